@@ -1,0 +1,66 @@
+# make demo    the main job on built-in data: without and with SCI, a table and pictures
+# make test    all tests that take seconds (test-all: also the long ones)
+# make lint    ruff and mypy
+# make lock    renew requirements/lock.txt from requirements/pins.txt
+#
+# The virtual environment is made on the first call; later calls install nothing.
+
+VENV   ?= .venv
+PYTHON ?= python3
+OUT    ?= demo_out
+
+PY     := $(VENV)/bin/python
+LOCK   := requirements/lock.txt
+DEPS   := $(VENV)/.deps-$(shell cksum < $(LOCK) | cut -d' ' -f1)
+# The environment may serve several checkouts in turn (CI): the package is linked
+# anew where the last one to use it was another.
+LINK   := $(VENV)/.link-$(shell echo "$(CURDIR)" | cat - pyproject.toml | cksum | cut -d' ' -f1)
+
+.PHONY: demo test test-all lint lock install clean
+.DELETE_ON_ERROR:
+
+demo: install
+	$(PY) tools/demo.py --out $(OUT)
+
+test: install
+	$(PY) -m pytest
+
+test-all: install
+	$(PY) -m pytest -m 'slow or not slow'
+
+lint: install
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+install: $(LINK)
+
+$(DEPS): $(LOCK)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'error: the pinned set-up needs Python 3.11 or newer; name one with PYTHON=...' >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --disable-pip-version-check -r $(LOCK)
+# onedl-mmcv asks for opencv-python, which needs the libraries of a window system;
+# the headless build has the same modules and runs on a bare server.
+	$(PY) -m pip install --disable-pip-version-check --no-deps --force-reinstall \
+	  $$(sed -n 's/^opencv-python==/opencv-python-headless==/p' $(LOCK))
+	@rm -f $(VENV)/.deps-*
+	@touch $@
+
+$(LINK): $(DEPS) pyproject.toml
+	$(PY) -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/.link-*
+	@touch $@
+
+lock:
+	rm -rf build/lock-venv
+	$(PYTHON) -m venv build/lock-venv
+	build/lock-venv/bin/python -m pip install --disable-pip-version-check \
+	  -c requirements/pins.txt setuptools -e '.[dev]'
+	{ echo '# Made by `make lock` from requirements/pins.txt and pyproject.toml.'; \
+	  echo "# Packages of NVIDIA and triton are left out: torch itself pins them."; \
+	  build/lock-venv/bin/python -m pip freeze --all --exclude-editable \
+	  | grep -viE '^(nvidia|cuda-|triton|pip=|sci_plugins)'; } > $(LOCK)
+
+clean:
+	rm -rf .venv build demo_out
