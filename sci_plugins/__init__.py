@@ -1,0 +1,39 @@
+"""SCI low-light enhancement in front of any mmdet detector or mmseg segmentor."""
+
+from importlib import import_module
+from typing import Any
+
+from sci_plugins.compat import install_mmcv_ops
+
+__version__ = '0.1.0'
+
+# The hosts import `mmcv._ext` when they are imported themselves, so the stand-in
+# has to be findable before that; nothing is imported until they ask for it.
+install_mmcv_ops()
+
+_HOMES = {
+    'attach': 'sci_plugins.apis',
+    'detach': 'sci_plugins.apis',
+    'enhance': 'sci_plugins.apis',
+    'EnhanceImage': 'sci_plugins.datasets.transforms',
+    'SynthesizeLowLight': 'sci_plugins.datasets.transforms',
+    'EnhancementLossHook': 'sci_plugins.engine.hooks',
+    'SCIEnhancer': 'sci_plugins.models.enhancers',
+    'GammaEnhancer': 'sci_plugins.models.enhancers',
+    'CLAHEEnhancer': 'sci_plugins.models.enhancers',
+    'HistogramEqualizationEnhancer': 'sci_plugins.models.enhancers',
+    'IdentityEnhancer': 'sci_plugins.models.enhancers',
+    'build_enhancer': 'sci_plugins.models.enhancers',
+}
+
+__all__ = ['__version__', *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

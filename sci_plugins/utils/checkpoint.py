@@ -1,0 +1,214 @@
+"""Reading and writing weight files: a checkpoint is data, never code."""
+
+import os
+import pickle
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.model import is_model_wrapper
+from torch import nn
+
+from sci_plugins.errors import CheckpointError
+from sci_plugins.utils.files import replacing
+
+_ADVICE = 'Pass --trust-checkpoint (trust=True) only if you made it yourself'
+# Read by torch.load at each call: what a caller asks for is then overruled.
+_FORCE_VARIABLE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
+
+
+def read_checkpoint(
+    path: str | os.PathLike[str], *, trust: bool = False, map_location: Any = 'cpu'
+) -> Any:
+    """Read a checkpoint without executing anything that it holds.
+
+    Tensors, plain Python types and the few classes that MMEngine's own files
+    need (its ``HistoryBuffer``, numpy arrays) are allowed.
+
+    Args:
+        path: file written by ``torch.save``.
+        trust: allow arbitrary pickled objects, which can run code.
+        map_location: as in ``torch.load``.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        CheckpointError: if the file holds other objects, is damaged or is no
+            checkpoint at all.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'checkpoint not found: {path}')
+    if path.stat().st_size == 0:
+        raise CheckpointError(f'{path} is empty (0 bytes)')
+    try:
+        if trust:
+            return torch.load(path, map_location=map_location, weights_only=False)
+        with _mmengine_globals_allowed():
+            return torch.load(path, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(describe_unpickling(str(path), error)) from error
+    except Exception as error:  # a damaged file makes the unpickler raise anything
+        if isinstance(error, MemoryError) or getattr(error, 'filename', None):
+            raise
+        raise CheckpointError(
+            f'{path} is damaged or not a checkpoint: {_cause(error)}'
+        ) from error
+
+
+def save_atomically(content: Any, path: str | os.PathLike[str]) -> None:
+    """``torch.save`` beside ``path``, then rename: no half-written file is left.
+
+    Raises:
+        OSError: if the folder cannot be written; an older file stays intact.
+    """
+    with replacing(path) as beside:
+        torch.save(content, beside)
+
+
+def use_safe_loading(*, trust: bool = False) -> None:
+    """Make MMEngine and the hosts load checkpoints as data in this process.
+
+    MMEngine's own loader falls back to ``weights_only=False`` where a file does
+    not load safely, and so it does for addresses and for backbones. Local files
+    then go through :func:`read_checkpoint`, and torch is told to refuse code
+    wherever else it loads. Our command line tools call this first.
+
+    Args:
+        trust: allow arbitrary objects again.
+    """
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    def load(filename: str, map_location: Any = None) -> Any:
+        path = os.path.expanduser(filename)
+        return read_checkpoint(path, trust=trust, map_location=map_location)
+
+    CheckpointLoader.register_scheme(prefixes='', loader=load, force=True)
+    if trust:
+        os.environ.pop(_FORCE_VARIABLE, None)
+    else:
+        torch.serialization.add_safe_globals(_mmengine_globals())
+        os.environ[_FORCE_VARIABLE] = '1'
+
+
+def load_fully(model: nn.Module, content: Any, name: str) -> None:
+    """Load a host's checkpoint, and refuse one that leaves parameters as they were.
+
+    MMEngine loads with ``strict=False`` and logs what is missing or of another
+    shape; such a model would be evaluated with random weights. Entries that the
+    model does not have (an auxiliary head) are fine; so is a missing enhancer.
+
+    Args:
+        model: a model, or a parallel wrapper of it.
+        content: what :func:`read_checkpoint` gave.
+        name: the checkpoint's name, for the error.
+
+    Raises:
+        CheckpointError: saying how many parameters do not fit, and naming one.
+    """
+    state = content.get('state_dict', content) if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping):
+        raise CheckpointError(f'{name} holds no state dict')
+    inner: Any = model.module if is_model_wrapper(model) else model
+    state = {str(key).removeprefix('module.'): value for key, value in state.items()}
+    try:
+        missing = set(inner.load_state_dict(state, strict=False).missing_keys)
+    except RuntimeError as error:
+        cause = str(error).strip().splitlines()[-1].strip()
+        raise CheckpointError(f'{name} does not fit the model: {cause}') from error
+    names = [
+        key for key, _ in inner.named_parameters() if 'data_preprocessor.' not in key
+    ]
+    absent = [key for key in names if key in missing]
+    if absent:
+        raise CheckpointError(
+            f'{name} does not fit the model: it lacks {len(absent)} of {len(names)} '
+            f'parameters, first {absent[0]}'
+        )
+
+
+def first_line(error: BaseException) -> str:
+    """First line of an error's message, or its type where it has none."""
+    return str(error).strip().split('\n')[0] or type(error).__name__
+
+
+def describe_unpickling(name: str, error: pickle.UnpicklingError) -> str:
+    """One line for what torch says in a page: what ``name`` holds that it must not."""
+    message = str(error)
+    found = re.search(r'GLOBAL ([\w.]+)', message) or re.search(
+        r'Unsupported class (\S+)', message
+    )
+    if found:
+        return (
+            f'{name} holds {found[1]}, which is no weight and could run code; it was '
+            f'not loaded. {_ADVICE}'
+        )
+    cause = re.search(r'Unpickler error:\s+(\S[^\n]*)', message)
+    return (
+        f'{name} is damaged or not a checkpoint: {cause[1] if cause else _cause(error)}'
+    )
+
+
+def _cause(error: BaseException) -> str:
+    """First sentence; torch's second one is often advice to load it unsafely."""
+    sentence = first_line(error).split('. ')[0]
+    kind = type(error).__name__
+    # Some messages are a bare number, which says nothing without its type.
+    return sentence if ' ' in sentence or sentence == kind else f'{kind} {sentence}'
+
+
+@contextmanager
+def _mmengine_globals_allowed() -> Iterator[None]:
+    allowed = _mmengine_globals()
+    if hasattr(torch.serialization, 'safe_globals'):
+        with torch.serialization.safe_globals(allowed):
+            yield
+    else:  # torch 2.4 has only the permanent form
+        torch.serialization.add_safe_globals(allowed)
+        yield
+
+
+def _mmengine_globals() -> list[Any]:
+    from mmengine.logging import HistoryBuffer
+
+    multiarray = (getattr(np, '_core', None) or np.core).multiarray
+    # numpy pickles a dtype as an instance of a class of its own since 1.25.
+    names = ('Float64', 'Float32', 'Float16', 'Int64', 'Int32', 'UInt8', 'Bool')
+    return [
+        HistoryBuffer,
+        np.ndarray,
+        np.dtype,
+        *(getattr(np.dtypes, f'{name}DType') for name in names),
+        # The module's name before and since numpy 2: a file may come from either.
+        *(
+            _renamed(getattr(multiarray, name), f'numpy.{core}.multiarray', name)
+            for core in ('core', '_core')
+            for name in ('_reconstruct', 'scalar')
+        ),
+        _renamed(_history_method, 'builtins', 'getattr'),
+    ]
+
+
+def _history_method(owner: Any, name: str) -> Any:
+    """All that a checkpoint may do with ``getattr``: name a method of HistoryBuffer.
+
+    MMEngine pickles the buffer's own statistics as ``getattr(HistoryBuffer, 'min')``.
+    """
+    from mmengine.logging import HistoryBuffer
+
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
+        raise pickle.UnpicklingError(f'GLOBAL getattr of {owner!r} and {name!r}')
+    return getattr(HistoryBuffer, name)
+
+
+def _renamed(function: Any, module: str, name: str) -> Any:
+    """``function`` under the name by which torch looks a safe global up."""
+
+    def call(*args: Any) -> Any:
+        return function(*args)
+
+    call.__module__, call.__name__, call.__qualname__ = module, name, name
+    return call
