@@ -1,0 +1,169 @@
+"""SCI's two losses: stay close to the input, and be smooth where the input is.
+
+Source of all formulas: Ma et al., "Toward Fast, Flexible, and Robust Low-Light
+Image Enhancement", CVPR 2022, arXiv 2204.10137, and `loss.py` of the authors'
+code (github.com/vis-opt-group/SCI).
+"""
+
+from collections.abc import Iterator
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+#: How the colours that weight the smoothness are computed, see `guide_colors`.
+ColorMode = Literal['official', 'corrected']
+
+#: Weight of the fidelity term in the authors' code; smoothness has weight 1.
+FIDELITY_WEIGHT = 1.5
+
+# Rows R, G, B; columns Y, Cb, Cr; RGB in [0, 1]. The authors' 0.564 (green to Y) is
+# 0.504 in BT.601; it stays, so that the loss is theirs.
+_YCBCR = (
+    (0.257, -0.148, 0.439),
+    (0.564, -0.291, -0.368),
+    (0.098, 0.439, -0.071),
+)
+_YCBCR_OFFSET = (16 / 255, 128 / 255, 128 / 255)
+
+# Half of the 24 neighbours in a 5x5 window; the other half mirrors it.
+_RADIUS = 2
+_HALF_WINDOW = tuple(
+    (dy, dx)
+    for dy in range(_RADIUS + 1)
+    for dx in range(-_RADIUS, _RADIUS + 1)
+    if (dy, dx) > (0, 0)
+)
+
+
+def fidelity_loss(illumination: Tensor, image: Tensor) -> Tensor:
+    """Mean squared difference of the illumination and the image it is taken from.
+
+    Args:
+        illumination: RGB, ``(N, 3, H, W)``, in [1e-4, 1].
+        image: the estimator's input, same shape; [0, 1] at the first stage,
+            which the calibrator may leave at later ones.
+
+    Returns:
+        A scalar, differentiable in both.
+
+    Raises:
+        TypeError: if one of them is not a float tensor.
+        ValueError: if a shape is not ``(N, 3, H, W)`` or they differ.
+    """
+    _check_pair(illumination, image)
+    return (illumination - image).square().mean()
+
+
+def guide_colors(image: Tensor, color: ColorMode = 'official') -> Tensor:
+    """YCbCr of the image, whose differences weight the smoothness.
+
+    Args:
+        image: RGB, ``(N, 3, H, W)``.
+        color: ``'corrected'`` converts each pixel's R, G and B. ``'official'``
+            does what the authors' code does: it cuts the contiguous NCHW memory
+            into triples, which are three neighbours of *one* channel, so the
+            result is no true YCbCr image. Their weights were trained with it.
+
+    Returns:
+        Same shape; values in [0.06, 0.98] for an image in [0, 1].
+
+    Raises:
+        ValueError: if ``color`` is neither.
+    """
+    matrix = image.new_tensor(_YCBCR)
+    offset = image.new_tensor(_YCBCR_OFFSET)
+    if color == 'official':
+        return (image.reshape(-1, 3) @ matrix + offset).view(image.shape)
+    if color == 'corrected':
+        return (image.movedim(1, -1) @ matrix + offset).movedim(-1, 1)
+    raise ValueError(
+        f'guide_colors: color must be one of {get_args(ColorMode)}, got {color!r}'
+    )
+
+
+def smoothness_loss(
+    illumination: Tensor,
+    image: Tensor,
+    sigma: float = 10.0,
+    color: ColorMode = 'official',
+) -> Tensor:
+    """Edge-aware total variation of the illumination in a 5x5 neighbourhood.
+
+    The sum over the 24 neighbour offsets of the mean, over all pixels that have
+    that neighbour, of ``w * sum_c |i_p - i_q|`` with
+    ``w = exp(-sum_c (y_p - y_q)^2 / (2 sigma^2))`` and ``y`` from
+    :func:`guide_colors` of the image. An offset and its mirror see the same
+    pairs, so 12 are computed and count twice.
+
+    Args:
+        illumination: RGB, ``(N, 3, H, W)``, in [1e-4, 1].
+        image: the estimator's input, same shape. Gradients reach it through
+            the weights: later stages' inputs depend on the calibrator.
+        sigma: 10 in the authors' code (all weights are then almost 1),
+            0.1 in their paper.
+        color: see :func:`guide_colors`.
+
+    Returns:
+        A scalar, differentiable in both.
+
+    Raises:
+        TypeError: if one of them is not a float tensor.
+        ValueError: if a shape is not ``(N, 3, H, W)``, the shapes differ, an image
+            is too small to have all neighbours, or ``sigma`` is not positive.
+    """
+    _check_pair(illumination, image)
+    if min(image.shape[-2:]) <= _RADIUS:
+        raise ValueError(
+            f'smoothness_loss: a 5x5 neighbourhood needs images of at least '
+            f'{_RADIUS + 1} x {_RADIUS + 1} pixels, got {tuple(image.shape)}'
+        )
+    if not sigma > 0:
+        raise ValueError(f'smoothness_loss: sigma must be positive, got {sigma}')
+    colors = guide_colors(image, color)
+    total = illumination.new_zeros(())
+    for (i_p, i_q), (y_p, y_q) in zip(_pairs(illumination), _pairs(colors), strict=True):
+        weight = ((y_p - y_q).square().sum(1) / (-2 * sigma**2)).exp()
+        total = total + 2 * (weight * (i_p - i_q).abs().sum(1)).mean()
+    return total
+
+
+def sci_loss(
+    illumination: Tensor,
+    image: Tensor,
+    sigma: float = 10.0,
+    color: ColorMode = 'official',
+) -> Tensor:
+    """Loss of one stage: ``1.5 * fidelity + smoothness``; a scalar.
+
+    Arguments and errors as in :func:`smoothness_loss`.
+    """
+    fidelity = fidelity_loss(illumination, image)
+    return FIDELITY_WEIGHT * fidelity + smoothness_loss(illumination, image, sigma, color)
+
+
+def _pairs(tensor: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Views of all pixels p and of their neighbours q, for the half window."""
+    height, width = tensor.shape[-2:]
+    for dy, dx in _HALF_WINDOW:
+        left, right = max(-dx, 0), width - max(dx, 0)
+        yield (
+            tensor[..., : height - dy, left:right],
+            tensor[..., dy:, left + dx : right + dx],
+        )
+
+
+def _check_pair(illumination: Tensor, image: Tensor) -> None:
+    for name, tensor in (('illumination', illumination), ('image', image)):
+        if tensor.ndim != 4 or tensor.shape[1] != 3:
+            raise ValueError(
+                f'SCI loss: {name} must have shape (N, 3, H, W), '
+                f'got {tuple(tensor.shape)}'
+            )
+        if not torch.is_floating_point(tensor):
+            raise TypeError(f'SCI loss: {name} must be float, got dtype {tensor.dtype}')
+    if illumination.shape != image.shape:
+        raise ValueError(
+            f'SCI loss: illumination and image must have the same shape, got '
+            f'{tuple(illumination.shape)} and {tuple(image.shape)}'
+        )

@@ -1,0 +1,156 @@
+"""Low light, made from a bright picture: less light reaches a noisy 8-bit sensor.
+
+Plain numpy, because it runs in dataloader workers and in generators of pictures.
+Everything is per value: the order of the channels does not matter.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sci_plugins.errors import ConfigError
+
+#: Exponent of the simple transfer curve.
+GAMMA = 2.2
+CURVES = ('power', 'srgb')
+
+FloatArray = NDArray[np.floating]
+
+
+def srgb_to_linear(image: FloatArray, curve: str = 'power') -> FloatArray:
+    """Pixel values to linear light.
+
+    Args:
+        image: any shape, values in [0, 1].
+        curve: ``'power'`` is ``v ** 2.2``; ``'srgb'`` the exact curve of
+            IEC 61966-2-1, which is linear below 0.04045.
+
+    Returns:
+        Same shape and dtype, [0, 1], white = 1.
+
+    Raises:
+        ConfigError: if the curve is not known.
+    """
+    _check_curve(curve)
+    if curve == 'power':
+        return np.power(image, GAMMA)
+    return np.where(
+        image <= 0.04045, image / 12.92, np.power((image + 0.055) / 1.055, 2.4)
+    )
+
+
+def linear_to_srgb(linear: FloatArray, curve: str = 'power') -> FloatArray:
+    """Linear light to pixel values: the inverse of :func:`srgb_to_linear`.
+
+    Args:
+        linear: any shape, values in [0, 1].
+        curve: ``'power'`` or ``'srgb'``.
+
+    Returns:
+        Same shape and dtype, [0, 1].
+
+    Raises:
+        ConfigError: if the curve is not known.
+    """
+    _check_curve(curve)
+    if curve == 'power':
+        return np.power(linear, 1 / GAMMA)
+    return np.where(
+        linear <= 0.0031308, linear * 12.92, 1.055 * np.power(linear, 1 / 2.4) - 0.055
+    )
+
+
+def expose(
+    linear: FloatArray,
+    gain: float,
+    noise: float = 0.0,
+    shot_noise: float = 0.0,
+    generator: np.random.Generator | None = None,
+) -> FloatArray:
+    """What a sensor reads of a scene: ``clip(l * gain + noise, 0, 1)``.
+
+    Args:
+        linear: scene in linear light, any shape, values from 0; white is 1, a lamp
+            may be far above it.
+        gain: how much of the light arrives, from 0; 1 is the scene as it is.
+        noise: read noise, its standard deviation in linear light (white = 1).
+        shot_noise: variance per unit of signal, so that a value ``s = l * gain``
+            has the variance ``noise ** 2 + shot_noise * s`` (the Gaussian limit of
+            counting photons: ``1 / shot_noise`` of them make white).
+        generator: source of the noise; needed where there is any.
+
+    Returns:
+        float64, same shape, [0, 1], not yet rounded to 8 bits.
+
+    Raises:
+        ConfigError: if an argument is out of range or the generator is missing.
+    """
+    for name, value in (('gain', gain), ('noise', noise), ('shot_noise', shot_noise)):
+        check_amount(name, value)
+    signal = np.asarray(linear, dtype=np.float64) * gain
+    if noise or shot_noise:
+        if generator is None:
+            raise ConfigError(
+                'expose: noise needs a numpy generator, so that it can be repeated; '
+                'got generator=None'
+            )
+        deviation = np.sqrt(noise**2 + shot_noise * signal) if shot_noise else noise
+        signal = signal + generator.standard_normal(signal.shape) * deviation
+    return np.clip(signal, 0.0, 1.0)
+
+
+def darken(
+    image: NDArray[np.uint8],
+    gain: float,
+    noise: float = 0.0,
+    shot_noise: float = 0.0,
+    generator: np.random.Generator | None = None,
+    curve: str = 'power',
+) -> NDArray[np.uint8]:
+    """The same picture taken with less light.
+
+    With the default curve and ``shot_noise=0`` this is the darkening that published
+    trials use: ``l = (v / 255) ** 2.2``; ``l * gain + N(0, noise)``; clip to [0, 1];
+    ``** (1 / 2.2)``; round to 8 bits.
+
+    Args:
+        image: uint8, any shape and channel order, for example ``(H, W, 3)``.
+        gain, noise, shot_noise, generator: see :func:`expose`.
+        curve: ``'power'`` or ``'srgb'``.
+
+    Returns:
+        uint8, same shape, a new array.
+
+    Raises:
+        TypeError: if the image is not uint8.
+        ConfigError: if an argument is out of range or the generator is missing.
+    """
+    if image.dtype != np.uint8:
+        raise TypeError(f'darken expects a uint8 image, got dtype {image.dtype}')
+    light = srgb_to_linear(np.arange(256) / 255, curve)
+    if not noise and not shot_noise:
+        # Without noise each grey level has one result, so 256 are enough.
+        table = to_uint8(linear_to_srgb(expose(light, gain), curve))
+        return table[image]
+    sensor = expose(light[image], gain, noise, shot_noise, generator)
+    return to_uint8(linear_to_srgb(sensor, curve))
+
+
+def to_uint8(image: FloatArray) -> NDArray[np.uint8]:
+    """Round values in [0, 1] to 8 bits, any shape."""
+    return np.rint(np.clip(image, 0.0, 1.0) * 255).astype(np.uint8)
+
+
+def check_amount(name: str, value: float) -> None:
+    """Refuse what is not a finite number from 0.
+
+    Raises:
+        ConfigError: naming the argument and the value.
+    """
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if not number or not np.isfinite(value) or value < 0:
+        raise ConfigError(f'{name} must be a finite number from 0, got {value!r}')
+
+
+def _check_curve(curve: str) -> None:
+    if curve not in CURVES:
+        raise ConfigError(f'curve must be one of {", ".join(CURVES)}, got {curve!r}')

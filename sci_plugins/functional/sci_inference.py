@@ -1,0 +1,204 @@
+"""SCI's estimator without gradients: the same function, ten times as fast on a CPU.
+
+Three things cost the plain implementation its time, and all three are avoided:
+
+* Three channels use a fifth of a vector unit: see ``packed_conv``.
+* Fresh memory. The whole image's intermediate results are new pages for each
+  call, which the system must map and clear. Here the image is done in strips of
+  rows, whose memory the allocator hands out again for the next strip.
+* Passes over memory: BatchNorm is part of the convolution in front of it, and the
+  rest works in place, on a strip that is still in the cache.
+
+Each strip is computed with as many rows around it as the convolutions look far.
+"""
+
+from collections.abc import Iterator
+from math import lcm
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from sci_plugins.functional.packed_conv import Conv, PackedConv
+from sci_plugins.functional.retinex import MIN_ILLUMINATION
+
+#: Pixels of a strip for each thread: buffers of a few MB stay in the cache.
+PIXELS_PER_THREAD = 128 * 1024
+#: On many cores strips stay small enough for the allocator to keep their memory.
+MAX_PIXELS = 4 * PIXELS_PER_THREAD
+#: Fewer rows would spend too much on the rows around them.
+MIN_ROWS = 16
+
+
+class FoldedSCI(NamedTuple):
+    """SCI's estimator with BatchNorm folded into the shared block's convolution."""
+
+    first: Conv
+    block: Conv
+    last: Conv
+    layers: int
+
+
+def fold_sci(
+    first: nn.Conv2d, block: nn.Conv2d, norm: nn.BatchNorm2d, last: nn.Conv2d, layers: int
+) -> FoldedSCI:
+    """Take SCI's layers, as they are now, for :func:`enhance_folded`.
+
+    Cheap enough for every call, so no copy can be out of date.
+
+    Args:
+        first: 3 to c channels, 3x3, with bias, like all three.
+        block: c to c channels; ``norm`` follows it.
+        norm: with running statistics, which are used.
+        last: c to 3 channels.
+        layers: how often block and norm are applied.
+    """
+    weight, bias = fuse_conv_bn_weights(
+        block.weight,
+        block.bias,
+        norm.running_mean,  # type: ignore[arg-type]
+        norm.running_var,  # type: ignore[arg-type]
+        norm.eps,
+        norm.weight,
+        norm.bias,
+    )
+    return FoldedSCI(
+        Conv(first.weight, first.bias),  # type: ignore[arg-type]
+        Conv(weight, bias),
+        Conv(last.weight, last.bias),  # type: ignore[arg-type]
+        layers,
+    )
+
+
+@torch.no_grad()
+def enhance_folded(
+    image: Tensor, folded: FoldedSCI, illumination: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """Enhance images with SCI's estimator; no gradients.
+
+    Args:
+        image: RGB in [0, 1], finite, ``(N, 3, H, W)``, any strides; not changed.
+        folded: of :func:`fold_sci`, same device and dtype as the image.
+        illumination: whether to give the illumination as well.
+
+    Returns:
+        The enhanced image and the illumination (or ``None``), as
+        ``SCIEnhancer.illuminate`` gives them up to rounding; channels-last memory.
+    """
+    if image.device.type == 'cpu' and image.dtype == torch.float32:
+        return _enhance_in_strips(image, folded, illumination)
+    return _enhance_whole(image, folded, illumination)
+
+
+def _enhance_whole(
+    image: Tensor, folded: FoldedSCI, illumination: bool
+) -> tuple[Tensor, Tensor | None]:
+    image = image.contiguous(memory_format=torch.channels_last)
+    features = F.conv2d(image, *folded.first, padding=1).relu_()
+    for _ in range(folded.layers):
+        features = F.conv2d(features, *folded.block, padding=1).relu_().add_(features)
+    light = F.conv2d(features, *folded.last, padding=1).sigmoid_().add_(image)
+    light.clamp_(MIN_ILLUMINATION, 1.0)
+    if illumination:
+        return (image / light).clamp_(0.0, 1.0), light
+    return torch.div(image, light, out=light).clamp_(0.0, 1.0), None
+
+
+class _Strip(NamedTuple):
+    """Rows of some images, and how many rows of its surroundings are outside them."""
+
+    images: slice
+    rows: slice
+    above: int
+    below: int
+
+
+def _strips(image: Tensor, radius: int) -> Iterator[_Strip]:
+    """Cut a batch into strips: rows of one image, or several small images whole."""
+    number, _, height, width = image.shape
+    pixels = min(PIXELS_PER_THREAD * torch.get_num_threads(), MAX_PIXELS)
+    count = -(-height // max(MIN_ROWS, pixels // width))
+    rows = -(-height // count)
+    group = max(1, pixels // (height * width))
+    for first in range(0, number, group):
+        for top in range(0, height, rows):
+            bottom = min(top + rows, height)
+            yield _Strip(
+                slice(first, min(first + group, number)),
+                slice(top, bottom),
+                max(0, radius - top),
+                max(0, bottom + radius - height),
+            )
+
+
+class _StripEstimator:
+    """The illumination of one strip after another, with one input buffer for all."""
+
+    def __init__(self, image: Tensor, folded: FoldedSCI) -> None:
+        self.image = image
+        self.radius = 2 + folded.layers
+        self.strips = list(_strips(image, self.radius))
+        self.first = PackedConv(folded.first)
+        self.blocks = [PackedConv(folded.block)] * folded.layers
+        self.last = PackedConv(folded.last)
+        self.width = image.shape[-1]
+        # Columns up to a multiple of all steps; they stay 0, as outside the image.
+        step = lcm(self.first.pixels, self.last.pixels)
+        width = max(2, -(-self.width // step)) * step
+        number = self.strips[0].images.stop
+        height = self.strips[0].rows.stop + 2 * self.radius
+        self.buffer = image.new_zeros(number, height, width, 3)
+
+    def load(self, strip: _Strip) -> Tensor:
+        """The strip and its surroundings, which are 0 outside the image."""
+        top = strip.rows.start - self.radius + strip.above
+        bottom = strip.rows.stop + self.radius - strip.below
+        images = self.image[strip.images, :, top:bottom].permute(0, 2, 3, 1)
+        end = strip.above + bottom - top
+        buffer = self.buffer[: len(images), : end + strip.below]
+        if strip.above:
+            buffer[:, : strip.above] = 0.0
+        if strip.below:
+            buffer[:, end:] = 0.0
+        buffer[:, strip.above : end, : self.width] = images
+        return buffer.permute(0, 3, 1, 2)
+
+    def estimate(self, strip: _Strip) -> tuple[Tensor, Tensor]:
+        """The strip's image and its illumination."""
+        image = self.load(strip)
+        features = self._clear_outside(self.first(image).relu_(), strip, 1)
+        for done, block in enumerate(self.blocks, 2):
+            features = block(features).relu_().add_(features[:, :, 1:-1])
+            self._clear_outside(features, strip, done)
+        inside = image[:, :, self.radius : -self.radius, : self.width]
+        light = self.last(features)[..., : self.width].sigmoid_().add_(inside)
+        return inside, light.clamp_(MIN_ILLUMINATION, 1.0)
+
+    def _clear_outside(self, features: Tensor, strip: _Strip, done: int) -> Tensor:
+        """Outside the image features are 0, not what a convolution gives there."""
+        if strip.above > done:
+            features[:, :, : strip.above - done] = 0.0
+        if strip.below > done:
+            features[:, :, done - strip.below :] = 0.0
+        if features.shape[-1] > self.width:
+            features[..., self.width :] = 0.0
+        return features
+
+
+def _enhance_in_strips(
+    image: Tensor, folded: FoldedSCI, illumination: bool
+) -> tuple[Tensor, Tensor | None]:
+    enhanced = torch.empty_like(image, memory_format=torch.channels_last)
+    light = torch.empty_like(enhanced) if illumination else None
+    if image.numel() == 0:
+        return enhanced, light
+    estimator = _StripEstimator(image, folded)
+    for strip in estimator.strips:
+        inside, values = estimator.estimate(strip)
+        target = enhanced[strip.images, :, strip.rows]
+        torch.div(inside, values, out=target).clamp_(0.0, 1.0)
+        if light is not None:
+            light[strip.images, :, strip.rows] = values
+    return enhanced, light

@@ -1,0 +1,45 @@
+"""Enhancement in front of any mmdet detector."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmdet.models.data_preprocessors import DetDataPreprocessor
+
+from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
+from sci_plugins.models.enhancers import BaseEnhancer
+from sci_plugins.registry import MODELS
+
+#: What the pipelines of YOLOX, RTMDet and their relatives pad with.
+DET_FILL_COLOR = 114
+
+
+@MODELS.register_module()
+class EnhancedDetDataPreprocessor(EnhancementMixin, DetDataPreprocessor):
+    """mmdet's ``DetDataPreprocessor`` with an enhancer in front.
+
+    Args:
+        enhancer: a config dict, or a name such as ``'sci/official/medium'``.
+        frozen: see :meth:`EnhancementMixin.setup_enhancement`; likewise
+            ``norm_eval`` and ``input_order``.
+        fill_color: colour that the pipeline pads with and that stays as it is.
+            Areas of it at the bottom and right edge are not part of the image;
+            in training, areas of it inside the image (mosaic) stay as well, unless
+            the pipeline changes colours after it filled them
+            (``YOLOXHSVRandomAug``): those are enhanced like picture.
+        kwargs: all arguments of the host's class.
+
+    Raises:
+        ConfigError: if an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        enhancer: BaseEnhancer | Mapping[str, Any] | str,
+        frozen: bool = True,
+        norm_eval: bool = True,
+        input_order: str = 'bgr',
+        fill_color: float | Sequence[float] | None = DET_FILL_COLOR,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.setup_enhancement(enhancer, frozen, norm_eval, input_order, fill_color)

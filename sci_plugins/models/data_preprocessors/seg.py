@@ -1,0 +1,38 @@
+"""Enhancement in front of any mmseg segmentor."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmseg.models.data_preprocessor import SegDataPreProcessor
+
+from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
+from sci_plugins.models.enhancers import BaseEnhancer
+from sci_plugins.registry import MODELS
+
+
+@MODELS.register_module()
+class EnhancedSegDataPreProcessor(EnhancementMixin, SegDataPreProcessor):
+    """mmseg's ``SegDataPreProcessor`` (its spelling) with an enhancer in front.
+
+    Args:
+        enhancer: a config dict, or a name such as ``'sci/official/medium'``.
+        frozen: see :meth:`EnhancementMixin.setup_enhancement`; likewise
+            ``norm_eval``, ``input_order`` and ``fill_color``. mmseg's pipelines
+            do not pad, so no colour is taken for fill unless you name one.
+        kwargs: all arguments of the host's class.
+
+    Raises:
+        ConfigError: if an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        enhancer: BaseEnhancer | Mapping[str, Any] | str,
+        frozen: bool = True,
+        norm_eval: bool = True,
+        input_order: str = 'bgr',
+        fill_color: float | Sequence[float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.setup_enhancement(enhancer, frozen, norm_eval, input_order, fill_color)

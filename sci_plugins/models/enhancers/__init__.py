@@ -1,0 +1,26 @@
+"""Everything that can stand in front of a host model; one contract, one slot."""
+
+from sci_plugins.models.enhancers.base import BaseEnhancer, Enhanced, RetinexEnhancer
+from sci_plugins.models.enhancers.build import build_enhancer, parse_enhancer
+from sci_plugins.models.enhancers.classical import (
+    CLAHEEnhancer,
+    GammaEnhancer,
+    HistogramEqualizationEnhancer,
+    IdentityEnhancer,
+)
+from sci_plugins.models.enhancers.sci import SCIEnhancer
+from sci_plugins.models.enhancers.weights import load_enhancer_weights
+
+__all__ = [
+    'BaseEnhancer',
+    'CLAHEEnhancer',
+    'Enhanced',
+    'GammaEnhancer',
+    'HistogramEqualizationEnhancer',
+    'IdentityEnhancer',
+    'RetinexEnhancer',
+    'SCIEnhancer',
+    'build_enhancer',
+    'load_enhancer_weights',
+    'parse_enhancer',
+]

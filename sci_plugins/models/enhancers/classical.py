@@ -1,0 +1,137 @@
+"""Enhancers without weights, as honest baselines in the same slot."""
+
+from abc import abstractmethod
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as tv
+
+from sci_plugins.errors import ConfigError
+from sci_plugins.models.enhancers.base import BaseEnhancer
+from sci_plugins.registry import MODELS
+
+
+@MODELS.register_module()
+class IdentityEnhancer(BaseEnhancer):
+    """Gives the image back as it is: the row "without" of every table."""
+
+    receptive_radius = 0
+
+    def forward(self, image: Tensor) -> Tensor:
+        self.check_input(image)
+        return image
+
+
+@MODELS.register_module()
+class GammaEnhancer(BaseEnhancer):
+    """``image ** gamma`` (torchvision's ``adjust_gamma``), differentiable.
+
+    Args:
+        gamma: below 1 brightens; 1 / 2.2 undoes a linear-light encoding.
+
+    Shape:
+        - input and output: ``(N, 3, H, W)``, RGB, float, [0, 1]
+
+    Raises:
+        ConfigError: if ``gamma`` is not above 0.
+    """
+
+    receptive_radius = 0
+
+    def __init__(self, gamma: float = 1 / 2.2) -> None:
+        super().__init__()
+        if not _is_positive(gamma):
+            raise ConfigError(f'GammaEnhancer: gamma must be above 0, got {gamma!r}')
+        self.gamma = gamma
+
+    def forward(self, image: Tensor) -> Tensor:
+        self.check_input(image)
+        return tv.adjust_gamma(image, self.gamma)
+
+    def extra_repr(self) -> str:
+        return f'gamma={self.gamma:.4g}'
+
+
+class LightnessEnhancer(BaseEnhancer):
+    """An 8-bit operation of OpenCV on CIELAB lightness; colour (a, b) stays.
+
+    Not differentiable: the output carries no gradient.
+
+    Shape:
+        - input and output: ``(N, 3, H, W)``, RGB, float, [0, 1], in steps of 1/255
+    """
+
+    @abstractmethod
+    def map_lightness(self, lightness: np.ndarray) -> np.ndarray:
+        """New lightness of one image, ``(H, W)`` uint8 to ``(H, W)`` uint8."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        self.check_input(image)
+        if image.numel() == 0:
+            return image
+        pixels = image.detach().mul(255).round().clamp(0, 255).to(torch.uint8)
+        batch = pixels.permute(0, 2, 3, 1).cpu().numpy()
+        enhanced = np.stack([self._enhance_one(pixel) for pixel in batch])
+        return torch.from_numpy(enhanced).permute(0, 3, 1, 2).to(image).div(255)
+
+    def _enhance_one(self, rgb: np.ndarray) -> np.ndarray:
+        lab = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2LAB)
+        lab[..., 0] = self.map_lightness(np.ascontiguousarray(lab[..., 0]))
+        return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
+
+
+@MODELS.register_module()
+class CLAHEEnhancer(LightnessEnhancer):
+    """Contrast-limited adaptive histogram equalisation (OpenCV's ``CLAHE``).
+
+    Args:
+        clip_limit: contrast limit of each tile's histogram.
+        tile_grid: number of tiles ``(columns, rows)``.
+
+    Raises:
+        ConfigError: if an argument is not above 0.
+    """
+
+    def __init__(
+        self, clip_limit: float = 2.0, tile_grid: tuple[int, int] = (8, 8)
+    ) -> None:
+        super().__init__()
+        if not _is_positive(clip_limit) or not _is_grid(tile_grid):
+            raise ConfigError(
+                f'CLAHEEnhancer: clip_limit and tile_grid (columns, rows) must be above '
+                f'0, got {clip_limit!r} and {tile_grid!r}'
+            )
+        self.clip_limit = clip_limit
+        self.tile_grid = tuple(tile_grid)
+
+    def map_lightness(self, lightness: np.ndarray) -> np.ndarray:
+        # OpenCV's object is cheap to make, and cannot be pickled or copied.
+        clahe: Any = cv2.createCLAHE(self.clip_limit, self.tile_grid)
+        return clahe.apply(lightness)
+
+    def extra_repr(self) -> str:
+        return f'clip_limit={self.clip_limit}, tile_grid={self.tile_grid}'
+
+
+@MODELS.register_module()
+class HistogramEqualizationEnhancer(LightnessEnhancer):
+    """Global histogram equalisation of the lightness (OpenCV's ``equalizeHist``)."""
+
+    def map_lightness(self, lightness: np.ndarray) -> np.ndarray:
+        return cv2.equalizeHist(lightness)
+
+
+def _is_positive(value: Any) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and 0 < value < float('inf')
+
+
+def _is_grid(value: Any) -> bool:
+    return (
+        isinstance(value, (tuple, list))
+        and len(value) == 2
+        and all(isinstance(count, int) and count >= 1 for count in value)
+    )

@@ -1,0 +1,166 @@
+"""SCI's illumination estimator: the one block that is used at inference."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.forward_ad import unpack_dual
+
+from sci_plugins.functional.retinex import limit_illumination
+from sci_plugins.functional.sci_inference import FoldedSCI, enhance_folded, fold_sci
+from sci_plugins.models.enhancers.base import Enhanced, RetinexEnhancer
+from sci_plugins.models.enhancers.weights import load_enhancer_weights
+from sci_plugins.registry import MODELS
+
+#: What the fast path takes; anything else is computed layer by layer.
+_FOLDED_DTYPES = (torch.float32, torch.float64)
+_FOLDED_DEVICES = ('cpu', 'cuda')
+
+
+@MODELS.register_module()
+class SCIEnhancer(RetinexEnhancer):
+    """Self-Calibrated Illumination: three 3x3 convolutions and a division.
+
+    ``f = relu(conv(x))``; ``layers`` times, with one shared block,
+    ``f = f + relu(bn(conv(f)))``; ``illumination = clamp(sigmoid(conv(f)) + x,
+    1e-4, 1)``; ``enhanced = clamp(x / illumination, 0, 1)``.
+
+    Args:
+        layers: how often the shared residual block is applied; 0 leaves it out.
+            The authors' weights have 1.
+        channels: hidden width; the authors' weights have 3.
+        weights: ``'official/easy'``, ``'official/medium'`` or
+            ``'official/difficult'`` (the authors' files, fetched once and
+            checked), ``'sci_plugins/NAME'`` (files that come with this
+            package), or a path. ``None`` initialises as the authors do:
+            convolutions N(0, 0.02), BatchNorm N(1, 0.02), biases 0.
+
+    Shape:
+        - input: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
+        - output: same; :meth:`illuminate` also gives the illumination
+
+    Raises:
+        ConfigError: if ``layers`` or ``channels`` is out of range.
+        CheckpointError: if ``weights`` cannot be loaded in full.
+
+    Source: Ma et al., "Toward Fast, Flexible, and Robust Low-Light Image
+    Enhancement", CVPR 2022, arXiv 2204.10137; github.com/vis-opt-group/SCI.
+    """
+
+    def __init__(
+        self, layers: int = 1, channels: int = 3, weights: str | None = None
+    ) -> None:
+        super().__init__()
+        _check_at_least('layers', layers, 0)
+        _check_at_least('channels', channels, 1)
+        self.layers = layers
+        self.channels = channels
+        self.in_conv = nn.Conv2d(3, channels, 3, padding=1)
+        # One block, applied `layers` times: the authors share its parameters.
+        self.block_conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.block_norm = nn.BatchNorm2d(channels)
+        self.out_conv = nn.Conv2d(channels, 3, 3, padding=1)
+        self.reset_parameters()
+        if weights is not None:
+            load_enhancer_weights(self, weights)
+
+    def reset_parameters(self) -> None:
+        """Initialise as the authors do (N(0, 0.02), BatchNorm N(1, 0.02), biases 0)."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, 0.0, 0.02)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+            elif isinstance(module, nn.BatchNorm2d):
+                nn.init.normal_(module.weight, 1.0, 0.02)
+                nn.init.zeros_(module.bias)
+
+    @property
+    def receptive_radius(self) -> int:
+        """One pixel for each 3x3 convolution: the first, ``layers``, the last."""
+        return 2 + self.layers
+
+    def estimate_illumination(self, image: Tensor) -> Tensor:
+        features = F.relu(self.in_conv(image))
+        for _ in range(self.layers):
+            features = features + F.relu(self.block_norm(self.block_conv(features)))
+        return limit_illumination(torch.sigmoid(self.out_conv(features)) + image)
+
+    def illuminate(self, image: Tensor) -> Enhanced:
+        """Enhanced image and illumination of ``image``, ``(N, 3, H, W)`` in [0, 1].
+
+        Where :meth:`folds` says so, both are in channels-last memory.
+        """
+        self.check_input(image)
+        if self.folds(image):
+            enhanced, light = enhance_folded(image, self._folded(), illumination=True)
+            return Enhanced(enhanced, light)  # type: ignore[arg-type]
+        return super().illuminate(image)
+
+    def forward(self, image: Tensor) -> Tensor:
+        self.check_input(image)
+        if self.folds(image):
+            return enhance_folded(image, self._folded())[0]
+        return super().illuminate(image).image
+
+    def folds(self, image: Tensor) -> bool:
+        """Whether ``image`` takes the fast path, the same function up to rounding.
+
+        It does where BatchNorm uses its running statistics, no gradient (of
+        either kind) is asked for, nothing is being traced or compiled, no
+        autocast is on, and the layers are still plain ones without hooks.
+        """
+        return (
+            type(image) is Tensor
+            and image.dtype in _FOLDED_DTYPES
+            and image.device.type in _FOLDED_DEVICES
+            and self._has_plain_layers()
+            and self._matches(image)
+            and not self._needs_gradient(image)
+            and not torch.jit.is_tracing()
+            and not torch.compiler.is_compiling()
+            and not torch.is_autocast_enabled(image.device.type)
+        )
+
+    def _matches(self, image: Tensor) -> bool:
+        weight = self.in_conv.weight
+        return weight.dtype == image.dtype and weight.device == image.device
+
+    def _needs_gradient(self, image: Tensor) -> bool:
+        if unpack_dual(image).tangent is not None:
+            return True
+        tensors = (image, *self.parameters())
+        return torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
+
+    def _has_plain_layers(self) -> bool:
+        norm = self.block_norm
+        convolutions = (self.in_conv, self.block_conv, self.out_conv)
+        return (
+            all(type(layer) is nn.Conv2d for layer in convolutions)
+            and type(norm) in (nn.BatchNorm2d, nn.SyncBatchNorm)
+            and not norm.training
+            and norm.running_mean is not None
+            # A hook has to see what its layer sees.
+            and not any(
+                layer._forward_hooks or layer._forward_pre_hooks
+                for layer in (*convolutions, norm)
+            )
+        )
+
+    def _folded(self) -> FoldedSCI:
+        with torch.no_grad():
+            return fold_sci(
+                self.in_conv, self.block_conv, self.block_norm, self.out_conv, self.layers
+            )
+
+    def extra_repr(self) -> str:
+        return f'layers={self.layers}, channels={self.channels}'
+
+
+def _check_at_least(name: str, value: Any, least: int) -> None:
+    from sci_plugins.errors import ConfigError
+
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigError(
+            f'SCIEnhancer: {name} must be an int of at least {least}, got {value!r}'
+        )

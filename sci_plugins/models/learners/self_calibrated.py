@@ -1,0 +1,153 @@
+"""SCI's learning process: a cascade of stages that share one estimator."""
+
+from typing import Any, NamedTuple
+
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from sci_plugins.errors import ConfigError
+from sci_plugins.functional.retinex import divide_illumination
+from sci_plugins.models.enhancers.base import RetinexEnhancer
+from sci_plugins.models.learners.weights import load_learner_weights
+from sci_plugins.registry import MODELS
+
+
+class Stage(NamedTuple):
+    """One stage of the cascade; all ``(N, 3, H, W)``, RGB.
+
+    ``image`` is the stage's input (the calibrator may leave [0, 1]),
+    ``illumination`` in [1e-4, 1] is estimated from it, and ``enhanced`` in [0, 1]
+    is the *original* image divided by that illumination.
+    """
+
+    image: Tensor
+    illumination: Tensor
+    enhanced: Tensor
+
+
+@MODELS.register_module()
+class SelfCalibratedLearner(BaseModel):
+    """Trains an illumination estimator on dark images alone, without labels.
+
+    ``x_0 = x``; ``i_t = estimator(x_t)``; ``r_t = clamp(x / i_t, 0, 1)``;
+    ``x_{t+1} = x + calibrator(r_t)``. The loss is the sum over all stages of
+    the loss of ``(i_t, x_t)``. At inference only the estimator is used, once.
+
+    The calibrator's answer to the last stage would reach no loss, so it is not
+    computed. Losses and gradients are those of the authors' code, which does
+    compute it; only the running statistics of the *calibrator's* BatchNorm layers
+    differ in the end (they average two stages instead of three), and these
+    are read nowhere but in a cascade in eval mode.
+
+    Args:
+        estimator: config of a :class:`RetinexEnhancer`.
+        calibrator: config of the calibrator; may be ``None`` if ``stages`` is 1.
+        stages: length of the cascade; 3 in the authors' code. 1 trains the
+            estimator alone, as the authors do for fine-tuning.
+        loss: config of the loss of one stage.
+        weights: start from these, as in ``SCIEnhancer``. A whole file of the authors
+            (``'official/medium'``) fills the calibrator too; a file that holds
+            an estimator only leaves it freshly initialised.
+        data_preprocessor: see ``mmengine.model.BaseModel``.
+
+    Shape:
+        - inputs: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
+
+    Raises:
+        ConfigError: if ``stages`` is below 1, a calibrator is missing, or the
+            estimator gives no illumination.
+        CheckpointError: if ``weights`` do not fit.
+
+    Source: SCI (CVPR 2022, arXiv 2204.10137), section 3; `Network` of the
+    authors' code.
+    """
+
+    def __init__(
+        self,
+        estimator: dict,
+        calibrator: dict | None = None,
+        stages: int = 3,
+        loss: dict | None = None,
+        weights: str | None = None,
+        data_preprocessor: dict | nn.Module | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor)
+        self.stages = _check_stages(stages, calibrator)
+        self.estimator = _build_estimator(estimator)
+        self.calibrator = MODELS.build(calibrator) if stages > 1 else None
+        self.loss = MODELS.build(loss or dict(type='sci_plugins.SCILoss'))
+        if weights is not None:
+            load_learner_weights(self.estimator, self.calibrator, weights)
+
+    def cascade(self, image: Tensor) -> list[Stage]:
+        """All stages for a batch of images, ``(N, 3, H, W)`` RGB in [0, 1]."""
+        stages: list[Stage] = []
+        stage_input = image
+        for _ in range(self.stages):
+            if stages and self.calibrator is not None:
+                stage_input = image + self.calibrator(stages[-1].enhanced)
+            illumination = self.estimator.estimate_illumination(stage_input)
+            enhanced = divide_illumination(image, illumination)
+            stages.append(Stage(stage_input, illumination, enhanced))
+        return stages
+
+    def forward(
+        self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor'
+    ) -> Any:
+        """Run the cascade, or the estimator alone.
+
+        Args:
+            inputs: images, ``(N, 3, H, W)``, RGB, float, values in [0, 1].
+            data_samples: ignored; a host's loop may pass it.
+            mode: ``'loss'`` gives ``dict(loss_fidelity=…, loss_smoothness=…)``,
+                each summed over the stages; ``'predict'`` the enhanced images
+                as at inference; ``'tensor'`` the list of :class:`Stage`.
+
+        Raises:
+            TypeError: if ``inputs`` is not a float tensor.
+            ValueError: if its shape or the mode is wrong.
+        """
+        if not isinstance(inputs, Tensor):
+            raise TypeError(
+                'SelfCalibratedLearner expects a stacked batch of images, got '
+                f'{type(inputs).__name__}: give the dataloader '
+                "collate_fn=dict(type='default_collate')"
+            )
+        self.estimator.check_input(inputs)
+        if mode == 'loss':
+            return self._sum_losses(self.cascade(inputs))
+        if mode == 'predict':
+            return self.estimator(inputs)
+        if mode == 'tensor':
+            return self.cascade(inputs)
+        raise ValueError(
+            "SelfCalibratedLearner: mode must be 'loss', 'predict' or 'tensor', "
+            f'got {mode!r}'
+        )
+
+    def _sum_losses(self, stages: list[Stage]) -> dict[str, Tensor]:
+        losses = [self.loss(stage.illumination, stage.image) for stage in stages]
+        return {f'loss_{name}': sum(loss[name] for loss in losses) for name in losses[0]}
+
+
+def _check_stages(stages: int, calibrator: dict | None) -> int:
+    if not isinstance(stages, int) or isinstance(stages, bool) or stages < 1:
+        raise ConfigError(
+            f'SelfCalibratedLearner: stages must be an int of at least 1, got {stages!r}'
+        )
+    if stages > 1 and calibrator is None:
+        raise ConfigError(
+            f'SelfCalibratedLearner: {stages} stages need a calibrator, for example '
+            "calibrator=dict(type='sci_plugins.SelfCalibrator')"
+        )
+    return stages
+
+
+def _build_estimator(config: dict) -> RetinexEnhancer:
+    estimator = MODELS.build(config)
+    if not isinstance(estimator, RetinexEnhancer):
+        raise ConfigError(
+            'SelfCalibratedLearner: estimator must be a RetinexEnhancer, which gives '
+            f'an illumination, got {type(estimator).__name__}'
+        )
+    return estimator

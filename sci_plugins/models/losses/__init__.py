@@ -1,0 +1,5 @@
+"""Losses as modules, registered for configs."""
+
+from sci_plugins.models.losses.sci import SCILoss
+
+__all__ = ['SCILoss']
