@@ -1,0 +1,99 @@
+"""Faces in COCO format, with a split of its own and an ignore size."""
+
+import hashlib
+import json
+import math
+from pathlib import PurePosixPath
+from typing import Any, ClassVar
+
+from mmdet.datasets import CocoDataset
+
+from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.registry import DATASETS
+
+SPLITS = (None, 'train', 'test')
+
+
+def hashed_split(file_name: str, test_fraction: float) -> str:
+    """``'train'`` or ``'test'`` for an image, from the hash of its name alone.
+
+    The answer does not depend on the other images, on their order or on their
+    ids: adding or removing an image moves no other one to the other side.
+    """
+    stem = PurePosixPath(file_name).stem
+    digest = hashlib.sha256(stem.encode()).digest()
+    position = int.from_bytes(digest[:4], 'big') / 2**32
+    return 'test' if position < test_fraction else 'train'
+
+
+@DATASETS.register_module()
+class CocoFaceDataset(CocoDataset):
+    """mmdet's ``CocoDataset`` with one class, ``face``, and two more options.
+
+    mmdet can take all images of an annotation file or the first ``indices``;
+    for a set that comes without a split this adds one that anybody gets again
+    from the file names. ``CocoMetric`` reads *all* images of its ``ann_file``
+    and counts those that were not tested as missed: with ``split`` leave its
+    ``ann_file`` out and pack ``'instances'`` as a meta key, so that the ground
+    truth comes from this data set.
+
+    Args:
+        split: ``'train'``, ``'test'`` or ``None`` for all images.
+        test_fraction: the expected share of ``'test'``, in (0, 1).
+        min_size: faces whose ``sqrt(width * height)`` in the original image is
+            below this many pixels are marked as ignored: finding them is
+            neither rewarded nor punished.
+        **kwargs: those of ``mmdet.datasets.CocoDataset``.
+
+    Raises:
+        ConfigError: if an option is out of range.
+        DataError: if the annotation file is not COCO, knows no ``face``, or
+            leaves no image.
+    """
+
+    METAINFO: ClassVar[dict] = dict(classes=('face',), palette=[(220, 20, 60)])
+
+    def __init__(
+        self,
+        *args: Any,
+        split: str | None = None,
+        test_fraction: float = 0.2,
+        min_size: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        if split not in SPLITS:
+            raise ConfigError(f'split must be one of {SPLITS}, got {split!r}')
+        if not 0 < test_fraction < 1:
+            raise ConfigError(f'test_fraction must be in (0, 1), got {test_fraction}')
+        if min_size < 0:
+            raise ConfigError(f'min_size must be 0 or more pixels, got {min_size}')
+        self.split = split
+        self.test_fraction = test_fraction
+        self.min_size = min_size
+        super().__init__(*args, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Images of the split, as ``CocoDataset`` describes them."""
+        try:
+            data_list = super().load_data_list()
+        except (json.JSONDecodeError, KeyError, AttributeError) as error:
+            raise DataError(f'{self.ann_file} is not a COCO file: {error!r}') from error
+        if not self.cat_ids:
+            names = self.metainfo['classes']
+            raise DataError(f'{self.ann_file} has none of the categories {names}')
+        data_list = [info for info in data_list if self._wanted(info['img_path'])]
+        if not data_list:
+            raise DataError(f'{self.ann_file} has no image in the split {self.split!r}')
+        return data_list
+
+    def parse_data_info(self, raw_data_info: dict) -> dict:
+        """mmdet's record of one image, small faces marked as ignored."""
+        data_info = super().parse_data_info(raw_data_info)
+        for instance in data_info['instances']:
+            x1, y1, x2, y2 = instance['bbox']
+            if math.sqrt((x2 - x1) * (y2 - y1)) < self.min_size:
+                instance['ignore_flag'] = 1
+        return data_info
+
+    def _wanted(self, file_name: str) -> bool:
+        return self.split in (None, hashed_split(file_name, self.test_fraction))

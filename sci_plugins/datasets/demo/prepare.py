@@ -1,0 +1,178 @@
+"""Generate the demo's two data sets once, and keep them."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from sci_plugins.datasets.darkface_labels import write_boxes
+from sci_plugins.datasets.demo.faces import draw_face_scene, load_material
+from sci_plugins.datasets.demo.streets import draw_street
+from sci_plugins.errors import ConfigError
+from sci_plugins.functional.low_light import (
+    darken,
+    expose,
+    linear_to_srgb,
+    to_uint8,
+)
+from sci_plugins.utils.images import write_image
+from sci_plugins.utils.paths import cache_folder
+
+#: Counts up with every change of the pictures, so that no old ones are used.
+VERSION = 1
+SEED = 2204
+SPLITS = ('train', 'test')
+#: Number of images by task and split.
+COUNTS = dict(faces_train=320, faces_test=60, streets_train=240, streets_test=40)
+
+
+class Condition(NamedTuple):
+    """How much light a sensor gets and how noisy it is, see ``low_light.expose``."""
+
+    gain: float
+    noise: float
+    shot_noise: float
+
+    def describe(self) -> str:
+        """The condition in words, for tables."""
+        if self == BRIGHT:
+            return 'bright, as trained'
+        return f'gain {self.gain:g}, read noise {self.noise:g}'
+
+
+BRIGHT = Condition(1.0, 0.0, 0.0)
+#: Test conditions: gains and read noise as in published trials of frozen networks,
+#: none chosen by a result. White is 10,000 photons, whence the shot noise.
+CONDITIONS = dict(
+    bright=BRIGHT,
+    dark=Condition(0.05, 0.0005, 1e-4),
+    very_dark=Condition(0.02, 0.0005, 1e-4),
+    noisy=Condition(0.05, 0.004, 1e-4),
+)
+
+
+def demo_folder() -> Path:
+    """Where the demo's data are kept: below the cache folder, one place a version."""
+    return cache_folder() / 'demo' / f'v{VERSION}'
+
+
+def prepare_demo(
+    root: str | os.PathLike[str] | None = None,
+    splits: Sequence[str] = ('test',),
+    counts: Mapping[str, int] | None = None,
+    progress: bool = True,
+) -> Path:
+    """Make the demo's data where they are not there yet.
+
+    ``faces_SPLIT`` is in DARK FACE's layout: ``image/ID.png`` (bright),
+    ``image_CONDITION/ID.png``, ``label/ID.txt``; ``streets_SPLIT`` in Cityscapes':
+    ``leftImg8bit/SPLIT/demo/demo_ID_leftImg8bit.png`` (bright), the same below
+    ``SPLIT_CONDITION``, and ``gtFine/SPLIT/demo/demo_ID_gtFine_labelTrainIds.png``.
+    Training data are bright only. The same version gives the same pictures each time.
+    Each folder appears complete or not at all, also where two processes make it at once.
+
+    Args:
+        root: folder to hold them; ``None`` is :func:`demo_folder`.
+        splits: which of ``'train'`` and ``'test'``.
+        counts: numbers of images that differ from ``COUNTS``.
+        progress: show a bar for each folder that is made.
+
+    Returns:
+        The folder that holds ``faces_SPLIT`` and ``streets_SPLIT``.
+
+    Raises:
+        ConfigError: if a split or a name in ``counts`` is not known.
+        MissingDependencyError: if scikit-image is not installed.
+    """
+    sizes = dict(COUNTS, **(counts or {}))
+    unknown = [*(set(splits) - set(SPLITS)), *(set(sizes) - set(COUNTS))]
+    if unknown:
+        raise ConfigError(
+            f'demo data: splits are {", ".join(SPLITS)} and counts are for '
+            f'{", ".join(COUNTS)}; got {", ".join(map(str, unknown))}'
+        )
+    folder = Path(root).expanduser() if root is not None else demo_folder()
+    for split in splits:
+        for task, write in (('faces', _write_face_scene), ('streets', _write_street)):
+            name = f'{task}_{split}'
+            if not (folder / name).is_dir():
+                _make(folder / name, sizes[name], split, write, progress)
+    return folder
+
+
+def _make(
+    target: Path,
+    count: int,
+    split: str,
+    write: Callable[[Path, str, int], None],
+    progress: bool,
+) -> None:
+    """Write ``count`` scenes beside ``target``, then put the folder in place."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f'.{target.name}.'))
+    try:
+        bar = tqdm(range(count), desc=f'drawing {target.name}', disable=not progress)
+        for index in bar:
+            write(beside, split, index)
+        conditions = {key: value._asdict() for key, value in _conditions(split)}
+        stamp = dict(version=VERSION, seed=SEED, images=count, conditions=conditions)
+        (beside / 'demo.json').write_text(json.dumps(stamp, indent=2) + '\n')
+        beside.chmod(0o755)  # mkdtemp's folders are private
+        _put_in_place(beside, target)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _put_in_place(beside: Path, target: Path) -> None:
+    try:
+        beside.rename(target)
+    except OSError:
+        # Another process was first; its pictures are the same.
+        if not target.is_dir():
+            raise
+
+
+def _generator(*key: int) -> np.random.Generator:
+    """Random numbers that belong to one scene, whatever was drawn before."""
+    return np.random.default_rng([SEED, *key])
+
+
+def _write_face_scene(root: Path, split: str, index: int) -> None:
+    key = (0, SPLITS.index(split), index)
+    image, boxes = draw_face_scene(_generator(*key), load_material(split))
+    for number, (name, condition) in enumerate(_conditions(split)):
+        taken = darken(image, *condition, _generator(*key, number))
+        folder = root / ('image' if condition == BRIGHT else f'image_{name}')
+        _write(folder / f'{index + 1}.png', taken)
+    (root / 'label').mkdir(exist_ok=True)
+    write_boxes(root / 'label' / f'{index + 1}.txt', boxes)
+
+
+def _write_street(root: Path, split: str, index: int) -> None:
+    key = (1, SPLITS.index(split), index)
+    radiance, labels = draw_street(_generator(*key))
+    name = f'demo_{index + 1:06d}'
+    for number, (condition_name, condition) in enumerate(_conditions(split)):
+        # The exposure is shorter, the lamps stay: what is above white may still be.
+        light = expose(radiance, *condition, _generator(*key, number))
+        folder = split if condition == BRIGHT else f'{split}_{condition_name}'
+        path = root / 'leftImg8bit' / folder / 'demo' / f'{name}_leftImg8bit.png'
+        _write(path, to_uint8(linear_to_srgb(light)))
+    path = root / 'gtFine' / split / 'demo' / f'{name}_gtFine_labelTrainIds.png'
+    _write(path, labels)
+
+
+def _conditions(split: str) -> list[tuple[str, Condition]]:
+    return [('bright', BRIGHT)] if split == 'train' else list(CONDITIONS.items())
+
+
+def _write(path: Path, image: NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(path, image)

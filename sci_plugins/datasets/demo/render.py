@@ -1,0 +1,215 @@
+"""A small renderer: flat shapes in metres, a depth buffer, light added at the end.
+
+World axes: x to the right, y up from the ground, z along the view; the camera is at
+``(0, camera.height, 0)``. Everything is linear light; lamps may be far above white.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+#: World points ``(N, 3)`` -> albedo ``(N, 3)`` and emitted light ``(N, 3)``.
+Paint = Callable[[Array], tuple[Array, Array]]
+_NEAREST = 1.0
+
+
+def single(values: Any) -> Array:
+    """Anything like an array, in single precision."""
+    return np.asarray(values, dtype=np.float32)
+
+
+class Camera(NamedTuple):
+    """A pinhole camera that looks along the road, sizes in pixels and metres."""
+
+    width: int
+    height_px: int
+    focal: float
+    horizon: float
+    height: float
+
+    def project(self, points: Array) -> Array:
+        """World points ``(N, 3)`` with z > 0 to pixel positions ``(N, 2)``."""
+        x, y, z = points.T
+        u = self.width / 2 + self.focal * x / z
+        v = self.horizon + self.focal * (self.height - y) / z
+        return np.stack([u, v], axis=1)
+
+    def unproject(self, u: Array, v: Array, nearness: Array) -> Array:
+        """Pixels and their ``1 / z`` to world points ``(..., 3)``."""
+        z = 1 / np.maximum(nearness, 1e-4)
+        x = (u - self.width / 2) * z / self.focal
+        y = self.height - (v - self.horizon) * z / self.focal
+        return np.stack([x, y, z], axis=-1)
+
+
+class Light(NamedTuple):
+    """A point light: position in metres, power as RGB."""
+
+    position: tuple[float, float, float]
+    power: tuple[float, float, float]
+
+
+class Canvas:
+    """Albedo, emitted light, label and nearness (``1 / z``) of every pixel."""
+
+    def __init__(self, camera: Camera, sky_label: int) -> None:
+        shape = (camera.height_px, camera.width)
+        self.camera = camera
+        self.albedo = np.zeros((*shape, 3), np.float32)
+        self.emission = np.zeros((*shape, 3), np.float32)
+        self.nearness = np.zeros(shape, np.float32)
+        self.label = np.full(shape, sky_label, np.uint8)
+
+    def polygon(self, corners: NDArray, label: int, paint: Paint) -> None:
+        """Draw a flat polygon ``(N, 3)`` where nothing nearer was drawn before."""
+        corners = _clip_near(np.asarray(corners, dtype=np.float32))
+        if len(corners) < 3:
+            return
+        pixels = self.camera.project(corners)
+        self._fill(pixels, _plane(pixels, 1 / corners[:, 2]), label, paint)
+
+    def disc(self, centre: NDArray, radius: float, label: int, paint: Paint) -> None:
+        """Draw a disc that faces the camera."""
+        if centre[2] < _NEAREST:
+            return
+        middle = self.camera.project(single(centre)[None])[0]
+        size = self.camera.focal * radius / float(centre[2])
+        corners = np.stack([middle - size, middle + size])
+        window = self._window(corners)
+        rows, columns = np.ogrid[window]
+        inside = np.hypot(columns + 0.5 - middle[0], rows + 0.5 - middle[1]) <= size
+        self._paint(window, inside, (0.0, 0.0, 1 / float(centre[2])), label, paint)
+
+    def _fill(self, pixels: Array, plane: Array, label: int, paint: Paint) -> None:
+        window = self._window(pixels)
+        rows, columns = window
+        shape = (rows.stop - rows.start, columns.stop - columns.start)
+        if 0 in shape:
+            return
+        mask = np.zeros(shape, np.uint8)
+        corners = np.rint(pixels - single((columns.start, rows.start)))
+        cv2.fillPoly(mask, [corners.astype(np.int32)], 1)
+        self._paint(window, mask > 0, plane, label, paint)
+
+    def _window(self, pixels: Array) -> tuple[slice, slice]:
+        """Rows and columns of the picture around some pixel positions."""
+        size = np.array((self.camera.width, self.camera.height_px))
+        x1, y1 = np.clip(np.floor(pixels.min(0)), 0, size).astype(int)
+        x2, y2 = np.clip(np.ceil(pixels.max(0)) + 1, (x1, y1), size).astype(int)
+        return slice(y1, y2), slice(x1, x2)
+
+    def _paint(
+        self,
+        window: tuple[slice, slice],
+        inside: NDArray[np.bool_],
+        plane: Array | tuple[float, float, float],
+        label: int,
+        paint: Paint,
+    ) -> None:
+        rows, columns = np.nonzero(inside)
+        rows, columns = rows + window[0].start, columns + window[1].start
+        u, v = columns + np.float32(0.5), rows + np.float32(0.5)
+        nearness = np.float32(plane[0]) * u + np.float32(plane[1]) * v + plane[2]
+        seen = nearness > self.nearness[rows, columns]
+        if not seen.any():
+            return
+        at = rows[seen], columns[seen]
+        points = self.camera.unproject(u[seen], v[seen], nearness[seen])
+        self.albedo[at], self.emission[at] = paint(points)
+        self.nearness[at] = nearness[seen]
+        self.label[at] = label
+
+    def light(
+        self, ambient: NDArray, haze: NDArray, lights: list[Light], reach: float = 160.0
+    ) -> Array:
+        """Radiance ``(H, W, 3)`` of what was drawn.
+
+        Args:
+            ambient: RGB light from the sky, on everything.
+            haze: RGB colour that far things fade to.
+            lights: lamps; their light falls with the distance squared.
+            reach: distance in metres at which a third of the contrast is left.
+        """
+        # Light changes slowly: every second pixel in both directions is enough.
+        rows, columns = np.indices(self.label.shape, dtype=np.float32)[:, ::2, ::2]
+        nearness = self.nearness[::2, ::2]
+        points = self.camera.unproject(columns + 0.5, rows + 0.5, nearness)
+        arriving = np.broadcast_to(single(ambient), points.shape).copy()
+        for lamp in lights:
+            offset = points - single(lamp.position)
+            distance2 = np.square(offset).sum(axis=-1, keepdims=True)
+            arriving += single(lamp.power) / (distance2 + 2.0)
+        size = self.label.shape[::-1]
+        clear = cv2.resize(np.exp(-points[..., 2] / reach), size)[..., None]
+        radiance = self.albedo * cv2.resize(arriving, size)
+        solid = (self.nearness > 0)[..., None]
+        hazy = radiance * clear + single(haze) * (1 - clear)
+        return np.where(solid, hazy, 0) + self.emission
+
+
+def add_glow(radiance: Array, strength: float = 0.1) -> Array:
+    """Halos around what is brighter than white, as haze and lenses make them."""
+    excess = np.maximum(radiance - 1.0, 0)
+    small = cv2.resize(excess, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    # Narrow and wide halos of the same energy each.
+    halo = sum(cv2.GaussianBlur(small, (0, 0), sigma) for sigma in (1.0, 4.0, 12.0))
+    size = (radiance.shape[1], radiance.shape[0])
+    return radiance + strength * cv2.resize(single(halo), size)
+
+
+def plain(colour: NDArray | tuple, emission: NDArray | tuple = (0, 0, 0)) -> Paint:
+    """Paint of one colour; ``emission`` is light of its own."""
+
+    def paint(points: Array) -> tuple[Array, Array]:
+        shape = (len(points), 3)
+        return (
+            np.broadcast_to(single(colour), shape),
+            np.broadcast_to(single(emission), shape),
+        )
+
+    return paint
+
+
+def grain(points: Array, tile: Array, axes: tuple[int, int], scale: float) -> Array:
+    """Look world points up in a tile of noise, ``scale`` tile pixels a metre."""
+    size = tile.shape[0]
+    first, second = (
+        np.floor(points[:, axis] * scale).astype(np.int64) % size for axis in axes
+    )
+    return tile[first, second][:, None]
+
+
+def noise_tile(generator: np.random.Generator, size: int = 128) -> Array:
+    """Noise about 1 with fine and coarse parts, ``(size, size)``, that repeats."""
+    tile = np.ones((size, size), np.float32)
+    for cells, amount in ((8, 0.12), (32, 0.1), (128, 0.1)):
+        part = generator.normal(0, amount, (cells, cells)).astype(np.float32)
+        # Wrapped before it is enlarged, so that neighbouring tiles meet.
+        step, part = size // cells, np.pad(part, 1, mode='wrap')
+        large = cv2.resize(part, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)
+        tile += large[step:-step, step:-step]
+    return np.clip(tile, 0.3, 1.7)
+
+
+def _clip_near(corners: Array) -> Array:
+    """The part of a polygon that is at least a metre in front of the camera."""
+    kept = []
+    for here, there in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        if here[2] >= _NEAREST:
+            kept.append(here)
+        if (here[2] >= _NEAREST) != (there[2] >= _NEAREST):
+            part = (_NEAREST - here[2]) / (there[2] - here[2])
+            kept.append(here + part * (there - here))
+    return np.array(kept, np.float32).reshape(-1, 3)
+
+
+def _plane(pixels: Array, nearness: NDArray) -> Array:
+    """``1 / z`` of a flat polygon is affine in the pixel position: its three terms."""
+    system = np.column_stack([pixels, np.ones(len(pixels))])
+    return np.linalg.lstsq(system.astype(np.float64), nearness, rcond=None)[0].astype(
+        np.float32
+    )

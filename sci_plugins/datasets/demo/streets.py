@@ -1,0 +1,233 @@
+"""Rendered street scenes with lamps, in linear light: one scene, any exposure."""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sci_plugins.datasets.demo.classes import STREET_CLASSES
+from sci_plugins.datasets.demo.render import (
+    Array,
+    Camera,
+    Canvas,
+    Light,
+    Paint,
+    add_glow,
+    grain,
+    noise_tile,
+    single,
+)
+from sci_plugins.datasets.demo.street_parts import (
+    draw_car,
+    draw_lamp,
+    draw_person,
+    draw_tree,
+    light_car,
+)
+
+WIDTH, HEIGHT = 384, 192
+#: Drawn this much larger, then averaged down.
+_OVERSAMPLING = 2
+_FAR = 90.0
+#: Plaster, sandstone, brick, concrete.
+_STONE = np.array(
+    ((1.0, 0.95, 0.85), (1.0, 0.82, 0.6), (0.85, 0.42, 0.3), (0.75, 0.78, 0.8))
+)
+ROAD, PAVEMENT, BUILDING, SKY = (
+    STREET_CLASSES.index(name) for name in ('road', 'pavement', 'building', 'sky')
+)
+
+
+class Layout(NamedTuple):
+    """Where the road lies, in metres from the camera; the left is negative."""
+
+    left_kerb: float
+    right_kerb: float
+    pavement: float
+
+    @property
+    def walls(self) -> tuple[float, float]:
+        """Where the house fronts stand."""
+        return self.left_kerb - self.pavement, self.right_kerb + self.pavement
+
+
+def draw_street(generator: np.random.Generator) -> tuple[Array, NDArray[np.uint8]]:
+    """One scene.
+
+    Returns:
+        Radiance ``(192, 384, 3)``, RGB, linear light, white is 1, lamps far above
+        it; and the labels ``(192, 384)`` uint8, indices of ``STREET_CLASSES``.
+        ``functional.low_light.expose`` makes a photograph of the radiance.
+    """
+    canvas = Canvas(_camera(generator), SKY)
+    half = generator.uniform(3.2, 4.8)
+    shift = generator.uniform(-2.2, 0.5)  # the camera drives on the right-hand side
+    layout = Layout(shift - half, shift + half, generator.uniform(2.2, 3.8))
+    tile = noise_tile(generator)
+    _draw_ground(canvas, layout, tile, generator)
+    _draw_houses(canvas, layout, tile, generator)
+    lights = _furnish(canvas, layout, generator)
+    horizon = _draw_sky(canvas, generator)
+    ambient = generator.uniform(0.4, 0.8) * generator.uniform((0.85, 0.9, 1), (1, 1, 1.2))
+    radiance = add_glow(canvas.light(ambient, 0.5 * horizon, lights))
+    radiance = cv2.resize(radiance, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    return radiance, canvas.label[::_OVERSAMPLING, ::_OVERSAMPLING].copy()
+
+
+def _camera(generator: np.random.Generator) -> Camera:
+    width, height = WIDTH * _OVERSAMPLING, HEIGHT * _OVERSAMPLING
+    return Camera(
+        width,
+        height,
+        focal=width * generator.uniform(0.62, 0.8),
+        horizon=height * generator.uniform(0.42, 0.52),
+        height=generator.uniform(1.3, 1.8),
+    )
+
+
+def _draw_ground(
+    canvas: Canvas, layout: Layout, tile: Array, generator: np.random.Generator
+) -> None:
+    asphalt = generator.uniform(0.06, 0.14) * generator.uniform(0.9, 1.1, 3)
+    slabs = generator.uniform(0.2, 0.38) * generator.uniform(0.85, 1.1, 3)
+    middle = (layout.left_kerb + layout.right_kerb) / 2
+    dash = generator.uniform(3, 6)
+
+    def road(points: Array) -> tuple[Array, Array]:
+        x, _, z = points.T
+        dashes = (np.abs(x - middle) < 0.08) & (z % (2 * dash) < dash)
+        edges = np.minimum(x - layout.left_kerb, layout.right_kerb - x)
+        lines = dashes | (np.abs(edges - 0.3) < 0.06)
+        colour = np.where(lines[:, None], 0.6, asphalt * grain(points, tile, (0, 2), 9))
+        return single(colour), 0 * points
+
+    def pavement(points: Array) -> tuple[Array, Array]:
+        x, _, z = points.T
+        joints = ((x % 0.8) < 0.05) | ((z % 0.8) < 0.05)
+        colour = slabs * grain(points, tile, (0, 2), 5)
+        return single(colour * np.where(joints, 0.6, 1)[:, None]), 0 * points
+
+    left, right = layout.walls
+    for x1, x2, label, paint in (
+        (layout.left_kerb, layout.right_kerb, ROAD, road),
+        (left - 40, layout.left_kerb, PAVEMENT, pavement),
+        (layout.right_kerb, right + 40, PAVEMENT, pavement),
+    ):
+        corners = np.array([(x1, 0, 1), (x2, 0, 1), (x2, 0, 400), (x1, 0, 400)])
+        canvas.polygon(corners, label, paint)
+
+
+def _draw_houses(
+    canvas: Canvas, layout: Layout, tile: Array, generator: np.random.Generator
+) -> None:
+    """Rows of houses on both sides, with gaps, and at times one across the end."""
+    for wall in layout.walls:
+        z = generator.uniform(-6, 2)
+        while z < _FAR:
+            length, height = generator.uniform(8, 20), generator.uniform(5, 17)
+            end = z + length
+            front = _facade(generator, tile, along=2)
+            corners = [(wall, 0, z), (wall, 0, end), (wall, height, end)]
+            canvas.polygon(np.array([*corners, (wall, height, z)]), BUILDING, front)
+            deep = wall + np.sign(wall) * 15
+            side = _facade(generator, tile, along=0, windows=False)
+            corners = [(wall, 0, z), (deep, 0, z), (deep, height, z), (wall, height, z)]
+            canvas.polygon(np.array(corners), BUILDING, side)
+            z = end + (generator.uniform(2, 9) if generator.random() < 0.35 else 0)
+    if generator.random() < 0.4:
+        height, front = generator.uniform(6, 16), _facade(generator, tile, along=0)
+        across = [(-60, 0), (60, 0), (60, height), (-60, height)]
+        corners = [(x, y, _FAR) for x, y in across]
+        canvas.polygon(np.array(corners), BUILDING, front)
+
+
+def _facade(
+    generator: np.random.Generator, tile: Array, along: int, windows: bool = True
+) -> Paint:
+    """A wall with rows of windows, some of them lit. ``along``: 0 for x, 2 for z."""
+    colour = generator.uniform(0.15, 0.5) * _STONE[generator.integers(len(_STONE))]
+    colour = colour * generator.uniform(0.85, 1.0, 3)
+    cell = generator.uniform(2.0, 3.6)
+    open_width, open_height = generator.uniform(0.35, 0.6, 2)
+    lit_share, floor = generator.uniform(0.05, 0.4), generator.uniform(2.8, 3.4)
+    lit = generator.random((64, 16)) < lit_share
+    warmth = generator.uniform((0.9, 0.55, 0.25), (1.0, 0.85, 0.7), (64, 16, 3))
+    warmth *= generator.uniform(0.4, 1.6, (64, 16, 1))
+
+    def paint(points: Array) -> tuple[Array, Array]:
+        across, up = points[:, along] / cell, points[:, 1] / floor
+        column = np.floor(across).astype(int) % 64
+        row = np.clip(np.floor(up).astype(int), 0, 15)
+        glass = (np.abs(across % 1 - 0.5) < open_width / 2) & windows
+        glass &= np.abs(up % 1 - 0.52) < open_height / 2
+        shining = (glass & lit[column, row])[:, None]
+        wall = colour * grain(points, tile, (along, 1), 6)
+        emission = np.where(shining, warmth[column, row], 0)
+        return single(np.where(glass[:, None], 0.05, wall)), single(emission)
+
+    return paint
+
+
+def _furnish(
+    canvas: Canvas, layout: Layout, generator: np.random.Generator
+) -> list[Light]:
+    """Lamps, trees, cars and people; returns the lights."""
+    lights = _draw_lamps(canvas, layout, generator)
+    for side, kerb in ((-1, layout.left_kerb), (1, layout.right_kerb)):
+        if generator.random() < 0.6:
+            for z in np.arange(generator.uniform(5, 14), 60, generator.uniform(8, 16)):
+                draw_tree(canvas, kerb + side * 0.7, z, generator)
+        for _ in range(generator.integers(0, 5)):
+            x = kerb + side * generator.uniform(0.4, layout.pavement - 0.4)
+            draw_person(canvas, x, generator.uniform(5, 32), generator)
+        z = generator.uniform(3, 14)
+        while z < 60:  # parked along the kerb
+            if generator.random() < 0.55:
+                draw_car(canvas, kerb - side * 1.05, z, side < 0, generator)
+            z += generator.uniform(5.5, 10)
+    lane = (layout.right_kerb - layout.left_kerb) / 4
+    middle = (layout.left_kerb + layout.right_kerb) / 2
+    for side in (-1, 1):
+        if generator.random() < 0.55:
+            x, z = middle + side * (lane - 0.9), generator.uniform(9, 40)
+            draw_car(canvas, x, z, side < 0, generator)
+            lights.append(light_car(canvas, x, z, side < 0))
+    if generator.random() < 0.35:
+        x = generator.uniform(layout.left_kerb, layout.right_kerb)
+        draw_person(canvas, x, generator.uniform(8, 28), generator)
+    return lights
+
+
+def _draw_lamps(
+    canvas: Canvas, layout: Layout, generator: np.random.Generator
+) -> list[Light]:
+    """Sodium or white lamps on one side or on both."""
+    sodium = generator.random() < 0.5
+    colour = np.array((1.0, 0.55, 0.18) if sodium else (1.0, 0.93, 0.8))
+    height, step = generator.uniform(4.5, 6.5), generator.uniform(14, 24)
+    sides = [(layout.left_kerb, -1), (layout.right_kerb, 1)]
+    chosen = sides if generator.random() < 0.6 else [sides[generator.integers(2)]]
+    places = [
+        (kerb + side * 0.35, float(z))
+        for kerb, side in chosen
+        for z in np.arange(generator.uniform(6, 14), 75, step)
+    ]
+    return [draw_lamp(canvas, x, z, height, colour) for x, z in places]
+
+
+def _draw_sky(canvas: Canvas, generator: np.random.Generator) -> NDArray:
+    """An evening sky with soft clouds; returns its colour at the horizon."""
+    zenith = generator.uniform((0.05, 0.09, 0.2), (0.2, 0.28, 0.5))
+    horizon = generator.uniform((0.3, 0.25, 0.25), (0.8, 0.55, 0.5))
+    height = canvas.camera.horizon
+    up = np.clip(1 - np.arange(canvas.label.shape[0]) / height, 0, 1)[:, None, None]
+    colour = horizon + (zenith - horizon) * up**0.6
+    clouds = generator.normal(0, 1, (6, 10)).astype(np.float32)
+    size = (canvas.camera.width, canvas.camera.height_px)
+    clouds = cv2.resize(clouds, size, interpolation=cv2.INTER_CUBIC)
+    colour = colour * (1 + generator.uniform(0, 0.35) * np.tanh(clouds))[..., None]
+    sky = canvas.nearness == 0
+    canvas.emission[sky] = np.clip(colour, 0.01, 1)[sky]
+    canvas.label[sky] = SKY
+    return horizon

@@ -1,0 +1,6 @@
+"""Transforms of the data pipeline, registered on import."""
+
+from sci_plugins.datasets.transforms.enhance_image import EnhanceImage
+from sci_plugins.datasets.transforms.low_light import SynthesizeLowLight
+
+__all__ = ['EnhanceImage', 'SynthesizeLowLight']

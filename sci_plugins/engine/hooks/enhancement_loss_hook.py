@@ -1,0 +1,97 @@
+"""Joint training: the enhancer's own loss beside the losses of the host."""
+
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from sci_plugins.errors import ConfigError
+from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
+from sci_plugins.models.enhancers import RetinexEnhancer
+from sci_plugins.registry import HOOKS, MODELS
+
+
+@HOOKS.register_module()
+class EnhancementLossHook(Hook):
+    """Adds ``loss_enhance_*`` to what the model's ``mode='loss'`` returns ("SCI+").
+
+    The data preprocessor keeps input and illumination of each image of a batch;
+    a forward hook on the model turns them into losses, which the host's own
+    machinery logs, scales under AMP, accumulates and reduces over ranks. The
+    detector or segmentor is not touched.
+
+    Args:
+        weight: factor on every term.
+        loss: config of a module ``(illumination, image) -> dict of terms``.
+
+    Raises:
+        ConfigError: before training, if the model has no enhancer in front, a
+            frozen one, or one without an illumination map.
+    """
+
+    def __init__(self, weight: float = 1.0, loss: dict[str, Any] | None = None) -> None:
+        if not weight > 0:
+            raise ConfigError(
+                f'EnhancementLossHook: weight must be above 0, got {weight!r}'
+            )
+        self.weight = weight
+        self.loss: nn.Module = MODELS.build(loss or dict(type='sci_plugins.SCILoss'))
+        self._handle: Any = None
+
+    def before_train(self, runner: Runner) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        preprocessor = _check_preprocessor(getattr(model, 'data_preprocessor', None))
+        preprocessor.keep_pairs = True
+        self._handle = model.register_forward_hook(self._add_losses)
+
+    def after_train(self, runner: Runner) -> None:
+        if self._handle is not None:
+            self._handle.remove()
+            self._handle = None
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model.data_preprocessor.keep_pairs = False
+
+    def _add_losses(self, model: nn.Module, args: Any, output: Any) -> Any:
+        preprocessor: EnhancementMixin = model.data_preprocessor  # type: ignore[assignment]
+        # Cleared at once: a stashed graph costs memory and breaks deepcopy (EMA).
+        pairs, preprocessor.kept_pairs = preprocessor.kept_pairs, []
+        if not pairs or not isinstance(output, dict):
+            return output
+        return {**output, **self.enhancement_losses(pairs)}
+
+    def enhancement_losses(self, pairs: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        """Terms of the loss, averaged over the images of a batch.
+
+        Args:
+            pairs: per image (input, illumination), ``(1, 3, H, W)`` in [0, 1].
+        """
+        terms = [self.loss(illumination, image) for image, illumination in pairs]
+        return {
+            f'loss_enhance_{name}': self.weight
+            * torch.stack([term[name] for term in terms]).mean()
+            for name in terms[0]
+        }
+
+
+def _check_preprocessor(preprocessor: Any) -> EnhancementMixin:
+    if not isinstance(preprocessor, EnhancementMixin):
+        raise ConfigError(
+            'EnhancementLossHook needs a model with an enhancer in front: set '
+            "data_preprocessor.type to 'sci_plugins.EnhancedDetDataPreprocessor' or "
+            "'sci_plugins.EnhancedSegDataPreProcessor'; got "
+            f'{type(preprocessor).__name__}'
+        )
+    if preprocessor.frozen:
+        raise ConfigError(
+            'EnhancementLossHook needs an enhancer that is trained: set '
+            'data_preprocessor.frozen=False'
+        )
+    if not isinstance(preprocessor.enhancer, RetinexEnhancer):
+        raise ConfigError(
+            'EnhancementLossHook needs an enhancer with an illumination map, got '
+            f'{type(preprocessor.enhancer).__name__}'
+        )
+    return preprocessor

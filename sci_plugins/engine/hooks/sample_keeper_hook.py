@@ -1,0 +1,91 @@
+"""Keeping a few images and what the model made of them, for pictures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor
+
+from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
+from sci_plugins.registry import HOOKS
+
+
+@dataclass
+class KeptSample:
+    """One image as the model's input stage saw it, and the model's answer.
+
+    Args:
+        index: position in the test set.
+        name: file name of the image.
+        image: RGB, uint8, ``(H, W, 3)``: the input at the network's scale.
+        enhanced: the same after the enhancer; equal where there is none.
+        output: the host's data sample with predictions and, if it has any, truth.
+    """
+
+    index: int
+    name: str
+    image: np.ndarray
+    enhanced: np.ndarray
+    output: Any
+
+
+@HOOKS.register_module()
+class SampleKeeperHook(Hook):
+    """Keeps the samples at the given positions of the test set.
+
+    Args:
+        indices: positions in the test set. Under several processes each keeps
+            what falls to it.
+    """
+
+    priority = 'VERY_LOW'
+
+    def __init__(self, indices: Sequence[int]) -> None:
+        self.indices = set(indices)
+        self.samples: dict[int, KeptSample] = {}
+        #: RGB colour of each class, where the data set has a palette.
+        self.palette: Any = None
+        self._seen = 0
+
+    def before_test(self, runner: Runner) -> None:
+        self._seen = 0
+        meta = getattr(runner.test_dataloader.dataset, 'metainfo', {})
+        self.palette = meta.get('palette')
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Sequence[Any] | None = None,
+    ) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        for position, output in enumerate(outputs or []):
+            index = self._seen + position
+            if index in self.indices:
+                image = data_batch['inputs'][position]
+                self.samples[index] = _keep(index, model, image, output)
+        self._seen += len(outputs or [])
+
+
+def _keep(index: int, model: Any, image: Tensor, output: Any) -> KeptSample:
+    preprocessor: Any = model.data_preprocessor
+    enhanced = image
+    if isinstance(preprocessor, EnhancementMixin):
+        with torch.no_grad():
+            device: Any = preprocessor.device
+            enhanced = preprocessor.enhance_image(image.to(device), False)
+    is_rgb = getattr(preprocessor, 'input_order', 'bgr') == 'rgb'
+    name = str(getattr(output, 'img_path', index)).replace('\\', '/').rsplit('/', 1)[-1]
+    before, after = _to_array(image, is_rgb), _to_array(enhanced, is_rgb)
+    return KeptSample(index, name, before, after, output)
+
+
+def _to_array(image: Tensor, is_rgb: bool) -> np.ndarray:
+    array = image.float().clamp(0, 255).cpu().numpy().astype(np.uint8).transpose(1, 2, 0)
+    return np.ascontiguousarray(array if is_rgb else array[..., ::-1])

@@ -1,0 +1,129 @@
+"""Side-by-side pictures: input, enhanced, predictions, truth."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torchvision.utils import draw_bounding_boxes
+
+#: Predictions below this score are not drawn.
+SCORE_THRESHOLD = 0.3
+_TRUTH_COLOR = '#2ee62e'
+_PREDICTION_COLOR = '#ff4136'
+_CAPTION_HEIGHT = 20
+_GAP = 4
+#: Boxes on small pictures are drawn after enlarging them to about this width.
+_CELL_WIDTH = 480
+
+
+def draw_truth(
+    image: np.ndarray, sample: Any, palette: Sequence[Any] | None
+) -> np.ndarray:
+    """The image with the boxes or label map that are right.
+
+    Args:
+        image: RGB, uint8, ``(H, W, 3)``, at the network's scale.
+        sample: the host's data sample; without truth the image stays bare.
+        palette: RGB colour of each class, for label maps.
+    """
+    if 'gt_sem_seg' in sample:
+        return overlay_labels(
+            image, sample.gt_sem_seg.data[0].cpu().numpy(), palette, sample
+        )
+    if 'gt_instances' in sample:
+        return draw_boxes(image, sample.gt_instances.bboxes, sample, _TRUTH_COLOR)
+    return enlarge(image)[0]
+
+
+def draw_predictions(
+    image: np.ndarray, sample: Any, palette: Sequence[Any] | None
+) -> np.ndarray:
+    """The image with what the model found; arguments as in :func:`draw_truth`."""
+    if 'pred_sem_seg' in sample:
+        labels = sample.pred_sem_seg.data[0].cpu().numpy()
+        return overlay_labels(image, labels, palette, sample)
+    if 'pred_instances' in sample:
+        kept = sample.pred_instances[sample.pred_instances.scores >= SCORE_THRESHOLD]
+        return draw_boxes(image, kept.bboxes, sample, _PREDICTION_COLOR)
+    return enlarge(image)[0]
+
+
+def draw_boxes(image: np.ndarray, boxes: Any, sample: Any, color: str) -> np.ndarray:
+    """Boxes of the original image, drawn on the image at the network's scale."""
+    scale_x, scale_y = sample.get('scale_factor', (1.0, 1.0))
+    boxes = torch.as_tensor(getattr(boxes, 'tensor', boxes)).float().cpu().reshape(-1, 4)
+    large, zoom = enlarge(image)
+    if len(boxes) == 0:
+        return large
+    scaled = boxes * torch.tensor([scale_x, scale_y, scale_x, scale_y]) * zoom
+    scaled[:, 2:] = torch.maximum(scaled[:, 2:], scaled[:, :2] + 1)
+    tensor = torch.from_numpy(np.ascontiguousarray(large.transpose(2, 0, 1)))
+    drawn = draw_bounding_boxes(tensor, scaled, colors=color, width=2)
+    return drawn.numpy().transpose(1, 2, 0)
+
+
+def overlay_labels(
+    image: np.ndarray, labels: np.ndarray, palette: Sequence[Any] | None, sample: Any
+) -> np.ndarray:
+    """A label map over the image, two parts to one; ignored pixels show the image."""
+    large, _ = enlarge(image)
+    size = (large.shape[1], large.shape[0])
+    labels = cv2.resize(labels.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    colors = np.zeros((256, 3), np.uint8)
+    chosen = np.asarray(palette if palette else _default_palette(), np.uint8)
+    colors[: len(chosen)] = chosen
+    known = (labels < len(chosen))[..., None]
+    mixed = (large.astype(np.uint16) + 2 * colors[labels]) // 3
+    return np.where(known, mixed, large).astype(np.uint8)
+
+
+def enlarge(image: np.ndarray) -> tuple[np.ndarray, float]:
+    """The image brought to the width of a picture's cell, and the factor."""
+    zoom = _CELL_WIDTH / image.shape[1]
+    size = (_CELL_WIDTH, max(1, round(image.shape[0] * zoom)))
+    method = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
+    return cv2.resize(image, size, interpolation=method), zoom
+
+
+def make_grid(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> Image.Image:
+    """Cells with captions, row by row, on one sheet.
+
+    Args:
+        rows: per row (caption, RGB uint8 image ``(H, W, 3)``) of each cell.
+    """
+    widths = [
+        max(row[column][1].shape[1] for row in rows if column < len(row))
+        for column in range(max(len(row) for row in rows))
+    ]
+    heights = [max(image.shape[0] for _, image in row) for row in rows]
+    width = sum(widths) + _GAP * (len(widths) + 1)
+    height = sum(heights) + (_CAPTION_HEIGHT + _GAP) * len(heights) + _GAP
+    sheet = Image.new('RGB', (width, height), 'white')
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=14)
+    top = _GAP
+    for row, row_height in zip(rows, heights, strict=True):
+        left = _GAP
+        for (caption, image), column_width in zip(row, widths, strict=False):
+            pen.text((left, top), caption, fill='black', font=font)
+            sheet.paste(Image.fromarray(image), (left, top + _CAPTION_HEIGHT))
+            left += column_width + _GAP
+        top += row_height + _CAPTION_HEIGHT + _GAP
+    return sheet
+
+
+def place_beside(left: Image.Image, right: Image.Image) -> Image.Image:
+    """Two sheets as one, on white."""
+    size = (left.width + right.width, max(left.height, right.height))
+    sheet = Image.new('RGB', size, 'white')
+    sheet.paste(left, (0, 0))
+    sheet.paste(right, (left.width, 0))
+    return sheet
+
+
+def _default_palette() -> np.ndarray:
+    hues = (np.arange(255) * 37) % 180
+    hsv = np.stack([hues, np.full(255, 200), np.full(255, 230)], axis=-1).astype(np.uint8)
+    return cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
