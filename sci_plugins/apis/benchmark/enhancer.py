@@ -1,0 +1,121 @@
+"""SCI's estimator: the fast path against a plain implementation."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sci_plugins.apis.benchmark.timing import (
+    Timing,
+    check_positive,
+    describe_machine,
+    machine_line,
+    threads_set_to,
+    time_in_turn,
+    to_table,
+)
+from sci_plugins.models.enhancers import SCIEnhancer
+
+
+@dataclass(frozen=True)
+class EnhancerResult:
+    """Both variants' times, how they compare, and how far their images differ."""
+
+    machine: dict[str, Any]
+    shape: tuple[int, int, int, int]
+    timings: dict[str, Timing]
+    ratio: float
+    ratio_of_fastest: float
+    max_difference: float
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def to_text(self) -> str:
+        size = 'x'.join(map(str, self.shape))
+        return '\n'.join(
+            [
+                machine_line(self.machine),
+                f'SCIEnhancer, {size} float32, without gradients',
+                to_table(self.timings),
+                f'{self.ratio:.1f} times faster (by the fastest runs: '
+                f'{self.ratio_of_fastest:.1f}), largest difference '
+                f'{self.max_difference:.1e}',
+            ]
+        )
+
+
+def plain_enhance(enhancer: SCIEnhancer, image: Tensor) -> Tensor:
+    """SCI as its authors wrote it: layer after layer, BatchNorm unfolded.
+
+    Args:
+        enhancer: gives the layers; its own forward is not called.
+        image: ``(N, 3, H, W)``, RGB in [0, 1].
+
+    Source: ``EnhanceNetwork`` of github.com/vis-opt-group/SCI.
+    """
+    features = F.relu(enhancer.in_conv(image))
+    for _ in range(enhancer.layers):
+        block = F.relu(enhancer.block_norm(enhancer.block_conv(features)))
+        features = features + block
+    illumination = torch.sigmoid(enhancer.out_conv(features)) + image
+    illumination = torch.clamp(illumination, 0.0001, 1)
+    return torch.clamp(image / illumination, 0, 1)
+
+
+def benchmark_enhancer(
+    height: int = 720,
+    width: int = 1080,
+    batch: int = 1,
+    threads: int = 2,
+    runs: int = 30,
+    weights: str | None = None,
+) -> EnhancerResult:
+    """Time the plain implementation and ours in turn, on random dark images.
+
+    Args:
+        height: pixels.
+        width: pixels.
+        batch: images a call.
+        threads: CPU threads.
+        runs: rounds that count.
+        weights: as in :class:`SCIEnhancer`; random ones if ``None``, since the
+            time does not depend on them.
+
+    Raises:
+        ConfigError: if a number is below 1 or the weights are not known.
+    """
+    check_positive(height=height, width=width, batch=batch, threads=threads, runs=runs)
+    source = torch.Generator().manual_seed(0)
+    enhancer = SCIEnhancer(weights=weights).eval()
+    if weights is None:
+        randomize(enhancer, source)
+    image = torch.rand(batch, 3, height, width, generator=source) * 0.3
+    with torch.no_grad(), threads_set_to(threads):
+        difference = (plain_enhance(enhancer, image) - enhancer(image)).abs().max()
+        calls = {
+            'plain': lambda: plain_enhance(enhancer, image),
+            'ours': lambda: enhancer(image),
+        }
+        timings = time_in_turn(calls, runs)
+        machine = describe_machine()
+    plain, ours = timings['plain'], timings['ours']
+    return EnhancerResult(
+        machine=machine,
+        shape=(batch, 3, height, width),
+        timings=timings,
+        ratio=plain.median_ms / ours.median_ms,
+        ratio_of_fastest=plain.min_ms / ours.min_ms,
+        max_difference=float(difference),
+    )
+
+
+def randomize(enhancer: SCIEnhancer, source: torch.Generator) -> None:
+    """Give every weight and statistic a value whose effect can be seen."""
+    for name, value in enhancer.state_dict().items():
+        if value.is_floating_point():
+            value.copy_(torch.randn(value.shape, generator=source) * 0.3)
+            if name.endswith('running_var'):
+                value.abs_().add_(0.2)

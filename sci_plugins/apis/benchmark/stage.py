@@ -1,0 +1,128 @@
+"""The whole preprocessing stage, and its share of a detector's test step."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from sci_plugins.apis.attach import attach
+from sci_plugins.apis.benchmark.timing import (
+    Timing,
+    check_positive,
+    describe_machine,
+    machine_line,
+    threads_set_to,
+    time_in_turn,
+    to_table,
+)
+from sci_plugins.apis.config import load_config
+from sci_plugins.models.enhancers import SCIEnhancer
+from sci_plugins.registry import require_host
+
+DETECTOR = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
+PLAIN, ENHANCED, STEP = 'preprocessing, plain', 'preprocessing, SCI', 'test step, SCI'
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """Times of both preprocessings and of the test step; their share of it."""
+
+    machine: dict[str, Any]
+    shape: tuple[int, int]
+    detector: str
+    timings: dict[str, Timing]
+    share: float
+    added_share: float
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def to_text(self) -> str:
+        height, width = self.shape
+        return '\n'.join(
+            [
+                machine_line(self.machine),
+                f'{self.detector}, random weights, one uint8 image {height}x{width}',
+                to_table(self.timings),
+                f'preprocessing with SCI is {self.share:.2%} of a test step '
+                f'(SCI alone adds {self.added_share:.2%})',
+            ]
+        )
+
+
+def benchmark_stage(
+    height: int = 800,
+    width: int = 1333,
+    threads: int = 2,
+    runs: int = 7,
+    weights: str | None = None,
+) -> StageResult:
+    """Time uint8 image -> normalised, padded float batch, and RetinaNet-R50 on it.
+
+    Args:
+        height: pixels.
+        width: pixels.
+        threads: CPU threads.
+        runs: rounds that count.
+        weights: of SCI, as in :class:`SCIEnhancer`; random ones if ``None``.
+
+    Raises:
+        ConfigError: if a number is below 1 or the weights are not known.
+        MissingDependencyError: if mmdet is not installed.
+    """
+    check_positive(height=height, width=width, threads=threads, runs=runs)
+    require_host('the benchmark of the preprocessing stage', 'mmdet', 'det')
+    with torch.no_grad(), threads_set_to(threads):
+        timings = time_in_turn(_calls(height, width, weights), runs)
+        machine = describe_machine()
+    step = timings[STEP].median_ms
+    stage = timings[ENHANCED].median_ms
+    return StageResult(
+        machine=machine,
+        shape=(height, width),
+        detector=DETECTOR,
+        timings=timings,
+        share=stage / step,
+        added_share=(stage - timings[PLAIN].median_ms) / step,
+    )
+
+
+def _calls(
+    height: int, width: int, weights: str | None
+) -> dict[str, Callable[[], object]]:
+    model = _build_detector()
+    plain = copy.deepcopy(model.data_preprocessor)
+    attach(model, SCIEnhancer(weights=weights))
+    source = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 80, (3, height, width), dtype=torch.uint8, generator=source)
+    data = {'inputs': [image], 'data_samples': [_sample(height, width)]}
+    return {
+        PLAIN: lambda: plain(dict(data), False),
+        ENHANCED: lambda: model.data_preprocessor(dict(data), False),
+        STEP: lambda: model.test_step(dict(data)),
+    }
+
+
+def _build_detector() -> Any:
+    from mmdet.registry import MODELS
+    from mmengine.registry import init_default_scope
+
+    init_default_scope('mmdet')
+    cfg = load_config(DETECTOR)
+    cfg.model.backbone.init_cfg = None  # random weights: nothing to download
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    # As RetinaNet starts its training, so that next to nothing is detected: many
+    # boxes would make the test step longer and the share look smaller.
+    torch.nn.init.constant_(model.bbox_head.retina_cls.bias, -4.6)
+    return model.eval()
+
+
+def _sample(height: int, width: int) -> Any:
+    from mmdet.structures import DetDataSample
+
+    size = (height, width)
+    meta = {'img_shape': size, 'ori_shape': size, 'scale_factor': (1.0, 1.0), 'img_id': 0}
+    return DetDataSample(metainfo=meta)

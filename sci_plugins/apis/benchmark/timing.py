@@ -1,0 +1,135 @@
+"""Timing several variants in turn, and what to know about the machine."""
+
+import os
+import platform
+import re
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sci_plugins.errors import ConfigError
+
+WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds and minor page faults of one call.
+
+    A minor page fault is memory that the system had to map and clear; reused
+    memory has none. ``None`` where the system does not count them.
+    """
+
+    median_ms: float
+    min_ms: float
+    page_faults: int | None
+
+
+def time_in_turn(
+    calls: Mapping[str, Callable[[], object]], runs: int
+) -> dict[str, Timing]:
+    """Time A B A B …, so that a disturbance meets all variants alike.
+
+    Args:
+        calls: name -> call without arguments; its result is dropped.
+        runs: rounds that count, after three that do not.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    faults: dict[str, list[int]] = {name: [] for name in calls}
+    for turn in range(WARM_UP + runs):
+        for name, call in calls.items():
+            faults_before, start = page_faults(), time.perf_counter()
+            call()
+            elapsed = time.perf_counter() - start
+            if turn >= WARM_UP:
+                seconds[name].append(elapsed)
+                faults[name].append(page_faults() - faults_before)
+    return {
+        name: Timing(
+            statistics.median(values) * 1e3,
+            min(values) * 1e3,
+            round(statistics.median(faults[name])) if _resource else None,
+        )
+        for name, values in seconds.items()
+    }
+
+
+try:
+    import resource as _resource
+except ImportError:  # not a Unix
+    _resource = None  # type: ignore[assignment]
+
+
+def page_faults() -> int:
+    """Minor page faults of this process so far; 0 where they are not counted."""
+    if _resource is None:
+        return 0
+    return _resource.getrusage(_resource.RUSAGE_SELF).ru_minflt
+
+
+@contextmanager
+def threads_set_to(number: int) -> Iterator[None]:
+    """Let PyTorch use ``number`` CPU threads inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def describe_machine() -> dict[str, Any]:
+    """CPU, cores, threads in use and versions: what a figure depends on."""
+    return {
+        'cpu': _cpu_name(),
+        'vector_unit': torch.backends.cpu.get_cpu_capability(),
+        'cores': os.cpu_count(),
+        'threads': torch.get_num_threads(),
+        'torch': torch.__version__,
+        'python': platform.python_version(),
+        'system': platform.system(),
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        text = Path('/proc/cpuinfo').read_text(encoding='utf-8', errors='replace')
+    except OSError:
+        text = ''
+    match = re.search(r'^model name\s*:\s*(.+)$', text, re.MULTILINE)
+    return match.group(1) if match else platform.processor() or platform.machine()
+
+
+def check_positive(**values: int) -> None:
+    """Refuse what is below 1.
+
+    Raises:
+        ConfigError: naming the argument.
+    """
+    for name, value in values.items():
+        if value < 1:
+            raise ConfigError(f'{name} must be at least 1, got {value}')
+
+
+def to_table(timings: Mapping[str, Timing]) -> str:
+    """One line a variant, for reading."""
+    width = max(map(len, timings))
+    lines = [f'{"":{width}}  {"median":>10}  {"fastest":>10}  page faults a call']
+    for name, timing in timings.items():
+        faults = 'not counted' if timing.page_faults is None else timing.page_faults
+        times = f'{timing.median_ms:7.2f} ms  {timing.min_ms:7.2f} ms'
+        lines.append(f'{name:{width}}  {times}  {faults}')
+    return '\n'.join(lines)
+
+
+def machine_line(machine: Mapping[str, Any]) -> str:
+    return (
+        '{cpu} ({vector_unit}), {threads} threads of {cores} cores, '
+        'torch {torch}, Python {python}, {system}'
+    ).format(**machine)

@@ -1,0 +1,129 @@
+"""Configs and Runners for the command line tools."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.hub import get_config
+
+from sci_plugins.errors import ConfigError, SciPluginsError
+from sci_plugins.registry import require_host
+from sci_plugins.utils.checkpoint import first_line, use_safe_loading
+
+_HOSTS = dict(mmdet='det', mmseg='seg')  # scope -> the extra that installs it
+_RANK_VARIABLES = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """The family's flags, with the family's meaning."""
+    parser.add_argument('--work-dir', help='folder for logs, checkpoints and results')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='override settings of the config, as in data_root=/data model.x=1',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='how several processes were started (torchrun: pytorch)',
+    )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='allow checkpoints that hold other objects than weights (can run code)',
+    )
+    # torchrun of torch < 2 passes it; newer ones set an environment variable.
+    parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
+
+
+def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
+    """Read a config file, or a host's own by name (``mmdet::retinanet/...``).
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ConfigError: if the file cannot be read as a config.
+        MissingDependencyError: if its host, mmdet or mmseg, is not installed.
+    """
+    is_host_name = '::' in path
+    if is_host_name:
+        _require_scope(path.partition('::')[0], path)
+    if not is_host_name and not Path(path).is_file():
+        raise FileNotFoundError(f'config not found: {path}')
+    try:
+        cfg = get_config(path) if is_host_name else Config.fromfile(path)
+        if cfg_options:
+            cfg.merge_from_dict(cfg_options)
+    except (SciPluginsError, OSError):
+        raise
+    except Exception as error:  # a config is Python, and its author's mistake anything
+        raise ConfigError(f'cannot read config {path}: {_cause(error)}') from error
+    _require_scope(cfg.get('default_scope'), path)
+    return cfg
+
+
+def _require_scope(scope: Any, path: str) -> None:
+    if scope in _HOSTS:
+        require_host(f'config {path}', scope, _HOSTS[scope])
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, SyntaxError):  # names MMEngine's temporary copy of the file
+        return f'line {error.lineno}: {error.msg}'
+    return f'{type(error).__name__}: {first_line(error)}'
+
+
+def load_config_from_args(args: argparse.Namespace) -> Config:
+    """The config of a tool's arguments, with ``work_dir`` and ``launcher`` set.
+
+    Also switches MMEngine to safe checkpoint loading.
+    """
+    variable = _RANK_VARIABLES.get(args.launcher)
+    if variable and variable not in os.environ:
+        raise ConfigError(
+            f'--launcher {args.launcher} needs a process that it started, but '
+            f'{variable} is not set'
+        )
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(str(cfg.filename)).stem)
+    use_safe_loading(trust=args.trust_checkpoint)
+    return cfg
+
+
+def enable_amp(cfg: Config) -> None:
+    """Train in mixed precision, as ``--amp`` asks.
+
+    Raises:
+        ConfigError: if there is no GPU, which MMEngine's wrapper needs, or the
+            config uses another optimizer wrapper.
+    """
+    if not torch.cuda.is_available():
+        raise ConfigError('--amp needs a GPU, and this machine has none')
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ConfigError(f'--amp replaces OptimWrapper, but the config uses {kind}')
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def require(cfg: Config, *keys: str) -> None:
+    """Check that a config has what a tool needs.
+
+    Raises:
+        ConfigError: naming the first key that is missing.
+    """
+    for key in keys:
+        if cfg.get(key) is None:
+            raise ConfigError(
+                f'config {cfg.filename} has no {key}, which this tool needs'
+            )

@@ -1,0 +1,149 @@
+"""Enhancing pixels of any size in bounded memory, in tiles without seams."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.models.enhancers.base import BaseEnhancer, Enhanced, RetinexEnhancer
+
+#: Largest integer of the dtypes that images are kept in; float32 is kept as it is.
+_WHITE = {'uint8': 255, 'uint16': 65535, 'float32': 1}
+
+Span = tuple[int, int]
+
+
+class EnhancedPixels(NamedTuple):
+    """Enhanced pixels ``(H, W, C)`` and, where asked for, illumination ``(H, W, 3)``."""
+
+    image: np.ndarray
+    illumination: np.ndarray | None
+
+
+class Tile(NamedTuple):
+    """A part of an image: the pixels it gives, and those it looks at."""
+
+    inner: tuple[slice, slice]
+    outer: tuple[slice, slice]
+
+    def crop(self) -> tuple[slice, slice]:
+        """Where ``inner`` lies within ``outer``."""
+        rows, columns = (
+            slice(inner.start - outer.start, inner.stop - outer.start)
+            for inner, outer in zip(self.inner, self.outer, strict=True)
+        )
+        return rows, columns
+
+
+def enhance_pixels(
+    enhancer: BaseEnhancer,
+    pixels: np.ndarray,
+    *,
+    tile: int = 1024,
+    illumination: bool = False,
+    dtype: Any = None,
+    device: torch.device | str = 'cpu',
+) -> EnhancedPixels:
+    """Enhance one image held as integers, a tile at a time.
+
+    Tiles overlap by the enhancer's ``receptive_radius``, and the image's own border
+    stays the border of the outermost tiles, so the result is that of the whole image
+    (float rounding may move a value by one grey level). Where the radius is
+    ``None`` the image is enhanced in one piece.
+
+    Integers are made by truncation, ``uint8(255 * value)``, as the authors save
+    theirs. A grey image is enhanced as RGB of three equal channels, and the luma
+    (ITU-R BT.601) of the result is its grey image.
+
+    Args:
+        enhancer: in eval mode, on ``device``.
+        pixels: ``(H, W, 3)`` RGB or ``(H, W, 1)`` grey; uint8, uint16, or float32 in
+            [0, 1].
+        tile: side of a tile in pixels, without the overlap.
+        illumination: also give the illumination map, RGB.
+        dtype: of the result; that of ``pixels`` by default.
+        device: where to compute.
+
+    Raises:
+        ConfigError: if ``illumination`` is asked of an enhancer that has none.
+        DataError: if the enhancer gives NaN or infinite values.
+    """
+    if illumination and not isinstance(enhancer, RetinexEnhancer):
+        raise ConfigError(f'{type(enhancer).__name__} estimates no illumination')
+    dtype = np.dtype(dtype or pixels.dtype)
+    height, width, channels = pixels.shape
+    image = np.empty((height, width, channels), dtype)
+    lamp = np.empty((height, width, 3), dtype) if illumination else None
+    for part in split(height, width, tile, enhancer.receptive_radius):
+        batch = _to_tensor(pixels[part.outer], device)
+        result = _enhance(enhancer, batch, illumination)
+        rows, columns = part.crop()
+        enhanced = result.image[..., rows, columns]
+        image[part.inner] = _to_array(
+            _luma(enhanced) if channels == 1 else enhanced, dtype
+        )
+        if lamp is not None:
+            lamp[part.inner] = _to_array(result.illumination[..., rows, columns], dtype)
+    return EnhancedPixels(image, lamp)
+
+
+def split(height: int, width: int, tile: int, radius: int | None) -> Iterator[Tile]:
+    """Cut ``height`` x ``width`` pixels into tiles that look ``radius`` further.
+
+    One tile where ``radius`` is ``None``. No tile looks beyond the image.
+    """
+    if radius is None:
+        whole = slice(0, height), slice(0, width)
+        yield Tile(whole, whole)
+        return
+    for rows in _spans(height, tile):
+        for columns in _spans(width, tile):
+            yield Tile(
+                (slice(*rows), slice(*columns)),
+                (_widen(rows, radius, height), _widen(columns, radius, width)),
+            )
+
+
+def _spans(length: int, tile: int) -> list[Span]:
+    return [(start, min(start + tile, length)) for start in range(0, length, tile)]
+
+
+def _widen(span: Span, radius: int, length: int) -> slice:
+    return slice(max(span[0] - radius, 0), min(span[1] + radius, length))
+
+
+@torch.inference_mode()
+def _enhance(enhancer: BaseEnhancer, batch: Tensor, illumination: bool) -> Enhanced:
+    if illumination and isinstance(enhancer, RetinexEnhancer):
+        return enhancer.illuminate(batch)
+    return Enhanced(enhancer(batch), batch)
+
+
+def _to_tensor(pixels: np.ndarray, device: torch.device | str) -> Tensor:
+    """``(1, 3, H, W)`` float32 in [0, 1] of ``(H, W, C)`` pixels."""
+    white = _WHITE[pixels.dtype.name]
+    if pixels.dtype == np.uint16:  # torch has few operations on it
+        pixels = pixels.astype(np.int32)
+    # A copy, because decoders give read-only and reversed arrays.
+    tensor = torch.from_numpy(np.array(pixels, order='C')).to(device)
+    image = tensor.permute(2, 0, 1)[None].to(torch.float32).div_(white)
+    return image if image.shape[1] == 3 else image.repeat(1, 3, 1, 1)
+
+
+def _luma(rgb: Tensor) -> Tensor:
+    """BT.601 luma ``(1, 1, H, W)``, in a form that keeps equal channels exactly."""
+    red, green, blue = rgb.split(1, dim=1)
+    return green + 0.299 * (red - green) + 0.114 * (blue - green)
+
+
+def _to_array(image: Tensor, dtype: np.dtype) -> np.ndarray:
+    """``(H, W, C)`` integers, truncated, of ``(1, C, H, W)`` floats in [0, 1]."""
+    if not image.sum().isfinite():
+        raise DataError('the enhancer gave NaN or infinite values')
+    scaled = image[0].permute(1, 2, 0).clamp(0, 1).mul_(_WHITE[dtype.name])
+    if dtype == np.uint8:
+        scaled = scaled.to(torch.uint8)
+    return scaled.cpu().numpy().astype(dtype, copy=False)

@@ -1,0 +1,58 @@
+"""What enhancement costs on this machine.
+
+    python tools/benchmark.py enhancer
+    python tools/benchmark.py stage --json stage.json
+
+enhancer: the fast path of SCIEnhancer against a plain implementation.
+stage: uint8 image to normalised batch, and its share of RetinaNet-R50's test step.
+"""
+
+import argparse
+import json
+from typing import Any
+
+from sci_plugins.utils.cli import run
+from sci_plugins.utils.files import write_atomically
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
+    enhancer = commands.add_parser('enhancer', help='fast path against plain SCI')
+    _add_common_arguments(enhancer, height=720, width=1080, runs=30)
+    enhancer.add_argument('--batch', type=int, default=1, help='images a call')
+    stage = commands.add_parser('stage', help='the whole preprocessing, and its share')
+    _add_common_arguments(stage, height=800, width=1333, runs=7)
+    return parser.parse_args()
+
+
+def _add_common_arguments(
+    parser: argparse.ArgumentParser, height: int, width: int, runs: int
+) -> None:
+    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    parser.add_argument('--height', type=int, default=height, help='pixels')
+    parser.add_argument('--width', type=int, default=width, help='pixels')
+    parser.add_argument('--threads', type=int, default=2, help='CPU threads')
+    parser.add_argument('--runs', type=int, default=runs, help='rounds that count')
+    parser.add_argument('--weights', help='as in SCIEnhancer(weights=...); else random')
+    parser.add_argument('--json', metavar='FILE', help='also write the result here')
+
+
+def main() -> None:
+    args = parse_args()
+    options: dict[str, Any] = vars(args)
+    command, json_path = options.pop('command'), options.pop('json')
+    # Imported late: --help and a mistyped option need not wait for PyTorch.
+    from sci_plugins.apis.benchmark import benchmark_enhancer, benchmark_stage
+
+    calls: dict[str, Any] = {'enhancer': benchmark_enhancer, 'stage': benchmark_stage}
+    result = calls[command](**options)
+    print(result.to_text())
+    if json_path:
+        write_atomically(json_path, json.dumps(result.to_json(), indent=2) + '\n')
+
+
+if __name__ == '__main__':
+    run(main)

@@ -1,0 +1,48 @@
+"""The demo: dark faces and night streets, without and with SCI, on built-in data.
+
+python tools/demo.py --out demo_out
+python tools/demo.py --prepare data/demo      # only draw the images, to train on
+"""
+
+import argparse
+from pathlib import Path
+
+from sci_plugins.apis.enhance import DEFAULT_ENHANCER
+from sci_plugins.utils.cli import run
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'demo'
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        '--out', default='demo_out', help='folder for tables and pictures'
+    )
+    parser.add_argument('--enhancer', default=DEFAULT_ENHANCER, help='as in compare.py')
+    parser.add_argument('--data', help='where the drawn images are kept (default: cache)')
+    parser.add_argument('--images', type=int, help='use only so many images of each task')
+    parser.add_argument('--prepare', metavar='FOLDER', help='only draw, for training too')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    if args.prepare:
+        from sci_plugins.datasets.demo import prepare_demo
+
+        print(f'drawn into {prepare_demo(args.prepare, splits=("train", "test"))}')
+        return
+    from sci_plugins.apis.demo import run_demo
+
+    run_demo(
+        args.out, CONFIGS, enhancer=args.enhancer, data=args.data, images=args.images
+    )
+    report = Path(args.out) / 'README.md'
+    print('\n' + report.read_text().split('\n## ')[0])
+    print(f'tables and pictures: {report}')
+
+
+if __name__ == '__main__':
+    run(main)

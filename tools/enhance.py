@@ -1,0 +1,82 @@
+"""Enhance dark images: files and folders in, a folder out."""
+
+import argparse
+import sys
+
+from sci_plugins.apis.enhance import DEFAULT_ENHANCER
+from sci_plugins.apis.enhance_files import enhance_files
+from sci_plugins.utils.cli import run
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog='Exit code: 0 all images enhanced, 1 some failed, 2 wrong use.',
+    )
+    parser.add_argument('inputs', nargs='+', metavar='INPUT', help='image file or folder')
+    parser.add_argument('--out', required=True, metavar='DIR', help='folder to write to')
+    parser.add_argument(
+        '--enhancer',
+        default=DEFAULT_ENHANCER,
+        help="'sci/official/medium', 'sci/FILE.pth', 'gamma/0.4', 'clahe', 'histeq', "
+        "'none' (default: %(default)s, which comes with the package)",
+    )
+    parser.add_argument(
+        '--illumination',
+        action='store_true',
+        help='also write the illumination map, NAME_illumination.png',
+    )
+    parser.add_argument(
+        '--format',
+        choices=('same', 'png'),
+        default='same',
+        help='same: that of each input, JPEG with quality 95; png: no loss '
+        '(default: %(default)s)',
+    )
+    parser.add_argument(
+        '--tile',
+        type=int,
+        default=1024,
+        metavar='PIXELS',
+        help='side of the tiles in which large images are enhanced; smaller ones need '
+        'less memory (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--workers',
+        type=int,
+        metavar='N',
+        help='threads that read and write (default: one a core, at most 4)',
+    )
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='enhance again what has been enhanced, and replace other files',
+    )
+    parser.add_argument('--device', default='cpu', help='cpu or cuda (default: cpu)')
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse_args()
+    summary = enhance_files(
+        args.inputs,
+        args.out,
+        args.enhancer,
+        illumination=args.illumination,
+        image_format=args.format,
+        tile=args.tile,
+        workers=args.workers,
+        overwrite=args.overwrite,
+        device=args.device,
+        progress=sys.stderr.isatty(),
+        on_failure=lambda line: print(f'failed: {line}', file=sys.stderr),
+    )
+    print(
+        f'{args.out}: {summary.written} enhanced, {summary.skipped} there already, '
+        f'{len(summary.failed)} failed'
+    )
+    return 1 if summary.failed else 0
+
+
+if __name__ == '__main__':
+    run(main)

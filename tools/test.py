@@ -1,0 +1,46 @@
+"""Evaluate a config with a checkpoint and write its metrics as JSON.
+
+python tools/test.py CONFIG CHECKPOINT --work-dir work_dirs/test
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from sci_plugins.apis.config import add_common_arguments, load_config_from_args, require
+from sci_plugins.evaluation.comparison import finite_or_none
+from sci_plugins.utils.checkpoint import load_fully, read_checkpoint
+from sci_plugins.utils.cli import run
+from sci_plugins.utils.files import write_atomically
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help="config file, or a host's own: mmdet::NAME")
+    parser.add_argument('checkpoint', help='weights of the model')
+    add_common_arguments(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config_from_args(args)
+    require(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
+    content = read_checkpoint(args.checkpoint, trust=args.trust_checkpoint)
+    cfg.load_from = args.checkpoint
+    from mmengine.dist import is_main_process
+    from mmengine.runner import Runner
+
+    runner = Runner.from_cfg(cfg)
+    load_fully(runner.model, content, args.checkpoint)
+    metrics = finite_or_none(runner.test())
+    if is_main_process():
+        path = Path(cfg.work_dir) / 'metrics.json'
+        write_atomically(path, json.dumps(metrics, indent=2) + '\n')
+        print(f'metrics written to {path}')
+
+
+if __name__ == '__main__':
+    run(main)

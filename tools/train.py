@@ -1,0 +1,52 @@
+"""Train any config: a detector, a segmentor, or an enhancer.
+
+python tools/train.py configs/demo/demo_faces_retinanet.py --work-dir work_dirs/faces
+torchrun --nproc-per-node 2 tools/train.py CONFIG --launcher pytorch
+"""
+
+import argparse
+
+from sci_plugins.apis.config import (
+    add_common_arguments,
+    enable_amp,
+    load_config_from_args,
+    require,
+)
+from sci_plugins.utils.cli import run
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help="config file, or a host's own: mmdet::NAME")
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from the newest checkpoint of the work dir, or from this one',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='mixed precision (needs a GPU)'
+    )
+    add_common_arguments(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config_from_args(args)
+    require(cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+    if args.amp:
+        enable_amp(cfg)
+    if args.resume:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    from mmengine.runner import Runner
+
+    Runner.from_cfg(cfg).train()
+
+
+if __name__ == '__main__':
+    run(main)
