@@ -1,0 +1,64 @@
+"""The benchmark of the enhancer: what it compares, not how fast that is."""
+
+import json
+
+import pytest
+import torch
+
+from sci_plugins.apis.benchmark import enhancer as module
+from sci_plugins.apis.benchmark.enhancer import (
+    benchmark_enhancer,
+    plain_enhance,
+    randomize,
+)
+from sci_plugins.errors import ConfigError
+from sci_plugins.models.enhancers import SCIEnhancer
+
+
+def test_small() -> None:
+    result = benchmark_enhancer(height=12, width=18, batch=2, threads=1, runs=2)
+    assert result.shape == (2, 3, 12, 18)
+    assert set(result.timings) == {'plain', 'ours'}
+    assert result.machine['threads'] == 1
+    assert result.max_difference <= 1e-5
+    plain, ours = result.timings['plain'], result.timings['ours']
+    assert result.ratio == pytest.approx(plain.median_ms / ours.median_ms)
+    assert result.ratio_of_fastest == pytest.approx(plain.min_ms / ours.min_ms)
+    text = result.to_text()
+    assert '2x3x12x18' in text
+    assert f'{result.max_difference:.1e}' in text
+    assert json.loads(json.dumps(result.to_json()))['ratio'] == result.ratio
+
+
+def test_a_wrong_result_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = SCIEnhancer.forward
+    monkeypatch.setattr(SCIEnhancer, 'forward', lambda self, x: right(self, x) + 0.125)
+    result = benchmark_enhancer(height=5, width=5, threads=1, runs=1)
+    assert result.max_difference == pytest.approx(0.125, abs=1e-4)
+
+
+def test_ours_is_the_fast_path_and_plain_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    enhancer = SCIEnhancer().eval()
+    image = torch.rand(1, 3, 4, 4)
+    with torch.no_grad():
+        assert enhancer.folds(image)
+    monkeypatch.setattr(SCIEnhancer, 'forward', None)
+    monkeypatch.setattr(SCIEnhancer, 'illuminate', None)
+    monkeypatch.setattr(SCIEnhancer, 'estimate_illumination', None)
+    assert plain_enhance(enhancer, image).shape == image.shape
+
+
+def test_random_weights_can_be_seen() -> None:
+    enhancer = SCIEnhancer().eval()
+    image = torch.rand(1, 3, 9, 9)
+    with torch.no_grad():
+        before = plain_enhance(enhancer, image)
+        randomize(enhancer, torch.Generator().manual_seed(0))
+        assert float((plain_enhance(enhancer, image) - before).abs().max()) > 0.05
+    assert float(enhancer.block_norm.running_var.min()) > 0
+
+
+def test_refuses() -> None:
+    with pytest.raises(ConfigError, match='batch must be at least 1, got 0'):
+        benchmark_enhancer(batch=0)
+    assert module.benchmark_enhancer is benchmark_enhancer

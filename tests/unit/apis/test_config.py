@@ -1,0 +1,219 @@
+"""Reading configs: every mistake is one line that names file and cause."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner.checkpoint import CheckpointLoader
+
+from sci_plugins import registry
+from sci_plugins.apis.config import (
+    add_common_arguments,
+    enable_amp,
+    load_config,
+    load_config_from_args,
+    require,
+)
+from sci_plugins.errors import ConfigError, MissingDependencyError
+
+
+def _write(folder: Path, text: str, name: str = 'user.py') -> str:
+    path = folder / name
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_config_file(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path, "a = 1\nb = dict(c=[1, 2])\nd = '{{ fileBasenameNoExtension }}'\n"
+    )
+    cfg = load_config(path, {'b.c': [3], 'new.key': 'x'})
+    assert (cfg.a, cfg.b.c, cfg.d, cfg.new.key) == (1, [3], 'user', 'x')
+    assert cfg.filename == path
+
+
+def test_a_config_with_a_base(tmp_path: Path) -> None:
+    _write(tmp_path, 'a = 1\nb = dict(c=2, d=3)\n', 'base.py')
+    cfg = load_config(_write(tmp_path, "_base_ = 'base.py'\nb = dict(c=5)\n"))
+    assert (cfg.a, cfg.b) == (1, dict(c=5, d=3))
+
+
+def test_a_host_s_own_config() -> None:
+    cfg = load_config('mmdet::retinanet/retinanet_r50_fpn_1x_coco.py', {'data_root': 'x'})
+    assert cfg.model.type == 'RetinaNet'
+    assert Path(cfg.filename).name == 'retinanet_r50_fpn_1x_coco.py'
+    assert cfg.data_root == 'x'
+    assert 'filename' not in cfg  # no key of ours in the user's settings
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    for path in (str(tmp_path / 'no.py'), str(tmp_path)):
+        with pytest.raises(FileNotFoundError, match='config not found') as caught:
+            load_config(path)
+        assert path in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('text', 'cause'),
+    [
+        ('a = 1\nb = (\n', 'line 2'),
+        ('a = 1\n  b = 2\n', 'line 2'),
+        ("model = dict(type='X'\nb = 1\n", 'line 1'),
+        ('a = unknown_name\n', 'unknown_name'),
+        ('a = dict(b=1)["c"]\n', "KeyError: 'c'"),
+        ('a = 1 / 0\n', 'division by zero'),
+        ("custom_imports = dict(imports=['no_such_package'])\n", 'no_such_package'),
+        ("_base_ = 'no_such_base.py'\n", 'no_such_base.py'),
+        ("raise RuntimeError('one\\ntwo')\n", 'RuntimeError: one'),
+        ('_base_ = 3\n', 'user.py'),
+    ],
+)
+def test_mistakes_in_the_file(tmp_path: Path, text: str, cause: str) -> None:
+    path = _write(tmp_path, text)
+    with pytest.raises((ConfigError, OSError)) as caught:
+        load_config(path)
+    message = str(caught.value)
+    assert cause in message
+    assert '\n' not in message
+    if 'no_such_base' not in text:
+        assert path in message
+
+
+@pytest.mark.parametrize('name', ['user.txt', 'user'])
+def test_files_of_another_kind(tmp_path: Path, name: str) -> None:
+    with pytest.raises((ConfigError, OSError), match='py'):
+        load_config(_write(tmp_path, 'a = 1\n', name))
+
+
+@pytest.mark.parametrize(
+    ('name', 'text'), [('a.json', '{"a": '), ('a.yml', 'a: [1\nb: {')]
+)
+def test_broken_files_of_other_formats(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        load_config(_write(tmp_path, text, name))
+
+
+@pytest.mark.parametrize('options', [{'a.b': 1}, {'c.5': 1}])
+def test_options_that_do_not_fit(tmp_path: Path, options: dict) -> None:
+    path = _write(tmp_path, 'a = 1\nc = [1, 2]\n')
+    with pytest.raises(ConfigError, match=r'user\.py') as caught:
+        load_config(path, options)
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('name', ['mmdet::nothing/at_all.py', 'mmdet::', 'nohost::a.py'])
+def test_unknown_names_of_hosts(name: str) -> None:
+    with pytest.raises((ConfigError, OSError)) as caught:
+        load_config(name)
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(('scope', 'extra'), [('mmdet', 'det'), ('mmseg', 'seg')])
+@pytest.mark.parametrize('by_name', [False, True])
+def test_a_missing_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scope: str, extra: str, by_name: bool
+) -> None:
+    monkeypatch.setattr(registry, 'find_spec', lambda _: None)
+    path = _write(tmp_path, f"default_scope = '{scope}'\n")
+    with pytest.raises(MissingDependencyError) as caught:
+        load_config(f'{scope}::some/config.py' if by_name else path)
+    message = str(caught.value)
+    assert f'pip install "sci_plugins[{extra}]"' in message
+    assert scope in message
+    assert '\n' not in message
+
+
+def _parse(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument('config')
+    add_common_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+@pytest.fixture(autouse=True)
+def _undo_safe_loading(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
+    monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '0')
+    yield
+    torch.serialization.clear_safe_globals()
+
+
+def test_the_work_dir(tmp_path: Path) -> None:
+    path = _write(tmp_path, 'a = 1\n')
+    assert load_config_from_args(_parse(path)).work_dir == os.path.join(
+        'work_dirs', 'user'
+    )
+    assert load_config_from_args(_parse(path, '--work-dir', 'x')).work_dir == 'x'
+    path = _write(tmp_path, "work_dir = 'mine'\n")
+    assert load_config_from_args(_parse(path)).work_dir == 'mine'
+    assert load_config_from_args(_parse(path, '--work-dir', 'x')).work_dir == 'x'
+
+
+def test_options_and_launcher(tmp_path: Path) -> None:
+    path = _write(tmp_path, 'a = dict(b=1)\n')
+    cfg = load_config_from_args(_parse(path, '--cfg-options', 'a.b=2', 'c=[1,2]'))
+    assert (cfg.a.b, cfg.c, cfg.launcher) == (2, [1, 2], 'none')
+
+
+@pytest.mark.parametrize(
+    ('launcher', 'variable'), [('pytorch', 'RANK'), ('slurm', 'SLURM_PROCID')]
+)
+def test_a_launcher_that_started_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launcher: str, variable: str
+) -> None:
+    monkeypatch.delenv(variable, raising=False)
+    args = _parse(_write(tmp_path, 'a = 1\n'), '--launcher', launcher)
+    with pytest.raises(ConfigError, match=variable):
+        load_config_from_args(args)
+    monkeypatch.setenv(variable, '0')
+    assert load_config_from_args(args).launcher == launcher
+
+
+def test_tools_load_safely(tmp_path: Path) -> None:
+    load_config_from_args(_parse(_write(tmp_path, 'a = 1\n')))
+    assert os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] == '1'
+    path = _write(tmp_path, 'a = 1\n')
+    load_config_from_args(_parse(path, '--trust-checkpoint'))
+    assert 'TORCH_FORCE_WEIGHTS_ONLY_LOAD' not in os.environ
+
+
+def test_amp_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    with pytest.raises(ConfigError, match='--amp needs a GPU'):
+        enable_amp(Config(dict(optim_wrapper=dict(type='OptimWrapper'))))
+
+
+def test_amp_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    cfg = Config(
+        dict(optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD')))
+    )
+    enable_amp(cfg)
+    assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
+    assert cfg.optim_wrapper.loss_scale == 'dynamic'
+    cfg = Config(dict(optim_wrapper=dict(type='AmpOptimWrapper', loss_scale=512.0)))
+    enable_amp(cfg)
+    assert cfg.optim_wrapper.loss_scale == 512.0
+    cfg = Config(dict(optim_wrapper=dict(optimizer=dict(type='SGD'))))
+    enable_amp(cfg)
+    assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
+
+
+def test_amp_with_another_wrapper(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    with pytest.raises(ConfigError, match='ApexOptimWrapper'):
+        enable_amp(Config(dict(optim_wrapper=dict(type='ApexOptimWrapper'))))
+
+
+def test_require(tmp_path: Path) -> None:
+    cfg = load_config(_write(tmp_path, "model = dict(type='X')\ntest_cfg = None\n"))
+    require(cfg, 'model')
+    for key in ('test_cfg', 'test_dataloader'):
+        with pytest.raises(ConfigError) as caught:
+            require(cfg, 'model', key)
+        assert f'has no {key}' in str(caught.value)
+        assert 'user.py' in str(caught.value)

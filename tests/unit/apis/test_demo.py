@@ -1,0 +1,117 @@
+"""The demo's bookkeeping: which images, which table, which words."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sci_plugins.apis import demo
+from sci_plugins.datasets.demo import CONDITIONS
+from sci_plugins.errors import ConfigError
+from sci_plugins.evaluation.comparison import Comparison, VariantResult
+from sci_plugins.evaluation.conditions import Condition
+
+CONFIGS = Path(__file__).resolve().parents[3] / 'configs' / 'demo'
+SCI = 'sci/some/file.pth'
+
+
+def _fake_compare(cfg: Any, checkpoint: str, variants: list, **settings: Any) -> Any:
+    """What comes out depends on the images alone: SCI adds 2 in the dark."""
+    assert Path(checkpoint).name.startswith('demo_')
+    prefix = cfg.test_dataloader.dataset.data_prefix
+    folder = prefix.get('img', prefix.get('img_path'))
+    change = 2.0 if folder.endswith('_dark') else -2.0
+    metric = 'coco/bbox_mAP_50' if 'img' in prefix else 'mIoU'
+    pictures = settings['work_dir'] / 'pictures' / 'as-is'
+    pictures.mkdir(parents=True)
+    (pictures / '0000_1.jpg').write_text(folder)
+    values = dict.fromkeys(variants, 0.5)
+    values[SCI] = 0.5 + change
+    results = [
+        VariantResult(name, Condition(), {'other': 9.0, metric: value}, 1.0, 60)
+        for name, value in values.items()
+    ]
+    return Comparison({}, results)
+
+
+@pytest.fixture
+def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(demo, 'compare', _fake_compare)
+    monkeypatch.setattr(demo, 'prepare_demo', lambda data, splits: Path(data))
+    demo.run_demo(tmp_path / 'out', CONFIGS, enhancer=SCI, data=tmp_path / 'data')
+    return tmp_path / 'out'
+
+
+def test_table_says_where_sci_helps_and_where_it_hurts(out: Path) -> None:
+    lines = (out / 'README.md').read_text().splitlines()
+    rows = [line for line in lines if line.startswith(('| faces', '| streets'))]
+    assert len(rows) == 2 * len(CONDITIONS)
+    for row in rows:
+        helps = 'dark (' in row
+        assert ('SCI helps' in row) == helps
+        assert ('SCI **hurts**' in row) == (not helps)
+        assert ('+2' if helps else '−2') in row
+        assert '| 0.5 | 0.5 |' in row
+
+
+def test_pictures_are_shown_and_lie_where_the_text_says(out: Path) -> None:
+    text = (out / 'README.md').read_text()
+    for task, folder in (('faces', 'image'), ('streets', 'leftImg8bit/test')):
+        for condition in CONDITIONS:
+            path = f'pictures/{task}_{condition}/0000_1.jpg'
+            assert f'({path})' in text
+            suffix = '' if condition == 'bright' else f'_{condition}'
+            assert (out / path).read_text() == folder + suffix
+            assert not (out / task / condition / 'pictures').exists()
+
+
+def test_results_are_machine_readable(out: Path) -> None:
+    content = json.loads((out / 'results.json').read_text())
+    assert content['enhancer'] == SCI
+    first = content['results'][0]
+    assert first['values'] == {'none': 0.5, 'gamma': 0.5, SCI: -1.5}
+    assert first['condition'] == dict(gain=1.0, noise=0.0, shot_noise=0.0, name='bright')
+    assert {row['task'] for row in content['results']} == {'faces', 'streets'}
+
+
+def test_a_second_run_replaces_the_pictures(out: Path, tmp_path: Path) -> None:
+    old = out / 'pictures/faces_dark/9999_old.jpg'
+    old.write_text('')
+    demo.run_demo(out, CONFIGS, enhancer=SCI, data=tmp_path / 'data')
+    assert not old.exists()
+    assert (out / 'pictures/faces_dark/0000_1.jpg').is_file()
+
+
+@pytest.mark.parametrize('task', list(demo.TASKS))
+def test_the_images_of_a_condition_are_chosen(task: str) -> None:
+    cfg = demo.configure(CONFIGS, Path('/data'), task, 'noisy', images=3)
+    dataset = cfg.test_dataloader.dataset
+    assert dataset.data_root == f'/data/{task}_test'
+    assert dataset.data_prefix[demo.TASKS[task].prefix[0]].endswith('_noisy')
+    assert dataset.indices == 3
+    bright = demo.configure(CONFIGS, Path('/data'), task, 'bright')
+    original = bright.test_dataloader.dataset.data_prefix
+    assert original[demo.TASKS[task].prefix[0]] == demo.TASKS[task].prefix[1]
+    assert 'indices' not in bright.test_dataloader.dataset
+
+
+@pytest.mark.parametrize(
+    ('change', 'word'),
+    [
+        (1.0, 'SCI helps'),
+        (0.99, 'no clear change'),
+        (-0.99, 'no clear change'),
+        (-1.0, 'SCI **hurts**'),
+        (math.nan, 'not defined'),
+    ],
+)
+def test_verdicts(change: float, word: str) -> None:
+    assert demo.verdict(change, 1.0) == word
+
+
+def test_without_the_source_tree_it_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match='run the demo from the source tree'):
+        demo.run_demo(tmp_path, tmp_path)
+    assert list(tmp_path.iterdir()) == []

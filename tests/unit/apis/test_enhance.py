@@ -1,0 +1,241 @@
+"""Enhancing in one line of Python: every kind of image in, the same kind out."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+import sci_plugins
+from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.models.enhancers import BaseEnhancer, GammaEnhancer, SCIEnhancer
+
+
+@pytest.fixture()
+def photo(rng: np.random.Generator) -> np.ndarray:
+    """``(9, 12, 3)`` uint8, dark, red above green above blue."""
+    base = rng.integers(10, 40, (9, 12, 1))
+    return np.concatenate([base * 2, base, base // 2], axis=2).astype(np.uint8)
+
+
+def _gamma(array: np.ndarray) -> np.ndarray:
+    """What gamma 0.5 makes of 8-bit values, truncated."""
+    return np.floor(np.sqrt(array / 255.0) * 255 + 1e-4).astype(np.uint8)
+
+
+GAMMA = 'gamma/0.5'
+
+
+def test_an_8_bit_array(photo: np.ndarray) -> None:
+    before = photo.copy()
+    found = sci_plugins.enhance(photo, GAMMA)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, _gamma(photo))
+    np.testing.assert_array_equal(photo, before)
+
+
+def test_8_bit_values_are_truncated_not_rounded(photo: np.ndarray) -> None:
+    exact = np.sqrt(photo / 255.0) * 255
+    found = sci_plugins.enhance(photo, GAMMA)
+    assert (found <= exact + 1e-4).all()
+    assert (found != np.round(exact)).any()
+
+
+def test_every_level_survives_the_identity() -> None:
+    levels = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2)
+    np.testing.assert_array_equal(sci_plugins.enhance(levels, 'none'), levels)
+
+
+@pytest.mark.parametrize('dtype', [np.float32, np.float64, np.float16])
+def test_a_float_array(photo: np.ndarray, dtype: type) -> None:
+    image = (photo / 255.0).astype(dtype)
+    found = sci_plugins.enhance(image, GAMMA)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, np.sqrt(image.astype(float)), atol=1e-3)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64, torch.float16])
+@pytest.mark.parametrize('shape', [(3, 5, 7), (1, 3, 5, 7), (4, 3, 5, 7), (0, 3, 5, 7)])
+def test_a_tensor(
+    shape: tuple[int, ...], dtype: torch.dtype, device: torch.device
+) -> None:
+    image = torch.rand(shape).to(device, dtype)
+    before = image.clone()
+    found = sci_plugins.enhance(image, GAMMA)
+    assert (found.shape, found.dtype, found.device) == (shape, dtype, image.device)
+    torch.testing.assert_close(found.float(), image.float().sqrt(), rtol=0, atol=2e-3)
+    assert torch.equal(image, before)
+    assert not found.requires_grad
+
+
+@pytest.mark.parametrize('mode', ['RGB', 'L', 'RGBA', 'P', 'CMYK', '1'])
+def test_a_pil_image(photo: np.ndarray, mode: str) -> None:
+    image = Image.fromarray(photo).convert(mode)
+    found = sci_plugins.enhance(image, GAMMA)
+    assert isinstance(found, Image.Image)
+    assert (found.mode, found.size) == ('RGB', (12, 9))
+    np.testing.assert_array_equal(
+        np.asarray(found), _gamma(np.asarray(image.convert('RGB')))
+    )
+
+
+@pytest.mark.parametrize('mode', ['I;16', 'I', 'F'])
+def test_a_deep_pil_image_is_not_clipped_to_white(mode: str) -> None:
+    dtype = dict(zip(('I;16', 'I', 'F'), ('uint16', 'int32', 'float32'), strict=True))[
+        mode
+    ]
+    image = Image.fromarray(np.full((4, 4), 3000, dtype))
+    assert image.mode == mode
+    with pytest.raises(DataError, match='8 bits'):
+        sci_plugins.enhance(image, GAMMA)
+
+
+@pytest.mark.parametrize('kind', [str, Path])
+def test_a_path(photo: np.ndarray, tmp_path: Path, kind: type) -> None:
+    path = tmp_path / 'photo.png'
+    Image.fromarray(photo).save(path)
+    found = sci_plugins.enhance(kind(path), GAMMA)
+    assert isinstance(found, Image.Image)
+    np.testing.assert_array_equal(np.asarray(found), _gamma(photo))
+
+
+def test_a_photograph_is_turned_upright(photo: np.ndarray, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held sideways
+    path = tmp_path / 'photo.png'
+    Image.fromarray(photo).save(path, exif=exif)
+    found = sci_plugins.enhance(path, 'none')
+    np.testing.assert_array_equal(np.asarray(found), np.rot90(photo, -1))
+
+
+def test_the_default_brightens_and_needs_nothing(photo: np.ndarray) -> None:
+    found = sci_plugins.enhance(photo)
+    assert found.mean() > 1.2 * photo.mean()
+
+
+def test_images_that_do_not_share_memory_layout(photo: np.ndarray) -> None:
+    wanted = sci_plugins.enhance(photo, GAMMA)
+    found = sci_plugins.enhance(photo[::-1, ::-1], GAMMA)[::-1, ::-1]
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_slight_overshoot_is_clamped() -> None:
+    image = np.full((2, 2, 3), 1.02, np.float32)
+    image[0] = -0.01
+    found = sci_plugins.enhance(image, GAMMA)
+    assert (found[0] == 0).all()
+    assert (found[1] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ('image', 'word'),
+    [
+        (np.zeros((4, 4), np.uint8), r'\(H, W, 3\)'),
+        (np.zeros((4, 4, 1), np.uint8), r'\(H, W, 3\)'),
+        (np.zeros((4, 4, 4), np.uint8), r'\(H, W, 3\)'),
+        (np.zeros((1, 4, 4, 3), np.uint8), r'\(H, W, 3\)'),
+        (np.zeros((4, 4, 3), np.int64), 'int64'),
+        (np.zeros((4, 4, 3), np.uint16), 'uint16'),
+        (np.full((4, 4, 3), np.nan), 'NaN'),
+        (np.full((4, 4, 3), np.inf), 'infinite'),
+        (np.full((4, 4, 3), 128.0), 'divide by 255'),
+        (torch.zeros(4, 4, 3), r'\(3, H, W\)'),
+        (torch.zeros(4, 4), r'\(3, H, W\)'),
+        (torch.zeros(3, 4, 4, dtype=torch.uint8), 'uint8'),
+        (torch.full((3, 4, 4), float('nan')), 'NaN'),
+        (torch.full((3, 4, 4), 255.0), '255'),
+        ([[1, 2, 3]], 'list'),
+        (None, 'NoneType'),
+        (7, 'int'),
+    ],
+)
+def test_what_is_no_image(image: Any, word: str) -> None:
+    with pytest.raises(DataError, match=word) as caught:
+        sci_plugins.enhance(image, GAMMA)
+    assert '\n' not in str(caught.value)
+
+
+def test_a_missing_file() -> None:
+    with pytest.raises(FileNotFoundError, match=r'no/such\.png'):
+        sci_plugins.enhance('no/such.png', GAMMA)
+
+
+@pytest.mark.parametrize('content', [b'', b'no image', b'\x89PNG\r\n\x1a\n'])
+def test_a_file_that_is_no_image(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / 'photo.png'
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r'photo\.png'):
+        sci_plugins.enhance(path, GAMMA)
+
+
+def test_an_unknown_enhancer(photo: np.ndarray) -> None:
+    with pytest.raises(ConfigError, match='unknown enhancer'):
+        sci_plugins.enhance(photo, 'magic')
+
+
+@pytest.mark.parametrize('form', ['module', 'dict', 'name'])
+def test_forms_of_naming_an_enhancer(photo: np.ndarray, form: str) -> None:
+    given: Any = dict(
+        module=GammaEnhancer(0.5),
+        dict=dict(type='sci_plugins.GammaEnhancer', gamma=0.5),
+        name=GAMMA,
+    )[form]
+    np.testing.assert_array_equal(sci_plugins.enhance(photo, given), _gamma(photo))
+
+
+def test_a_user_s_module_is_left_as_it_was(photo: np.ndarray) -> None:
+    enhancer = SCIEnhancer().train()
+    enhancer.block_norm.eval()
+    before = {key: value.clone() for key, value in enhancer.state_dict().items()}
+    sci_plugins.enhance(photo, enhancer)
+    assert enhancer.training
+    assert not enhancer.block_norm.training
+    assert all(parameter.requires_grad for parameter in enhancer.parameters())
+    for key, value in enhancer.state_dict().items():
+        assert torch.equal(value, before[key]), key
+
+
+def test_a_module_in_training_is_used_in_eval_mode(photo: np.ndarray) -> None:
+    enhancer = SCIEnhancer()
+    enhancer.block_norm.running_mean.fill_(-3)
+    wanted = sci_plugins.enhance(photo, enhancer.eval())
+    np.testing.assert_array_equal(sci_plugins.enhance(photo, enhancer.train()), wanted)
+
+
+class _Failing(BaseEnhancer):
+    def forward(self, image: Tensor) -> Tensor:
+        raise RuntimeError('no')
+
+
+def test_the_mode_comes_back_after_an_error(photo: np.ndarray) -> None:
+    enhancer = _Failing().train()
+    with pytest.raises(RuntimeError, match='no'):
+        sci_plugins.enhance(photo, enhancer)
+    assert enhancer.training
+
+
+def test_a_weight_file_that_changed_is_read_again(
+    photo: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / 'own.pth'
+    results = []
+    for bias in (-2.0, 2.0):
+        enhancer = SCIEnhancer()
+        enhancer.out_conv.bias.data.fill_(bias)
+        torch.save(enhancer.state_dict(), path)
+        results.append(sci_plugins.enhance(photo, f'sci/{path}'))
+    assert (results[0] != results[1]).any()
+
+
+def test_names_that_cannot_change_are_built_once(
+    photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sci_plugins.apis import enhance as function
+    from sci_plugins.apis.enhance import DEFAULT_ENHANCER
+
+    function(photo, DEFAULT_ENHANCER)
+    monkeypatch.setattr(torch, 'load', None)
+    function(photo, DEFAULT_ENHANCER)

@@ -1,0 +1,125 @@
+"""DARK FACE's layout through mmdet's base class."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sci_plugins.errors import DataError
+from sci_plugins.registry import DATASETS
+from sci_plugins.utils.images import write_image
+
+pytest.importorskip('mmdet')
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three images, 2, 10 and 1; number 1 shows nobody."""
+    (tmp_path / 'image').mkdir()
+    (tmp_path / 'label').mkdir()
+    for name, boxes in (('2', ['1 2 9 12', '4 4 8 8']), ('10', ['0 0 5 6']), ('1', [])):
+        write_image(tmp_path / f'image/{name}.png', np.zeros((20, 30, 3), np.uint8))
+        lines = '\n'.join([str(len(boxes)), *boxes])
+        (tmp_path / f'label/{name}.txt').write_text(lines)
+    return tmp_path
+
+
+def _build(root: Path, **settings: Any) -> Any:
+    cfg = dict(type='sci_plugins.DarkFaceDataset', data_root=str(root), **settings)
+    return DATASETS.build(cfg)
+
+
+def test_records_are_what_mmdet_expects(root: Path) -> None:
+    dataset = _build(root)
+    records = [dataset.get_data_info(index) for index in range(len(dataset))]
+    assert [record['img_id'] for record in records] == ['1', '2', '10']
+    record = records[1]
+    assert record['img_path'] == str(root / 'image/2.png')
+    assert (record['width'], record['height']) == (30, 20)
+    assert record['instances'] == [
+        dict(bbox=[1, 2, 9, 12], bbox_label=0, ignore_flag=0),
+        dict(bbox=[4, 4, 8, 8], bbox_label=0, ignore_flag=0),
+    ]
+    assert records[0]['instances'] == []
+    assert dataset.metainfo['classes'] == ('face',)
+
+
+def test_boxes_go_through_mmdets_pipeline(root: Path) -> None:
+    pipeline = [
+        dict(type='mmdet.LoadImageFromFile'),
+        dict(type='mmdet.LoadAnnotations', with_bbox=True),
+        dict(type='mmdet.PackDetInputs', meta_keys=('img_id', 'instances')),
+    ]
+    packed = _build(root, pipeline=pipeline)[1]
+    assert tuple(packed['inputs'].shape) == (3, 20, 30)
+    boxes = packed['data_samples'].gt_instances.bboxes
+    assert boxes.tensor.tolist() == [[1, 2, 9, 12], [4, 4, 8, 8]]
+
+
+def test_empty_images_are_filtered_in_training_only(root: Path) -> None:
+    settings: dict = dict(filter_cfg=dict(filter_empty_gt=True))
+    assert len(_build(root, **settings)) == 2
+    assert len(_build(root, test_mode=True, **settings)) == 3
+    assert len(_build(root)) == 3
+
+
+def test_a_list_chooses_images_and_their_order(root: Path) -> None:
+    (root / 'test.txt').write_text('10.png 1 0 0 5 6 1\r\n\r\n2\r\n')
+    dataset = _build(root, ann_file='test.txt')
+    ids = [dataset.get_data_info(index)['img_id'] for index in range(len(dataset))]
+    assert ids == ['10', '2']
+
+
+def test_other_folders_and_endings(root: Path) -> None:
+    (root / 'image').rename(root / 'dark')
+    assert len(_build(root, data_prefix=dict(img='dark', label='label'))) == 3
+    with pytest.raises(DataError, match=r'no image in .*dark \(\*.jpg\)'):
+        _build(root, data_prefix=dict(img='dark', label='label'), img_suffix='.jpg')
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match='there is no image folder'):
+        _build(tmp_path)
+
+
+def test_missing_list(root: Path) -> None:
+    with pytest.raises(DataError, match=r'cannot read the list .*none.txt'):
+        _build(root, ann_file='none.txt')
+
+
+def test_listed_image_is_missing(root: Path) -> None:
+    (root / 'test.txt').write_text('3\n')
+    with pytest.raises(DataError, match=r'3.png: there is no such image'):
+        _build(root, ann_file='test.txt')
+
+
+def test_empty_list(root: Path) -> None:
+    (root / 'test.txt').write_text('\n')
+    with pytest.raises(DataError, match=r'no image in .*test.txt'):
+        _build(root, ann_file='test.txt')
+
+
+@pytest.mark.parametrize('content', [b'', b'not a picture'])
+def test_unreadable_image(root: Path, content: bytes) -> None:
+    (root / 'image/2.png').write_bytes(content)
+    with pytest.raises(DataError, match=r'2.png: cannot be read as an image'):
+        _build(root)
+
+
+def test_missing_label(root: Path) -> None:
+    (root / 'label/2.txt').unlink()
+    with pytest.raises(DataError, match=r'2.txt: there is no such label file'):
+        _build(root)
+
+
+def test_label_that_lies(root: Path) -> None:
+    (root / 'label/10.txt').write_text('2\n0 0 5 6\n')
+    with pytest.raises(DataError, match=r'10.txt, line 1: promises 2 boxes, but 1'):
+        _build(root)
+
+
+def test_real_images_read(shared_data: Path) -> None:
+    dataset = _build(shared_data / 'data/darkface', img_suffix='.png')
+    assert len(dataset) == 4
+    assert dataset.get_data_info(0)['width'] == 1080

@@ -1,0 +1,75 @@
+"""Native label files: what reads, and what is refused with file and line."""
+
+from pathlib import Path
+
+import pytest
+
+from sci_plugins.datasets.darkface_labels import read_boxes, write_boxes
+from sci_plugins.errors import DataError
+
+
+def _file(folder: Path, content: str | bytes) -> Path:
+    path = folder / '7.txt'
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        '2\n1 2 3 4\n5 6 7.5 8\n',
+        '2\n1 2 3 4\n5 6 7.5 8',
+        '2\r\n1 2 3 4\r\n5 6 7.5 8\r\n\r\n',
+        '\n2\n\n 1  2\t3 4 \n\n5 6 7.5 8\n\n\n',
+        '\ufeff2\n1 2 3 4\n5 6 7.5 8\n',
+    ],
+)
+def test_harmless_variants_read_alike(tmp_path: Path, content: str) -> None:
+    assert read_boxes(_file(tmp_path, content)) == [(1, 2, 3, 4), (5, 6, 7.5, 8)]
+
+
+def test_no_face_is_an_empty_list(tmp_path: Path) -> None:
+    assert read_boxes(_file(tmp_path, '0\n')) == []
+
+
+@pytest.mark.parametrize(
+    ('content', 'words'),
+    [
+        ('', 'empty; line 1 should hold the number of boxes'),
+        ('\n \n', 'empty'),
+        ('3\n1 2 3 4\n', 'line 1: promises 3 boxes, but 1 follow'),
+        ('0\n1 2 3 4\n', 'line 1: promises 0 boxes, but 1 follow'),
+        ('1 2 3 4\n', "line 1: should hold the number of boxes, is '1 2 3 4'"),
+        ('-1\n', 'line 1: should hold the number of boxes'),
+        ('2\n1 2 3 4\n\n1 2 x 4\n', "line 4: should hold four numbers .* is '1 2 x 4'"),
+        ('1\n1 2 3\n', 'line 2: should hold four numbers'),
+        ('1\n1 2 3 4 0.9\n', 'line 2: should hold four numbers'),
+        ('1\n3 2 1 4\n', 'line 2: should have finite x1 < x2'),
+        ('1\n1 4 3 4\n', 'line 2: should have finite x1 < x2'),
+        ('1\nnan 2 3 4\n', 'line 2: should have finite'),
+        ('1\n1 2 inf 4\n', 'line 2: should have finite'),
+        (b'1\n\xff\xfe 2 3 4\n', 'cannot be read as text'),
+    ],
+)
+def test_bad_files_are_refused(tmp_path: Path, content: str | bytes, words: str) -> None:
+    with pytest.raises(DataError, match=f'7.txt.*{words}'):
+        read_boxes(_file(tmp_path, content))
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r'9.txt: there is no such label file'):
+        read_boxes(tmp_path / '9.txt')
+
+
+def test_what_is_written_reads_again(tmp_path: Path) -> None:
+    boxes = [(1.0, 2.0, 30.5, 40.0), (0.0, 0.0, 8.0, 9.0)]
+    path = tmp_path / 'x.txt'
+    write_boxes(path, boxes)
+    assert path.read_text() == '2\n1 2 30.5 40\n0 0 8 9\n'
+    assert read_boxes(path) == boxes
+
+
+def test_real_labels_read(shared_data: Path) -> None:
+    paths = sorted((shared_data / 'data/darkface/label').glob('*.txt'))
+    assert len(paths) == 4
+    assert all(read_boxes(path) for path in paths)

@@ -1,0 +1,123 @@
+"""Keeping samples of a test run: the right ones, in the right colours."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mmengine.model import ImgDataPreprocessor
+from torch import nn
+
+from sci_plugins.apis import attach
+from sci_plugins.engine.hooks import SampleKeeperHook
+
+
+class _Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.data_preprocessor = ImgDataPreprocessor()
+
+
+def _runner(model: nn.Module, **metainfo: Any) -> Any:
+    dataset = SimpleNamespace(metainfo=metainfo)
+    return SimpleNamespace(model=model, test_dataloader=SimpleNamespace(dataset=dataset))
+
+
+def _batch(first: int, size: int) -> tuple[dict, list]:
+    """Images in BGR whose blue value tells their position."""
+    images = []
+    for index in range(first, first + size):
+        image = torch.zeros(3, 4, 6, dtype=torch.uint8)
+        image[0], image[2] = index, 100
+        images.append(image)
+    outputs = [
+        SimpleNamespace(img_path=f'/data/sub/{index}.png')
+        for index in range(first, first + size)
+    ]
+    return dict(inputs=images), outputs
+
+
+def _run(hook: SampleKeeperHook, runner: Any, sizes: tuple[int, ...] = (2, 2, 1)) -> None:
+    hook.before_test(runner)
+    first = 0
+    for step, size in enumerate(sizes):
+        data, outputs = _batch(first, size)
+        hook.after_test_iter(runner, step, data, outputs)
+        first += size
+
+
+def test_positions_are_those_of_the_set_not_of_the_batch() -> None:
+    hook = SampleKeeperHook([0, 3, 4])
+    _run(hook, _runner(_Model()))
+    assert sorted(hook.samples) == [0, 3, 4]
+    for index, sample in hook.samples.items():
+        assert (sample.index, sample.name) == (index, f'{index}.png')
+        assert sample.output.img_path.endswith(sample.name)
+
+
+def test_images_are_rgb_of_8_bits() -> None:
+    hook = SampleKeeperHook([3])
+    _run(hook, _runner(_Model()))
+    image = hook.samples[3].image
+    assert (image.dtype, image.shape) == (np.uint8, (4, 6, 3))
+    assert image[0, 0].tolist() == [100, 0, 3]
+
+
+def test_without_an_enhancer_both_are_the_same() -> None:
+    hook = SampleKeeperHook([1])
+    _run(hook, _runner(_Model()))
+    np.testing.assert_array_equal(hook.samples[1].enhanced, hook.samples[1].image)
+
+
+@pytest.mark.parametrize('order', ['bgr', 'rgb'])
+def test_what_the_model_sees(order: str) -> None:
+    model = attach(_Model(), 'gamma/0.5', input_order=order)
+    hook = SampleKeeperHook([4])
+    _run(hook, _runner(model))
+    sample = hook.samples[4]
+    channels = [100, 0, 4] if order == 'bgr' else [4, 0, 100]
+    assert sample.image[0, 0].tolist() == channels
+    wanted = 255 * np.sqrt(np.array(channels) / 255)
+    np.testing.assert_allclose(sample.enhanced[0, 0], wanted, atol=1)
+
+
+def test_it_asks_for_nothing_that_is_not_there() -> None:
+    hook = SampleKeeperHook([0, 99])
+    _run(hook, _runner(_Model()))
+    assert sorted(hook.samples) == [0]
+
+
+def test_a_second_run_counts_from_the_start() -> None:
+    hook = SampleKeeperHook([0])
+    for _ in range(2):
+        _run(hook, _runner(_Model()))
+        assert hook.samples[0].name == '0.png'
+
+
+def test_the_palette_comes_along() -> None:
+    hook = SampleKeeperHook([0])
+    hook.before_test(_runner(_Model(), palette=[[1, 2, 3]]))
+    assert hook.palette == [[1, 2, 3]]
+    hook.before_test(_runner(_Model()))
+    assert hook.palette is None
+
+
+def test_names_of_other_systems() -> None:
+    hook = SampleKeeperHook([0])
+    runner = _runner(_Model())
+    hook.before_test(runner)
+    data, _ = _batch(0, 1)
+    hook.after_test_iter(runner, 0, data, [SimpleNamespace(img_path='C:\\data\\a.png')])
+    assert hook.samples[0].name == 'a.png'
+    hook.before_test(runner)
+    hook.after_test_iter(runner, 0, data, [SimpleNamespace()])
+    assert hook.samples[0].name == '0'
+
+
+def test_an_iteration_without_outputs() -> None:
+    hook = SampleKeeperHook([0])
+    runner = _runner(_Model())
+    hook.before_test(runner)
+    hook.after_test_iter(runner, 0, dict(inputs=[]), None)
+    assert hook.samples == {}

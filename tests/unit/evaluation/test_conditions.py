@@ -1,0 +1,159 @@
+"""Test conditions: reading them, and putting them into a host's pipeline."""
+
+from typing import Any
+
+import pytest
+from mmengine.config import Config
+
+from sci_plugins.errors import ConfigError
+from sci_plugins.evaluation.conditions import Condition, darken_dataset, parse_condition
+
+LOAD = dict(type='LoadImageFromFile')
+PACK = dict(type='PackDetInputs')
+
+
+@pytest.mark.parametrize(
+    ('text', 'condition'),
+    [
+        ('none', Condition()),
+        ('0.05', Condition(0.05, 0.0)),
+        ('1', Condition(1.0, 0.0)),
+        ('0.05:0.004', Condition(0.05, 0.004)),
+        ('0.02:0', Condition(0.02, 0.0)),
+        ('0.02:', Condition(0.02, 0.0)),
+        ('2e-2:5e-4', Condition(0.02, 0.0005)),
+    ],
+)
+def test_what_can_be_written(text: str, condition: Condition) -> None:
+    assert parse_condition(text) == condition
+
+
+@pytest.mark.parametrize(
+    'text',
+    ['', 'dark', '0', '-0.1', '1.5', 'nan', 'inf', '0.05:-0.1', '0.05:nan',
+     '0.05:inf', '0.05:0.1:0.2', ':0.1', '0,05'],
+)  # fmt: skip
+def test_what_cannot(text: str) -> None:
+    with pytest.raises(ConfigError, match='darkening') as caught:
+        parse_condition(text)
+    assert repr(text) in str(caught.value)
+
+
+def test_names() -> None:
+    assert Condition().name == 'as is'
+    assert Condition(0.05, 0.004).name == 'gain 0.05, noise 0.004'
+    assert 'shot noise 0.01' in Condition(0.05, 0.004, 0.01).name
+
+
+@pytest.mark.parametrize(
+    'condition', [Condition(), Condition(0.05), Condition(1e-5, 0.1, 0.2)]
+)
+def test_slugs_are_file_names(condition: Condition) -> None:
+    assert set(condition.slug) <= set('abcdefghijklmnopqrstuvwxyz0123456789-_.')
+
+
+def test_conditions_are_told_apart() -> None:
+    conditions = [Condition(), Condition(0.05), Condition(0.05, 0.1), Condition(0.02)]
+    assert len({condition.slug for condition in conditions}) == 4
+    assert len(set(conditions)) == 4
+
+
+def _config(dataset: dict[str, Any]) -> Config:
+    return Config(dict(test_dataloader=dict(dataset=dataset)))
+
+
+def _kinds(pipeline: list) -> list[str]:
+    return [step['type'].rsplit('.', 1)[-1] for step in pipeline]
+
+
+DARK = Condition(0.05, 0.004)
+
+
+@pytest.mark.parametrize(
+    'loader', ['LoadImageFromFile', 'mmdet.LoadImageFromFile', 'LoadImageFromNDArray']
+)
+def test_darkening_stands_right_after_loading(loader: str) -> None:
+    cfg = _config(dict(pipeline=[dict(type='Other'), dict(type=loader), PACK]))
+    darken_dataset(cfg, DARK, seed=3)
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    assert _kinds(pipeline)[2:] == ['SynthesizeLowLight', 'PackDetInputs']
+    step = pipeline[2]
+    settings = [step[key] for key in ('gain', 'noise', 'shot_noise', 'seed')]
+    assert settings == [0.05, 0.004, 0.0, 3]
+
+
+def test_the_step_can_be_built() -> None:
+    from mmengine.registry import TRANSFORMS
+
+    cfg = _config(dict(pipeline=[LOAD]))
+    darken_dataset(cfg, Condition(0.05, 0.004, 0.01))
+    step = TRANSFORMS.build(cfg.test_dataloader.dataset.pipeline[1])
+    assert type(step).__name__ == 'SynthesizeLowLight'
+
+
+def test_as_is_changes_nothing() -> None:
+    cfg = _config(dict(pipeline=[LOAD, PACK]))
+    before = cfg.pretty_text
+    darken_dataset(cfg, Condition())
+    assert cfg.pretty_text == before
+    darken_dataset(_config(dict(type='NoPipelineAtAll')), Condition())
+
+
+WRAPPERS: list[Any] = [
+    lambda inner: dict(type='RepeatDataset', times=2, dataset=inner()),
+    lambda inner: dict(type='ConcatDataset', datasets=[inner(), inner()]),
+    lambda inner: dict(
+        type='MultiImageMixDataset', dataset=inner(), pipeline=[dict(type='Mosaic')]
+    ),
+    lambda inner: dict(
+        type='ClassBalancedDataset',
+        dataset=dict(type='ConcatDataset', datasets=[inner(), inner()]),
+    ),
+]
+
+
+@pytest.mark.parametrize('wrap', WRAPPERS)
+def test_inside_wrappers(wrap: Any) -> None:
+    cfg = _config(wrap(lambda: dict(type='CocoDataset', pipeline=[LOAD, PACK])))
+    darken_dataset(cfg, DARK)
+
+    def leaves(node: Any) -> list:
+        if isinstance(node, dict) and node.get('type') == 'CocoDataset':
+            return [node.pipeline]
+        values = node.values() if isinstance(node, dict) else node
+        inner = [leaves(value) for value in values if isinstance(value, (dict, list))]
+        return [pipeline for found in inner for pipeline in found]
+
+    found = leaves(cfg.test_dataloader.dataset)
+    assert found
+    for pipeline in found:
+        wanted = ['LoadImageFromFile', 'SynthesizeLowLight', 'PackDetInputs']
+        assert _kinds(pipeline) == wanted
+
+
+def test_a_shared_pipeline_is_darkened_once() -> None:
+    """Darkening twice would be another condition than the one that is named."""
+    shared = [LOAD, PACK]
+    cfg = _config({})
+    cfg.test_dataloader.dataset = dict(datasets=[])
+    inner = [dict(pipeline=shared), dict(pipeline=shared)]
+    dict.__setitem__(cfg.test_dataloader.dataset, 'datasets', inner)
+    darken_dataset(cfg, DARK)
+    assert _kinds(shared).count('SynthesizeLowLight') == 1
+
+
+@pytest.mark.parametrize(
+    ('dataset', 'word'),
+    [
+        (dict(type='X'), 'no pipeline'),
+        (dict(type='X', pipeline=None), 'no pipeline'),
+        (dict(pipeline=[dict(type='LoadFromSomewhere'), PACK]), 'LoadFromSomewhere'),
+        (dict(pipeline=[]), 'no step'),
+        (dict(pipeline=[dict(LOAD, to_float32=True)]), 'to_float32'),
+        # one bright data set among dark ones would go unnoticed
+        (dict(datasets=[dict(pipeline=[LOAD]), dict(pipeline=[PACK])]), 'no step'),
+    ],
+)
+def test_what_cannot_be_darkened(dataset: dict[str, Any], word: str) -> None:
+    with pytest.raises(ConfigError, match=word):
+        darken_dataset(_config(dataset), DARK)

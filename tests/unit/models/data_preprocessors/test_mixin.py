@@ -1,0 +1,254 @@
+"""One battery for all preprocessors; the expected values come from plain PyTorch."""
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from sci_plugins.errors import ConfigError, DataError
+from tests.plain_sci import enhance_host_image, read_weights
+
+TOLERANCE = 1e-3  # grey levels of 255
+SIZES = [(16, 16), (17, 23), (1, 1), (1, 9), (40, 3)]
+
+
+@pytest.fixture
+def expected(weights: Any) -> Any:
+    state = read_weights(weights)
+
+    def make(image: Tensor, order: str = 'bgr') -> Tensor:
+        return enhance_host_image(state, image, order)
+
+    return make
+
+
+def assert_same(actual: Tensor, wanted: Tensor) -> None:
+    torch.testing.assert_close(actual, wanted, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.parametrize('dtype', [torch.uint8, torch.float32, torch.float64])
+@pytest.mark.parametrize('stacked', [False, True])
+def test_enhances_as_plain_pytorch_does(
+    build: Any,
+    run: Any,
+    picture: Any,
+    expected: Any,
+    size: Any,
+    dtype: Any,
+    stacked: bool,
+) -> None:
+    image = picture(*size).to(dtype)
+    inputs = image[None] if stacked else [image]
+    output = run(build(), inputs)
+    assert output.dtype == torch.float32
+    assert_same(output, expected(image)[None])
+    assert (output - image).abs().mean() > 10  # the weights do something
+
+
+def test_input_order_says_which_channel_is_red(
+    build: Any, run: Any, picture: Any, expected: Any
+) -> None:
+    image = picture(12, 12)
+    from_bgr = run(build(), [image])
+    from_rgb = run(build(input_order='rgb'), [image])
+    assert_same(from_rgb[0], expected(image, 'rgb'))
+    assert_same(from_bgr[:, [2, 1, 0]], run(build(input_order='rgb'), [image[[2, 1, 0]]]))
+    assert (from_bgr - from_rgb).abs().max() > 10
+
+
+@pytest.mark.parametrize('bgr_to_rgb', [False, True])
+def test_host_normalises_after_enhancing(
+    build: Any, run: Any, picture: Any, expected: Any, bgr_to_rgb: bool
+) -> None:
+    mean, std = [100.0, 50.0, 20.0], [50.0, 60.0, 70.0]
+    image = picture(12, 13)
+    output = run(build(mean=mean, std=std, bgr_to_rgb=bgr_to_rgb), [image])
+    enhanced = expected(image)[[2, 1, 0] if bgr_to_rgb else [0, 1, 2]]
+    normalised = (enhanced - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(
+        3, 1, 1
+    )
+    assert_same(output[0], normalised)
+
+
+def test_images_of_several_sizes_are_enhanced_before_they_are_padded(
+    build: Any, run: Any, picture: Any, expected: Any
+) -> None:
+    images = [picture(9, 14, seed=1), picture(13, 6, seed=2)]
+    output = run(build(), images, training=True)
+    for padded, image in zip(output, images, strict=True):
+        height, width = image.shape[1:]
+        assert_same(padded[:, :height, :width], expected(image))
+        assert padded[:, height:].abs().sum() == 0
+        assert padded[:, :, width:].abs().sum() == 0
+
+
+def test_batched_is_the_same_as_single(build: Any, run: Any, picture: Any) -> None:
+    preprocessor = build()
+    images = [picture(15, 15, seed) for seed in range(3)]
+    single = torch.cat([run(preprocessor, [image]) for image in images])
+    assert_same(run(preprocessor, images), single)
+    assert_same(run(preprocessor, torch.stack(images)), single)
+
+
+@pytest.mark.parametrize('training', [False, True])
+@pytest.mark.parametrize('dtype', [torch.uint8, torch.float32])
+def test_input_is_not_changed(
+    build: Any, run: Any, picture: Any, dtype: Any, training: bool
+) -> None:
+    image = picture(30, 30).to(dtype)
+    image[:, 18:] = 114  # as a pipeline pads
+    before = image.clone()
+    run(build(fill_color=114, frozen=False), [image], training)
+    run(build(fill_color=114), image[None], training)
+    assert torch.equal(image, before)
+
+
+def test_values_outside_the_range_are_clamped(build: Any, run: Any, picture: Any) -> None:
+    image = picture(8, 8).float()
+    image[0, 0, 0], image[2, 7, 7] = -40.0, 300.0
+    output = run(build(), [image])
+    assert torch.equal(output, run(build(), [image.clamp(0, 255)]))
+    assert output.min() >= 0
+    assert output.max() <= 255
+
+
+def test_autocast_changes_nothing(build: Any, run: Any, picture: Any) -> None:
+    preprocessor, images = build(), [picture(20, 20)]
+    with torch.autocast('cpu', torch.bfloat16):
+        assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == torch.bfloat16
+        inside = run(preprocessor, images)
+    assert inside.dtype == torch.float32
+    assert torch.equal(inside, run(preprocessor, images))
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
+def test_the_division_is_at_least_float32_whatever_the_model_becomes(
+    build: Any, run: Any, picture: Any, dtype: Any
+) -> None:
+    image = picture(20, 20)
+    wanted = run(build(), [image])
+    output = run(build().to(dtype), [image])
+    assert output.dtype == torch.float32
+    # Weights keep 8 (bfloat16) or more significant bits: the result moves by that.
+    torch.testing.assert_close(output, wanted, rtol=0.05, atol=2.0)
+    assert len(output.unique()) > 200  # no 8-bit mantissa in the images
+
+
+def test_copies_and_pickles(build: Any, run: Any, picture: Any) -> None:
+    preprocessor, images = build(frozen=False), [picture(10, 10)]
+    wanted = run(preprocessor, images)
+    for other in (copy.deepcopy(preprocessor), pickle.loads(pickle.dumps(preprocessor))):
+        assert torch.equal(run(other, images), wanted)
+        assert other.enhancer is not preprocessor.enhancer
+
+
+def test_checkpoint_with_the_enhancer_gives_its_weights(
+    build: Any, run: Any, picture: Any
+) -> None:
+    images = [picture(10, 10)]
+    source = build()
+    target = build(dict(type='sci_plugins.SCIEnhancer'))
+    assert not torch.allclose(run(source, images), run(target, images), atol=5)
+    state = source.state_dict()
+    assert all(key.startswith('enhancer.') for key in state)
+    target.load_state_dict(state, strict=True)
+    assert torch.equal(run(source, images), run(target, images))
+
+
+def test_checkpoint_without_an_enhancer_leaves_ours(
+    build: Any, run: Any, picture: Any
+) -> None:
+    images, preprocessor = [picture(10, 10)], build()
+    before = run(preprocessor, images)
+    result = preprocessor.load_state_dict({}, strict=True)
+    assert not result.missing_keys
+    assert torch.equal(run(preprocessor, images), before)
+
+
+def test_checkpoint_with_half_an_enhancer_is_refused(build: Any) -> None:
+    state = build().state_dict()
+    del state['enhancer.in_conv.bias']
+    with pytest.raises(RuntimeError, match=r'Missing key.*enhancer\.in_conv\.bias'):
+        build().load_state_dict(state, strict=True)
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_an_image_that_is_not_finite_is_named(
+    build: Any, run: Any, picture: Any, value: float
+) -> None:
+    image = picture(8, 8).float()
+    image[1, 2, 3] = value
+    with pytest.raises(DataError, match=r'NaN or infinite.*folder/1\.png'):
+        run(build(), [picture(8, 8).float(), image])
+
+
+@pytest.mark.parametrize('shape', [(1, 8, 8), (4, 8, 8), (3, 0, 8), (3, 8)])
+def test_other_shapes_are_refused(build: Any, run: Any, shape: Any) -> None:
+    with pytest.raises(DataError, match=r'shape \(3, H, W\), got .*folder/0\.png'):
+        run(build(), [torch.zeros(shape, dtype=torch.uint8)])
+
+
+@pytest.mark.parametrize('inputs', [[], torch.zeros(0, 3, 8, 8)])
+def test_an_empty_batch_is_refused(build: Any, run: Any, inputs: Any) -> None:
+    with pytest.raises(DataError, match='batch is empty'):
+        run(build(), inputs)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(enhancer='retinexnet'), "unknown enhancer 'retinexnet'"),
+        (dict(enhancer=dict(type='sci_plugins.Nothing')), r'sci_plugins\.Nothing'),
+        (dict(enhancer=dict(weights='x.pth')), "needs 'type'"),
+        (dict(input_order='grb'), "'bgr' or 'rgb', got 'grb'"),
+        (dict(fill_color=(1, 2)), r'one or three values, got \(1, 2\)'),
+    ],
+)
+def test_bad_settings_are_refused(build: Any, settings: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build(**settings)
+
+
+@pytest.mark.parametrize('frozen', [False, True])
+@pytest.mark.parametrize('norm_eval', [False, True])
+@pytest.mark.parametrize('mode', [False, True])
+def test_train_mode_of_the_enhancer(
+    build: Any, run: Any, picture: Any, frozen: bool, norm_eval: bool, mode: bool
+) -> None:
+    preprocessor = build(frozen=frozen, norm_eval=norm_eval)
+    enhancer = preprocessor.enhancer
+    for _ in range(2):  # also after a second call
+        preprocessor.train(mode)
+        assert enhancer.training == (mode and not frozen)
+        learns_statistics = mode and not frozen and not norm_eval
+        assert enhancer.block_norm.training == learns_statistics
+    before = enhancer.block_norm.running_mean.clone()
+    run(preprocessor, [picture(16, 16)], training=mode)
+    assert torch.equal(enhancer.block_norm.running_mean, before) != learns_statistics
+    assert all(p.requires_grad != frozen for p in enhancer.parameters())
+
+
+@pytest.mark.parametrize('frozen', [False, True])
+def test_gradients_reach_the_enhancer_unless_it_is_frozen(
+    build: Any, run: Any, picture: Any, frozen: bool
+) -> None:
+    preprocessor = build(frozen=frozen).train()
+    output = run(preprocessor, [picture(16, 16)], training=True)
+    assert output.requires_grad != frozen
+    if not frozen:
+        output.mean().backward()
+        assert all(p.grad is not None for p in preprocessor.enhancer.parameters())
+        assert preprocessor.enhancer.out_conv.weight.grad.abs().min() > 0
+    with torch.no_grad():
+        assert not run(preprocessor, [picture(16, 16)]).requires_grad
+
+
+def test_no_graph_is_kept_after_a_forward(build: Any, run: Any, picture: Any) -> None:
+    preprocessor = build(frozen=False).train()
+    run(preprocessor, [picture(16, 16)], training=True)
+    assert preprocessor.kept_pairs == []
+    copy.deepcopy(preprocessor)

@@ -1,0 +1,130 @@
+"""Baselines against OpenCV, plain arithmetic, and what they are for."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from sci_plugins.errors import ConfigError
+from sci_plugins.models.enhancers import (
+    CLAHEEnhancer,
+    GammaEnhancer,
+    HistogramEqualizationEnhancer,
+    IdentityEnhancer,
+)
+
+
+def _photo(rng: np.random.Generator) -> np.ndarray:
+    """A dark RGB photograph, ``(48, 64, 3)`` uint8: smooth, coloured, a little noise."""
+    columns = np.linspace(5, 70, 64)[None, :, None] * np.array([1.0, 0.8, 0.5])
+    noisy = (
+        columns + np.linspace(0, 20, 48)[:, None, None] + rng.normal(0, 2, (48, 64, 3))
+    )
+    return np.clip(noisy, 0, 255).astype(np.uint8)
+
+
+def _to_tensor(photo: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 255
+
+
+def _to_array(image: torch.Tensor) -> np.ndarray:
+    return (image[0] * 255).round().permute(1, 2, 0).numpy().astype(np.uint8)
+
+
+def test_identity_is_the_identity() -> None:
+    image = torch.rand(2, 3, 5, 6)
+    assert torch.equal(IdentityEnhancer()(image), image)
+
+
+@pytest.mark.parametrize('gamma', [0.4, 1.0, 2.5])
+def test_gamma_is_a_power(gamma: float) -> None:
+    image = torch.rand(2, 3, 5, 6, dtype=torch.float64)
+    expected = np.power(image.numpy(), gamma)
+    np.testing.assert_allclose(GammaEnhancer(gamma)(image).numpy(), expected, atol=1e-12)
+
+
+def test_gamma_brightens_by_default() -> None:
+    image = torch.full((1, 3, 2, 2), 0.1)
+    assert float(GammaEnhancer()(image).mean()) == pytest.approx(0.1 ** (1 / 2.2))
+
+
+def test_gamma_gradcheck_away_from_the_clamp() -> None:
+    image = torch.rand(1, 3, 3, 4, dtype=torch.float64) * 0.8 + 0.1
+    image.requires_grad_()
+    assert torch.autograd.gradcheck(GammaEnhancer(0.4), image)
+
+
+@pytest.mark.parametrize('clip_limit', [1.0, 2.0, 8.0])
+@pytest.mark.parametrize('tile_grid', [(8, 8), (2, 4)])
+def test_clahe_is_opencv_s_on_lightness(
+    rng: np.random.Generator, clip_limit: float, tile_grid: tuple[int, int]
+) -> None:
+    photo = _photo(rng)
+    lab = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB)
+    lightness = cv2.createCLAHE(clip_limit, tile_grid).apply(lab[..., 0].copy())
+    expected = cv2.cvtColor(np.dstack([lightness, lab[..., 1:]]), cv2.COLOR_LAB2RGB)
+    found = CLAHEEnhancer(clip_limit, tile_grid)(_to_tensor(photo))
+    np.testing.assert_array_equal(_to_array(found), expected)
+
+
+def test_histogram_equalisation_is_opencv_s_on_lightness(
+    rng: np.random.Generator,
+) -> None:
+    photo = _photo(rng)
+    lab = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB)
+    lightness = cv2.equalizeHist(lab[..., 0].copy())
+    expected = cv2.cvtColor(np.dstack([lightness, lab[..., 1:]]), cv2.COLOR_LAB2RGB)
+    found = HistogramEqualizationEnhancer()(_to_tensor(photo))
+    np.testing.assert_array_equal(_to_array(found), expected)
+
+
+@pytest.mark.parametrize('name', ['clahe', 'histeq', 'gamma'])
+def test_dark_pictures_get_brighter_and_keep_their_hue(
+    rng: np.random.Generator, name: str
+) -> None:
+    from sci_plugins.models.enhancers import build_enhancer
+
+    image = _to_tensor(_photo(rng))
+    enhanced = build_enhancer(name)(image)
+    assert float(enhanced.mean()) > 1.2 * float(image.mean())
+    red, green, blue = enhanced.mean((0, 2, 3)).tolist()
+    assert red > green > blue  # the photograph is orange: RGB and BGR are not mixed up
+
+
+@pytest.mark.parametrize(
+    'gamma', [0, -1, float('nan'), float('inf'), '0.4', None, [0.4], True]
+)
+def test_gamma_out_of_range(gamma: object) -> None:
+    with pytest.raises(ConfigError, match='gamma must be') as caught:
+        GammaEnhancer(gamma)  # type: ignore[arg-type]
+    assert repr(gamma) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    'settings',
+    [
+        dict(clip_limit=0),
+        dict(clip_limit=-2.0),
+        dict(clip_limit=float('nan')),
+        dict(tile_grid=(0, 8)),
+        dict(tile_grid=(8,)),
+        dict(tile_grid=(8, 8, 8)),
+        dict(tile_grid=8),
+        dict(tile_grid=(8.5, 8)),
+        dict(clip_limit='2'),
+    ],
+)
+def test_clahe_out_of_range(settings: dict) -> None:
+    with pytest.raises(ConfigError, match='CLAHEEnhancer'):
+        CLAHEEnhancer(**settings)
+
+
+def test_clahe_takes_a_list_as_configs_write_it(rng: np.random.Generator) -> None:
+    image = _to_tensor(_photo(rng))
+    expected = CLAHEEnhancer(2.0, (4, 2))(image)
+    assert torch.equal(CLAHEEnhancer(2.0, [4, 2])(image), expected)  # type: ignore[arg-type]
+
+
+def test_settings_show_in_repr() -> None:
+    assert 'gamma=0.4' in repr(GammaEnhancer(0.4))
+    assert 'clip_limit=3' in repr(CLAHEEnhancer(3))

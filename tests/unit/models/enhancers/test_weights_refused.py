@@ -1,0 +1,188 @@
+"""A weight file that does not fit, is damaged or hostile: one line, nothing changed."""
+
+import copy
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sci_plugins.errors import CheckpointError
+from sci_plugins.models.enhancers import GammaEnhancer, SCIEnhancer, load_enhancer_weights
+
+MakeEntries = Callable[..., dict[str, Tensor]]
+
+
+def _refused(
+    content: Any, save: Callable, word: str, enhancer: nn.Module | None = None
+) -> str:
+    """Loading fails with one line that names file and cause; nothing has changed."""
+    enhancer = SCIEnhancer() if enhancer is None else enhancer
+    before = copy.deepcopy(enhancer.state_dict())
+    path = content if isinstance(content, str) else save(content)
+    with pytest.raises(CheckpointError, match=word) as caught:
+        load_enhancer_weights(enhancer, path)
+    message = str(caught.value)
+    assert path in message
+    assert '\n' not in message
+    for key, value in enhancer.state_dict().items():
+        assert torch.equal(value, before[key]), key
+    return message
+
+
+ALIASES = [
+    'enhance.blocks.0.0.weight',
+    'enhance.conv.1.running_mean',
+    'enhance.conv.0.bias',
+]
+
+
+@pytest.mark.parametrize('key', ALIASES)
+def test_aliases_must_agree(
+    save: Callable, authors_entries: MakeEntries, key: str
+) -> None:
+    entries = authors_entries()
+    entries[key] = entries[key] + 1e-3
+    assert 'blocks.0' in _refused(entries, save, 'share')
+
+
+def test_wrong_channels(save: Callable, authors_entries: MakeEntries) -> None:
+    message = _refused(authors_entries(channels=8), save, 'wrong architecture')
+    assert '(8, 3, 3, 3)' in message
+    assert '(3, 3, 3, 3)' in message
+
+
+@pytest.mark.parametrize(('stored', 'wanted'), [(1, 2), (3, 1), (2, 0)])
+def test_wrong_layers(
+    save: Callable, authors_entries: MakeEntries, stored: int, wanted: int
+) -> None:
+    """The shapes are the same, so only the names tell."""
+    enhancer = SCIEnhancer(layers=wanted)
+    message = _refused(
+        authors_entries(layers=stored), save, 'wrong architecture', enhancer
+    )
+    assert str(stored) in message
+    assert f'layers={wanted}' in message
+
+
+@pytest.mark.parametrize('key', ['layers', 'channels'])
+def test_the_recipe_in_our_files_is_heeded(
+    save: Callable, donor: SCIEnhancer, key: str
+) -> None:
+    content = dict(state_dict=donor.state_dict(), meta={key: 4})
+    assert f'{key}=4' in _refused(content, save, 'wrong architecture')
+
+
+@pytest.mark.parametrize('key', ['out_conv.bias', 'block_norm.running_var'])
+def test_a_missing_entry(save: Callable, donor: SCIEnhancer, key: str) -> None:
+    state = donor.state_dict()
+    del state[key]
+    assert key in _refused(state, save, 'missing')
+
+
+def test_an_unexpected_entry(save: Callable, donor: SCIEnhancer) -> None:
+    state = donor.state_dict() | {'extra_conv.weight': torch.zeros(1)}
+    assert 'extra_conv.weight' in _refused(state, save, 'unexpected')
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_values_that_are_no_numbers(
+    save: Callable, donor: SCIEnhancer, value: float
+) -> None:
+    state = donor.state_dict()
+    state['block_norm.running_mean'][1] = value
+    assert 'block_norm.running_mean' in _refused(state, save, 'NaN or infinite')
+
+
+def test_an_entry_that_is_no_tensor(save: Callable, donor: SCIEnhancer) -> None:
+    state = donor.state_dict() | {'out_conv.bias': 'three'}
+    assert 'out_conv.bias' in _refused(state, save, 'missing')
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        {},
+        dict(state_dict={}),
+        dict(state_dict=None),
+        [1, 2],
+        torch.zeros(3),
+        7,
+        'text',
+        None,
+        {'backbone.weight': torch.zeros(1)},
+        {1: torch.zeros(1), 2: 'x'},
+        dict(epoch=3),
+    ],
+)
+def test_files_without_an_estimator(save: Callable, content: Any) -> None:
+    if isinstance(content, str):
+        content = dict(text=content)
+    _refused(content, save, 'no state dict|no SCI estimator')
+
+
+@pytest.mark.parametrize('legacy', [False, True])
+def test_truncated_files(
+    tmp_path: Path, save: Callable, authors_entries: MakeEntries, legacy: bool
+) -> None:
+    buffer = io.BytesIO()
+    torch.save(authors_entries(), buffer, _use_new_zipfile_serialization=not legacy)
+    data = buffer.getvalue()
+    path = tmp_path / 'cut.pth'
+    for length in (1, 2, 100, len(data) // 2, len(data) - 100, len(data) - 1):
+        path.write_bytes(data[:length])
+        _refused(str(path), save, 'damaged')
+
+
+@pytest.mark.parametrize(
+    ('content', 'word'),
+    [(b'', 'empty'), (b'no weights\n', 'damaged'), (b'PK', 'damaged')],
+)
+def test_files_of_another_kind(
+    tmp_path: Path, save: Callable, content: bytes, word: str
+) -> None:
+    path = tmp_path / 'other.pth'
+    path.write_bytes(content)
+    _refused(str(path), save, word)
+
+
+class _Code:
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f'touch {self.marker}',)
+
+
+@pytest.mark.parametrize('legacy', [False, True])
+def test_code_in_a_weight_file_does_not_run(
+    tmp_path: Path, save: Callable, donor: SCIEnhancer, legacy: bool
+) -> None:
+    marker, path = tmp_path / 'marker', tmp_path / 'evil.pth'
+    content = dict(state_dict=donor.state_dict(), meta=_Code(marker))
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    assert 'system' in _refused(str(path), save, 'could run code')
+    assert not marker.exists()
+
+
+def test_a_missing_file_is_said_as_such() -> None:
+    with pytest.raises(FileNotFoundError, match=r'no/such\.pth'):
+        SCIEnhancer(weights='no/such.pth')
+
+
+def test_an_enhancer_without_weights_takes_none(
+    save: Callable, donor: SCIEnhancer
+) -> None:
+    _refused(donor.state_dict(), save, 'unexpected', GammaEnhancer())
+
+
+def test_the_name_in_the_error_is_the_one_given(
+    mirror: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('SCI_PLUGINS_WEIGHTS', str(mirror))
+    with pytest.raises(CheckpointError, match='cannot load official/medium'):
+        SCIEnhancer(channels=8, weights='official/medium')

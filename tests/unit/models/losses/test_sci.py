@@ -1,0 +1,70 @@
+import pytest
+import torch
+
+from sci_plugins.functional.losses import fidelity_loss, smoothness_loss
+from sci_plugins.registry import MODELS
+
+
+def build(**options):
+    return MODELS.build(dict(type='sci_plugins.SCILoss', **options))
+
+
+@pytest.fixture
+def pair():
+    return torch.rand(2, 3, 6, 8) * 0.9 + 0.05, torch.rand(2, 3, 6, 8)
+
+
+def test_default_weights_are_the_authors(pair):
+    losses = build()(*pair)
+    assert set(losses) == {'fidelity', 'smoothness'}
+    torch.testing.assert_close(losses['fidelity'], 1.5 * fidelity_loss(*pair))
+    torch.testing.assert_close(losses['smoothness'], smoothness_loss(*pair))
+
+
+def test_options_reach_the_loss(pair):
+    options = dict(sigma=0.1, color='corrected')
+    losses = build(fidelity_weight=0.5, smoothness_weight=2.0, **options)(*pair)
+    torch.testing.assert_close(losses['fidelity'], 0.5 * fidelity_loss(*pair))
+    torch.testing.assert_close(
+        losses['smoothness'], 2 * smoothness_loss(*pair, 0.1, 'corrected')
+    )
+
+
+def test_half_precision_is_computed_in_float32_under_autocast(pair):
+    half = [tensor.bfloat16() for tensor in pair]
+    want = build()(*(tensor.float() for tensor in half))
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        got = build()(*half)
+    for name, value in got.items():
+        assert value.dtype == torch.float32
+        assert torch.equal(value, want[name])
+
+
+def test_autocast_changes_no_digit_of_float32(pair):
+    want = build()(*pair)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        got = build()(*pair)
+    assert all(torch.equal(got[name], want[name]) for name in want)
+
+
+def test_float64_stays(pair):
+    losses = build()(*(tensor.double() for tensor in pair))
+    assert {value.dtype for value in losses.values()} == {torch.float64}
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(fidelity_weight=-1), 'fidelity_weight must not be negative, got -1'),
+        (dict(smoothness_weight=-2), 'smoothness_weight must not be negative'),
+        (dict(sigma=0), 'sigma must be positive, got 0'),
+        (dict(color='lab'), 'color must be one of'),
+    ],
+)
+def test_refuses_wrong_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        build(**options)
+
+
+def test_says_what_it_is():
+    assert "sigma=10.0, color='official'" in repr(build())

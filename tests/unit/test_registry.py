@@ -1,0 +1,93 @@
+"""The scope `sci_plugins` resolves under every host, and says what is missing."""
+
+from typing import Any
+
+import pytest
+from mmengine.registry import DATASETS as ROOT_DATASETS
+from mmengine.registry import HOOKS as ROOT_HOOKS
+from mmengine.registry import MODELS as ROOT_MODELS
+from mmengine.registry import TRANSFORMS as ROOT_TRANSFORMS
+from mmengine.registry import DefaultScope, Registry
+
+from sci_plugins import registry
+from sci_plugins.errors import MissingDependencyError
+from sci_plugins.registry import HOST_MODULES, MODELS, require_host
+
+PREPROCESSORS = ['EnhancedDetDataPreprocessor', 'EnhancedSegDataPreProcessor']
+
+
+@pytest.mark.parametrize('scope', ['mmengine', 'mmdet', 'mmseg'])
+@pytest.mark.parametrize(
+    ('root', 'config'),
+    [
+        (ROOT_MODELS, dict(type='sci_plugins.SCIEnhancer', channels=4)),
+        (ROOT_MODELS, dict(type='sci_plugins.SCILoss')),
+        (ROOT_TRANSFORMS, dict(type='sci_plugins.EnhanceImage', enhancer='gamma')),
+        (ROOT_TRANSFORMS, dict(type='sci_plugins.SynthesizeLowLight', gain=0.1)),
+        (ROOT_HOOKS, dict(type='sci_plugins.EnhancementLossHook', weight=0.5)),
+    ],
+)
+def test_names_resolve_under_any_default_scope(
+    scope: str, root: Registry, config: dict[str, Any]
+) -> None:
+    with DefaultScope.overwrite_default_scope(scope):
+        built = root.build(config)
+    assert type(built).__name__ == config['type'].removeprefix('sci_plugins.')
+    assert type(built).__module__.startswith('sci_plugins.')
+
+
+@pytest.mark.parametrize('scope', ['mmdet', 'mmseg'])
+def test_the_scope_must_be_written(scope: str) -> None:
+    with (
+        DefaultScope.overwrite_default_scope(scope),
+        pytest.raises(KeyError, match='SCIEnhancer is not in the'),
+    ):
+        ROOT_MODELS.build(dict(type='SCIEnhancer'))
+
+
+@pytest.mark.parametrize('name', list(HOST_MODULES))
+def test_host_dependent_names_import_when_asked_for(name: str) -> None:
+    root = ROOT_MODELS if name in PREPROCESSORS else ROOT_DATASETS
+    module, host, _ = HOST_MODULES[name]
+    cls = root.get(f'sci_plugins.{name}')
+    assert cls is not None
+    assert (cls.__name__, cls.__module__) == (name, module)
+    assert any(base.__module__.startswith(host) for base in cls.__mro__[1:])
+
+
+def test_both_preprocessors_are_there() -> None:
+    assert set(PREPROCESSORS) < set(HOST_MODULES)
+
+
+@pytest.mark.parametrize('name', list(HOST_MODULES))
+def test_a_missing_host_names_the_extra(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children = registry.MODELS if name in PREPROCESSORS else registry.DATASETS
+    monkeypatch.setattr(registry, 'find_spec', lambda _: None)
+    monkeypatch.delitem(children.module_dict, name, raising=False)
+    _, host, extra = HOST_MODULES[name]
+    with pytest.raises(MissingDependencyError) as caught:
+        children.get(f'sci_plugins.{name}')
+    message = str(caught.value)
+    assert f'sci_plugins.{name} needs the package {host}' in message
+    assert f'pip install "sci_plugins[{extra}]"' in message
+    assert '\n' not in message
+
+
+def test_the_extras_exist() -> None:
+    from importlib.metadata import PackageNotFoundError, metadata
+
+    try:
+        extras = metadata('sci_plugins').get_all('Provides-Extra')
+    except PackageNotFoundError:
+        pytest.skip('the package is not installed, only importable')
+    assert {extra for _, _, extra in HOST_MODULES.values()} <= set(extras)
+
+
+def test_a_host_that_is_there_passes() -> None:
+    require_host('anything', 'mmengine', 'det')
+
+
+def test_an_unknown_name_is_none_as_in_every_registry() -> None:
+    assert MODELS.get('sci_plugins.Nothing') is None

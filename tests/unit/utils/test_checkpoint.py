@@ -1,0 +1,235 @@
+"""A checkpoint is data: what is read, what is refused, and that nothing runs."""
+
+import io
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+
+from sci_plugins.errors import CheckpointError
+from sci_plugins.utils.checkpoint import (
+    first_line,
+    read_checkpoint,
+    save_atomically,
+)
+
+
+class _Code:
+    """Runs a command when it is unpickled, as a hostile file would."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f'touch {self.marker}',)
+
+
+class _Plain:
+    """A class of somebody's own, without harm in it."""
+
+
+def _saved(content: Any, form: str) -> bytes:
+    if form == 'pickle':
+        return pickle.dumps(content, protocol=2)
+    buffer = io.BytesIO()
+    torch.save(content, buffer, _use_new_zipfile_serialization=form == 'zip')
+    return buffer.getvalue()
+
+
+FORMS = ['zip', 'legacy', 'pickle']
+
+
+@pytest.fixture()
+def checkpoint() -> dict[str, Any]:
+    layer = torch.nn.Conv2d(2, 3, 3)
+    return dict(state_dict=layer.state_dict(), meta=dict(epoch=3, classes=('a', 'b')))
+
+
+@pytest.mark.parametrize('form', ['zip', 'legacy'])
+def test_weights_come_back(tmp_path: Path, checkpoint: dict, form: str) -> None:
+    path = tmp_path / 'weights.pth'
+    path.write_bytes(_saved(checkpoint, form))
+    for given in (path, str(path)):
+        found = read_checkpoint(given)
+        assert found['meta'] == checkpoint['meta']
+        assert torch.equal(
+            found['state_dict']['weight'], checkpoint['state_dict']['weight']
+        )
+
+
+@pytest.mark.parametrize('form', FORMS)
+@pytest.mark.parametrize('where', ['alone', 'in a dict', 'in an object array'])
+def test_code_is_refused_and_not_run(tmp_path: Path, form: str, where: str) -> None:
+    marker = tmp_path / 'marker'
+    content: Any = _Code(marker)
+    if where == 'in a dict':
+        content = dict(state_dict={'weight': torch.zeros(1)}, meta=content)
+    elif where == 'in an object array':
+        content = np.array([content], dtype=object)
+    path = tmp_path / 'evil.pth'
+    path.write_bytes(_saved(content, form))
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(path)
+    assert not marker.exists()
+    assert str(path) in str(caught.value)
+    assert '\n' not in str(caught.value)
+    if where == 'alone':
+        assert 'system' in str(caught.value)
+        assert '--trust-checkpoint' in str(caught.value)
+
+
+def test_the_same_file_does_run_code_where_nobody_looks(tmp_path: Path) -> None:
+    """Else the test above would prove nothing."""
+    marker = tmp_path / 'marker'
+    path = tmp_path / 'evil.pth'
+    path.write_bytes(_saved(_Code(marker), 'zip'))
+    read_checkpoint(path, trust=True)
+    assert marker.exists()
+
+
+@pytest.mark.parametrize(
+    'content', [_Plain(), dict(model=torch.nn.Linear(1, 1)), Path('x')]
+)
+def test_other_objects_need_trust(tmp_path: Path, content: Any) -> None:
+    path = tmp_path / 'object.pth'
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match='no weight'):
+        read_checkpoint(path)
+    assert type(read_checkpoint(path, trust=True)) is type(content)
+
+
+@pytest.mark.parametrize('trust', [False, True])
+def test_a_missing_file(tmp_path: Path, trust: bool) -> None:
+    for path in (tmp_path / 'no.pth', tmp_path):
+        with pytest.raises(FileNotFoundError, match=str(path)):
+            read_checkpoint(path, trust=trust)
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    path = tmp_path / 'empty.pth'
+    path.touch()
+    with pytest.raises(CheckpointError, match='empty'):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        b'hello\nworld\n',
+        b'<!DOCTYPE html><html>Not found</html>',
+        b'version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n',
+        b'\x80\x02',
+        b'PK\x03\x04',
+        b'\x89PNG\r\n\x1a\n' + bytes(100),
+        bytes(1000),
+        b'\xff' * 1000,
+    ],
+)
+@pytest.mark.parametrize('trust', [False, True])
+def test_files_of_another_kind(tmp_path: Path, content: bytes, trust: bool) -> None:
+    path = tmp_path / 'other.pth'
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match='damaged or not a checkpoint') as caught:
+        read_checkpoint(path, trust=trust)
+    assert str(path) in str(caught.value)
+    assert '\n' not in str(caught.value)
+    assert 'Re-running' not in str(caught.value)  # torch's advice to load it unsafely
+
+
+@pytest.mark.parametrize('form', ['zip', 'legacy'])
+@pytest.mark.filterwarnings('ignore')
+def test_damage_anywhere_is_our_error(
+    tmp_path: Path, checkpoint: dict, form: str
+) -> None:
+    data = _saved(checkpoint, form)
+    rng = np.random.default_rng(0)
+    path = tmp_path / 'damaged.pth'
+    refused = 0
+    for trial in range(150):
+        damaged = bytearray(data)
+        if trial % 2:
+            damaged = damaged[: rng.integers(1, len(data))]
+        else:
+            for place in rng.integers(0, len(data), 3):
+                damaged[place] = rng.integers(256)
+        path.write_bytes(bytes(damaged))
+        try:
+            read_checkpoint(path)
+        except CheckpointError as error:
+            assert str(path) in str(error)  # noqa: PT017
+            refused += 1
+    assert refused > 75  # every cut is noticed; a flipped bit of a weight cannot be
+
+
+@pytest.mark.parametrize('core', ['core', '_core'])
+def test_files_of_older_and_newer_numpy_are_read(tmp_path: Path, core: str) -> None:
+    """numpy 2 renamed `numpy.core`; what numpy 1 has written is still about."""
+    content = dict(best=np.float64(0.25), history=np.arange(3, dtype=np.float32))
+    data = _saved(content, 'legacy')
+    for name in (b'core', b'_core'):
+        data = data.replace(
+            b'cnumpy.%s.multiarray\n' % name, b'cnumpy.%s.multiarray\n' % core.encode()
+        )
+    path = tmp_path / 'numpy.pth'
+    path.write_bytes(data)
+    found = read_checkpoint(path)
+    assert found['best'] == 0.25
+    assert found['history'].tolist() == [0, 1, 2]
+
+
+class _Getattr:
+    """Fetches a function through the one `getattr` that MMEngine's files need."""
+
+    def __init__(self, owner: Any, name: str) -> None:
+        self.pair = (owner, name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, self.pair
+
+
+@pytest.mark.parametrize(
+    ('owner', 'name'),
+    [
+        (HistoryBuffer, '__init__'),
+        (HistoryBuffer, '__class__'),
+        (HistoryBuffer, 'register_statistics'),
+        (torch.Tensor, 'min'),
+        ('text', 'format'),
+    ],
+)
+@pytest.mark.parametrize('form', ['zip', 'legacy'])
+def test_getattr_reaches_nothing_else(
+    tmp_path: Path, owner: Any, name: str, form: str
+) -> None:
+    path = tmp_path / 'getattr.pth'
+    path.write_bytes(_saved(dict(way=_Getattr(owner, name)), form))
+    with pytest.raises(CheckpointError, match='getattr'):
+        read_checkpoint(path)
+
+
+def test_save_and_read(tmp_path: Path, checkpoint: dict) -> None:
+    path = tmp_path / 'deep' / 'er' / 'weights.pth'
+    save_atomically(checkpoint, path)
+    assert read_checkpoint(path)['meta'] == checkpoint['meta']
+    assert [item.name for item in path.parent.iterdir()] == ['weights.pth']
+
+
+def test_an_interrupted_save_keeps_the_old_file(tmp_path: Path, checkpoint: dict) -> None:
+    path = tmp_path / 'weights.pth'
+    save_atomically(checkpoint, path)
+    before = path.read_bytes()
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        save_atomically(dict(checkpoint, bad=lambda: None), path)
+    assert path.read_bytes() == before
+    assert [item.name for item in tmp_path.iterdir()] == ['weights.pth']
+
+
+def test_first_line() -> None:
+    assert first_line(ValueError('one\ntwo')) == 'one'
+    assert first_line(ValueError('\n one \n')) == 'one'
+    assert first_line(EOFError()) == 'EOFError'

@@ -1,0 +1,142 @@
+"""What a user sees at the command line when something is wrong."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from torch._utils import ExceptionWrapper
+
+from sci_plugins.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    MissingDependencyError,
+    SciPluginsError,
+)
+from sci_plugins.utils.cli import TRACEBACK_VARIABLE, run
+
+ERRORS = [
+    SciPluginsError,
+    ConfigError,
+    DataError,
+    CheckpointError,
+    MissingDependencyError,
+]
+
+
+def _raising(error: BaseException) -> Callable[[], None]:
+    def main() -> None:
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(('value', 'code'), [(None, 0), (0, 0), (1, 1), (3, 3)])
+def test_the_tool_s_answer_is_the_exit_code(value: int | None, code: int) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(lambda: value)
+    assert caught.value.code == code
+
+
+def _stderr_of(
+    error: BaseException, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as caught:
+        run(_raising(error))
+    out, err = capsys.readouterr()
+    assert out == ''
+    return caught.value.code, err  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize('kind', [*ERRORS, OSError, FileNotFoundError, PermissionError])
+def test_a_user_s_mistake_is_one_line(
+    kind: type, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, err = _stderr_of(kind('what is wrong\n   and where'), capsys)
+    assert code == 2
+    assert err == 'error: what is wrong and where\n'
+
+
+def test_an_error_without_words_has_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _stderr_of(TimeoutError(), capsys) == (2, 'error: TimeoutError\n')
+
+
+def test_a_missing_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> None:
+        Path('/no/such/file').read_bytes()
+
+    with pytest.raises(SystemExit):
+        run(main)
+    assert '/no/such/file' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('kind', [RuntimeError, ValueError, KeyError, AssertionError])
+def test_a_defect_of_ours_keeps_its_traceback(kind: type) -> None:
+    with pytest.raises(kind, match='defect'):
+        run(_raising(kind('defect')))
+
+
+def test_the_traceback_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TRACEBACK_VARIABLE, '1')
+    with pytest.raises(ConfigError, match='what is wrong'):
+        run(_raising(ConfigError('what is wrong')))
+
+
+def test_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _stderr_of(KeyboardInterrupt(), capsys) == (130, 'interrupted\n')
+
+
+def test_argparse_keeps_its_exit_code() -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(_raising(SystemExit(2)))
+    assert caught.value.code == 2
+
+
+def test_a_worker_s_traceback_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> None:
+        try:
+            raise DataError('photo.png: is no image')
+        except DataError:
+            # what the main process does with a data loader worker's error
+            sent = ExceptionWrapper(where='in DataLoader worker process 0')
+        sent.reraise()
+
+    with pytest.raises(SystemExit) as caught:
+        run(main)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == 'error: photo.png: is no image\n'
+
+
+def test_a_misspelt_type_in_a_config(capsys: pytest.CaptureFixture[str]) -> None:
+    from mmengine.registry import MODELS
+
+    def main() -> None:
+        MODELS.build(dict(type='RetinaNett'))
+
+    with pytest.raises(SystemExit) as caught:
+        run(main)
+    assert caught.value.code == 2
+    err = capsys.readouterr().err
+    assert err.startswith('error: RetinaNett is not in the ')
+    assert err.count('\n') == 1
+
+
+def test_code_that_torch_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    error = pickle.UnpicklingError('Weights only load failed.\nGLOBAL os.system was not')
+    code, err = _stderr_of(error, capsys)
+    assert code == 2
+    assert 'os.system' in err
+    assert err.count('\n') == 1
+
+
+def test_every_error_of_ours_has_the_builtin_kind_that_fits() -> None:
+    pairs = {
+        ConfigError: ValueError,
+        DataError: ValueError,
+        CheckpointError: RuntimeError,
+        MissingDependencyError: ImportError,
+    }
+    for ours, builtin in pairs.items():
+        assert issubclass(ours, SciPluginsError)
+        assert issubclass(ours, builtin)

@@ -1,0 +1,191 @@
+"""Pictures: boxes and labels stand where they belong, on images of any size."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
+from PIL import Image
+
+from sci_plugins.visualization.panels import (
+    SCORE_THRESHOLD,
+    draw_boxes,
+    draw_predictions,
+    draw_truth,
+    enlarge,
+    make_grid,
+    overlay_labels,
+    place_beside,
+)
+
+GREY = 90
+
+
+def _image(height: int = 48, width: int = 64) -> np.ndarray:
+    return np.full((height, width, 3), GREY, np.uint8)
+
+
+def _sample(**settings: Any) -> BaseDataElement:
+    """A host's data sample; ``scale_factor`` is (x, y) from original to network scale."""
+    return BaseDataElement(metainfo=settings)
+
+
+def _changed(drawn: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of what differs from grey."""
+    rows, columns = np.nonzero((drawn != GREY).any(axis=2))
+    return columns.min(), rows.min(), columns.max(), rows.max()
+
+
+@pytest.mark.parametrize(('height', 'width'), [(48, 64), (1080, 1920), (1, 1), (3, 500)])
+def test_every_cell_has_one_width(height: int, width: int) -> None:
+    large, zoom = enlarge(_image(height, width))
+    assert large.shape[1] == 480
+    assert zoom == pytest.approx(480 / width)
+    assert large.shape[0] == pytest.approx(height * zoom, abs=1)
+
+
+def _assert_at(drawn: np.ndarray, box: list[int]) -> None:
+    np.testing.assert_allclose(np.array(_changed(drawn)) * 64 / 480, box, atol=0.5)
+
+
+@pytest.mark.parametrize('scale', [(1.0, 1.0), (2.0, 0.5)])
+def test_boxes_stand_at_their_place(scale: tuple[float, float]) -> None:
+    """Boxes are in the original's pixels, the image at the network's scale."""
+    box = torch.tensor([[8.0, 16.0, 24.0, 40.0]])
+    box /= torch.tensor([*scale, *scale])
+    drawn = draw_boxes(_image(), box, _sample(scale_factor=scale), 'white')
+    _assert_at(drawn, [8, 16, 24, 40])
+
+
+def test_no_scale_factor_means_none() -> None:
+    box = torch.tensor([[8.0, 16.0, 24.0, 40.0]])
+    drawn = draw_boxes(_image(), box, _sample(), 'white')
+    _assert_at(drawn, [8, 16, 24, 40])
+
+
+@pytest.mark.parametrize(
+    'boxes', [torch.zeros(0, 4), np.zeros((0, 4)), torch.tensor([[5.0, 5.0, 5.0, 5.0]])]
+)
+def test_no_boxes_and_boxes_without_area(boxes: Any) -> None:
+    drawn = draw_boxes(_image(), boxes, _sample(), 'white')
+    assert drawn.shape == (360, 480, 3)
+
+
+def test_boxes_of_mmdet_s_own_type() -> None:
+    from mmdet.structures.bbox import HorizontalBoxes
+
+    boxes = HorizontalBoxes(torch.tensor([[8.0, 16.0, 24.0, 40.0]]))
+    drawn = draw_boxes(_image(), boxes, _sample(), 'white')
+    _assert_at(drawn, [8, 16, 24, 40])
+
+
+def test_only_confident_predictions_are_drawn() -> None:
+    boxes = torch.tensor([[8.0, 8.0, 16.0, 16.0], [32.0, 24.0, 48.0, 40.0]])
+    scores = torch.tensor([SCORE_THRESHOLD - 0.01, SCORE_THRESHOLD + 0.01])
+    sample = _sample()
+    sample.pred_instances = InstanceData(bboxes=boxes, scores=scores)
+    drawn = draw_predictions(_image(), sample, None)
+    _assert_at(drawn, [32, 24, 48, 40])
+
+
+def test_truth_and_prediction_have_different_colours() -> None:
+    boxes = torch.tensor([[8.0, 8.0, 40.0, 40.0]])
+    sample = _sample()
+    sample.gt_instances = InstanceData(bboxes=boxes)
+    sample.pred_instances = InstanceData(bboxes=boxes, scores=torch.ones(1))
+    truth = draw_truth(_image(), sample, None)
+    found = draw_predictions(_image(), sample, None)
+    line = (slice(8 * 15 // 2, 8 * 15 // 2 + 2), slice(100, 200))
+    red, green, _ = truth[line].reshape(-1, 3).mean(axis=0)
+    assert green > red
+    red, green, _ = found[line].reshape(-1, 3).mean(axis=0)
+    assert red > green
+
+
+PALETTE = [[200, 0, 0], [0, 200, 0]]
+
+
+def test_labels_take_the_palette_s_colours() -> None:
+    labels = np.zeros((48, 64), np.int64)
+    labels[:, 32:] = 1
+    labels[:24, :] = 255  # not labelled: the image shows
+    drawn = overlay_labels(_image(), labels, PALETTE, _sample())
+    assert (drawn[:170] == GREY).all()
+    left, right = drawn[200:, :230].reshape(-1, 3), drawn[200:, 250:].reshape(-1, 3)
+    assert (left[:, 0] > left[:, 1]).all()
+    assert (right[:, 1] > right[:, 0]).all()
+
+
+@pytest.mark.parametrize('palette', [None, []])
+def test_labels_without_a_palette(palette: Any) -> None:
+    labels = np.arange(48 * 64).reshape(48, 64) // 1024
+    drawn = overlay_labels(_image(), labels, palette, _sample())
+    assert len({tuple(drawn[row, 5]) for row in (20, 180, 300)}) == 3
+
+
+def test_label_maps_of_samples() -> None:
+    sample = _sample()
+    truth, found = torch.zeros(1, 48, 64).long(), torch.ones(1, 48, 64).long()
+    sample.gt_sem_seg, sample.pred_sem_seg = PixelData(data=truth), PixelData(data=found)
+    assert draw_truth(_image(), sample, PALETTE).mean(axis=(0, 1)).argmax() == 0
+    assert draw_predictions(_image(), sample, PALETTE).mean(axis=(0, 1)).argmax() == 1
+
+
+def test_a_label_map_at_the_original_s_size() -> None:
+    labels = np.ones((480, 640), np.uint8)
+    assert overlay_labels(_image(), labels, PALETTE, _sample()).shape == (360, 480, 3)
+
+
+def test_a_sample_without_anything_gives_the_bare_image() -> None:
+    wanted = enlarge(_image())[0]
+    for draw in (draw_truth, draw_predictions):
+        np.testing.assert_array_equal(draw(_image(), _sample(), None), wanted)
+
+
+def test_the_image_is_not_drawn_on() -> None:
+    image = _image(360, 480)  # the size of a cell: no resizing makes a copy
+    sample = _sample()
+    boxes = torch.tensor([[8.0, 8.0, 40.0, 40.0]])
+    sample.gt_instances = InstanceData(bboxes=boxes)
+    draw_truth(image, sample, None)
+    assert (image == GREY).all()
+
+
+def _cell(color: int, height: int = 20, width: int = 30) -> tuple[str, np.ndarray]:
+    # not grey, which the caption's letters are at their edges
+    return 'a caption', np.full((height, width, 3), (color, 0, 255), np.uint8)
+
+
+def _where(sheet: np.ndarray, color: int) -> np.ndarray:
+    return (sheet == (color, 0, 255)).all(axis=2)
+
+
+def test_a_grid_holds_every_cell_whole() -> None:
+    sheet = np.asarray(make_grid([[_cell(10), _cell(20)], [_cell(30, 40), _cell(40)]]))
+    for color, area in ((10, 600), (20, 600), (30, 1200), (40, 600)):
+        assert _where(sheet, color).sum() == area
+    tops = [np.nonzero(_where(sheet, color))[0].min() for color in (10, 20, 30, 40)]
+    assert tops[0] == tops[1] < tops[2] == tops[3]
+
+
+def test_a_grid_with_rows_of_different_length() -> None:
+    sheet = np.asarray(make_grid([[_cell(10)], [_cell(20), _cell(30)]]))
+    for color in (10, 20, 30):
+        assert _where(sheet, color).sum() == 600
+
+
+def test_captions_are_written() -> None:
+    with_caption = np.asarray(make_grid([[_cell(10)]]))
+    without = np.asarray(make_grid([[('', _cell(10)[1])]]))
+    assert with_caption.shape == without.shape
+    assert (with_caption != without).any()
+
+
+def test_sheets_beside_one_another() -> None:
+    left, right = Image.new('RGB', (3, 5), 'red'), Image.new('RGB', (4, 2), 'blue')
+    sheet = np.asarray(place_beside(left, right))
+    assert sheet.shape == (5, 7, 3)
+    assert (sheet[:, :3] == [255, 0, 0]).all()
+    assert (sheet[:2, 3:] == [0, 0, 255]).all()
+    assert (sheet[2:, 3:] == 255).all()
