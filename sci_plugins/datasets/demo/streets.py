@@ -176,7 +176,8 @@ def _furnish(
     lights = _draw_lamps(canvas, layout, generator)
     for side, kerb in ((-1, layout.left_kerb), (1, layout.right_kerb)):
         if generator.random() < 0.6:
-            for z in np.arange(generator.uniform(5, 14), 60, generator.uniform(8, 16)):
+            trees = np.arange(generator.uniform(5, 14), 60, generator.uniform(8, 16))
+            for z in trees.tolist():
                 draw_tree(canvas, kerb + side * 0.7, z, generator)
         for _ in range(generator.integers(0, 5)):
             x = kerb + side * generator.uniform(0.4, layout.pavement - 0.4)

@@ -34,6 +34,7 @@ class ExportEnhancerHook(Hook):
         file: its name, relative to the work directory.
         module: path of the enhancer inside the model.
         meta: more entries for ``meta``, plain Python types: data, licence, ….
+            One that the recipe has already replaces it.
 
     Raises:
         ConfigError: before training, if the model has no such module.
@@ -84,7 +85,7 @@ class ExportEnhancerHook(Hook):
             for key in ('layers', 'channels')
             if hasattr(enhancer, key)
         }
-        return dict(
+        recipe = dict(
             type=f'sci_plugins.{type(enhancer).__name__}',
             **architecture,
             input='RGB, float, values in [0, 1], (N, 3, H, W)',
@@ -93,8 +94,8 @@ class ExportEnhancerHook(Hook):
             seed=runner.seed,
             versions=_versions(),
             training=_training_settings(runner.cfg),
-            **_plain(self.meta),
         )
+        return {**recipe, **_plain(self.meta)}
 
 
 def _training_settings(cfg: Config) -> dict[str, Any]:

@@ -57,7 +57,9 @@ def leaves(value):
 
 
 def test_writes_the_trained_estimator_and_its_recipe(tmp_path):
-    runner = train(make_config(tmp_path, file='night.pth', meta=dict(data=('LOL',))))
+    runner = train(
+        make_config(tmp_path, file='night.pth', meta=dict(data=('LOL',), input='dark'))
+    )
     path = tmp_path / 'work' / 'night.pth'
     content = torch.load(path, weights_only=True)
 
@@ -72,6 +74,7 @@ def test_writes_the_trained_estimator_and_its_recipe(tmp_path):
     assert (meta['layers'], meta['channels'], meta['steps'], meta['seed']) == (1, 4, 2, 5)
     assert meta['type'] == 'sci_plugins.SCIEnhancer'
     assert meta['data'] == ['LOL']
+    assert meta['input'] == 'dark'  # what is given wins
     assert meta['training']['optim_wrapper']['optimizer']['lr'] == 1e-3
     assert meta['training']['batch_size'] == 2
     assert meta['training']['dataset']['crop_size'] == 8
