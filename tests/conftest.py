@@ -1,11 +1,16 @@
 """Fixtures for all tests."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from mmengine.runner.checkpoint import CheckpointLoader
+from mmengine.utils import ManagerMixin
 
 DATA_VARIABLE = 'SCI_PLUGINS_DATA'
 
@@ -38,3 +43,40 @@ def rng() -> np.random.Generator:
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@contextmanager
+def _process_as_before() -> Iterator[None]:
+    """Undo what tools and Runners change in their process, as its end would.
+
+    Environment variables, who loads checkpoints and what may be in them, and
+    MMEngine's current scope, logger and message hub.
+    """
+    schemes = dict(CheckpointLoader._schemes)
+    safe = torch.serialization.get_safe_globals()
+    instances = {kind: dict(kind._instance_dict) for kind in _managers()}
+    with mock.patch.dict(os.environ):
+        yield
+    CheckpointLoader._schemes = schemes
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals(safe)
+    for kind in _managers():
+        kind._instance_dict.clear()
+        kind._instance_dict.update(instances.get(kind, {}))
+
+
+def _managers(kind: type = ManagerMixin) -> list[type]:
+    below = [found for sub in kind.__subclasses__() for found in _managers(sub)]
+    return [kind, *below]
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _module_leaves_no_trace() -> Iterator[None]:
+    with _process_as_before():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _test_leaves_no_trace() -> Iterator[None]:
+    with _process_as_before():
+        yield

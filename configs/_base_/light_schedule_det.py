@@ -9,10 +9,10 @@ param_scheduler = [
         type='CosineAnnealingLR',
         eta_min=2e-5,
         begin=0,
-        end=80,
+        end=40,
         by_epoch=True,
         convert_to_iter_based=True)
 ]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=80, val_interval=80)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=40, val_interval=40)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

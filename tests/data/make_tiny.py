@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-WIDTH, HEIGHT, IMAGES = 64, 48, 3
+WIDTH, HEIGHT, IMAGES, BOXES = 64, 48, 3, 6
 
 _RUNTIME = """
 default_hooks = dict(
@@ -71,8 +71,8 @@ model = dict(
     type='RetinaNet',
     data_preprocessor=dict(
         type='DetDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
+        mean=[35, 35, 35],
+        std=[12, 12, 12],
         bgr_to_rgb=True,
         pad_size_divisor=32),
     backbone=dict(
@@ -198,9 +198,9 @@ def write_detection(folder: Path) -> Path:
     names = _write_images(folder, rng)
     annotations = []
     for image in range(IMAGES):
-        for column, row in ((2, 1), (5, 3)):
-            # anchors of stride 8 have 16 pixels and stand on multiples of 8
-            x, y = 8 * column - 8, 8 * row - 8
+        # Anchors of stride 8 have 16 pixels and stand on multiples of 8.
+        for place in rng.choice(35, BOXES, replace=False).tolist():
+            x, y = 8 * (place % 7), 8 * (place // 7)
             annotations.append(
                 dict(
                     id=len(annotations) + 1,

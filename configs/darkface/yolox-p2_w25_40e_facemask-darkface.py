@@ -1,6 +1,6 @@
 # Trained on facemask, tried on DARK FACE images enlarged twice. With the few
 # images at hand this is a smoke test, never a benchmark.
-_base_ = './yolox-p2_w25_80e_facemask.py'
+_base_ = './yolox-p2_w25_40e_facemask.py'
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(2160, 1440), keep_ratio=True),

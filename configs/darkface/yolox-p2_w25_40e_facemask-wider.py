@@ -1,7 +1,7 @@
 # Trained on facemask, tested on 100 WIDER FACE validation images of 416x416.
 # Half of the faces are under 7 px: images are enlarged twice, and faces under
 # 8 px (sqrt of the area, before enlarging) are ignored.
-_base_ = './yolox-p2_w25_80e_facemask.py'
+_base_ = './yolox-p2_w25_40e_facemask.py'
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(832, 832), keep_ratio=True),

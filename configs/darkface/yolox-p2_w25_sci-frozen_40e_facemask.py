@@ -1,6 +1,6 @@
-_base_ = './fast-scnn_w50_80e_camvid.py'
+_base_ = './yolox-p2_w25_40e_facemask.py'
 model = dict(
     data_preprocessor=dict(
-        type='sci_plugins.EnhancedSegDataPreProcessor',
+        type='sci_plugins.EnhancedDetDataPreprocessor',
         enhancer=dict(
             type='sci_plugins.SCIEnhancer', weights='official/medium')))

@@ -1,6 +1,6 @@
-_base_ = './yolox-p2_w25_80e_facemask.py'
+_base_ = './fast-scnn_w50_40e_camvid.py'
 model = dict(
     data_preprocessor=dict(
-        type='sci_plugins.EnhancedDetDataPreprocessor',
+        type='sci_plugins.EnhancedSegDataPreProcessor',
         enhancer=dict(
             type='sci_plugins.SCIEnhancer', weights='official/medium')))
