@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.functional.host_image import host_to_rgb, rgb_to_host
 from sci_plugins.functional.padding import fill_mask, valid_size
 from sci_plugins.models.enhancers import (
     BaseEnhancer,
@@ -145,10 +146,10 @@ class EnhancementMixin(nn.Module):
     def _enhance_valid(self, image: Tensor, training: bool) -> Tensor:
         # Division by a small illumination needs float32, whatever AMP asks for.
         with torch.autocast(image.device.type, enabled=False):
-            rgb = self._to_rgb(image)
+            rgb = host_to_rgb(image.unsqueeze(0), self.input_order)
             with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
                 enhanced = self._run_enhancer(rgb, training)
-            return self._flip(enhanced).mul(255)[0]
+            return rgb_to_host(enhanced, self.input_order)[0]
 
     def _run_enhancer(self, rgb: Tensor, training: bool) -> Tensor:
         if not (
@@ -158,12 +159,6 @@ class EnhancementMixin(nn.Module):
         result: Enhanced = self.enhancer.illuminate(rgb)
         self.kept_pairs.append((rgb, result.illumination))
         return result.image
-
-    def _to_rgb(self, image: Tensor) -> Tensor:
-        return self._flip(image.unsqueeze(0).float().div(255).clamp(0, 1))
-
-    def _flip(self, image: Tensor) -> Tensor:
-        return image.flip(1) if self.input_order == 'bgr' else image
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
