@@ -21,5 +21,9 @@ class CheckpointError(SciPluginsError, RuntimeError):
     """A weight file is damaged, unsafe, or made for another architecture."""
 
 
+class TrainingError(SciPluginsError, RuntimeError):
+    """A training run went wrong: its loss or its weights are no numbers any more."""
+
+
 class MissingDependencyError(SciPluginsError, ImportError):
     """An optional package (mmdet, mmseg, ...) is needed and not installed."""

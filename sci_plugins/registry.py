@@ -11,12 +11,15 @@ name: an mmseg user need not have mmdet, and the reverse.
 from importlib import import_module
 from importlib.util import find_spec
 
+from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import EVALUATOR as MMENGINE_EVALUATOR
+from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
 from mmengine.registry import Registry
 
 from sci_plugins.errors import MissingDependencyError
@@ -77,6 +80,18 @@ DATASETS = HostAwareRegistry(
     scope='sci_plugins',
     locations=['sci_plugins.datasets'],
 )
+DATA_SAMPLERS = Registry(
+    'data sampler',
+    parent=MMENGINE_DATA_SAMPLERS,
+    scope='sci_plugins',
+    locations=['sci_plugins.datasets'],
+)
+FUNCTIONS = Registry(
+    'function',
+    parent=MMENGINE_FUNCTIONS,
+    scope='sci_plugins',
+    locations=['sci_plugins.datasets'],
+)
 TRANSFORMS = Registry(
     'transform',
     parent=MMENGINE_TRANSFORMS,
@@ -100,4 +115,10 @@ EVALUATOR = Registry(
     parent=MMENGINE_EVALUATOR,
     scope='sci_plugins',
     locations=['sci_plugins.evaluation'],
+)
+VISBACKENDS = Registry(
+    'vis_backend',
+    parent=MMENGINE_VISBACKENDS,
+    scope='sci_plugins',
+    locations=['sci_plugins.visualization'],
 )

@@ -1,6 +1,7 @@
 """A folder of dark photographs, without labels."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from sci_plugins.datasets.image_sample import make_sample
+from sci_plugins.datasets.samplers import Draw
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.registry import DATASETS
+from sci_plugins.utils.decoding import open_lazily
 from sci_plugins.utils.images import IMAGE_FORMATS, read_image
+
+#: SCI's smoothness compares a pixel with those of the 5x5 around it.
+MIN_SIDE = 5
 
 
 @DATASETS.register_module()
@@ -21,31 +28,38 @@ class LowLightFolder(Dataset):
 
     Args:
         data_root: folder, or several, searched with all their subfolders; the
-            images are sorted by path.
+            images are sorted by path. A single file is taken too.
         max_size: shrink an image whose longer side exceeds this many pixels.
         crop_size: side in pixels of a random square crop, taken after shrinking;
-            ``None`` keeps whole images, which makes a batch of more than one
-            possible only if all have one size.
+            ``None`` keeps whole images.
         flip: mirror every second image at random, left to right.
         cache: keep decoded images (3 bytes a pixel) in memory after the first
             reading; in every worker of the loader, so best with ``num_workers=0``.
+        skip_unreadable: put the next readable image in the place of one that cannot
+            be read; ``data_samples.skipped`` then names it (and
+            ``SkippedImagesHook`` counts). ``False`` raises.
 
-    An item is ``dict(inputs=image)``: ``(3, H, W)``, RGB, float32, in [0, 1].
-    Batches come from ``collate_fn=dict(type='default_collate')``.
+    An item is ``dict(inputs=image, data_samples=sample)``: ``(3, H, W)``, RGB,
+    float32, in [0, 1], and an :class:`ImageSample`. Batches come from
+    ``collate_fn=dict(type='sci_plugins.stack_images')``. Crops and mirroring follow
+    the seed that ``SeededSampler`` or ``SeededInfiniteSampler`` sends with an index;
+    with a bare index they follow PyTorch's global generator.
 
     Raises:
-        ConfigError: if a size is not a positive int.
-        DataError: if a folder is missing or holds no image; when an item is read,
-            if its file is no image or smaller than the crop. Each names the path.
+        ConfigError: if a size is no int or too small.
+        DataError: if a folder is missing or holds no image, or an image is smaller
+            than the crop or than 5 pixels; when an item is read, if its file is no
+            image. Each names the path.
     """
 
     def __init__(
         self,
-        data_root: str | os.PathLike[str] | list[str],
+        data_root: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         max_size: int | None = None,
         crop_size: int | None = None,
         flip: bool = False,
         cache: bool = False,
+        skip_unreadable: bool = False,
     ) -> None:
         super().__init__()
         _check_size('max_size', max_size)
@@ -55,19 +69,38 @@ class LowLightFolder(Dataset):
         self.max_size = max_size
         self.crop_size = crop_size
         self.flip = flip
+        self.skip_unreadable = skip_unreadable
         self._cache: dict[int, np.ndarray] | None = {} if cache else None
+        self._check_image_sizes()
 
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        pixels = self._read(index)
+    def __getitem__(self, index: int | Draw) -> dict[str, Any]:
+        draw = index if isinstance(index, Draw) else Draw(index)
+        position, pixels, skipped = self._read_or_next(draw.index)
+        generator = draw.generator()
         if self.crop_size is not None:
-            pixels = _random_crop(pixels, self.crop_size, self.files[index])
-        image = _to_tensor(pixels)
-        if self.flip and torch.rand(()) < 0.5:
+            pixels = _random_crop(pixels, self.crop_size, self.files[position], generator)
+        image = to_tensor(pixels)
+        if self.flip and torch.rand((), generator=generator) < 0.5:
             image = image.flip(-1)
-        return dict(inputs=image)
+        sample = make_sample(self.files[position], skipped=tuple(skipped.items()))
+        return dict(inputs=image, data_samples=sample)
+
+    def _read_or_next(self, index: int) -> tuple[int, np.ndarray, dict[str, str]]:
+        """The image at ``index`` or after it, its position, and what was skipped."""
+        skipped: dict[str, str] = {}
+        for step in range(len(self.files)):
+            position = (index + step) % len(self.files)
+            try:
+                return position, self._read(position), skipped
+            except (DataError, OSError) as error:
+                if not self.skip_unreadable:
+                    raise
+                skipped[str(self.files[position])] = ' '.join(str(error).split())
+        first = next(iter(skipped.values()))
+        raise DataError(f'none of {len(self.files)} images can be read; first: {first}')
 
     def _read(self, index: int) -> np.ndarray:
         """Decoded and shrunk image, ``(H, W, 3)`` uint8."""
@@ -78,14 +111,26 @@ class LowLightFolder(Dataset):
             self._cache[index] = pixels
         return pixels
 
+    def _check_image_sizes(self) -> None:
+        """Refuse small images at once, by their headers, not after hours."""
+        least, wish = MIN_SIDE, f'{MIN_SIDE} pixels, the neighbourhood of the loss'
+        if self.crop_size is not None:
+            least, wish = self.crop_size, f'crop_size={self.crop_size}'
+        for path in self.files:
+            width, height = _shrunken_size(path, self.max_size)
+            if 0 < min(width, height) < least:
+                raise DataError(f'{path} is {width}x{height}, smaller than {wish}')
+
 
 def find_images(folder: str | os.PathLike[str]) -> list[Path]:
-    """All images in ``folder`` and its subfolders, sorted by path.
+    """All images in ``folder`` and its subfolders, sorted by path; or the one file.
 
     Raises:
         DataError: if the folder is missing or holds no image.
     """
     root = Path(folder).expanduser()
+    if root.is_file():
+        return [root]
     if not root.is_dir():
         raise DataError(f'image folder not found: {root}')
     files = sorted(
@@ -98,35 +143,53 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
     return files
 
 
-def _shrink(image: np.ndarray, max_size: int | None) -> np.ndarray:
-    height, width = image.shape[:2]
-    if max_size is None or max(height, width) <= max_size:
-        return image
-    scale = max_size / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    # Averaging whole areas: other filters would alias the noise of a dark image.
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-
-
-def _to_tensor(image: np.ndarray) -> Tensor:
+def to_tensor(image: np.ndarray) -> Tensor:
+    """RGB ``(H, W, 3)`` uint8 to ``(3, H, W)`` float32 in [0, 1]."""
     values = torch.from_numpy(np.array(image))  # a copy: PIL's is read-only
     return values.permute(2, 0, 1).contiguous().float().div(255)
 
 
-def _random_crop(image: np.ndarray, size: int, path: Path) -> np.ndarray:
+def _shrunken_size(path: Path, max_size: int | None) -> tuple[int, int]:
+    """Width and height by the file's header; zeros where that cannot be read."""
+    try:
+        with open_lazily(path) as image:
+            return _limit_size(image.width, image.height, max_size)
+    except Exception:  # reading it in full will say what is wrong
+        return 0, 0
+
+
+def _limit_size(width: int, height: int, max_size: int | None) -> tuple[int, int]:
+    if max_size is None or max(height, width) <= max_size:
+        return width, height
+    scale = max_size / max(height, width)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _shrink(image: np.ndarray, max_size: int | None) -> np.ndarray:
     height, width = image.shape[:2]
-    if min(height, width) < size:
+    size = _limit_size(width, height, max_size)
+    if size == (width, height):
+        return image
+    # Averaging whole areas: other filters would alias the noise of a dark image.
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _random_crop(
+    image: np.ndarray, size: int, path: Path, generator: torch.Generator | None
+) -> np.ndarray:
+    height, width = image.shape[:2]
+    if min(height, width) < size:  # the file has changed since the start
         raise DataError(f'{path} is {width}x{height}, smaller than crop_size={size}')
-    # PyTorch's generator: MMEngine seeds it, and each worker has its own.
-    top = int(torch.randint(height - size + 1, ()))
-    left = int(torch.randint(width - size + 1, ()))
+    top = int(torch.randint(height - size + 1, (), generator=generator))
+    left = int(torch.randint(width - size + 1, (), generator=generator))
     return image[top : top + size, left : left + size]
 
 
 def _check_size(name: str, value: int | None) -> None:
     if value is None:
         return
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, int) or isinstance(value, bool) or value < MIN_SIDE:
         raise ConfigError(
-            f'LowLightFolder: {name} must be a positive int or None, got {value!r}'
+            f'LowLightFolder: {name} must be an int of at least {MIN_SIDE} or None, '
+            f'got {value!r}'
         )

@@ -7,6 +7,8 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from sci_plugins.datasets.collate import stack_images
+from sci_plugins.datasets.samplers import Draw
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.registry import DATASETS
 
@@ -99,8 +101,11 @@ def test_an_item_does_not_share_memory_with_the_cache(folder):
 
 def test_batches_and_pickles(folder):
     data = pickle.loads(pickle.dumps(build(data_root=folder, crop_size=8)))
-    batch = next(iter(DataLoader(data, batch_size=2)))
+    batch = next(iter(DataLoader(data, batch_size=2, collate_fn=stack_images)))
     assert batch['inputs'].shape == (2, 3, 8, 8)
+    assert [sample.img_path for sample in batch['data_samples']] == [
+        str(path) for path in data.files
+    ]
 
 
 def test_missing_folder(tmp_path):
@@ -127,7 +132,68 @@ def test_an_image_smaller_than_the_crop_is_named(folder):
         build(data_root=folder, crop_size=17)[1]
 
 
-@pytest.mark.parametrize('options', [dict(crop_size=0), dict(max_size=1.5)])
+@pytest.mark.parametrize('options', [dict(crop_size=4), dict(max_size=9.5)])
 def test_refuses_wrong_sizes(folder, options):
-    with pytest.raises(ConfigError, match=f'{next(iter(options))} must be a positive'):
+    with pytest.raises(ConfigError, match=f'{next(iter(options))} must be an int'):
         build(data_root=folder, **options)
+
+
+@pytest.mark.parametrize(('shape', 'size'), [((4, 9, 3), '9x4'), ((30, 300, 3), '20x2')])
+def test_an_image_below_the_neighbourhood_is_named_at_once(folder, shape, size):
+    Image.fromarray(np.zeros(shape, np.uint8)).save(folder / 'strip.png')
+    with pytest.raises(DataError, match=rf'strip\.png is {size}, smaller than 5 pixels'):
+        build(data_root=folder, max_size=20)
+
+
+def test_five_pixels_are_enough(folder):
+    Image.fromarray(np.zeros((5, 5, 3), np.uint8)).save(folder / 'tiny.png')
+    assert len(build(data_root=folder)) == 3
+
+
+def test_a_single_file(folder):
+    data = build(data_root=folder / 'b.PNG')
+    assert data[0]['data_samples'].img_path == str(folder / 'b.PNG')
+
+
+def test_a_seeded_draw_repeats_itself_whatever_came_before(folder):
+    data = build(data_root=folder, crop_size=8, flip=True)
+    first = data[Draw(0, seed=5)]['inputs']
+    torch.rand(7)
+    data[0]
+    assert torch.equal(data[Draw(0, seed=5)]['inputs'], first)
+    others = [data[Draw(0, seed=seed)]['inputs'] for seed in range(6, 12)]
+    assert not all(torch.equal(first, other) for other in others)
+
+
+def test_a_seeded_draw_leaves_the_global_generator_alone(folder):
+    data = build(data_root=folder, crop_size=8, flip=True)
+    before = torch.get_rng_state()
+    data[Draw(0, seed=5)]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_next_image_stands_in_for_an_unreadable_one(folder):
+    (folder / 'a.jpg').write_text('no image')
+    data = build(data_root=folder, skip_unreadable=True)
+    assert [path.name for path in data.files] == ['a.jpg', 'b.PNG', 'a.png']
+    item, next_item = data[0], data[1]
+    assert torch.equal(item['inputs'], next_item['inputs'])
+    assert item['data_samples'].img_path == str(folder / 'b.PNG')
+    ((path, cause),) = item['data_samples'].skipped
+    assert path == str(folder / 'a.jpg')
+    assert 'is no PNG' in cause
+    assert next_item['data_samples'].skipped == ()
+
+
+def test_the_first_image_follows_the_last(folder):
+    data = build(data_root=folder, skip_unreadable=True)
+    (folder / 'night' / 'a.png').unlink()
+    assert data[1]['data_samples'].img_path == str(folder / 'b.PNG')
+
+
+def test_only_unreadable_images(folder):
+    data = build(data_root=folder, skip_unreadable=True)
+    for path in data.files:
+        path.write_bytes(b'')
+    with pytest.raises(DataError, match=r'none of 2 images can be read; first: .*b\.PNG'):
+        data[0]

@@ -1,0 +1,59 @@
+"""Samplers whose items carry their own seed, so that a resumed run repeats no luck.
+
+MMEngine saves no random state. Here the randomness of a sample (its crop, its
+mirroring) follows from the run's seed, the epoch and the index alone: it does not
+depend on workers, processes or on where a run was interrupted.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmengine.dataset import DefaultSampler, InfiniteSampler
+
+from sci_plugins.registry import DATA_SAMPLERS
+
+
+class Draw(NamedTuple):
+    """One drawing of a sample: its position in the data set, and its seed."""
+
+    index: int
+    seed: int | None = None
+
+    def generator(self) -> torch.Generator | None:
+        """A fresh generator on the CPU; ``None``, PyTorch's own, without a seed."""
+        if self.seed is None:
+            return None
+        return torch.Generator().manual_seed(self.seed)
+
+
+@DATA_SAMPLERS.register_module()
+class SeededSampler(DefaultSampler):
+    """MMEngine's ``DefaultSampler``; yields :class:`Draw` in place of bare indices.
+
+    Arguments are the same. For epoch-based loops.
+    """
+
+    def __iter__(self) -> Iterator[Draw]:  # type: ignore[override]
+        for index in super().__iter__():
+            yield _draw(self.seed, self.epoch, index)
+
+
+@DATA_SAMPLERS.register_module()
+class SeededInfiniteSampler(InfiniteSampler):
+    """MMEngine's ``InfiniteSampler``; yields :class:`Draw` in place of bare indices.
+
+    Arguments are the same. For iteration-based loops, which go on at the right
+    sample when they are resumed.
+    """
+
+    def _infinite_indices(self) -> Iterator[Draw]:  # type: ignore[override]
+        for position, index in enumerate(super()._infinite_indices()):
+            yield _draw(self.seed, position // self.size, index)
+
+
+def _draw(seed: int, epoch: int, index: int) -> Draw:
+    # Neighbouring seeds, epochs and indices must not give related numbers.
+    mixed = np.random.SeedSequence((seed, epoch, index)).generate_state(1, np.uint64)[0]
+    return Draw(index, int(mixed >> np.uint64(1)))
