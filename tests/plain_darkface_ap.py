@@ -79,23 +79,24 @@ def _integrate(curve: np.ndarray, boxes: int) -> float:
 
 
 def random_faces(
-    rng: np.random.Generator, images: int, digits: int | None = None
+    rng: np.random.Generator, images: int, digits: int | None = None, side: int = 30
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Predictions and boxes with near misses, doubles, and images without either.
 
-    ``digits`` rounds the scores, so that many of them are equal.
+    ``digits`` rounds the scores, so that many of them are equal; ``side`` is the
+    largest width and height.
     """
     predictions, boxes = [], []
     for _ in range(images):
         count = int(rng.poisson(3))
         corner = rng.integers(0, 90, (count, 2))
-        truth = np.concatenate([corner, corner + rng.integers(2, 30, (count, 2))], 1)
+        truth = np.concatenate([corner, corner + rng.integers(2, side, (count, 2))], 1)
         near = (
             truth[rng.integers(0, count, rng.poisson(5))] if count else np.zeros((0, 4))
         )
         near = near + rng.normal(0, 2, near.shape)
         corner = rng.uniform(0, 90, (int(rng.poisson(3)), 2))
-        far = np.concatenate([corner, corner + rng.uniform(2, 30, corner.shape)], 1)
+        far = np.concatenate([corner, corner + rng.uniform(2, side, corner.shape)], 1)
         found = np.concatenate([near, far])
         scores = rng.uniform(-0.2, 1.3, (len(found), 1))
         if digits is not None:

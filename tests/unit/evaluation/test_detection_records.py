@@ -1,0 +1,168 @@
+"""All numbers from one matching, kept image by image."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sci_plugins.errors import DataError
+from sci_plugins.evaluation.detection_records import (
+    DEFINITIONS,
+    DetectionRecords,
+    ImageDetections,
+    load_detections,
+    save_detections,
+)
+from tests.plain_darkface_ap import plain_official_ap, random_faces
+
+pytest.importorskip('pycocotools')
+BOX = [10.0, 10, 30, 30]
+
+
+def _images(seed: int = 0, count: int = 12) -> list[ImageDetections]:
+    predictions, boxes = random_faces(np.random.default_rng(seed), count, side=60)
+    return [
+        ImageDetections(str(number), found, truth)
+        for number, (found, truth) in enumerate(zip(predictions, boxes, strict=True))
+    ]
+
+
+def _one(
+    found: list, truth: list, ignore: list | None = None, img_id: str = '1'
+) -> ImageDetections:
+    return ImageDetections(
+        img_id,
+        np.array(found, float).reshape(-1, 5),
+        np.array(truth, float).reshape(-1, 4),
+        np.array(ignore or [], bool),
+    )
+
+
+def test_every_number_has_its_definition() -> None:
+    numbers = DetectionRecords(_images()).metrics()
+    assert set(numbers) == set(DEFINITIONS)
+    assert all(0 < value < 1 for value in numbers.values())
+    assert len(set(numbers.values())) == len(numbers)
+
+
+def test_ap_is_the_official_one() -> None:
+    images = _images()
+    expected = plain_official_ap(
+        [image.predictions for image in images], [image.boxes for image in images]
+    )
+    assert DetectionRecords(images).metrics()['AP'] == pytest.approx(expected, abs=1e-12)
+
+
+def test_without_coco() -> None:
+    images = _images()
+    few = DetectionRecords(images, coco=False).metrics()
+    every = DetectionRecords(images).metrics()
+    assert few == {name: every[name] for name in few}
+    assert set(few) == {'AP', 'VOC_AP50_area', 'recall_at_1_FPPI'}
+
+
+def test_resamples_are_what_copies_of_the_images_give() -> None:
+    """Each image at least once, so that the range of the scores stays the set's."""
+    images = _images(4, count=8)
+    weights = np.random.default_rng(0).integers(1, 4, (5, 8))
+    got = DetectionRecords(images).resampled(weights)
+    for row, times in enumerate(weights):
+        copies = [
+            ImageDetections(f'{image.img_id}-{copy}', image.predictions, image.boxes)
+            for image, count in zip(images, times, strict=True)
+            for copy in range(count)
+        ]
+        expected = DetectionRecords(copies).metrics()
+        for name, value in expected.items():
+            assert got[name][row] == pytest.approx(value, abs=1e-12), name
+
+
+@pytest.mark.parametrize(
+    ('side', 'name'),
+    [
+        (15.9, 'below_16px'),
+        (16, '16_to_32px'),
+        (32, '16_to_32px'),
+        (32.1, 'above_32px'),
+    ],
+)
+def test_size_bins_meet_without_overlapping(side: float, name: str) -> None:
+    """A face of 16 pixels belongs to the middle bin alone, and so does one of 32."""
+    box = [5, 5, 5 + side, 5 + side]
+    numbers = DetectionRecords([_one([[*box, 0.9]], [box])]).metrics()
+    for bin_name in ('below_16px', '16_to_32px', 'above_32px'):
+        value = numbers[f'COCO_AP50_{bin_name}']
+        assert value == 1 if bin_name == name else math.isnan(value)
+
+
+def test_a_detection_of_another_size_that_finds_nothing_is_ignored() -> None:
+    """It precedes the hit, so it would halve the precision if it counted."""
+    found = [[50, 50, 90, 90, 0.9], [*BOX, 0.8]]
+    numbers = DetectionRecords([_one(found, [BOX])]).metrics()
+    assert numbers['COCO_AP50'] == pytest.approx(0.5)
+    assert numbers['COCO_AP50_16_to_32px'] == pytest.approx(1)
+
+
+def test_ignored_boxes_neither_help_nor_hurt() -> None:
+    other = [50.0, 50, 80, 80]
+    plain = DetectionRecords([_one([[*BOX, 0.8]], [BOX])]).metrics()
+    found = [[*BOX, 0.8], [*other, 0.9], [51, 51, 80, 80, 0.7]]
+    kept = DetectionRecords([_one(found, [BOX, other], [False, True])]).metrics()
+    np.testing.assert_equal(kept, plain)
+    missed = DetectionRecords([_one(found[:1], [BOX, other], [False, True])]).metrics()
+    np.testing.assert_equal(missed, plain)
+    counted = DetectionRecords([_one(found, [BOX])]).metrics()
+    assert counted['AP'] == counted['VOC_AP50_area'] == 0.5
+
+
+def test_an_image_that_comes_twice() -> None:
+    with pytest.raises(DataError, match="image '1' must come once, comes twice"):
+        DetectionRecords([_one([], []), _one([], [])])
+
+
+def test_no_images() -> None:
+    assert all(math.isnan(value) for value in DetectionRecords([]).metrics().values())
+
+
+def test_what_is_saved_loads_again(tmp_path: Path) -> None:
+    images = [
+        *_images(1, count=5),
+        _one([], [BOX, [1, 2, 3, 4]], [True, False], img_id='a b'),
+        _one([], [], img_id='empty'),
+    ]
+    save_detections(tmp_path / 'new' / 'found.npz', images)
+    assert [path.name for path in (tmp_path / 'new').iterdir()] == ['found.npz']
+    again = load_detections(tmp_path / 'new' / 'found.npz')
+    assert len(again) == 7
+    for one, two in zip(images, again, strict=True):
+        assert one.img_id == two.img_id
+        assert np.array_equal(one.predictions, two.predictions)
+        assert np.array_equal(one.boxes, two.boxes)
+    assert again[5].ignore.tolist() == [True, False]
+    assert again[6].predictions.shape == (0, 5)
+    np.testing.assert_equal(
+        DetectionRecords(again).metrics(), DetectionRecords(images).metrics()
+    )
+
+
+@pytest.mark.parametrize('content', [b'', b'nothing', None])
+def test_a_file_of_something_else(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / 'found.npz'
+    if content is None:
+        np.savez(path, other=np.zeros(3))
+    else:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=r'found.npz: is not a file of detections'):
+        load_detections(path)
+    with pytest.raises(DataError, match=r'none.npz: is not a file of detections'):
+        load_detections(tmp_path / 'none.npz')
+
+
+def test_pickled_objects_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'found.npz'
+    keys = 'found', 'there', 'predictions', 'boxes', 'ignore'
+    content = {key: np.zeros(1, int) for key in keys}
+    np.savez(path, ids=np.array([dict()], dtype=object), **content)
+    with pytest.raises(DataError, match='is not a file of detections'):
+        load_detections(path)
