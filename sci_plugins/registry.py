@@ -108,7 +108,7 @@ METRICS = Registry(
     'metric',
     parent=MMENGINE_METRICS,
     scope='sci_plugins',
-    locations=['sci_plugins.evaluation'],
+    locations=['sci_plugins.evaluation.metrics'],
 )
 EVALUATOR = Registry(
     'evaluator',

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sci_plugins.errors import DataError
+from sci_plugins.utils.text_lines import read_numbered_lines
 
 Box = tuple[float, float, float, float]
 
@@ -25,7 +26,7 @@ def read_boxes(path: str | Path) -> list[Box]:
         DataError: naming file and line, if the file is missing, is not text, or is
             not what the layout promises.
     """
-    lines = _read_lines(Path(path))
+    lines = read_numbered_lines(Path(path), 'label file')
     if not lines:
         raise DataError(f'{path}: empty; line 1 should hold the number of boxes')
     number, text = lines[0]
@@ -41,22 +42,15 @@ def read_boxes(path: str | Path) -> list[Box]:
     return boxes
 
 
+def id_order(name: str) -> tuple[bool, int, str]:
+    """Sorts ids as numbers, 2 before 10; names that are no numbers come last."""
+    return not name.isdecimal(), len(name), name
+
+
 def write_boxes(path: str | Path, boxes: Iterable[Sequence[float]]) -> None:
     """Write boxes ``(x1, y1, x2, y2)`` in the native layout, as short as they are."""
     lines = [' '.join(f'{value:g}' for value in box) for box in boxes]
     Path(path).write_text('\n'.join([str(len(lines)), *lines]) + '\n')
-
-
-def _read_lines(path: Path) -> list[tuple[int, str]]:
-    """Lines that are not blank, with their numbers from 1."""
-    try:
-        content = path.read_text(encoding='utf-8-sig')
-    except FileNotFoundError:
-        raise DataError(f'{path}: there is no such label file') from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f'{path}: cannot be read as text ({error})') from error
-    numbered = enumerate(content.splitlines(), start=1)
-    return [(number, line.strip()) for number, line in numbered if line.strip()]
 
 
 def _parse_box(path: str | Path, number: int, text: str) -> Box:

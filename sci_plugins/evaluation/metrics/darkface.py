@@ -1,0 +1,139 @@
+"""DARK FACE's metric for MMEngine, with VOC's, COCO's and a size table beside it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+
+from sci_plugins.datasets.darkface_labels import id_order
+from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.evaluation.detection_records import (
+    DetectionRecords,
+    ImageDetections,
+    save_detections,
+)
+from sci_plugins.evaluation.metrics.darkface_submission import write_submission
+from sci_plugins.registry import METRICS, require_host
+
+
+@METRICS.register_module()
+class DarkFaceMetric(BaseMetric):
+    """Average precision of one class by four definitions, from one pass.
+
+    ``darkface/AP`` is the number of the data set's own tool; the other keys name
+    theirs, see :data:`sci_plugins.evaluation.detection_records.DEFINITIONS`. All are
+    fractions in [0, 1], on boxes in pixels of the original image; NaN where there is
+    nothing to find. ``darkface/annotation_version`` is the year of the annotations as
+    the data set recognises it, NaN if it does not.
+
+    The truth comes with the images: the pipeline packs ``'instances'`` and
+    ``'img_id'`` as meta keys. After the evaluation ``records`` holds every image's
+    matches (on the main process), for resampling.
+
+    Args:
+        coco: also compute COCO's numbers and those by face size; takes pycocotools.
+        submission_dir: folder for the official submission files, ``ID.txt``.
+        detections_file: ``.npz`` file for detections and truth, to compare later.
+        collect_device, prefix, collect_dir: those of ``BaseMetric``.
+
+    Raises:
+        MissingDependencyError: if ``coco`` needs pycocotools and it is not installed.
+        ConfigError: if the data has several classes or the pipeline does not pack what
+            is needed.
+        DataError: if an image comes twice or a prediction is not finite.
+    """
+
+    default_prefix = 'darkface'
+
+    def __init__(
+        self,
+        coco: bool = True,
+        submission_dir: str | None = None,
+        detections_file: str | None = None,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+    ) -> None:
+        super().__init__(collect_device, prefix, collect_dir)
+        if coco:
+            require_host('DarkFaceMetric(coco=True)', 'pycocotools', 'det')
+        self.coco = coco
+        self.submission_dir = submission_dir
+        self.detections_file = detections_file
+        self.records: DetectionRecords | None = None
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep predictions and truth of each image."""
+        self.results.extend(map(_to_record, data_samples))
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """The numbers of the set; also writes the files that were asked for."""
+        about: Mapping[str, Any] = self.dataset_meta or {}
+        if len(about.get('classes', ('face',))) != 1:
+            raise ConfigError(
+                f'DarkFaceMetric evaluates one class, got {about["classes"]}'
+            )
+        # In one order, whichever process had which image: it decides between ties.
+        images = sorted(results, key=lambda image: id_order(image.img_id))
+        self.records = DetectionRecords(images, self.coco)
+        if self.submission_dir is not None:
+            write_submission(self.submission_dir, images)
+        if self.detections_file is not None:
+            save_detections(self.detections_file, images)
+        print_log(_describe(images, about), logger='current')
+        numbers = self.records.metrics()
+        if 'annotation_version' in about:
+            version = str(about['annotation_version'])
+            numbers['annotation_version'] = (
+                float(version) if version.isdecimal() else math.nan
+            )
+        return numbers
+
+
+def _to_record(sample: dict) -> ImageDetections:
+    for key in ('img_id', 'instances'):
+        if key not in sample:
+            raise ConfigError(
+                f'DarkFaceMetric needs {key!r} among the meta_keys of PackDetInputs'
+            )
+    name, found, truth = (
+        str(sample['img_id']),
+        sample['pred_instances'],
+        sample['instances'],
+    )
+    label = max(found['labels'].tolist(), default=0)
+    if label > 0:
+        raise ConfigError(
+            f'DarkFaceMetric evaluates one class, the model predicts label {label} in '
+            f'image {name}'
+        )
+    predictions = np.concatenate(
+        [_array(found['bboxes'], 4), _array(found['scores'], 1)], axis=1
+    )
+    if not np.isfinite(predictions).all():
+        raise DataError(f'image {name}: predictions must be finite, some are not')
+    return ImageDetections(
+        name,
+        predictions,
+        _array([face['bbox'] for face in sample['instances']], 4),
+        np.array([face['ignore_flag'] for face in sample['instances']], bool),
+    )
+
+
+def _array(values: Any, columns: int) -> np.ndarray:
+    if hasattr(values, 'detach'):
+        values = values.detach().cpu()
+    return np.asarray(values, dtype=np.float64).reshape(-1, columns)
+
+
+def _describe(images: Sequence[ImageDetections], about: Mapping[str, Any]) -> str:
+    faces = sum(len(image.boxes) for image in images)
+    line = f'{len(images)} images, {faces} faces'
+    if 'annotation_version' in about:
+        line += f', annotation version: {about["annotation_version"]}'
+    if about.get('split'):
+        line += f', split: {about["split"]}'
+    return line
