@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -12,6 +13,9 @@ from sci_plugins.errors import ConfigError
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancers import RetinexEnhancer
 from sci_plugins.registry import HOOKS, MODELS
+
+#: Side of the smallest image that has all the neighbours of SCI's smoothness loss.
+_SMALLEST = 3
 
 
 @HOOKS.register_module()
@@ -33,11 +37,11 @@ class EnhancementLossHook(Hook):
     """
 
     def __init__(self, weight: float = 1.0, loss: dict[str, Any] | None = None) -> None:
-        if not weight > 0:
+        if not isinstance(weight, int | float) or not 0 < weight < float('inf'):
             raise ConfigError(
-                f'EnhancementLossHook: weight must be above 0, got {weight!r}'
+                f'EnhancementLossHook: weight must be a number above 0, got {weight!r}'
             )
-        self.weight = weight
+        self.weight = float(weight)
         self.loss: nn.Module = MODELS.build(loss or dict(type='sci_plugins.SCILoss'))
         self._handle: Any = None
 
@@ -45,6 +49,8 @@ class EnhancementLossHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         preprocessor = _check_preprocessor(getattr(model, 'data_preprocessor', None))
         preprocessor.keep_pairs = True
+        device: Any = preprocessor.device
+        self.loss.to(device)
         self._handle = model.register_forward_hook(self._add_losses)
 
     def after_train(self, runner: Runner) -> None:
@@ -68,12 +74,22 @@ class EnhancementLossHook(Hook):
         Args:
             pairs: per image (input, illumination), ``(1, 3, H, W)`` in [0, 1].
         """
-        terms = [self.loss(illumination, image) for image, illumination in pairs]
+        terms = [
+            self.loss(_large_enough(illumination), _large_enough(image))
+            for image, illumination in pairs
+        ]
         return {
             f'loss_enhance_{name}': self.weight
             * torch.stack([term[name] for term in terms]).mean()
             for name in terms[0]
         }
+
+
+def _large_enough(image: Tensor) -> Tensor:
+    """Repeat the edge of what has no 5x5 neighbourhood: mosaic may leave a line."""
+    height, width = image.shape[-2:]
+    missing = (0, max(_SMALLEST - width, 0), 0, max(_SMALLEST - height, 0))
+    return F.pad(image, missing, mode='replicate') if any(missing) else image
 
 
 def _check_preprocessor(preprocessor: Any) -> EnhancementMixin:
