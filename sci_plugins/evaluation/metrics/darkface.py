@@ -99,11 +99,7 @@ def _to_record(sample: dict) -> ImageDetections:
             raise ConfigError(
                 f'DarkFaceMetric needs {key!r} among the meta_keys of PackDetInputs'
             )
-    name, found, truth = (
-        str(sample['img_id']),
-        sample['pred_instances'],
-        sample['instances'],
-    )
+    name, found = str(sample['img_id']), sample['pred_instances']
     label = max(found['labels'].tolist(), default=0)
     if label > 0:
         raise ConfigError(

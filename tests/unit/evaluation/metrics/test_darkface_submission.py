@@ -22,7 +22,10 @@ def _file(folder: Path, content: str | bytes) -> Path:
 def test_what_is_written_reads_again_to_the_bit(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
-    found = rng.uniform(-3, 1080, (20, 5))
+    corner = rng.uniform(-3, 1080, (20, 2))
+    found = np.concatenate(
+        [corner, corner + 9 * rng.uniform(size=(20, 2)), corner[:, :1]], 1
+    )
     none = np.zeros((0, 4))
     images = [
         ImageDetections('3', found, none),
