@@ -12,6 +12,7 @@ from sci_plugins.apis.config import (
     load_config_from_args,
     require,
 )
+from sci_plugins.apis.processes import use_gloo_without_gpu
 from sci_plugins.utils.cli import run
 
 
@@ -43,6 +44,7 @@ def main() -> None:
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
+    use_gloo_without_gpu(cfg)
     from mmengine.runner import Runner
 
     Runner.from_cfg(cfg).train()

@@ -5,7 +5,7 @@ train_dataloader = dict(
     batch_size=8,
     num_workers=0,
     persistent_workers=False,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
+    sampler=dict(type='sci_plugins.SeededInfiniteSampler', shuffle=True),
     dataset=dict(crop_size=48, flip=True, cache=True))
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=2000)
 optim_wrapper = dict(
@@ -13,9 +13,12 @@ optim_wrapper = dict(
     # A slower calibrator: it follows the estimator and does not outrun it.
     paramwise_cfg=dict(custom_keys={'calibrator': dict(lr_mult=0.1)}))
 log_processor = dict(by_epoch=False)
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=1000))
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=100))
 custom_hooks = [
+    dict(type='sci_plugins.FiniteLossHook'),
+    dict(type='sci_plugins.SkippedImagesHook'),
     dict(type='sci_plugins.ChannelSymmetryHook'),
+    dict(type='sci_plugins.EnhancedPicturesHook', by_epoch=False, interval=500),
     dict(
         type='sci_plugins.ExportEnhancerHook',
         meta=dict(

@@ -64,7 +64,7 @@ class LowLightFolder(Dataset):
         super().__init__()
         _check_size('max_size', max_size)
         _check_size('crop_size', crop_size)
-        roots = data_root if isinstance(data_root, list | tuple) else [data_root]
+        roots = [data_root] if isinstance(data_root, str | os.PathLike) else data_root
         self.files = [path for root in roots for path in find_images(root)]
         self.max_size = max_size
         self.crop_size = crop_size

@@ -6,7 +6,7 @@ depend on workers, processes or on where a run was interrupted.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ from mmengine.dataset import DefaultSampler, InfiniteSampler
 from sci_plugins.registry import DATA_SAMPLERS
 
 
-class Draw(NamedTuple):
+@dataclass(frozen=True)
+class Draw:
     """One drawing of a sample: its position in the data set, and its seed."""
 
     index: int
@@ -35,7 +36,7 @@ class SeededSampler(DefaultSampler):
     Arguments are the same. For epoch-based loops.
     """
 
-    def __iter__(self) -> Iterator[Draw]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Draw]:
         for index in super().__iter__():
             yield _draw(self.seed, self.epoch, index)
 
@@ -48,7 +49,7 @@ class SeededInfiniteSampler(InfiniteSampler):
     sample when they are resumed.
     """
 
-    def _infinite_indices(self) -> Iterator[Draw]:  # type: ignore[override]
+    def _infinite_indices(self) -> Iterator[Draw]:
         for position, index in enumerate(super()._infinite_indices()):
             yield _draw(self.seed, position // self.size, index)
 

@@ -5,6 +5,9 @@ train_dataloader = dict(
     batch_size=1,
     num_workers=2,
     persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    collate_fn=dict(type='default_collate'),
-    dataset=dict(type='sci_plugins.LowLightFolder', data_root=data_root))
+    sampler=dict(type='sci_plugins.SeededSampler', shuffle=True),
+    collate_fn=dict(type='sci_plugins.stack_images'),
+    dataset=dict(
+        type='sci_plugins.LowLightFolder',
+        data_root=data_root,
+        skip_unreadable=True))

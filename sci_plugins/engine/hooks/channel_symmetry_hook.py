@@ -39,14 +39,17 @@ def _symmetrize(layer: nn.Conv2d | nn.BatchNorm2d) -> None:
         )
     if isinstance(layer, nn.Conv2d):
         own = torch.eye(3, dtype=torch.bool, device=layer.weight.device)
-        same, other = layer.weight[own].mean(0), layer.weight[~own].mean(0)
+        # In float64 equal values keep their mean to the bit, so that projecting
+        # again when a run is resumed changes nothing.
+        weight = layer.weight.double()
+        same, other = weight[own].mean(0), weight[~own].mean(0)
         layer.weight.copy_(torch.where(own[..., None, None], same, other))
         values: Sequence[Any] = [layer.bias]
     else:
         values = [layer.weight, layer.bias, layer.running_mean, layer.running_var]
     for value in values:
         if value is not None:
-            value.fill_(value.mean())
+            value.fill_(value.double().mean())
 
 
 def _channels(layer: nn.Conv2d | nn.BatchNorm2d) -> tuple[int, ...]:

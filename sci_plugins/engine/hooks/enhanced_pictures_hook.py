@@ -1,0 +1,187 @@
+"""Pictures of a few images before and after enhancing, while training goes on."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor
+
+from sci_plugins.datasets.low_light_folder import LowLightFolder, find_images
+from sci_plugins.errors import ConfigError
+from sci_plugins.functional.image_statistics import (
+    clipped_share,
+    color_cast,
+    mean_brightness,
+)
+from sci_plugins.models.enhancers import BaseEnhancer, RetinexEnhancer
+from sci_plugins.registry import HOOKS
+from sci_plugins.utils.files import replacing
+from sci_plugins.visualization.panels import enlarge, make_grid
+
+
+@HOOKS.register_module()
+class EnhancedPicturesHook(Hook):
+    """Writes ``pictures/epoch_N.jpg``: a few fixed images, what the enhancer makes of
+    them as at inference, and the illumination.
+
+    The first picture shows the untrained state, the last the trained one. Their mean
+    brightness, share of clipped pixels and colour cast
+    (:mod:`sci_plugins.functional.image_statistics`) are logged as scalars
+    ``pictures/…``, so that TensorBoard shows them beside the losses.
+
+    Args:
+        interval: epochs, or iterations, from one picture to the next.
+        by_epoch: whether ``interval`` counts epochs; else iterations.
+        data_root: folders or files of the images; ``None`` takes the training set's.
+        count: number of images, evenly spaced among those.
+        max_size: shrink an image whose longer side exceeds this many pixels.
+        module: path of the enhancer inside the model.
+
+    Raises:
+        ConfigError: before training, if a number is below 1, there is no such
+            enhancer, or the training set has no ``files``.
+        DataError: before training, if no image is found.
+    """
+
+    priority = 'LOW'
+
+    def __init__(
+        self,
+        interval: int = 1,
+        by_epoch: bool = True,
+        data_root: str | os.PathLike[str] | Sequence[str] | None = None,
+        count: int = 4,
+        max_size: int = 640,
+        module: str = 'estimator',
+    ) -> None:
+        for name, value in (('interval', interval), ('count', count)):
+            if value < 1:
+                raise ConfigError(
+                    f'EnhancedPicturesHook: {name} must be at least 1, got {value}'
+                )
+        self.interval = interval
+        self.by_epoch = by_epoch
+        self.data_root = data_root
+        self.count = count
+        self.max_size = max_size
+        self.module = module
+        self._images: dict[str, Tensor] = {}
+
+    def before_train(self, runner: Runner) -> None:
+        self._find_enhancer(runner)
+        files = _spread(self._candidates(runner), self.count)
+        data = LowLightFolder(files, max_size=self.max_size, skip_unreadable=True)
+        for index in range(len(data)):
+            item = data[index]
+            # Keyed by path: an unreadable file's place is taken by the next one.
+            self._images[item['data_samples'].img_path] = item['inputs'].unsqueeze(0)
+        if runner.iter == 0:
+            self._write(runner, 0, 0)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        if self.by_epoch and (
+            self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)
+        ):
+            self._write(runner, runner.epoch + 1, runner.iter)
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        if not self.by_epoch and (
+            self.every_n_train_iters(runner, self.interval)
+            or self.is_last_train_iter(runner)
+        ):
+            self._write(runner, runner.iter + 1, runner.iter + 1)
+
+    def _candidates(self, runner: Runner) -> list[Path]:
+        if self.data_root is None:
+            files = getattr(runner.train_dataloader.dataset, 'files', None)
+            if not files:
+                raise ConfigError(
+                    'EnhancedPicturesHook: the training set has no list of files, '
+                    'so data_root must name the images'
+                )
+            return list(files)
+        if isinstance(self.data_root, str | os.PathLike):
+            return find_images(self.data_root)
+        return [path for root in self.data_root for path in find_images(root)]
+
+    def _find_enhancer(self, runner: Runner) -> BaseEnhancer:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        try:
+            enhancer = model.get_submodule(self.module)
+        except AttributeError:
+            enhancer = None
+        if not isinstance(enhancer, BaseEnhancer):
+            raise ConfigError(
+                f'EnhancedPicturesHook: {type(model).__name__} has no enhancer '
+                f'{self.module!r}'
+            )
+        return enhancer
+
+    def _write(self, runner: Runner, step: int, iteration: int) -> None:
+        if not is_main_process():
+            return
+        enhancer = self._find_enhancer(runner)
+        modes = {part: part.training for part in enhancer.modules()}
+        enhancer.eval()
+        device = next((p.device for p in enhancer.parameters()), torch.device('cpu'))
+        with torch.no_grad():
+            shown = {
+                path: _enhance(enhancer, image.to(device))
+                for path, image in self._images.items()
+            }
+        for part, mode in modes.items():
+            part.training = mode
+        unit = 'epoch' if self.by_epoch else 'iter'
+        rows = [_row(Path(path).name, columns) for path, columns in shown.items()]
+        path = Path(runner.work_dir) / 'pictures' / f'{unit}_{step:06d}.jpg'
+        with replacing(path) as beside:
+            make_grid(rows).save(beside, quality=90)
+        runner.visualizer.add_scalars(_statistics(list(shown.values())), step=iteration)
+
+
+def _enhance(enhancer: BaseEnhancer, image: Tensor) -> dict[str, Tensor]:
+    """Columns of one row, each ``(3, H, W)`` in [0, 1]."""
+    if isinstance(enhancer, RetinexEnhancer):
+        enhanced, illumination = enhancer.illuminate(image)
+        columns = dict(before=image, after=enhanced, illumination=illumination)
+    else:
+        columns = dict(before=image, after=enhancer(image))
+    return {name: value[0].float().cpu() for name, value in columns.items()}
+
+
+def _statistics(shown: list[dict[str, Tensor]]) -> dict[str, float]:
+    """Means over the images."""
+    pairs = [(columns['before'], columns['after']) for columns in shown]
+    values = {
+        'brightness': [mean_brightness(after) for _, after in pairs],
+        'clipped': [clipped_share(after) for _, after in pairs],
+        'cast': [color_cast(before, after) for before, after in pairs],
+    }
+    return {
+        f'pictures/{name}': float(torch.stack(each).nanmean())
+        for name, each in values.items()
+    }
+
+
+def _row(name: str, columns: dict[str, Tensor]) -> list[tuple[str, np.ndarray]]:
+    cells = []
+    for column, value in columns.items():
+        pixels = (value.clamp(0, 1) * 255).to(torch.uint8).permute(1, 2, 0).numpy()
+        caption = f'{name}: {column}, mean {float(value.mean()):.2f}'
+        cells.append((caption, enlarge(np.ascontiguousarray(pixels))[0]))
+    return cells
+
+
+def _spread(files: list[Path], count: int) -> list[Path]:
+    """``count`` of the files, evenly spaced, the first among them."""
+    count = min(count, len(files))
+    return [files[index * len(files) // count] for index in range(count)]

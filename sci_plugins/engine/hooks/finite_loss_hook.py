@@ -1,0 +1,86 @@
+"""Stop when the loss is no number any more, and keep the last good checkpoint."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.optim import AmpOptimWrapper
+from mmengine.runner import Runner
+from torch import Tensor
+
+from sci_plugins.errors import TrainingError
+from sci_plugins.registry import HOOKS
+
+#: So many image names fit into a line.
+_NAMES_SHOWN = 8
+
+
+@HOOKS.register_module()
+class FiniteLossHook(Hook):
+    """Ends a run whose loss or gradient is NaN or infinite, naming the images.
+
+    The step that went wrong has changed the model already, so nothing is saved any
+    more: what is on the disk is the last good state. A checkpoint with NaN or
+    infinite entries is refused in any case. The gradient is looked at where it is
+    clipped (its norm is then known); mixed precision skips such steps by itself.
+
+    Raises:
+        TrainingError: with iteration, images and the last good checkpoint.
+    """
+
+    priority = 'HIGH'  # before anything is logged, drawn or saved
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict[str, Any] | None = None,
+    ) -> None:
+        values = {
+            name: float(value.detach())
+            for name, value in (outputs or {}).items()
+            if isinstance(value, Tensor)
+        }
+        values.update(_gradient_norm(runner))
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f'{name} is {value} at iteration {runner.iter + 1} (epoch '
+                    f'{runner.epoch + 1}), images: {_image_names(data_batch)}; '
+                    f'{_last_checkpoint(runner)}. A smaller learning rate, '
+                    'clip_grad, or a run without these images may help'
+                )
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        for name, value in checkpoint['state_dict'].items():
+            if isinstance(value, Tensor) and not bool(torch.isfinite(value).all()):
+                raise TrainingError(
+                    f'{name} holds NaN or infinite values at iteration '
+                    f'{runner.iter + 1}, not saved; {_last_checkpoint(runner)}'
+                )
+
+
+def _gradient_norm(runner: Runner) -> dict[str, float]:
+    scalars = runner.message_hub.log_scalars
+    if 'train/grad_norm' not in scalars or isinstance(
+        runner.optim_wrapper, AmpOptimWrapper
+    ):
+        return {}
+    return {'the norm of the gradient': scalars['train/grad_norm'].current()}
+
+
+def _image_names(data_batch: Any) -> str:
+    samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
+    names = [str(getattr(sample, 'img_path', '?')) for sample in samples or []]
+    more = f' and {len(names) - _NAMES_SHOWN} more' if len(names) > _NAMES_SHOWN else ''
+    return (', '.join(names[:_NAMES_SHOWN]) or 'unknown') + more
+
+
+def _last_checkpoint(runner: Runner) -> str:
+    path = Path(runner.work_dir) / 'last_checkpoint'
+    if not path.is_file():
+        return 'no checkpoint had been saved'
+    return f'the last good checkpoint is {path.read_text().strip()}'

@@ -1,0 +1,39 @@
+"""TensorBoard curves where TensorBoard is installed."""
+
+from importlib.util import find_spec
+from typing import Any
+
+from mmengine.logging import print_log
+from mmengine.visualization import TensorboardVisBackend as _TensorboardVisBackend
+
+from sci_plugins.registry import VISBACKENDS
+
+
+@VISBACKENDS.register_module()
+class TensorboardVisBackend(_TensorboardVisBackend):
+    """MMEngine's backend; without the package ``tensorboard`` it says so and rests.
+
+    The same scalars are in ``vis_data/scalars.json``, which MMEngine's
+    ``LocalVisBackend`` writes.
+
+    Args:
+        save_dir: folder for the event files; given by the Visualizer.
+    """
+
+    def _init_env(self) -> None:
+        if find_spec('tensorboard') is not None:
+            super()._init_env()
+            return
+        self._tensorboard = _Nothing()
+        print_log(
+            'TensorBoard is not installed, so its curves are left out: '
+            'pip install "sci_plugins[train]"; vis_data/scalars.json has the numbers',
+            logger='current',
+        )
+
+
+class _Nothing:
+    """Takes every call of a writer and does nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **kwargs: None

@@ -1,0 +1,91 @@
+"""Old checkpoints outlive a disk that is full, and there are never fewer than one."""
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+
+from sci_plugins.engine.hooks import atomic_checkpoint_hook
+from tests.tiny_training import make_config, train
+
+
+def names(work_dir: Path) -> list[str]:
+    found = [path.name for path in work_dir.iterdir() if path.is_file()]
+    return sorted(name for name in found if not name.endswith('.py'))
+
+
+def last_checkpoint(work_dir: Path) -> Path:
+    return Path((work_dir / 'last_checkpoint').read_text())
+
+
+class _Watch(Hook):
+    """What is on the disk just before each checkpoint is written."""
+
+    def __init__(self, work_dir: Path) -> None:
+        self.work_dir = work_dir
+        self.seen: list[list[str]] = []
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        self.seen.append([path.name for path in sorted(self.work_dir.glob('*.pth'))])
+
+
+def test_the_oldest_goes_after_the_newest_came(tmp_path: Path) -> None:
+    work_dir = tmp_path / 'work'
+    watch = _Watch(work_dir)
+    config = make_config(tmp_path, **{'default_hooks.checkpoint.max_keep_ckpts': 1})
+    train(config, watch)
+    assert watch.seen == [[], ['epoch_1.pth'], ['epoch_2.pth']]
+    assert names(work_dir) == ['epoch_3.pth', 'last_checkpoint']
+    assert last_checkpoint(work_dir) == work_dir / 'epoch_3.pth'
+
+
+@pytest.mark.parametrize(('keep', 'kept'), [(-1, [1, 2, 3]), (2, [2, 3]), (5, [1, 2, 3])])
+def test_as_many_stay_as_wanted(tmp_path: Path, keep: int, kept: list[int]) -> None:
+    config = make_config(tmp_path, **{'default_hooks.checkpoint.max_keep_ckpts': keep})
+    train(config)
+    found = [path.name for path in sorted((tmp_path / 'work').glob('*.pth'))]
+    assert found == [f'epoch_{epoch}.pth' for epoch in kept]
+
+
+def test_a_resumed_run_counts_the_earlier_ones(tmp_path: Path) -> None:
+    train(make_config(tmp_path, **{'train_cfg.max_epochs': 2}))
+    train(make_config(tmp_path, resume=True))
+    assert names(tmp_path / 'work') == ['epoch_2.pth', 'epoch_3.pth', 'last_checkpoint']
+
+
+@pytest.mark.parametrize('full_at', ['epoch_2.pth', 'last_checkpoint'])
+def test_a_full_disk_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_at: str
+) -> None:
+    """Half a file is written, then the disk is full."""
+    work_dir = tmp_path / 'work'
+    write = atomic_checkpoint_hook.write_atomically
+    real_write = Path.write_bytes
+
+    def fill(path: Path, data: bytes) -> int:
+        real_write(path, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, 'No space left on device', str(path))
+
+    def write_or_fail(path: Any, content: Any) -> None:
+        full = Path(path).name == full_at and (work_dir / 'last_checkpoint').exists()
+        with monkeypatch.context() as patch:
+            if full:
+                patch.setattr(Path, 'write_bytes', fill)
+            write(path, content)
+
+    monkeypatch.setattr(atomic_checkpoint_hook, 'write_atomically', write_or_fail)
+    config = make_config(tmp_path, **{'default_hooks.checkpoint.max_keep_ckpts': 1})
+    with pytest.raises(OSError, match='No space left'):
+        train(config)
+    assert last_checkpoint(work_dir) == work_dir / 'epoch_1.pth'
+    assert not [path for path in work_dir.iterdir() if path.name.startswith('.')]
+    for path in work_dir.glob('*.pth'):
+        torch.load(path, weights_only=False)
+
+    monkeypatch.setattr(atomic_checkpoint_hook, 'write_atomically', write)
+    runner = train(make_config(tmp_path, resume=True))
+    assert runner.epoch == 3
+    assert last_checkpoint(work_dir) == work_dir / 'epoch_3.pth'
