@@ -86,9 +86,8 @@ def test_many_images_are_not_all_named(tmp_path: Path) -> None:
 
 
 def test_bad_weights_are_not_saved(tmp_path: Path) -> None:
-    checkpoint = dict(
-        state_dict=dict(good=torch.ones(2), bad=torch.tensor([1, math.nan]))
-    )
+    state = dict(good=torch.ones(2), bad=torch.tensor([1, math.nan]))
+    checkpoint = dict(state_dict=state)
     with pytest.raises(TrainingError, match='bad holds NaN or infinite values'):
         FiniteLossHook().before_save_checkpoint(_runner(tmp_path), checkpoint)
     del state['bad']
