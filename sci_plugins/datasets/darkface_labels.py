@@ -42,6 +42,22 @@ def read_boxes(path: str | Path) -> list[Box]:
     return boxes
 
 
+def count_faces(folder: str | Path, ids: Sequence[str]) -> int | None:
+    """Sum of the numbers in the first lines of all those label files.
+
+    ``None`` if one is missing or does not begin with a number.
+    """
+    try:
+        return sum(_first_number(Path(folder) / f'{name}.txt') for name in ids)
+    except (OSError, ValueError):
+        return None
+
+
+def _first_number(path: Path) -> int:
+    with path.open(encoding='utf-8-sig') as file:
+        return int(next((line for line in file if line.strip()), ''))
+
+
 def id_order(name: str) -> tuple[bool, int, str]:
     """Sorts ids as numbers, 2 before 10; names that are no numbers come last."""
     return not name.isdecimal(), len(name), name

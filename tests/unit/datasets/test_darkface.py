@@ -1,16 +1,20 @@
 """DARK FACE's layout through mmdet's base class."""
 
+import importlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from sci_plugins.errors import DataError
+from sci_plugins.datasets.darkface_labels import read_boxes
+from sci_plugins.datasets.darkface_splits import split_ids
+from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.registry import DATASETS
 from sci_plugins.utils.images import write_image
 
 pytest.importorskip('mmdet')
+darkface = importlib.import_module('sci_plugins.datasets.darkface')
 
 
 @pytest.fixture
@@ -94,6 +98,21 @@ def test_listed_image_is_missing(root: Path) -> None:
         _build(root, ann_file='test.txt')
 
 
+def test_a_list_that_names_an_image_twice(root: Path) -> None:
+    (root / 'test.txt').write_text('2\n10\n2.png\n')
+    with pytest.raises(DataError, match=r'test.txt lists 2 twice'):
+        _build(root, ann_file='test.txt')
+
+
+def test_a_label_without_image(root: Path) -> None:
+    (root / 'label/7.txt').write_text('0\n')
+    (root / 'label/8.txt').write_text('0\n')
+    with pytest.raises(DataError, match=r'label/7.txt: has no image in .*\(2 such'):
+        _build(root)
+    (root / 'test.txt').write_text('2\n')
+    assert len(_build(root, ann_file='test.txt')) == 1
+
+
 def test_empty_list(root: Path) -> None:
     (root / 'test.txt').write_text('\n')
     with pytest.raises(DataError, match=r'no image in .*test.txt'):
@@ -117,6 +136,68 @@ def test_label_that_lies(root: Path) -> None:
     (root / 'label/10.txt').write_text('2\n0 0 5 6\n')
     with pytest.raises(DataError, match=r'10.txt, line 1: promises 2 boxes, but 1'):
         _build(root)
+
+
+@pytest.fixture(scope='module')
+def hla(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All images of one split, with as many faces as the annotations of 2019."""
+    root = tmp_path_factory.mktemp('hla')
+    (root / 'image').mkdir()
+    (root / 'label').mkdir()
+    picture = root / 'picture.png'
+    write_image(picture, np.zeros((20, 30, 3), np.uint8))
+    for index, name in enumerate(split_ids('hlaface_val')):
+        (root / f'image/{name}.png').hardlink_to(picture)
+        faces = 7 + (index < 170)
+        (root / f'label/{name}.txt').write_text(f'{faces}\n' + '1 2 9 12\n' * faces)
+    return root
+
+
+def test_a_split_and_its_version(hla: Path) -> None:
+    dataset = _build(hla, split='hlaface_val')
+    assert len(dataset) == 500
+    assert dataset.metainfo['split'] == 'hlaface_val'
+    assert dataset.metainfo['annotation_version'] == '2019'
+    assert 'split' not in _build(hla).metainfo
+
+
+def test_the_count_of_all_labels_decides(
+    hla: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The split looks like 2019's, all labels together like 2021's."""
+    monkeypatch.setattr(darkface, 'count_faces', lambda folder, ids: 50396)
+    assert _build(hla, split='hlaface_val').metainfo['annotation_version'] == '2021'
+
+
+def test_unknown_annotations_are_told(hla: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(darkface, 'print_log', lambda text, **_: said.append(text))
+    _build(hla, split='hlaface_val')
+    assert said == []
+    monkeypatch.setattr(
+        darkface, 'read_boxes', lambda path: read_boxes(path)[path.stem == '3' :]
+    )
+    dataset = _build(hla, split='hlaface_val')
+    assert dataset.metainfo['annotation_version'] == 'unknown'
+    (text,) = said
+    assert '3669 faces in hlaface_val, where the annotations of 2019 have 3670' in text
+
+
+def test_other_data_has_no_version(root: Path) -> None:
+    assert not {'annotation_version', 'split'} & set(_build(root).metainfo)
+
+
+def test_an_incomplete_split_says_how_much_is_missing(root: Path) -> None:
+    words = r'image/3.png: there is no such image \(499 of 500 are missing\)'
+    with pytest.raises(DataError, match=words):
+        _build(root, split='hlaface_val')
+
+
+def test_wrong_splits(root: Path) -> None:
+    with pytest.raises(ConfigError, match=r"one of regdet_train, .*; got 'test'"):
+        _build(root, split='test', lazy_init=True)
+    with pytest.raises(ConfigError, match='not both'):
+        _build(root, split='all', ann_file='test.txt')
 
 
 def test_real_images_read(shared_data: Path) -> None:

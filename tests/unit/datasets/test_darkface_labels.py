@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from sci_plugins.datasets.darkface_labels import read_boxes, write_boxes
+from sci_plugins.datasets.darkface_labels import (
+    count_faces,
+    id_order,
+    read_boxes,
+    write_boxes,
+)
 from sci_plugins.errors import DataError
 
 
@@ -67,6 +72,21 @@ def test_what_is_written_reads_again(tmp_path: Path) -> None:
     write_boxes(path, boxes)
     assert path.read_text() == '2\n1 2 30.5 40\n0 0 8 9\n'
     assert read_boxes(path) == boxes
+
+
+def test_faces_are_counted_by_the_first_lines(tmp_path: Path) -> None:
+    (tmp_path / '1.txt').write_text('2\n')
+    (tmp_path / '2.txt').write_text('\ufeff\n3\r\n1 2 3 4\n')
+    assert count_faces(tmp_path, ['1', '2']) == 5
+    assert count_faces(tmp_path, ['1', '2', '3']) is None
+    for content in ('', 'face\n'):
+        (tmp_path / '3.txt').write_text(content)
+        assert count_faces(tmp_path, ['1', '3']) is None
+
+
+def test_ids_are_ordered_as_numbers() -> None:
+    names = ['b', '10', '2', 'a', '1']
+    assert sorted(names, key=id_order) == ['1', '2', '10', 'a', 'b']
 
 
 def test_real_labels_read(shared_data: Path) -> None:
