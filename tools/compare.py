@@ -37,6 +37,9 @@ def parse_args() -> argparse.Namespace:
         metavar='GAIN[:NOISE]',
         help='also on darkened images: gain and read noise in linear light; none: as is',
     )
+    parser.add_argument(
+        '--metric', help='the metric of the summary and the verdicts, as in bbox_mAP_50'
+    )
     parser.add_argument('--pictures', type=int, default=6, help='how many images to draw')
     parser.add_argument('--input-order', choices=['bgr', 'rgb'], default='bgr')
     parser.add_argument(
@@ -65,6 +68,7 @@ def main() -> None:
         resume=args.resume,
         trust=args.trust_checkpoint,
         input_order=args.input_order,
+        metric=args.metric,
     )
     print(comparison.to_markdown())
     print(f'written to {cfg.work_dir}: comparison.md, comparison.json, pictures/')

@@ -24,7 +24,7 @@ from sci_plugins.apis.config import require
 from sci_plugins.apis.pictures import PictureBook
 from sci_plugins.engine.hooks import SampleKeeperHook, TestProgressHook
 from sci_plugins.errors import ConfigError
-from sci_plugins.evaluation.comparison import Comparison, VariantResult
+from sci_plugins.evaluation.comparison import Comparison, VariantResult, main_metric
 from sci_plugins.evaluation.conditions import Condition, darken_dataset
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancers import build_enhancer
@@ -46,6 +46,7 @@ def compare(
     resume: bool = False,
     trust: bool = False,
     input_order: str = 'bgr',
+    metric: str | None = None,
 ) -> Comparison:
     """Evaluate one model under several enhancers, on the same images.
 
@@ -63,9 +64,11 @@ def compare(
             config, checkpoint and images, and measure the rest.
         trust: allow a checkpoint that holds other objects than weights.
         input_order: channel order that the config's pipeline loads.
+        metric: the one that decides; see :class:`Comparison`.
 
     Raises:
-        ConfigError: if the config lacks a test set, or a variant is not known.
+        ConfigError: if the config lacks a test set, or a variant or the metric is
+            not known.
         CheckpointError: if the checkpoint cannot be loaded.
     """
     require(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
@@ -76,7 +79,8 @@ def compare(
     for name, enhancer in enhancers.items():
         slots[name] = _slot(enhancer, slots['config'], input_order)
     about = _describe(cfg, checkpoint)
-    comparison = Comparison(about, _earlier_results(work_dir, about) if resume else [])
+    earlier = _earlier_results(work_dir, about) if resume else []
+    comparison = Comparison(about, earlier, metric)
     drawn = _spread(cfg, pictures)
     for condition in conditions:
         dark_cfg = _prepare(cfg, condition, work_dir)
@@ -86,7 +90,9 @@ def compare(
                 continue
             _put_in_front(model, slots[name])
             keeper = SampleKeeperHook(drawn)
-            comparison.results.append(_measure(dark_cfg, model, name, condition, keeper))
+            result = _measure(dark_cfg, model, name, condition, keeper)
+            main_metric(result.metrics, metric)  # an unknown one stops at the first
+            comparison.results.append(result)
             book.add(name, keeper)
             book.write()
             if is_main_process():

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
+from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.conditions import Condition
 
 #: Differences below this are told as no difference; it is no test of significance.
@@ -52,10 +53,13 @@ class Comparison:
     Args:
         about: config, checkpoint, hashes, versions: what it takes to repeat it.
         results: in the order in which they were measured.
+        metric: name of the metric that decides, or its last part; ``None`` takes
+            the one that the field compares models by.
     """
 
     about: dict[str, Any]
     results: list[VariantResult] = field(default_factory=list)
+    metric: str | None = None
 
     @property
     def conditions(self) -> list[Condition]:
@@ -83,10 +87,24 @@ class Comparison:
             '- Δ: difference to the first column. One checkpoint, one set of images; '
             'no interval is computed, so small differences may be chance.'
         ]
+        if len(self.conditions) > 1:
+            parts += ['', *self._summary()]
         for condition in self.conditions:
             parts += ['', f'## Images: {condition.name}', '', *self._table(condition)]
             parts += ['', *self._verdicts(condition)]
         return '\n'.join(parts) + '\n'
+
+    def _summary(self) -> list[str]:
+        """The metric that decides: conditions down, variants across."""
+        metric = main_metric(self.results[0].metrics, self.metric)
+        lines = [f'## {metric} of all', '', _row(['images', *self.variants])]
+        lines.append(_row(['---'] + ['---:'] * len(self.variants)))
+        for condition in self.conditions:
+            found = [self.find(condition, name) for name in self.variants]
+            values = [row.metrics.get(metric, math.nan) if row else None for row in found]
+            cells = ['' if value is None else format_value(value) for value in values]
+            lines.append(_row([condition.name, *cells]))
+        return lines
 
     def _table(self, condition: Condition) -> list[str]:
         rows = [self.find(condition, name) for name in self.variants]
@@ -109,7 +127,7 @@ class Comparison:
         rows = [row for row in found if row is not None]
         if not rows or not rows[0].metrics:
             return []
-        metric = main_metric(rows[0].metrics)
+        metric = main_metric(rows[0].metrics, self.metric)
         base = rows[0].metrics[metric]
         lines = []
         for row in rows[1:]:
@@ -118,11 +136,25 @@ class Comparison:
         return lines
 
 
-def main_metric(metrics: Mapping[str, float]) -> str:
+def main_metric(metrics: Mapping[str, float], wanted_metric: str | None = None) -> str:
     """The metric that the field compares models by; the first where none is known.
 
     mmseg lists pixel accuracy first, which a large class decides alone.
+
+    Args:
+        metrics: of one result.
+        wanted_metric: a name among them, or its part after the last ``/``.
+
+    Raises:
+        ConfigError: if ``wanted_metric`` is none of them.
     """
+    if wanted_metric is not None:
+        for name in metrics:
+            if wanted_metric in (name, name.rsplit('/', 1)[-1]):
+                return name
+        raise ConfigError(
+            f'there is no metric {wanted_metric!r}; there are {", ".join(metrics)}'
+        )
     for wanted in _MAIN_METRICS:
         for name in metrics:
             if name.rsplit('/', 1)[-1] == wanted:

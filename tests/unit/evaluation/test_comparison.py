@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.comparison import (
     Comparison,
     VariantResult,
@@ -85,7 +86,7 @@ def test_a_table_for_each_condition(comparison: Comparison) -> None:
     text = comparison.to_markdown()
     assert '## Images: as is\n' in text
     assert '## Images: gain 0.05, noise 0.004\n' in text
-    bright, dark = _tables(text)
+    _, bright, dark = _tables(text)
     assert bright == [
         ['metric', 'none', 'clahe', 'Δ', 'sci', 'Δ'],
         ['mAP', '0.5', '0.4375', '−0.0625', '0.5', '+0'],
@@ -95,6 +96,21 @@ def test_a_table_for_each_condition(comparison: Comparison) -> None:
     ]
     assert dark[0] == ['metric', 'none', 'sci', 'Δ']
     assert dark[1] == ['mAP', '0.1', '0.3', '+0.2']
+
+
+def test_one_table_of_all_conditions_comes_first(comparison: Comparison) -> None:
+    assert '## mAP of all\n' in comparison.to_markdown()
+    assert _tables(comparison.to_markdown())[0] == [
+        ['images', 'none', 'clahe', 'sci'],
+        ['as is', '0.5', '0.4375', '0.5'],
+        ['gain 0.05, noise 0.004', '0.1', '', '0.3'],
+    ]
+    comparison.metric = 'mAP_50'
+    text = comparison.to_markdown()
+    assert _tables(text)[0][2] == ['gain 0.05, noise 0.004', '0.2', '', '0.6']
+    assert '- clahe: mAP_50 rises by 0.05' in text
+    one = Comparison({}, comparison.results[:3])
+    assert 'of all' not in one.to_markdown()
 
 
 def test_the_verdict_has_the_right_sign(comparison: Comparison) -> None:
@@ -127,6 +143,14 @@ def test_the_verdict_is_on_the_metric_of_the_field() -> None:
 )
 def test_main_metric(names: list[str], main: str) -> None:
     assert main_metric(dict.fromkeys(names, 0.0)) == main
+
+
+def test_the_metric_can_be_chosen() -> None:
+    metrics = {'coco/bbox_mAP': 0.1, 'coco/bbox_mAP_50': 0.2}
+    assert main_metric(metrics, 'bbox_mAP_50') == 'coco/bbox_mAP_50'
+    assert main_metric(metrics, 'coco/bbox_mAP_50') == 'coco/bbox_mAP_50'
+    with pytest.raises(ConfigError, match="no metric 'mIoU'; there are coco/bbox_mAP,"):
+        main_metric(metrics, 'mIoU')
 
 
 def test_a_metric_that_is_not_defined_is_said_as_such() -> None:
