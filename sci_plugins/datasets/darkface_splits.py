@@ -82,6 +82,15 @@ def find_split(name: str) -> Split:
     return SPLITS[name]
 
 
+def recognise_split(ids: Iterable[str]) -> str | None:
+    """Name of the split that has exactly these images, ``None`` if none has."""
+    wanted = set(ids)
+    for name, split in SPLITS.items():
+        if split.images == len(wanted) and wanted == set(split_ids(name)):
+            return name
+    return None
+
+
 def ids_sha256(ids: Iterable[str]) -> str:
     """One hash for a set of ids, whatever their order: the same set, the same hash."""
     return hashlib.sha256('\n'.join(sorted(ids)).encode()).hexdigest()

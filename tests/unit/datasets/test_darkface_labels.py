@@ -5,9 +5,17 @@ from pathlib import Path
 import pytest
 
 from sci_plugins.datasets.darkface_labels import (
+    DOUBLED,
+    INVERTED,
+    ODDITIES,
+    OUTSIDE,
+    OVERHANGING,
+    Box,
     count_faces,
     id_order,
     read_boxes,
+    read_numbered_boxes,
+    strange_boxes,
     write_boxes,
 )
 from sci_plugins.errors import DataError
@@ -49,16 +57,53 @@ def test_no_face_is_an_empty_list(tmp_path: Path) -> None:
         ('2\n1 2 3 4\n\n1 2 x 4\n', "line 4: should hold four numbers .* is '1 2 x 4'"),
         ('1\n1 2 3\n', 'line 2: should hold four numbers'),
         ('1\n1 2 3 4 0.9\n', 'line 2: should hold four numbers'),
-        ('1\n3 2 1 4\n', 'line 2: should have finite x1 < x2'),
-        ('1\n1 4 3 4\n', 'line 2: should have finite x1 < x2'),
-        ('1\nnan 2 3 4\n', 'line 2: should have finite'),
-        ('1\n1 2 inf 4\n', 'line 2: should have finite'),
+        ('1\n3 2 1 4\n', 'line 2: should have x1 < x2'),
+        ('1\n1 4 3 4\n', 'line 2: should have x1 < x2'),
+        ('1\nnan 2 3 4\n', 'line 2: should be finite'),
+        ('1\n1 2 inf 4\n', 'line 2: should be finite'),
         (b'1\n\xff\xfe 2 3 4\n', 'cannot be read as text'),
     ],
 )
 def test_bad_files_are_refused(tmp_path: Path, content: str | bytes, words: str) -> None:
     with pytest.raises(DataError, match=f'7.txt.*{words}'):
         read_boxes(_file(tmp_path, content))
+
+
+def test_lines_are_numbered_and_odd_boxes_kept(tmp_path: Path) -> None:
+    path = _file(tmp_path, '2\n\n5 2 5 4\n9 9 1 1\n')
+    assert read_numbered_boxes(path) == [(3, (5, 2, 5, 4)), (4, (9, 9, 1, 1))]
+    with pytest.raises(DataError, match='line 3: should have x1 < x2 and y1 < y2, is 5'):
+        read_boxes(path)
+
+
+@pytest.mark.parametrize(
+    ('box', 'size', 'kind'),
+    [
+        ((0, 0, 30, 20), (30, 20), None),
+        ((5, 5, 5, 9), (30, 20), INVERTED),
+        ((5, 9, 9, 5), None, INVERTED),
+        ((30, 0, 40, 9), (30, 20), OUTSIDE),
+        ((0, 20, 9, 22), (30, 20), OUTSIDE),
+        ((-9, 0, 0, 9), None, OUTSIDE),
+        ((29, 0, 31, 9), (30, 20), OVERHANGING),
+        ((0, -1, 9, 9), None, OVERHANGING),
+        ((29, 0, 31, 9), None, None),
+    ],
+)
+def test_odd_boxes(box: Box, size: tuple[int, int] | None, kind: str | None) -> None:
+    found = strange_boxes('7.txt', [(2, box)], size)
+    assert [what for what, _ in found] == ([kind] if kind else [])
+    for what, sentence in found:
+        assert what in ODDITIES
+        assert sentence.startswith(f'7.txt, line 2: {kind} ')
+
+
+def test_a_doubled_box_is_named_where_it_comes_again() -> None:
+    numbered = [(2, (1.0, 2.0, 3.0, 4.0)), (3, (0.0, 2.0, 3.0, 4.0))]
+    assert strange_boxes('7.txt', numbered) == []
+    ((kind, sentence),) = strange_boxes('7.txt', [*numbered, (5, numbered[0][1])])
+    assert kind == DOUBLED
+    assert sentence == '7.txt, line 5: box that the file has already 1 2 3 4'
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from sci_plugins.datasets.darkface_splits import (
     SPLITS,
     annotation_version,
     ids_sha256,
+    recognise_split,
     split_ids,
 )
 from sci_plugins.errors import ConfigError
@@ -52,6 +53,14 @@ def test_the_public_lists_are_unchanged(name: str, sha256: str) -> None:
 def test_the_hashed_split_follows_its_rule() -> None:
     order = sorted(range(1, 6001), key=lambda n: hashlib.sha256(b'%d' % n).digest())
     assert set(split_ids('hashed_test')) == {str(number) for number in order[:600]}
+
+
+@pytest.mark.parametrize('name', list(SPLITS))
+def test_a_split_is_recognised_by_its_images(name: str) -> None:
+    ids = split_ids(name)
+    assert recognise_split(reversed(ids)) == name
+    assert recognise_split(ids[1:]) is None
+    assert recognise_split([*ids[1:], 'x']) is None
 
 
 def test_the_hash_does_not_depend_on_the_order() -> None:

@@ -1,0 +1,287 @@
+"""Evaluating a folder of DARK FACE submission files, whichever tool wrote them."""
+
+import json
+import math
+import os
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+import sci_plugins
+from sci_plugins.datasets.darkface_labels import (
+    count_faces,
+    id_order,
+    read_numbered_boxes,
+    strange_boxes,
+)
+from sci_plugins.datasets.darkface_splits import (
+    UNKNOWN,
+    annotation_version,
+    ids_sha256,
+    recognise_split,
+    split_ids,
+)
+from sci_plugins.errors import DataError
+from sci_plugins.evaluation.detection_records import (
+    DEFINITIONS,
+    DetectionRecords,
+    ImageDetections,
+)
+from sci_plugins.evaluation.metrics.darkface_submission import COLUMNS, read_predictions
+from sci_plugins.registry import require_host
+
+#: How many of one kind are named in the text; the JSON file has all.
+_NAMED = 5
+
+
+@dataclass
+class SubmissionResult:
+    """The numbers of a submission, and everything that was odd about its files.
+
+    Args:
+        numbers: ``darkface/AP`` and the others, fractions in [0, 1], NaN where there
+            is nothing to find.
+        images, faces, predictions: how many were evaluated.
+        split: name of the split with exactly these images, if there is one.
+        annotation_version: ``'2019'``, ``'2021'`` or ``'unknown'``.
+        ids_sha256: hash of the evaluated images' ids.
+        missing: ids without a prediction file: counted as images without detections.
+        extra: prediction files whose image is not evaluated.
+        remarks: sentences, each naming a file.
+    """
+
+    numbers: dict[str, float]
+    images: int
+    faces: int
+    predictions: int
+    split: str | None
+    annotation_version: str
+    ids_sha256: str
+    missing: list[str]
+    extra: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        numbers = {k: None if math.isnan(v) else v for k, v in self.numbers.items()}
+        about: dict[str, Any] = dict(
+            images=self.images,
+            faces=self.faces,
+            predictions=self.predictions,
+            split=self.split,
+            annotation_version=self.annotation_version,
+            ids_sha256=self.ids_sha256,
+            missing_predictions=self.missing,
+            extra_predictions=self.extra,
+            remarks=self.remarks,
+            definitions={f'darkface/{name}': text for name, text in DEFINITIONS.items()},
+            sci_plugins=sci_plugins.__version__,
+        )
+        return json.dumps(numbers | about, indent=2) + '\n'
+
+    def to_text(self) -> str:
+        about = f'split {self.split}' if self.split else 'no known split'
+        lines = [
+            f'{self.images} images ({about}), {self.faces} faces '
+            f'(annotation version: {self.annotation_version}), '
+            f'{self.predictions} predictions',
+        ]
+        for name, text in DEFINITIONS.items():
+            value = self.numbers.get(f'darkface/{name}')
+            if value is not None:
+                shown = 'none' if math.isnan(value) else f'{value:.4f}'
+                start = f'darkface/{name:<22} {shown:>6}  '
+                lines += textwrap.wrap(
+                    start + text, 88, subsequent_indent=' ' * len(start)
+                )
+        return '\n'.join(lines)
+
+    def warnings(self) -> list[str]:
+        """What the user must know before quoting the numbers, a few lines."""
+        lines = []
+        if self.missing:
+            lines.append(
+                f'{len(self.missing)} of {self.images} images have no prediction file '
+                f'and count as images without detections: {_some(self.missing)}'
+            )
+        if self.extra:
+            lines.append(
+                f'not used, for their images are not evaluated, are {len(self.extra)} '
+                f'of the prediction files: {_some(self.extra)}'
+            )
+        lines += self.remarks[:_NAMED]
+        if len(self.remarks) > _NAMED:
+            lines.append(f'and {len(self.remarks) - _NAMED} more such remarks')
+        return lines
+
+
+def evaluate_submission(
+    pred_dir: str | os.PathLike[str],
+    gt_dir: str | os.PathLike[str],
+    *,
+    split: str | None = None,
+    strict: bool = False,
+    coco: bool = True,
+) -> SubmissionResult:
+    """Evaluate official submission files, ``ID.txt`` with ``x1 y1 x2 y2 score`` lines.
+
+    Args:
+        pred_dir: folder of the predictions.
+        gt_dir: DARK FACE's folder with ``label/`` (and ``image/``) in it, or a folder
+            of label files. With images at hand, boxes are checked against their size.
+        split: evaluate only its images; ``None`` every label of the folder.
+        strict: refuse what is otherwise remarked on: missing and extra files, boxes
+            that are empty, inverted, doubled or outside, labels without image.
+        coco: also compute COCO's numbers and those by face size.
+
+    Raises:
+        ConfigError: if there is no such split.
+        DataError: naming file and line, if something is missing or cannot be read; or,
+            if ``strict``, for the first remark.
+        MissingDependencyError: if ``coco`` and pycocotools is not installed.
+    """
+    if coco:
+        require_host('COCO AP (--no-coco leaves it out)', 'pycocotools', 'det')
+    labels, pictures = _find_labels(Path(gt_dir))
+    found = _text_files(Path(pred_dir))
+    ids = split_ids(split) if split else _label_ids(labels)
+    missing = [name for name in ids if name not in found]
+    if len(missing) == len(ids):
+        raise DataError(f'{pred_dir}: no ID.txt for any of the {len(ids)} images')
+    extra = [str(found[name]) for name in sorted(set(found).difference(ids))]
+    remarks = [] if split else _unpaired(labels, pictures)
+    images = []
+    for name in ids:
+        image, odd = _read_image(name, labels, pictures, found.get(name))
+        images.append(image)
+        remarks += odd
+    remarks += _look_like_widths(images)
+    if strict:
+        _refuse(missing, extra, remarks, Path(pred_dir))
+    about = _describe(images, labels, split)
+    numbers = DetectionRecords(images, coco).metrics()
+    return SubmissionResult(
+        numbers={f'darkface/{key}': value for key, value in numbers.items()},
+        missing=missing,
+        extra=extra,
+        remarks=remarks,
+        **about,
+    )
+
+
+def _find_labels(folder: Path) -> tuple[Path, Path | None]:
+    """The folder of the labels, and that of the images if there is one."""
+    if not folder.is_dir():
+        raise DataError(f'{folder}: there is no such folder')
+    if not (folder / 'label').is_dir():
+        return folder, None
+    pictures = folder / 'image'
+    return folder / 'label', pictures if pictures.is_dir() else None
+
+
+def _text_files(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise DataError(f'{folder}: there is no such folder')
+    paths = sorted(folder.glob('*.txt'), key=lambda path: id_order(path.stem))
+    return {path.stem: path for path in paths}
+
+
+def _label_ids(labels: Path) -> list[str]:
+    ids = list(_text_files(labels))
+    if not ids:
+        raise DataError(f'{labels}: no label file (ID.txt)')
+    return ids
+
+
+def _unpaired(labels: Path, pictures: Path | None) -> list[str]:
+    """Labels without image, which are evaluated, and images without, which are not."""
+    if pictures is None:
+        return []
+    with_label = set(_text_files(labels))
+    with_image = {path.stem for path in pictures.glob('*.png')}
+    alone = sorted(with_label - with_image, key=id_order)
+    bare = sorted(with_image - with_label, key=id_order)
+    return [f'{labels / name}.txt: label without image' for name in alone] + [
+        f'{pictures / name}.png: image without label, not evaluated' for name in bare
+    ]
+
+
+def _read_image(
+    name: str, labels: Path, pictures: Path | None, found: Path | None
+) -> tuple[ImageDetections, list[str]]:
+    label = labels / f'{name}.txt'
+    numbered = read_numbered_boxes(label)
+    size = _image_size(pictures / f'{name}.png') if pictures else None
+    remarks = [text for _, text in strange_boxes(label, numbered, size)]
+    predictions = np.zeros((0, 5))
+    if found is not None:
+        predictions, odd = read_predictions(found)
+        remarks += odd
+    boxes = np.array([box for _, box in numbered], np.float64).reshape(-1, 4)
+    return ImageDetections(name, predictions, boxes), remarks
+
+
+def _image_size(path: Path) -> tuple[int, int] | None:
+    """(width, height), ``None`` without a readable image: evaluating needs none."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (UnidentifiedImageError, OSError):
+        return None
+
+
+def _look_like_widths(images: Sequence[ImageDetections]) -> list[str]:
+    rows = np.concatenate([np.zeros((0, 5)), *(image.predictions for image in images)])
+    inverted = ((rows[:, 2] < rows[:, 0]) | (rows[:, 3] < rows[:, 1])).sum()
+    if 2 * inverted <= len(rows):
+        return []
+    return [
+        f'{inverted} of {len(rows)} predicted boxes are inverted: the files should hold '
+        f'{COLUMNS}, not x y width height'
+    ]
+
+
+def _refuse(
+    missing: list[str], extra: list[str], remarks: list[str], folder: Path
+) -> None:
+    if missing:
+        raise DataError(
+            f'{folder / missing[0]}.txt: there is no such prediction file '
+            f'({len(missing)} missing; --strict)'
+        )
+    if extra:
+        raise DataError(
+            f'{extra[0]}: belongs to no evaluated image ({len(extra)} such; --strict)'
+        )
+    if remarks:
+        raise DataError(f'{remarks[0]} ({len(remarks)} remarks; --strict)')
+
+
+def _describe(
+    images: Sequence[ImageDetections], labels: Path, split: str | None
+) -> dict[str, Any]:
+    ids = [image.img_id for image in images]
+    faces = sum(len(image.boxes) for image in images)
+    name = split or recognise_split(ids)
+    everything = count_faces(labels, split_ids('all'))
+    if everything is not None:
+        version = annotation_version(everything)
+    else:
+        version = annotation_version(faces, name) if name else UNKNOWN
+    return dict(
+        images=len(images),
+        faces=faces,
+        predictions=sum(len(image.predictions) for image in images),
+        split=name,
+        annotation_version=version,
+        ids_sha256=ids_sha256(ids),
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ', '.join(names[:_NAMED])
+    return f'{shown}, ...' if len(names) > _NAMED else shown

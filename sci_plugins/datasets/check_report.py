@@ -1,0 +1,87 @@
+"""What a check of a data set found: facts, tables, and problems by kind."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+#: How many problems of one kind the text names; the JSON form has all.
+NAMED = 5
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is not as it should be.
+
+    Args:
+        kind: what all problems of this sort are called, such as ``'unreadable image'``.
+        text: a sentence that names the file.
+        is_error: whether training on the data would go wrong, rather than differ.
+    """
+
+    kind: str
+    text: str
+    is_error: bool = True
+
+
+@dataclass
+class CheckReport:
+    """Result of checking one data set.
+
+    Args:
+        name: of the data set.
+        facts: what was counted, in the order in which it is told.
+        tables: name -> rows, each a dict with the same keys.
+        problems: in the order in which they were found.
+    """
+
+    name: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def errors(self) -> list[Problem]:
+        return [problem for problem in self.problems if problem.is_error]
+
+    def add(self, kind: str, text: str, is_error: bool = True) -> None:
+        self.problems.append(Problem(kind, text, is_error))
+
+    def to_json(self) -> str:
+        content = dict(
+            name=self.name,
+            usable=not self.errors,
+            facts=self.facts,
+            tables=self.tables,
+            problems=[vars(problem) for problem in self.problems],
+        )
+        return json.dumps(content, indent=2) + '\n'
+
+    def to_text(self) -> str:
+        width = max(map(len, self.facts), default=0)
+        lines = [self.name]
+        lines += [f'  {key:<{width}}  {value}' for key, value in self.facts.items()]
+        for name, rows in self.tables.items():
+            lines += ['', name, *_table(rows)]
+        for word, is_error in (('ERROR', True), ('note', False)):
+            lines += self._problems(word, is_error)
+        count = len(self.errors)
+        verdict = f'NOT usable: {count} errors' if count else 'usable for training'
+        return '\n'.join([*lines, '', verdict])
+
+    def _problems(self, word: str, is_error: bool) -> list[str]:
+        chosen = [each for each in self.problems if each.is_error == is_error]
+        lines = []
+        for kind, count in Counter(each.kind for each in chosen).items():
+            lines += ['', f'{word}: {kind} ({count})']
+            texts = [each.text for each in chosen if each.kind == kind]
+            lines += [f'  {text}' for text in texts[:NAMED]]
+            if count > NAMED:
+                lines.append(f'  and {count - NAMED} more')
+        return lines
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    cells = [list(rows[0])] + [[str(value) for value in row.values()] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ['  ' + '  '.join(map(str.ljust, row, widths)).rstrip() for row in cells]
