@@ -12,7 +12,7 @@ from sci_plugins.apis.config import (
     load_config_from_args,
     require,
 )
-from sci_plugins.apis.processes import use_gloo_without_gpu
+from sci_plugins.apis.processes import end_processes, use_gloo_without_gpu
 from sci_plugins.utils.cli import run
 
 
@@ -48,6 +48,7 @@ def main() -> None:
     from mmengine.runner import Runner
 
     Runner.from_cfg(cfg).train()
+    end_processes()
 
 
 if __name__ == '__main__':

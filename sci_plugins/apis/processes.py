@@ -40,3 +40,13 @@ def use_gloo_without_gpu(cfg: Config) -> None:
     wrapper.setdefault('broadcast_buffers', False)
     wrapper.setdefault('find_unused_parameters', cfg.get('find_unused_parameters', False))
     cfg.model_wrapper_cfg = wrapper | dict(device_ids=None)
+
+
+def end_processes() -> None:
+    """Leave the process group, if there is one, when all processes have come here.
+
+    A process that exits while another still talks to it can be aborted.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()

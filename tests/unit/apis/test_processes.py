@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from sci_plugins.apis.processes import use_gloo_without_gpu
+from sci_plugins.apis.processes import end_processes, use_gloo_without_gpu
 from sci_plugins.errors import ConfigError
 
 
@@ -69,3 +69,14 @@ def test_what_needs_gpus(started: list[str], settings: Any, message: str) -> Non
     with pytest.raises(ConfigError, match=message):
         use_gloo_without_gpu(Config(settings))
     assert started == []
+
+
+def test_all_leave_together(started: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    for name in ('barrier', 'destroy_process_group'):
+        monkeypatch.setattr(torch.distributed, name, lambda name=name: calls.append(name))
+    end_processes()
+    assert calls == []
+    started.append('gloo')
+    end_processes()
+    assert calls == ['barrier', 'destroy_process_group']
