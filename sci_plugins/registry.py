@@ -37,6 +37,8 @@ HOST_MODULES = {
         'seg',
     ),
     'DarkFaceDataset': ('sci_plugins.datasets.darkface', 'mmdet', 'det'),
+    'ExDarkDataset': ('sci_plugins.datasets.exdark', 'mmdet', 'det'),
+    'WiderFaceTextDataset': ('sci_plugins.datasets.wider_face', 'mmdet', 'det'),
     'CocoFaceDataset': ('sci_plugins.datasets.coco_face', 'mmdet', 'det'),
     'NightStreetDataset': ('sci_plugins.datasets.night_street', 'mmseg', 'seg'),
     'CamVidDataset': ('sci_plugins.datasets.camvid', 'mmseg', 'seg'),

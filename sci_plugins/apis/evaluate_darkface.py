@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 import sci_plugins
 from sci_plugins.datasets.darkface_labels import (
@@ -34,6 +33,7 @@ from sci_plugins.evaluation.detection_records import (
 )
 from sci_plugins.evaluation.metrics.darkface_submission import COLUMNS, read_predictions
 from sci_plugins.registry import require_host
+from sci_plugins.utils.image_size import read_image_size
 
 #: How many of one kind are named in the text; the JSON file has all.
 _NAMED = 5
@@ -226,11 +226,10 @@ def _read_image(
 
 
 def _image_size(path: Path) -> tuple[int, int] | None:
-    """(width, height), ``None`` without a readable image: evaluating needs none."""
+    """``None`` without a readable image: evaluating needs none."""
     try:
-        with Image.open(path) as image:
-            return image.size
-    except (UnidentifiedImageError, OSError):
+        return read_image_size(path)
+    except DataError:
         return None
 
 

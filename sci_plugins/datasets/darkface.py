@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from mmdet.datasets import BaseDetDataset
 from mmengine.logging import print_log
-from PIL import Image, UnidentifiedImageError
 
 from sci_plugins.datasets.darkface_labels import (
     count_faces,
@@ -22,6 +21,7 @@ from sci_plugins.datasets.darkface_splits import (
 )
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.registry import DATASETS
+from sci_plugins.utils.image_size import read_image_size
 
 
 @DATASETS.register_module()
@@ -162,7 +162,7 @@ class DarkFaceDataset(BaseDetDataset):
             )
 
     def _load_record(self, image: Path) -> dict:
-        width, height = _read_size(image)
+        width, height = read_image_size(image)
         label = Path(self.data_prefix['label']) / f'{image.stem}.txt'
         instances = [
             dict(bbox=list(box), bbox_label=0, ignore_flag=0) for box in read_boxes(label)
@@ -174,14 +174,3 @@ class DarkFaceDataset(BaseDetDataset):
             height=height,
             instances=instances,
         )
-
-
-def _read_size(path: Path) -> tuple[int, int]:
-    """``(width, height)`` from the head of an image file."""
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except FileNotFoundError:
-        raise DataError(f'{path}: there is no such image') from None
-    except (UnidentifiedImageError, OSError) as error:
-        raise DataError(f'{path}: cannot be read as an image ({error})') from error
