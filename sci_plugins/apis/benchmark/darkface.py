@@ -1,0 +1,143 @@
+"""What DARK FACE's numbers and their resamples cost."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from sci_plugins.apis.benchmark.timing import (
+    Timing,
+    check_positive,
+    describe_machine,
+    machine_line,
+    time_in_turn,
+    to_table,
+)
+from sci_plugins.evaluation.detection_records import DetectionRecords, ImageDetections
+from sci_plugins.functional.darkface_ap import (
+    count_official,
+    official_ap,
+    resampled_official_ap,
+)
+
+#: Faces an image, and the median of sqrt(area), in the annotations of 2019.
+_FACES, _SIDE = 7.3, 11.5
+OFFICIAL, TEN_TIMES = 'official AP', 'official AP, 10x predictions'
+
+
+@dataclass(frozen=True)
+class DarkFaceResult:
+    """Times of the official AP, and what resampling it and all numbers takes."""
+
+    machine: dict[str, Any]
+    blas_threads: str
+    images: int
+    predictions: int
+    resamples: int
+    timings: dict[str, Timing]
+    ratio: float
+    resample_seconds: float
+    match_all_seconds: float
+    resample_all_seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def to_text(self) -> str:
+        return '\n'.join(
+            [
+                machine_line(self.machine),
+                f'OMP_NUM_THREADS={self.blas_threads or "not set"}',
+                f'{self.images} images, {self.predictions} predictions each',
+                to_table(self.timings),
+                f'ten times the predictions take {self.ratio:.1f} times as long',
+                f'{self.resamples} resamples of the official AP: '
+                f'{self.resample_seconds:.2f} s',
+                f'all numbers, pycocotools among them: {self.match_all_seconds:.2f} s; '
+                f'{self.resamples} resamples of all: {self.resample_all_seconds:.2f} s',
+            ]
+        )
+
+
+def benchmark_darkface(
+    images: int = 600, predictions: int = 300, resamples: int = 1000, runs: int = 5
+) -> DarkFaceResult:
+    """Time matching and integration on random faces; NumPy uses the cores it likes.
+
+    Set ``OMP_NUM_THREADS=1`` before the start for the figures of one core.
+
+    Args:
+        images: number of images.
+        predictions: an image; also measured with ten times as many.
+        resamples: of the images, for an interval.
+        runs: rounds that count.
+
+    Raises:
+        ConfigError: if a number is below 1.
+        MissingDependencyError: if pycocotools is not installed.
+    """
+    check_positive(images=images, predictions=predictions, resamples=resamples, runs=runs)
+    few, many = (random_submission(images, predictions * times) for times in (1, 10))
+    timings = time_in_turn(
+        {OFFICIAL: lambda: _official(few), TEN_TIMES: lambda: _official(many)}, runs
+    )
+    weights = np.random.default_rng(0).multinomial(
+        images, [1 / images] * images, size=resamples
+    )
+    counts = count_official(*_arrays(few))
+    records, match_seconds = _timed(lambda: DetectionRecords(few))
+    return DarkFaceResult(
+        machine=describe_machine(),
+        blas_threads=os.environ.get('OMP_NUM_THREADS', ''),
+        images=images,
+        predictions=predictions,
+        resamples=resamples,
+        timings=timings,
+        ratio=timings[TEN_TIMES].median_ms / timings[OFFICIAL].median_ms,
+        resample_seconds=_timed(lambda: resampled_official_ap(counts, weights))[1],
+        match_all_seconds=match_seconds,
+        resample_all_seconds=_timed(lambda: records.resampled(weights))[1],
+    )
+
+
+def random_submission(
+    images: int, predictions: int, seed: int = 0
+) -> list[ImageDetections]:
+    """Faces as many and as small as in DARK FACE, a third of the predictions near."""
+    rng = np.random.default_rng(seed)
+    return [_random_image(rng, str(name), predictions) for name in range(images)]
+
+
+def _random_image(
+    rng: np.random.Generator, name: str, predictions: int
+) -> ImageDetections:
+    truth = _random_boxes(rng, int(rng.poisson(_FACES)))
+    near = predictions // 3 if len(truth) else 0
+    close = truth[rng.integers(0, max(1, len(truth)), near)]
+    close = close + rng.normal(0, 1.5, close.shape)
+    found = np.concatenate([close, _random_boxes(rng, predictions - near)])
+    scores = rng.uniform(size=(predictions, 1))
+    return ImageDetections(name, np.concatenate([found, scores], axis=1), truth)
+
+
+def _random_boxes(rng: np.random.Generator, count: int) -> np.ndarray:
+    corner = rng.uniform((0, 0), (1040, 680), (count, 2))
+    side = _SIDE * rng.lognormal(0, 0.6, (count, 1))
+    return np.concatenate([corner, corner + side], axis=1)
+
+
+def _arrays(images: list[ImageDetections]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    return [image.predictions for image in images], [image.boxes for image in images]
+
+
+def _official(images: list[ImageDetections]) -> float:
+    return official_ap(count_official(*_arrays(images)))
+
+
+def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    start = time.perf_counter()
+    result = call()
+    return result, time.perf_counter() - start
