@@ -1,0 +1,3 @@
+# Another width or depth: one 3x3 convolution a hyphen. All else is sci_code-recipe_lol.
+_base_ = ['sci_code-recipe_lol.py']
+model = dict(estimator=dict(layers=1, channels=8))
