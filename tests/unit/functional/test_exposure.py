@@ -43,7 +43,7 @@ def test_gradcheck() -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(ValueError, match=r'same shape \(N, 3, H, W\), got \(1, 3, 4, 5\)'):
+    with pytest.raises(ValueError, match=r'same shape .*, got \(1, 3, 4, 5\)'):
         exposure_loss(flat(0.1), flat(0.1, 0.2))
     with pytest.raises(ValueError, match='same shape'):
         exposure_loss(torch.rand(3, 4, 4), torch.rand(3, 4, 4))
