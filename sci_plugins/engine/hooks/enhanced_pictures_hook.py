@@ -23,7 +23,8 @@ from sci_plugins.functional.image_statistics import (
 from sci_plugins.models.enhancers import BaseEnhancer, RetinexEnhancer
 from sci_plugins.registry import HOOKS
 from sci_plugins.utils.files import replacing
-from sci_plugins.visualization.panels import enlarge, make_grid
+from sci_plugins.visualization.image_cells import image_cell
+from sci_plugins.visualization.panels import make_grid
 
 
 @HOOKS.register_module()
@@ -173,12 +174,7 @@ def _statistics(shown: list[dict[str, Tensor]]) -> dict[str, float]:
 
 
 def _row(name: str, columns: dict[str, Tensor]) -> list[tuple[str, np.ndarray]]:
-    cells = []
-    for column, value in columns.items():
-        pixels = (value.clamp(0, 1) * 255).to(torch.uint8).permute(1, 2, 0).numpy()
-        caption = f'{name}: {column}, mean {float(value.mean()):.2f}'
-        cells.append((caption, enlarge(np.ascontiguousarray(pixels))[0]))
-    return cells
+    return [image_cell(f'{name}: {column}', value) for column, value in columns.items()]
 
 
 def _spread(files: list[Path], count: int) -> list[Path]:

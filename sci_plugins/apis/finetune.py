@@ -1,0 +1,260 @@
+"""Fitting an enhancer to one scene: the estimator alone, a hundred steps."""
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from sci_plugins.apis.enhance import DEFAULT_ENHANCER
+from sci_plugins.datasets.low_light_folder import LowLightFolder
+from sci_plugins.datasets.samplers import SeededInfiniteSampler
+from sci_plugins.errors import ConfigError, TrainingError
+from sci_plugins.models.enhancers import RetinexEnhancer, build_enhancer, parse_enhancer
+from sci_plugins.models.enhancers.export import save_enhancer
+from sci_plugins.models.losses import SCILoss
+from sci_plugins.utils.files import replacing
+from sci_plugins.visualization.image_cells import image_cell
+from sci_plugins.visualization.panels import make_grid
+
+#: As in the authors' code.
+STEPS, LEARNING_RATE, WEIGHT_DECAY, MAX_GRADIENT = 100, 5e-4, 3e-4, 5.0
+#: Steps at most where the loss itself says when to stop.
+MAX_STEPS = 1000
+#: Losses are averaged over at least so many steps before they are compared.
+SETTLING_WINDOW = 20
+_PICTURES = 4
+
+Spec = nn.Module | Mapping[str, Any] | str
+
+
+@dataclass
+class FinetuneResult:
+    """What fine-tuning has done.
+
+    Attributes:
+        enhancer: the fine-tuned enhancer, in eval mode.
+        losses: loss of each step.
+        settled: whether the loss has settled, see :func:`has_settled`; ``None``
+            where that was not asked for.
+        skipped: image file -> why it could not be read.
+        sha256: hash of the file that was written.
+    """
+
+    enhancer: RetinexEnhancer
+    losses: list[float] = field(default_factory=list)
+    settled: bool | None = None
+    skipped: dict[str, str] = field(default_factory=dict)
+    sha256: str = ''
+
+
+def finetune(
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    enhancer: Spec = DEFAULT_ENHANCER,
+    *,
+    steps: int | None = None,
+    lr: float = LEARNING_RATE,
+    until: float | None = None,
+    freeze_norm: bool = False,
+    max_size: int | None = 1280,
+    crop_size: int | None = None,
+    seed: int = 2,
+    device: str = 'cpu',
+    progress: bool = False,
+) -> FinetuneResult:
+    """Fit an enhancer to an image or a few, and write it with its recipe.
+
+    As the authors do it: no calibrator, the loss of one stage, Adam, one image a
+    step, BatchNorm in train mode. A single dark image has other statistics than the
+    training set had, so the loss may rise at first; ``freeze_norm`` avoids that.
+    ``OUT.jpg`` beside the file shows up to four of the images, before and after.
+
+    Args:
+        inputs: image files and folders.
+        out: file to write, such as ``night.pth``; loads like any other weights.
+        enhancer: what to start from; anything that ``build_enhancer`` takes and that
+            estimates an illumination.
+        steps: number of steps; 100, or at most 1000 with ``until``.
+        lr: learning rate.
+        until: stop when the loss has settled to this relative change, for example
+            0.01; see :func:`has_settled`. ``None`` does all steps.
+        freeze_norm: keep BatchNorm's statistics (its scale and shift are trained).
+        max_size: shrink images whose longer side exceeds this many pixels; ``None``
+            leaves them as they are (memory grows with their area).
+        crop_size: side in pixels of random square crops; ``None`` takes whole images.
+        seed: of the order of the images, and of the crops.
+        device: such as ``'cpu'`` or ``'cuda'``.
+        progress: show a progress bar on stderr.
+
+    Raises:
+        ConfigError: if an option is impossible or the enhancer cannot be trained.
+        DataError: if there is no readable image, or one is too small.
+        TrainingError: if the loss is no number any more; nothing is written then.
+        OSError: if the file cannot be written.
+    """
+    out = Path(out)
+    if steps is None:
+        steps = STEPS if until is None else MAX_STEPS
+    _check_options(out, steps, lr, until, device)
+    data = LowLightFolder(
+        inputs, max_size=max_size, crop_size=crop_size, cache=True, skip_unreadable=True
+    )
+    before = _prepare(enhancer, device)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    result = FinetuneResult(deepcopy(before))
+    fitting = _Fitting(result.enhancer, lr, freeze_norm)
+    window = len(data) * math.ceil(SETTLING_WINDOW / len(data))
+    draws = _draw_images(data, seed, torch.device(device), result.skipped)
+    with tqdm(total=steps, unit='step', disable=not progress) as bar:
+        while len(result.losses) < steps and not result.settled:
+            path, image = next(draws)
+            result.losses.append(fitting.step(image, path))
+            if until is not None:
+                result.settled = has_settled(result.losses, window, until)
+            bar.set_postfix(loss=f'{result.losses[-1]:.4f}', refresh=False)
+            bar.update()
+    result.enhancer.eval()
+    _write_picture(out.with_suffix('.jpg'), data, before, result.enhancer)
+    result.sha256 = save_enhancer(
+        result.enhancer,
+        out,
+        start=_name(enhancer),
+        finetuned=dict(
+            steps=len(result.losses),
+            settled=result.settled,
+            until=until,
+            loss=[result.losses[0], result.losses[-1]],
+            optimizer=dict(type='Adam', lr=lr, weight_decay=WEIGHT_DECAY),
+            freeze_norm=freeze_norm,
+            images=len(data),
+            max_size=max_size,
+            crop_size=crop_size,
+            seed=seed,
+        ),
+    )
+    return result
+
+
+def has_settled(losses: Sequence[float], window: int, tolerance: float) -> bool:
+    """Whether the mean of the last ``window`` losses is that of the ``window`` before.
+
+    ``|last − before| ≤ tolerance · |before|``; ``False`` before there are two windows.
+
+    Args:
+        losses: one a step, the newest last.
+        window: a multiple of the number of images, so that both means see all.
+        tolerance: relative, for example 0.01.
+    """
+    if len(losses) < 2 * window:
+        return False
+    before = math.fsum(losses[-2 * window : -window]) / window
+    last = math.fsum(losses[-window:]) / window
+    return abs(last - before) <= tolerance * abs(before)
+
+
+def _check_options(
+    out: Path, steps: int, lr: float, until: float | None, device: str
+) -> None:
+    if steps < 1:
+        raise ConfigError(f'steps must be at least 1, got {steps}')
+    for name, value in (('lr', lr), ('until', until)):
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigError(f'{name} must be a number above 0, got {value}')
+    if out.is_dir():
+        raise ConfigError(f'{out} is a folder; name a file to write, such as night.pth')
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise ConfigError(f'unknown device {device!r}; use cpu or cuda') from error
+    if kind == 'cuda' and not torch.cuda.is_available():
+        raise ConfigError(f'device {device}: no CUDA device is available')
+
+
+def _prepare(enhancer: Spec, device: str) -> RetinexEnhancer:
+    built = build_enhancer(enhancer)
+    if not isinstance(built, RetinexEnhancer) or not any(
+        True for _ in built.parameters()
+    ):
+        raise ConfigError(
+            'fine-tuning needs an enhancer with weights that estimates an illumination, '
+            f'such as {DEFAULT_ENHANCER}; got {type(built).__name__}'
+        )
+    # A module of the caller's stays where and how it is.
+    return (deepcopy(built) if built is enhancer else built).to(device).eval()
+
+
+def _draw_images(
+    data: LowLightFolder, seed: int, device: torch.device, skipped: dict[str, str]
+) -> Iterator[tuple[str, Tensor]]:
+    """Path and image ``(1, 3, H, W)``, again and again in changing order."""
+    for draw in SeededInfiniteSampler(data, seed=seed):
+        item = data[draw]
+        sample = item['data_samples']
+        skipped.update(sample.skipped)
+        yield sample.img_path, item['inputs'].unsqueeze(0).to(device)
+
+
+class _Fitting:
+    """The estimator, its loss and its optimizer."""
+
+    def __init__(self, enhancer: RetinexEnhancer, lr: float, freeze_norm: bool) -> None:
+        self.enhancer = enhancer.train(not freeze_norm)
+        self.loss = SCILoss()
+        self.optimizer = torch.optim.Adam(
+            enhancer.parameters(), lr=lr, weight_decay=WEIGHT_DECAY
+        )
+
+    def step(self, image: Tensor, path: str) -> float:
+        """One step on one image; gives the loss before it."""
+        terms = self.loss(self.enhancer.estimate_illumination(image), image)
+        loss = torch.stack(list(terms.values())).sum()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingError(
+                f'loss is {value}, image: {path}; nothing was written. A smaller '
+                'learning rate may help'
+            )
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.enhancer.parameters(), MAX_GRADIENT)
+        self.optimizer.step()
+        return value
+
+
+@torch.no_grad()
+def _write_picture(
+    path: Path, data: LowLightFolder, before: RetinexEnhancer, after: RetinexEnhancer
+) -> None:
+    whole = LowLightFolder(data.files, max_size=data.max_size, skip_unreadable=True)
+    device = next(after.parameters()).device
+    rows = []
+    for index in range(min(_PICTURES, len(whole))):
+        item = whole[index]
+        image = item['inputs'].unsqueeze(0).to(device)
+        name = Path(item['data_samples'].img_path).name
+        rows.append(
+            [
+                image_cell(name, image[0]),
+                image_cell('before', before(image)[0]),
+                image_cell('after', after(image)[0]),
+            ]
+        )
+    with replacing(path) as beside:
+        make_grid(rows).save(beside, quality=90)
+
+
+def _name(enhancer: Spec) -> str:
+    """What it starts from, without the folders of this machine."""
+    if isinstance(enhancer, nn.Module):
+        return type(enhancer).__name__
+    config = parse_enhancer(enhancer) if isinstance(enhancer, str) else enhancer
+    weights = str(config.get('weights') or 'no weights')
+    is_known = weights.startswith(('official/', 'sci_plugins/'))
+    return weights if is_known else Path(weights).name
