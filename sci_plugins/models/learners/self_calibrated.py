@@ -45,6 +45,9 @@ class SelfCalibratedLearner(BaseModel):
         stages: length of the cascade; 3 in the authors' code. 1 trains the
             estimator alone, as the authors do for fine-tuning.
         loss: config of the loss of one stage.
+        exposure: config of a loss ``(enhanced, image) -> scalar`` for the first stage,
+            the one that is used at inference; ``None``, as in the authors' code,
+            leaves it out. See :class:`ExposureLoss`.
         weights: start from these, as in ``SCIEnhancer``. A whole file of the authors
             (``'official/medium'``) fills the calibrator too; a file that holds
             an estimator only leaves it freshly initialised.
@@ -68,6 +71,7 @@ class SelfCalibratedLearner(BaseModel):
         calibrator: dict | None = None,
         stages: int = 3,
         loss: dict | None = None,
+        exposure: dict | None = None,
         weights: str | None = None,
         data_preprocessor: dict | nn.Module | None = None,
     ) -> None:
@@ -76,6 +80,7 @@ class SelfCalibratedLearner(BaseModel):
         self.estimator = _build_estimator(estimator)
         self.calibrator = MODELS.build(calibrator) if stages > 1 else None
         self.loss = MODELS.build(loss or dict(type='sci_plugins.SCILoss'))
+        self.exposure = MODELS.build(exposure) if exposure is not None else None
         if weights is not None:
             load_learner_weights(self.estimator, self.calibrator, weights)
 
@@ -127,7 +132,10 @@ class SelfCalibratedLearner(BaseModel):
 
     def _sum_losses(self, stages: list[Stage]) -> dict[str, Tensor]:
         losses = [self.loss(stage.illumination, stage.image) for stage in stages]
-        return {f'loss_{name}': sum(loss[name] for loss in losses) for name in losses[0]}
+        total = {f'loss_{name}': sum(loss[name] for loss in losses) for name in losses[0]}
+        if self.exposure is not None:
+            total['loss_exposure'] = self.exposure(stages[0].enhanced, stages[0].image)
+        return total
 
 
 def _check_stages(stages: int, calibrator: dict | None) -> int:

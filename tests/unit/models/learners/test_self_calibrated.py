@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from sci_plugins.errors import ConfigError
+from sci_plugins.functional.exposure import exposure_loss
 from sci_plugins.functional.losses import fidelity_loss, smoothness_loss
 from sci_plugins.registry import MODELS
 
@@ -144,6 +145,19 @@ def test_losses_are_the_sum_of_the_stages():
     assert len(parts) == 3
     for name in ('fidelity', 'smoothness'):
         torch.testing.assert_close(losses[f'loss_{name}'], sum(p[name] for p in parts))
+
+
+def test_exposure_judges_the_stage_that_is_used_at_inference():
+    model = small(exposure=dict(type='sci_plugins.ExposureLoss', target=0.6, weight=3.0))
+    image = torch.rand(2, 3, 6, 6) * 0.2
+    losses = model(image, mode='loss')
+    first, second, _ = model.cascade(image)
+    wanted = 3 * exposure_loss(first.enhanced, image, 0.6)
+    torch.testing.assert_close(losses['loss_exposure'], wanted)
+    assert (wanted - 3 * exposure_loss(second.enhanced, image, 0.6)).abs() > 1e-6
+    model.exposure = None
+    plain = model(image, mode='loss')
+    assert set(losses) - set(plain) == {'loss_exposure'}
 
 
 def test_cascade_by_hand():
