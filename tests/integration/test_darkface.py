@@ -14,6 +14,7 @@ from mmengine.structures import InstanceData
 
 from sci_plugins.apis.evaluate_darkface import evaluate_submission
 from sci_plugins.datasets.darkface_splits import SPLITS
+from sci_plugins.evaluation.detection_records import DEFINITIONS
 from sci_plugins.utils.images import write_image
 
 pytest.importorskip('mmdet')
@@ -55,6 +56,17 @@ def _load(fragment: Path, root: Path) -> Config:
         loader.dataset.update(data_root=str(root), split=None)
         loader.update(num_workers=0, persistent_workers=False)
     return cfg
+
+
+def test_the_guide_names_every_number_and_every_split() -> None:
+    guide = (BASE.parents[1] / 'docs/dark_face.md').read_text()
+    for name in DEFINITIONS:
+        assert f'`darkface/{name}`' in guide
+    for name, split in SPLITS.items():
+        assert f'`{name}`' in guide
+        assert f'{split.faces_2019:,}' in guide
+    for fragment in FRAGMENTS:
+        assert f'configs/_base_/{fragment.name}' in guide
 
 
 def test_there_are_fragments() -> None:
