@@ -14,8 +14,13 @@ from mmengine.structures import InstanceData
 
 from sci_plugins.apis.evaluate_darkface import evaluate_submission
 from sci_plugins.datasets.darkface_splits import SPLITS
-from sci_plugins.evaluation.detection_records import DEFINITIONS
+from sci_plugins.evaluation.detection_records import (
+    DEFINITIONS,
+    DetectionRecords,
+    load_detections,
+)
 from sci_plugins.utils.images import write_image
+from tests.data.make_tiny import write_checkpoint, write_detection
 
 pytest.importorskip('mmdet')
 pytest.importorskip('pycocotools')
@@ -111,3 +116,24 @@ def test_a_fragment_trains_on_its_own_split(fragment: Path, root: Path) -> None:
     assert len(dataset) == 2  # the image without faces is left out
     assert max(sample['inputs'].shape[1:]) in (1080, 1500)
     assert len(sample['data_samples'].gt_instances) == 3
+
+
+def test_beside_cocos_metric_on_a_real_detector(tmp_path: Path) -> None:
+    """mmdet's own evaluator agrees, on images that the pipeline has resized."""
+    config = write_detection(tmp_path)
+    checkpoint = write_checkpoint(config)
+    cfg = Config.fromfile(config)
+    cfg.test_dataloader.dataset.pipeline[-1].meta_keys += ('instances',)
+    cfg.test_evaluator = [
+        dict(type='CocoMetric', metric='bbox'),
+        dict(type='sci_plugins.DarkFaceMetric', detections_file=f'{tmp_path}/found.npz'),
+    ]
+    cfg.update(work_dir=str(tmp_path / 'work'), load_from=str(checkpoint))
+    numbers = Runner.from_cfg(cfg).test()
+    assert numbers['coco/bbox_mAP_50'] > 0
+    for coco, ours in (('bbox_mAP', 'COCO_AP'), ('bbox_mAP_50', 'COCO_AP50')):
+        expected = pytest.approx(numbers[f'coco/{coco}'], abs=6e-4)
+        assert numbers[f'darkface/{ours}'] == expected
+    images = load_detections(tmp_path / 'found.npz')
+    assert sum(len(image.predictions) for image in images) > 0
+    assert numbers['darkface/AP'] == DetectionRecords(images).metrics()['AP']
