@@ -3,11 +3,13 @@
 from sci_plugins.datasets.collate import stack_images
 from sci_plugins.datasets.image_sample import ImageSample
 from sci_plugins.datasets.low_light_folder import LowLightFolder
+from sci_plugins.datasets.paired_low_light import PairedLowLightDataset
 from sci_plugins.datasets.samplers import SeededInfiniteSampler, SeededSampler
 
 __all__ = [
     'ImageSample',
     'LowLightFolder',
+    'PairedLowLightDataset',
     'SeededInfiniteSampler',
     'SeededSampler',
     'stack_images',

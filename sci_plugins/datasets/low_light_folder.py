@@ -106,7 +106,7 @@ class LowLightFolder(Dataset):
         """Decoded and shrunk image, ``(H, W, 3)`` uint8."""
         if self._cache is not None and index in self._cache:
             return self._cache[index]
-        pixels = _shrink(read_image(self.files[index]), self.max_size)
+        pixels = shrink(read_image(self.files[index]), self.max_size)
         if self._cache is not None:
             self._cache[index] = pixels
         return pixels
@@ -165,7 +165,8 @@ def _limit_size(width: int, height: int, max_size: int | None) -> tuple[int, int
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _shrink(image: np.ndarray, max_size: int | None) -> np.ndarray:
+def shrink(image: np.ndarray, max_size: int | None) -> np.ndarray:
+    """``(H, W, 3)`` uint8 with a longer side of at most ``max_size`` pixels."""
     height, width = image.shape[:2]
     size = _limit_size(width, height, max_size)
     if size == (width, height):

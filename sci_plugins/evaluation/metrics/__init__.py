@@ -1,5 +1,25 @@
 """Metrics for MMEngine's evaluator."""
 
 from sci_plugins.evaluation.metrics.darkface import DarkFaceMetric
+from sci_plugins.evaluation.metrics.image_quality import (
+    EME,
+    LOE,
+    PSNR,
+    SSIM,
+    Brightness,
+    DiscreteEntropy,
+    ImageQualityMetric,
+)
+from sci_plugins.evaluation.metrics.niqe import NIQE
 
-__all__ = ['DarkFaceMetric']
+__all__ = [
+    'Brightness',
+    'DarkFaceMetric',
+    'DiscreteEntropy',
+    'EME',
+    'ImageQualityMetric',
+    'LOE',
+    'NIQE',
+    'PSNR',
+    'SSIM',
+]

@@ -1,0 +1,121 @@
+"""Dark photographs and their bright partners: LOL, LSRW, MIT-Adobe 5K, or two folders."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from sci_plugins.datasets.image_sample import make_sample
+from sci_plugins.datasets.low_light_folder import find_images, shrink, to_tensor
+from sci_plugins.datasets.samplers import Draw
+from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.registry import DATASETS
+from sci_plugins.utils.images import read_image
+
+#: Layout -> (dark, bright) folders below the root; those that exist are joined.
+LAYOUTS = {
+    'pairs': (('low', 'normal'), ('low', 'high')),
+    'lol-train': (('our485/low', 'our485/high'),),
+    'lol-test': (('eval15/low', 'eval15/high'),),
+    'lsrw': (('Huawei/low', 'Huawei/high'), ('Nikon/low', 'Nikon/high')),
+    'fivek': (('input', 'expertC'),),
+}
+
+
+@DATASETS.register_module()
+class PairedLowLightDataset(Dataset):
+    """Pairs of a dark photograph and the same scene in good light.
+
+    Partners have the same path below their folders; the suffix may differ.
+
+    Args:
+        data_root: folder of the data set.
+        layout: ``'pairs'`` (``low`` and ``normal`` or ``high``), ``'lol-train'``
+            (``our485/low|high``), ``'lol-test'`` (``eval15/low|high``), ``'lsrw'``
+            (``Huawei/low|high`` and ``Nikon/low|high`` of one split) or ``'fivek'``
+            (``input`` and ``expertC``).
+        folders: other names of the dark and the bright folder, in place of a layout:
+            ``('input', 'expertA')``.
+        max_size: shrink both images if their longer side exceeds this many pixels.
+
+    An item is ``dict(inputs=image, data_samples=sample)``; ``sample.reference`` is the
+    bright partner, both ``(3, H, W)``, RGB, float32, in [0, 1].
+
+    Raises:
+        ConfigError: if the layout is not known.
+        DataError: if the folders are not there or an image has no partner; when an
+            item is read, if a file is no image or the sizes of a pair differ. Each
+            names the paths.
+    """
+
+    def __init__(
+        self,
+        data_root: str | os.PathLike[str],
+        layout: str = 'pairs',
+        folders: Sequence[str] | None = None,
+        max_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        if layout not in LAYOUTS:
+            raise ConfigError(
+                f'PairedLowLightDataset: layout must be one of {", ".join(LAYOUTS)}, '
+                f'got {layout!r}'
+            )
+        if folders is not None and len(folders) != 2:
+            raise ConfigError(
+                'PairedLowLightDataset: folders must be two names, the dark and the '
+                f'bright one, got {folders!r}'
+            )
+        root = Path(data_root).expanduser()
+        names = LAYOUTS[layout] if folders is None else (tuple(folders),)
+        self.max_size = max_size
+        self.pairs = _find_pairs(root, names)
+
+    @property
+    def files(self) -> list[Path]:
+        """The dark photographs."""
+        return [low for low, _ in self.pairs]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int | Draw) -> dict[str, Any]:
+        low, bright = self.pairs[index.index if isinstance(index, Draw) else index]
+        image, reference = read_image(low), read_image(bright)
+        if image.shape != reference.shape:
+            sizes = [f'{each.shape[1]}x{each.shape[0]}' for each in (image, reference)]
+            raise DataError(
+                f'{low} is {sizes[0]}, its partner {bright} is {sizes[1]}: a pair '
+                'must have one size'
+            )
+        sample = make_sample(low, to_tensor(shrink(reference, self.max_size)))
+        return dict(inputs=to_tensor(shrink(image, self.max_size)), data_samples=sample)
+
+
+def _find_pairs(root: Path, names: Sequence[Sequence[str]]) -> list[tuple[Path, Path]]:
+    found = [(root / low, root / bright) for low, bright in names]
+    there = [pair for pair in found if all(folder.is_dir() for folder in pair)]
+    if not there:
+        wanted = ' or '.join(f'{low} and {bright}' for low, bright in names)
+        missing = next(folder for folder in found[0] if not folder.is_dir())
+        raise DataError(f'{root} must hold the folders {wanted}; {missing} is missing')
+    return [pair for low, bright in there for pair in _match(low, bright)]
+
+
+def _match(low: Path, bright: Path) -> list[tuple[Path, Path]]:
+    partners: dict[Path, Path] = {}
+    for path in find_images(bright):
+        key = path.relative_to(bright).with_suffix('')
+        if key in partners:
+            raise DataError(f'{path} and {partners[key]} are partners of one image')
+        partners[key] = path
+    files = {path: path.relative_to(low).with_suffix('') for path in find_images(low)}
+    alone = [path for path, key in files.items() if key not in partners]
+    if alone:
+        raise DataError(
+            f'{len(alone)} of {len(files)} images in {low} have no partner in {bright}; '
+            f'the first is {alone[0].name}'
+        )
+    return [(path, partners[key]) for path, key in files.items()]

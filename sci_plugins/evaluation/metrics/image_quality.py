@@ -1,0 +1,184 @@
+"""Quality of enhanced images as MMEngine metrics, image by image.
+
+Each result key names what was computed (range, window, block), because numbers of one
+name and different settings are no numbers to compare.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from mmengine.evaluator import BaseMetric
+from torch import Tensor
+
+from sci_plugins.errors import ConfigError
+from sci_plugins.functional.image_quality import (
+    discrete_entropy,
+    eme,
+    lightness_order_error,
+    to_levels,
+)
+from sci_plugins.functional.image_statistics import mean_brightness
+from sci_plugins.registry import METRICS, require_host
+
+
+class ImageQualityMetric(BaseMetric):
+    """Base: the mean over the images of one number an image.
+
+    Images are truncated to 8 bits first, as they are when they are saved. The model's
+    outputs are enhanced images ``(3, H, W)``, RGB, float in [0, 1]; the batch holds
+    ``inputs``, the images before, and ``data_samples`` with a ``reference`` where the
+    metric needs one (:class:`PairedLowLightDataset` gives both).
+
+    Args:
+        collect_device, prefix, collect_dir: those of ``BaseMetric``.
+    """
+
+    default_prefix = 'quality'
+    #: Name of the result.
+    key: ClassVar[str]
+    #: Whether it compares with a bright reference.
+    needs_reference: ClassVar[bool] = False
+    #: Whether more is better; ``None`` where neither is.
+    higher_is_better: ClassVar[bool | None] = None
+
+    @abstractmethod
+    def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:
+        """The number of one image; all ``(1, 3, H, W)``, RGB, in steps of 1/255."""
+
+    def score(
+        self, enhanced: Tensor, original: Tensor, reference: Tensor | None = None
+    ) -> float:
+        """The number of one image; all ``(3, H, W)``, RGB, float in [0, 1].
+
+        Raises:
+            ConfigError: if a reference is needed and there is none.
+        """
+        if self.needs_reference and reference is None:
+            raise ConfigError(
+                f'{type(self).__name__} compares with a reference, which the data set '
+                'does not give: use sci_plugins.PairedLowLightDataset'
+            )
+        images = [
+            None if each is None else to_levels(each.detach().cpu()).div(255)[None]
+            for each in (enhanced, original, reference)
+        ]
+        with torch.no_grad():
+            return float(self.measure(*images))  # type: ignore[arg-type]
+
+    def process(self, data_batch: Any, data_samples: Sequence[Any]) -> None:
+        samples = data_batch['data_samples']
+        for enhanced, original, sample in zip(
+            data_samples, data_batch['inputs'], samples, strict=True
+        ):
+            reference = getattr(sample, 'reference', None)
+            self.results.append(self.score(enhanced, original, reference))
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        return {self.key: sum(results) / len(results)}
+
+
+@METRICS.register_module()
+class PSNR(ImageQualityMetric):
+    """Peak signal-to-noise ratio to the reference, dB, of RGB with a range of 1.
+
+    ``10 log10(1 / mean squared difference)``, by torchmetrics with ``data_range=1``,
+    averaged over images (not over their errors).
+
+    Raises:
+        MissingDependencyError: if torchmetrics is not installed.
+    """
+
+    key = 'PSNR_range1_dB'
+    needs_reference = True
+    higher_is_better = True
+
+    def __init__(self, **kwargs: Any) -> None:
+        require_host('sci_plugins.PSNR', 'torchmetrics', 'train')
+        super().__init__(**kwargs)
+
+    def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:
+        from torchmetrics.functional.image import peak_signal_noise_ratio
+
+        return peak_signal_noise_ratio(enhanced, reference, data_range=1.0)
+
+
+@METRICS.register_module()
+class SSIM(ImageQualityMetric):
+    """Structural similarity to the reference, of RGB with a range of 1.
+
+    By torchmetrics: Gaussian window of 11x11 pixels, sigma 1.5, k1 .01, k2 .03, borders
+    reflected, mean over channels and all pixels. Other windows, grey images, or a
+    border left out (as in scikit-image) give other numbers.
+
+    Raises:
+        MissingDependencyError: if torchmetrics is not installed.
+
+    Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error
+    visibility to structural similarity", IEEE TIP 13 (4), 2004.
+    """
+
+    key = 'SSIM_gauss11_sigma1.5_range1'
+    needs_reference = True
+    higher_is_better = True
+
+    def __init__(self, **kwargs: Any) -> None:
+        require_host('sci_plugins.SSIM', 'torchmetrics', 'train')
+        super().__init__(**kwargs)
+
+    def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:
+        from torchmetrics.functional.image import structural_similarity_index_measure
+
+        value = structural_similarity_index_measure(
+            enhanced, reference, sigma=1.5, kernel_size=11, data_range=1.0
+        )
+        return value if isinstance(value, Tensor) else value[0]
+
+
+@METRICS.register_module()
+class EME(ImageQualityMetric):
+    """Contrast of blocks of 8x8 pixels, see
+    :func:`sci_plugins.functional.image_quality.eme`."""
+
+    key = 'EME_8x8_ln'
+    higher_is_better = True
+
+    def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:
+        return eme(enhanced, block=8)
+
+
+@METRICS.register_module()
+class DiscreteEntropy(ImageQualityMetric):
+    """Entropy of the 256 grey levels in bits."""
+
+    key = 'entropy_gray256_bits'
+    higher_is_better = True
+
+    def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:
+        return discrete_entropy(enhanced)
+
+
+@METRICS.register_module()
+class LOE(ImageQualityMetric):
+    """Lightness order error against the image before; 0 keeps the order of all pixels.
+
+    At 50 pixels on the shorter side, see
+    :func:`sci_plugins.functional.image_quality.lightness_order_error`.
+    """
+
+    key = 'LOE_side50'
+    higher_is_better = False
+
+    def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:
+        return lightness_order_error(enhanced, original, side=50)
+
+
+@METRICS.register_module()
+class Brightness(ImageQualityMetric):
+    """Mean of all channels and pixels, in [0, 1]; neither more nor less is better."""
+
+    key = 'brightness'
+
+    def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:
+        return mean_brightness(enhanced)

@@ -1,0 +1,144 @@
+"""How good an image looks, in numbers that need no reference.
+
+All take 8-bit levels, as an image has them once it is saved: floats in [0, 1] are
+truncated to ``floor(255 v)`` first.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+#: ITU-R BT.601 luma.
+_LUMA = (0.299, 0.587, 0.114)
+#: Pixels compared at a time: bounds the memory of the lightness order.
+_ROWS = 1024
+
+
+def to_levels(image: Tensor) -> Tensor:
+    """``floor(255 v)``, the levels of an 8-bit file, as floats in [0, 255].
+
+    Args:
+        image: any shape, float, [0, 1]; what is outside is clamped.
+    """
+    return (image.float().clamp(0, 1) * 255).floor()
+
+
+def gray_levels(image: Tensor) -> Tensor:
+    """Luma by ITU-R BT.601, rounded: ``(N, 3, H, W)`` in [0, 1] to ``(N, H, W)``, 0–255.
+
+    Raises:
+        ValueError: if the shape is not ``(N, 3, H, W)``.
+    """
+    _check_image('image', image)
+    weights = image.new_tensor(_LUMA, dtype=torch.float32).view(3, 1, 1)
+    return (to_levels(image) * weights).sum(1).round()
+
+
+def eme(image: Tensor, block: int = 8) -> Tensor:
+    """Measure of enhancement: mean contrast of small blocks, in natural units.
+
+    ``mean over blocks of 20 ln(max / min)`` of the grey levels; a block that holds
+    level 0 counts 0, and what is left over at the right and bottom edge is left out,
+    both as in the measure's usual implementation. Noise raises it as detail does.
+
+    Args:
+        image: RGB, ``(N, 3, H, W)``, float, [0, 1].
+        block: side of a block in pixels.
+
+    Returns:
+        ``(N,)``, at least 0.
+
+    Raises:
+        ValueError: if the shape is wrong or the image is smaller than a block.
+
+    Source: Agaian, Panetta, Grigoryan, "Transform-based image enhancement algorithms
+    with performance measure", IEEE Transactions on Image Processing 10 (3), 2001.
+    """
+    gray = gray_levels(image).unsqueeze(1)
+    if min(gray.shape[-2:]) < block:
+        raise ValueError(
+            f'eme: the image must have at least {block} x {block} pixels, got '
+            f'{tuple(image.shape)}'
+        )
+    highest = F.max_pool2d(gray, block)
+    lowest = -F.max_pool2d(-gray, block)
+    ratio = torch.where(lowest > 0, highest / lowest.clamp(min=1), 1.0)
+    return (20 * ratio.log()).mean(dim=(1, 2, 3))
+
+
+def discrete_entropy(image: Tensor) -> Tensor:
+    """Entropy of the histogram of grey levels, ``−Σ p log2 p``, in bits.
+
+    Args:
+        image: RGB, ``(N, 3, H, W)``, float, [0, 1].
+
+    Returns:
+        ``(N,)``, 0 for one level, 8 where all 256 are as frequent.
+
+    Raises:
+        ValueError: if the shape is wrong.
+
+    Source: Shannon, "A mathematical theory of communication", 1948.
+    """
+    levels = gray_levels(image).long().flatten(1)
+    counts = torch.stack([torch.bincount(row, minlength=256) for row in levels])
+    share = counts / levels.shape[1]
+    return -torch.special.xlogy(share, share).sum(1) / torch.log(torch.tensor(2.0))
+
+
+def lightness_order_error(enhanced: Tensor, original: Tensor, side: int = 50) -> Tensor:
+    """How many pixels change places in the order of lightness.
+
+    Lightness ``L`` is the largest of red, green and blue. For each pixel ``x`` count
+    the pixels ``y`` for which ``L(x) ≥ L(y)`` holds in one of the images only; the
+    mean of these counts over ``x``. Both images are sampled (not averaged) down to
+    ``side`` pixels on the shorter side, so that a map which keeps the order of all
+    levels scores exactly 0. Counts grow with the longer side.
+
+    Args:
+        enhanced: RGB, ``(N, 3, H, W)``, float, [0, 1].
+        original: the image before, same shape.
+        side: 50 in the source.
+
+    Returns:
+        ``(N,)``, 0 to the number of sampled pixels.
+
+    Raises:
+        ValueError: if a shape is wrong or they differ.
+
+    Source: Wang, Zheng, Hu, Li, "Naturalness preserved enhancement algorithm for
+    non-uniform illumination images", IEEE Transactions on Image Processing 22 (9),
+    2013.
+    """
+    _check_image('enhanced', enhanced)
+    _check_image('original', original)
+    if enhanced.shape != original.shape:
+        raise ValueError(
+            'lightness_order_error: both images must have one shape, got '
+            f'{tuple(enhanced.shape)} and {tuple(original.shape)}'
+        )
+    pairs = zip(_sample(enhanced, side), _sample(original, side), strict=True)
+    return torch.stack([_order_error(*pair) for pair in pairs])
+
+
+def _sample(image: Tensor, side: int) -> Tensor:
+    """Lightness at evenly spaced pixels, ``(N, number of pixels)``."""
+    height, width = image.shape[-2:]
+    scale = min(1.0, side / min(height, width))
+    size = round(height * scale), round(width * scale)
+    lightness = to_levels(image).amax(1, keepdim=True)
+    return F.interpolate(lightness, size, mode='nearest-exact').flatten(1)
+
+
+def _order_error(first: Tensor, second: Tensor) -> Tensor:
+    changed = 0
+    for rows in range(0, len(first), _ROWS):
+        one = first[rows : rows + _ROWS, None] >= first
+        other = second[rows : rows + _ROWS, None] >= second
+        changed += int((one ^ other).sum())
+    return torch.tensor(changed / len(first))
+
+
+def _check_image(name: str, image: Tensor) -> None:
+    if image.ndim != 4 or image.shape[1] != 3:
+        raise ValueError(f'{name} must have shape (N, 3, H, W), got {tuple(image.shape)}')
