@@ -133,10 +133,20 @@ def test_constant_scores(score: float) -> None:
     assert _ap([found], [[BOX, FAR]]) == pytest.approx(2 / 3)
 
 
+def test_constant_scores_count_from_the_first_threshold_on() -> None:
+    _, recall = official_curve(_counts([[[*BOX, 0.7], [*FAR, 0.7]]], [[BOX]]))
+    assert recall[0].tolist() == [1] * 1000
+
+
 def test_negative_scores_have_their_maximum_at_zero() -> None:
-    """The tool looks for the maximum from 1e-38 on; min-max would part these two."""
-    found = [[*FAR, -1.0002], [*BOX, -1.0001], [70, 70, 79, 79, -1000.0]]
-    assert _ap([found], [[BOX]]) == 0.5
+    """The tool looks for the maximum from 1e-38 on: 0.75 and just below it.
+
+    By the true range, -4 to -1, both would reach the first threshold.
+    """
+    found = [[*BOX, -1.0], [*FAR, -1.001], [70, 70, 79, 79, -4.0]]
+    assert _ap([found], [[BOX]]) == 1
+    shifted = [[*row[:4], row[4] + 5] for row in found]
+    assert _ap([shifted], [[BOX]]) == 0.5
 
 
 def test_false_positives_without_boxes_are_free() -> None:
