@@ -1,6 +1,9 @@
 # The recipe of the weights sci_plugins/lol: the authors' cascade and losses on small
 # crops, minutes instead of days, with the colour channels kept alike.
-_base_ = ['_base_/learner.py', '_base_/lol.py', '_base_/adam.py', '_base_/runtime.py']
+_base_ = [
+    '_base_/learner.py', '_base_/lol.py', '_base_/lol_test.py', '_base_/adam.py',
+    '_base_/runtime.py'
+]
 train_dataloader = dict(
     batch_size=8,
     num_workers=0,

@@ -1,0 +1,171 @@
+"""How good enhanced images look: several enhancers on one folder of images."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+import sci_plugins
+from sci_plugins.apis.enhance import DEFAULT_ENHANCER
+from sci_plugins.datasets.low_light_folder import LowLightFolder
+from sci_plugins.datasets.paired_low_light import PairedLowLightDataset
+from sci_plugins.errors import ConfigError
+from sci_plugins.evaluation.metrics.image_quality import ImageQualityMetric
+from sci_plugins.evaluation.quality_table import QualityTable
+from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer, parse_enhancer
+from sci_plugins.models.enhancers.official import find_weight_file
+from sci_plugins.registry import METRICS
+from sci_plugins.utils.files import replacing
+from sci_plugins.visualization.image_cells import image_cell
+from sci_plugins.visualization.panels import make_grid
+
+#: What is measured, in the order of the table; the first two need references.
+METRIC_NAMES = ('PSNR', 'SSIM', 'EME', 'DiscreteEntropy', 'LOE', 'Brightness')
+#: The row of the references themselves.
+REFERENCE = 'reference'
+
+Spec = nn.Module | Mapping[str, Any] | str
+
+
+def evaluate_enhancement(
+    low: str | os.PathLike[str],
+    reference: str | os.PathLike[str] | None = None,
+    variants: Sequence[str] | Mapping[str, Spec] = ('none', DEFAULT_ENHANCER),
+    *,
+    metrics: Sequence[str] = METRIC_NAMES,
+    max_size: int | None = None,
+    pictures: str | os.PathLike[str] | None = None,
+    device: str = 'cpu',
+    progress: bool = False,
+) -> QualityTable:
+    """Enhance dark images in several ways and measure each result.
+
+    Images are judged as they would be saved, truncated to 8 bits.
+
+    Args:
+        low: folder of dark photographs.
+        reference: folder of the same scenes in good light, with the same names; for
+            PSNR and SSIM, which are left out without it.
+        variants: names of enhancers, or label -> anything that ``build_enhancer``
+            takes; ``'none'`` is the image as it is.
+        metrics: names of metrics of ``sci_plugins``, subclasses of
+            ``ImageQualityMetric``.
+        max_size: shrink images whose longer side exceeds this many pixels.
+        pictures: folder for a sheet an image, with all variants side by side.
+        device: where to enhance, such as ``'cpu'`` or ``'cuda'``.
+        progress: show a progress bar on stderr.
+
+    Raises:
+        ConfigError: if a variant or a metric is not known.
+        DataError: if images are missing, unreadable, or differ from their partners.
+        MissingDependencyError: if a metric needs a package that is not installed.
+    """
+    data = _load(low, reference, max_size)
+    measures = [_build_metric(name) for name in metrics]
+    if reference is None:
+        measures = [measure for measure in measures if not measure.needs_reference]
+    specs = _name_variants(variants)
+    enhancers = {name: _prepare(spec, device) for name, spec in specs.items()}
+    names = [str(path.relative_to(Path(low).expanduser())) for path in data.files]
+    table = QualityTable(_about(low, reference, specs, max_size), names)
+    for index in tqdm(range(len(data)), unit='image', disable=not progress):
+        item = data[index]
+        image = item['inputs']
+        bright = getattr(item['data_samples'], 'reference', None)
+        shown = {name: _enhance(each, image, device) for name, each in enhancers.items()}
+        for name, enhanced in shown.items():
+            _add(table, name, measures, enhanced, image, bright)
+        if bright is not None:
+            blind = [each for each in measures if not each.needs_reference]
+            _add(table, REFERENCE, blind, bright, image, bright)
+            shown[REFERENCE] = bright
+        if pictures is not None:
+            stem = Path(names[index]).with_suffix('').as_posix().replace('/', '_')
+            _write_sheet(Path(pictures) / f'{stem}.jpg', image, shown)
+    return table
+
+
+def _load(low: Any, reference: Any, max_size: int | None) -> Any:
+    if reference is None:
+        return LowLightFolder(low, max_size=max_size)
+    folders = [str(Path(each).expanduser().absolute()) for each in (low, reference)]
+    return PairedLowLightDataset('', folders=folders, max_size=max_size)
+
+
+def _name_variants(variants: Sequence[str] | Mapping[str, Spec]) -> dict[str, Spec]:
+    specs: dict[str, Spec] = {}
+    specs.update(variants if isinstance(variants, Mapping) else {v: v for v in variants})
+    if not specs or REFERENCE in specs:
+        raise ConfigError(
+            f'variants must name at least one enhancer, and none {REFERENCE!r}; got '
+            f'{list(specs)}'
+        )
+    return specs
+
+
+def _build_metric(name: str) -> ImageQualityMetric:
+    kind = METRICS.get(name)
+    if not (isinstance(kind, type) and issubclass(kind, ImageQualityMetric)):
+        raise ConfigError(
+            f'unknown metric {name!r}; known: {", ".join(METRIC_NAMES)}, NIQE'
+        )
+    return kind()
+
+
+def _prepare(spec: Spec, device: str) -> BaseEnhancer:
+    try:
+        return build_enhancer(spec).to(torch.device(device)).eval()
+    except (RuntimeError, AssertionError) as error:  # torch's words for a device
+        raise ConfigError(f'cannot use device {device!r}: {error}') from error
+
+
+@torch.no_grad()
+def _enhance(enhancer: BaseEnhancer, image: Tensor, device: str) -> Tensor:
+    return enhancer(image.unsqueeze(0).to(device))[0].cpu()
+
+
+def _add(
+    table: QualityTable,
+    variant: str,
+    measures: Sequence[ImageQualityMetric],
+    enhanced: Tensor,
+    image: Tensor,
+    bright: Tensor | None,
+) -> None:
+    row = table.scores.setdefault(variant, {})
+    for measure in measures:
+        value = measure.score(enhanced, image, bright)
+        row.setdefault(measure.key, []).append(value)
+
+
+def _write_sheet(path: Path, image: Tensor, shown: Mapping[str, Tensor]) -> None:
+    cells = [image_cell(name, each) for name, each in shown.items()]
+    if 'none' not in shown:
+        cells.insert(0, image_cell('input', image))
+    half = (len(cells) + 1) // 2 if len(cells) > 3 else len(cells)
+    rows = [row for row in (cells[:half], cells[half:]) if row]
+    with replacing(path) as beside:
+        make_grid(rows).save(beside, quality=90)
+
+
+def _about(
+    low: Any, reference: Any, specs: Mapping[str, Spec], max_size: int | None
+) -> dict[str, Any]:
+    return dict(
+        low=str(low),
+        reference=None if reference is None else str(reference),
+        max_size=max_size,
+        weights={name: _hash(spec) for name, spec in specs.items() if _hash(spec)},
+        versions=dict(sci_plugins=sci_plugins.__version__, torch=str(torch.__version__)),
+    )
+
+
+def _hash(spec: Spec) -> str | None:
+    """sha256 of the file of weights, where a variant is named with one."""
+    config = parse_enhancer(spec) if isinstance(spec, str) else spec
+    weights = config.get('weights') if isinstance(config, Mapping) else None
+    return find_weight_file(weights).sha256 if weights else None

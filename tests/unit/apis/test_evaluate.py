@@ -1,0 +1,126 @@
+"""Several enhancers on one folder: numbers, pictures and mistakes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sci_plugins.apis.evaluate import METRIC_NAMES, REFERENCE, evaluate_enhancement
+from sci_plugins.datasets.low_light_folder import to_tensor
+from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.evaluation.metrics import EME, PSNR
+from sci_plugins.models.enhancers import GammaEnhancer
+from sci_plugins.utils.images import read_image
+from tests.tiny_training import draw_images
+
+BLIND = ('EME', 'LOE', 'Brightness')
+
+
+@pytest.fixture()
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Two dark images and partners of the square root of their brightness."""
+    low, bright = draw_images(tmp_path / 'low', 2, (20, 24)), tmp_path / 'bright'
+    bright.mkdir()
+    for path in low.iterdir():
+        pixels = np.sqrt(read_image(path) / 255) * 255
+        Image.fromarray(pixels.astype(np.uint8)).save(bright / path.name)
+    return low, bright
+
+
+def test_numbers_are_those_of_the_metrics(folders: tuple[Path, Path]) -> None:
+    low, bright = folders
+    table = evaluate_enhancement(low, bright, ['none', 'gamma/0.7'])
+    assert list(table.scores) == ['none', 'gamma/0.7', REFERENCE]
+    assert table.images == ['0.png', '1.png']
+    assert len(table.metrics) == len(METRIC_NAMES)
+    image, reference = (to_tensor(read_image(each / '1.png')) for each in folders)
+    enhanced = GammaEnhancer(0.7)(image[None])[0]
+    row = table.scores['gamma/0.7']
+    assert row[PSNR.key][1] == PSNR().score(enhanced, image, reference)
+    assert row[EME.key][1] == EME().score(enhanced, image)
+    assert table.scores[REFERENCE].keys() == row.keys() - {
+        PSNR.key,
+        'SSIM_gauss11_sigma1.5_range1',
+    }
+    assert table.mean('gamma/0.7', PSNR.key) > table.mean('none', PSNR.key)
+
+
+def test_the_right_gamma_is_found(folders: tuple[Path, Path]) -> None:
+    """The partners are the images to the power of 0.5."""
+    names = [f'gamma/{gamma}' for gamma in (0.4, 0.5, 0.6)]
+    table = evaluate_enhancement(*folders, names, metrics=['PSNR'])
+    best = max(names, key=lambda name: table.mean(name, PSNR.key))
+    assert best == 'gamma/0.5'
+
+
+def test_without_references(folders: tuple[Path, Path]) -> None:
+    table = evaluate_enhancement(folders[0], None, ['none'])
+    assert list(table.scores) == ['none']
+    assert not [key for key in table.metrics if key.startswith(('PSNR', 'SSIM'))]
+    assert table.mean('none', 'LOE_side50') == 0
+
+
+def test_variants_of_ones_own(folders: tuple[Path, Path]) -> None:
+    module = GammaEnhancer(0.5)
+    variants = dict(mine=module, config=dict(type='sci_plugins.GammaEnhancer', gamma=0.5))
+    table = evaluate_enhancement(folders[0], None, variants, metrics=BLIND)
+    assert table.scores['mine'] == table.scores['config']
+
+
+def test_what_it_was_made_with(folders: tuple[Path, Path]) -> None:
+    table = evaluate_enhancement(
+        *folders, ['none', 'sci/sci_plugins/lol'], metrics=BLIND, max_size=22
+    )
+    assert list(table.about['weights']) == ['sci/sci_plugins/lol']
+    assert len(table.about['weights']['sci/sci_plugins/lol']) == 64
+    assert table.about['max_size'] == 22
+    assert table.about['versions']['torch'] == str(torch.__version__)
+
+
+@pytest.mark.parametrize(
+    ('variants', 'rows'), [(['gamma'], 1), (['none', 'gamma', 'clahe'], 2)]
+)
+def test_pictures(
+    folders: tuple[Path, Path], tmp_path: Path, variants: Any, rows: int
+) -> None:
+    (folders[0] / 'sub').mkdir()
+    (folders[1] / 'sub').mkdir()
+    for folder in folders:
+        (folder / '1.png').rename(folder / 'sub' / '1.png')
+    evaluate_enhancement(*folders, variants, metrics=BLIND, pictures=tmp_path / 'out')
+    assert {path.name for path in (tmp_path / 'out').iterdir()} == {'0.jpg', 'sub_1.jpg'}
+    with Image.open(tmp_path / 'out' / '0.jpg') as sheet:
+        assert rows * 400 < sheet.height < rows * 400 + 100
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(variants=[]), 'at least one enhancer'),
+        (dict(variants=dict(reference='none')), "none 'reference'"),
+        (dict(variants=['nothing']), "unknown enhancer 'nothing'"),
+        (dict(metrics=['Nothing']), "unknown metric 'Nothing'; known: PSNR"),
+        (dict(metrics=['DarkFaceMetric']), "unknown metric 'DarkFaceMetric'"),
+        (dict(device='abacus'), "cannot use device 'abacus'"),
+    ],
+)
+def test_mistakes(folders: tuple[Path, Path], options: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        evaluate_enhancement(folders[0], **options)
+
+
+def test_data_that_is_not_right(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    low, bright = folders
+    with pytest.raises(DataError, match='image folder not found'):
+        evaluate_enhancement(tmp_path / 'no', None, ['none'])
+    with pytest.raises(DataError, match='is missing'):
+        evaluate_enhancement(low, tmp_path / 'no', ['none'])
+    (bright / '1.png').unlink()
+    with pytest.raises(DataError, match=r'no partner in .*; the first is 1\.png'):
+        evaluate_enhancement(low, bright, ['none'])
+    (low / '0.png').write_text('no image')
+    with pytest.raises(DataError, match=r'0\.png'):
+        evaluate_enhancement(low, None, ['none'])

@@ -1,0 +1,68 @@
+"""How good do enhanced images look? A table of PSNR, SSIM, EME and more.
+
+    python tools/evaluate_enhancement.py LOW --reference NORMAL \\
+        --variants none sci/official/medium sci/sci_plugins/lol
+    python tools/evaluate_enhancement.py PHOTOS --pictures out --json quality.json
+
+Without references PSNR and SSIM are left out.
+"""
+
+import argparse
+import sys
+
+from sci_plugins.apis.enhance import DEFAULT_ENHANCER
+from sci_plugins.utils.cli import run
+from sci_plugins.utils.files import write_atomically
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('low', metavar='LOW', help='folder of dark photographs')
+    parser.add_argument(
+        '--reference', metavar='NORMAL', help='the same scenes in good light, same names'
+    )
+    parser.add_argument(
+        '--variants',
+        nargs='+',
+        default=['none', DEFAULT_ENHANCER],
+        metavar='ENHANCER',
+        help="none, gamma, clahe, histeq, sci/official/medium, sci/FILE, 'NAME(key=…)'",
+    )
+    parser.add_argument(
+        '--niqe', action='store_true', help='NIQE too (needs pyiqa and its parameters)'
+    )
+    parser.add_argument(
+        '--max-size', type=int, metavar='PIXELS', help='shrink larger images to this side'
+    )
+    parser.add_argument(
+        '--pictures', metavar='DIR', help='write a sheet an image with all variants'
+    )
+    parser.add_argument('--json', metavar='FILE', help='write all numbers here')
+    parser.add_argument('--device', default='cpu', help='cpu or cuda (default: cpu)')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    # Imported late: --help and a mistyped option need not wait for PyTorch.
+    from sci_plugins.apis.evaluate import METRIC_NAMES, evaluate_enhancement
+
+    table = evaluate_enhancement(
+        args.low,
+        args.reference,
+        args.variants,
+        metrics=[*METRIC_NAMES, *(['NIQE'] if args.niqe else [])],
+        max_size=args.max_size,
+        pictures=args.pictures,
+        device=args.device,
+        progress=sys.stderr.isatty(),
+    )
+    print(table.to_text())
+    if args.json:
+        write_atomically(args.json, table.to_json())
+
+
+if __name__ == '__main__':
+    run(main)
