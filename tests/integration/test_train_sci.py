@@ -12,6 +12,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.registry import MODELS
 
 from sci_plugins.apis.config import load_config
 from sci_plugins.errors import DataError
@@ -105,6 +106,34 @@ def test_images_of_several_sizes(tmp_path: Path) -> None:
     cropped = {'train_dataloader.collate_fn.mixed': 'crop'}
     assert train(make_config(tmp_path, **whole, **cropped)).iter == 3
     assert train(make_config(tmp_path, **whole | {'train_dataloader.batch_size': 1})).iter
+
+
+def test_mixed_precision_gives_nearly_the_same_loss_and_gradient() -> None:
+    """What ``--amp`` does on a GPU; on a CPU autocast takes bfloat16."""
+    model = MODELS.build(
+        dict(
+            type='sci_plugins.SelfCalibratedLearner',
+            estimator=dict(type='sci_plugins.SCIEnhancer', weights='sci_plugins/lol'),
+            calibrator=dict(type='sci_plugins.SelfCalibrator'),
+        )
+    )
+    images = 0.3 * torch.rand(2, 3, 32, 32)
+    totals, gradients = [], []
+    for enabled in (False, True):
+        model.zero_grad()
+        with torch.autocast('cpu', torch.bfloat16, enabled=enabled):
+            losses = model(images, mode='loss')
+        total = sum(losses.values())
+        assert total.dtype == torch.float32
+        total.backward()
+        names = ('estimator.out_conv.weight', 'calibrator.out_conv.weight')
+        flat = [model.get_parameter(name).grad.flatten() for name in names]
+        totals.append(float(total.detach()))
+        gradients.append(torch.cat(flat))
+    exact, mixed = gradients
+    assert totals[1] == pytest.approx(totals[0], rel=2e-3)
+    assert float((mixed - exact).norm() / exact.norm()) < 0.15
+    assert not torch.equal(exact, mixed)
 
 
 def test_there_are_configs() -> None:
