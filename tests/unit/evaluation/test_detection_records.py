@@ -104,6 +104,14 @@ def test_a_detection_of_another_size_that_finds_nothing_is_ignored() -> None:
     assert numbers['COCO_AP50_16_to_32px'] == pytest.approx(1)
 
 
+def test_coco_ap50_is_at_iou_50_alone() -> None:
+    """20 of 38 pixels in a row overlap: 0.53, found at the first of ten thresholds."""
+    image = _one([[10, 10, 48, 30, 0.9]], [BOX])
+    numbers = DetectionRecords([image]).metrics()
+    assert numbers['COCO_AP50'] == pytest.approx(1)
+    assert numbers['COCO_AP'] == pytest.approx(0.1)
+
+
 def test_ignored_boxes_neither_help_nor_hurt() -> None:
     other = [50.0, 50, 80, 80]
     plain = DetectionRecords([_one([[*BOX, 0.8]], [BOX])]).metrics()
