@@ -109,36 +109,30 @@ def finetune(
     before = _prepare(enhancer, device)
     out.parent.mkdir(parents=True, exist_ok=True)
     result = FinetuneResult(deepcopy(before))
-    fitting = _Fitting(result.enhancer, lr, freeze_norm)
-    window = len(data) * math.ceil(SETTLING_WINDOW / len(data))
     draws = _draw_images(data, seed, torch.device(device), result.skipped)
     with tqdm(total=steps, unit='step', disable=not progress) as bar:
-        while len(result.losses) < steps and not result.settled:
+        fitting = _Fitting(result.enhancer, lr, freeze_norm)
+        for _ in range(steps):
             path, image = next(draws)
             result.losses.append(fitting.step(image, path))
-            if until is not None:
-                result.settled = has_settled(result.losses, window, until)
             bar.set_postfix(loss=f'{result.losses[-1]:.4f}', refresh=False)
             bar.update()
+            if until is not None:
+                result.settled = _is_settled(result.losses, len(data), until)
+                if result.settled:
+                    break
     result.enhancer.eval()
     _write_picture(out.with_suffix('.jpg'), data, before, result.enhancer)
-    result.sha256 = save_enhancer(
-        result.enhancer,
-        out,
-        start=_name(enhancer),
-        finetuned=dict(
-            steps=len(result.losses),
-            settled=result.settled,
-            until=until,
-            loss=[result.losses[0], result.losses[-1]],
-            optimizer=dict(type='Adam', lr=lr, weight_decay=WEIGHT_DECAY),
-            freeze_norm=freeze_norm,
-            images=len(data),
-            max_size=max_size,
-            crop_size=crop_size,
-            seed=seed,
-        ),
+    settings = dict(
+        optimizer=dict(type='Adam', lr=lr, weight_decay=WEIGHT_DECAY),
+        until=until,
+        freeze_norm=freeze_norm,
+        images=len(data),
+        max_size=max_size,
+        crop_size=crop_size,
+        seed=seed,
     )
+    _save(result, out, _name(enhancer), settings)
     return result
 
 
@@ -157,6 +151,24 @@ def has_settled(losses: Sequence[float], window: int, tolerance: float) -> bool:
     before = math.fsum(losses[-2 * window : -window]) / window
     last = math.fsum(losses[-window:]) / window
     return abs(last - before) <= tolerance * abs(before)
+
+
+def _is_settled(losses: Sequence[float], images: int, tolerance: float) -> bool:
+    """Asked after whole rounds only, so that both means see all images equally often."""
+    window = images * math.ceil(SETTLING_WINDOW / images)
+    return len(losses) % images == 0 and has_settled(losses, window, tolerance)
+
+
+def _save(
+    result: FinetuneResult, out: Path, start: str, settings: dict[str, Any]
+) -> None:
+    done = dict(
+        steps=len(result.losses),
+        settled=result.settled,
+        loss=[result.losses[0], result.losses[-1]],
+    )
+    recipe = dict(start=start, finetuned=done | settings)
+    result.sha256 = save_enhancer(result.enhancer, out, **recipe)
 
 
 def _check_options(

@@ -105,6 +105,14 @@ def test_it_stops_when_the_loss_has_settled(tmp_path: Path, images: Path) -> Non
     assert len(result.losses) == 40  # two windows of 20: ten rounds of two images each
 
 
+def test_settling_is_judged_after_whole_rounds() -> None:
+    losses = [1.0] * 42
+    assert module._is_settled(losses, 21, 0.1)
+    assert not module._is_settled([*losses, 1.0], 21, 0.1)
+    assert not module._is_settled(losses[:21], 21, 0.1)
+    assert module._is_settled(losses[:41], 1, 0.1)
+
+
 def test_what_settled_means() -> None:
     falling = [10.0, 8.0, 6.0, 4.0]  # means of two: 9, 5
     assert not has_settled(falling, 2, 0.44)
