@@ -12,6 +12,7 @@ import argparse
 
 from sci_plugins.apis.config import add_common_arguments, load_config_from_args
 from sci_plugins.apis.enhance import DEFAULT_ENHANCER
+from sci_plugins.apis.processes import end_processes, use_gloo_without_gpu
 from sci_plugins.evaluation.conditions import parse_condition
 from sci_plugins.utils.cli import run
 
@@ -55,7 +56,10 @@ def main() -> None:
     args = parse_args()
     conditions = [parse_condition(text) for text in args.darken]
     cfg = load_config_from_args(args)
+    use_gloo_without_gpu(cfg)
     # Imported late: --help and a mistyped config need not wait for the hosts.
+    from mmengine.dist import is_main_process
+
     from sci_plugins.apis.compare import compare
 
     comparison = compare(
@@ -70,8 +74,10 @@ def main() -> None:
         input_order=args.input_order,
         metric=args.metric,
     )
-    print(comparison.to_markdown())
-    print(f'written to {cfg.work_dir}: comparison.md, comparison.json, pictures/')
+    if is_main_process():
+        print(comparison.to_markdown())
+        print(f'written to {cfg.work_dir}: comparison.md, comparison.json, pictures/')
+    end_processes()
 
 
 if __name__ == '__main__':

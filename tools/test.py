@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from sci_plugins.apis.config import add_common_arguments, load_config_from_args, require
+from sci_plugins.apis.processes import end_processes, use_gloo_without_gpu
 from sci_plugins.evaluation.comparison import finite_or_none
 from sci_plugins.utils.checkpoint import load_fully, read_checkpoint
 from sci_plugins.utils.cli import run
@@ -30,16 +31,19 @@ def main() -> None:
     require(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
     content = read_checkpoint(args.checkpoint, trust=args.trust_checkpoint)
     cfg.load_from = args.checkpoint
+    use_gloo_without_gpu(cfg)
     from mmengine.dist import is_main_process
-    from mmengine.runner import Runner
 
-    runner = Runner.from_cfg(cfg)
+    from sci_plugins.engine.naming_runner import NamingRunner
+
+    runner = NamingRunner.from_cfg(cfg)
     load_fully(runner.model, content, args.checkpoint)
     metrics = finite_or_none(runner.test())
     if is_main_process():
         path = Path(cfg.work_dir) / 'metrics.json'
         write_atomically(path, json.dumps(metrics, indent=2) + '\n')
         print(f'metrics written to {path}')
+    end_processes()
 
 
 if __name__ == '__main__':

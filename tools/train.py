@@ -1,6 +1,6 @@
 """Train any config: a detector, a segmentor, or an enhancer.
 
-python tools/train.py configs/demo/demo_faces_retinanet.py --work-dir work_dirs/faces
+python tools/train.py configs/demo/faces_retinanet_tiny.py --work-dir work_dirs/faces
 torchrun --nproc-per-node 2 tools/train.py CONFIG --launcher pytorch
 """
 
@@ -45,9 +45,9 @@ def main() -> None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
     use_gloo_without_gpu(cfg)
-    from mmengine.runner import Runner
+    from sci_plugins.engine.naming_runner import NamingRunner
 
-    Runner.from_cfg(cfg).train()
+    NamingRunner.from_cfg(cfg).train()
     end_processes()
 
 

@@ -15,7 +15,6 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
 from torch import nn
 
 import sci_plugins
@@ -23,6 +22,7 @@ from sci_plugins.apis.attach import attach, detach, find_preprocessor
 from sci_plugins.apis.config import require
 from sci_plugins.apis.pictures import PictureBook
 from sci_plugins.engine.hooks import SampleKeeperHook, TestProgressHook
+from sci_plugins.engine.naming_runner import NamingRunner
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.comparison import Comparison, VariantResult, main_metric
 from sci_plugins.evaluation.conditions import Condition, darken_dataset
@@ -173,14 +173,15 @@ def _measure(
     condition: Condition,
     keeper: SampleKeeperHook,
 ) -> VariantResult:
-    runner = Runner(
+    progress = TestProgressHook(f'{condition.name} | {name}')
+    runner = NamingRunner(
         model=model,
         work_dir=cfg.work_dir,
         test_dataloader=cfg.test_dataloader,
         test_cfg=cfg.test_cfg,
         test_evaluator=cfg.test_evaluator,
         default_hooks=dict(logger=None, checkpoint=None),
-        custom_hooks=[TestProgressHook(f'{condition.name} | {name}'), keeper],
+        custom_hooks=[progress, keeper],
         launcher=cfg.get('launcher', 'none'),
         env_cfg=cfg.get('env_cfg', dict(dist_cfg=dict(backend='nccl'))),
         log_level='WARNING',
@@ -189,7 +190,10 @@ def _measure(
         cfg=cfg,
     )
     started = time.perf_counter()
-    metrics = runner.test()
+    try:
+        metrics = runner.test()
+    finally:
+        progress.after_test(runner)  # an error's line begins below the bar
     seconds = time.perf_counter() - started
     images = len(runner.test_dataloader.dataset)
     if not _numbers(metrics):
@@ -213,7 +217,8 @@ def _spread(cfg: Config, count: int) -> list[int]:
     """Evenly spaced positions; the set's size is known only once it is built."""
     if count <= 0:
         return []
-    size = len(Runner.build_dataloader(copy.deepcopy(cfg.test_dataloader)).dataset)
+    loader = NamingRunner.build_dataloader(copy.deepcopy(cfg.test_dataloader))
+    size = len(loader.dataset)  # type: ignore[arg-type]
     count = min(count, size)
     return [round(step * (size - 1) / max(count - 1, 1)) for step in range(count)]
 

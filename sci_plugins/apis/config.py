@@ -48,9 +48,13 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ConfigError: if the file cannot be read as a config.
+        ConfigError: if the file cannot be read as a config, or an option is no
+            setting's name.
         MissingDependencyError: if its host, mmdet or mmseg, is not installed.
     """
+    for key in cfg_options or {}:
+        if not key.partition('.')[0].isidentifier():
+            raise ConfigError(f'--cfg-options: {key!r} is no name of a setting')
     is_host_name = '::' in path
     if is_host_name:
         _require_scope(path.partition('::')[0], path)

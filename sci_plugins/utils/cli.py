@@ -17,8 +17,9 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     """Run a tool and exit: 2 and one line for a user's mistake, 130 for Ctrl-C.
 
     A mistake is a :class:`SciPluginsError`, an ``OSError`` (missing file, full
-    disk), a type that no registry knows, or a checkpoint that torch refuses as
-    code. Anything else is a defect of ours and keeps its traceback.
+    disk), a type that no registry knows or whose arguments do not fit, a label map
+    that does not fit, or a checkpoint that torch refuses as code. Anything else is a
+    defect of ours and keeps its traceback.
     """
     try:
         code = main() or 0
@@ -46,7 +47,9 @@ def _user_message(error: Exception) -> str | None:
     unknown = re.search(r'\S+ is not in the \S+ registry', str(error))
     if isinstance(error, KeyError) and unknown:
         return f"{unknown[0].lstrip(chr(39))}: check the config's spelling and scope"
-    return None
+    from sci_plugins.utils.host_errors import describe_host_error
+
+    return describe_host_error(error)
 
 
 def _one_line(text: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -66,7 +67,8 @@ class SampleKeeperHook(Hook):
     ) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         for position, output in enumerate(outputs or []):
-            index = self._seen + position
+            # MMEngine's sampler deals the images out in turn.
+            index = (self._seen + position) * get_world_size() + get_rank()
             if index in self.indices:
                 image = data_batch['inputs'][position]
                 self.samples[index] = _keep(index, model, image, output)

@@ -105,6 +105,13 @@ def test_options_that_do_not_fit(tmp_path: Path, options: dict) -> None:
     assert '\n' not in str(caught.value)
 
 
+@pytest.mark.parametrize('key', ['+a', 'a-b', '', '-', '1.a'])
+def test_options_that_are_no_names(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ConfigError, match='no name of a setting') as caught:
+        load_config(_write(tmp_path, 'a = 1\n'), {key: 1})
+    assert repr(key) in str(caught.value)
+
+
 @pytest.mark.parametrize('name', ['mmdet::nothing/at_all.py', 'mmdet::', 'nohost::a.py'])
 def test_unknown_names_of_hosts(name: str) -> None:
     with pytest.raises((ConfigError, OSError)) as caught:

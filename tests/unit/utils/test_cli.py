@@ -122,6 +122,20 @@ def test_a_misspelt_type_in_a_config(capsys: pytest.CaptureFixture[str]) -> None
     assert err.count('\n') == 1
 
 
+def test_a_misspelt_argument_in_a_config(capsys: pytest.CaptureFixture[str]) -> None:
+    from mmengine.registry import MODELS
+
+    def main() -> None:
+        MODELS.build(dict(type='ImgDataPreprocessor', means=[1]))
+
+    with pytest.raises(SystemExit) as caught:
+        run(main)
+    assert caught.value.code == 2
+    err = capsys.readouterr().err
+    assert err.startswith('error: ImgDataPreprocessor.__init__() got an unexpected ')
+    assert err.count('\n') == 1
+
+
 def test_code_that_torch_refuses(capsys: pytest.CaptureFixture[str]) -> None:
     error = pickle.UnpicklingError('Weights only load failed.\nGLOBAL os.system was not')
     code, err = _stderr_of(error, capsys)

@@ -121,3 +121,16 @@ def test_an_iteration_without_outputs() -> None:
     hook.before_test(runner)
     hook.after_test_iter(runner, 0, dict(inputs=[]), None)
     assert hook.samples == {}
+
+
+def test_two_processes_keep_what_falls_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sampler deals images out in turn: 0, 2, 4 to one, 1, 3, 5 to the other."""
+    module = 'sci_plugins.engine.hooks.sample_keeper_hook'
+    monkeypatch.setattr(f'{module}.get_world_size', lambda: 2)
+    kept = []
+    for rank in (0, 1):
+        monkeypatch.setattr(f'{module}.get_rank', lambda rank=rank: rank)
+        hook = SampleKeeperHook([0, 3, 4])
+        _run(hook, _runner(_Model()), (1, 1, 1))
+        kept.append({index: sample.name for index, sample in hook.samples.items()})
+    assert kept == [{0: '0.png', 4: '2.png'}, {3: '1.png'}]

@@ -1,0 +1,126 @@
+"""MMEngine's Runner, except that an error in a host's data names the file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmengine.dataset import BaseDataset, Compose
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from sci_plugins.errors import DataError, SciPluginsError
+from sci_plugins.utils.checkpoint import first_line
+from sci_plugins.utils.host_errors import frames_of, is_ours, tell_cause
+
+
+class NamingRunner(Runner):
+    """Raises ``DataError`` where a host's data set or loader would raise anything.
+
+    The hosts' own readers say "need at least one array to concatenate" for a folder
+    without images, and ``!buf.empty()`` for an empty file, in a worker process with
+    the file's name nowhere. The Runner builds and runs as it always does.
+    """
+
+    @staticmethod
+    def build_dataloader(
+        dataloader: DataLoader | dict,
+        seed: int | None = None,
+        diff_rank_seed: bool = False,
+    ) -> DataLoader:
+        """As in MMEngine.
+
+        Raises:
+            DataError: if the data set is empty, or its annotations cannot be read.
+        """
+        try:
+            loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+        except Exception as error:
+            message = _describe_data_set(error)
+            if message is None:
+                raise
+            raise DataError(message) from error
+        name_loaders(loader.dataset)
+        return loader
+
+
+def name_loaders(dataset: Any) -> None:
+    """Let each step of a data set's pipelines that loads a file name it on failure."""
+    for pipeline in _pipelines(dataset):
+        pipeline.transforms = [
+            _NamedLoader(step) if _is_loader(step) else step
+            for step in pipeline.transforms
+        ]
+
+
+def _pipelines(dataset: Any) -> Iterator[Compose]:
+    if isinstance(getattr(dataset, 'pipeline', None), Compose):
+        yield dataset.pipeline
+    wrapped = [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', [])]
+    for inner in wrapped:
+        if inner is not None:
+            yield from _pipelines(inner)
+
+
+def _is_loader(step: Any) -> bool:
+    return type(step).__name__.startswith('Load')
+
+
+class _NamedLoader:
+    """A step ``Load…`` of a pipeline; an error in it becomes a ``DataError``."""
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+
+    def __call__(self, results: dict) -> Any:
+        try:
+            return self.loader(results)
+        except Exception as error:
+            # Ours, and a missing file's, say all by themselves.
+            if isinstance(error, SciPluginsError) or getattr(error, 'filename', None):
+                raise
+            path = self._path(results)
+            if path is None:
+                raise
+            raise DataError(_tell_file(path, error)) from error
+
+    def _path(self, results: dict) -> str | None:
+        names = ['img_path']
+        if 'Annotations' in type(self.loader).__name__:
+            names.insert(0, 'seg_map_path')
+        return next((str(results[name]) for name in names if results.get(name)), None)
+
+    def __repr__(self) -> str:
+        return repr(self.loader)
+
+
+def _tell_file(path: str, error: Exception) -> str:
+    if Path(path).is_file() and Path(path).stat().st_size == 0:
+        return f'{path} is empty (0 bytes)'
+    if path in str(error):
+        return first_line(error)
+    return f'{path} cannot be read: {tell_cause(error)}'
+
+
+def _describe_data_set(error: Exception) -> str | None:
+    """One line for an error while a data set read its annotations, if it is one."""
+    frames = frames_of(error)
+    if isinstance(error, SciPluginsError | OSError) or is_ours(frames[-1]):
+        return None
+    found = [
+        frame.f_locals['self']
+        for frame in frames
+        if frame.f_code.co_name == 'full_init'
+        and isinstance(frame.f_locals.get('self'), BaseDataset)
+    ]
+    if not found:
+        return None
+    kind, where = type(found[-1]).__name__, _where(found[-1])
+    if frames[-1].f_code.co_name == '_serialize_data':  # of an empty list
+        return f'{kind} has no images{where}: all missing, or filtered out'
+    return f'{kind} cannot read its annotations{where}: {tell_cause(error)}'
+
+
+def _where(dataset: BaseDataset) -> str:
+    prefixes = [value for value in dataset.data_prefix.values() if value]
+    place = dataset.ann_file or (prefixes[0] if prefixes else '')
+    return f' in {place}' if place else ''

@@ -1,0 +1,76 @@
+"""What MMEngine and the hosts raise at a user's mistake, told in one line."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from sci_plugins.utils.checkpoint import first_line
+
+_PACKAGE = str(Path(__file__).parents[1])
+
+
+def describe_host_error(error: Exception) -> str | None:
+    """One line for a mistake in a config or a label map, ``None`` for anything else."""
+    return _describe_arguments(error) or _describe_input(error) or _describe_label(error)
+
+
+def frames_of(error: BaseException) -> list[FrameType]:
+    """The frames of an error's traceback, outermost first."""
+    frames, step = [], error.__traceback__
+    while step is not None:
+        frames.append(step.tb_frame)
+        step = step.tb_next
+    return frames
+
+
+def is_ours(frame: FrameType) -> bool:
+    """Whether a frame runs this package's own code."""
+    return frame.f_code.co_filename.startswith(_PACKAGE)
+
+
+def tell_cause(error: BaseException) -> str:
+    """Type and first line of an error, as the end of a sentence."""
+    return f'{type(error).__name__}: {first_line(error)}'
+
+
+def _describe_arguments(error: Exception) -> str | None:
+    """A type in a config was given an argument that it has not, or lacks one."""
+    frames = frames_of(error)
+    if not isinstance(error, TypeError) or not frames:
+        return None
+    # Raised by the call itself, not below it: the arguments do not fit.
+    if frames[-1].f_code.co_name != 'build_from_cfg':
+        return None
+    return f"{first_line(error)}: check the config's arguments for it"
+
+
+def _describe_input(error: Exception) -> str | None:
+    """What a data preprocessor would have made a batch is still a list."""
+    is_call = isinstance(error, TypeError)
+    if is_call and re.match(r'conv2d\(\) .* got \(list,', str(error)):
+        return (
+            'the model was given a list of images and no batch: its config has no '
+            'data_preprocessor that makes one'
+        )
+    return None
+
+
+def _describe_label(error: Exception) -> str | None:
+    """A label map with a class or of a size that does not fit."""
+    if not isinstance(error, IndexError):
+        return None
+    value = re.search(r'Target (-?\d+) is out of bounds', str(error))
+    if value:
+        return (
+            f'a label has the class {value[1]}, which the model does not have: check the '
+            'label maps, num_classes and reduce_zero_label'
+        )
+    sizes = re.search(r'shape of the mask (\[[^]]*\]).* tensor (\[[^]]*\])', str(error))
+    for frame in frames_of(error) if sizes else []:
+        sample: Any = frame.f_locals.get('data_sample')
+        if sizes and isinstance(sample, Mapping):
+            path = sample.get('seg_map_path') or sample.get('img_path')
+            return f'{path}: the label map has the size {sizes[1]}, the image {sizes[2]}'
+    return None
