@@ -39,6 +39,8 @@ class NamingRunner(Runner):
             if message is None:
                 raise
             raise DataError(message) from error
+        if isinstance(loader.dataset, BaseDataset) and len(loader.dataset) == 0:
+            raise DataError(_tell_empty(loader.dataset))  # not serialised
         name_loaders(loader.dataset)
         return loader
 
@@ -114,10 +116,15 @@ def _describe_data_set(error: Exception) -> str | None:
     ]
     if not found:
         return None
+    if frames[-1].f_code.co_name == '_serialize_data':
+        return _tell_empty(found[-1])
     kind, where = type(found[-1]).__name__, _where(found[-1])
-    if frames[-1].f_code.co_name == '_serialize_data':  # of an empty list
-        return f'{kind} has no images{where}: all missing, or filtered out'
     return f'{kind} cannot read its annotations{where}: {tell_cause(error)}'
+
+
+def _tell_empty(dataset: BaseDataset) -> str:
+    kind, where = type(dataset).__name__, _where(dataset)
+    return f'{kind} has no images{where}: all missing, or filtered out'
 
 
 def _where(dataset: BaseDataset) -> str:

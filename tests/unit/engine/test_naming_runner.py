@@ -29,10 +29,10 @@ def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def _config(folder: Path, kind: str, workers: int = 0) -> Config:
+def _config(folder: Path, kind: str, serialize: bool = False) -> Config:
     cfg = Config.fromfile(TINY[f'write_{kind}'](folder))
     init_default_scope(cfg.default_scope)
-    cfg.train_dataloader.num_workers = workers
+    cfg.train_dataloader.dataset.serialize_data = serialize
     cfg.train_dataloader.sampler = dict(type='DefaultSampler', shuffle=False)
     return cfg
 
@@ -57,17 +57,22 @@ def _refused(cfg: Config) -> str:
     return lines[-1]
 
 
-@pytest.mark.parametrize('workers', [0, 1])
 @pytest.mark.parametrize('content', [b'', b'no image', b'\x89PNG\r\n\x1a\n' + bytes(99)])
-def test_an_unreadable_image(
-    tmp_path: Path, kind: str, content: bytes, workers: int
-) -> None:
-    cfg = _config(tmp_path / 'set', kind, workers)
+def test_an_unreadable_image(tmp_path: Path, kind: str, content: bytes) -> None:
+    cfg = _config(tmp_path / 'set', kind)
     path = tmp_path / 'set' / 'images' / '001.png'
     path.write_bytes(content)
     message = _refused(cfg)
     assert str(path) in message
     assert ('is empty (0 bytes)' in message) == (content == b'')
+
+
+def test_in_a_worker_process(tmp_path: Path) -> None:
+    cfg = _config(tmp_path / 'set', 'detection')
+    cfg.train_dataloader.num_workers = 1
+    path = tmp_path / 'set' / 'images' / '001.png'
+    path.write_bytes(b'')
+    assert _refused(cfg).endswith(f'DataError: {path} is empty (0 bytes)')
 
 
 def test_an_unreadable_label_map(tmp_path: Path) -> None:
@@ -86,8 +91,9 @@ def test_a_missing_file_speaks_for_itself(tmp_path: Path, kind: str) -> None:
         _load_all(cfg)
 
 
-def test_an_empty_folder(tmp_path: Path) -> None:
-    cfg = _config(tmp_path / 'set', 'segmentation')
+@pytest.mark.parametrize('serialize', [False, True])
+def test_an_empty_folder(tmp_path: Path, serialize: bool) -> None:
+    cfg = _config(tmp_path / 'set', 'segmentation', serialize)
     folder = tmp_path / 'set' / 'images'
     shutil.rmtree(folder)
     folder.mkdir()
@@ -107,7 +113,7 @@ def test_an_empty_folder(tmp_path: Path) -> None:
 def test_annotations_that_cannot_be_read(
     tmp_path: Path, content: Any, cause: str
 ) -> None:
-    cfg = _config(tmp_path / 'set', 'detection')
+    cfg = _config(tmp_path / 'set', 'detection', serialize=True)
     path = tmp_path / 'set' / 'coco.json'
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     message = _refused(cfg)
