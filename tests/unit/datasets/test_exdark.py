@@ -38,8 +38,11 @@ def root(tmp_path: Path) -> Path:
 
 
 def _build(root: Path, **settings: Any) -> Any:
-    cfg = dict(type='sci_plugins.ExDarkDataset', data_root=str(root), **settings)
-    return DATASETS.build(cfg)
+    # Serializing collects garbage, which takes most of a test's time.
+    cfg = dict(
+        type='sci_plugins.ExDarkDataset', data_root=str(root), serialize_data=False
+    )
+    return DATASETS.build(cfg | settings)
 
 
 def _ids(dataset: Any) -> list[str]:
