@@ -24,6 +24,9 @@ _HOMES = {
     'HistogramEqualizationEnhancer': 'sci_plugins.models.enhancers',
     'IdentityEnhancer': 'sci_plugins.models.enhancers',
     'build_enhancer': 'sci_plugins.models.enhancers',
+    'SelfCalibratedLearner': 'sci_plugins.models.learners',
+    'SelfCalibrator': 'sci_plugins.models.learners',
+    'SCILoss': 'sci_plugins.models.losses',
 }
 
 __all__ = ['__version__', *_HOMES]

@@ -5,11 +5,13 @@ Image Enhancement", CVPR 2022, arXiv 2204.10137, and `loss.py` of the authors'
 code (github.com/vis-opt-group/SCI).
 """
 
-from collections.abc import Iterator
 from typing import Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from sci_plugins.functional.smoothness import RADIUS, weighted_variation
 
 #: How the colours that weight the smoothness are computed, see `guide_colors`.
 ColorMode = Literal['official', 'corrected']
@@ -26,14 +28,10 @@ _YCBCR = (
 )
 _YCBCR_OFFSET = (16 / 255, 128 / 255, 128 / 255)
 
-# Half of the 24 neighbours in a 5x5 window; the other half mirrors it.
-_RADIUS = 2
-_HALF_WINDOW = tuple(
-    (dy, dx)
-    for dy in range(_RADIUS + 1)
-    for dx in range(-_RADIUS, _RADIUS + 1)
-    if (dy, dx) > (0, 0)
-)
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """float16 and bfloat16 become float32: small squared differences would vanish."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def fidelity_loss(illumination: Tensor, image: Tensor) -> Tensor:
@@ -52,7 +50,7 @@ def fidelity_loss(illumination: Tensor, image: Tensor) -> Tensor:
         ValueError: if a shape is not ``(N, 3, H, W)`` or they differ.
     """
     _check_pair(illumination, image)
-    return (illumination - image).square().mean()
+    return F.mse_loss(illumination, image)
 
 
 def guide_colors(image: Tensor, color: ColorMode = 'official') -> Tensor:
@@ -113,19 +111,17 @@ def smoothness_loss(
             is too small to have all neighbours, or ``sigma`` is not positive.
     """
     _check_pair(illumination, image)
-    if min(image.shape[-2:]) <= _RADIUS:
+    if min(image.shape[-2:]) <= RADIUS:
         raise ValueError(
             f'smoothness_loss: a 5x5 neighbourhood needs images of at least '
-            f'{_RADIUS + 1} x {_RADIUS + 1} pixels, got {tuple(image.shape)}'
+            f'{RADIUS + 1} x {RADIUS + 1} pixels, got {tuple(image.shape)}'
         )
     if not sigma > 0:
         raise ValueError(f'smoothness_loss: sigma must be positive, got {sigma}')
-    colors = guide_colors(image, color)
-    total = illumination.new_zeros(())
-    for (i_p, i_q), (y_p, y_q) in zip(_pairs(illumination), _pairs(colors), strict=True):
-        weight = ((y_p - y_q).square().sum(1) / (-2 * sigma**2)).exp()
-        total = total + 2 * (weight * (i_p - i_q).abs().sum(1)).mean()
-    return total
+    pair = at_least_float32(illumination), at_least_float32(image)
+    with torch.autocast(image.device.type, enabled=False):
+        total = weighted_variation(pair[0], guide_colors(pair[1], color), float(sigma))
+    return total.to(illumination.dtype)
 
 
 def sci_loss(
@@ -140,17 +136,6 @@ def sci_loss(
     """
     fidelity = fidelity_loss(illumination, image)
     return FIDELITY_WEIGHT * fidelity + smoothness_loss(illumination, image, sigma, color)
-
-
-def _pairs(tensor: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Views of all pixels p and of their neighbours q, for the half window."""
-    height, width = tensor.shape[-2:]
-    for dy, dx in _HALF_WINDOW:
-        left, right = max(-dx, 0), width - max(dx, 0)
-        yield (
-            tensor[..., : height - dy, left:right],
-            tensor[..., dy:, left + dx : right + dx],
-        )
 
 
 def _check_pair(illumination: Tensor, image: Tensor) -> None:

@@ -9,6 +9,7 @@ from torch.autograd.forward_ad import unpack_dual
 
 from sci_plugins.functional.retinex import limit_illumination
 from sci_plugins.functional.sci_inference import FoldedSCI, enhance_folded, fold_sci
+from sci_plugins.functional.training_layers import apply_conv, apply_conv_norm_relu
 from sci_plugins.models.enhancers.base import Enhanced, RetinexEnhancer
 from sci_plugins.models.enhancers.weights import load_enhancer_weights
 from sci_plugins.registry import MODELS
@@ -81,10 +82,14 @@ class SCIEnhancer(RetinexEnhancer):
         return 2 + self.layers
 
     def estimate_illumination(self, image: Tensor) -> Tensor:
-        features = F.relu(self.in_conv(image))
+        features = F.relu(apply_conv(self.in_conv, image))
         for _ in range(self.layers):
-            features = features + F.relu(self.block_norm(self.block_conv(features)))
-        return limit_illumination(torch.sigmoid(self.out_conv(features)) + image)
+            features = apply_conv_norm_relu(
+                self.block_conv, self.block_norm, features, shortcut=features
+            )
+        return limit_illumination(
+            torch.sigmoid(apply_conv(self.out_conv, features)) + image
+        )
 
     def illuminate(self, image: Tensor) -> Enhanced:
         """Enhanced image and illumination of ``image``, ``(N, 3, H, W)`` in [0, 1].

@@ -1,10 +1,14 @@
 """SCI's self-calibrator: used while training, thrown away afterwards."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError
+from sci_plugins.functional.training_layers import (
+    apply_conv,
+    apply_conv_norm_relu,
+    apply_residual_block,
+)
 from sci_plugins.registry import MODELS
 
 
@@ -62,14 +66,12 @@ class SelfCalibrator(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, enhanced: Tensor) -> Tensor:
-        features = F.relu(self.in_norm(self.in_conv(enhanced)))
+        features = apply_conv_norm_relu(self.in_conv, self.in_norm, enhanced)
+        first = self.block_conv1, self.block_norm1
+        second = self.block_conv2, self.block_norm2
         for _ in range(self.layers):
-            features = features + self._block(features)
-        return enhanced - torch.sigmoid(self.out_conv(features))
-
-    def _block(self, features: Tensor) -> Tensor:
-        features = F.relu(self.block_norm1(self.block_conv1(features)))
-        return F.relu(self.block_norm2(self.block_conv2(features)))
+            features = apply_residual_block(first, second, features)
+        return enhanced - torch.sigmoid(apply_conv(self.out_conv, features))
 
     def extra_repr(self) -> str:
         return f'layers={self.layers}, channels={self.channels}'

@@ -6,8 +6,10 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError
+from sci_plugins.functional.conv3x3 import channels_last
 from sci_plugins.functional.retinex import divide_illumination
 from sci_plugins.models.enhancers.base import RetinexEnhancer
+from sci_plugins.models.enhancers.build import build_enhancer
 from sci_plugins.models.learners.weights import load_learner_weights
 from sci_plugins.registry import MODELS
 
@@ -40,11 +42,13 @@ class SelfCalibratedLearner(BaseModel):
     are read nowhere but in a cascade in eval mode.
 
     Args:
-        estimator: config of a :class:`RetinexEnhancer`.
-        calibrator: config of the calibrator; may be ``None`` if ``stages`` is 1.
+        estimator: a :class:`RetinexEnhancer`, its config or its name (see
+            :func:`build_enhancer`); by default the authors'.
+        calibrator: module or config; by default the authors'. Not used if ``stages``
+            is 1.
         stages: length of the cascade; 3 in the authors' code. 1 trains the
             estimator alone, as the authors do for fine-tuning.
-        loss: config of the loss of one stage.
+        loss: module or config of the loss of one stage; by default the authors'.
         exposure: config of a loss ``(enhanced, image) -> scalar`` for the first stage,
             the one that is used at inference; ``None``, as in the authors' code,
             leaves it out. See :class:`ExposureLoss`.
@@ -57,8 +61,7 @@ class SelfCalibratedLearner(BaseModel):
         - inputs: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
 
     Raises:
-        ConfigError: if ``stages`` is below 1, a calibrator is missing, or the
-            estimator gives no illumination.
+        ConfigError: if ``stages`` is below 1 or the estimator gives no illumination.
         CheckpointError: if ``weights`` do not fit.
 
     Source: SCI (CVPR 2022, arXiv 2204.10137), section 3; `Network` of the
@@ -67,25 +70,27 @@ class SelfCalibratedLearner(BaseModel):
 
     def __init__(
         self,
-        estimator: dict,
-        calibrator: dict | None = None,
+        estimator: nn.Module | dict | str | None = None,
+        calibrator: nn.Module | dict | None = None,
         stages: int = 3,
-        loss: dict | None = None,
+        loss: nn.Module | dict | None = None,
         exposure: dict | None = None,
         weights: str | None = None,
         data_preprocessor: dict | nn.Module | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
-        self.stages = _check_stages(stages, calibrator)
+        self.stages = _check_stages(stages)
         self.estimator = _build_estimator(estimator)
-        self.calibrator = MODELS.build(calibrator) if stages > 1 else None
-        self.loss = MODELS.build(loss or dict(type='sci_plugins.SCILoss'))
+        self.calibrator = _build(calibrator, 'SelfCalibrator') if stages > 1 else None
+        self.loss = _build(loss, 'SCILoss')
         self.exposure = MODELS.build(exposure) if exposure is not None else None
         if weights is not None:
             load_learner_weights(self.estimator, self.calibrator, weights)
 
     def cascade(self, image: Tensor) -> list[Stage]:
         """All stages for a batch of images, ``(N, 3, H, W)`` RGB in [0, 1]."""
+        if image.device.type == 'cpu':
+            image = channels_last(image)  # once, instead of in every convolution
         stages: list[Stage] = []
         stage_input = image
         for _ in range(self.stages):
@@ -138,21 +143,22 @@ class SelfCalibratedLearner(BaseModel):
         return total
 
 
-def _check_stages(stages: int, calibrator: dict | None) -> int:
+def _check_stages(stages: int) -> int:
     if not isinstance(stages, int) or isinstance(stages, bool) or stages < 1:
         raise ConfigError(
             f'SelfCalibratedLearner: stages must be an int of at least 1, got {stages!r}'
         )
-    if stages > 1 and calibrator is None:
-        raise ConfigError(
-            f'SelfCalibratedLearner: {stages} stages need a calibrator, for example '
-            "calibrator=dict(type='sci_plugins.SelfCalibrator')"
-        )
     return stages
 
 
-def _build_estimator(config: dict) -> RetinexEnhancer:
-    estimator = MODELS.build(config)
+def _build(module: nn.Module | dict | None, default: str) -> nn.Module:
+    if isinstance(module, nn.Module):
+        return module
+    return MODELS.build(module or dict(type=f'sci_plugins.{default}'))
+
+
+def _build_estimator(estimator: nn.Module | dict | str | None) -> RetinexEnhancer:
+    estimator = build_enhancer(estimator or dict(type='sci_plugins.SCIEnhancer'))
     if not isinstance(estimator, RetinexEnhancer):
         raise ConfigError(
             'SelfCalibratedLearner: estimator must be a RetinexEnhancer, which gives '

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from sci_plugins.functional.losses import (
     FIDELITY_WEIGHT,
     ColorMode,
+    at_least_float32,
     fidelity_loss,
     guide_colors,
     smoothness_loss,
@@ -61,7 +62,7 @@ class SCILoss(nn.Module):
 
     def forward(self, illumination: Tensor, image: Tensor) -> dict[str, Tensor]:
         with torch.autocast(image.device.type, enabled=False):
-            pair = _at_least_float32(illumination), _at_least_float32(image)
+            pair = at_least_float32(illumination), at_least_float32(image)
             fidelity = fidelity_loss(*pair)
             smoothness = smoothness_loss(*pair, self.sigma, self.color)
         return dict(
@@ -75,7 +76,3 @@ class SCILoss(nn.Module):
             f'smoothness_weight={self.smoothness_weight}, '
             f'sigma={self.sigma}, color={self.color!r}'
         )
-
-
-def _at_least_float32(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch import nn
 
+import sci_plugins
 from sci_plugins.errors import ConfigError
 from sci_plugins.functional.exposure import exposure_loss
 from sci_plugins.functional.losses import fidelity_loss, smoothness_loss
@@ -228,6 +229,31 @@ def test_training_lowers_the_loss():
     assert totals[-1] < 0.8 * totals[0]
 
 
+def test_without_arguments_it_is_the_authors_network():
+    """3 stages; 252 + 6 parameters of the estimator, 5619 of the calibrator."""
+    model = sci_plugins.SelfCalibratedLearner()
+    assert model.stages == 3
+    sizes = [
+        sum(p.numel() for p in part.parameters())
+        for part in (model.estimator, model.calibrator)
+    ]
+    assert sizes == [258, 5619]
+    assert repr(model.loss) == repr(MODELS.build(dict(type='sci_plugins.SCILoss')))
+    losses = model(torch.rand(1, 3, 6, 7), mode='loss')
+    assert set(losses) == {'loss_fidelity', 'loss_smoothness'}
+
+
+def test_takes_modules_and_names(tmp_path):
+    estimator = sci_plugins.SCIEnhancer(channels=2)
+    calibrator = sci_plugins.SelfCalibrator(layers=1, channels=2)
+    loss = sci_plugins.SCILoss(sigma=0.1)
+    model = sci_plugins.SelfCalibratedLearner(estimator, calibrator, loss=loss)
+    assert (model.estimator, model.calibrator) == (estimator, calibrator)
+    assert model.loss is loss
+    named = sci_plugins.SelfCalibratedLearner('SCIEnhancer(channels=5)')
+    assert named.estimator.channels == 5
+
+
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 def test_dtype_and_device(dtype, device):
     model = build().to(device, dtype)
@@ -252,7 +278,6 @@ def test_other_loss_options_reach_the_stages():
     ('options', 'message'),
     [
         (dict(stages=0), 'stages must be an int of at least 1, got 0'),
-        (dict(calibrator=None), '3 stages need a calibrator'),
         (dict(estimator=dict(type='sci_plugins.IdentityEnhancer')), 'RetinexEnhancer'),
     ],
 )
