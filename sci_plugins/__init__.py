@@ -19,6 +19,7 @@ _HOMES = {
     'SynthesizeLowLight': 'sci_plugins.datasets.transforms',
     'EnhancementLossHook': 'sci_plugins.engine.hooks',
     'SCIEnhancer': 'sci_plugins.models.enhancers',
+    'RUASEnhancer': 'sci_plugins.models.enhancers',
     'GammaEnhancer': 'sci_plugins.models.enhancers',
     'CLAHEEnhancer': 'sci_plugins.models.enhancers',
     'HistogramEqualizationEnhancer': 'sci_plugins.models.enhancers',

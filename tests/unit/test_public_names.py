@@ -18,6 +18,7 @@ PUBLIC = {
     'GammaEnhancer',
     'HistogramEqualizationEnhancer',
     'IdentityEnhancer',
+    'RUASEnhancer',
     'SCIEnhancer',
     'SCILoss',
     'SelfCalibratedLearner',

@@ -8,6 +8,7 @@ from sci_plugins.models.enhancers.classical import (
     HistogramEqualizationEnhancer,
     IdentityEnhancer,
 )
+from sci_plugins.models.enhancers.ruas import RUASEnhancer
 from sci_plugins.models.enhancers.sci import SCIEnhancer
 from sci_plugins.models.enhancers.weights import load_enhancer_weights
 
@@ -18,6 +19,7 @@ __all__ = [
     'GammaEnhancer',
     'HistogramEqualizationEnhancer',
     'IdentityEnhancer',
+    'RUASEnhancer',
     'RetinexEnhancer',
     'SCIEnhancer',
     'build_enhancer',

@@ -42,7 +42,7 @@ def load_enhancer_weights(module: nn.Module, name: str) -> None:
     file = find_weight_file(name)
     try:
         content = read_checkpoint(file.path)
-        entries = _estimator_entries(content)
+        entries = _estimator_entries(module, content)
         _check_recipe(module, content)
         state, used = _merge_aliases(entries, getattr(module, 'layers', None))
         _check_against(module, state)
@@ -57,7 +57,7 @@ def load_enhancer_weights(module: nn.Module, name: str) -> None:
     )
 
 
-def _estimator_entries(content: Any) -> dict[str, Tensor]:
+def _estimator_entries(module: nn.Module, content: Any) -> dict[str, Tensor]:
     """The estimator's entries of a checkpoint, without their prefix."""
     state = content.get('state_dict', content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not state:
@@ -67,23 +67,26 @@ def _estimator_entries(content: Any) -> dict[str, Tensor]:
         for key, value in state.items()
         if isinstance(value, Tensor)
     }
+    # Where its first layer is: 'in_conv.' in SCI. One without weights takes none.
+    first = next(iter(module.state_dict()), 'in_conv.').split('.')[0]
     for prefix in _PREFIXES:
-        if any(key.startswith(f'{prefix}in_conv.') for key in tensors):
+        if any(key.startswith(f'{prefix}{first}.') for key in tensors):
             return {
                 key.removeprefix(prefix): value
                 for key, value in tensors.items()
                 if key.startswith(prefix)
             }
     raise CheckpointError(
-        f'no SCI estimator among its {len(tensors)} entries, which begin with '
+        f'no {type(module).__name__.removesuffix("Enhancer")} estimator among its '
+        f'{len(tensors)} entries, which begin with '
         f'{", ".join(list(tensors)[:3]) or "nothing"}'
     )
 
 
 def _check_recipe(module: nn.Module, content: Any) -> None:
-    """Our files say their architecture; shapes alone do not tell ``layers``."""
+    """Our files say their architecture; shapes do not tell how often a block is used."""
     meta = content.get('meta') if isinstance(content, Mapping) else None
-    for key in ('layers', 'channels'):
+    for key in ('layers', 'iterations', 'channels'):
         wanted = getattr(module, key, None)
         stored = meta.get(key) if isinstance(meta, Mapping) else None
         if None not in (wanted, stored) and wanted != stored:

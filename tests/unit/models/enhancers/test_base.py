@@ -17,6 +17,7 @@ from sci_plugins.models.enhancers import (
     HistogramEqualizationEnhancer,
     IdentityEnhancer,
     RetinexEnhancer,
+    RUASEnhancer,
     SCIEnhancer,
 )
 from sci_plugins.registry import MODELS
@@ -36,11 +37,24 @@ def _sci(**settings: int) -> SCIEnhancer:
     return enhancer
 
 
+def _ruas(**settings: int) -> RUASEnhancer:
+    enhancer = RUASEnhancer(**settings)
+    generator = torch.Generator().manual_seed(4)
+    for value in enhancer.state_dict().values():
+        value.copy_(torch.rand(value.shape, generator=generator) * 0.4 - 0.2)
+    enhancer.guess_conv1.bias.data.fill_(0.5)
+    enhancer.guess_conv2.bias.data.fill_(0.5)
+    enhancer.light_conv.bias.data.fill_(-1.5)
+    return enhancer
+
+
 CASES: dict[str, Callable[[], BaseEnhancer]] = {
     'identity': IdentityEnhancer,
     'gamma': GammaEnhancer,
     'clahe': CLAHEEnhancer,
     'histeq': HistogramEqualizationEnhancer,
+    'ruas': _ruas,
+    'ruas-1-iteration-8-channels': lambda: _ruas(iterations=1, channels=8),
     'sci': _sci,
     'sci-0-layers': lambda: _sci(layers=0),
     'sci-3-layers-8-channels': lambda: _sci(layers=3, channels=8),
@@ -200,15 +214,15 @@ def test_integers_are_refused(enhancer: BaseEnhancer, dtype: torch.dtype) -> Non
 
 
 def test_tiles_that_overlap_by_the_radius_give_the_whole(enhancer: BaseEnhancer) -> None:
-    images = _images(1, 3, 40, 40)
+    images = _images(1, 3, 56, 64)
     radius = enhancer.receptive_radius
     if radius is None:
         assert isinstance(enhancer, IN_8_BITS)
         return
     with torch.no_grad():
-        whole = enhancer(images)[..., 12:24, 10:30]
+        whole = enhancer(images)[..., 20:32, 18:38]
         tile = enhancer(
-            images[..., 12 - radius : 24 + radius, 10 - radius : 30 + radius].clone()
+            images[..., 20 - radius : 32 + radius, 18 - radius : 38 + radius].clone()
         )
     inner = tile[..., radius : radius + 12, radius : radius + 20]
     torch.testing.assert_close(inner, whole, rtol=0, atol=1e-6)

@@ -1,0 +1,120 @@
+"""An illumination estimator by unrolled iterations, after RUAS."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sci_plugins.errors import ConfigError
+from sci_plugins.functional.retinex import divide_illumination, limit_illumination
+from sci_plugins.functional.training_layers import apply_conv
+from sci_plugins.models.enhancers.base import RetinexEnhancer
+from sci_plugins.models.enhancers.weights import load_enhancer_weights
+from sci_plugins.registry import MODELS
+
+#: How much of what was brightened too far is taken back from the next guess.
+_RECTIFICATION = 0.5
+
+
+@MODELS.register_module()
+class RUASEnhancer(RetinexEnhancer):
+    """Illumination in a few unrolled steps, each a local maximum and a small network.
+
+    Every step looks at the image as enhanced so far, ``u`` (at first the image ``x``):
+    ``g = localmax(u) - (u - x) / 2`` is a guess at the illumination, of which the
+    second term takes back what the step before brightened; ``f = g +
+    relu(conv(relu(conv(g))))``; ``t = clamp(sigmoid(conv(f)) + x, 1e-4, 1)``;
+    ``u = x / t``. All steps share one set of weights; the last ``t`` is the result.
+
+    Unrolled like the illumination part of RUAS, but not RUAS itself: its network was
+    found by a search and another part removes noise; here are three plain
+    convolutions and no denoising, and as in SCI the sigmoid is added to the image, so
+    that the illumination is nowhere below it.
+
+    Args:
+        iterations: number of steps.
+        channels: hidden width of the residual block.
+        weights: path of a file that was exported from a training of ours. ``None``
+            initialises like SCI: convolutions N(0, 0.02), biases 0.
+
+    Shape:
+        - input: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
+        - output: same; :meth:`illuminate` also gives the illumination
+
+    Raises:
+        ConfigError: if ``iterations`` or ``channels`` is below 1.
+        CheckpointError: if ``weights`` cannot be loaded in full.
+
+    Source: Liu et al., "Retinex-inspired Unrolling with Cooperative Prior
+    Architecture Search for Low-light Image Enhancement", CVPR 2021, arXiv 2012.05609.
+    """
+
+    def __init__(
+        self, iterations: int = 3, channels: int = 3, weights: str | None = None
+    ) -> None:
+        super().__init__()
+        self.iterations = _check_positive('iterations', iterations)
+        self.channels = _check_positive('channels', channels)
+        self.guess_conv1 = nn.Conv2d(3, channels, 3, padding=1)
+        self.guess_conv2 = nn.Conv2d(channels, 3, 3, padding=1)
+        self.light_conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.reset_parameters()
+        if weights is not None:
+            load_enhancer_weights(self, weights)
+
+    def reset_parameters(self) -> None:
+        """Convolutions N(0, 0.02), biases 0, as in SCI."""
+        for conv in (self.guess_conv1, self.guess_conv2, self.light_conv):
+            nn.init.normal_(conv.weight, 0.0, 0.02)
+            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+
+    @property
+    def receptive_radius(self) -> int:
+        """Four pixels a step: the local maximum and three 3x3 convolutions."""
+        return 4 * self.iterations
+
+    def estimate_illumination(self, image: Tensor) -> Tensor:
+        illumination = self._step(image, image)
+        for _ in range(self.iterations - 1):
+            illumination = self._step(image, divide_illumination(image, illumination))
+        return illumination
+
+    def _step(self, image: Tensor, enhanced: Tensor) -> Tensor:
+        guess = local_maximum(enhanced) - _RECTIFICATION * (enhanced - image)
+        hidden = F.relu(apply_conv(self.guess_conv1, guess))
+        features = guess + F.relu(apply_conv(self.guess_conv2, hidden))
+        light = torch.sigmoid(apply_conv(self.light_conv, features))
+        return limit_illumination(light + image)
+
+    def extra_repr(self) -> str:
+        return f'iterations={self.iterations}, channels={self.channels}'
+
+
+def local_maximum(image: Tensor) -> Tensor:
+    """The largest value of each pixel's 3x3 neighbourhood inside the image.
+
+    Equal values share the gradient, whereas max-pooling would give all of it to the
+    first and so prefer the upper left of even areas.
+
+    Args:
+        image: ``(N, C, H, W)``, any range.
+
+    Returns:
+        Same shape.
+    """
+    for axis in (-2, -1):
+        length = image.shape[axis]
+        first, last = image.narrow(axis, 0, 1), image.narrow(axis, length - 1, 1)
+        before = torch.cat([first, image.narrow(axis, 0, length - 1)], axis)
+        after = torch.cat([image.narrow(axis, 1, length - 1), last], axis)
+        image = torch.maximum(image, torch.maximum(before, after))
+    return image
+
+
+def _check_positive(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(
+            f'RUASEnhancer: {name} must be an int of at least 1, got {value!r}'
+        )
+    return value
