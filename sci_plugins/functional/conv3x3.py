@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_weight
 
+from sci_plugins.functional.first_derivative import first_derivative_only
 from sci_plugins.functional.packed_conv import pack_weight, pixels_per_step
 
 #: Strips of fewer rows are not worth a thread.
@@ -50,7 +50,7 @@ class _Conv3x3(Function):
         return convolve(image, weight, bias)
 
     @staticmethod
-    @once_differentiable
+    @first_derivative_only
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         image, weight = ctx.saved_tensors
         grad = channels_last(grad)

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from sci_plugins.functional.conv3x3 import (
     channels_last,
@@ -28,6 +27,7 @@ from sci_plugins.functional.conv3x3 import (
     pixel_rows,
     sum_rows,
 )
+from sci_plugins.functional.first_derivative import first_derivative_only
 
 #: Numbers in a piece, for each thread: three such pieces fit into a cache.
 PIECE = 2**19
@@ -94,7 +94,7 @@ class _ConvNormRelu(Function):
         return _relu(normed, shortcut), *statistics
 
     @staticmethod
-    @once_differentiable
+    @first_derivative_only
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         image, weight, *normed = ctx.saved_tensors
         needs = ctx.needs_input_grad
@@ -114,7 +114,7 @@ class _ResidualBlock(Function):
         return _relu(normed2, shortcut=image), *statistics, *statistics2
 
     @staticmethod
-    @once_differentiable
+    @first_derivative_only
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         image, weight, weight2, *saved = ctx.saved_tensors
         normed, normed2 = _Normed(*saved[:5]), _Normed(*saved[5:])

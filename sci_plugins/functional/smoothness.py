@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
+
+from sci_plugins.functional.first_derivative import first_derivative_only
 
 #: How far a pixel looks: a 5x5 neighbourhood.
 RADIUS = 2
@@ -54,7 +55,7 @@ class _WeightedVariation(Function):
         return total
 
     @staticmethod
-    @once_differentiable
+    @first_derivative_only
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
         gradient = (gradient * grad).transpose(1, 2)
