@@ -82,7 +82,14 @@ def train(config: Config, *hooks: Hook) -> Runner:
     runner = make_runner(config)
     for hook in hooks:
         runner.register_hook(hook)
-    runner.train()
+    try:
+        runner.train()
+    finally:
+        # The garbage collector would wait five seconds for each worker of an endless
+        # loader, whose queues it may have taken apart before.
+        endless = getattr(runner._train_loop, 'dataloader_iterator', None)
+        if endless is not None:
+            endless._iterator = None
     return runner
 
 
