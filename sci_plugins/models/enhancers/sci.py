@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.forward_ad import unpack_dual
 
+from sci_plugins.errors import ConfigError
 from sci_plugins.functional.retinex import limit_illumination
 from sci_plugins.functional.sci_inference import FoldedSCI, enhance_folded, fold_sci
 from sci_plugins.functional.training_layers import apply_conv, apply_conv_norm_relu
@@ -30,7 +31,9 @@ class SCIEnhancer(RetinexEnhancer):
     Args:
         layers: how often the shared residual block is applied; 0 leaves it out.
             The authors' weights have 1.
-        channels: hidden width; the authors' weights have 3.
+        channels: hidden width; the authors' weights have 3. ``None``: no hidden
+            layer, one convolution from the image to the illumination (chain 3-3);
+            ``layers`` has to be 0 then.
         weights: ``'official/easy'``, ``'official/medium'`` or
             ``'official/difficult'`` (the authors' files, fetched once and
             checked), ``'sci_plugins/NAME'`` (files that come with this
@@ -42,7 +45,8 @@ class SCIEnhancer(RetinexEnhancer):
         - output: same; :meth:`illuminate` also gives the illumination
 
     Raises:
-        ConfigError: if ``layers`` or ``channels`` is out of range.
+        ConfigError: if ``layers`` or ``channels`` is out of range, or ``layers`` is not 0
+            where there is no hidden layer.
         CheckpointError: if ``weights`` cannot be loaded in full.
 
     Source: Ma et al., "Toward Fast, Flexible, and Robust Low-Light Image
@@ -50,18 +54,18 @@ class SCIEnhancer(RetinexEnhancer):
     """
 
     def __init__(
-        self, layers: int = 1, channels: int = 3, weights: str | None = None
+        self, layers: int = 1, channels: int | None = 3, weights: str | None = None
     ) -> None:
         super().__init__()
-        _check_at_least('layers', layers, 0)
-        _check_at_least('channels', channels, 1)
+        _check_sizes(layers, channels)
         self.layers = layers
         self.channels = channels
-        self.in_conv = nn.Conv2d(3, channels, 3, padding=1)
-        # One block, applied `layers` times: the authors share its parameters.
-        self.block_conv = nn.Conv2d(channels, channels, 3, padding=1)
-        self.block_norm = nn.BatchNorm2d(channels)
-        self.out_conv = nn.Conv2d(channels, 3, 3, padding=1)
+        if channels is not None:
+            self.in_conv = nn.Conv2d(3, channels, 3, padding=1)
+            # One block, applied `layers` times: the authors share its parameters.
+            self.block_conv = nn.Conv2d(channels, channels, 3, padding=1)
+            self.block_norm = nn.BatchNorm2d(channels)
+        self.out_conv = nn.Conv2d(channels or 3, 3, 3, padding=1)
         self.reset_parameters()
         if weights is not None:
             load_enhancer_weights(self, weights)
@@ -79,17 +83,21 @@ class SCIEnhancer(RetinexEnhancer):
     @property
     def receptive_radius(self) -> int:
         """One pixel for each 3x3 convolution: the first, ``layers``, the last."""
-        return 2 + self.layers
+        return 1 if self.channels is None else 2 + self.layers
 
     def estimate_illumination(self, image: Tensor) -> Tensor:
+        features = image if self.channels is None else self._hidden_features(image)
+        return limit_illumination(
+            torch.sigmoid(apply_conv(self.out_conv, features)) + image
+        )
+
+    def _hidden_features(self, image: Tensor) -> Tensor:
         features = F.relu(apply_conv(self.in_conv, image))
         for _ in range(self.layers):
             features = apply_conv_norm_relu(
                 self.block_conv, self.block_norm, features, shortcut=features
             )
-        return limit_illumination(
-            torch.sigmoid(apply_conv(self.out_conv, features)) + image
-        )
+        return features
 
     def illuminate(self, image: Tensor) -> Enhanced:
         """Enhanced image and illumination of ``image``, ``(N, 3, H, W)`` in [0, 1].
@@ -113,12 +121,14 @@ class SCIEnhancer(RetinexEnhancer):
 
         It does where BatchNorm uses its running statistics, no gradient (of
         either kind) is asked for, nothing is being traced or compiled, no
-        autocast is on, and the layers are still plain ones without hooks.
+        autocast is on, there are hidden layers, and all are still plain ones without
+        hooks.
         """
         return (
             type(image) is Tensor
             and image.dtype in _FOLDED_DTYPES
             and image.device.type in _FOLDED_DEVICES
+            and self.channels is not None
             and self._has_plain_layers()
             and self._matches(image)
             and not self._needs_gradient(image)
@@ -162,9 +172,18 @@ class SCIEnhancer(RetinexEnhancer):
         return f'layers={self.layers}, channels={self.channels}'
 
 
-def _check_at_least(name: str, value: Any, least: int) -> None:
-    from sci_plugins.errors import ConfigError
+def _check_sizes(layers: int, channels: int | None) -> None:
+    _check_at_least('layers', layers, 0)
+    if channels is None and layers > 0:
+        raise ConfigError(
+            'SCIEnhancer: channels must be an int of at least 1, and None only if '
+            f'layers=0, got None with layers={layers}'
+        )
+    if channels is not None:
+        _check_at_least('channels', channels, 1)
 
+
+def _check_at_least(name: str, value: Any, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ConfigError(
             f'SCIEnhancer: {name} must be an int of at least {least}, got {value!r}'

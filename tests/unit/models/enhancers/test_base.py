@@ -23,16 +23,17 @@ from sci_plugins.models.enhancers import (
 from sci_plugins.registry import MODELS
 
 
-def _sci(**settings: int) -> SCIEnhancer:
+def _sci(**settings: int | None) -> SCIEnhancer:
     """Weights so large that every layer shows, and an illumination off its clamp."""
     enhancer = SCIEnhancer(**settings)
     generator = torch.Generator().manual_seed(3)
     for value in enhancer.state_dict().values():
         if value.is_floating_point():
             value.copy_(torch.rand(value.shape, generator=generator) * 0.4 - 0.2)
-    enhancer.in_conv.bias.data.add_(0.3)
-    enhancer.block_norm.running_var.abs_().add_(0.5)
-    enhancer.block_norm.weight.data.abs_()
+    if enhancer.channels is not None:
+        enhancer.in_conv.bias.data.add_(0.3)
+        enhancer.block_norm.running_var.abs_().add_(0.5)
+        enhancer.block_norm.weight.data.abs_()
     enhancer.out_conv.bias.data.fill_(-1.0)
     return enhancer
 
@@ -56,6 +57,7 @@ CASES: dict[str, Callable[[], BaseEnhancer]] = {
     'ruas': _ruas,
     'ruas-1-iteration-8-channels': lambda: _ruas(iterations=1, channels=8),
     'sci': _sci,
+    'sci-no-hidden-layer': lambda: _sci(layers=0, channels=None),
     'sci-0-layers': lambda: _sci(layers=0),
     'sci-3-layers-8-channels': lambda: _sci(layers=3, channels=8),
 }

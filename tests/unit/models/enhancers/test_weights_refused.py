@@ -69,6 +69,15 @@ def test_wrong_layers(
     assert f'layers={wanted}' in message
 
 
+def test_hidden_layers_or_none(save: Callable, donor: SCIEnhancer) -> None:
+    without = SCIEnhancer(layers=0, channels=None)
+    _refused(donor.state_dict(), save, 'unexpected .*in_conv', without)
+    _refused(without.state_dict(), save, 'no SCI estimator among its 2 entries')
+    path = save(without.state_dict())
+    loaded = SCIEnhancer(layers=0, channels=None, weights=path)
+    assert torch.equal(loaded.out_conv.weight, without.out_conv.weight)
+
+
 @pytest.mark.parametrize('key', ['layers', 'channels'])
 def test_the_recipe_in_our_files_is_heeded(
     save: Callable, donor: SCIEnhancer, key: str
