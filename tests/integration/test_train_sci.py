@@ -72,6 +72,7 @@ def test_interrupted_and_resumed_is_uninterrupted_to_the_bit(
         made = make_config(tmp_path, work_dir, custom_hooks=hooks, **settings)
         made.train_dataloader.num_workers = workers
         made.train_cfg.max_epochs = 4
+        made.param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False, T_max=8)]
         return made if loop == 'epochs' else _by_iterations(made)
 
     train(config('whole'))
