@@ -2,9 +2,11 @@
 
     python tools/benchmark.py enhancer
     python tools/benchmark.py stage --json stage.json
+    python tools/benchmark.py cost
 
 enhancer: the fast path of SCIEnhancer against a plain implementation.
 stage: uint8 image to normalised batch, and its share of RetinaNet-R50's test step.
+cost: parameters, multiply-accumulates and time of SCI's chains and of RUASEnhancer.
 """
 
 import argparse
@@ -25,10 +27,19 @@ def parse_args() -> argparse.Namespace:
     enhancer.add_argument('--batch', type=int, default=1, help='images a call')
     stage = commands.add_parser('stage', help='the whole preprocessing, and its share')
     _add_common_arguments(stage, height=800, width=1333, runs=7)
+    cost = commands.add_parser('cost', help='parameters, operations, time by width')
+    _add_size_arguments(cost, height=400, width=600, runs=30)
     return parser.parse_args()
 
 
 def _add_common_arguments(
+    parser: argparse.ArgumentParser, height: int, width: int, runs: int
+) -> None:
+    _add_size_arguments(parser, height, width, runs)
+    parser.add_argument('--weights', help='as in SCIEnhancer(weights=...); else random')
+
+
+def _add_size_arguments(
     parser: argparse.ArgumentParser, height: int, width: int, runs: int
 ) -> None:
     parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
@@ -36,7 +47,6 @@ def _add_common_arguments(
     parser.add_argument('--width', type=int, default=width, help='pixels')
     parser.add_argument('--threads', type=int, default=2, help='CPU threads')
     parser.add_argument('--runs', type=int, default=runs, help='rounds that count')
-    parser.add_argument('--weights', help='as in SCIEnhancer(weights=...); else random')
     parser.add_argument('--json', metavar='FILE', help='also write the result here')
 
 
@@ -45,9 +55,13 @@ def main() -> None:
     options: dict[str, Any] = vars(args)
     command, json_path = options.pop('command'), options.pop('json')
     # Imported late: --help and a mistyped option need not wait for PyTorch.
-    from sci_plugins.apis.benchmark import benchmark_enhancer, benchmark_stage
+    from sci_plugins.apis import benchmark
 
-    calls: dict[str, Any] = {'enhancer': benchmark_enhancer, 'stage': benchmark_stage}
+    calls: dict[str, Any] = {
+        'cost': benchmark.benchmark_cost,
+        'enhancer': benchmark.benchmark_enhancer,
+        'stage': benchmark.benchmark_stage,
+    }
     result = calls[command](**options)
     print(result.to_text())
     if json_path:
