@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,6 +69,13 @@ def _process_as_before() -> Iterator[None]:
 def _managers(kind: type = ManagerMixin) -> list[type]:
     below = [found for sub in kind.__subclasses__() for found in _managers(sub)]
     return [kind, *below]
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _quick_garbage_collection() -> None:
+    """MMEngine collects garbage for each data set: a second with all hosts imported."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope='module', autouse=True)

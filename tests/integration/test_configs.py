@@ -1,0 +1,95 @@
+"""Every config under configs/: it loads, builds, and is what its name says."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mmengine.registry import MODELS, init_default_scope
+
+from sci_plugins.apis.config import load_config, require
+from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
+from sci_plugins.models.enhancers import SCIEnhancer
+from sci_plugins.models.enhancers.official import OFFICIAL_SHA256
+
+pytest.importorskip('mmdet')
+pytest.importorskip('mmseg')
+
+ROOT = Path(__file__).parents[2] / 'configs'
+FRAGMENTS = sorted(ROOT.rglob('_base_/*.py'))
+CONFIGS = sorted(set(ROOT.rglob('*.py')) - set(FRAGMENTS))
+#: What the name says of the enhancer, as in `_sci-joint_` or `_sci.py`.
+_PART = re.compile(r'_sci(-frozen|-joint)?(?=_|$)')
+ENHANCED = [path for path in CONFIGS if _PART.search(path.stem)]
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_there_are_configs() -> None:
+    assert len(CONFIGS) >= 10
+    assert len(FRAGMENTS) >= 5
+    assert len(ENHANCED) >= 6
+    kinds = {match[1] for path in ENHANCED if (match := _PART.search(path.stem))}
+    assert kinds == {None, '-frozen', '-joint'}
+
+
+@pytest.mark.parametrize('path', FRAGMENTS, ids=_name)
+def test_every_fragment_loads(path: Path) -> None:
+    assert load_config(str(path))
+
+
+def _without_official_weights(node: Any) -> None:
+    """The authors' files are not in the package; their names are checked."""
+    if isinstance(node, dict):
+        name = str(node.get('weights') or '')
+        if name.startswith('official/'):
+            assert name.removeprefix('official/') in OFFICIAL_SHA256
+            node['weights'] = None
+        for value in node.values():
+            _without_official_weights(value)
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=_name)
+def test_every_config_builds_its_model(path: Path) -> None:
+    cfg = load_config(str(path))
+    require(cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+    scope = cfg.get('default_scope')
+    assert scope in ('mmdet', 'mmseg', 'mmengine')
+    if scope != 'mmengine':  # what the hosts' own tools need without compiled ops
+        assert 'sci_plugins' in cfg.custom_imports.imports
+        require(cfg, 'test_dataloader', 'test_cfg', 'test_evaluator')
+    _without_official_weights(cfg.model)
+    init_default_scope(scope)
+    model = MODELS.build(cfg.model)
+    assert sum(value.numel() for value in model.parameters()) > 0
+    if path in ENHANCED:
+        preprocessor = model.data_preprocessor
+        assert isinstance(preprocessor, EnhancementMixin)
+        assert isinstance(preprocessor.enhancer, SCIEnhancer)
+        assert preprocessor.frozen is ('sci-joint' not in path.stem)
+
+
+@pytest.mark.parametrize('path', ENHANCED, ids=_name)
+def test_an_sci_config_is_its_baseline_and_the_enhancer(path: Path) -> None:
+    plain_path = path.with_stem(_PART.sub('', path.stem))
+    plain, ours = (load_config(str(file)).to_dict() for file in (plain_path, path))
+    before, after = (cfg['model'].pop('data_preprocessor') for cfg in (plain, ours))
+    joint = 'sci-joint' in path.stem
+    added = {'enhancer', 'frozen'} if joint else {'enhancer'}
+    assert set(after) - set(before) == added
+    assert {key for key in before if before[key] != after[key]} == {'type'}
+    if joint:
+        hooks = ours.pop('custom_hooks')
+        earlier = plain.pop('custom_hooks', [])
+        assert [hook for hook in hooks if hook not in earlier] == [
+            dict(type='sci_plugins.EnhancementLossHook', weight=1.0)
+        ]
+        assert len(hooks) == len(earlier) + 1
+        keys = ours['optim_wrapper']['paramwise_cfg'].pop('custom_keys')
+        rate = keys.pop('data_preprocessor.enhancer')
+        assert rate == dict(lr_mult=0.1, decay_mult=0.0)
+        if keys:
+            assert plain['optim_wrapper']['paramwise_cfg'].pop('custom_keys') == keys
+    assert ours == plain
