@@ -98,8 +98,13 @@ class _ConvNormRelu(Function):
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         image, weight, *normed = ctx.saved_tensors
         needs = ctx.needs_input_grad
-        grads = _backward(grad, image, weight, _Normed(*normed), needs)
-        return *grads, grad if needs[6] else None
+        inner, scale, shift = _through_norm_relu(grad, _Normed(*normed))
+        return (
+            grad_of_image(inner, weight) if needs[0] else None,
+            grad_of_weight(inner, image) if needs[1] else None,
+            *_grads_of_vectors(scale, shift, needs[2:5]),
+            grad if needs[6] else None,
+        )
 
 
 class _ResidualBlock(Function):
@@ -119,11 +124,18 @@ class _ResidualBlock(Function):
         image, weight, weight2, *saved = ctx.saved_tensors
         normed, normed2 = _Normed(*saved[:5]), _Normed(*saved[5:])
         needs = ctx.needs_input_grad
-        between, *grads2 = _backward(
-            grad, _relu(normed), weight2, normed2, (True, *needs[6:])
+        # One name, so that memory is free again as soon as it is not needed.
+        inner, scale2, shift2 = _through_norm_relu(grad, normed2)
+        weight_grad2 = grad_of_weight(inner, _relu(normed)) if needs[6] else None
+        inner = grad_of_image(inner, weight2)
+        inner, scale, shift = _through_norm_relu(inner, normed)
+        return (
+            grad_of_image(inner, weight).add_(grad) if needs[0] else None,
+            grad_of_weight(inner, image) if needs[1] else None,
+            *_grads_of_vectors(scale, shift, needs[2:5]),
+            weight_grad2,
+            *_grads_of_vectors(scale2, shift2, needs[7:10]),
         )
-        inner, *grads = _backward(between, image, weight, normed, needs)
-        return None if inner is None else inner.add_(grad), *grads, *grads2
 
 
 class _Normed(NamedTuple):
@@ -189,24 +201,27 @@ def _relu(normed: _Normed, shortcut: Tensor | None = None) -> Tensor:
     return result
 
 
-def _backward(
-    grad: Tensor, image: Tensor, weight: Tensor, normed: _Normed, needs: Sequence[bool]
-) -> tuple[Any, ...]:
-    """Gradients of the image and the five entries of :class:`ConvNorm`, as needed."""
-    inner, shift, scale = _through_relu(channels_last(grad), normed)
-    _through_norm(inner, normed, shift, scale)
+def _through_norm_relu(grad: Tensor, normed: _Normed) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of the convolution's result, of the scale and of the shift."""
+    inner, scale, shift = _through_relu(channels_last(grad), normed)
+    _through_norm(inner, normed, scale, shift)
+    return inner, scale, shift
+
+
+def _grads_of_vectors(
+    scale: Tensor, shift: Tensor, needs: Sequence[bool]
+) -> tuple[Tensor | None, ...]:
+    """Of bias, scale, shift and epsilon of :class:`ConvNorm`."""
     return (
-        grad_of_image(inner, weight) if needs[0] else None,
-        grad_of_weight(inner, image) if needs[1] else None,
-        torch.zeros_like(shift) if needs[2] else None,
-        scale if needs[3] else None,
-        shift if needs[4] else None,
+        torch.zeros_like(shift) if needs[0] else None,
+        scale if needs[1] else None,
+        shift if needs[2] else None,
         None,
     )
 
 
 def _through_relu(grad: Tensor, normed: _Normed) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of the normalised features, of the shift and of the scale."""
+    """Gradients of the normalised features, of the scale and of the shift."""
     inner = torch.empty_like(normed.features)
     shift, moment = torch.zeros_like(normed.mean), torch.zeros_like(normed.mean)
     gain, offset = normed.gain, normed.offset
@@ -219,10 +234,10 @@ def _through_relu(grad: Tensor, normed: _Normed) -> tuple[Tensor, Tensor, Tensor
         shift = shift + sum_rows(out)
         torch.sub(values, normed.mean, out=scratch).mul_(out)
         moment = moment + sum_rows(scratch)
-    return inner, shift, moment * normed.inverse
+    return inner, moment * normed.inverse, shift
 
 
-def _through_norm(inner: Tensor, normed: _Normed, shift: Tensor, scale: Tensor) -> None:
+def _through_norm(inner: Tensor, normed: _Normed, scale: Tensor, shift: Tensor) -> None:
     """Gradient of the features, written over that of the normalised ones.
 
     ``gain * (inner - mean(inner) - n * mean(n * inner))`` with the normalised features
