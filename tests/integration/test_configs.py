@@ -20,7 +20,9 @@ FRAGMENTS = sorted(ROOT.rglob('_base_/*.py'))
 CONFIGS = sorted(set(ROOT.rglob('*.py')) - set(FRAGMENTS))
 #: What the name says of the enhancer, as in `_sci-joint_` or `_sci.py`.
 _PART = re.compile(r'_sci(-frozen|-joint)?(?=_|$)')
-ENHANCED = [path for path in CONFIGS if _PART.search(path.stem)]
+ENHANCED = [
+    path for path in CONFIGS if path.parent.name != 'sci' and _PART.search(path.stem)
+]
 
 
 def _name(path: Path) -> str:
