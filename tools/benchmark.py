@@ -3,9 +3,11 @@
     python tools/benchmark.py enhancer
     python tools/benchmark.py stage --json stage.json
     python tools/benchmark.py cost
+    python tools/benchmark.py train --compile
 
 enhancer: the fast path of SCIEnhancer against a plain implementation.
 stage: uint8 image to normalised batch, and its share of RetinaNet-R50's test step.
+train: a step of SCI's training against a plain implementation: time and memory.
 cost: parameters, multiply-accumulates and time of SCI's chains and of RUASEnhancer.
 """
 
@@ -29,6 +31,12 @@ def parse_args() -> argparse.Namespace:
     _add_common_arguments(stage, height=800, width=1333, runs=7)
     cost = commands.add_parser('cost', help='parameters, operations, time by width')
     _add_size_arguments(cost, height=400, width=600, runs=30)
+    train = commands.add_parser('train', help="SCI's training step against a plain one")
+    _add_common_arguments(train, height=400, width=600, runs=5)
+    train.add_argument('--batch', type=int, default=1, help='images a step')
+    train.add_argument(
+        '--compile', action='store_true', help='also through torch.compile'
+    )
     return parser.parse_args()
 
 
@@ -61,6 +69,7 @@ def main() -> None:
         'cost': benchmark.benchmark_cost,
         'enhancer': benchmark.benchmark_enhancer,
         'stage': benchmark.benchmark_stage,
+        'train': benchmark.benchmark_train,
     }
     result = calls[command](**options)
     print(result.to_text())
