@@ -47,9 +47,12 @@ def attach(
         ``model`` itself.
 
     Raises:
-        ConfigError: if the model has no such data preprocessor.
+        ConfigError: if the model has no such data preprocessor, or an argument is
+            out of range; the model is then as it was.
     """
     preprocessor: Any = find_preprocessor(model)
+    kind, state = type(preprocessor), preprocessor.__dict__.copy()
+    modules = dict(preprocessor._modules)
     if fill_color is _AUTO:
         fill_color = _default_fill_color(preprocessor)
     detach(model)
@@ -61,7 +64,9 @@ def attach(
             enhancer, frozen, norm_eval, input_order, fill_color
         )
     except Exception:
-        preprocessor.__class__ = plain
+        preprocessor.__class__ = kind
+        preprocessor.__dict__.clear()
+        preprocessor.__dict__.update(state, _modules=modules)
         raise
     return model
 

@@ -1,0 +1,201 @@
+"""Enhancers in front of models that are already built, and off again."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.model import BaseDataPreprocessor, ImgDataPreprocessor
+from torch import Tensor, nn
+
+from sci_plugins import attach, detach
+from sci_plugins.apis.attach import find_preprocessor
+from sci_plugins.errors import ConfigError
+from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
+from sci_plugins.models.enhancers import GammaEnhancer, SCIEnhancer
+from sci_plugins.registry import MODELS
+from tests.plain_sci import enhance_host_image, read_weights, save_visible_weights
+
+HOSTS = {
+    'mmdet': ('mmdet.DetDataPreprocessor', 'sci_plugins.EnhancedDetDataPreprocessor'),
+    'mmseg': ('mmseg.SegDataPreProcessor', 'sci_plugins.EnhancedSegDataPreProcessor'),
+}
+SETTINGS = dict(mean=[30.0, 20.0, 10.0], std=[5.0, 6.0, 7.0], bgr_to_rgb=True)
+
+
+class _Model(nn.Module):
+    def __init__(self, preprocessor: Any) -> None:
+        super().__init__()
+        self.data_preprocessor = preprocessor
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_visible_weights(tmp_path_factory.mktemp('weights') / 'visible.pth')
+
+
+@pytest.fixture
+def image() -> Tensor:
+    return torch.randint(0, 60, (3, 12, 14), dtype=torch.uint8)
+
+
+@pytest.fixture(params=list(HOSTS))
+def host(request: pytest.FixtureRequest) -> str:
+    pytest.importorskip(request.param)
+    return request.param
+
+
+def _build(name: str, **more: Any) -> Any:
+    if 'SegData' in name:
+        more['size_divisor'] = 1
+    return MODELS.build(dict(type=name, **SETTINGS, **more))
+
+
+def _inputs(model: nn.Module, image: Tensor) -> Tensor:
+    data = dict(inputs=[image.clone()], data_samples=None)
+    return model.data_preprocessor(data, False)['inputs']
+
+
+def test_it_is_the_same_as_the_two_keys(host: str, weights: Path, image: Tensor) -> None:
+    plain, enhanced = HOSTS[host]
+    model = _Model(_build(plain))
+    assert attach(model, f'sci/{weights}') is model
+    spec = dict(type='sci_plugins.SCIEnhancer', weights=str(weights))
+    wanted = _Model(_build(enhanced, enhancer=spec))
+    ours, theirs = model.data_preprocessor, wanted.data_preprocessor
+    assert type(ours) is type(theirs)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    for name in ('frozen', 'norm_eval', 'input_order', 'fill_color', 'keep_pairs'):
+        assert getattr(ours, name) == getattr(theirs, name)
+    assert torch.equal(_inputs(model, image), _inputs(wanted, image))
+
+
+def test_detach_gives_the_plain_model_back(
+    host: str, weights: Path, image: Tensor
+) -> None:
+    model = _Model(_build(HOSTS[host][0]))
+    kind, keys = type(model.data_preprocessor), list(model.state_dict())
+    before = _inputs(model, image)
+    attach(model, f'sci/{weights}')
+    assert not torch.allclose(_inputs(model, image), before, atol=1)
+    for _ in range(2):  # a plain model stays as it is
+        assert detach(model) is model
+        assert type(model.data_preprocessor) is kind
+        assert list(model.state_dict()) == keys
+        assert torch.equal(_inputs(model, image), before)
+
+
+def test_what_was_configured_can_be_taken_off(host: str, image: Tensor) -> None:
+    plain, enhanced = HOSTS[host]
+    model = _Model(_build(enhanced, enhancer='gamma'))
+    detach(model)
+    assert torch.equal(_inputs(model, image), _inputs(_Model(_build(plain)), image))
+
+
+def test_the_last_one_attached_counts(weights: Path, image: Tensor) -> None:
+    model = attach(_Model(ImgDataPreprocessor()), 'gamma/0.2')
+    attach(model, f'sci/{weights}', input_order='rgb', frozen=False)
+    wanted = enhance_host_image(read_weights(weights), image, 'rgb')
+    output = _inputs(model, image)[0]
+    torch.testing.assert_close(output, wanted, rtol=0, atol=1e-3)
+    assert model.data_preprocessor.enhancer.in_conv.weight.requires_grad
+
+
+def test_another_family_s_preprocessor(weights: Path, image: Tensor) -> None:
+    class Own(ImgDataPreprocessor):
+        """A user's own, with a step of its own."""
+
+        def forward(self, data: dict, training: bool = False) -> Any:
+            return dict(super().forward(data, training), seen=True)
+
+    model = attach(_Model(Own()), f'sci/{weights}')
+    preprocessor = model.data_preprocessor
+    assert isinstance(preprocessor, Own)
+    assert isinstance(preprocessor, EnhancementMixin)
+    assert preprocessor(dict(inputs=[image]), False)['seen']
+    wanted = enhance_host_image(read_weights(weights), image)
+    torch.testing.assert_close(_inputs(model, image)[0], wanted, rtol=0, atol=1e-3)
+    twin = copy.deepcopy(model)
+    assert torch.equal(_inputs(twin, image), _inputs(model, image))
+    assert type(detach(model).data_preprocessor) is Own
+    assert isinstance(twin.data_preprocessor, EnhancementMixin)
+
+
+def test_subclasses_of_mmdet_s_keep_its_fill_colour() -> None:
+    pytest.importorskip('mmdet')
+    from mmdet.models.data_preprocessors import DetDataPreprocessor
+
+    class Own(DetDataPreprocessor):
+        pass
+
+    assert attach(_Model(Own()), 'gamma').data_preprocessor.fill_color == (114,) * 3
+    other = attach(_Model(Own()), 'gamma', fill_color=7).data_preprocessor
+    assert other.fill_color == (7.0,) * 3
+    assert (
+        attach(_Model(Own()), 'gamma', fill_color=None).data_preprocessor.fill_color
+        is None
+    )
+    plain = attach(_Model(ImgDataPreprocessor()), 'gamma').data_preprocessor
+    assert plain.fill_color is None
+
+
+def test_in_a_wrapper(image: Tensor) -> None:
+    wrapped = nn.DataParallel(_Model(ImgDataPreprocessor()))
+    assert attach(wrapped, 'gamma') is wrapped
+    assert isinstance(wrapped.module.data_preprocessor.enhancer, GammaEnhancer)
+    assert find_preprocessor(wrapped) is wrapped.module.data_preprocessor
+    detach(wrapped)
+    assert not hasattr(wrapped.module.data_preprocessor, 'enhancer')
+
+
+def test_a_module_is_used_as_it_is_and_follows_the_model() -> None:
+    enhancer = SCIEnhancer()
+    model = _Model(ImgDataPreprocessor()).train()
+    attach(model, enhancer)
+    assert model.data_preprocessor.enhancer is enhancer
+    assert not enhancer.training  # frozen
+    model = attach(_Model(ImgDataPreprocessor().to('meta')), SCIEnhancer())
+    assert model.data_preprocessor.enhancer.in_conv.weight.device.type == 'meta'
+
+
+@pytest.mark.parametrize(
+    ('model', 'word'),
+    [
+        (lambda: nn.Linear(1, 1), 'Linear has no image data preprocessor.*NoneType'),
+        (lambda: _Model(BaseDataPreprocessor()), 'got BaseDataPreprocessor'),
+        (lambda: _Model(nn.Identity()), 'got Identity'),
+    ],
+    ids=['none', 'base', 'another module'],
+)
+@pytest.mark.parametrize('call', [lambda model: attach(model, 'gamma'), detach])
+def test_models_that_cannot_be_enhanced(call: Any, model: Any, word: str) -> None:
+    with pytest.raises(ConfigError, match=word) as caught:
+        call(model())
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('enhancer', 'settings', 'error'),
+    [
+        ('magic', {}, ConfigError),
+        ('sci/no/such.pth', {}, FileNotFoundError),
+        (None, {}, ConfigError),
+        ('gamma', dict(input_order='grb'), ConfigError),
+        ('gamma', dict(fill_color=(1, 2)), ConfigError),
+    ],
+)
+@pytest.mark.parametrize('earlier', [None, 'gamma/0.3'])
+def test_a_mistake_leaves_the_model_as_it_was(
+    image: Tensor, enhancer: Any, settings: dict, error: type, earlier: str | None
+) -> None:
+    model = _Model(ImgDataPreprocessor(**SETTINGS))
+    if earlier:
+        attach(model, earlier, input_order='rgb')
+    kind, before = type(model.data_preprocessor), _inputs(model, image)
+    names = set(vars(model.data_preprocessor))
+    with pytest.raises(error):
+        attach(model, enhancer, **settings)
+    assert type(model.data_preprocessor) is kind
+    assert set(vars(model.data_preprocessor)) == names
+    assert torch.equal(_inputs(model, image), before)
