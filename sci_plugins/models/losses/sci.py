@@ -1,4 +1,4 @@
-"""SCI's loss as a module, for the cascade and for training with a detector."""
+"""SCI's losses as modules, for the cascade and for training with a detector."""
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,74 @@ from sci_plugins.functional.losses import (
     smoothness_loss,
 )
 from sci_plugins.registry import MODELS
+
+
+@MODELS.register_module()
+class FidelityLoss(nn.Module):
+    """Weighted :func:`sci_plugins.functional.losses.fidelity_loss`.
+
+    Args:
+        weight: factor of the mean squared difference to the image.
+
+    Shape:
+        - illumination, image: ``(N, 3, H, W)``, RGB, float
+        - output: a scalar, float32 at least
+
+    Raises:
+        ValueError: if ``weight`` is negative.
+    """
+
+    def __init__(self, weight: float = FIDELITY_WEIGHT) -> None:
+        super().__init__()
+        _check_weight('FidelityLoss: weight', weight)
+        self.weight = weight
+
+    def forward(self, illumination: Tensor, image: Tensor) -> Tensor:
+        with torch.autocast(image.device.type, enabled=False):
+            pair = at_least_float32(illumination), at_least_float32(image)
+            return self.weight * fidelity_loss(*pair)
+
+    def extra_repr(self) -> str:
+        return f'weight={self.weight}'
+
+
+@MODELS.register_module()
+class SmoothnessLoss(nn.Module):
+    """Weighted :func:`sci_plugins.functional.losses.smoothness_loss`.
+
+    Args:
+        weight: factor of the edge-aware smoothness.
+        sigma: width of its weights; 10 in the authors' code, 0.1 in their paper.
+        color: ``'official'`` or ``'corrected'``, see
+            :func:`sci_plugins.functional.losses.guide_colors`.
+
+    Shape:
+        - illumination, image: ``(N, 3, H, W)``, RGB, float
+        - output: a scalar, float32 at least
+
+    Raises:
+        ValueError: if ``weight`` is negative, ``sigma`` is not positive or ``color``
+            is unknown.
+    """
+
+    def __init__(
+        self, weight: float = 1.0, sigma: float = 10.0, color: ColorMode = 'official'
+    ) -> None:
+        super().__init__()
+        _check_weight('SmoothnessLoss: weight', weight)
+        if not sigma > 0:
+            raise ValueError(f'SmoothnessLoss: sigma must be positive, got {sigma}')
+        guide_colors(torch.zeros(1, 3, 1, 1), color)  # an unknown name fails here
+        self.weight = weight
+        self.sigma = sigma
+        self.color: ColorMode = color
+
+    def forward(self, illumination: Tensor, image: Tensor) -> Tensor:
+        pair = at_least_float32(illumination), at_least_float32(image)
+        return self.weight * smoothness_loss(*pair, self.sigma, self.color)
+
+    def extra_repr(self) -> str:
+        return f'weight={self.weight}, sigma={self.sigma}, color={self.color!r}'
 
 
 @MODELS.register_module()
@@ -46,33 +114,18 @@ class SCILoss(nn.Module):
         color: ColorMode = 'official',
     ) -> None:
         super().__init__()
-        for name, value in (
-            ('fidelity_weight', fidelity_weight),
-            ('smoothness_weight', smoothness_weight),
-        ):
-            if value < 0:
-                raise ValueError(f'SCILoss: {name} must not be negative, got {value}')
-        if not sigma > 0:
-            raise ValueError(f'SCILoss: sigma must be positive, got {sigma}')
-        guide_colors(torch.zeros(1, 3, 1, 1), color)  # an unknown name fails here
-        self.fidelity_weight = fidelity_weight
-        self.smoothness_weight = smoothness_weight
-        self.sigma = sigma
-        self.color: ColorMode = color
+        _check_weight('SCILoss: fidelity_weight', fidelity_weight)
+        _check_weight('SCILoss: smoothness_weight', smoothness_weight)
+        self.fidelity = FidelityLoss(fidelity_weight)
+        self.smoothness = SmoothnessLoss(smoothness_weight, sigma, color)
 
     def forward(self, illumination: Tensor, image: Tensor) -> dict[str, Tensor]:
-        with torch.autocast(image.device.type, enabled=False):
-            pair = at_least_float32(illumination), at_least_float32(image)
-            fidelity = fidelity_loss(*pair)
-            smoothness = smoothness_loss(*pair, self.sigma, self.color)
         return dict(
-            fidelity=self.fidelity_weight * fidelity,
-            smoothness=self.smoothness_weight * smoothness,
+            fidelity=self.fidelity(illumination, image),
+            smoothness=self.smoothness(illumination, image),
         )
 
-    def extra_repr(self) -> str:
-        return (
-            f'fidelity_weight={self.fidelity_weight}, '
-            f'smoothness_weight={self.smoothness_weight}, '
-            f'sigma={self.sigma}, color={self.color!r}'
-        )
+
+def _check_weight(name: str, value: float) -> None:
+    if value < 0:
+        raise ValueError(f'{name} must not be negative, got {value}')

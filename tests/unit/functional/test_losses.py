@@ -153,6 +153,33 @@ def test_keeps_dtype_and_device_and_arguments(dtype, device):
     assert float(result) == pytest.approx(float(want), rel=tolerance)
 
 
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_smoothness_of_half_precision_is_computed_in_float32(dtype):
+    """A sum of small terms, of which half precision would lose the most."""
+    pair = [tensor.to(dtype) for tensor in make_pair(1, 3, 60, 80)]
+    want = smoothness_loss(*(tensor.double() for tensor in pair))
+    got = smoothness_loss(*pair)
+    assert got.dtype == dtype
+    assert float(got) == pytest.approx(float(want), rel=torch.finfo(dtype).eps)
+
+
+def test_autocast_changes_no_digit():
+    pair = [tensor.float() for tensor in make_pair(1, 3, 6, 7)]
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        got = smoothness_loss(*pair, sigma=0.1)
+    assert torch.equal(got, smoothness_loss(*pair, sigma=0.1))
+
+
+@pytest.mark.parametrize('context', [torch.no_grad, torch.inference_mode])
+def test_without_gradients(context):
+    pair = make_pair(1, 3, 6, 7)
+    want = sci_loss(*pair)
+    with context():
+        got = sci_loss(*pair)
+    assert float(got) == float(want)
+    assert not got.requires_grad
+
+
 @pytest.mark.parametrize('shape', [(1, 3, 2, 8), (1, 3, 8, 2)])
 def test_too_small_for_the_neighbourhood(shape):
     with pytest.raises(ValueError, match=r'at least 3 x 3 pixels, got \(1, 3'):

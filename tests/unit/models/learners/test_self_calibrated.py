@@ -214,6 +214,31 @@ def test_gradcheck_of_the_loss():
     assert all(g.abs().max() > 1e-6 for g in gradients)
 
 
+def test_a_compiler_takes_the_loss_whole():
+    """As `torch.compile` would trace it, without waiting for a C++ compiler."""
+    model = small(stages=2).double().train()
+    image = torch.rand(2, 3, 8, 9, dtype=torch.float64)
+
+    def total():
+        return sum(model(image, mode='loss').values())
+
+    compiled = torch.compile(total, backend='aot_eager', fullgraph=True)
+    grads = [
+        torch.autograd.grad(function(), list(model.parameters()))
+        for function in (compiled, total)
+    ]
+    for got, want in zip(*grads, strict=True):
+        torch.testing.assert_close(got, want)
+
+
+def test_on_a_cpu_memory_is_channels_last():
+    """Converted once, not by every convolution."""
+    stages = build().train().cascade(torch.rand(1, 3, 8, 9))
+    for stage in stages:
+        for value in stage:
+            assert value.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_training_lowers_the_loss():
     torch.manual_seed(1)
     model = build().train()

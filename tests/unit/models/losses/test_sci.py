@@ -68,3 +68,42 @@ def test_refuses_wrong_options(options, message):
 
 def test_says_what_it_is():
     assert "sigma=10.0, color='official'" in repr(build())
+    assert 'weight=1.5' in repr(build())
+
+
+def test_each_loss_alone(pair):
+    options = dict(sigma=0.3, color='corrected')
+    fidelity = MODELS.build(dict(type='sci_plugins.FidelityLoss', weight=0.5))
+    smoothness = MODELS.build(
+        dict(type='sci_plugins.SmoothnessLoss', weight=2.0, **options)
+    )
+    both = build(fidelity_weight=0.5, smoothness_weight=2.0, **options)(*pair)
+    assert float(fidelity(*pair)) == float(both['fidelity']) > 0
+    assert float(smoothness(*pair)) == float(both['smoothness']) > 0
+    torch.testing.assert_close(fidelity(*pair), 0.5 * fidelity_loss(*pair))
+    torch.testing.assert_close(smoothness(*pair), 2 * smoothness_loss(*pair, **options))
+
+
+@pytest.mark.parametrize('name', ['FidelityLoss', 'SmoothnessLoss'])
+def test_each_alone_in_half_precision(pair, name):
+    loss = MODELS.build(dict(type=f'sci_plugins.{name}'))
+    half = [tensor.bfloat16() for tensor in pair]
+    want = loss(*(tensor.float() for tensor in half))
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        got = loss(*half)
+    assert got.dtype == torch.float32
+    assert torch.equal(got, want)
+
+
+@pytest.mark.parametrize(
+    ('name', 'options', 'message'),
+    [
+        ('FidelityLoss', dict(weight=-1), 'FidelityLoss: weight must not be negative'),
+        ('SmoothnessLoss', dict(weight=-1), 'SmoothnessLoss: weight must not be neg'),
+        ('SmoothnessLoss', dict(sigma=0), 'sigma must be positive, got 0'),
+        ('SmoothnessLoss', dict(color='lab'), 'color must be one of'),
+    ],
+)
+def test_each_alone_refuses_wrong_options(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        MODELS.build(dict(type=f'sci_plugins.{name}', **options))
