@@ -26,6 +26,7 @@ from sci_plugins.engine.naming_runner import NamingRunner
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.comparison import Comparison, VariantResult, main_metric
 from sci_plugins.evaluation.conditions import Condition, darken_dataset
+from sci_plugins.evaluation.no_detections import metrics_of_no_detections
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancers import build_enhancer
 from sci_plugins.utils.checkpoint import load_fully, read_checkpoint
@@ -196,12 +197,15 @@ def _measure(
         progress.after_test(runner)  # an error's line begins below the bar
     seconds = time.perf_counter() - started
     images = len(runner.test_dataloader.dataset)
-    if not _numbers(metrics):
+    numbers = _numbers(metrics) or metrics_of_no_detections(
+        runner.test_loop.evaluator.metrics
+    )
+    if not numbers:
         raise ConfigError(
             f'the test_evaluator of {cfg.filename} gives no numbers to compare '
             '(format_only?)'
         )
-    return VariantResult(name, condition, _numbers(metrics), seconds, images)
+    return VariantResult(name, condition, numbers, seconds, images)
 
 
 def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
