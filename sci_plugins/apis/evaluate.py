@@ -117,8 +117,9 @@ def _build_metric(name: str) -> ImageQualityMetric:
 
 
 def _prepare(spec: Spec, device: str) -> BaseEnhancer:
+    enhancer = build_enhancer(spec)  # its own errors are no device's
     try:
-        return build_enhancer(spec).to(torch.device(device)).eval()
+        return enhancer.to(torch.device(device)).eval()
     except (RuntimeError, AssertionError) as error:  # torch's words for a device
         raise ConfigError(f'cannot use device {device!r}: {error}') from error
 
