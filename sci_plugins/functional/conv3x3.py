@@ -24,8 +24,6 @@ from sci_plugins.functional.packed_conv import pack_weight, pixels_per_step
 
 #: Strips of fewer rows are not worth a thread.
 MIN_ROWS = 16
-#: Parts of a sum over pixels; neighbouring pixels stay with one thread.
-SEGMENTS = 32
 
 
 def conv3x3(image: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -57,7 +55,7 @@ class _Conv3x3(Function):
         return (
             grad_of_image(grad, weight) if ctx.needs_input_grad[0] else None,
             grad_of_weight(grad, image) if ctx.needs_input_grad[1] else None,
-            sum_rows(pixel_rows(grad)) if ctx.needs_input_grad[2] else None,
+            sum_pixels(grad) if ctx.needs_input_grad[2] else None,
         )
 
 
@@ -104,19 +102,12 @@ def channels_last(image: Tensor) -> Tensor:
     return image.contiguous(memory_format=torch.channels_last)
 
 
-def pixel_rows(image: Tensor) -> Tensor:
-    """``(N, C, H, W)``, channels-last -> ``(N * H * W, C)``, a view."""
-    return image.permute(0, 2, 3, 1).flatten(0, 2)
+def sum_pixels(image: Tensor) -> Tensor:
+    """``(N, C, H, W)``, channels-last -> ``(C,)``; threads share the rows of the image.
 
-
-def sum_rows(matrix: Tensor) -> Tensor:
-    """``(rows, columns)`` -> ``(columns,)``; threads share the rows, not the columns.
-
-    Each core reads what it has in its cache: five times faster than ``sum(0)``.
+    Each core reads what it has in its cache: several times faster than one sum.
     """
-    rows = len(matrix) - len(matrix) % SEGMENTS
-    total = matrix[:rows].unflatten(0, (SEGMENTS, -1)).sum(1).sum(0)
-    return total + matrix[rows:].sum(0) if rows < len(matrix) else total
+    return image.permute(0, 2, 3, 1).sum(2).flatten(0, 1).sum(0)
 
 
 def _correlate(image: Tensor, grad: Tensor) -> Tensor:

@@ -24,8 +24,6 @@ from sci_plugins.functional.conv3x3 import (
     convolve,
     grad_of_image,
     grad_of_weight,
-    pixel_rows,
-    sum_rows,
 )
 from sci_plugins.functional.first_derivative import first_derivative_only
 
@@ -172,9 +170,10 @@ def _statistics(features: Tensor) -> tuple[Tensor, Tensor]:
     """
     means, variances, shares = [], [], []
     for piece, scratch in _with_scratch(features):
-        mean = sum_rows(piece) / len(piece)
+        count = piece.numel() // features.shape[1]
+        mean = _sum(piece) / count
         torch.sub(piece, mean, out=scratch)
-        variances.append(sum_rows(scratch.square_()) / len(piece))
+        variances.append(_sum(scratch.square_()) / count)
         means.append(mean)
         shares.append(piece.numel() / features.numel())
     mean = _average(means, shares)
@@ -231,9 +230,9 @@ def _through_relu(grad: Tensor, normed: _Normed) -> tuple[Tensor, Tensor, Tensor
     for piece, out, (values, scratch) in triples:
         torch.addcmul(offset, values, gain, out=scratch)
         torch.ops.aten.threshold_backward(piece, scratch, 0, grad_input=out)
-        shift = shift + sum_rows(out)
+        shift = shift + _sum(out)
         torch.sub(values, normed.mean, out=scratch).mul_(out)
-        moment = moment + sum_rows(scratch)
+        moment = moment + _sum(scratch)
     return inner, moment * normed.inverse, shift
 
 
@@ -253,11 +252,11 @@ def _through_norm(inner: Tensor, normed: _Normed, scale: Tensor, shift: Tensor) 
 
 
 def _pieces(image: Tensor) -> tuple[Tensor, ...]:
-    """``(N, C, H, W)``, channels-last, as matrices ``(pixels, C)`` for the cache."""
-    rows = pixel_rows(image)
+    """``(N, C, H, W)``, channels-last, as some ``(rows, W, C)`` that fit into a cache."""
+    rows = image.permute(0, 2, 3, 1).flatten(0, 1)
     if torch.compiler.is_compiling():
         return (rows,)  # a compiler fuses what is done to them into one loop
-    return rows.split(max(1, PIECE * torch.get_num_threads() // image.shape[1]))
+    return rows.split(max(1, PIECE * torch.get_num_threads() // rows[0].numel()))
 
 
 def _with_scratch(image: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -265,3 +264,8 @@ def _with_scratch(image: Tensor) -> list[tuple[Tensor, Tensor]]:
     pieces = _pieces(image)
     scratch = torch.empty_like(pieces[0])
     return [(piece, scratch[: len(piece)]) for piece in pieces]
+
+
+def _sum(piece: Tensor) -> Tensor:
+    """``(rows, W, C)`` -> ``(C,)``; threads share the rows, see :func:`sum_pixels`."""
+    return piece.sum(1).sum(0)
