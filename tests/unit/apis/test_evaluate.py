@@ -10,7 +10,7 @@ from PIL import Image
 
 from sci_plugins.apis.evaluate import METRIC_NAMES, REFERENCE, evaluate_enhancement
 from sci_plugins.datasets.low_light_folder import to_tensor
-from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.errors import CheckpointError, ConfigError, DataError
 from sci_plugins.evaluation.metrics import EME, PSNR
 from sci_plugins.models.enhancers import GammaEnhancer
 from sci_plugins.utils.images import read_image
@@ -110,6 +110,16 @@ def test_pictures(
 def test_mistakes(folders: tuple[Path, Path], options: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         evaluate_enhancement(folders[0], **options)
+
+
+def test_a_damaged_weight_file_is_no_matter_of_the_device(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    damaged = tmp_path / 'damaged.pth'
+    damaged.write_bytes(b'PK\x03\x04 no more than this')
+    with pytest.raises(CheckpointError, match='damaged') as raised:
+        evaluate_enhancement(folders[0], None, [f'sci/{damaged}'])
+    assert 'device' not in str(raised.value)
 
 
 def test_data_that_is_not_right(folders: tuple[Path, Path], tmp_path: Path) -> None:
