@@ -133,6 +133,12 @@ class SegmentationRecords:
             zip(self.subset, (100 * ratio(right, there))[0].tolist(), strict=True)
         )
 
+    def class_share(self) -> dict[str, float]:
+        """Class of the subset -> its percent of the subset's pixels, or NaN."""
+        _, there, _ = self._sums(None)
+        share = (100 * ratio(there, there.sum()))[0]
+        return dict(zip(self.subset, share.tolist(), strict=True))
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one compressed ``.npz`` file, atomically, with all classes in it."""
         with replacing(path) as beside, beside.open('wb') as file:

@@ -121,7 +121,8 @@ def _whole(labels: Any, name: str) -> np.ndarray:
         labels = labels.detach().cpu().numpy()
     values = np.asarray(labels)
     if values.dtype.kind == 'f':
-        rounded = values.astype(np.int64)
+        with np.errstate(invalid='ignore'):  # NaN is found by the comparison
+            rounded = values.astype(np.int64)
         if (rounded != values).any():
             raise DataError(f'{name} must hold whole numbers, got {values.dtype}')
         return rounded

@@ -11,6 +11,7 @@ from sci_plugins.evaluation.metrics.image_quality import (
     ImageQualityMetric,
 )
 from sci_plugins.evaluation.metrics.niqe import NIQE
+from sci_plugins.evaluation.metrics.subset_iou import SubsetIoUMetric
 
 __all__ = [
     'Brightness',
@@ -22,4 +23,5 @@ __all__ = [
     'NIQE',
     'PSNR',
     'SSIM',
+    'SubsetIoUMetric',
 ]

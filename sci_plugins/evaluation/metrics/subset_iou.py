@@ -1,0 +1,127 @@
+"""Mean IoU over all classes or a publication's subset, with every image's matrix kept."""
+
+from collections.abc import Mapping, Sequence
+from os.path import commonpath, relpath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+
+from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.evaluation.class_subsets import choose_classes
+from sci_plugins.evaluation.segmentation_records import SegmentationRecords
+from sci_plugins.evaluation.segmentation_table import class_table
+from sci_plugins.functional.confusion import confusion_matrix
+from sci_plugins.registry import METRICS
+
+
+@METRICS.register_module()
+class SubsetIoUMetric(BaseMetric):
+    """mmseg's ``IoUMetric``, unrounded, with the choice of classes that papers make.
+
+    ``mIoU``, ``aAcc``, ``mAcc`` and ``IoU/CLASS`` in percent, accumulated over the set;
+    NaN for a class that is neither there nor predicted, which is out of the mean.
+
+    A class's IoU does not depend on the choice: a pixel of a left-out class that is
+    taken for a kept one counts against the kept one, and so does a pixel of a kept
+    class taken for a left-out one. The means are over the chosen classes. With
+    ``ignore_left_out`` pixels whose truth is a left-out class do not count: the
+    protocol of IAT's 15 classes, whose labels lack the other four.
+
+    After the evaluation ``records`` holds the confusion matrix of every image, of all
+    classes (on the main process), for resampling.
+
+    Args:
+        classes: 19, 15 or 5 of Cityscapes' classes (see
+            :data:`sci_plugins.evaluation.class_subsets.SUBSETS`), or a list of names;
+            ``None``: all classes of the data set.
+        ignore_left_out: pixels of left-out true classes do not count.
+        ignore_index: label of pixels that do not count.
+        records_file: ``.npz`` file for the matrices, to compare later.
+        collect_device, prefix, collect_dir: those of ``BaseMetric``.
+
+    Raises:
+        ConfigError: if the data set lacks one of the classes, or the samples have no
+            truth.
+        DataError: naming the image, if prediction and truth differ in size or hold ids
+            that are no class.
+    """
+
+    def __init__(
+        self,
+        classes: int | Sequence[str] | None = None,
+        ignore_left_out: bool = False,
+        ignore_index: int = 255,
+        records_file: str | None = None,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+    ) -> None:
+        super().__init__(collect_device, prefix, collect_dir)
+        self.classes = classes
+        self.ignore_left_out = ignore_left_out
+        self.ignore_index = ignore_index
+        self.records_file = records_file
+        self.records: SegmentationRecords | None = None
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Count the pixels of each image."""
+        names = self._class_names()
+        choose_classes(self.classes, names)  # a misspelt class stops at the first image
+        for sample in data_samples:
+            if 'gt_sem_seg' not in sample:
+                raise ConfigError(
+                    'SubsetIoUMetric needs the truth: the test pipeline must have '
+                    'LoadAnnotations before PackSegInputs'
+                )
+            self.results.append((_path(sample), self._count(sample, len(names))))
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """The numbers of the set; prints the classes, writes the file asked for."""
+        if not results:
+            raise DataError('SubsetIoUMetric: there is no image to evaluate')
+        names = self._class_names()
+        paths, matrices = zip(*results, strict=True)
+        self.records = SegmentationRecords(
+            _short_ids(paths),
+            np.stack(matrices),
+            names,
+            choose_classes(self.classes, names),
+            self.ignore_left_out,
+        )
+        if self.records_file is not None:
+            self.records.save(self.records_file)
+        print_log('\n' + class_table(self.records), logger='current')
+        return self.records.metrics()
+
+    def _class_names(self) -> tuple[str, ...]:
+        about: Mapping[str, Any] = self.dataset_meta or {}
+        if not about.get('classes'):
+            raise ConfigError('SubsetIoUMetric needs a data set with names of classes')
+        return tuple(about['classes'])
+
+    def _count(self, sample: dict, classes: int) -> np.ndarray:
+        found, truth = (
+            sample[key]['data'].squeeze() for key in ('pred_sem_seg', 'gt_sem_seg')
+        )
+        try:
+            return confusion_matrix(found, truth, classes, self.ignore_index)
+        except DataError as error:
+            raise DataError(f'{_path(sample)}: {error}') from error
+
+
+def _path(sample: dict) -> str:
+    path = sample.get('img_path')
+    if path is None:
+        raise ConfigError(
+            "SubsetIoUMetric needs 'img_path' among the meta_keys of PackSegInputs"
+        )
+    return str(path)
+
+
+def _short_ids(paths: Sequence[str]) -> list[str]:
+    """Paths below the folder that all are in, without suffix: the same anywhere."""
+    folder = commonpath([str(Path(path).parent) for path in paths])
+    return [Path(relpath(path, folder)).with_suffix('').as_posix() for path in paths]

@@ -1,0 +1,192 @@
+"""The set's numbers and resamples' from matrices kept image by image."""
+
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.evaluation.segmentation_records import DEFINITIONS, SegmentationRecords
+from sci_plugins.functional.confusion import confusion_matrix
+from tests.plain_segmentation import plain_segmentation, random_labels
+
+CLASSES = ('road', 'sky', 'traffic sign', 'car', 'train')
+Pairs = list[tuple[np.ndarray, np.ndarray]]
+
+
+def _records(pairs: Pairs, **options: object) -> SegmentationRecords:
+    matrices = [confusion_matrix(*pair, len(CLASSES)) for pair in pairs]
+    return SegmentationRecords(
+        [f'night/{index}' for index in range(len(pairs))], matrices, CLASSES, **options
+    )
+
+
+@pytest.fixture
+def pairs(rng: np.random.Generator) -> Pairs:
+    """Seven images in which everything but the train can be seen."""
+    return random_labels(rng, 4, 7)
+
+
+def test_the_plain_references_numbers(pairs: Pairs) -> None:
+    found, plain = _records(pairs).metrics(), plain_segmentation(pairs, CLASSES)
+    assert list(found) == _records(pairs).names
+    assert set(found) == set(plain)
+    for name, value in plain.items():
+        assert found[name] == pytest.approx(value, abs=1e-11, nan_ok=True), name
+    assert math.isnan(found['IoU/train'])
+    assert len({round(v, 6) for v in found.values() if not math.isnan(v)}) == 7
+
+
+def test_the_mean_is_not_that_of_the_images(pairs: Pairs) -> None:
+    """The set's pixels are accumulated first, as mmseg does."""
+    found = _records(pairs).metrics()['mIoU']
+    each = [plain_segmentation([pair], CLASSES)['mIoU'] for pair in pairs]
+    assert abs(found - np.mean(each)) > 1e-3
+
+
+def test_main_and_definitions() -> None:
+    assert SegmentationRecords.main in DEFINITIONS
+    assert set(DEFINITIONS) == {'mIoU', 'aAcc', 'mAcc', 'IoU/CLASS'}
+
+
+def test_a_resample_is_the_images_again(pairs: Pairs, rng: np.random.Generator) -> None:
+    records = _records(pairs)
+    weights = rng.multinomial(7, np.full(7, 1 / 7), 5)
+    found = records.resampled(weights)
+    for row, counts in enumerate(weights):
+        again = [pairs[i] for i, count in enumerate(counts) for _ in range(count)]
+        plain = plain_segmentation(again, CLASSES)
+        for name, value in plain.items():
+            assert found[name].shape == (5,)
+            assert found[name][row] == pytest.approx(value, abs=1e-11, nan_ok=True)
+
+
+def test_a_class_may_be_missing_in_a_resample_alone() -> None:
+    both = np.array([[0, 1]]), np.array([[0, 1]])
+    one = np.array([[0, 0]]), np.array([[0, 0]])
+    records = SegmentationRecords(
+        'ab', [confusion_matrix(*pair, 2) for pair in (both, one)], ('road', 'sky')
+    )
+    found = records.resampled(np.array([[1, 1], [0, 2], [0, 0]]))
+    assert np.isnan(found['IoU/sky']).tolist() == [False, True, True]
+    assert found['mIoU'][:2].tolist() == [100, 100]
+    assert np.isnan(found['mIoU'][2])
+    assert np.isnan(found['aAcc'][2])
+
+
+def test_names_restrict_the_work(pairs: Pairs) -> None:
+    records = _records(pairs)
+    few = ['IoU/traffic sign', 'mIoU']
+    assert list(records.metrics(few)) == few
+    assert list(records.resampled(np.ones((3, 7)), few)) == few
+    assert records.metrics(few)['mIoU'] == records.metrics()['mIoU']
+    with pytest.raises(ConfigError, match="no metric 'IoU/rider'; known: mIoU, aAcc"):
+        records.metrics(['IoU/rider'])
+
+
+def test_a_subset_changes_the_means_alone(pairs: Pairs) -> None:
+    subset = ('road', 'car', 'train')
+    found, whole = _records(pairs, subset=subset).metrics(), _records(pairs).metrics()
+    assert set(found) == {'mIoU', 'aAcc', 'mAcc', *(f'IoU/{name}' for name in subset)}
+    assert found['IoU/road'] == whole['IoU/road']
+    assert found['IoU/car'] == whole['IoU/car']
+    assert found['mIoU'] == pytest.approx((whole['IoU/road'] + whole['IoU/car']) / 2)
+    kept = sum(int(np.isin(truth, (0, 3)).sum()) for _, truth in pairs)
+    right = sum(
+        int(((truth == found) & np.isin(truth, (0, 3))).sum()) for found, truth in pairs
+    )
+    assert found['aAcc'] == pytest.approx(100 * right / kept)
+
+
+def test_left_out_truth_can_be_ignored(pairs: Pairs) -> None:
+    """As if the labels said 255 there; confusion with it then costs only one side."""
+    subset = ('road', 'car')
+    found = _records(pairs, subset=subset, ignore_left_out=True).metrics()
+    relabelled = [
+        (answer, np.where(np.isin(truth, (0, 3)), truth, 255)) for answer, truth in pairs
+    ]
+    plain = plain_segmentation(relabelled, CLASSES)
+    for name in ('IoU/road', 'IoU/car', 'aAcc', 'mAcc'):
+        assert found[name] == pytest.approx(plain[name], abs=1e-11), name
+    assert found['mIoU'] == pytest.approx((plain['IoU/road'] + plain['IoU/car']) / 2)
+    assert found['IoU/road'] > _records(pairs).metrics()['IoU/road']
+
+
+def test_void_predictions_are_wrong() -> None:
+    truth = np.array([[0, 0, 1, 1]])
+    found = np.array([[0, 255, 1, 1]])
+    matrix = confusion_matrix(found, truth, 2, void=True)
+    numbers = SegmentationRecords(['a'], matrix[None], ('road', 'sky')).metrics()
+    assert numbers == {'mIoU': 75, 'aAcc': 75, 'mAcc': 75, 'IoU/road': 50, 'IoU/sky': 100}
+
+
+def test_accuracy_and_share_of_the_classes(pairs: Pairs) -> None:
+    records = _records(pairs)
+    accuracy, share = records.class_accuracy(), records.class_share()
+    assert list(accuracy) == list(share) == list(CLASSES)
+    known = [value for value in accuracy.values() if not math.isnan(value)]
+    assert np.mean(known) == pytest.approx(records.metrics()['mAcc'])
+    assert sum(share.values()) == pytest.approx(100)
+    assert share['train'] == 0
+
+
+@pytest.mark.parametrize('void', [0, 1])
+def test_a_file_keeps_everything(tmp_path: Path, pairs: Pairs, void: int) -> None:
+    matrices = np.stack([confusion_matrix(*p, 5, void=bool(void)) for p in pairs])
+    names = [f'nächtlich/{index}' for index in range(7)]
+    records = SegmentationRecords(names, matrices, CLASSES, CLASSES[1:4], True)
+    path = tmp_path / 'new/records.npz'
+    records.save(path)
+    again = SegmentationRecords.load(path)
+    assert again.ids == names
+    assert (again.classes, again.subset) == (CLASSES, CLASSES[1:4])
+    assert again.ignore_left_out is True
+    assert np.array_equal(again.matrices, matrices)
+    assert again.metrics() == records.metrics()
+    assert [file.name for file in path.parent.iterdir()] == ['records.npz']
+
+
+def test_no_image_at_all() -> None:
+    records = SegmentationRecords([], [], CLASSES)
+    assert all(math.isnan(value) for value in records.metrics().values())
+
+
+def test_what_is_no_file_of_records(tmp_path: Path) -> None:
+    path = tmp_path / 'x.npz'
+    np.savez(path, ids=np.array(['a']), matrices=np.zeros((2, 5, 5)), classes=['a'] * 5)
+    for content in (path.read_bytes(), b'', b'nothing', path.read_bytes()[:50]):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r'x.npz: is not a file of confusion'):
+            SegmentationRecords.load(path)
+    np.savez(path, ids=np.array([{}], dtype=object))
+    with pytest.raises(DataError, match='is not a file of confusion'):
+        SegmentationRecords.load(path)
+    with pytest.raises(DataError, match=r'none.npz: is not'):
+        SegmentationRecords.load(tmp_path / 'none.npz')
+
+
+def test_mistakes(pairs: Pairs) -> None:
+    with pytest.raises(DataError, match=r'must be \(2, 5, 5\), got \(2, 4, 4\)'):
+        SegmentationRecords('ab', np.zeros((2, 4, 4)), CLASSES)
+    with pytest.raises(DataError, match="image 'a' must come once, comes twice"):
+        SegmentationRecords('aa', np.zeros((2, 5, 5)), CLASSES)
+    with pytest.raises(ConfigError, match="subset names 'bus'; the classes are: road"):
+        _records(pairs, subset=('road', 'bus'))
+    for subset in ((), ('sky', 'sky')):
+        with pytest.raises(ConfigError, match='different classes, at least one'):
+            _records(pairs, subset=subset)
+    with pytest.raises(DataError, match=r'weights must be \(resamples, 7\), got \(2, 6'):
+        _records(pairs).resampled(np.ones((2, 6)))
+
+
+def test_a_thousand_resamples_are_quick(rng: np.random.Generator) -> None:
+    """ACDC-night's 106 images and 19 classes; two seconds are allowed."""
+    matrices = rng.integers(0, 10000, (106, 19, 19))
+    names = [str(index) for index in range(106)]
+    records = SegmentationRecords(names, matrices, [str(index) for index in range(19)])
+    weights = rng.multinomial(106, np.full(106, 1 / 106), 1000)
+    started = time.perf_counter()
+    assert len(records.resampled(weights)) == 22
+    assert time.perf_counter() - started < 1
