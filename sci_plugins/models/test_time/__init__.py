@@ -1,0 +1,5 @@
+"""What is done at test time only."""
+
+from sci_plugins.models.test_time.merge import RawEnhancedMerge
+
+__all__ = ['RawEnhancedMerge']
