@@ -18,6 +18,7 @@ from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
 from mmengine.registry import Registry
@@ -35,6 +36,14 @@ HOST_MODULES = {
         'sci_plugins.models.data_preprocessors.seg',
         'mmseg',
         'seg',
+    ),
+    'S3FDVGG': ('sci_plugins.models.backbones.s3fd_vgg', 'mmdet', 'det'),
+    'S3FDNeck': ('sci_plugins.models.necks.s3fd_neck', 'mmdet', 'det'),
+    'S3FDHead': ('sci_plugins.models.dense_heads.s3fd_head', 'mmdet', 'det'),
+    'ScaleCompensatedAssigner': (
+        'sci_plugins.models.task_modules.scale_compensated_assigner',
+        'mmdet',
+        'det',
     ),
     'DarkFaceDataset': ('sci_plugins.datasets.darkface', 'mmdet', 'det'),
     'ExDarkDataset': ('sci_plugins.datasets.exdark', 'mmdet', 'det'),
@@ -75,6 +84,12 @@ MODELS = HostAwareRegistry(
     parent=MMENGINE_MODELS,
     scope='sci_plugins',
     locations=['sci_plugins.models'],
+)
+TASK_UTILS = HostAwareRegistry(
+    'task util',
+    parent=MMENGINE_TASK_UTILS,
+    scope='sci_plugins',
+    locations=['sci_plugins.models.task_modules'],
 )
 DATASETS = HostAwareRegistry(
     'dataset',

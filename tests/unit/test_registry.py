@@ -6,6 +6,7 @@ import pytest
 from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.registry import MODELS as ROOT_MODELS
+from mmengine.registry import TASK_UTILS as ROOT_TASK_UTILS
 from mmengine.registry import TRANSFORMS as ROOT_TRANSFORMS
 from mmengine.registry import DefaultScope, Registry
 
@@ -45,9 +46,19 @@ def test_the_scope_must_be_written(scope: str) -> None:
         ROOT_MODELS.build(dict(type='SCIEnhancer'))
 
 
+def _registries(name: str) -> tuple[Registry, Registry]:
+    """MMEngine's own, and ours below it, by the folder of the module."""
+    folder = HOST_MODULES[name][0]
+    if '.task_modules.' in folder:
+        return ROOT_TASK_UTILS, registry.TASK_UTILS
+    if '.models.' in folder:
+        return ROOT_MODELS, registry.MODELS
+    return ROOT_DATASETS, registry.DATASETS
+
+
 @pytest.mark.parametrize('name', list(HOST_MODULES))
 def test_host_dependent_names_import_when_asked_for(name: str) -> None:
-    root = ROOT_MODELS if name in PREPROCESSORS else ROOT_DATASETS
+    root, _ = _registries(name)
     module, host, _ = HOST_MODULES[name]
     cls = root.get(f'sci_plugins.{name}')
     assert cls is not None
@@ -63,7 +74,7 @@ def test_both_preprocessors_are_there() -> None:
 def test_a_missing_host_names_the_extra(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    children = registry.MODELS if name in PREPROCESSORS else registry.DATASETS
+    _, children = _registries(name)
     monkeypatch.setattr(registry, 'find_spec', lambda _: None)
     monkeypatch.delitem(children.module_dict, name, raising=False)
     _, host, extra = HOST_MODULES[name]
