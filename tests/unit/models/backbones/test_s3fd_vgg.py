@@ -97,5 +97,5 @@ def test_the_output_stands_on_its_place(backbone: Any) -> None:
 
 
 def test_bad_dilation() -> None:
-    with pytest.raises(ConfigError, match='fc6_dilation is from 1 on, got 0'):
+    with pytest.raises(ConfigError, match='fc6_dilation must be above 0, got 0'):
         MODELS.build(dict(type='sci_plugins.S3FDVGG', fc6_dilation=0))
