@@ -26,6 +26,22 @@ CITYSCAPES = (
     'motorcycle',
     'bicycle',
 )
+#: CamVid's 11 classes in SegNet's order; the label 11 (void) is to be ignored.
+CAMVID = (
+    'sky',
+    'building',
+    'pole',
+    'road',
+    'pavement',
+    'tree',
+    'sign',
+    'fence',
+    'car',
+    'pedestrian',
+    'bicyclist',
+)
+#: Sets of names that have a name of their own at the command line.
+CLASS_NAMES = dict(cityscapes=CITYSCAPES, camvid=CAMVID)
 _RARE_AT_NIGHT = ('rider', 'truck', 'bus', 'motorcycle')
 #: Size -> classes. 15: IAT's table of ACDC-night, without four that are rare there.
 #: 5: those whose mean stands beside the pictures of the SCI paper.

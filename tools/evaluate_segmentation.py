@@ -1,0 +1,105 @@
+"""Mean IoU of a folder of predicted label maps, whoever wrote them.
+
+    python tools/evaluate_segmentation.py PRED_DIR data/acdc/gt/night/val \
+        --num-classes 19 --classes cityscapes --json result.json
+
+Label maps are PNG files of ids, grey or palette, with the same names below both
+folders; the usual endings of street scenes are recognised. IoU is accumulated over the
+set, as in mmseg: a class that is neither there nor predicted is null, and out of the
+mean. The JSON file holds mIoU and IoU/CLASS in percent, unrounded.
+"""
+
+import argparse
+import sys
+
+from sci_plugins.utils.cli import run
+from sci_plugins.utils.files import write_atomically
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('pred_dir', help='folder of predicted label maps')
+    parser.add_argument('gt_dir', help='folder of true label maps')
+    parser.add_argument('--num-classes', type=int, required=True, metavar='N')
+    parser.add_argument('--json', metavar='FILE', help='also write the result here')
+    parser.add_argument(
+        '--classes',
+        nargs='+',
+        metavar='NAME',
+        help='names of the classes in the order of the ids, or: cityscapes, camvid',
+    )
+    parser.add_argument(
+        '--subset',
+        nargs='+',
+        metavar='NAME',
+        help="classes that the mean is over: names, or 19, 15 or 5 of Cityscapes' "
+        '(IAT: 15; the figure of the SCI paper: 5)',
+    )
+    parser.add_argument(
+        '--ignore-left-out',
+        action='store_true',
+        help='pixels whose true class is not in the subset do not count',
+    )
+    parser.add_argument(
+        '--ignore-index',
+        type=int,
+        default=255,
+        metavar='ID',
+        help='true id of pixels that do not count (255); predicted, it is wrong',
+    )
+    parser.add_argument(
+        '--pred-suffix', metavar='END', help='ending of predictions, as in _rgb_anon.png'
+    )
+    parser.add_argument(
+        '--gt-suffix', metavar='END', help='ending of truth: _gt_labelTrainIds.png'
+    )
+    parser.add_argument(
+        '--missing',
+        choices=['error', 'wrong'],
+        default='error',
+        help='a missing prediction is a mistake, or an image with every pixel wrong',
+    )
+    parser.add_argument(
+        '--strict', action='store_true', help='refuse whatever is odd, with exit code 2'
+    )
+    parser.add_argument(
+        '--records', metavar='FILE', help="every image's confusion matrix, as .npz"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    # Imported late: --help and a mistyped option need not wait for PyTorch.
+    from sci_plugins.apis.evaluate_segmentation import evaluate_segmentation
+
+    subset = args.subset
+    if subset and len(subset) == 1 and subset[0].isdecimal():
+        subset = int(subset[0])
+    result = evaluate_segmentation(
+        args.pred_dir,
+        args.gt_dir,
+        args.num_classes,
+        classes=args.classes,
+        subset=subset,
+        ignore_left_out=args.ignore_left_out,
+        ignore_index=args.ignore_index,
+        pred_suffix=args.pred_suffix,
+        gt_suffix=args.gt_suffix,
+        missing=args.missing,
+        strict=args.strict,
+        progress=sys.stderr.isatty(),
+    )
+    for warning in result.warnings():
+        print(f'warning: {warning}', file=sys.stderr)
+    print(result.to_text())
+    if args.records:
+        result.records.save(args.records)
+    if args.json:
+        write_atomically(args.json, result.to_json())
+
+
+if __name__ == '__main__':
+    run(main)
