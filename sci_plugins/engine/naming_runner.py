@@ -1,6 +1,7 @@
-"""MMEngine's Runner, except that an error in a host's data names the file."""
+"""MMEngine's Runner, except that an error in a host's files names the file."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ from mmengine.dataset import BaseDataset, Compose
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from sci_plugins.errors import DataError, SciPluginsError
+from sci_plugins.errors import CheckpointError, DataError, SciPluginsError
 from sci_plugins.utils.checkpoint import first_line
 from sci_plugins.utils.host_errors import frames_of, is_ours, tell_cause
+from sci_plugins.utils.remote_weights import advise
 
 
 class NamingRunner(Runner):
@@ -18,8 +20,33 @@ class NamingRunner(Runner):
 
     The hosts' own readers say "need at least one array to concatenate" for a folder
     without images, and ``!buf.empty()`` for an empty file, in a worker process with
-    the file's name nowhere. The Runner builds and runs as it always does.
+    the file's name nowhere. Weights to start from that cannot be had raise
+    ``CheckpointError`` with the setting that names them. The Runner builds and runs as
+    it always does.
     """
+
+    def _init_model_weights(self) -> None:
+        with self._naming_the_setting():
+            super()._init_model_weights()
+
+    def load_or_resume(self) -> None:
+        """As in MMEngine.
+
+        Raises:
+            CheckpointError: if the weights cannot be had, saying how to give others.
+        """
+        with self._naming_the_setting():
+            super().load_or_resume()
+
+    @contextmanager
+    def _naming_the_setting(self) -> Iterator[None]:
+        try:
+            yield
+        except (CheckpointError, FileNotFoundError) as error:
+            advice = '' if self._resume else advise(self.cfg.to_dict(), str(error))
+            if not advice:
+                raise
+            raise CheckpointError(f'{error}{advice}') from error
 
     @staticmethod
     def build_dataloader(

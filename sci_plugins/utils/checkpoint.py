@@ -75,18 +75,23 @@ def use_safe_loading(*, trust: bool = False) -> None:
     MMEngine's own loader falls back to ``weights_only=False`` where a file does
     not load safely, and so it does for addresses and for backbones. Local files
     then go through :func:`read_checkpoint`, and torch is told to refuse code
-    wherever else it loads. Our command line tools call this first.
+    wherever else it loads. Addresses that give no weights say so in one line, see
+    :func:`sci_plugins.utils.remote_weights.guard_addresses`. Our command line tools
+    call this first.
 
     Args:
         trust: allow arbitrary objects again.
     """
     from mmengine.runner.checkpoint import CheckpointLoader
 
+    from sci_plugins.utils.remote_weights import guard_addresses
+
     def load(filename: str, map_location: Any = None) -> Any:
         path = os.path.expanduser(filename)
         return read_checkpoint(path, trust=trust, map_location=map_location)
 
     CheckpointLoader.register_scheme(prefixes='', loader=load, force=True)
+    guard_addresses()
     if trust:
         os.environ.pop(_FORCE_VARIABLE, None)
     else:
