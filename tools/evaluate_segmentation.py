@@ -57,9 +57,10 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--missing',
-        choices=['error', 'wrong'],
+        choices=['error', 'wrong', 'skip'],
         default='error',
-        help='a missing prediction is a mistake, or an image with every pixel wrong',
+        help='a missing prediction is a mistake (the default), an image with every pixel '
+        'wrong, or not evaluated',
     )
     parser.add_argument(
         '--strict', action='store_true', help='refuse whatever is odd, with exit code 2'

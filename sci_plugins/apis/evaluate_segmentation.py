@@ -18,8 +18,9 @@ from sci_plugins.evaluation.segmentation_table import class_table
 from sci_plugins.functional.confusion import confusion_matrix, unknown_ids
 from sci_plugins.utils.label_map import read_label_map
 
-#: What a missing prediction is: a mistake, or an image in which every pixel is wrong.
-MISSING = ('error', 'wrong')
+#: What a missing prediction is: a mistake, an image in which every pixel is wrong, or
+#: an image that is not evaluated.
+MISSING = ('error', 'wrong', 'skip')
 #: How many of one kind are named in the text.
 _NAMED = 5
 
@@ -31,7 +32,8 @@ class SegmentationResult:
     Args:
         records: every image's confusion matrix, with a last column for pixels that
             have no prediction.
-        missing: files that should be there; counted as wrong in every pixel.
+        missing: files that should be there.
+        skipped: they are not evaluated; else they count as wrong in every pixel.
         extra: predictions that belong to no true label map.
         rule: how names were paired, if not by the same names.
         void: percent of the counted pixels of the images that have a prediction in
@@ -40,6 +42,7 @@ class SegmentationResult:
 
     records: SegmentationRecords
     missing: list[str] = field(default_factory=list)
+    skipped: bool = False
     extra: list[str] = field(default_factory=list)
     rule: str = ''
     void: float = 0.0
@@ -62,9 +65,11 @@ class SegmentationResult:
         """What the user must know before quoting the numbers."""
         lines = []
         if self.missing:
+            total = len(self.records.ids) + self.skipped * len(self.missing)
+            kept = 'are left out' if self.skipped else 'count as wrong in every pixel'
             lines.append(
-                f'{len(self.missing)} of {len(self.records.ids)} images have no '
-                f'prediction and count as wrong in every pixel: {_some(self.missing)}'
+                f'{len(self.missing)} of {total} images have no prediction and {kept}: '
+                f'{_some(self.missing)}'
             )
         if self.extra:
             lines.append(
@@ -109,8 +114,8 @@ def evaluate_segmentation(
         ignore_index: pixels of this true id do not count; predicted elsewhere it is
             wrong.
         pred_suffix, gt_suffix: how the names of the files end.
-        missing: ``'error'``: every truth must have a prediction; ``'wrong'``: one that
-            is missing is wrong in every pixel.
+        missing: ``'error'``: every truth must have a prediction; ``'wrong'``: an image
+            without one is wrong in every pixel; ``'skip'``: it is not evaluated.
         strict: refuse what is otherwise warned of: missing and extra predictions,
             pixels without prediction.
         progress: show a progress bar on stderr.
@@ -127,19 +132,17 @@ def evaluate_segmentation(
     found = pair_label_maps(pred_dir, gt_dir, pred_suffix, gt_suffix)
     if found.missing and (strict or missing == 'error'):
         raise _missing_error(found, strict)
-    matrices = np.stack(
-        [
-            _count(pair, num_classes, ignore_index)
-            for pair in tqdm(found.pairs, unit='image', disable=not progress)
-        ]
-    )
-    ids = [pair.name for pair in found.pairs]
+    pairs = [pair for pair in found.pairs if pair.there or missing != 'skip']
+    bar = tqdm(pairs, unit='image', disable=not progress)
+    matrices = np.stack([_count(pair, num_classes, ignore_index) for pair in bar])
+    ids = [pair.name for pair in pairs]
     result = SegmentationResult(
         SegmentationRecords(ids, matrices, names, kept, ignore_left_out),
         [str(pair.prediction) for pair in found.missing],
+        missing == 'skip',
         [str(path) for path in found.extra],
         found.rule,
-        _void(matrices[[pair.there for pair in found.pairs]]),
+        _void(matrices[[pair.there for pair in pairs]]),
     )
     if strict and result.warnings():
         raise DataError(f'{pred_dir}: {result.warnings()[0]} (--strict)')
@@ -167,7 +170,7 @@ def name_classes(num_classes: int, classes: str | Sequence[str] | None) -> list[
 
 
 def _missing_error(found: LabelPairs, strict: bool) -> DataError:
-    advice = '--strict' if strict else '--missing wrong counts them as wrong'
+    advice = '--strict' if strict else 'see --missing'
     return DataError(
         f'{found.missing[0].prediction}: there is no such prediction '
         f'({len(found.missing)} of {len(found.pairs)} missing; {advice})'

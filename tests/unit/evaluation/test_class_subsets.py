@@ -3,12 +3,24 @@
 import pytest
 
 from sci_plugins.errors import ConfigError
-from sci_plugins.evaluation.class_subsets import CITYSCAPES, SUBSETS, choose_classes
+from sci_plugins.evaluation.class_subsets import (
+    CAMVID,
+    CITYSCAPES,
+    SUBSETS,
+    choose_classes,
+)
 
 
 def test_the_hosts_names_in_the_hosts_order() -> None:
     datasets = pytest.importorskip('mmseg.datasets')
     assert datasets.CityscapesDataset.METAINFO['classes'] == CITYSCAPES
+
+
+def test_camvids_names_are_the_data_sets() -> None:
+    pytest.importorskip('mmseg')
+    from sci_plugins.datasets.camvid import CamVidDataset
+
+    assert CamVidDataset.METAINFO['classes'] == CAMVID
 
 
 @pytest.mark.parametrize('size', [19, 15, 5])
