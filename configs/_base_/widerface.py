@@ -18,6 +18,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale_factor=1.0, keep_ratio=True),  # as they are
     dict(type='LoadAnnotations', with_bbox=True),
     dict(
         type='PackDetInputs',
