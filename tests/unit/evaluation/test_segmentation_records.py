@@ -114,6 +114,14 @@ def test_left_out_truth_can_be_ignored(pairs: Pairs) -> None:
     assert found['IoU/road'] > _records(pairs).metrics()['IoU/road']
 
 
+def test_ignoring_leaves_the_matrices_whole(rng: np.random.Generator) -> None:
+    matrices = rng.integers(1, 9, (2, 5, 5))
+    before = matrices.copy()
+    records = SegmentationRecords('ab', matrices, CLASSES, CLASSES[:2], True)
+    assert np.array_equal(matrices, before)
+    assert np.array_equal(records.matrices, before)
+
+
 def test_void_predictions_are_wrong() -> None:
     truth = np.array([[0, 0, 1, 1]])
     found = np.array([[0, 255, 1, 1]])

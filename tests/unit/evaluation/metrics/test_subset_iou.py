@@ -162,6 +162,12 @@ def test_by_its_name_in_an_evaluator(pairs: Pairs) -> None:
     assert found['mIoU'] == _evaluate(SubsetIoUMetric(classes=5), _samples(pairs))['mIoU']
 
 
+def test_another_index_can_be_ignored(pairs: Pairs) -> None:
+    other = [(found, np.where(truth == 255, 44, truth)) for found, truth in pairs]
+    found = _evaluate(SubsetIoUMetric(ignore_index=44), _samples(other))
+    np.testing.assert_equal(found, _evaluate(SubsetIoUMetric(), _samples(pairs)))
+
+
 def test_one_channel_gives_floats() -> None:
     """mmseg's binary heads predict 0.0 and 1.0."""
     pair = np.array([[0, 1, 1]], np.uint8), np.array([[0, 0, 1]], np.uint8)

@@ -296,6 +296,7 @@ def test_it_moves_and_counts_as_one_model(weights: Path, device: torch.device) -
     model = _merge(_config(weights)).to(device)
     found = _run(model, _data((40, 48)))
     assert found[0].seg_logits.data.device.type == device.type
+    assert [name for name, _ in model.named_children()] == ['segmentor']
     names = [name for name, _ in model.named_parameters()]
     assert len(names) == len(set(names)) == len(list(model.segmentor.parameters()))
 
