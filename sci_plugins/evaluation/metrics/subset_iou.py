@@ -40,11 +40,13 @@ class SubsetIoUMetric(BaseMetric):
         ignore_left_out: pixels of left-out true classes do not count.
         ignore_index: label of pixels that do not count.
         records_file: ``.npz`` file for the matrices, to compare later.
+        iou_metrics: only ``['mIoU']``: what a config that had the host's metric keeps
+            when its type changes.
         collect_device, prefix, collect_dir: those of ``BaseMetric``.
 
     Raises:
-        ConfigError: if the data set lacks one of the classes, or the samples have no
-            truth.
+        ConfigError: if the data set lacks one of the classes, the samples have no
+            truth, or other metrics are asked for.
         DataError: naming the image, if prediction and truth differ in size or hold ids
             that are no class.
     """
@@ -55,11 +57,17 @@ class SubsetIoUMetric(BaseMetric):
         ignore_left_out: bool = False,
         ignore_index: int = 255,
         records_file: str | None = None,
+        iou_metrics: str | Sequence[str] = ('mIoU',),
         collect_device: str = 'cpu',
         prefix: str | None = None,
         collect_dir: str | None = None,
     ) -> None:
         super().__init__(collect_device, prefix, collect_dir)
+        if iou_metrics != 'mIoU' and list(iou_metrics) != ['mIoU']:
+            raise ConfigError(
+                f"SubsetIoUMetric gives mIoU alone; iou_metrics must be ['mIoU'], got "
+                f'{iou_metrics!r}'
+            )
         self.classes = classes
         self.ignore_left_out = ignore_left_out
         self.ignore_index = ignore_index

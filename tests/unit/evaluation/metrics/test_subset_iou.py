@@ -7,6 +7,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 
 from sci_plugins.errors import ConfigError, DataError
@@ -168,6 +169,14 @@ def test_another_index_can_be_ignored(pairs: Pairs) -> None:
     np.testing.assert_equal(found, _evaluate(SubsetIoUMetric(), _samples(pairs)))
 
 
+def test_it_takes_the_hosts_place_in_a_config() -> None:
+    cfg = Config(dict(test_evaluator=dict(type='IoUMetric', iou_metrics=['mIoU'])))
+    ours = dict(type='sci_plugins.SubsetIoUMetric', classes=15)
+    cfg.merge_from_dict(dict(test_evaluator=ours))
+    (metric,) = Evaluator(cfg.test_evaluator).metrics
+    assert metric.classes == 15
+
+
 def test_one_channel_gives_floats() -> None:
     """mmseg's binary heads predict 0.0 and 1.0."""
     pair = np.array([[0, 1, 1]], np.uint8), np.array([[0, 0, 1]], np.uint8)
@@ -194,5 +203,8 @@ def test_mistakes_are_named(pairs: Pairs) -> None:
     del sample['img_path']
     with pytest.raises(ConfigError, match="'img_path' among the meta_keys"):
         _evaluate(SubsetIoUMetric(), [sample])
+    for others in (['mIoU', 'mDice'], 'mDice'):
+        with pytest.raises(ConfigError, match='gives mIoU alone'):
+            SubsetIoUMetric(iou_metrics=others)
     with pytest.raises(DataError, match='there is no image'):
         SubsetIoUMetric().compute_metrics([])
