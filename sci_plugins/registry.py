@@ -51,6 +51,9 @@ HOST_MODULES = {
     'CocoFaceDataset': ('sci_plugins.datasets.coco_face', 'mmdet', 'det'),
     'NightStreetDataset': ('sci_plugins.datasets.night_street', 'mmseg', 'seg'),
     'CamVidDataset': ('sci_plugins.datasets.camvid', 'mmseg', 'seg'),
+    'ACDCDataset': ('sci_plugins.datasets.acdc', 'mmseg', 'seg'),
+    'NightCityDataset': ('sci_plugins.datasets.nightcity', 'mmseg', 'seg'),
+    'BDD100KNightDataset': ('sci_plugins.datasets.bdd100k_night', 'mmseg', 'seg'),
 }
 
 

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mmseg.datasets import BaseSegDataset
-
+from sci_plugins.datasets.segmentation_folder import SegmentationFolderDataset
 from sci_plugins.errors import DataError
 from sci_plugins.registry import DATASETS
 
@@ -13,24 +12,26 @@ VOID, IGNORED = 11, 255
 
 
 @DATASETS.register_module()
-class CamVidDataset(BaseSegDataset):
+class CamVidDataset(SegmentationFolderDataset):
     """``{train,val,test}/*.jpg`` and ``{train,val,test}annot/*.png``, labels 0-11.
 
     Label 11 (void) becomes 255, the index that mmseg ignores in its losses and
     metrics. Frames are named ``SEQUENCE_FRAME``; the name's beginning selects or
     leaves out whole recordings. ``0001TP`` was filmed at dusk, the others by
-    day. Frames of one recording are not independent of one another.
+    day. Frames of one recording, ``clip``, are not independent of one another.
 
     Args:
         include_prefix: keep only frames whose name begins so (or with one of
             these); ``None`` keeps all.
         exclude_prefix: leave out frames whose name begins so.
-        img_suffix, seg_map_suffix, **kwargs: those of ``BaseSegDataset``.
+        img_suffix, seg_map_suffix, **kwargs: those of
+            :class:`SegmentationFolderDataset`.
 
     Raises:
-        DataError: if no frame is left or a frame has no label file.
+        DataError: if no frame is left, or a frame or its label map is missing.
     """
 
+    NAME: ClassVar[str] = 'CamVid'
     METAINFO: ClassVar[dict] = dict(
         classes=(
             'sky',
@@ -80,23 +81,18 @@ class CamVidDataset(BaseSegDataset):
         """mmseg's map for a choice of classes, and void to ignored in any case."""
         return {**(super().get_label_map(new_classes) or {}), VOID: IGNORED}
 
-    def load_data_list(self) -> list[dict]:
-        """Frames of the wanted sequences in the order of their names."""
-        folder = Path(self.data_prefix['img_path'])
-        if not self.ann_file and not folder.is_dir():
-            raise DataError(f'CamVid: there is no folder {folder}')
-        data_list = [info for info in super().load_data_list() if self._wanted(info)]
-        if not data_list:
+    def choose_images(self, images: list[Path]) -> list[Path]:
+        """Frames of the wanted sequences."""
+        chosen = [image for image in images if self._wanted(image.name)]
+        if not chosen:
             raise DataError(
-                f'CamVid: no {self.img_suffix} frame in {folder} with '
+                f'CamVid: no {self.img_suffix} frame in {images[0].parent} with '
                 f'include_prefix={self.include_prefix}, '
                 f'exclude_prefix={self.exclude_prefix}'
             )
-        _check_labels(data_list)
-        return data_list
+        return chosen
 
-    def _wanted(self, info: dict) -> bool:
-        name = Path(info['img_path']).name
+    def _wanted(self, name: str) -> bool:
         if self.include_prefix and not name.startswith(self.include_prefix):
             return False
         return not (self.exclude_prefix and name.startswith(self.exclude_prefix))
@@ -106,10 +102,3 @@ def _as_tuple(prefix: str | Sequence[str] | None) -> tuple[str, ...]:
     if prefix is None:
         return ()
     return (prefix,) if isinstance(prefix, str) else tuple(prefix)
-
-
-def _check_labels(data_list: list[dict]) -> None:
-    for info in data_list:
-        label = info.get('seg_map_path')
-        if label is not None and not Path(label).is_file():
-            raise DataError(f'CamVid: {info["img_path"]} has no label file {label}')

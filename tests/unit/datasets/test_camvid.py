@@ -100,7 +100,7 @@ def test_host_metric_leaves_void_out(root: Path) -> None:
 
 
 def test_missing_folder_is_named(root: Path) -> None:
-    with pytest.raises(DataError, match=r'there is no folder .*test'):
+    with pytest.raises(DataError, match=r'there is no image folder .*test'):
         build(root, data_prefix=dict(img_path='test', seg_map_path='testannot'))
 
 
@@ -111,9 +111,20 @@ def test_choice_that_leaves_nothing_is_refused(root: Path) -> None:
 
 def test_frame_without_label_is_named(root: Path) -> None:
     (root / 'trainannot' / '0006R0_f00020.png').unlink()
-    with pytest.raises(DataError, match=r'0006R0_f00020\.jpg has no label file'):
+    with pytest.raises(DataError, match=r'0006R0_f00020\.jpg: has no label map .*20.png'):
         build(root)
     assert len(build(root, exclude_prefix='0006R0')) == 2
+
+
+def test_label_without_frame_is_named(root: Path) -> None:
+    (root / 'train' / '0006R0_f00020.jpg').unlink()
+    with pytest.raises(DataError, match=r'0006R0_f00020\.png: has no image .*1 such'):
+        build(root)
+
+
+def test_clips_are_the_sequences(root: Path) -> None:
+    clips = [build(root).get_data_info(index)['clip'] for index in range(4)]
+    assert clips == ['0001TP', '0006R0', '0006R0', '0016E5']
 
 
 def test_real_sequences(shared_data: Path) -> None:
@@ -123,5 +134,7 @@ def test_real_sequences(shared_data: Path) -> None:
     val = build(root, data_prefix=dict(img_path='val', seg_map_path='valannot'))
     assert (len(by_day), len(dusk), len(val)) == (305, 62, 101)
     assert not set(names(by_day)) & set(names(val))
+    clips = {by_day.get_data_info(index)['clip'] for index in range(305)}
+    assert clips == {'0006R0', '0016E5'}
     labels = np.unique(load_label(dusk))
     assert set(labels.tolist()) <= {*range(11), 255}

@@ -1,0 +1,57 @@
+"""A label map that does not fit is named before anything is trained or tested on it."""
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from sci_plugins.datasets.label_maps import tell_colours, tell_sizes
+from sci_plugins.errors import DataError
+from sci_plugins.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class CheckLabelMap(BaseTransform):
+    """Refuse a label map of another size, with colours, or with unknown classes.
+
+    A class that the model does not have ends a training on a GPU with an error of the
+    device that names no file, and mmseg's metric passes over it in silence. Put it
+    behind ``LoadAnnotations``; the data sets of this package do so by themselves.
+
+    Required Keys:
+
+    - gt_seg_map (np.uint8), ``(H, W)``, class indices
+    - seg_map_path
+    - ori_shape, ``(H, W)`` of the image as loaded; not checked where it is missing
+
+    Args:
+        num_classes: classes are 0 to ``num_classes - 1``.
+        ignore_index: value of pixels that count nowhere.
+
+    Raises:
+        DataError: naming the file.
+    """
+
+    def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
+        self.num_classes = num_classes
+        self.ignore_index = ignore_index
+
+    def transform(self, results: dict) -> dict:
+        label, path = results['gt_seg_map'], results['seg_map_path']
+        if label.ndim != 2:
+            raise DataError(tell_colours(path, label.shape))
+        shape = tuple(results.get('ori_shape', label.shape))[:2]
+        if label.shape != shape:
+            raise DataError(tell_sizes(path, label.shape, results.get('img_path'), shape))
+        outside = (label >= self.num_classes) & (label != self.ignore_index)
+        if outside.any():
+            values = np.unique(label[outside]).tolist()
+            raise DataError(
+                f'{path}: has the class {", ".join(map(str, values))}; classes are 0 to '
+                f'{self.num_classes - 1}, and {self.ignore_index} is ignored'
+            )
+        return results
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(num_classes={self.num_classes}, '
+            f'ignore_index={self.ignore_index})'
+        )
