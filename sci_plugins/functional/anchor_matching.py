@@ -39,7 +39,7 @@ def compensate_matches(
     if len(faces) == 0:
         return matches
     wanted, anchors = _best_free(overlaps, matches, faces, min_iou, top_n)
-    return _share_out(matches, wanted, anchors, faces, min_iou)
+    return _share_out(matches, wanted, anchors, faces)
 
 
 def _best_free(
@@ -59,11 +59,9 @@ def _best_free(
     return order.values[:, :top_n], near[order.indices[:, :top_n]]
 
 
-def _share_out(
-    matches: Tensor, wanted: Tensor, anchors: Tensor, faces: Tensor, min_iou: float
-) -> Tensor:
+def _share_out(matches: Tensor, wanted: Tensor, anchors: Tensor, faces: Tensor) -> Tensor:
     """Each anchor to the face that wants it and that it overlaps most."""
-    is_wanted = wanted > min_iou
+    is_wanted = wanted > 0
     highest = wanted.new_zeros(len(matches)).scatter_reduce(
         0, anchors[is_wanted], wanted[is_wanted], 'amax'
     )

@@ -31,6 +31,7 @@ def test_has_the_layer_names_of_mmdets_checkpoint(backbone: Any) -> None:
         name: value.shape for name, value in theirs.items()
     }
     assert 'features.31.weight' in ours
+    assert backbone.out_feature_indices[-1] == len(backbone.features) - 1  # conv_fc7
 
 
 def test_number_of_parameters(backbone: Any) -> None:
