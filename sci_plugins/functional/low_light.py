@@ -1,9 +1,13 @@
 """Low light, made from a bright picture: less light reaches a noisy 8-bit sensor.
 
 Plain numpy, because it runs in dataloader workers and in generators of pictures.
-Everything is per value: the order of the channels does not matter.
+Everything is per value, and the order of the channels does not matter, except for
+the white balance (gains in the image's own order) and JPEG (which asks for BGR).
 """
 
+from collections.abc import Sequence
+
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -105,17 +109,35 @@ def darken(
     shot_noise: float = 0.0,
     generator: np.random.Generator | None = None,
     curve: str = 'power',
+    white_balance: Sequence[float] | None = None,
 ) -> NDArray[np.uint8]:
     """The same picture taken with less light.
 
-    With the default curve and ``shot_noise=0`` this is the darkening that published
-    trials use: ``l = (v / 255) ** 2.2``; ``l * gain + N(0, noise)``; clip to [0, 1];
-    ``** (1 / 2.2)``; round to 8 bits.
+    With the default curve, ``shot_noise=0`` and no white balance this is the
+    darkening that published trials use: ``l = (v / 255) ** 2.2``;
+    ``l * gain + N(0, noise)``; clip to [0, 1]; ``** (1 / 2.2)``; round to 8 bits.
+
+    ``white_balance`` are the factors ``w`` by which the camera multiplied its
+    channels when it made the picture. The sensor saw ``l * gain / w``; there the
+    noise and both clips are, and then the factors are applied again:
+    ``min(w * clip(l * gain / w + noise, 0, 1), 1)``. So no channel's mean changes
+    where nothing is clipped, and nothing at all changes without noise; a value
+    ``s = l * gain`` has the variance ``w**2 * noise**2 + w * shot_noise * s``. Where
+    noise is cut off at black, the mean rises by a multiple of ``w``: the purple of
+    pictures taken at night.
+
+    Source: Brooks et al., Unprocessing Images for Learned Raw Denoising, CVPR 2019,
+    of which this keeps the transfer curve, the inverse white balance, the noise
+    and the way back. Left out: tone mapping, the colour matrix, the Bayer mosaic
+    (the noise of neighbours is independent), and their mask of highlights, since the
+    same factors are applied again. Their ``read`` is a variance, ``noise ** 2`` here.
 
     Args:
         image: uint8, any shape and channel order, for example ``(H, W, 3)``.
         gain, noise, shot_noise, generator: see :func:`expose`.
         curve: ``'power'`` or ``'srgb'``.
+        white_balance: a factor from 1 for each channel, in the order of the image's
+            last axis, as a camera's are against its least amplified channel.
 
     Returns:
         uint8, same shape, a new array.
@@ -126,13 +148,42 @@ def darken(
     """
     if image.dtype != np.uint8:
         raise TypeError(f'darken expects a uint8 image, got dtype {image.dtype}')
+    if white_balance is not None:
+        _check_white_balance(white_balance, image.shape)
     light = srgb_to_linear(np.arange(256) / 255, curve)
     if not noise and not shot_noise:
         # Without noise each grey level has one result, so 256 are enough.
         table = to_uint8(linear_to_srgb(expose(light, gain), curve))
         return table[image]
-    sensor = expose(light[image], gain, noise, shot_noise, generator)
-    return to_uint8(linear_to_srgb(sensor, curve))
+    scene = light[image]
+    if white_balance is None:
+        developed = expose(scene, gain, noise, shot_noise, generator)
+    else:
+        factors = np.asarray(white_balance, dtype=np.float64)
+        sensor = expose(scene / factors, gain, noise, shot_noise, generator)
+        developed = sensor * factors  # what is above white is clipped with the rest
+    return to_uint8(linear_to_srgb(developed, curve))
+
+
+def compress_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """What is left of an image after JPEG, by OpenCV with its 4:2:0 colour.
+
+    Args:
+        image: uint8, ``(H, W)``, ``(H, W, 1)`` or BGR ``(H, W, 3)``, up to 65535
+            pixels a side.
+        quality: of libjpeg, 1 to 100.
+
+    Returns:
+        uint8, same shape.
+
+    Raises:
+        ConfigError: if the quality is out of range.
+    """
+    check_quality('compress_jpeg: quality', quality)
+    _, data = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
+    kind = cv2.IMREAD_COLOR if image.shape[2:] == (3,) else cv2.IMREAD_GRAYSCALE
+    decoded = cv2.imdecode(data, kind)
+    return np.asarray(decoded, dtype=np.uint8).reshape(image.shape)
 
 
 def to_uint8(image: FloatArray) -> NDArray[np.uint8]:
@@ -149,6 +200,27 @@ def check_amount(name: str, value: float) -> None:
     number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     if not number or not np.isfinite(value) or value < 0:
         raise ConfigError(f'{name} must be a finite number from 0, got {value!r}')
+
+
+def check_quality(name: str, quality: int) -> None:
+    """Refuse what is not a whole number from 1 to 100.
+
+    Raises:
+        ConfigError: naming the argument and the value.
+    """
+    whole = isinstance(quality, (int, np.integer)) and not isinstance(quality, bool)
+    if not whole or not 1 <= quality <= 100:
+        raise ConfigError(f'{name} must be an int from 1 to 100, got {quality!r}')
+
+
+def _check_white_balance(factors: Sequence[float], shape: tuple[int, ...]) -> None:
+    for factor in factors:
+        check_amount('white_balance', factor)
+    if min(factors, default=0) < 1 or shape[-1:] != (len(factors),):
+        raise ConfigError(
+            'white_balance must be a factor from 1 for each channel of the last axis, '
+            f'got {tuple(factors)} for an image of shape {shape}'
+        )
 
 
 def _check_curve(curve: str) -> None:

@@ -3,23 +3,47 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 
 from sci_plugins.errors import ConfigError
-from sci_plugins.functional.low_light import CURVES, check_amount, darken
+from sci_plugins.functional.low_light import (
+    CURVES,
+    check_amount,
+    check_quality,
+    compress_jpeg,
+    darken,
+)
 from sci_plugins.registry import TRANSFORMS
+
+#: Red and blue factors against green in Brooks et al., CVPR 2019.
+RANDOM_WHITE_BALANCE = ((1.9, 2.4), (1.5, 1.9))
+CHANNEL_ORDERS = ('bgr', 'rgb')
+
+Amount = float | Sequence[float]
+Range = tuple[float, float]
 
 
 @TRANSFORMS.register_module()
 class SynthesizeLowLight(BaseTransform):
     """Turn a bright image into a dark one, as a sensor would have taken it.
 
-    Put it right after the image is loaded. With a ``seed`` the noise depends on the
-    seed and on the image's file name (on its pixels where it has none), and on
+    Put it right after the image is loaded. With a ``seed`` all that is drawn depends
+    on the seed and on the image's file name (on its pixels where it has none), and on
     nothing else: every variant of a comparison sees the same dark image, whatever
     the worker or the order. The noise is drawn in the channel order of the image.
+    Each setting has a draw of its own, so that a range for one of them leaves the
+    others and the pattern of the noise as they were.
+
+    The model, in this order: pixel values to linear light by ``curve``; ``gain``;
+    white balance undone; Gaussian noise of variance ``noise ** 2 + shot_noise *
+    signal``; clip to [0, 1]; white balance applied; back through the curve; 8 bits;
+    JPEG. It is a part of Brooks et al., Unprocessing Images for Learned Raw
+    Denoising, CVPR 2019: :func:`sci_plugins.functional.low_light.darken` says which.
+    With numbers for ``gain`` and ``noise`` alone it is the darkening of published
+    trials, ``((v / 255) ** 2.2 * gain + N(0, noise)) ** (1 / 2.2)``.
 
     Required Keys:
 
@@ -32,17 +56,28 @@ class SynthesizeLowLight(BaseTransform):
 
     Added Keys:
 
-    - low_light (dict: the gain, noise and shot_noise of this image)
+    - low_light (dict: the gain, noise, shot_noise, white_balance as (red, blue) and
+      jpeg_quality of this image)
 
     Args:
         gain: how much of the light arrives, in linear light; ``(low, high)`` draws
             it per image, uniformly in its logarithm.
-        noise: standard deviation of the read noise in linear light, white = 1.
-        shot_noise: variance per unit of signal in linear light.
+        noise: standard deviation of the read noise in linear light, white = 1; or
+            ``(low, high)`` as for the gain.
+        shot_noise: variance per unit of signal in linear light; or ``(low, high)`` as
+            for the gain. Brooks et al. draw from (1e-4, 1.2e-2).
         seed: the same dark image each time; ``None`` draws anew each time (for
             training), from numpy's global state, which MMEngine seeds per worker.
         curve: ``'power'`` (2.2) or ``'srgb'``, see
             :func:`sci_plugins.functional.low_light.darken`.
+        white_balance: the camera's ``(red, blue)`` factors from 1, green being 1, each
+            a number or ``(low, high)``, drawn uniformly; ``'random'`` takes the ranges
+            of Brooks et al., red 1.9 to 2.4 and blue 1.5 to 1.9. It colours the noise
+            and shows nowhere without noise. ``None``: all channels alike.
+        jpeg_quality: of libjpeg, 1 to 100, 4:2:0; ``(low, high)`` draws a whole number
+            from low to high; ``None``: no JPEG.
+        channel_order: of the image, ``'bgr'`` as mmcv loads it, or ``'rgb'``. Only
+            ``white_balance`` and ``jpeg_quality`` ask for it.
 
     Raises:
         ConfigError: if an argument is out of range.
@@ -51,28 +86,27 @@ class SynthesizeLowLight(BaseTransform):
 
     def __init__(
         self,
-        gain: float | Sequence[float],
-        noise: float = 0.0,
-        shot_noise: float = 0.0,
+        gain: Amount,
+        noise: Amount = 0.0,
+        shot_noise: Amount = 0.0,
         seed: int | None = 0,
         curve: str = 'power',
+        white_balance: str | Sequence[Amount] | None = None,
+        jpeg_quality: int | Sequence[int] | None = None,
+        channel_order: str = 'bgr',
     ) -> None:
-        self.gain = _read_range(gain)
-        check_amount('SynthesizeLowLight: noise', noise)
-        check_amount('SynthesizeLowLight: shot_noise', shot_noise)
-        if curve not in CURVES:
-            raise ConfigError(
-                f'SynthesizeLowLight: curve must be one of {", ".join(CURVES)}, '
-                f'got {curve!r}'
-            )
+        self.gain = _read_range('gain', gain)
+        self.noise = _read_range('noise', noise)
+        self.shot_noise = _read_range('shot_noise', shot_noise)
+        self.white_balance = _read_white_balance(white_balance)
+        self.jpeg_quality = _read_quality(jpeg_quality)
+        self.curve = _read_choice('curve', curve, CURVES)
+        self.channel_order = _read_choice('channel_order', channel_order, CHANNEL_ORDERS)
         if seed is not None and (not isinstance(seed, int) or seed < 0):
             raise ConfigError(
                 f'SynthesizeLowLight: seed must be an int from 0 or None, got {seed!r}'
             )
-        self.noise = noise
-        self.shot_noise = shot_noise
         self.seed = seed
-        self.curve = curve
 
     def transform(self, results: dict) -> dict:
         """Darken ``results['img']``; the labels stay as they are."""
@@ -82,41 +116,131 @@ class SynthesizeLowLight(BaseTransform):
                 'SynthesizeLowLight expects a uint8 image, so it stands right after '
                 f'LoadImageFromFile(to_float32=False); got dtype {image.dtype}'
             )
-        generator = self._generator(results)
-        low, high = self.gain
+        key = self._key(results)
+        generator = np.random.default_rng(key)
         # Drawn even where the range is a point: the noise then does not depend on it.
-        gain = float(low * (high / low) ** generator.random()) if low else 0.0
-        results['img'] = darken(
-            image, gain, self.noise, self.shot_noise, generator, self.curve
+        gain = _log_uniform(self.gain, generator.random())
+        settings = self._draw_settings(np.random.default_rng([*key, 1]))
+        dark = darken(
+            image,
+            gain,
+            settings['noise'],
+            settings['shot_noise'],
+            generator,
+            self.curve,
+            self._factors(settings['white_balance']),
         )
-        results['low_light'] = dict(
-            gain=gain, noise=self.noise, shot_noise=self.shot_noise
-        )
+        if settings['jpeg_quality'] is not None:
+            dark = self._compress(dark, settings['jpeg_quality'])
+        results['img'] = dark
+        results['low_light'] = dict(gain=gain, **settings)
         return results
 
-    def _generator(self, results: dict) -> np.random.Generator:
+    def _key(self, results: dict) -> list[int]:
         if self.seed is None:
-            return np.random.default_rng(np.random.randint(2**32, dtype=np.uint64))
+            return [int(np.random.randint(2**32, dtype=np.uint64))]
         path = results.get('img_path')
         name = Path(path).name.encode() if path else results['img'].tobytes()
         digest = hashlib.sha256(name).digest()
-        return np.random.default_rng([self.seed, int.from_bytes(digest[:8], 'little')])
+        return [self.seed, int.from_bytes(digest[:8], 'little')]
+
+    def _draw_settings(self, generator: np.random.Generator) -> dict[str, Any]:
+        draws = generator.random(5)
+        settings: dict[str, Any] = dict(
+            noise=_log_uniform(self.noise, draws[0]),
+            shot_noise=_log_uniform(self.shot_noise, draws[1]),
+            white_balance=None,
+            jpeg_quality=None,
+        )
+        if self.white_balance is not None:
+            settings['white_balance'] = tuple(
+                float(low + (high - low) * draw)
+                for (low, high), draw in zip(self.white_balance, draws[2:4], strict=True)
+            )
+        if self.jpeg_quality is not None:
+            low, high = self.jpeg_quality
+            settings['jpeg_quality'] = low + int((high - low + 1) * draws[4])
+        return settings
+
+    def _factors(self, red_and_blue: Range | None) -> tuple[float, ...] | None:
+        if red_and_blue is None:
+            return None
+        red, blue = red_and_blue
+        return (red, 1.0, blue) if self.channel_order == 'rgb' else (blue, 1.0, red)
+
+    def _compress(self, image: np.ndarray, quality: int) -> np.ndarray:
+        if self.channel_order == 'bgr' or image.ndim < 3:
+            return compress_jpeg(image, quality)
+        bgr = compress_jpeg(np.ascontiguousarray(image[..., ::-1]), quality)
+        return np.ascontiguousarray(bgr[..., ::-1])
 
     def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(gain={self.gain}, noise={self.noise}, '
-            f'shot_noise={self.shot_noise}, seed={self.seed}, curve={self.curve!r})'
+            f'shot_noise={self.shot_noise}, seed={self.seed}, curve={self.curve!r}, '
+            f'white_balance={self.white_balance}, jpeg_quality={self.jpeg_quality}, '
+            f'channel_order={self.channel_order!r})'
         )
 
 
-def _read_range(gain: float | Sequence[float]) -> tuple[float, float]:
-    """``gain`` as ``(low, high)``."""
-    values = tuple(gain) if isinstance(gain, (list, tuple)) else (gain, gain)
+def _log_uniform(bounds: Range, draw: float) -> float:
+    """``draw`` from [0, 1) on the range, uniform in the logarithm."""
+    low, high = bounds
+    return float(low * (high / low) ** draw) if low else 0.0
+
+
+def _read_range(name: str, amount: Amount) -> Range:
+    """``amount`` as ``(low, high)``."""
+    values = tuple(amount) if isinstance(amount, (list, tuple)) else (amount, amount)
     for value in values:
-        check_amount('SynthesizeLowLight: gain', value)
+        check_amount(f'SynthesizeLowLight: {name}', value)
     if len(values) != 2 or values[0] > values[1] or (values[0] == 0 < values[1]):
         raise ConfigError(
-            'SynthesizeLowLight: gain must be a number or (low, high) with '
-            f'0 < low <= high, got {gain!r}'
+            f'SynthesizeLowLight: {name} must be a number or (low, high) with '
+            f'0 < low <= high, got {amount!r}'
         )
     return float(values[0]), float(values[1])
+
+
+def _read_white_balance(
+    white_balance: str | Sequence[Amount] | None,
+) -> tuple[Range, Range] | None:
+    if white_balance is None:
+        return None
+    if white_balance == 'random':
+        return RANDOM_WHITE_BALANCE
+    if not isinstance(white_balance, (list, tuple)) or len(white_balance) != 2:
+        raise ConfigError(
+            "SynthesizeLowLight: white_balance must be None, 'random' or (red, blue), "
+            f'got {white_balance!r}'
+        )
+    red, blue = (_read_range('white_balance', amount) for amount in white_balance)
+    if min(red[0], blue[0]) < 1:
+        raise ConfigError(
+            'SynthesizeLowLight: white_balance must be factors from 1, '
+            f'got {white_balance!r}'
+        )
+    return red, blue
+
+
+def _read_quality(quality: int | Sequence[int] | None) -> tuple[int, int] | None:
+    if quality is None:
+        return None
+    values = tuple(quality) if isinstance(quality, (list, tuple)) else (quality, quality)
+    for value in values:
+        check_quality('SynthesizeLowLight: jpeg_quality', value)
+    if len(values) != 2 or values[0] > values[1]:
+        raise ConfigError(
+            'SynthesizeLowLight: jpeg_quality must be a number or (low, high) with '
+            f'low <= high, got {quality!r}'
+        )
+    return int(values[0]), int(values[1])
+
+
+def _read_choice(name: str, value: str, choices: Sequence[str]) -> str:
+    if value not in choices:
+        raise ConfigError(
+            f'SynthesizeLowLight: {name} must be one of {", ".join(choices)}, '
+            f'got {value!r}'
+        )
+    return value

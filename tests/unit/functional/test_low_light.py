@@ -7,6 +7,7 @@ import pytest
 
 from sci_plugins.errors import ConfigError
 from sci_plugins.functional.low_light import (
+    compress_jpeg,
     darken,
     expose,
     linear_to_srgb,
@@ -70,6 +71,97 @@ def test_variance_is_read_noise_plus_shot_noise(signal: float) -> None:
     assert sensor.var() == pytest.approx(variance, rel=5 * math.sqrt(2 / 2e5))
 
 
+@pytest.mark.parametrize('curve', ['power', 'srgb'])
+@pytest.mark.parametrize('level', [90, 128, 160])
+def test_the_8_bit_picture_has_that_mean_and_variance(level: int, curve: str) -> None:
+    """Read back from the pixels: rounding to 8 bits adds a twelfth of its step."""
+    noise, shot_noise, count = 0.004, 0.002, 300_000
+    image = np.full((count, 1), level, np.uint8)
+    signal = float(srgb_to_linear(np.array([level / 255]), curve)[0]) * 0.5
+    dark = darken(image, 0.5, noise, shot_noise, np.random.default_rng(0), curve)
+    light = srgb_to_linear(dark / 255, curve)
+    pixel = linear_to_srgb(np.array([signal]), curve)[0]
+    ends = srgb_to_linear(np.array([pixel - 0.5 / 255, pixel + 0.5 / 255]), curve)
+    step = ends[1] - ends[0]
+    variance = noise**2 + shot_noise * signal
+    assert math.sqrt(variance) > 2 * step  # else the rounding is no noise
+    assert light.mean() == pytest.approx(signal, abs=5 * math.sqrt(variance / count))
+    measured = light.var() - step**2 / 12
+    assert measured == pytest.approx(variance, rel=5 * math.sqrt(2 / count))
+
+
+def test_white_balance_colours_the_noise_and_keeps_the_mean() -> None:
+    noise, shot_noise, factors, count = 0.004, 0.001, (1.7, 1.0, 2.2), 300_000
+    image = np.full((count, 3), 150, np.uint8)
+    signal = (150 / 255) ** 2.2 * 0.5
+    dark = darken(
+        image,
+        0.5,
+        noise,
+        shot_noise,
+        np.random.default_rng(0),
+        white_balance=factors,
+    )
+    light = (dark / 255) ** 2.2
+    step = 2.2 / 255 * signal ** (1.2 / 2.2)
+    for channel, factor in enumerate(factors):
+        variance = factor**2 * noise**2 + factor * shot_noise * signal
+        measured = light[:, channel].var() - step**2 / 12
+        assert measured == pytest.approx(variance, rel=5 * math.sqrt(2 / count))
+        error = 5 * math.sqrt(variance / count)
+        assert light[:, channel].mean() == pytest.approx(signal, abs=error)
+
+
+def test_white_balance_turns_the_noise_of_black_purple() -> None:
+    """Cut off at 0, normal noise of deviation s has the mean s / sqrt(2 pi)."""
+    factors = (1.5, 1.0, 2.0)
+    black, generator = np.zeros((200_000, 3), np.uint8), np.random.default_rng(0)
+    dark = darken(black, 0.5, 0.05, generator=generator, white_balance=factors)
+    means = ((dark / 255) ** 2.2).mean(axis=0)
+    wanted = np.array(factors) * 0.05 / math.sqrt(2 * math.pi)
+    np.testing.assert_allclose(means, wanted, rtol=0.01)
+
+
+def test_white_balance_without_noise_changes_nothing(rng: np.random.Generator) -> None:
+    image = rng.integers(0, 256, (8, 9, 3), dtype=np.uint8)
+    balanced = darken(image, 0.3, white_balance=(2.0, 1.0, 1.5))
+    np.testing.assert_array_equal(balanced, darken(image, 0.3))
+
+
+def test_white_stays_white_under_white_balance(rng: np.random.Generator) -> None:
+    """Read noise far too small to be seen, so that the sensor's way is taken."""
+    white = np.full((4, 4, 3), 255, np.uint8)
+    seen = darken(white, 4.0, 1e-9, generator=rng, white_balance=(2.0, 1.0, 1.5))
+    np.testing.assert_array_equal(seen, white)
+
+
+@pytest.mark.parametrize('shape', [(24, 33, 3), (24, 33), (24, 33, 1)])
+def test_jpeg_changes_pixels_and_keeps_the_shape(
+    shape: tuple[int, ...], rng: np.random.Generator
+) -> None:
+    image = rng.integers(0, 256, shape, dtype=np.uint8)
+    before = image.copy()
+    errors = []
+    for quality in (1, 30, 100):
+        compressed = compress_jpeg(image, quality)
+        assert compressed.shape == shape
+        assert compressed.dtype == np.uint8
+        errors.append(np.abs(compressed.astype(int) - image).mean())
+    assert errors[0] > errors[1] > errors[2] > 0
+    np.testing.assert_array_equal(image, before)
+
+
+def test_jpeg_keeps_a_plain_colour_in_its_channels() -> None:
+    image = np.zeros((16, 16, 3), np.uint8) + np.array([200, 90, 30], np.uint8)
+    assert np.abs(compress_jpeg(image, 95).astype(int) - image).max() <= 3
+
+
+@pytest.mark.parametrize('quality', [0, 101, 50.0, True, None])
+def test_bad_qualities_are_refused(quality: object) -> None:
+    with pytest.raises(ConfigError, match='quality must be an int from 1 to 100'):
+        compress_jpeg(np.zeros((8, 8, 3), np.uint8), quality)  # type: ignore[arg-type]
+
+
 def test_channels_and_pixels_have_independent_noise() -> None:
     light = np.full((200, 200, 3), 0.5)
     noise = expose(light, 1.0, 0.05, generator=np.random.default_rng(0)) - 0.5
@@ -106,6 +198,11 @@ def test_curves_invert_each_other(curve: str) -> None:
         (dict(gain=1.0, shot_noise=-1.0), 'shot_noise'),
         (dict(gain=1.0, noise=0.1), 'needs a numpy generator'),
         (dict(gain=1.0, curve='log'), "curve must be one of power, srgb, got 'log'"),
+        (dict(gain=1.0, white_balance=(2.0, 1.0)), r'got \(2.0, 1.0\) for an image of'),
+        (dict(gain=1.0, white_balance=(2.0, 0.9, 1.0)), 'a factor from 1 for each'),
+        (dict(gain=1.0, white_balance=()), 'a factor from 1 for each'),
+        (dict(gain=1.0, white_balance=(math.nan, 1.0, 1.0)), 'white_balance must be a'),
+        (dict(gain=1.0, white_balance='red'), 'white_balance must be a finite number'),
     ],
 )
 def test_bad_settings_are_refused(settings: dict, words: str) -> None:
