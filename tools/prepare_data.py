@@ -1,9 +1,12 @@
 """Check a data set before anything is trained on it.
 
     python tools/prepare_data.py darkface data/DarkFace --json report.json
+    python tools/prepare_data.py acdc data/ACDC
+    python tools/prepare_data.py darkzurich data/DarkZurich --against data/ACDC
 
-Counts, hashes and everything that is wrong, by file and line. Exit code 1 where
-training would go wrong, 2 where there is nothing to check.
+Counts, classes, and everything that is wrong, by file and line; for segmentation also
+test frames in training sets. Exit code 1 where training would go wrong, 2 where there is
+nothing to check.
 """
 
 import argparse
@@ -19,6 +22,7 @@ def parse_args() -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest='name', required=True, metavar='DATA_SET')
     _add_darkface(commands)
+    _add_segmentation(commands)
     return parser.parse_args()
 
 
@@ -27,12 +31,58 @@ def _add_darkface(commands: Any) -> None:
     _add_common_arguments(parser)
     parser.add_argument('--split', metavar='NAME', help='check only this split')
     parser.add_argument('--size', default='1080x720', help='of every image')
-    parser.add_argument('--workers', type=int, default=2, help='decoding threads')
+
+
+def _add_segmentation(commands: Any) -> None:
+    for name, text in (
+        ('acdc', 'ACDC: rgb_anon/ and gt/'),
+        ('darkzurich', 'Dark Zurich: rgb_anon/ and gt/'),
+        ('nightdriving', 'Nighttime Driving: leftImg8bit/ and gtCoarse_.../'),
+        ('nightcity', 'NightCity or NightCity-fine'),
+        ('bdd100k', 'the night images of BDD100K: images/10k/ and labels/'),
+        ('camvid', 'CamVid: train/, trainannot/ and so on'),
+    ):
+        parser = commands.add_parser(name, help=text)
+        _add_common_arguments(parser)
+        parser.add_argument(
+            '--against',
+            nargs='+',
+            default=[],
+            metavar='FOLDER',
+            help="training sets: warn of this set's test frames below these folders",
+        )
+        parser.add_argument(
+            '--content', action='store_true', help='compare pixels too, not only names'
+        )
+        _add_own_arguments(name, parser)
+
+
+def _add_own_arguments(name: str, parser: Any) -> None:
+    if name == 'acdc':
+        parser.add_argument(
+            '--condition', nargs='+', default=['night'], help='night, fog, rain, snow'
+        )
+    if name == 'nightcity':
+        parser.add_argument('--release', default='original', help='original or fine')
+    if name == 'bdd100k':
+        parser.add_argument(
+            '--timeofday', nargs='+', default=['night'], help='of the images to check'
+        )
+        parser.add_argument(
+            '--attributes',
+            nargs='+',
+            metavar='FILE',
+            help='label files below the root that tell the time of day; by default all',
+        )
+        parser.add_argument(
+            '--write-lists', metavar='FOLDER', help='write night_SPLIT.txt for ann_file'
+        )
 
 
 def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     parser.add_argument('root', help="the data set's folder")
+    parser.add_argument('--workers', type=int, default=2, help='decoding threads')
     parser.add_argument('--json', metavar='FILE', help='also write the report here')
 
 

@@ -6,10 +6,26 @@ from typing import Any
 
 from sci_plugins.datasets.check_report import CheckReport
 from sci_plugins.datasets.darkface_check import check_darkface
+from sci_plugins.datasets.night_segmentation_check import (
+    check_acdc,
+    check_bdd100k,
+    check_camvid,
+    check_dark_zurich,
+    check_night_driving,
+    check_nightcity,
+)
 from sci_plugins.errors import ConfigError
 
 #: Name of the data set -> its check: the folder, then options by name.
-CHECKS: dict[str, Callable[..., CheckReport]] = {'darkface': check_darkface}
+CHECKS: dict[str, Callable[..., CheckReport]] = dict(
+    darkface=check_darkface,
+    acdc=check_acdc,
+    darkzurich=check_dark_zurich,
+    nightdriving=check_night_driving,
+    nightcity=check_nightcity,
+    bdd100k=check_bdd100k,
+    camvid=check_camvid,
+)
 
 
 def check_data(name: str, root: str | os.PathLike[str], **options: Any) -> CheckReport:
