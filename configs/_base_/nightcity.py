@@ -1,0 +1,49 @@
+# NightCity, 1024x512, 19 classes: trained on train (2998), tested on val (1299).
+# The folder holds images/ and label/ (Cityscapes' ids), or those of NightCity-fine
+# with release='fine': `python tools/prepare_data.py nightcity FOLDER`.
+data_root = '{{$SCI_PLUGINS_NIGHTCITY:data/NightCity}}'
+crop_size = (512, 512)
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(
+        type='RandomResize',
+        scale=(1024, 512),
+        ratio_range=(0.5, 2.0),
+        keep_ratio=True),
+    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'),
+    dict(type='PackSegInputs')
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='PackSegInputs')
+]
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(
+        type='sci_plugins.NightCityDataset',
+        data_root=data_root,
+        split='train',
+        release='original',
+        pipeline=train_pipeline))
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='sci_plugins.NightCityDataset',
+        data_root=data_root,
+        split='val',
+        release='original',
+        test_mode=True,
+        pipeline=test_pipeline))
+val_dataloader = test_dataloader
+test_evaluator = dict(type='sci_plugins.SubsetIoUMetric')
+val_evaluator = test_evaluator
