@@ -1,0 +1,10 @@
+# Trained on by night from mmseg's Cityscapes weights.
+_base_ = [
+    '../_base_/deeplabv3plus_r50-d8.py', '../_base_/nightcity.py',
+    '../_base_/night_schedule_20k.py', '../_base_/segmentor_runtime.py'
+]
+default_scope = 'mmseg'
+# load_from holds the whole network: no need to fetch the backbone's weights before.
+model = dict(backbone=dict(init_cfg=None))
+train_dataloader = dict(batch_size=8)
+load_from = 'https://download.openmmlab.com/mmsegmentation/v0.5/deeplabv3plus/deeplabv3plus_r50-d8_512x1024_80k_cityscapes/deeplabv3plus_r50-d8_512x1024_80k_cityscapes_20200606_114049-f9fb496d.pth'  # noqa

@@ -1,0 +1,6 @@
+_base_ = './deeplabv3plus_r50-d8_80k_cityscapes-acdc-night.py'
+model = dict(
+    data_preprocessor=dict(
+        type='sci_plugins.EnhancedSegDataPreProcessor',
+        enhancer=dict(
+            type='sci_plugins.SCIEnhancer', weights='official/medium')))
