@@ -13,6 +13,7 @@ from sci_plugins.apis.prepare_data import check_data, parse_size
 from sci_plugins.errors import ConfigError
 from sci_plugins.utils.images import write_image
 
+MAKER = Path(__file__).resolve().parents[2] / 'data/make_night_sets.py'
 TOOL = Path(__file__).resolve().parents[3] / 'tools/prepare_data.py'
 
 
@@ -42,6 +43,20 @@ def test_sizes() -> None:
             parse_size(text)
 
 
+def test_every_night_set_has_a_check(tmp_path: Path) -> None:
+    make = runpy.run_path(str(MAKER))
+    for name, write in (
+        ('acdc', 'write_acdc'),
+        ('darkzurich', 'write_dark_zurich'),
+        ('nightdriving', 'write_night_driving'),
+        ('nightcity', 'write_nightcity'),
+        ('bdd100k', 'write_bdd100k'),
+        ('camvid', 'write_camvid'),
+    ):
+        root = make[write](tmp_path / name)
+        assert check_data(name, root).errors == []
+
+
 def _run(*arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, TOOL, *map(str, arguments)],
@@ -60,6 +75,34 @@ def test_the_tool_fails_where_training_would(root: Path) -> None:
     assert 'ERROR: unreadable label (1)' in done.stdout
     assert f'{root}/label/1.txt, line 1: promises 2 boxes, but 1 follow' in done.stdout
     assert json.loads(path.read_text())['usable'] is False
+
+
+def test_the_tools_options_for_night_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """In one process, for each start takes seconds."""
+    make = runpy.run_path(str(MAKER))
+    acdc, bdd = make['write_acdc'](tmp_path / 'a'), make['write_bdd100k'](tmp_path / 'b')
+    zurich, city = tmp_path / 'z', tmp_path / 'c'
+    make['write_dark_zurich'](zurich)
+    make['write_nightcity'](city, release='fine')
+    path = tmp_path / 'report.json'
+    for arguments, code, words in (
+        (['acdc', acdc, '--json', path], 0, 'Zurich val, which are among these'),
+        (['acdc', acdc, '--condition', 'fog'], 2, 'nothing to check'),
+        (['darkzurich', zurich, '--against', acdc, '--content'], 1, 'by its pixels'),
+        (['nightcity', city, '--release', 'fine', '--workers', 1], 0, 'NightCity-fine'),
+        (['bdd100k', bdd, '--write-lists', tmp_path / 'lists'], 0, 'dawn/dusk'),
+        (['bdd100k', bdd, '--attributes', 'none.json'], 2, 'no such label file'),
+    ):
+        monkeypatch.setattr(sys, 'argv', ['prepare_data.py', *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(TOOL), run_name='__main__')
+        told = capsys.readouterr()
+        assert end.value.code == code, arguments
+        assert words in told.out + told.err
+    assert json.loads(path.read_text())['usable'] is True
+    assert (tmp_path / 'lists/night_val.txt').is_file()
 
 
 def test_the_tools_other_ends(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

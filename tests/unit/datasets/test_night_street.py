@@ -73,5 +73,5 @@ def test_no_image(root: Path) -> None:
 
 def test_missing_label(root: Path) -> None:
     (root / 'gtFine/test/b/b_000001_gtFine_labelTrainIds.png').unlink()
-    with pytest.raises(DataError, match=r'b_000001_.*has no label map .*Ids.png \(1 of 2'):
+    with pytest.raises(DataError, match=r'b_000001_.*has no label map .*png \(1 of 2'):
         _build(root)
