@@ -40,6 +40,8 @@ HOST_MODULES = {
     'S3FDVGG': ('sci_plugins.models.backbones.s3fd_vgg', 'mmdet', 'det'),
     'S3FDNeck': ('sci_plugins.models.necks.s3fd_neck', 'mmdet', 'det'),
     'S3FDHead': ('sci_plugins.models.dense_heads.s3fd_head', 'mmdet', 'det'),
+    # Needs onnxruntime as well, which it asks for by itself.
+    'YuNetONNX': ('sci_plugins.models.detectors.yunet_onnx', 'mmdet', 'det'),
     'ScaleCompensatedAssigner': (
         'sci_plugins.models.task_modules.scale_compensated_assigner',
         'mmdet',
