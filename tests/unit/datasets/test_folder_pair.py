@@ -38,7 +38,8 @@ def test_labels_without_image(pair: FolderPair) -> None:
 
 
 def test_links_to_folders_are_followed(pair: FolderPair, tmp_path: Path) -> None:
-    (tmp_path / 'linked').symlink_to(pair.images / 'a', target_is_directory=True)
-    found = set(find_files(tmp_path / 'linked', '_x.png'))
-    assert found == {tmp_path / 'linked/1_x.png'}
+    (tmp_path / 'other').mkdir()
+    (tmp_path / 'other/a').symlink_to(pair.images / 'a', target_is_directory=True)
+    found = set(find_files(tmp_path / 'other', '_x.png'))
+    assert found == {tmp_path / 'other/a/1_x.png'}
     assert list(find_files(tmp_path / 'none', '.png')) == []
