@@ -23,6 +23,7 @@ _HOMES = {
     'GammaEnhancer': 'sci_plugins.models.enhancers',
     'CLAHEEnhancer': 'sci_plugins.models.enhancers',
     'HistogramEqualizationEnhancer': 'sci_plugins.models.enhancers',
+    'GatedEnhancer': 'sci_plugins.models.enhancers',
     'IdentityEnhancer': 'sci_plugins.models.enhancers',
     'build_enhancer': 'sci_plugins.models.enhancers',
     'SelfCalibratedLearner': 'sci_plugins.models.learners',

@@ -16,6 +16,7 @@ PUBLIC = {
     'EnhanceImage',
     'EnhancementLossHook',
     'GammaEnhancer',
+    'GatedEnhancer',
     'HistogramEqualizationEnhancer',
     'IdentityEnhancer',
     'RUASEnhancer',

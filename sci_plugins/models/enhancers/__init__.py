@@ -8,6 +8,7 @@ from sci_plugins.models.enhancers.classical import (
     HistogramEqualizationEnhancer,
     IdentityEnhancer,
 )
+from sci_plugins.models.enhancers.gated import GatedEnhancer
 from sci_plugins.models.enhancers.ruas import RUASEnhancer
 from sci_plugins.models.enhancers.sci import SCIEnhancer
 from sci_plugins.models.enhancers.weights import load_enhancer_weights
@@ -17,6 +18,7 @@ __all__ = [
     'CLAHEEnhancer',
     'Enhanced',
     'GammaEnhancer',
+    'GatedEnhancer',
     'HistogramEqualizationEnhancer',
     'IdentityEnhancer',
     'RUASEnhancer',

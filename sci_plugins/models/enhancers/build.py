@@ -16,10 +16,16 @@ _SHORT_NAMES = {
     'clahe': 'CLAHEEnhancer',
     'histeq': 'HistogramEqualizationEnhancer',
     'sci': 'SCIEnhancer',
+    'gated': 'GatedEnhancer',
+}
+_NEEDS = {
+    'sci': "its weights: for example 'sci/official/medium'",
+    'gated': "another enhancer: for example 'gated/sci/official/medium'",
 }
 _FORMS = (
     "'none', 'gamma', 'gamma/0.4', 'clahe', 'histeq', 'sci/official/medium', "
-    "'sci/FILE.pth' or \"SCIEnhancer(channels=8, weights='FILE.pth')\""
+    "'sci/FILE.pth', 'gated/NAME' with one of these, or "
+    '"SCIEnhancer(channels=8, weights=\'FILE.pth\')"'
 )
 
 
@@ -29,8 +35,9 @@ def build_enhancer(enhancer: nn.Module | Mapping[str, Any] | str) -> BaseEnhance
     Args:
         enhancer: an enhancer; a config ``dict(type='sci_plugins.X', ...)``; or a
             string: ``'none'``, ``'gamma'``, ``'gamma/0.4'``, ``'clahe'``,
-            ``'histeq'``, ``'sci/WEIGHTS'`` with the weights' name or path, or a
-            call such as ``"GammaEnhancer(gamma=0.4)"``.
+            ``'histeq'``, ``'sci/WEIGHTS'`` with the weights' name or path,
+            ``'gated/NAME'`` with one of these names, or a call such as
+            ``"GammaEnhancer(gamma=0.4)"``.
 
     Raises:
         ConfigError: if the string or dict names no enhancer.
@@ -54,23 +61,30 @@ def parse_enhancer(text: str) -> dict[str, Any]:
         ConfigError: if ``text`` is neither.
     """
     text = text.strip()
-    if text.endswith(')'):
-        return _parse_call(text)
     name, _, argument = text.partition('/')
+    if text.endswith(')') and name != 'gated':
+        return _parse_call(text)
     if name not in _SHORT_NAMES:
         raise ConfigError(f'unknown enhancer {text!r}; known: {_FORMS}')
     config: dict[str, Any] = dict(type=f'sci_plugins.{_SHORT_NAMES[name]}')
+    if name in _NEEDS and not argument:
+        raise ConfigError(f'{name!r} needs {_NEEDS[name]}')
     if name == 'sci':
-        if not argument:
-            raise ConfigError(
-                "'sci' needs its weights: for example 'sci/official/medium'"
-            )
         config['weights'] = argument
+    elif name == 'gated':
+        config['enhancer'] = _parse_inner(text, argument)
     elif name == 'gamma' and argument:
         config['gamma'] = _parse_number(text, argument)
     elif argument:
         raise ConfigError(f'unknown enhancer {text!r}: {name!r} takes no argument')
     return config
+
+
+def _parse_inner(text: str, argument: str) -> dict[str, Any]:
+    try:
+        return parse_enhancer(argument)
+    except ConfigError as error:
+        raise ConfigError(f'{text!r}: {error}') from error
 
 
 def _parse_number(text: str, argument: str) -> float:

@@ -14,6 +14,7 @@ from sci_plugins.models.enhancers import (
     CLAHEEnhancer,
     Enhanced,
     GammaEnhancer,
+    GatedEnhancer,
     HistogramEqualizationEnhancer,
     IdentityEnhancer,
     RetinexEnhancer,
@@ -54,6 +55,8 @@ CASES: dict[str, Callable[[], BaseEnhancer]] = {
     'gamma': GammaEnhancer,
     'clahe': CLAHEEnhancer,
     'histeq': HistogramEqualizationEnhancer,
+    'gated-half-open': lambda: GatedEnhancer(_sci()),
+    'gated-open': lambda: GatedEnhancer(_sci(), dark=0.9, bright=1.0),
     'ruas': _ruas,
     'ruas-1-iteration-8-channels': lambda: _ruas(iterations=1, channels=8),
     'sci': _sci,
@@ -63,6 +66,7 @@ CASES: dict[str, Callable[[], BaseEnhancer]] = {
 }
 SAME_SETTINGS = {repr(make()): make for make in CASES.values()}
 IN_8_BITS = (CLAHEEnhancer, HistogramEqualizationEnhancer)
+WHOLE_IMAGE = (*IN_8_BITS, GatedEnhancer)
 
 
 @pytest.fixture(params=list(CASES))
@@ -219,7 +223,7 @@ def test_tiles_that_overlap_by_the_radius_give_the_whole(enhancer: BaseEnhancer)
     images = _images(1, 3, 56, 64)
     radius = enhancer.receptive_radius
     if radius is None:
-        assert isinstance(enhancer, IN_8_BITS)
+        assert isinstance(enhancer, WHOLE_IMAGE)
         return
     with torch.no_grad():
         whole = enhancer(images)[..., 20:32, 18:38]
@@ -234,7 +238,7 @@ def test_radius_is_no_larger_than_needed(enhancer: BaseEnhancer) -> None:
     """A pixel `radius` away counts, one further does not (else tiles are wasteful)."""
     radius = enhancer.receptive_radius
     if not radius:
-        assert isinstance(enhancer, (IdentityEnhancer, GammaEnhancer, *IN_8_BITS))
+        assert isinstance(enhancer, (IdentityEnhancer, GammaEnhancer, *WHOLE_IMAGE))
         return
     size = 2 * radius + 5
     images = torch.full((1, 3, size, size), 0.3, requires_grad=True)

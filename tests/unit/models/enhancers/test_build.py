@@ -12,6 +12,7 @@ from sci_plugins.models.enhancers import (
     BaseEnhancer,
     CLAHEEnhancer,
     GammaEnhancer,
+    GatedEnhancer,
     HistogramEqualizationEnhancer,
     IdentityEnhancer,
     SCIEnhancer,
@@ -30,6 +31,9 @@ from sci_plugins.models.enhancers import (
         ('gamma/2', GammaEnhancer, dict(gamma=2.0)),
         ('clahe', CLAHEEnhancer, dict(clip_limit=2.0)),
         ('histeq', HistogramEqualizationEnhancer, {}),
+        ('gated/gamma/0.4', GatedEnhancer, dict(dark=0.16, bright=0.25)),
+        ('gated/CLAHEEnhancer(clip_limit=3.0)', GatedEnhancer, {}),
+        ("GatedEnhancer(enhancer='gamma', dark=0.1)", GatedEnhancer, dict(dark=0.1)),
         ('SCIEnhancer()', SCIEnhancer, dict(channels=3, layers=1)),
         ('SCIEnhancer(channels=8, layers=2)', SCIEnhancer, dict(channels=8, layers=2)),
         ('sci_plugins.SCIEnhancer(channels=8)', SCIEnhancer, dict(channels=8)),
@@ -77,6 +81,17 @@ def test_sci_passes_the_official_name_on() -> None:
     )
 
 
+def test_a_gate_names_what_stands_behind_it() -> None:
+    assert parse_enhancer('gated/sci/official/medium') == dict(
+        type='sci_plugins.GatedEnhancer',
+        enhancer=dict(type='sci_plugins.SCIEnhancer', weights='official/medium'),
+    )
+    twice = build_enhancer('gated/GammaEnhancer(gamma=0.5)')
+    assert isinstance(twice, GatedEnhancer)
+    assert isinstance(twice.enhancer, GammaEnhancer)
+    assert twice.enhancer.gamma == 0.5
+
+
 @pytest.mark.parametrize('wrap', [dict, ConfigDict])
 def test_config_dicts(wrap: type) -> None:
     config = wrap(type='sci_plugins.SCIEnhancer', channels=8)
@@ -122,6 +137,13 @@ def test_a_user_s_own_enhancer() -> None:
         'gamma/-1',
         'gamma/0',
         'clahe/4',
+        'gated',
+        'gated/',
+        'gated/foo',
+        'gated/sci',
+        'GatedEnhancer()',
+        "GatedEnhancer(enhancer='foo')",
+        "GatedEnhancer(enhancer='gamma', dark=0.5, bright=0.2)",
         'none/x',
         'SCIEnhancer(3)',
         'SCIEnhancer(channels=8',
