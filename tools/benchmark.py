@@ -4,19 +4,25 @@
     python tools/benchmark.py stage --json stage.json
     python tools/benchmark.py cost
     python tools/benchmark.py train --compile
+    python tools/benchmark.py segmentation
 
 enhancer: the fast path of SCIEnhancer against a plain implementation.
 stage: uint8 image to normalised batch, and its share of RetinaNet-R50's test step.
 train: a step of SCI's training against a plain implementation: time and memory.
 cost: parameters, multiply-accumulates and time of SCI's chains and of RUASEnhancer.
+segmentation: decoding, test pipeline, enhancer and network at 1920x1080, images/s.
 """
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 from sci_plugins.utils.cli import run
 from sci_plugins.utils.files import write_atomically
+
+_CONFIGS = Path(__file__).parents[1] / 'configs'
+_SEGMENTOR = _CONFIGS / 'night/pspnet_r50-d8_20k_acdc-night.py'
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,7 +43,15 @@ def parse_args() -> argparse.Namespace:
     train.add_argument(
         '--compile', action='store_true', help='also through torch.compile'
     )
+    _add_segmentation(commands.add_parser('segmentation', help='loader against network'))
     return parser.parse_args()
+
+
+def _add_segmentation(parser: argparse.ArgumentParser) -> None:
+    _add_common_arguments(parser, height=1080, width=1920, runs=5)
+    parser.add_argument('--config', default=str(_SEGMENTOR), help='of a segmentor')
+    parser.add_argument('--image', help='a photograph; else a drawn street')
+    parser.add_argument('--steps', type=int, default=3, help='test steps that count')
 
 
 def _add_common_arguments(
@@ -68,6 +82,7 @@ def main() -> None:
     calls: dict[str, Any] = {
         'cost': benchmark.benchmark_cost,
         'enhancer': benchmark.benchmark_enhancer,
+        'segmentation': benchmark.benchmark_segmentation,
         'stage': benchmark.benchmark_stage,
         'train': benchmark.benchmark_train,
     }

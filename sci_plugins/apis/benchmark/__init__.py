@@ -2,16 +2,22 @@
 
 from sci_plugins.apis.benchmark.cost import CostResult, benchmark_cost
 from sci_plugins.apis.benchmark.enhancer import EnhancerResult, benchmark_enhancer
+from sci_plugins.apis.benchmark.segmentation import (
+    SegmentationResult,
+    benchmark_segmentation,
+)
 from sci_plugins.apis.benchmark.stage import StageResult, benchmark_stage
 from sci_plugins.apis.benchmark.train import TrainResult, benchmark_train
 
 __all__ = [
     'CostResult',
     'EnhancerResult',
+    'SegmentationResult',
     'StageResult',
     'TrainResult',
     'benchmark_cost',
     'benchmark_enhancer',
+    'benchmark_segmentation',
     'benchmark_stage',
     'benchmark_train',
 ]

@@ -32,22 +32,23 @@ class Timing:
 
 
 def time_in_turn(
-    calls: Mapping[str, Callable[[], object]], runs: int
+    calls: Mapping[str, Callable[[], object]], runs: int, warm_up: int = WARM_UP
 ) -> dict[str, Timing]:
     """Time A B A B …, so that a disturbance meets all variants alike.
 
     Args:
         calls: name -> call without arguments; its result is dropped.
-        runs: rounds that count, after three that do not.
+        runs: rounds that count.
+        warm_up: rounds before them that do not.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     faults: dict[str, list[int]] = {name: [] for name in calls}
-    for turn in range(WARM_UP + runs):
+    for turn in range(warm_up + runs):
         for name, call in calls.items():
             faults_before, start = page_faults(), time.perf_counter()
             call()
             elapsed = time.perf_counter() - start
-            if turn >= WARM_UP:
+            if turn >= warm_up:
                 seconds[name].append(elapsed)
                 faults[name].append(page_faults() - faults_before)
     return {
