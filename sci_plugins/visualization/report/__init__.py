@@ -1,0 +1,6 @@
+"""One HTML file that tells a comparison: answer first, then everything it rests on."""
+
+from sci_plugins.visualization.report.inputs import Curve, Sheet
+from sci_plugins.visualization.report.render import render_report
+
+__all__ = ['Curve', 'Sheet', 'render_report']

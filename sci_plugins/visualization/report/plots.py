@@ -1,0 +1,126 @@
+"""Curves as paths of an SVG drawing."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sci_plugins.errors import DataError
+from sci_plugins.visualization.report.inputs import Curve
+from sci_plugins.visualization.report.rows import ConditionRows, label_of
+from sci_plugins.visualization.report.scale import round_step, thinned
+
+#: The drawing, in units of about a pixel: whole, and the area of the curves.
+WIDTH, HEIGHT = 360, 290
+LEFT, TOP, RIGHT, BOTTOM = 46, 10, 348, 246
+_TOLERANCE = 0.25  # of a unit: not to be seen
+_COLORS, _DASHES = 6, 4
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve: its path, and its number in the order of the legend (0: the base)."""
+
+    label: str
+    path: str
+    index: int
+
+    @property
+    def style(self) -> str:
+        return line_style(self.index)
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Curves of one condition; ticks are places and labels."""
+
+    title: str
+    text: str
+    lines: list[Line]
+    across: list[tuple[float, str]]
+    up: list[tuple[float, str]]
+
+
+def line_style(index: int) -> str:
+    """Classes of a line: the base black and strong, others by colour and dashes."""
+    if index == 0:
+        return 'curve base'
+    return f'curve c{(index - 1) % _COLORS + 1} d{(index - 1) % _DASHES + 1}'
+
+
+def precision_recall(
+    rows: Sequence[ConditionRows],
+    labels: Sequence[str],
+    curves: Mapping[tuple[str, str], Curve],
+) -> list[Plot]:
+    """A drawing a condition, all with the same axes.
+
+    Args:
+        rows: the results.
+        labels: of the base and of all others, in the order of the legend.
+        curves: by condition's name and label.
+
+    Raises:
+        DataError: if recall and precision of a curve differ in length.
+    """
+    end = _end_of_recall(curves)
+    plots = []
+    for row in rows:
+        lines = [
+            Line(curve.name or label, _path(curve, end), labels.index(label))
+            for label in map(label_of, (row.base, *row.others))
+            if (curve := curves.get((row.condition, label))) is not None
+        ]
+        if lines:
+            plots.append(_plot(row.condition, lines, end))
+    return plots
+
+
+def _plot(condition: str, lines: list[Line], end: float) -> Plot:
+    step = round_step(end / 5)
+    places = max(0, -math.floor(math.log10(step) + 1e-9))
+    recalls = [index * step for index in range(round(end / step) + 1)]
+    precisions = [index / 5 for index in range(6)]
+    names = ', '.join(line.label for line in lines)
+    return Plot(
+        title=condition,
+        text=f'Precision against recall, {condition}: {names}',
+        lines=lines,
+        across=[(across(value, end), f'{value:.{places}f}') for value in recalls],
+        up=[(up(value), f'{value:.1f}') for value in precisions],
+    )
+
+
+def _end_of_recall(curves: Mapping[tuple[str, str], Curve]) -> float:
+    """1, or a round number above the largest recall where that is small."""
+    highest = max((max(curve.recall, default=0) for curve in curves.values()), default=1)
+    if highest <= 0:
+        return 1.0
+    step = round_step(highest / 5)
+    return min(1.0, step * math.ceil(highest / step - 1e-9))
+
+
+def _path(curve: Curve, end: float) -> str:
+    recall = np.asarray(curve.recall, float)
+    precision = np.asarray(curve.precision, float)
+    if recall.shape != precision.shape:
+        raise DataError(
+            f'a curve needs a precision for each recall, got {len(precision)} and '
+            f'{len(recall)}'
+        )
+    known = np.isfinite(recall) & np.isfinite(precision)
+    points = np.stack([across(recall[known], end), up(precision[known])], axis=1)
+    points = np.round(thinned(points, _TOLERANCE), 1)
+    return 'M' + 'L'.join(f'{x:g} {y:g}' for x, y in points) if len(points) else ''
+
+
+def across(recall: Any, end: float) -> Any:
+    """Where a recall stands in the drawing; ``end`` is the last on the axis."""
+    return LEFT + (RIGHT - LEFT) * recall / end
+
+
+def up(precision: Any) -> Any:
+    """Where a precision in [0, 1] stands in the drawing."""
+    return BOTTOM - (BOTTOM - TOP) * precision

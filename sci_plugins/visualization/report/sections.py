@@ -1,0 +1,222 @@
+"""Differences in detail: every metric, by brightness, by size, by class."""
+
+import math
+import re
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+
+from sci_plugins.evaluation.comparison import format_difference, format_value
+from sci_plugins.visualization.report.cells import Cell, Table, make_cell, scale_over
+from sci_plugins.visualization.report.rows import ConditionRows, analysis_of, label_of
+from sci_plugins.visualization.report.scale import Scale
+from sci_plugins.visualization.report.wording import count
+
+_SIZE = re.compile(r'(?P<metric>.+)_(?P<bin>below_\d+px|\d+_to_\d+px|above_\d+px)')
+
+
+@dataclass(frozen=True)
+class Section:
+    """Tables of one subject, a condition each."""
+
+    title: str
+    note: str
+    tables: list[Table]
+
+
+@dataclass(frozen=True)
+class PlainTable:
+    """Numbers without intervals: a text a cell."""
+
+    title: str
+    columns: list[str]
+    rows: list[tuple[str, list[str]]]
+
+
+def all_metrics(rows: Sequence[ConditionRows]) -> list[Table]:
+    """Metrics down, variants across; classes have a section of their own."""
+    tables = []
+    for row in rows:
+        names = [name for name in _metric_names(row) if '/' not in name]
+        if names:
+            tables.append(_metric_table(row, names))
+    return tables
+
+
+def by_class(rows: Sequence[ConditionRows]) -> list[Section]:
+    """A section for each metric that is told class by class (``IoU/CLASS``)."""
+    names = dict.fromkeys(name for row in rows for name in _metric_names(row))
+    prefixes = dict.fromkeys(name.split('/', 1)[0] for name in names if '/' in name)
+    return [_class_section(rows, prefix) for prefix in prefixes]
+
+
+def by_size(rows: Sequence[ConditionRows]) -> list[Section]:
+    """Metrics that exist for several sizes of objects: variants down, sizes across."""
+    found = [_SIZE.fullmatch(name) for row in rows for name in _metric_names(row)]
+    bins: dict[str, dict[str, str]] = {}
+    for match in filter(None, found):
+        title = match['bin'].replace('_', ' ').replace('px', ' px')
+        bins.setdefault(match['metric'], {})[title] = match[0]
+    return [_size_section(rows, metric, names) for metric, names in bins.items()]
+
+
+def by_group(rows: Sequence[ConditionRows]) -> list[Section]:
+    """Subsets of the images, as thirds by brightness: variants down, subsets across."""
+    keys = dict.fromkeys(
+        key
+        for row in rows
+        for other in row.analysed
+        for key, groups in analysis_of(other).groups.items()
+        if groups
+    )
+    return [_group_section(rows, key) for key in keys]
+
+
+def host_numbers(rows: Sequence[ConditionRows]) -> list[PlainTable]:
+    """What the config's own evaluator gave, with differences and no interval."""
+    tables = []
+    for row in rows:
+        columns = [label_of(row.base)]
+        for other in row.others:
+            columns += [label_of(other), 'Δ']
+        lines = []
+        for name, before in row.base.metrics.items():
+            cells = [format_value(before)]
+            for other in row.others:
+                after = other.metrics.get(name, math.nan)
+                cells += [format_value(after), format_difference(after - before)]
+            lines.append((name, cells))
+        if lines:
+            tables.append(PlainTable(row.condition, columns, lines))
+    return tables
+
+
+def _metric_names(row: ConditionRows) -> list[str]:
+    return list(
+        dict.fromkeys(
+            name for other in row.analysed for name in analysis_of(other).intervals
+        )
+    )
+
+
+def _scale(rows: Sequence[ConditionRows], names: Container[str]) -> Scale:
+    """One axis for all intervals of these metrics."""
+    return scale_over(
+        [
+            found
+            for row in rows
+            for other in row.analysed
+            for name, found in analysis_of(other).intervals.items()
+            if name in names
+        ]
+    )
+
+
+def _cells(
+    row: ConditionRows, names: Sequence[str], scale: Scale | None = None
+) -> dict[tuple[str, str], Cell]:
+    """(metric, variant) -> cell."""
+    cells = {}
+    for other in row.analysed:
+        found = analysis_of(other)
+        for name in names:
+            if name in found.intervals:
+                ends = found.intervals[name]
+                cell = make_cell(found.values[name], ends, name, scale)
+                cells[name, label_of(other)] = cell
+    return cells
+
+
+def _metric_table(
+    row: ConditionRows, names: Sequence[str], scale: Scale | None = None, prefix: str = ''
+) -> Table:
+    """Metrics of ``names`` down, without their ``prefix``; variants across."""
+    cells = _cells(row, names, scale)
+    bases = {name: cell.base for (name, _), cell in cells.items()}
+    columns = [label_of(other) for other in row.analysed]
+    return Table(
+        title=row.condition,
+        corner='class' if prefix else 'metric',
+        columns=columns,
+        rows=[
+            (
+                name.removeprefix(prefix),
+                bases[name],
+                [cells.get((name, c)) for c in columns],
+            )
+            for name in names
+        ],
+        base=label_of(row.base),
+        scale=scale,
+    )
+
+
+def _class_section(rows: Sequence[ConditionRows], prefix: str) -> Section:
+    scale = _scale(
+        rows,
+        [n for row in rows for n in _metric_names(row) if n.startswith(f'{prefix}/')],
+    )
+    tables = []
+    for row in rows:
+        names = [n for n in _metric_names(row) if n.startswith(f'{prefix}/')]
+        if names:
+            tables.append(_metric_table(row, names, scale, f'{prefix}/'))
+    note = f'Δ of {prefix} of each class, all on one axis.'
+    return Section(f'{prefix} by class', note, tables)
+
+
+def _size_section(
+    rows: Sequence[ConditionRows], metric: str, names: dict[str, str]
+) -> Section:
+    """``names``: title of each size -> name of its metric."""
+    scale = _scale(rows, names.values())
+    tables = []
+    for row in (row for row in rows if row.analysed):
+        found = _cells(row, list(names.values()), scale)
+        cells = {
+            (label_of(other), title): found.get((name, label_of(other)))
+            for other in row.analysed
+            for title, name in names.items()
+        }
+        tables.append(_strata_table(row, list(names), cells, scale))
+    note = f'Δ of {metric} of objects of each size, all on one axis.'
+    return Section(f'{metric} by size of the objects', note, tables)
+
+
+def _group_section(rows: Sequence[ConditionRows], key: str) -> Section:
+    found = [analysis_of(other) for row in rows for other in row.analysed]
+    groups = [group for each in found for group in each.groups.get(key, ())]
+    scale = scale_over([group.interval for group in groups])
+    tables = [_group_table(row, key, scale) for row in rows if row.analysed]
+    metric = found[0].metric
+    note = f'Δ of {metric} within each part of the images, all on one axis.'
+    return Section(f'{metric} by {key} of the images', note, tables)
+
+
+def _group_table(row: ConditionRows, key: str, scale: Scale) -> Table:
+    cells: dict[tuple[str, str], Cell | None] = {}
+    for other in row.analysed:
+        found = analysis_of(other)
+        for group in found.groups.get(key, ()):
+            title = f'{group.name} ({count(group.images, "image")})'
+            values = (group.base, group.value)
+            cell = make_cell(values, group.interval, found.metric, scale)
+            cells[label_of(other), title] = cell
+    columns = list(dict.fromkeys(title for _, title in cells))
+    return _strata_table(row, columns, cells, scale)
+
+
+def _strata_table(
+    row: ConditionRows,
+    columns: Sequence[str],
+    cells: Mapping[tuple[str, str], Cell | None],
+    scale: Scale,
+) -> Table:
+    """Variants down, parts of the set across."""
+    names = [label_of(other) for other in row.analysed]
+    return Table(
+        title=row.condition,
+        corner='variant',
+        columns=list(columns),
+        rows=[(name, '', [cells.get((name, c)) for c in columns]) for name in names],
+        scale=scale,
+    )

@@ -1,0 +1,148 @@
+"""Comparisons made up for the report: numbers by formula, verdicts by their rule."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from sci_plugins.evaluation.comparison import Comparison
+from sci_plugins.evaluation.conditions import Condition
+from sci_plugins.visualization.report import Curve
+
+
+@dataclass(frozen=True)
+class Interval:
+    delta: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        if math.isnan(self.delta):
+            return 'not defined'
+        if self.low > 0:
+            return 'helps'
+        return 'hurts' if self.high < 0 else 'no difference shown'
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    name: str
+    images: int
+    base: float
+    value: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class VariantAnalysis:
+    base: str
+    metric: str
+    images: int
+    units: int
+    resamples: int
+    seed: int
+    intervals: dict
+    values: dict
+    groups: dict
+    gained: list = field(default_factory=list)
+    lost: list = field(default_factory=list)
+
+
+def make_analysis(
+    values: dict[str, tuple[float, float]],
+    half: float,
+    *,
+    base: str = 'none',
+    metric: str | None = None,
+    units: int = 49,
+    images: int = 49,
+    thirds: Sequence[str] = (),
+) -> Any:
+    """An analysis whose intervals reach ``half`` to either side of Δ."""
+    intervals = {
+        name: Interval(after - before, after - before - half, after - before + half)
+        for name, (before, after) in values.items()
+    }
+    main = metric or next(iter(values))
+    groups = {}
+    if thirds:
+        groups['brightness'] = [
+            GroupResult(
+                name,
+                images // len(thirds),
+                values[main][0] * (1 - 0.3 * index),
+                values[main][1] * (1 - 0.2 * index),
+                Interval(
+                    d := values[main][1] * (1 - 0.2 * index)
+                    - values[main][0] * (1 - 0.3 * index),
+                    d - 1.7 * half,
+                    d + 1.7 * half,
+                ),
+            )
+            for index, name in enumerate(thirds)
+        ]
+    return VariantAnalysis(base, main, images, units, 1000, 0, intervals, values, groups)
+
+
+def make_result(
+    variant: str,
+    condition: Condition,
+    metrics: dict[str, float],
+    analysis: Any = None,
+    model: str = '',
+    images: int = 49,
+) -> Any:
+    return SimpleNamespace(
+        variant=variant,
+        condition=condition,
+        metrics=metrics,
+        seconds=1.0,
+        images=images,
+        analysis=analysis,
+        model=model,
+    )
+
+
+def make_comparison(
+    deltas: dict[str, Sequence[float]],
+    *,
+    metrics: Sequence[str] = ('COCO_AP50',),
+    half: float = 0.05,
+    start: float = 0.4,
+    about: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Comparison:
+    """A comparison with one condition for each value of a variant's deltas.
+
+    Args:
+        deltas: variant -> Δ under the conditions, in order.
+        metrics: all get the same numbers.
+        half: half the length of every interval.
+        start: the base's value.
+        about: beside the config's name.
+        settings: of :func:`make_analysis`.
+    """
+    results = []
+    number = len(next(iter(deltas.values())))
+    for index in range(number):
+        condition = Condition(None if index == 0 else 0.1 / index)
+        numbers = dict.fromkeys(metrics, start)
+        results.append(make_result('none', condition, numbers))
+        for variant, changes in deltas.items():
+            values = dict.fromkeys(metrics, (start, start + changes[index]))
+            analysis = make_analysis(values, half, **settings)
+            after = {name: value[1] for name, value in values.items()}
+            results.append(make_result(variant, condition, after, analysis))
+    content = dict(config='faces.py', base='none', resampling='images') | (about or {})
+    return Comparison(content, results)
+
+
+def make_curve(end: float, points: int = 101) -> Curve:
+    """Precision that falls from 1 to about a half at recall ``end``."""
+    recall = np.linspace(0, end, points)
+    precision = 1 - 0.5 * (recall / max(end, 1e-9)) ** 3
+    return Curve(recall.tolist(), precision.tolist())
