@@ -8,6 +8,7 @@ from torch import nn
 
 from sci_plugins.errors import ConfigError
 from sci_plugins.models.enhancers.base import BaseEnhancer
+from sci_plugins.models.enhancers.recipe import config_of_weights
 from sci_plugins.registry import MODELS
 
 _SHORT_NAMES = {
@@ -57,6 +58,8 @@ def build_enhancer(enhancer: nn.Module | Mapping[str, Any] | str) -> BaseEnhance
 def parse_enhancer(text: str) -> dict[str, Any]:
     """The config dict that a short name or a call stands for.
 
+    ``'sci/FILE'`` looks into the file: the type and sizes that it was trained with.
+
     Raises:
         ConfigError: if ``text`` is neither.
     """
@@ -70,7 +73,7 @@ def parse_enhancer(text: str) -> dict[str, Any]:
     if name in _NEEDS and not argument:
         raise ConfigError(f'{name!r} needs {_NEEDS[name]}')
     if name == 'sci':
-        config['weights'] = argument
+        config = config_of_weights(argument)
     elif name == 'gated':
         config['enhancer'] = _parse_inner(text, argument)
     elif name == 'gamma' and argument:

@@ -51,12 +51,17 @@ def save_enhancer(
 
 
 def architecture(enhancer: nn.Module) -> dict[str, Any]:
-    """The constructor's arguments that the module keeps, without its weights' name."""
+    """The constructor's arguments that the module keeps, without its weights' name.
+
+    Those of an enhancer inside it (behind a gate) stand beside them.
+    """
     names = inspect.signature(type(enhancer)).parameters
     kept = {name: getattr(enhancer, name, None) for name in names if name != 'weights'}
-    return {
+    own = {
         name: kept[name] for name in kept if isinstance(kept[name], bool | int | float)
     }
+    inner = kept.get('enhancer')
+    return own | architecture(inner) if isinstance(inner, nn.Module) else own
 
 
 def plain(value: Any) -> Any:

@@ -10,12 +10,20 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from sci_plugins.errors import CheckpointError
+from sci_plugins.models.enhancers.aliases import merge_aliases
 from sci_plugins.models.enhancers.official import find_weight_file
 from sci_plugins.utils.checkpoint import read_checkpoint
 
 # Where the estimator lives: alone, in the authors' network, in our learner, in a
 # host model that was trained jointly, each perhaps saved from a parallel wrapper.
-_PREFIXES = ('', 'enhance.', 'estimator.', 'enhancer.', 'data_preprocessor.enhancer.')
+_PREFIXES = (
+    '',
+    'enhance.',
+    'estimator.',
+    'enhancer.',
+    'data_preprocessor.enhancer.',
+    'data_preprocessor.enhancer.enhancer.',  # behind a gate
+)
 # The authors' names. `conv` and every `blocks.k` are one shared block there.
 _AUTHORS_NAMES = (
     (re.compile(r'^(?:conv|blocks\.\d+)\.0\.'), 'block_conv.'),
@@ -44,31 +52,44 @@ def load_enhancer_weights(module: nn.Module, name: str) -> None:
         content = read_checkpoint(file.path)
         entries = _estimator_entries(module, content)
         _check_recipe(module, content)
-        state, used = _merge_aliases(entries, getattr(module, 'layers', None))
+        layers = getattr(module, 'layers', None)
+        state = merge_aliases(entries, _AUTHORS_NAMES, layers, 'enhancer')
         _check_against(module, state)
     except CheckpointError as error:
         raise CheckpointError(f'cannot load {name}: {error}') from error
     module.load_state_dict(state, strict=True)
     print_log(
-        f'{type(module).__name__}: {used} of {len(entries)} entries from {name} '
+        f'{type(module).__name__}: {len(entries)} of {len(entries)} entries from {name} '
         f'(sha256 {file.sha256[:8]}…)',
         logger='current',
         level=logging.INFO,
     )
 
 
-def _estimator_entries(module: nn.Module, content: Any) -> dict[str, Tensor]:
-    """The estimator's entries of a checkpoint, without their prefix."""
+def tensors_of(content: Any) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by name, without a parallel wrapper's prefix.
+
+    Args:
+        content: a state dict, or a mapping with one under ``'state_dict'``.
+
+    Raises:
+        CheckpointError: if it is neither.
+    """
     state = content.get('state_dict', content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not state:
         raise CheckpointError(f'no state dict in it, but a {type(content).__name__}')
-    tensors = {
+    return {
         str(key).removeprefix('module.'): value
         for key, value in state.items()
         if isinstance(value, Tensor)
     }
-    # Where its first layer is: 'in_conv.' in SCI. One without weights takes none.
-    first = next(iter(module.state_dict()), 'in_conv.').split('.')[0]
+
+
+def find_estimator(tensors: Mapping[str, Tensor], first: str) -> dict[str, Tensor]:
+    """The entries of the estimator whose first layer is ``first``, without prefix.
+
+    Empty if it is in none of the places where estimators are.
+    """
     for prefix in _PREFIXES:
         if any(key.startswith(f'{prefix}{first}.') for key in tensors):
             return {
@@ -76,11 +97,21 @@ def _estimator_entries(module: nn.Module, content: Any) -> dict[str, Tensor]:
                 for key, value in tensors.items()
                 if key.startswith(prefix)
             }
-    raise CheckpointError(
-        f'no {type(module).__name__.removesuffix("Enhancer")} estimator among its '
-        f'{len(tensors)} entries, which begin with '
-        f'{", ".join(list(tensors)[:3]) or "nothing"}'
-    )
+    return {}
+
+
+def _estimator_entries(module: nn.Module, content: Any) -> dict[str, Tensor]:
+    tensors = tensors_of(content)
+    # Where its first layer is: 'in_conv.' in SCI. One without weights takes none.
+    first = next(iter(module.state_dict()), 'in_conv.').split('.')[0]
+    entries = find_estimator(tensors, first)
+    if not entries:
+        raise CheckpointError(
+            f'no {type(module).__name__.removesuffix("Enhancer")} estimator among its '
+            f'{len(tensors)} entries, which begin with '
+            f'{", ".join(list(tensors)[:3]) or "nothing"}'
+        )
+    return entries
 
 
 def _check_recipe(module: nn.Module, content: Any) -> None:
@@ -93,27 +124,6 @@ def _check_recipe(module: nn.Module, content: Any) -> None:
             raise CheckpointError(
                 f'wrong architecture: it has {key}={stored}, the enhancer {key}={wanted}'
             )
-
-
-def _merge_aliases(
-    entries: dict[str, Tensor], layers: int | None
-) -> tuple[dict[str, Tensor], int]:
-    """Our names for the file's entries; several names of one tensor must agree."""
-    blocks = {key.split('.')[1] for key in entries if key.startswith('blocks.')}
-    if blocks and layers is not None and len(blocks) != layers:
-        raise CheckpointError(
-            f'wrong architecture: it has {len(blocks)} blocks, the enhancer '
-            f'layers={layers}'
-        )
-    state: dict[str, Tensor] = {}
-    for key, value in entries.items():
-        name = key
-        for pattern, replacement in _AUTHORS_NAMES:
-            name = pattern.sub(replacement, name)
-        if name in state and not torch.equal(state[name], value):
-            raise CheckpointError(f'{key} differs from the block that it should share')
-        state[name] = value
-    return state, len(entries)
 
 
 def _check_against(module: nn.Module, state: dict[str, Tensor]) -> None:

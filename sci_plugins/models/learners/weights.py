@@ -5,11 +5,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from sci_plugins.errors import CheckpointError
+from sci_plugins.models.enhancers.aliases import merge_aliases
 from sci_plugins.models.enhancers.official import find_weight_file
 from sci_plugins.models.enhancers.weights import load_enhancer_weights
 from sci_plugins.utils.checkpoint import first_line, read_checkpoint
@@ -75,31 +75,13 @@ def _read_calibrator(name: str) -> dict[str, Tensor]:
 
 
 def _load_strictly(calibrator: nn.Module, entries: dict[str, Tensor]) -> None:
-    blocks = {key.split('.')[1] for key in entries if key.startswith('blocks.')}
     layers = getattr(calibrator, 'layers', None)
-    if blocks and layers is not None and len(blocks) != layers:
-        raise CheckpointError(
-            f'wrong architecture: its calibrator has {len(blocks)} blocks, the '
-            f'config layers={layers}'
-        )
+    state = merge_aliases(entries, _AUTHORS_NAMES, layers, 'calibrator')
     try:
-        calibrator.load_state_dict(_merge_aliases(entries), strict=True)
+        calibrator.load_state_dict(state, strict=True)
     except RuntimeError as error:
         problem = ' '.join(str(error).split()) or first_line(error)
         raise CheckpointError(f'wrong architecture: {problem}') from error
-
-
-def _merge_aliases(entries: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Our names for the file's entries; several names of one tensor must agree."""
-    state: dict[str, Tensor] = {}
-    for key, value in entries.items():
-        name = key
-        for pattern, replacement in _AUTHORS_NAMES:
-            name = pattern.sub(replacement, name)
-        if name in state and not torch.equal(state[name], value):
-            raise CheckpointError(f'calibrator: {key} differs from the block it shares')
-        state[name] = value
-    return state
 
 
 def _log(message: str) -> None:

@@ -68,6 +68,7 @@ PREFIXES = [
     'estimator.',
     'enhancer.',
     'data_preprocessor.enhancer.',
+    'data_preprocessor.enhancer.enhancer.',
     'module.data_preprocessor.enhancer.',
     'module.estimator.',
 ]

@@ -89,7 +89,7 @@ def test_without_a_calibrator(source, target, tmp_path):
 
 def test_other_number_of_blocks(source, tmp_path):
     path = save(authors_state(*source), tmp_path / 'a.pt')
-    with pytest.raises(CheckpointError, match='has 3 blocks, the config layers=2'):
+    with pytest.raises(CheckpointError, match='has 3 blocks, the calibrator layers=2'):
         load_learner_weights(SCIEnhancer(), SelfCalibrator(layers=2), path)
 
 

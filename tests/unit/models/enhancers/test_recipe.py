@@ -1,0 +1,126 @@
+"""A file of weights says, or shows, which enhancer it fits."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from sci_plugins.errors import CheckpointError
+from sci_plugins.models.enhancers import (
+    BaseEnhancer,
+    GatedEnhancer,
+    RUASEnhancer,
+    SCIEnhancer,
+    build_enhancer,
+)
+from sci_plugins.models.enhancers.export import save_enhancer
+from sci_plugins.models.enhancers.recipe import config_of_weights
+
+SCI = 'sci_plugins.SCIEnhancer'
+
+
+def _same(one: BaseEnhancer, other: BaseEnhancer) -> bool:
+    image = torch.rand(1, 3, 9, 11)
+    with torch.no_grad():
+        return torch.equal(one.eval()(image), other.eval()(image))
+
+
+@pytest.mark.parametrize(
+    'donor',
+    [
+        SCIEnhancer(),
+        SCIEnhancer(layers=3, channels=8),
+        SCIEnhancer(layers=0),
+        SCIEnhancer(layers=0, channels=None),
+        RUASEnhancer(iterations=1, channels=8),
+    ],
+    ids=repr,
+)
+def test_a_file_of_ours_is_built_as_it_was(donor: BaseEnhancer, tmp_path: Path) -> None:
+    path = tmp_path / 'enhancer.pth'
+    save_enhancer(donor, path)
+    twin = build_enhancer(f'sci/{path}')
+    assert type(twin) is type(donor)
+    assert repr(twin) == repr(donor)
+    assert _same(twin, donor)
+
+
+def test_behind_a_gate(tmp_path: Path) -> None:
+    path = tmp_path / 'enhancer.pth'
+    donor = SCIEnhancer(layers=2, channels=16)
+    save_enhancer(donor, path)
+    gated = build_enhancer(f'gated/sci/{path}')
+    assert isinstance(gated, GatedEnhancer)
+    assert _same(gated.enhancer, donor)
+    save_enhancer(gated, path)  # the gate's own numbers do not get in the way
+    assert _same(build_enhancer(f'sci/{path}'), donor)
+    with pytest.raises(CheckpointError, match='it has layers=2, the enhancer layers=1'):
+        SCIEnhancer(channels=16, weights=str(path))
+
+
+def test_the_authors_layout_shows_its_sizes(
+    save: Callable, authors_entries: Callable[..., dict[str, Tensor]]
+) -> None:
+    path = save(authors_entries(layers=3, channels=8))
+    assert config_of_weights(path) == dict(type=SCI, weights=path, layers=3, channels=8)
+    assert isinstance(build_enhancer(f'sci/{path}'), SCIEnhancer)
+
+
+def test_a_host_s_checkpoint_shows_the_width(save: Callable) -> None:
+    state = SCIEnhancer(channels=8).state_dict(prefix='data_preprocessor.enhancer.')
+    state['backbone.in_conv.weight'] = torch.zeros(5, 3, 1, 1)
+    path = save(dict(state_dict=state, meta=dict(epoch=3, cfg='model = ...')))
+    assert config_of_weights(path) == dict(type=SCI, weights=path, channels=8)
+
+
+def test_defaults_are_not_repeated(save: Callable, tmp_path: Path) -> None:
+    plain = save(SCIEnhancer().state_dict())
+    for name in (plain, 'official/medium', 'sci_plugins/lol'):
+        assert config_of_weights(name) == dict(type=SCI, weights=name)
+
+
+def test_official_files_are_not_looked_for(clean_sources: Path) -> None:
+    """Naming them must not fetch them."""
+    config_of_weights('official/easy')
+    assert not clean_sources.exists()
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        b'damaged',
+        dict(state_dict=dict(other=torch.zeros(1)), meta=3),
+        dict(state_dict={}, meta=dict(type='os.system', layers='x')),
+        [1, 2],
+    ],
+)
+def test_what_is_not_understood_is_left_to_the_loader(
+    content: Any, tmp_path: Path, save: Callable
+) -> None:
+    path = str(tmp_path / 'weights.pth')
+    if isinstance(content, bytes):
+        Path(path).write_bytes(content)
+    else:
+        save(content)
+    assert config_of_weights(path) == dict(type=SCI, weights=path)
+    with pytest.raises(CheckpointError, match=r'weights\.pth'):
+        build_enhancer(f'sci/{path}')
+
+
+def test_a_type_in_a_file_is_no_code(save: Callable) -> None:
+    """Only our own estimators are built by a name that a file gives."""
+    state = SCIEnhancer(channels=8).state_dict()
+    path = save(dict(state_dict=state, meta=dict(type='torch.nn.Conv2d', channels=8)))
+    assert config_of_weights(path) == dict(type=SCI, weights=path, channels=8)
+
+
+def test_sizes_that_are_no_numbers_are_refused_by_the_enhancer(save: Callable) -> None:
+    meta = dict(type=SCI, layers='many')
+    path = save(dict(state_dict=SCIEnhancer().state_dict(), meta=meta))
+    with pytest.raises(
+        ValueError, match="at least 0, got 'many'"
+    ):
+        build_enhancer(f'sci/{path}')
