@@ -120,7 +120,5 @@ def test_a_type_in_a_file_is_no_code(save: Callable) -> None:
 def test_sizes_that_are_no_numbers_are_refused_by_the_enhancer(save: Callable) -> None:
     meta = dict(type=SCI, layers='many')
     path = save(dict(state_dict=SCIEnhancer().state_dict(), meta=meta))
-    with pytest.raises(
-        ValueError, match="at least 0, got 'many'"
-    ):
+    with pytest.raises(ValueError, match="at least 0, got 'many'"):
         build_enhancer(f'sci/{path}')
