@@ -13,7 +13,12 @@ _PACKAGE = str(Path(__file__).parents[1])
 
 def describe_host_error(error: Exception) -> str | None:
     """One line for a mistake in a config or a label map, ``None`` for anything else."""
-    return _describe_arguments(error) or _describe_input(error) or _describe_label(error)
+    return (
+        _describe_arguments(error)
+        or _describe_input(error)
+        or _describe_label(error)
+        or _describe_labels_of_a_batch(error)
+    )
 
 
 def frames_of(error: BaseException) -> list[FrameType]:
@@ -74,3 +79,28 @@ def _describe_label(error: Exception) -> str | None:
             path = sample.get('seg_map_path') or sample.get('img_path')
             return f'{path}: the label map has the size {sizes[1]}, the image {sizes[2]}'
     return None
+
+
+def _describe_labels_of_a_batch(error: Exception) -> str | None:
+    """Labels that do not stack, because one does not have the size of its image."""
+    is_stack = isinstance(error, RuntimeError) and 'stack expects each' in str(error)
+    for frame in frames_of(error) if is_stack else []:
+        for sample in _samples(frame.f_locals.get('batch_data_samples')):
+            # What mmseg added to the image it added to the label map.
+            _, right, _, below = sample.get('padding_size', (0, 0, 0, 0))
+            height, width = sample.gt_sem_seg.shape[-2:]
+            label = [height - below, width - right]
+            image = list(sample.get('img_shape', label))[:2]
+            if label != image:
+                path = sample.get('seg_map_path') or sample.get('img_path')
+                return (
+                    f'{path}: the label map has the size {label}, the image {image} '
+                    '(as the pipeline gives them)'
+                )
+    return None
+
+
+def _samples(value: Any) -> list[Any]:
+    """Data samples with a label map, if that is what ``value`` holds."""
+    found = value if isinstance(value, list | tuple) else []
+    return [sample for sample in found if hasattr(sample, 'gt_sem_seg')]

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS
+from mmengine.structures import BaseDataElement, PixelData
 
 from sci_plugins.utils.host_errors import (
     describe_host_error,
@@ -80,6 +81,40 @@ def test_a_label_map_of_another_size() -> None:
     assert message is not None
     assert message.startswith('a.jpg: ')
     assert describe_host_error(_raised(lambda: process(None))) is None
+
+
+def _batch(sizes: list[tuple[int, int]], padding: int = 0) -> list[Any]:
+    """Samples as mmseg's data preprocessor hands them on; images are 64x48."""
+    samples = []
+    for index, (height, width) in enumerate(sizes):
+        meta = dict(
+            seg_map_path=f'{index}.png',
+            img_shape=(64, 48),
+            padding_size=(0, padding, 0, 2 * padding),
+        )
+        label = torch.zeros(1, height + 2 * padding, width + padding)
+        sample = BaseDataElement(metainfo=meta)
+        sample.gt_sem_seg = PixelData(data=label)
+        samples.append(sample)
+    return samples
+
+
+@pytest.mark.parametrize('padding', [0, 16])
+def test_label_maps_that_make_no_batch(padding: int) -> None:
+    def stack(batch_data_samples: list) -> Any:
+        return torch.stack([each.gt_sem_seg.data for each in batch_data_samples])
+
+    error = _raised(lambda: stack(_batch([(64, 48), (64, 40)], padding)))
+    assert describe_host_error(error) == (
+        '1.png: the label map has the size [64, 40], the image [64, 48] '
+        '(as the pipeline gives them)'
+    )
+    fits = _batch([(64, 48), (64, 48)], padding)
+    fits[1].gt_sem_seg = PixelData(data=torch.zeros(2, *fits[1].gt_sem_seg.shape))
+    assert describe_host_error(_raised(lambda: stack(fits))) is None
+    assert describe_host_error(_raised(lambda: torch.stack([]))) is None
+    other = [torch.zeros(2), torch.zeros(3)]
+    assert describe_host_error(_raised(lambda: torch.stack(other))) is None
 
 
 @pytest.mark.parametrize('error', [IndexError('x'), TypeError('x'), ValueError('x')])
