@@ -16,7 +16,7 @@ from sci_plugins.visualization.report.rows import (
     labels_of,
     rows_of,
 )
-from sci_plugins.visualization.report.wording import places_of, signed
+from sci_plugins.visualization.report.wording import is_percentage, places_of, signed
 
 _TEMPLATES = Path(__file__).parent / 'templates'
 
@@ -83,6 +83,7 @@ def _content(
     return dict(
         about=about,
         metric=metric,
+        unit='in percent' if is_percentage(metric) else 'from 0 to 1',
         base=labels[0] if labels else '',
         images=rows[0].base.images if rows else 0,
         resampling=facts.resampling_of(rows, about),

@@ -79,10 +79,10 @@ def thinned(points: np.ndarray, tolerance: float) -> np.ndarray:
 
 
 def _distances(points: np.ndarray) -> np.ndarray:
-    """Distance of the inner points from the line between the two ends."""
+    """Distance of the inner points from the straight piece between the two ends."""
     start, along = points[0], points[-1] - points[0]
     offset = points[1:-1] - start
-    length = float(np.hypot(*along))
-    if length == 0:
-        return np.hypot(offset[:, 0], offset[:, 1])
-    return np.abs(along[0] * offset[:, 1] - along[1] * offset[:, 0]) / length
+    length = float(along @ along)
+    share = np.clip(offset @ along / length, 0, 1) if length else np.zeros(len(offset))
+    gap = offset - share[:, None] * along
+    return np.hypot(gap[:, 0], gap[:, 1])

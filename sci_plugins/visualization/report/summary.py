@@ -38,6 +38,8 @@ def headline(rows: Sequence[ConditionRows]) -> str:
         _main_interval(other).verdict for row in rows for other in row.analysed
     )
     total = found.total()
+    if not rows:
+        return 'Nothing was measured'
     if total == 0:
         return 'Measured, but without intervals: no verdict'
     if len(found) == 1:
@@ -120,8 +122,9 @@ def _base_value(row: ConditionRows) -> str:
 
 def _told(verdict: str, results: Sequence[VariantResult], total: int) -> str:
     """``gamma and clahe hurt``, ``all 6 help, most x (+0.5)``, ..."""
-    every = len(results) == total
-    names = f'all {total}' if every else listing([label_of(found) for found in results])
+    names = listing([label_of(found) for found in results])
+    if len(results) == total:
+        names = 'both' if total == 2 else f'all {total}'
     one = len(results) == 1
     if verdict == SAME:
         return f'no difference is shown for {names}'

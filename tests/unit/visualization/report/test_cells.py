@@ -1,0 +1,67 @@
+"""What stands in a cell, and where its interval is drawn."""
+
+import math
+
+import pytest
+
+from sci_plugins.visualization.report.cells import (
+    Table,
+    make_bar,
+    make_cell,
+    scale_over,
+)
+from sci_plugins.visualization.report.scale import Scale
+from tests.report_samples import Interval
+
+NAN = Interval(math.nan, math.nan, math.nan)
+
+
+@pytest.mark.parametrize(
+    ('found', 'style', 'mark', 'verdict'),
+    [
+        (Interval(0.1, 0.05, 0.2), 'helps', '▲', 'helps'),
+        (Interval(-0.1, -0.15, -0.02), 'hurts', '▼', 'hurts'),
+        (Interval(0.1, -0.05, 0.2), 'same', '○', 'no difference shown'),
+        (NAN, 'undefined', '–', 'not defined'),
+    ],
+)
+def test_verdicts(found: Interval, style: str, mark: str, verdict: str) -> None:
+    cell = make_cell((0.4, 0.5), found, 'AP')
+    assert (cell.style, cell.mark, cell.verdict) == (style, mark, verdict)
+
+
+def test_texts() -> None:
+    cell = make_cell((0.4, 0.5), Interval(0.1, -0.05, 0.2), 'AP')
+    assert (cell.base, cell.value, cell.delta) == ('0.400', '0.500', '+0.100')
+    assert cell.interval == '−0.050 to +0.200'
+    assert cell.bar is None
+    percent = make_cell((40, 50), Interval(10, 5, 20), 'IoU/Car')
+    assert (percent.base, percent.delta) == ('40.00', '+10.00')
+
+
+def test_not_defined_is_a_dash() -> None:
+    cell = make_cell((0.4, math.nan), NAN, 'AP', Scale(-1, 1))
+    assert (cell.base, cell.value, cell.delta, cell.interval) == ('0.400', '–', '–', '–')
+    assert cell.bar is None
+
+
+def test_bars_stand_in_percent_of_the_axis() -> None:
+    bar = make_bar(Interval(0.5, 0.0, 1.0), Scale(-1, 1))
+    assert bar is not None
+    assert (bar.low, bar.point, bar.high) == (50, 75, 100)
+
+
+def test_one_axis_holds_every_interval() -> None:
+    found = [Interval(0.1, 0.05, 0.2), Interval(-0.3, -0.4, -0.1), NAN]
+    scale = scale_over(found)
+    assert scale.low < -0.4
+    assert scale.high > 0.2
+    assert scale_over([NAN]).zero == 50
+
+
+def test_a_table_counts_its_verdicts() -> None:
+    helps = make_cell((0, 1), Interval(1, 0.5, 1.5), 'AP')
+    hurts = make_cell((1, 0), Interval(-1, -1.5, -0.5), 'AP')
+    rows = [('x', '', [hurts, None]), ('y', '', [helps, hurts])]
+    table = Table('', '', ['a', 'b'], rows)
+    assert table.tally == '▲ helps: 1, ▼ hurts: 2'

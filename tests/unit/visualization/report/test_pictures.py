@@ -1,0 +1,98 @@
+"""Pictures in the file: as they are, smaller, fewer; never silently."""
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sci_plugins.visualization.report import Sheet
+from sci_plugins.visualization.report.pictures import Picture, collect
+
+
+@pytest.fixture()
+def sheets(tmp_path: Path, rng: np.random.Generator) -> list[Sheet]:
+    """Three a variant, of 2000 pixels across, which compress badly."""
+    made = []
+    for variant in ('gamma', 'clahe'):
+        for index, effect in enumerate((0.3, 0.2, -0.1)):
+            path = tmp_path / f'{variant}_{index}.jpg'
+            noise = rng.integers(0, 256, (40, 2000, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(path, quality=95)
+            made.append(Sheet('as is', variant, f'{index}.png', effect, path))
+    return made
+
+
+def _open(picture: Picture) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(picture.data)))
+
+
+def _size(pictures: list[Picture]) -> int:
+    return sum(len(picture.data) for picture in pictures)
+
+
+def test_files_go_in_as_they_are(sheets: list[Sheet]) -> None:
+    album = collect(sheets)
+    assert album.note == ''
+    assert [picture.sheet for picture in album.pictures] == sheets
+    for picture in album.pictures:
+        assert base64.b64decode(picture.data) == picture.sheet.path.read_bytes()
+        assert (picture.width, picture.height) == (2000, 40)
+
+
+def test_too_large_ones_are_made_smaller(sheets: list[Sheet]) -> None:
+    budget = _size(collect(sheets).pictures) // 2
+    album = collect(sheets, budget)
+    assert len(album.pictures) == len(sheets)
+    assert _size(album.pictures) <= budget
+    width = _open(album.pictures[0]).width
+    assert width in (1600, 1100, 800)
+    assert f'at most {width} pixels wide' in album.note
+    assert 'left out' not in album.note
+    assert (album.pictures[0].width, album.pictures[0].height) == (width, width // 50)
+
+
+def test_the_weakest_are_left_out_where_that_is_not_enough(sheets: list[Sheet]) -> None:
+    smallest = collect(sheets, budget=_size(collect(sheets).pictures) // 40)
+    kept = [picture.sheet for picture in smallest.pictures]
+    assert 0 < len(kept) < len(sheets)
+    assert f'{len(sheets) - len(kept)} sheet' in smallest.note
+    assert 'left out' in smallest.note
+    # a variant's second gain goes before the only loss of any
+    assert all(sheet.effect != 0.2 for sheet in kept)
+    assert kept == [sheet for sheet in sheets if sheet in kept]
+
+
+def test_no_room_at_all(sheets: list[Sheet]) -> None:
+    album = collect(sheets, budget=10)
+    assert album.pictures == []
+    assert '6 sheets of weaker effect left out' in album.note
+
+
+def test_no_sheets() -> None:
+    assert collect([]).pictures == []
+    assert collect([]).note == ''
+
+
+def test_a_png_becomes_a_jpeg(tmp_path: Path) -> None:
+    path = tmp_path / 'sheet.png'
+    Image.new('RGBA', (30, 20), 'red').save(path)
+    (picture,) = collect([Sheet('as is', 'gamma', 'a.png', 0.1, path)]).pictures
+    assert _open(picture).format == 'JPEG'
+    assert _open(picture).size == (picture.width, picture.height) == (30, 20)
+
+
+@pytest.mark.parametrize('content', [None, b'', b'no picture', b'\xff\xd8\xff\xe0cut'])
+def test_a_picture_that_cannot_be_read_is_said(
+    tmp_path: Path, sheets: list[Sheet], content: bytes | None
+) -> None:
+    path = tmp_path / 'lost.jpg'
+    if content is not None:
+        path.write_bytes(content)
+    lost = Sheet('as is', 'gamma', 'lost.png', 0.1, path)
+    album = collect([*sheets, lost])
+    assert album.pictures[-1].data == ''
+    assert album.pictures[-1].problem.endswith('Error')
+    assert all(picture.data for picture in album.pictures[:-1])

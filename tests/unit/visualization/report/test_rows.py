@@ -1,0 +1,63 @@
+"""Results in the order in which they are told, the base apart."""
+
+from sci_plugins.evaluation.comparison import Comparison
+from sci_plugins.evaluation.conditions import Condition
+from sci_plugins.visualization.report.rows import label_of, labels_of, rows_of
+from tests.report_samples import make_analysis, make_comparison, make_result
+
+DAY, NIGHT = Condition(), Condition(0.05)
+
+
+def test_a_row_a_condition() -> None:
+    rows = rows_of(make_comparison({'gamma': [0.1, 0.2], 'clahe': [0.0, 0.0]}))
+    assert [row.condition for row in rows] == ['as is', 'gain 0.1, noise 0']
+    for row in rows:
+        assert row.base.variant == 'none'
+        assert [other.variant for other in row.others] == ['gamma', 'clahe']
+        assert row.analysed == row.others
+    assert labels_of(rows) == ['gamma', 'clahe']
+
+
+def test_the_base_need_not_be_first() -> None:
+    analysis = make_analysis({'AP': (0.1, 0.2)}, 0.05, base='clahe')
+    results = [
+        make_result('none', DAY, {'AP': 0.2}, analysis),
+        make_result('clahe', DAY, {'AP': 0.1}),
+    ]
+    for about in ({}, dict(base='clahe')):
+        (row,) = rows_of(Comparison(about, results))
+        assert row.base.variant == 'clahe'
+        assert [other.variant for other in row.others] == ['none']
+
+
+def test_without_any_analysis_the_first_is_the_base() -> None:
+    results = [make_result(name, DAY, {'AP': 0.2}) for name in ('none', 'gamma')]
+    (row,) = rows_of(Comparison({}, results))
+    assert row.base.variant == 'none'
+    assert row.analysed == []
+
+
+def test_a_variant_that_is_missing_under_one_condition() -> None:
+    results = [
+        make_result('none', DAY, {'AP': 0.2}),
+        make_result('gamma', DAY, {'AP': 0.2}),
+        make_result('none', NIGHT, {'AP': 0.2}),
+    ]
+    day, night = rows_of(Comparison({}, results))
+    assert len(day.others) == 1
+    assert night.others == []
+
+
+def test_labels_tell_the_model() -> None:
+    def label(variant: str, model: str) -> str:
+        return label_of(make_result(variant, DAY, {}, model=model))
+
+    assert label('gamma', '') == 'gamma'
+    assert label('config', 'joint') == 'joint'
+    assert label('joint', 'joint') == 'joint'
+    assert label('gamma', 'retrained') == 'retrained: gamma'
+
+
+def test_nothing_measured() -> None:
+    assert rows_of(Comparison({}, [])) == []
+    assert labels_of([]) == []

@@ -1,0 +1,93 @@
+"""Details: every metric once, in the section that it belongs to."""
+
+import pytest
+
+from sci_plugins.evaluation.comparison import Comparison
+from sci_plugins.evaluation.conditions import Condition
+from sci_plugins.visualization.report import sections
+from sci_plugins.visualization.report.rows import rows_of
+from tests.report_samples import make_comparison, make_result
+
+SIZES = ('COCO_AP50_below_16px', 'COCO_AP50_16_to_32px', 'COCO_AP50_above_32px')
+DELTAS = {'gamma': [0.2, -0.2], 'clahe': [0.0, 0.1]}
+
+
+def test_all_metrics_but_those_of_classes() -> None:
+    names = ('mIoU', 'aAcc', 'IoU/Car')
+    tables = sections.all_metrics(rows_of(make_comparison(DELTAS, metrics=names)))
+    assert [table.title for table in tables] == ['as is', 'gain 0.1, noise 0']
+    for table in tables:
+        assert [name for name, _, _ in table.rows] == ['mIoU', 'aAcc']
+        assert table.columns == ['gamma', 'clahe']
+    assert tables[0].rows[0][1] == '0.40'
+    cell = tables[1].rows[0][2][0]
+    assert cell is not None
+    assert (cell.delta, cell.verdict) == ('−0.20', 'hurts')
+
+
+def test_classes() -> None:
+    names = ('mIoU', 'IoU/Car', 'IoU/Road')
+    (section,) = sections.by_class(rows_of(make_comparison(DELTAS, metrics=names)))
+    assert section.title == 'IoU by class'
+    for table in section.tables:
+        assert [name for name, _, _ in table.rows] == ['Car', 'Road']
+        assert table.scale == section.tables[0].scale is not None
+
+
+def test_no_classes_no_section() -> None:
+    assert sections.by_class(rows_of(make_comparison(DELTAS))) == []
+
+
+def test_sizes() -> None:
+    rows = rows_of(make_comparison(DELTAS, metrics=('COCO_AP50', *SIZES)))
+    (section,) = sections.by_size(rows)
+    assert section.title == 'COCO_AP50 by size of the objects'
+    table = section.tables[1]
+    assert table.columns == ['below 16 px', '16 to 32 px', 'above 32 px']
+    assert [name for name, _, _ in table.rows] == ['gamma', 'clahe']
+    assert [cell.delta for cell in table.rows[0][2] if cell] == ['−0.200'] * 3
+    assert sections.by_size(rows_of(make_comparison(DELTAS))) == []
+
+
+def test_brightness() -> None:
+    thirds = ('darkest third', 'middle third', 'brightest third')
+    rows = rows_of(make_comparison(DELTAS, thirds=thirds, images=48))
+    (section,) = sections.by_group(rows)
+    assert section.title == 'COCO_AP50 by brightness of the images'
+    table = section.tables[0]
+    assert table.columns == [f'{name} (16 images)' for name in thirds]
+    cells = table.rows[0][2]
+    assert all(cell is not None and cell.bar is not None for cell in cells)
+    assert [cell.base for cell in cells if cell] == ['0.400', '0.280', '0.160']
+    assert sections.by_group(rows_of(make_comparison(DELTAS))) == []
+
+
+def test_thirds_that_differ_between_conditions() -> None:
+    comparison = make_comparison(DELTAS, thirds=('darkest third, 0.1 to 0.2',))
+    night = make_comparison(DELTAS, thirds=('darkest third, 0.01 to 0.02',))
+    comparison.results[3:] = night.results[3:]
+    (section,) = sections.by_group(rows_of(comparison))
+    assert [table.columns for table in section.tables] == [
+        ['darkest third, 0.1 to 0.2 (49 images)'],
+        ['darkest third, 0.01 to 0.02 (49 images)'],
+    ]
+
+
+def test_the_hosts_own_numbers() -> None:
+    first, second = sections.host_numbers(rows_of(make_comparison(DELTAS)))
+    assert first.columns == ['none', 'gamma', 'Δ', 'clahe', 'Δ']
+    assert first.rows == [('COCO_AP50', ['0.4', '0.6', '+0.2', '0.4', '+0'])]
+    assert second.rows[0][1][2] == '−0.2'
+
+
+def test_a_number_that_only_the_base_has() -> None:
+    day = Condition()
+    results = [make_result('none', day, {'AP': 0.2}), make_result('gamma', day, {})]
+    (table,) = sections.host_numbers(rows_of(Comparison({}, results)))
+    assert table.rows == [('AP', ['0.2', '–', '–'])]
+
+
+@pytest.mark.parametrize('build', ['all_metrics', 'by_class', 'by_size', 'by_group'])
+def test_without_any_analysis_there_are_no_details(build: str) -> None:
+    results = [make_result(name, Condition(), {'AP': 0.2}) for name in ('none', 'gamma')]
+    assert getattr(sections, build)(rows_of(Comparison({}, results))) == []

@@ -1,0 +1,60 @@
+"""Numbers and lists of names as a reader meets them."""
+
+import math
+
+import pytest
+
+from sci_plugins.visualization.report import wording
+
+
+@pytest.mark.parametrize(
+    ('value', 'places', 'text'),
+    [
+        (0.5, 3, '+0.500'),
+        (-0.0304, 3, '−0.030'),
+        (12.345, 2, '+12.35'),
+        (0.0, 3, '0.000'),
+        (-0.0, 2, '0.00'),
+        (0.00031, 3, '+0.0003'),
+        (-0.00031, 3, '−0.0003'),
+        (0.0004, 3, '+0.0004'),
+        (math.nan, 3, '–'),
+        (math.inf, 3, '–'),
+    ],
+)
+def test_differences(value: float, places: int, text: str) -> None:
+    assert wording.signed(value, places) == text
+
+
+@pytest.mark.parametrize(
+    ('value', 'text'), [(0.5, '0.500'), (0, '0.000'), (-1, '−1.000'), (math.nan, '–')]
+)
+def test_values(value: float, text: str) -> None:
+    assert wording.plain(value, 3) == text
+
+
+def test_intervals() -> None:
+    assert wording.interval(-0.1, 0.25, 2) == '−0.10 to +0.25'
+    assert wording.interval(math.nan, 0.25, 2) == '–'
+    assert wording.interval(0.1, math.nan, 2) == '–'
+
+
+@pytest.mark.parametrize(
+    ('metric', 'places'),
+    [('mIoU', 2), ('IoU/Car', 2), ('mAcc', 2), ('AP', 3), ('COCO_AP50_below_16px', 3)],
+)
+def test_percentages_and_fractions(metric: str, places: int) -> None:
+    assert wording.places_of(metric) == places
+    assert wording.is_percentage(metric) == (places == 2)
+
+
+def test_lists_of_names() -> None:
+    assert wording.listing(['a']) == 'a'
+    assert wording.listing(['a', 'b']) == 'a and b'
+    assert wording.listing(['a', 'b', 'c']) == 'a, b and c'
+
+
+def test_counts() -> None:
+    assert wording.count(1, 'image') == '1 image'
+    assert wording.count(1000, 'image') == '1,000 images'
+    assert wording.count(2, 'box', 'boxes') == '2 boxes'
