@@ -30,10 +30,12 @@ class GatedEnhancer(BaseEnhancer):
     Args:
         enhancer: an enhancer, a config dict, or a name such as
             ``'sci/official/medium'``; ``'gated/sci/official/medium'`` names both.
-        dark: mean luma, in [0, 1], up to which the gate is open. The defaults lie
-            between photographs by day and the same at a twentieth of their light:
-            95 % of the training images of the documented sets are above ``bright``
-            or, darkened, below ``dark``.
+        dark: mean luma, in [0, 1], up to which the gate is open. The defaults come from
+            training images (facemask, CamVid by day: 500): by day 97 % of them are
+            above ``bright``, at a twentieth of their light 94 % below ``dark``, as are
+            98 % of LOL's 122 low-light photographs; and between the two, at 0.20 and
+            0.23, the strongest weights (``official/medium``) begin to help the
+            networks trained on these images.
         bright: mean luma from which on the gate is closed, above ``dark``.
 
     Shape:
