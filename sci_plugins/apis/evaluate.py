@@ -18,6 +18,7 @@ from sci_plugins.evaluation.metrics.image_quality import ImageQualityMetric
 from sci_plugins.evaluation.quality_table import QualityTable
 from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer, parse_enhancer
 from sci_plugins.models.enhancers.official import find_weight_file
+from sci_plugins.models.enhancers.recipe import weights_name
 from sci_plugins.registry import METRICS
 from sci_plugins.utils.files import replacing
 from sci_plugins.visualization.image_cells import image_cell
@@ -168,5 +169,5 @@ def _about(
 def _hash(spec: Spec) -> str | None:
     """sha256 of the file of weights, where a variant is named with one."""
     config = parse_enhancer(spec) if isinstance(spec, str) else spec
-    weights = config.get('weights') if isinstance(config, Mapping) else None
+    weights = weights_name(config) if isinstance(config, Mapping) else None
     return find_weight_file(weights).sha256 if weights else None

@@ -31,6 +31,7 @@ ZERO_SHOT = [path for path in CONFIGS if '_cityscapes-' in path.stem]
 
 #: A network from a file of its own, frozen: nothing trains it.
 FROZEN = [path for path in CONFIGS if '_onnx_' in path.stem]
+BEFORE_RESIZE = [path for path in CONFIGS if '_sci-before-resize_' in path.stem]
 
 
 def _name(path: Path) -> str:
@@ -42,6 +43,7 @@ def test_there_are_configs() -> None:
     assert len(FRAGMENTS) >= 5
     assert len(ENHANCED) >= 6
     assert len(FROZEN) >= 3
+    assert len(BEFORE_RESIZE) >= 2
     kinds = {match[1] for path in ENHANCED if (match := _PART.search(path.stem))}
     assert kinds == {None, '-frozen', '-joint'}
 
@@ -107,6 +109,22 @@ def test_a_frozen_network_is_for_tests_only(path: Path, shared_data: Path) -> No
     )
     init_default_scope(cfg.default_scope)
     assert list(MODELS.build(cfg.model).parameters()) == []
+
+
+@pytest.mark.parametrize('path', BEFORE_RESIZE, ids=_name)
+def test_enhancing_before_the_resize_is_one_step_more(path: Path) -> None:
+    plain_path = path.with_stem(path.stem.replace('_sci-before-resize', ''))
+    plain, ours = (load_config(str(file)).to_dict() for file in (plain_path, path))
+    added = dict(type='sci_plugins.EnhanceImage', enhancer='sci/official/medium')
+    steps = ours['test_dataloader']['dataset']['pipeline']
+    assert [step['type'] for step in steps[:3]] == [
+        'LoadImageFromFile',
+        'sci_plugins.EnhanceImage',
+        'Resize',
+    ]
+    assert steps.pop(1) == added
+    assert ours['test_pipeline'].pop(1) == added
+    assert ours == plain
 
 
 @pytest.mark.parametrize('path', ENHANCED, ids=_name)

@@ -56,6 +56,14 @@ def config_of_weights(name: str) -> dict[str, Any]:
     return config | {key: sizes[key] for key in sizes if sizes[key] != _DEFAULTS[key]}
 
 
+def weights_name(config: Mapping[str, Any]) -> str | None:
+    """The name of the weights that an enhancer's config loads, also behind a gate."""
+    inner = config.get('enhancer')
+    if isinstance(inner, Mapping):
+        return weights_name(inner)
+    return config.get('weights')
+
+
 def _sizes_by_shape(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """SCI's sizes as far as the entries tell them; empty if there is no estimator."""
     entries = find_estimator(tensors, 'in_conv')

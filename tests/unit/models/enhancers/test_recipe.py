@@ -15,9 +15,10 @@ from sci_plugins.models.enhancers import (
     RUASEnhancer,
     SCIEnhancer,
     build_enhancer,
+    parse_enhancer,
 )
 from sci_plugins.models.enhancers.export import save_enhancer
-from sci_plugins.models.enhancers.recipe import config_of_weights
+from sci_plugins.models.enhancers.recipe import config_of_weights, weights_name
 
 SCI = 'sci_plugins.SCIEnhancer'
 
@@ -122,3 +123,16 @@ def test_sizes_that_are_no_numbers_are_refused_by_the_enhancer(save: Callable) -
     path = save(dict(state_dict=SCIEnhancer().state_dict(), meta=meta))
     with pytest.raises(ValueError, match="at least 0, got 'many'"):
         build_enhancer(f'sci/{path}')
+
+
+@pytest.mark.parametrize(
+    ('text', 'name'),
+    [
+        ('sci/official/medium', 'official/medium'),
+        ('gated/sci/official/medium', 'official/medium'),
+        ('gated/gamma', None),
+        ('clahe', None),
+    ],
+)
+def test_the_weights_that_a_name_loads(text: str, name: str | None) -> None:
+    assert weights_name(parse_enhancer(text)) == name
