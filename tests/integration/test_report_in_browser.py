@@ -91,11 +91,10 @@ def test_the_page_shows_its_answer(chromium: str, folder: Path, html: str) -> No
         pixels = np.asarray(image.convert('RGB')).astype(int)
     assert pixels.shape == (1600, 1200, 3)
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 100
-    # the cells of what helps are blue, of what hurts red, and both are to be seen
-    blue = (pixels[..., 2] - pixels[..., 0] > 15).mean()
-    red = (pixels[..., 0] - pixels[..., 2] > 15).mean()
-    assert blue > 0.005
-    assert red > 0.005
+    for verdict in ('helps', 'hurts'):
+        red, green, blue = re.findall(f'--{verdict}-wash: #(..)(..)(..);', html)[0]
+        color = [int(red, 16), int(green, 16), int(blue, 16)]
+        assert (pixels == color).all(axis=2).mean() > 0.005, verdict
 
 
 @pytest.fixture(scope='module')

@@ -38,6 +38,13 @@ def test_too_few_units_are_a_warning(units: int, warned: bool) -> None:
         assert found.mark == f' Only {units} clips to resample: see the warning.'
 
 
+def test_the_fewest_units_are_told() -> None:
+    comparison = make_comparison({'gamma': [0.1, 0.1]}, units=4)
+    comparison.results[:2] = make_comparison({'gamma': [0.1, 0.1]}, units=40).results[:2]
+    found = facts.resampling_of(rows_of(comparison), {})
+    assert found.text.startswith('Paired bootstrap: 4 images')
+
+
 def test_no_intervals() -> None:
     results = [make_result(name, Condition(), {'AP': 0.2}) for name in ('none', 'gamma')]
     found = facts.resampling_of(rows_of(Comparison({}, results)), {})
