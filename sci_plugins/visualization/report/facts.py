@@ -18,12 +18,26 @@ class Resampling:
     """How the intervals were made."""
 
     text: str
-    warning: str = ''
+    few: str = ''  # the units, where they are too few: '4 clips'
+
+    @property
+    def caveat(self) -> str:
+        """For the headline."""
+        return f', but from only {self.few}' if self.few else ''
+
+    @property
+    def warning(self) -> str:
+        if not self.few:
+            return ''
+        return (
+            f'Only {self.few} to resample: with fewer than {FEWEST_UNITS} the intervals '
+            'are unreliable, as a rule too narrow. Take the verdicts as hints.'
+        )
 
     @property
     def mark(self) -> str:
         """For every caption of a table with intervals."""
-        return f' {self.warning.split(":")[0]}: see the warning.' if self.warning else ''
+        return f' Only {self.few} to resample: see the warning.' if self.few else ''
 
 
 def resampling_of(rows: Sequence[ConditionRows], about: Mapping[str, Any]) -> Resampling:
@@ -41,13 +55,7 @@ def resampling_of(rows: Sequence[ConditionRows], about: Mapping[str, Any]) -> Re
         f'{count(fewest.resamples, "time")} (seed {fewest.seed}), the same draw for the '
         'base and the variant; the interval holds the middle 95 % of the differences.'
     )
-    if fewest.units >= FEWEST_UNITS:
-        return Resampling(text)
-    return Resampling(
-        text,
-        f'Only {fewest.units} {unit} to resample: with fewer than {FEWEST_UNITS} the '
-        'intervals are unreliable, as a rule too narrow. Take the verdicts as hints.',
-    )
+    return Resampling(text, f'{fewest.units} {unit}' * (fewest.units < FEWEST_UNITS))
 
 
 def definitions_of(rows: Sequence[ConditionRows]) -> dict[str, str]:

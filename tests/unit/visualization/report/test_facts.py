@@ -17,7 +17,7 @@ def _resampling(unit: str | None, units: int) -> facts.Resampling:
 def test_images_drawn_anew() -> None:
     found = _resampling('images', 106)
     assert '106 images drawn with replacement 1,000 times (seed 0)' in found.text
-    assert found.warning == found.mark == ''
+    assert found.warning == found.mark == found.caveat == ''
     assert _resampling(None, 106) == found
 
 
@@ -35,6 +35,7 @@ def test_too_few_units_are_a_warning(units: int, warned: bool) -> None:
     assert bool(found.warning) == warned
     if warned:
         assert found.warning.startswith(f'Only {units} clips to resample')
+        assert found.caveat == f', but from only {units} clips'
         assert found.mark == f' Only {units} clips to resample: see the warning.'
 
 

@@ -227,6 +227,7 @@ def test_few_units_are_said_wherever_an_interval_stands() -> None:
     assert len(with_intervals) > 5
     assert all('Only 4 images to resample' in text for text in with_intervals)
     assert html.count('class="warning"') == 2
+    assert 'but from only 4 images</h1>' in html
     assert 'to resample' not in render_report(_detections(), {}, [])
 
 
