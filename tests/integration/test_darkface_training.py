@@ -20,7 +20,11 @@ pytest.importorskip('mmdet')
 pytest.importorskip('pycocotools')
 
 FOLDER = Path(__file__).parents[2] / 'configs/darkface'
-CONFIGS = sorted(path for path in FOLDER.glob('*.py') if 'facemask' not in path.stem)
+CONFIGS = sorted(
+    path
+    for path in FOLDER.glob('*.py')
+    if 'facemask' not in path.stem and '_onnx_' not in path.stem
+)
 DETECTORS = ('s3fd_vgg16', 'retinanet_r50_fpn', 'tood_r50_fpn', 'yolox_s', 'yolox-p2_w25')
 #: Enough for every run of the tests: ours alone, and the one with a deformable
 #: convolution. The others take five seconds each.
