@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from mmengine.registry import MODELS as ROOT_MODELS
 from torch import Tensor
 
+import sci_plugins
 from sci_plugins.errors import ConfigError
 from sci_plugins.models.enhancers import (
     BaseEnhancer,
@@ -166,3 +169,35 @@ def test_an_exported_gate_gives_its_sci_back(tmp_path: Any) -> None:
     save_enhancer(donor, path)
     twin = SCIEnhancer(weights=str(path))
     assert torch.equal(twin.in_conv.weight, donor.enhancer.in_conv.weight)  # type: ignore[union-attr]
+
+
+def _every_value() -> np.ndarray:
+    """An 8-bit image by day that holds every value in every channel."""
+    values = np.arange(256, dtype=np.uint8)
+    return np.stack([values, values[::-1], np.roll(values, 99)], -1).reshape(16, 16, 3)
+
+
+def test_bright_8_bit_images_stay_as_they_are_on_every_way() -> None:
+    image = _every_value()
+    assert np.array_equal(sci_plugins.enhance(image, 'gated/gamma/3'), image)
+    step = sci_plugins.EnhanceImage('gated/gamma/3')
+    assert np.array_equal(step(dict(img=image.copy()))['img'], image)
+    dark = image // 5
+    found = sci_plugins.enhance(dark, 'gated/gamma/0.4')
+    assert np.array_equal(found, sci_plugins.enhance(dark, 'gamma/0.4'))
+    assert not np.array_equal(found, dark)
+
+
+def test_in_front_of_a_host_a_bright_image_is_the_plain_host_s() -> None:
+    pytest.importorskip('mmdet')
+    image = torch.from_numpy(_every_value()).permute(2, 0, 1)
+    host = dict(mean=[3.0, 4, 5], std=[50.0, 60, 70], bgr_to_rgb=True)
+    plain, gated = (
+        ROOT_MODELS.build(dict(type=kind, pad_size_divisor=32, **host, **keys))
+        for kind, keys in (
+            ('mmdet.DetDataPreprocessor', {}),
+            ('sci_plugins.EnhancedDetDataPreprocessor', dict(enhancer='gated/gamma/3')),
+        )
+    )
+    wanted, found = (each(dict(inputs=[image]))['inputs'] for each in (plain, gated))
+    assert torch.equal(found, wanted)
