@@ -1,0 +1,286 @@
+"""What is known of one variant against the base, from results kept image by image."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.evaluation.bootstrap import (
+    Interval,
+    count_units,
+    nan_to_none,
+    none_to_nan,
+    paired_interval,
+    resample_weights,
+)
+from sci_plugins.evaluation.image_records import ImageRecords
+
+_THIRDS = ('darkest third', 'middle third', 'brightest third')
+# Rows of weights handled at once: bounds the memory on sets of thousands of images.
+_CHUNK = 512
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """The metric that decides on a part of the images.
+
+    Args:
+        name: of the part, with its range, as in ``'darkest third, 0.02 to 0.05'``.
+        images: how many.
+        base, value: the number of the base and of the variant on these images alone.
+        interval: of the difference, from resamples of these images.
+    """
+
+    name: str
+    images: int
+    base: float
+    value: float
+    interval: Interval
+
+    def to_dict(self) -> dict[str, Any]:
+        return dict(
+            name=self.name,
+            images=self.images,
+            base=nan_to_none(self.base),
+            value=nan_to_none(self.value),
+            interval=self.interval.to_dict(),
+        )
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> 'GroupResult':
+        return cls(
+            content['name'],
+            content['images'],
+            none_to_nan(content['base']),
+            none_to_nan(content['value']),
+            Interval.from_dict(content['interval']),
+        )
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One image's part in a difference.
+
+    Args:
+        image: its name.
+        effect: by how much the set's difference falls when the image is left out (the
+            jackknife), in the unit of the metric; above 0 where the variant gained.
+    """
+
+    image: str
+    effect: float
+
+
+@dataclass(frozen=True)
+class VariantAnalysis:
+    """One variant against the base, on the same images.
+
+    Args:
+        base: name of what it is compared with.
+        metric: the one that decides.
+        images: of the set.
+        units: what was drawn: images, clips or blocks.
+        resamples, seed: of the bootstrap.
+        intervals: metric -> difference with its 95 % interval.
+        values: metric -> numbers of the base and of the variant.
+        groups: kind -> parts of the set; ``'brightness'``: thirds by mean luma.
+        gained, lost: images that the variant gained and lost most on, strongest first.
+    """
+
+    base: str
+    metric: str
+    images: int
+    units: int
+    resamples: int
+    seed: int
+    intervals: dict[str, Interval]
+    values: dict[str, tuple[float, float]]
+    groups: dict[str, list[GroupResult]] = field(default_factory=dict)
+    gained: list[Effect] = field(default_factory=list)
+    lost: list[Effect] = field(default_factory=list)
+
+    @property
+    def main(self) -> Interval:
+        """The difference that decides."""
+        return self.intervals[self.metric]
+
+    def to_dict(self) -> dict[str, Any]:
+        return dict(
+            base=self.base,
+            metric=self.metric,
+            images=self.images,
+            units=self.units,
+            resamples=self.resamples,
+            seed=self.seed,
+            intervals={name: each.to_dict() for name, each in self.intervals.items()},
+            values={name: list(map(nan_to_none, p)) for name, p in self.values.items()},
+            groups={
+                kind: [part.to_dict() for part in parts]
+                for kind, parts in self.groups.items()
+            },
+            gained=[asdict(effect) for effect in self.gained],
+            lost=[asdict(effect) for effect in self.lost],
+        )
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> 'VariantAnalysis':
+        counts = ('base', 'metric', 'images', 'units', 'resamples', 'seed')
+        pairs = {k: [none_to_nan(v) for v in p] for k, p in content['values'].items()}
+        return cls(
+            **{name: content[name] for name in counts},
+            intervals={
+                name: Interval.from_dict(each)
+                for name, each in content['intervals'].items()
+            },
+            values={name: (pair[0], pair[1]) for name, pair in pairs.items()},
+            groups={
+                kind: [GroupResult.from_dict(part) for part in parts]
+                for kind, parts in content['groups'].items()
+            },
+            gained=[Effect(**effect) for effect in content['gained']],
+            lost=[Effect(**effect) for effect in content['lost']],
+        )
+
+
+def analyse(
+    base: ImageRecords,
+    other: ImageRecords,
+    *,
+    base_name: str,
+    brightness: Mapping[str, float] | None = None,
+    groups: Sequence[Hashable] | None = None,
+    metric: str | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+    changed: int = 4,
+) -> VariantAnalysis:
+    """Compare two models' results on the same images.
+
+    Args:
+        base, other: results on the same images in the same order.
+        base_name: what the base is called.
+        brightness: image -> mean luma of the tested input, for the thirds.
+        groups: unit of each image (clip, block); ``None``: each image is one.
+        metric: the one that decides; ``None``: the records' own.
+        resamples, seed: of the bootstrap; the same seed draws the same images for
+            every variant.
+        changed: how many images to name that gained, and that lost.
+
+    Raises:
+        DataError: if the images differ.
+        ConfigError: if neither has the metric.
+    """
+    if base.ids != other.ids:
+        raise DataError(
+            'the base and the variant must have seen the same images in one order: '
+            f'{len(base.ids)} and {len(other.ids)} images'
+        )
+    names = [name for name in base.names if name in other.names]
+    metric = metric or base.main
+    if metric not in names:
+        raise ConfigError(f'there is no metric {metric!r}; there are {", ".join(names)}')
+    weights = resample_weights(groups or len(base.ids), resamples, seed)
+    values = _values(base, other, names)
+    effects = _effects(base, other, metric, values[metric]) if changed else []
+    by_effect = sorted(effects, key=lambda each: -each.effect)
+    return VariantAnalysis(
+        base=base_name,
+        metric=metric,
+        images=len(base.ids),
+        units=count_units(groups, len(base.ids)),
+        resamples=resamples,
+        seed=seed,
+        intervals=_intervals(base, other, weights, values),
+        values=values,
+        groups=_by_brightness(base, other, metric, brightness, groups, resamples, seed),
+        gained=[each for each in by_effect if each.effect > 0][:changed],
+        lost=[each for each in reversed(by_effect) if each.effect < 0][:changed],
+    )
+
+
+def _values(
+    base: ImageRecords, other: ImageRecords, names: Sequence[str]
+) -> dict[str, tuple[float, float]]:
+    before, after = base.metrics(names), other.metrics(names)
+    return {name: (before[name], after[name]) for name in names}
+
+
+def _intervals(
+    base: ImageRecords,
+    other: ImageRecords,
+    weights: np.ndarray,
+    values: Mapping[str, tuple[float, float]],
+) -> dict[str, Interval]:
+    before, after = (_resampled(each, weights, list(values)) for each in (base, other))
+    return {
+        name: paired_interval(
+            before[name], after[name], values[name][1] - values[name][0]
+        )
+        for name in values
+    }
+
+
+def _resampled(
+    records: ImageRecords, weights: np.ndarray, names: Sequence[str]
+) -> dict[str, np.ndarray]:
+    parts = [
+        records.resampled(weights[start : start + _CHUNK], names)
+        for start in range(0, len(weights), _CHUNK)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def _effects(
+    base: ImageRecords, other: ImageRecords, metric: str, values: tuple[float, float]
+) -> list[Effect]:
+    """The jackknife of the difference, a chunk of left-out images at a time."""
+    count, found = len(base.ids), []
+    for start in range(0, count, _CHUNK):
+        left_out = np.arange(start, min(start + _CHUNK, count))
+        weights = np.ones((len(left_out), count), np.int16)
+        weights[np.arange(len(left_out)), left_out] = 0
+        before, after = (each.resampled(weights, [metric]) for each in (base, other))
+        found.append(after[metric] - before[metric])
+    effects = values[1] - values[0] - np.concatenate(found)
+    return [
+        Effect(name, float(effect))
+        for name, effect in zip(base.ids, effects, strict=True)
+        if np.isfinite(effect)
+    ]
+
+
+def _by_brightness(
+    base: ImageRecords,
+    other: ImageRecords,
+    metric: str,
+    brightness: Mapping[str, float] | None,
+    groups: Sequence[Hashable] | None,
+    resamples: int,
+    seed: int,
+) -> dict[str, list[GroupResult]]:
+    """Thirds of the set by luma, each resampled by itself."""
+    if not brightness or len(base.ids) < len(_THIRDS):
+        return {}
+    luma = np.array([brightness[name] for name in base.ids])
+    parts = np.array_split(np.argsort(luma, kind='stable'), len(_THIRDS))
+    units: Sequence[Hashable] = range(len(luma)) if groups is None else groups
+    found = []
+    for title, part in zip(_THIRDS, parts, strict=True):
+        drawn = resample_weights([units[index] for index in part], resamples, seed)
+        weights = np.zeros((resamples + 1, len(luma)), np.int32)
+        weights[0, part] = 1  # the part as it is
+        weights[1:, part] = drawn
+        before, after = (_resampled(r, weights, [metric])[metric] for r in (base, other))
+        ends = luma[part[0]], luma[part[-1]]
+        found.append(
+            GroupResult(
+                name=f'{title}, {ends[0]:.3g} to {ends[1]:.3g}',
+                images=len(part),
+                base=float(before[0]),
+                value=float(after[0]),
+                interval=paired_interval(before[1:], after[1:], after[0] - before[0]),
+            )
+        )
+    return {'brightness': found}

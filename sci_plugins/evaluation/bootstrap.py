@@ -1,0 +1,130 @@
+"""The paired bootstrap: how much a difference depends on which images were taken.
+
+Both models are judged on the same resamples of the images (Efron and Tibshirani, *An
+Introduction to the Bootstrap*, 1993, chapters 8 and 13): what an easy image adds to
+both falls out of the difference.
+"""
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sci_plugins.errors import ConfigError, DataError
+
+#: Fewer units than this (images, clips, blocks) say too little for an interval.
+FEW_UNITS = 10
+HELPS, HURTS = 'helps', 'hurts'
+NOT_SHOWN, NOT_DEFINED = 'no difference shown', 'not defined'
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A difference and where it lies in most resamples; NaN where it is not defined.
+
+    Args:
+        delta: of the set itself: the variant's number less the base's.
+        low, high: ends of the interval, in the unit of the metric.
+    """
+
+    delta: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        """``'helps'`` where the whole interval is above 0, ``'hurts'`` where below."""
+        if any(math.isnan(value) for value in (self.delta, self.low, self.high)):
+            return NOT_DEFINED
+        if self.low > 0:
+            return HELPS
+        return HURTS if self.high < 0 else NOT_SHOWN
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: NaN becomes null; the verdict is told for readers of the file."""
+        values = dict(delta=self.delta, low=self.low, high=self.high)
+        return {**{k: nan_to_none(v) for k, v in values.items()}, 'verdict': self.verdict}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> 'Interval':
+        return cls(*(none_to_nan(content[key]) for key in ('delta', 'low', 'high')))
+
+
+def resample_weights(
+    groups: int | Sequence[Hashable], resamples: int = 1000, seed: int = 0
+) -> np.ndarray:
+    """How often each image counts in each resample.
+
+    As many units as there are, drawn with replacement. A group is drawn as a whole, so
+    that frames that depend on one another stay together.
+
+    Args:
+        groups: number of images, each a unit; or the group of each image.
+        resamples: number of rows, R.
+        seed: the same one gives the same rows on every machine.
+
+    Returns:
+        ``(R, N)``, int16 (int32 for more than 30,000 units).
+
+    Raises:
+        ConfigError: if ``resamples`` is below 1 or the seed below 0.
+        DataError: if there is no image.
+    """
+    if resamples < 1 or seed < 0:
+        raise ConfigError(
+            'expected at least one resample and a seed from 0, got '
+            f'resamples={resamples}, seed={seed}'
+        )
+    members = np.arange(groups) if isinstance(groups, int) else _number(groups)
+    if len(members) == 0:
+        raise DataError('there is no image to resample')
+    units = int(members.max()) + 1
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(units, np.full(units, 1 / units), size=resamples)
+    return drawn.astype(np.int16 if units <= 30_000 else np.int32)[:, members]
+
+
+def count_units(groups: Sequence[Hashable] | None, images: int) -> int:
+    """How many units are drawn: groups, or images where there are no groups."""
+    return images if groups is None else len(set(groups))
+
+
+def paired_interval(
+    base: np.ndarray, other: np.ndarray, delta: float, level: float = 0.95
+) -> Interval:
+    """The percentile interval of a difference.
+
+    Args:
+        base: ``(R,)``, a number on each resample.
+        other: ``(R,)``, the variant's on the same resamples.
+        delta: the difference on the set itself.
+        level: share of the resamples that the interval holds.
+
+    Returns:
+        NaN ends where no resample has both numbers; resamples without one (no object
+        of a class was drawn) are left out.
+    """
+    differences = np.asarray(other, np.float64) - np.asarray(base, np.float64)
+    differences = differences[np.isfinite(differences)]
+    if len(differences) == 0 or math.isnan(delta):
+        return Interval(delta, math.nan, math.nan)
+    tail = (1 - level) / 2
+    low, high = np.quantile(differences, [tail, 1 - tail])
+    return Interval(float(delta), float(low), float(high))
+
+
+def nan_to_none(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if math.isnan(value) else float(value)
+
+
+def none_to_nan(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _number(groups: Sequence[Hashable]) -> np.ndarray:
+    """Groups as 0, 1, ... in the order of their first image."""
+    numbers = {name: index for index, name in enumerate(dict.fromkeys(groups))}
+    return np.array([numbers[name] for name in groups], dtype=np.int64)
