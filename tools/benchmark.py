@@ -51,7 +51,7 @@ def _add_segmentation(parser: argparse.ArgumentParser) -> None:
     _add_common_arguments(parser, height=1080, width=1920, runs=5)
     parser.add_argument('--config', default=str(_SEGMENTOR), help='of a segmentor')
     parser.add_argument('--image', help='a photograph; else a drawn street')
-    parser.add_argument('--steps', type=int, default=3, help='test steps that count')
+    parser.add_argument('--steps', type=int, default=1, help='test steps that count')
 
 
 def _add_common_arguments(

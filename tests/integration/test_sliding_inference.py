@@ -25,10 +25,11 @@ CONFIG = (
 )
 HEIGHT, WIDTH = 60, 84
 WHOLE = {'model.test_cfg.mode': 'whole'}
+#: As ``--cfg-options model.test_cfg.crop_size=48,48`` gives them.
 SLIDE = {
     'model.test_cfg.mode': 'slide',
-    'model.test_cfg.crop_size': (48, 48),
-    'model.test_cfg.stride': (32, 32),
+    'model.test_cfg.crop_size': [48, 48],
+    'model.test_cfg.stride': [32, 32],
 }
 
 

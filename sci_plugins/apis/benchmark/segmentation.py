@@ -93,7 +93,7 @@ def benchmark_segmentation(
     width: int = 1920,
     threads: int = 2,
     runs: int = 5,
-    steps: int = 3,
+    steps: int = 1,
     image: str | None = None,
     weights: str | None = None,
 ) -> SegmentationResult:
