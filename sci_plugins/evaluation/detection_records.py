@@ -1,30 +1,29 @@
-"""Detections of one class kept image by image, and every number made from them."""
+"""Detections kept image by image, and every number made from them."""
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
-from sci_plugins.errors import DataError
-from sci_plugins.evaluation.detection_records_coco import match_coco, match_coco_by_size
-from sci_plugins.functional.box_overlap import pairwise_iou
-from sci_plugins.functional.darkface_ap import (
-    OfficialCounts,
-    count_official,
-    resampled_official_ap,
+from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.evaluation.detection_class_records import SIZE_BINS, ClassRecords
+from sci_plugins.evaluation.detection_images import (
+    ImageDetections,
+    load_detections,
+    load_with_classes,
+    save_detections,
 )
-from sci_plugins.functional.detection_ap import (
-    RankedDetections,
-    area_ap,
-    coco_ap,
-    match_voc,
-    rank,
-    recall_at_fppi,
-)
-from sci_plugins.utils.files import replacing
+from sci_plugins.functional.detection_ap import precision_recall
+
+__all__ = [
+    'CLASS_DEFINITIONS',
+    'DEFINITIONS',
+    'SIZE_BINS',
+    'DetectionRecords',
+    'ImageDetections',
+    'load_detections',
+    'save_detections',
+]
 
 #: What each number is. All are fractions in [0, 1], at IoU 0.5 unless told otherwise.
 DEFINITIONS = {
@@ -39,33 +38,15 @@ DEFINITIONS = {
     ),
     'COCO_AP': 'pycocotools: IoU 0.5 to 0.95, 101 recalls, 100 detections an image',
     'COCO_AP50': 'the same at IoU 0.5 alone',
+    'COCO_AP75': 'the same at IoU 0.75 alone',
     'COCO_AP50_below_16px': 'COCO_AP50 of faces with sqrt(width * height) < 16 pixels',
     'COCO_AP50_16_to_32px': 'COCO_AP50 of faces from 16 to 32 pixels, both included',
     'COCO_AP50_above_32px': 'COCO_AP50 of faces above 32 pixels',
 }
-#: Size bins by ``sqrt(width * height)``: the smallest area, the first one above.
-SIZE_BINS = {
-    'below_16px': (0.0, np.nextafter(16.0**2, 0)),
-    '16_to_32px': (16.0**2, 32.0**2),
-    'above_32px': (np.nextafter(32.0**2, np.inf), np.inf),
-}
-
-
-@dataclass(frozen=True)
-class ImageDetections:
-    """What was found in one image, and what is there; in pixels of the original.
-
-    Args:
-        img_id: names the image.
-        predictions: ``(P, 5)``, ``x1 y1 x2 y2 score``, in any order.
-        boxes: ``(G, 4)``, ``x1 y1 x2 y2``.
-        ignore: ``(G,)``, bool: boxes that need not be found. DARK FACE has none.
-    """
-
-    img_id: str
-    predictions: np.ndarray
-    boxes: np.ndarray
-    ignore: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+#: Of sets with several classes, whose other numbers are means over the classes.
+CLASS_DEFINITIONS = {'COCO_AP50/CLASS': 'COCO_AP50 of one class alone'}
+#: What has a meaning for several classes: means over those that are there.
+_OF_SEVERAL = ('VOC_AP50_area', 'COCO_AP', 'COCO_AP50', 'COCO_AP75')
 
 
 class DetectionRecords:
@@ -75,45 +56,71 @@ class DetectionRecords:
     with the predictions that overlap them most (IoU of at least 0.5); for COCO they are
     crowd regions, as in mmdet's ``CocoMetric``.
 
+    With several classes the numbers are means over the classes that have boxes, as in
+    COCO, and those of DARK FACE (one class by definition) are left out.
+
     Args:
         images: all images of the set; their order decides only between equal scores.
         coco: whether to compute COCO's numbers too, which takes pycocotools and most of
             the time.
+        classes: names of the classes, by label.
 
     Raises:
-        DataError: if an image comes twice or a value is not finite.
+        DataError: if an image comes twice, a value is not finite, or a label is that of
+            no class.
         MissingDependencyError: if pycocotools is needed and missing.
     """
 
-    def __init__(self, images: Sequence[ImageDetections], coco: bool = True) -> None:
-        _check_unique(images)
+    def __init__(
+        self,
+        images: Sequence[ImageDetections],
+        coco: bool = True,
+        classes: Sequence[str] = ('face',),
+    ) -> None:
+        self.images = list(images)
         self.ids = [image.img_id for image in images]
-        clear = [_without_ignored(image) for image in images]
-        self.official: OfficialCounts = count_official(
-            [image.predictions for image in clear], [image.boxes for image in clear]
-        )
-        self.voc: RankedDetections = rank(
-            [image.predictions[:, 4] for image in clear],
-            [match_voc(image.predictions, image.boxes) for image in clear],
-            [len(image.boxes) for image in clear],
-        )
-        self.coco: list[RankedDetections] = []
-        self.coco_by_size: dict[str, RankedDetections] = {}
-        if coco:
-            arrays = [
-                (image.predictions, image.boxes, _ignore(image)) for image in images
-            ]
-            self.coco = match_coco(arrays)
-            self.coco_by_size = match_coco_by_size(arrays, SIZE_BINS)
+        self.classes = tuple(classes)
+        _check(images, self.classes)
+        single = len(self.classes) == 1
+        self.parts = [
+            ClassRecords(
+                [image.of_class(index) for image in images], coco, by_size=single
+            )
+            for index in range(len(self.classes))
+        ]
+        self.has_coco = coco
 
-    def metrics(self) -> dict[str, float]:
+    @property
+    def main(self) -> str:
+        """The metric that decides by default."""
+        return 'COCO_AP50' if self.has_coco else 'VOC_AP50_area'
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all metrics, see :data:`DEFINITIONS`."""
+        known = list(self.parts[0].rules)
+        if len(self.classes) == 1:
+            return known
+        means = [name for name in known if name in _OF_SEVERAL]
+        return means + [
+            f'COCO_AP50/{name}' for name in self.classes if 'COCO_AP50' in known
+        ]
+
+    def metrics(self, names: Sequence[str] | None = None) -> dict[str, float]:
         """The numbers of the whole set, by the names of :data:`DEFINITIONS`.
 
         NaN where there is nothing to find, in the set or in a size bin.
-        """
-        return {name: float(value[0]) for name, value in self.resampled().items()}
 
-    def resampled(self, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        Raises:
+            ConfigError: if there is no such metric.
+        """
+        return {
+            name: float(value[0]) for name, value in self.resampled(None, names).items()
+        }
+
+    def resampled(
+        self, weights: np.ndarray | None = None, names: Sequence[str] | None = None
+    ) -> dict[str, np.ndarray]:
         """The same numbers for resamples of the images.
 
         Matching is done once and the official scores stay normalised over the whole
@@ -123,84 +130,82 @@ class DetectionRecords:
             weights: ``(R, N)``, how often each image counts in each resample, in the
                 order of ``ids``; rows of zeros and ones choose subsets. ``None`` is the
                 set itself.
+            names: what to compute; ``None``: everything.
 
         Returns:
             Name -> ``(R,)``.
+
+        Raises:
+            ConfigError: if there is no such metric.
         """
         if weights is None:
             weights = np.ones((1, len(self.ids)))
-        numbers = {
-            'AP': resampled_official_ap(self.official, weights),
-            'VOC_AP50_area': area_ap(self.voc, weights),
-            'recall_at_1_FPPI': recall_at_fppi(self.voc, 1.0, weights),
-        }
-        if self.coco:
-            each = np.stack([coco_ap(ranked, weights) for ranked in self.coco])
-            numbers |= {'COCO_AP': each.mean(axis=0), 'COCO_AP50': each[0]}
-            for name, ranked in self.coco_by_size.items():
-                numbers[f'COCO_AP50_{name}'] = coco_ap(ranked, weights)
-        return numbers
-
-
-def save_detections(
-    path: str | os.PathLike[str], images: Sequence[ImageDetections]
-) -> None:
-    """Write detections and truth to one compressed ``.npz`` file, atomically."""
-    with replacing(path) as beside, beside.open('wb') as file:
-        np.savez_compressed(
-            file,
-            ids=np.array([image.img_id for image in images], dtype=str),
-            found=np.array([len(image.predictions) for image in images], dtype=int),
-            predictions=np.concatenate(
-                [np.zeros((0, 5)), *(image.predictions for image in images)]
-            ),
-            there=np.array([len(image.boxes) for image in images], dtype=int),
-            boxes=np.concatenate([np.zeros((0, 4)), *(image.boxes for image in images)]),
-            ignore=np.concatenate([np.zeros(0, bool), *map(_ignore, images)]),
-        )
-
-
-def load_detections(path: str | os.PathLike[str]) -> list[ImageDetections]:
-    """Read what :func:`save_detections` wrote; the file is data, never code.
-
-    Raises:
-        DataError: if the file is missing or is something else.
-    """
-    try:
-        with np.load(Path(path), allow_pickle=False) as content:
-            found = np.cumsum(content['found'])[:-1]
-            there = np.cumsum(content['there'])[:-1]
-            columns = (
-                content['ids'].tolist(),
-                np.split(content['predictions'], found),
-                np.split(content['boxes'], there),
-                np.split(content['ignore'], there),
+        names = self.names if names is None else names
+        unknown = set(names) - set(self.names)
+        if unknown:
+            raise ConfigError(
+                f'there is no metric {min(unknown)!r}; known: {", ".join(self.names)}'
             )
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise DataError(f'{path}: is not a file of detections ({error})') from error
-    return [ImageDetections(*values) for values in zip(*columns, strict=False)]
+        if len(self.classes) == 1:
+            rules = self.parts[0].rules
+            return {name: rules[name](weights) for name in names}
+        return self._of_several(weights, names)
+
+    def _of_several(
+        self, weights: np.ndarray, names: Sequence[str]
+    ) -> dict[str, np.ndarray]:
+        wanted = dict.fromkeys(name.partition('/')[0] for name in names)
+        numbers: dict[str, np.ndarray] = {}
+        for metric in wanted:
+            each = np.array([part.rules[metric](weights) for part in self.parts])
+            known = ~np.isnan(each)
+            total, count = np.where(known, each, 0).sum(axis=0), known.sum(axis=0)
+            mean = np.full(len(weights), np.nan)
+            numbers[metric] = np.divide(total, count, out=mean, where=count > 0)
+            for name, row in zip(self.classes, each, strict=True):
+                numbers[f'{metric}/{name}'] = row
+        return {name: numbers[name] for name in names}
+
+    def curve(self, points: int = 500) -> tuple[list[float], list[float]]:
+        """Recall and precision at IoU 0.5 over falling score, matched as VOC.
+
+        Args:
+            points: about how many to keep.
+
+        Returns:
+            Both ascending in recall; of several classes pooled.
+        """
+        return precision_recall([part.voc for part in self.parts], points)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write detections and truth to one compressed ``.npz`` file, atomically."""
+        save_detections(path, self.images, self.classes)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], coco: bool = True) -> 'DetectionRecords':
+        """Read what :meth:`save` wrote and match it anew; data, never code.
+
+        Raises:
+            DataError: if the file is missing or is something else.
+        """
+        images, classes = load_with_classes(path)
+        return cls(images, coco, classes or ('face',))
 
 
-def _check_unique(images: Sequence[ImageDetections]) -> None:
+def _check(images: Sequence[ImageDetections], classes: Sequence[str]) -> None:
+    if not classes or len(set(classes)) != len(classes):
+        raise DataError(
+            f'classes must be different names, at least one; got {list(classes)}'
+        )
     seen: set[str] = set()
     for image in images:
         if image.img_id in seen:
             raise DataError(f'image {image.img_id!r} must come once, comes twice')
         seen.add(image.img_id)
-
-
-def _ignore(image: ImageDetections) -> np.ndarray:
-    return image.ignore if len(image.ignore) else np.zeros(len(image.boxes), bool)
-
-
-def _without_ignored(image: ImageDetections) -> ImageDetections:
-    ignore = _ignore(image)
-    if not ignore.any():
-        return image
-    predictions = image.predictions
-    if len(predictions):
-        iou = pairwise_iou(predictions[:, :4], image.boxes)
-        best = iou.argmax(axis=1)
-        good = iou[np.arange(len(predictions)), best] >= 0.5
-        predictions = predictions[~(good & ignore[best])]
-    return ImageDetections(image.img_id, predictions, image.boxes[~ignore])
+        image.check()
+        for labels in image.classes:
+            if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
+                raise DataError(
+                    f'image {image.img_id}: labels must be 0 to {len(classes) - 1}, got '
+                    f'{labels.min()} to {labels.max()}'
+                )

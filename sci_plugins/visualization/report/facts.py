@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sci_plugins.evaluation import detection_records, segmentation_records
-from sci_plugins.visualization.report.rows import ConditionRows, analysis_of
+from sci_plugins.evaluation.bootstrap import FEW_UNITS
+from sci_plugins.visualization.report.rows import ConditionRows, all_analyses
 from sci_plugins.visualization.report.wording import count
 
-#: With fewer units than this an interval is not to be relied on.
-FEWEST_UNITS = 10
 _TOLD_ELSEWHERE = ('environment', 'weights', 'config_diff', 'versions', 'base')
 
 
@@ -30,7 +29,7 @@ class Resampling:
         if not self.few:
             return ''
         return (
-            f'Only {self.few} to resample: with fewer than {FEWEST_UNITS} the intervals '
+            f'Only {self.few} to resample: with fewer than {FEW_UNITS} the intervals '
             'are unreliable, as a rule too narrow. Take the verdicts as hints.'
         )
 
@@ -42,7 +41,7 @@ class Resampling:
 
 def resampling_of(rows: Sequence[ConditionRows], about: Mapping[str, Any]) -> Resampling:
     """A sentence on the resamples, and a warning where there are too few units."""
-    analyses = [analysis_of(other) for row in rows for other in row.analysed]
+    analyses = all_analyses(rows)
     if not analyses:
         return Resampling('No resamples were drawn, so there are no intervals.')
     unit = str(about.get('resampling') or 'images')
@@ -55,7 +54,7 @@ def resampling_of(rows: Sequence[ConditionRows], about: Mapping[str, Any]) -> Re
         f'{count(fewest.resamples, "time")} (seed {fewest.seed}), the same draw for the '
         'base and the variant; the interval holds the middle 95 % of the differences.'
     )
-    return Resampling(text, f'{fewest.units} {unit}' * (fewest.units < FEWEST_UNITS))
+    return Resampling(text, f'{fewest.units} {unit}' * (fewest.units < FEW_UNITS))
 
 
 def definitions_of(rows: Sequence[ConditionRows]) -> dict[str, str]:
@@ -66,7 +65,11 @@ def definitions_of(rows: Sequence[ConditionRows]) -> dict[str, str]:
         for other in row.analysed
         for name in analysis_of(other).intervals
     )
-    known = detection_records.DEFINITIONS | segmentation_records.DEFINITIONS
+    known = (
+        detection_records.DEFINITIONS
+        | detection_records.CLASS_DEFINITIONS
+        | segmentation_records.DEFINITIONS
+    )
     generic = {name.split('/')[0]: text for name, text in known.items() if '/' in name}
     found = {}
     for name in names:
