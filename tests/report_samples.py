@@ -1,55 +1,16 @@
 """Comparisons made up for the report: numbers by formula, verdicts by their rule."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from sci_plugins.evaluation.analysis import GroupResult, VariantAnalysis
+from sci_plugins.evaluation.bootstrap import Interval
 from sci_plugins.evaluation.comparison import Comparison
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.visualization.report import Curve
-
-
-@dataclass(frozen=True)
-class Interval:
-    delta: float
-    low: float
-    high: float
-
-    @property
-    def verdict(self) -> str:
-        if math.isnan(self.delta):
-            return 'not defined'
-        if self.low > 0:
-            return 'helps'
-        return 'hurts' if self.high < 0 else 'no difference shown'
-
-
-@dataclass(frozen=True)
-class GroupResult:
-    name: str
-    images: int
-    base: float
-    value: float
-    interval: Interval
-
-
-@dataclass(frozen=True)
-class VariantAnalysis:
-    base: str
-    metric: str
-    images: int
-    units: int
-    resamples: int
-    seed: int
-    intervals: dict
-    values: dict
-    groups: dict
-    gained: list = field(default_factory=list)
-    lost: list = field(default_factory=list)
 
 
 def make_analysis(
@@ -61,31 +22,38 @@ def make_analysis(
     units: int = 49,
     images: int = 49,
     thirds: Sequence[str] = (),
-) -> Any:
+) -> VariantAnalysis:
     """An analysis whose intervals reach ``half`` to either side of Δ."""
     intervals = {
         name: Interval(after - before, after - before - half, after - before + half)
         for name, (before, after) in values.items()
     }
     main = metric or next(iter(values))
-    groups = {}
-    if thirds:
-        groups['brightness'] = [
-            GroupResult(
-                name,
-                images // len(thirds),
-                values[main][0] * (1 - 0.3 * index),
-                values[main][1] * (1 - 0.2 * index),
-                Interval(
-                    d := values[main][1] * (1 - 0.2 * index)
-                    - values[main][0] * (1 - 0.3 * index),
-                    d - 1.7 * half,
-                    d + 1.7 * half,
-                ),
-            )
-            for index, name in enumerate(thirds)
-        ]
-    return VariantAnalysis(base, main, images, units, 1000, 0, intervals, values, groups)
+    parts = [
+        make_part(name, images // len(thirds), values[main], index, 1.7 * half)
+        for index, name in enumerate(thirds)
+    ]
+    return VariantAnalysis(
+        base=base,
+        metric=main,
+        images=images,
+        units=units,
+        resamples=1000,
+        seed=0,
+        intervals=intervals,
+        values=values,
+        groups=dict(brightness=parts) if parts else {},
+    )
+
+
+def make_part(
+    name: str, images: int, values: tuple[float, float], index: int, half: float
+) -> GroupResult:
+    """A part of the set, with smaller numbers the higher its ``index``."""
+    base, value = values[0] * (1 - 0.3 * index), values[1] * (1 - 0.2 * index)
+    delta = value - base
+    interval = Interval(delta, delta - half, delta + half)
+    return GroupResult(name, images, base, value, interval)
 
 
 def make_result(

@@ -4,8 +4,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from sci_plugins.evaluation.bootstrap import Interval
 from sci_plugins.visualization.report import wording
 from sci_plugins.visualization.report.scale import Scale
 
@@ -56,7 +56,7 @@ class Table:
 
 
 def make_cell(
-    values: tuple[float, float], found: Any, metric: str, scale: Scale | None = None
+    values: tuple[float, float], found: Interval, metric: str, scale: Scale | None = None
 ) -> Cell:
     """A cell of one difference.
 
@@ -80,7 +80,7 @@ def make_cell(
     )
 
 
-def make_bar(found: Any, scale: Scale) -> Bar | None:
+def make_bar(found: Interval, scale: Scale) -> Bar | None:
     """Where an interval is drawn; nothing for one that is not defined."""
     ends = (found.low, found.high, found.delta)
     if any(math.isnan(value) for value in ends):
@@ -88,6 +88,6 @@ def make_bar(found: Any, scale: Scale) -> Bar | None:
     return Bar(*map(scale.percent, ends))
 
 
-def scale_over(found: Sequence[Any]) -> Scale:
+def scale_over(found: Sequence[Interval]) -> Scale:
     """One axis for several intervals, so that their lengths compare."""
     return Scale.over(end for each in found for end in (each.low, each.high, each.delta))

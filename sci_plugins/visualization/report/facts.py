@@ -59,12 +59,7 @@ def resampling_of(rows: Sequence[ConditionRows], about: Mapping[str, Any]) -> Re
 
 def definitions_of(rows: Sequence[ConditionRows]) -> dict[str, str]:
     """What each metric with an interval is."""
-    names = dict.fromkeys(
-        name
-        for row in rows
-        for other in row.analysed
-        for name in analysis_of(other).intervals
-    )
+    names = dict.fromkeys(name for a in all_analyses(rows) for name in a.intervals)
     known = (
         detection_records.DEFINITIONS
         | detection_records.CLASS_DEFINITIONS

@@ -11,7 +11,7 @@ from sci_plugins.visualization.report.inputs import Curve, Sheet
 from sci_plugins.visualization.report.pictures import BUDGET, Picture, collect
 from sci_plugins.visualization.report.rows import (
     ConditionRows,
-    analysis_of,
+    all_analyses,
     label_of,
     labels_of,
     rows_of,
@@ -110,14 +110,13 @@ def _content(
 
 def _metric(rows: Sequence[ConditionRows]) -> str:
     """The metric that decides; empty without any analysis."""
-    found = (analysis_of(other).metric for row in rows for other in row.analysed)
-    return next(found, '')
+    return next((found.metric for found in all_analyses(rows)), '')
 
 
 def _answer(rows: Sequence[ConditionRows], metric: str) -> dict[str, Any]:
     return dict(
         headline=summary.headline(rows),
-        judged=summary.count_judged(rows),
+        judged=len(all_analyses(rows)),
         sentences=[(row.condition, summary.sentence(row)) for row in rows],
         matrix=summary.matrix(rows) if metric else None,
         forests=summary.forests(rows) if metric else [],

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from sci_plugins.evaluation.analysis import VariantAnalysis
 from sci_plugins.evaluation.comparison import Comparison, VariantResult
 
 #: Variants that say no more than the model's own label does.
@@ -19,9 +19,10 @@ class ConditionRows:
     others: list[VariantResult]
 
     @property
-    def analysed(self) -> list[VariantResult]:
-        """The results that have intervals."""
-        return [result for result in self.others if analysis_of(result) is not None]
+    def analyses(self) -> dict[str, VariantAnalysis]:
+        """Label -> what is known against the base, of the results that have intervals."""
+        found = {label_of(result): analysis_of(result) for result in self.others}
+        return {label: analysis for label, analysis in found.items() if analysis}
 
 
 def label_of(result: VariantResult) -> str:
@@ -34,8 +35,8 @@ def label_of(result: VariantResult) -> str:
     return f'{model}: {result.variant}'
 
 
-def analysis_of(result: VariantResult) -> Any:
-    """What is known of the result against the base, or ``None``."""
+def analysis_of(result: VariantResult) -> VariantAnalysis | None:
+    """What is known of the result against the base, if anything is."""
     return getattr(result, 'analysis', None)
 
 
@@ -61,3 +62,8 @@ def _base(results: Sequence[VariantResult], name: str | None) -> VariantResult:
         if label_of(result) in names:
             return result
     return results[0]
+
+
+def all_analyses(rows: Sequence[ConditionRows]) -> list[VariantAnalysis]:
+    """Those of all conditions."""
+    return [found for row in rows for found in row.analyses.values()]

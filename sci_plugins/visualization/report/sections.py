@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sci_plugins.evaluation.comparison import format_difference, format_value
 from sci_plugins.visualization.report.cells import Cell, Table, make_cell, scale_over
-from sci_plugins.visualization.report.rows import ConditionRows, analysis_of, label_of
+from sci_plugins.visualization.report.rows import ConditionRows, all_analyses, label_of
 from sci_plugins.visualization.report.scale import Scale
 from sci_plugins.visualization.report.wording import count
 
@@ -63,9 +63,8 @@ def by_group(rows: Sequence[ConditionRows]) -> list[Section]:
     """Subsets of the images, as thirds by brightness: variants down, subsets across."""
     keys = dict.fromkeys(
         key
-        for row in rows
-        for other in row.analysed
-        for key, groups in analysis_of(other).groups.items()
+        for analysis in all_analyses(rows)
+        for key, groups in analysis.groups.items()
         if groups
     )
     return [_group_section(rows, key) for key in keys]
@@ -93,7 +92,7 @@ def host_numbers(rows: Sequence[ConditionRows]) -> list[PlainTable]:
 def _metric_names(row: ConditionRows) -> list[str]:
     return list(
         dict.fromkeys(
-            name for other in row.analysed for name in analysis_of(other).intervals
+            name for analysis in row.analyses.values() for name in analysis.intervals
         )
     )
 
@@ -103,9 +102,8 @@ def _scale(rows: Sequence[ConditionRows], names: Container[str]) -> Scale:
     return scale_over(
         [
             found
-            for row in rows
-            for other in row.analysed
-            for name, found in analysis_of(other).intervals.items()
+            for analysis in all_analyses(rows)
+            for name, found in analysis.intervals.items()
             if name in names
         ]
     )
@@ -116,13 +114,12 @@ def _cells(
 ) -> dict[tuple[str, str], Cell]:
     """(metric, variant) -> cell."""
     cells = {}
-    for other in row.analysed:
-        found = analysis_of(other)
+    for label, found in row.analyses.items():
         for name in names:
             if name in found.intervals:
                 ends = found.intervals[name]
                 cell = make_cell(found.values[name], ends, name, scale)
-                cells[name, label_of(other)] = cell
+                cells[name, label] = cell
     return cells
 
 
@@ -132,7 +129,7 @@ def _metric_table(
     """Metrics of ``names`` down, without their ``prefix``; variants across."""
     cells = _cells(row, names, scale)
     bases = {name: cell.base for (name, _), cell in cells.items()}
-    columns = [label_of(other) for other in row.analysed]
+    columns = list(row.analyses)
     return Table(
         title=row.condition,
         corner='class' if prefix else 'metric',
@@ -170,11 +167,11 @@ def _size_section(
     """``names``: title of each size -> name of its metric."""
     scale = _scale(rows, names.values())
     tables = []
-    for row in (row for row in rows if row.analysed):
+    for row in (row for row in rows if row.analyses):
         found = _cells(row, list(names.values()), scale)
         cells = {
-            (label_of(other), title): found.get((name, label_of(other)))
-            for other in row.analysed
+            (label, title): found.get((name, label))
+            for label in row.analyses
             for title, name in names.items()
         }
         tables.append(_strata_table(row, list(names), cells, scale))
@@ -183,10 +180,10 @@ def _size_section(
 
 
 def _group_section(rows: Sequence[ConditionRows], key: str) -> Section:
-    found = [analysis_of(other) for row in rows for other in row.analysed]
+    found = all_analyses(rows)
     groups = [group for each in found for group in each.groups.get(key, ())]
     scale = scale_over([group.interval for group in groups])
-    tables = [_group_table(row, key, scale) for row in rows if row.analysed]
+    tables = [_group_table(row, key, scale) for row in rows if row.analyses]
     metric = found[0].metric
     note = f'Δ of {metric} within each part of the images, all on one axis.'
     return Section(f'{metric} by {key} of the images', note, tables)
@@ -194,13 +191,12 @@ def _group_section(rows: Sequence[ConditionRows], key: str) -> Section:
 
 def _group_table(row: ConditionRows, key: str, scale: Scale) -> Table:
     cells: dict[tuple[str, str], Cell | None] = {}
-    for other in row.analysed:
-        found = analysis_of(other)
+    for label, found in row.analyses.items():
         for group in found.groups.get(key, ()):
             title = f'{group.name} ({count(group.images, "image")})'
             values = (group.base, group.value)
             cell = make_cell(values, group.interval, found.metric, scale)
-            cells[label_of(other), title] = cell
+            cells[label, title] = cell
     columns = list(dict.fromkeys(title for _, title in cells))
     return _strata_table(row, columns, cells, scale)
 
@@ -212,11 +208,10 @@ def _strata_table(
     scale: Scale,
 ) -> Table:
     """Variants down, parts of the set across."""
-    names = [label_of(other) for other in row.analysed]
     return Table(
         title=row.condition,
         corner='variant',
         columns=list(columns),
-        rows=[(name, '', [cells.get((name, c)) for c in columns]) for name in names],
+        rows=[(n, '', [cells.get((n, c)) for c in columns]) for n in row.analyses],
         scale=scale,
     )

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
-from sci_plugins.evaluation.comparison import VariantResult
+from sci_plugins.evaluation.analysis import VariantAnalysis
+from sci_plugins.evaluation.bootstrap import HELPS, HURTS, NOT_DEFINED, NOT_SHOWN
 from sci_plugins.visualization.report.cells import (
     Cell,
     Table,
@@ -13,17 +13,13 @@ from sci_plugins.visualization.report.cells import (
 )
 from sci_plugins.visualization.report.rows import (
     ConditionRows,
-    analysis_of,
+    all_analyses,
     label_of,
     labels_of,
 )
 from sci_plugins.visualization.report.scale import Scale
 from sci_plugins.visualization.report.wording import (
     DASH,
-    HELPS,
-    HURTS,
-    SAME,
-    UNDEFINED,
     interval,
     listing,
     places_of,
@@ -34,9 +30,7 @@ from sci_plugins.visualization.report.wording import (
 
 def headline(rows: Sequence[ConditionRows]) -> str:
     """What came out, in so few words that it can be a title."""
-    found = Counter(
-        _main_interval(other).verdict for row in rows for other in row.analysed
-    )
+    found = Counter(analysis.main.verdict for analysis in all_analyses(rows))
     total = found.total()
     if not rows:
         return 'Nothing was measured'
@@ -48,7 +42,7 @@ def headline(rows: Sequence[ConditionRows]) -> str:
         return f'{verdict[0].upper()}{verdict[1:]}{every}'
     parts = [
         f'{verdict} in {found[verdict]}'
-        for verdict in (HELPS, HURTS, SAME, UNDEFINED)
+        for verdict in (HELPS, HURTS, NOT_SHOWN, NOT_DEFINED)
         if found[verdict]
     ]
     text = listing([f'{parts[0]} of {total} comparisons', *parts[1:]])
@@ -57,16 +51,16 @@ def headline(rows: Sequence[ConditionRows]) -> str:
 
 def sentence(row: ConditionRows) -> str:
     """The verdicts under one condition; what hurts comes first."""
-    by_verdict: dict[str, list[VariantResult]] = {}
-    for other in row.analysed:
-        by_verdict.setdefault(_main_interval(other).verdict, []).append(other)
-    if not by_verdict:
+    if not row.analyses:
         return 'there is no interval, so no verdict.'
-    if len(row.analysed) == 1:
-        return _single(row.analysed[0])
+    if len(row.analyses) == 1:
+        return _single(*next(iter(row.analyses.items())))
+    by_verdict: dict[str, dict[str, VariantAnalysis]] = {}
+    for label, found in row.analyses.items():
+        by_verdict.setdefault(found.main.verdict, {})[label] = found
     parts = [
-        _told(verdict, by_verdict[verdict], len(row.analysed))
-        for verdict in (HURTS, HELPS, SAME, UNDEFINED)
+        _told(verdict, by_verdict[verdict], len(row.analyses))
+        for verdict in (HURTS, HELPS, NOT_SHOWN, NOT_DEFINED)
         if verdict in by_verdict
     ]
     return '; '.join(parts) + '.'
@@ -77,82 +71,58 @@ def matrix(rows: Sequence[ConditionRows]) -> Table:
     columns = labels_of(rows)
     lines = []
     for row in rows:
-        cells = {label_of(other): main_cell(other) for other in row.others}
-        filled = [cells.get(column) for column in columns]
-        lines.append((row.condition, _base_value(row), filled))
+        cells = {label: _main_cell(found) for label, found in row.analyses.items()}
+        base = next((cell.base for cell in cells.values()), DASH)
+        lines.append((row.condition, base, [cells.get(column) for column in columns]))
     return Table('Verdicts', 'images', columns, lines, base=label_of(rows[0].base))
 
 
 def forests(rows: Sequence[ConditionRows]) -> list[Table]:
     """A table of bars a condition, all on one axis: the metric that decides."""
-    known = [row for row in rows if row.analysed]
-    scale = scale_over([_main_interval(o) for row in known for o in row.analysed])
+    scale = scale_over([found.main for found in all_analyses(rows)])
     return [
         Table(
             title=row.condition,
             corner='variant',
             columns=[''],
-            rows=[(label_of(o), '', [main_cell(o, scale)]) for o in row.analysed],
+            rows=[
+                (n, '', [_main_cell(found, scale)]) for n, found in row.analyses.items()
+            ],
             scale=scale,
         )
-        for row in known
+        for row in rows
+        if row.analyses
     ]
 
 
-def main_cell(result: VariantResult, scale: Scale | None = None) -> Cell | None:
-    """The cell of the metric that decides; ``None`` without an analysis."""
-    found = analysis_of(result)
-    if found is None:
-        return None
-    name = found.metric
-    return make_cell(found.values[name], found.intervals[name], name, scale)
+def _main_cell(found: VariantAnalysis, scale: Scale | None = None) -> Cell:
+    return make_cell(found.values[found.metric], found.main, found.metric, scale)
 
 
-def _main_interval(result: VariantResult) -> Any:
-    found = analysis_of(result)
-    return found.intervals[found.metric]
-
-
-def _base_value(row: ConditionRows) -> str:
-    for other in row.analysed:
-        found = analysis_of(other)
-        return plain(found.values[found.metric][0], places_of(found.metric))
-    return DASH
-
-
-def _told(verdict: str, results: Sequence[VariantResult], total: int) -> str:
+def _told(verdict: str, found: dict[str, VariantAnalysis], total: int) -> str:
     """``gamma and clahe hurt``, ``all 6 help, most x (+0.5)``, ..."""
-    names = listing([label_of(found) for found in results])
-    if len(results) == total:
+    names = listing(list(found))
+    if len(found) == total:
         names = 'both' if total == 2 else f'all {total}'
-    one = len(results) == 1
-    if verdict == SAME:
+    if verdict == NOT_SHOWN:
         return f'no difference is shown for {names}'
-    if verdict == UNDEFINED:
+    if verdict == NOT_DEFINED:
         return f'the difference is not defined for {names}'
-    verb = verdict if one else verdict.removesuffix('s')
-    return f'{names} {verb}{_strongest(verdict, results)}'
+    verb = verdict if len(found) == 1 else verdict.removesuffix('s')
+    return f'{names} {verb}{_strongest(verdict, found)}'
 
 
-def _strongest(verdict: str, results: Sequence[VariantResult]) -> str:
+def _strongest(verdict: str, found: dict[str, VariantAnalysis]) -> str:
     sign = 1 if verdict == HELPS else -1
-    top = max(results, key=lambda found: sign * _main_interval(found).delta)
-    places = places_of(analysis_of(top).metric)
-    change = signed(_main_interval(top).delta, places)
-    return f' ({change})' if len(results) == 1 else f', most {label_of(top)} ({change})'
+    label, top = max(found.items(), key=lambda item: sign * item[1].main.delta)
+    change = signed(top.main.delta, places_of(top.metric))
+    return f' ({change})' if len(found) == 1 else f', most {label} ({change})'
 
 
-def _single(result: VariantResult) -> str:
-    found = analysis_of(result)
+def _single(label: str, found: VariantAnalysis) -> str:
     name, places = found.metric, places_of(found.metric)
     before, after = (plain(value, places) for value in found.values[name])
-    ends = found.intervals[name]
-    spread = interval(ends.low, ends.high, places)
-    told = f'{name} goes from {before} to {after} (Δ {signed(ends.delta, places)}, '
+    spread = interval(found.main.low, found.main.high, places)
+    told = f'{name} goes from {before} to {after} (Δ {signed(found.main.delta, places)}, '
     told += f'95 % interval {spread})'
-    return f'{label_of(result)}: {ends.verdict}; {told}.'
-
-
-def count_judged(rows: Sequence[ConditionRows]) -> int:
-    """How many differences have a verdict."""
-    return sum(len(row.analysed) for row in rows)
+    return f'{label}: {found.main.verdict}; {told}.'

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sci_plugins.evaluation.bootstrap import HELPS, HURTS, NOT_DEFINED, NOT_SHOWN
+
 DASH = '–'
-HELPS, HURTS = 'helps', 'hurts'
-SAME, UNDEFINED = 'no difference shown', 'not defined'
 #: Verdict -> class of its cells in the style sheet, and a mark that needs no colour.
 MARKS = {
     HELPS: ('helps', '▲'),
     HURTS: ('hurts', '▼'),
-    SAME: ('same', '○'),
-    UNDEFINED: ('undefined', DASH),
+    NOT_SHOWN: ('same', '○'),
+    NOT_DEFINED: ('undefined', DASH),
 }
 #: First part of the names of metrics that are percentages; all others are fractions.
 _PERCENTAGES = {'mIoU', 'aAcc', 'mAcc', 'IoU'}

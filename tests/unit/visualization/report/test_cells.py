@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from sci_plugins.evaluation.bootstrap import Interval
 from sci_plugins.visualization.report.cells import (
     Table,
     make_bar,
@@ -11,7 +12,6 @@ from sci_plugins.visualization.report.cells import (
     scale_over,
 )
 from sci_plugins.visualization.report.scale import Scale
-from tests.report_samples import Interval
 
 NAN = Interval(math.nan, math.nan, math.nan)
 

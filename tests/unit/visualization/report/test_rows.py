@@ -2,7 +2,12 @@
 
 from sci_plugins.evaluation.comparison import Comparison
 from sci_plugins.evaluation.conditions import Condition
-from sci_plugins.visualization.report.rows import label_of, labels_of, rows_of
+from sci_plugins.visualization.report.rows import (
+    all_analyses,
+    label_of,
+    labels_of,
+    rows_of,
+)
 from tests.report_samples import make_analysis, make_comparison, make_result
 
 DAY, NIGHT = Condition(), Condition(0.05)
@@ -14,8 +19,9 @@ def test_a_row_a_condition() -> None:
     for row in rows:
         assert row.base.variant == 'none'
         assert [other.variant for other in row.others] == ['gamma', 'clahe']
-        assert row.analysed == row.others
+        assert list(row.analyses) == ['gamma', 'clahe']
     assert labels_of(rows) == ['gamma', 'clahe']
+    assert len(all_analyses(rows)) == 4
 
 
 def test_the_base_need_not_be_first() -> None:
@@ -34,7 +40,8 @@ def test_without_any_analysis_the_first_is_the_base() -> None:
     results = [make_result(name, DAY, {'AP': 0.2}) for name in ('none', 'gamma')]
     (row,) = rows_of(Comparison({}, results))
     assert row.base.variant == 'none'
-    assert row.analysed == []
+    assert row.analyses == {}
+    assert all_analyses([row]) == []
 
 
 def test_a_variant_that_is_missing_under_one_condition() -> None:

@@ -102,7 +102,3 @@ def test_forests_share_one_axis() -> None:
     bars = [cells[0].bar for _, _, cells in second.rows if cells[0]]
     assert bars[0] is not None
     assert bars[0].point == first.scale.percent(-0.7)
-
-
-def test_every_judged_difference_is_counted() -> None:
-    assert summary.count_judged(_rows(a=[0.2, -0.7], b=[0.0, 0.1])) == 4
