@@ -2,5 +2,6 @@
 
 from sci_plugins.visualization.report.inputs import Curve, Sheet
 from sci_plugins.visualization.report.render import render_report
+from sci_plugins.visualization.report.rows import label_of
 
-__all__ = ['Curve', 'Sheet', 'render_report']
+__all__ = ['Curve', 'Sheet', 'label_of', 'render_report']

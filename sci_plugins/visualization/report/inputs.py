@@ -25,7 +25,7 @@ class Sheet:
 
     Args:
         condition: name of the condition that the image was seen under.
-        variant: what the base is compared with.
+        variant: what the base is compared with, as in the tables (``label_of``).
         image: its name.
         effect: by how much Δ of the set falls when the image is left out, in the unit
             of the metric; above 0 for an image that gained.

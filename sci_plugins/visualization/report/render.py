@@ -33,7 +33,8 @@ def render_report(
 
     Args:
         comparison: the results, with the analysis of each against the base.
-        curves: precision against recall, by the condition's name and the variant.
+        curves: precision against recall, by the condition's name and the variant's
+            name in the tables (:func:`label_of`).
         sheets: pictures of the images that gained and lost most.
         legend: names and RGB colours in [0, 255] of the classes in the pictures.
         picture_budget: most bytes that the pictures take in the page; where they are

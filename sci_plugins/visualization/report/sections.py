@@ -186,6 +186,8 @@ def _group_section(rows: Sequence[ConditionRows], key: str) -> Section:
     tables = [_group_table(row, key, scale) for row in rows if row.analyses]
     metric = found[0].metric
     note = f'Δ of {metric} within each part of the images, all on one axis.'
+    if key == 'brightness':
+        note += ' Parted by the mean luma (0 to 1) of the image as it was tested.'
     return Section(f'{metric} by {key} of the images', note, tables)
 
 

@@ -54,6 +54,7 @@ def test_brightness() -> None:
     rows = rows_of(make_comparison(DELTAS, thirds=thirds, images=48))
     (section,) = sections.by_group(rows)
     assert section.title == 'COCO_AP50 by brightness of the images'
+    assert 'mean luma' in section.note
     table = section.tables[0]
     assert table.columns == [f'{name} (16 images)' for name in thirds]
     cells = table.rows[0][2]
