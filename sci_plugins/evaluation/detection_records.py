@@ -13,7 +13,7 @@ from sci_plugins.evaluation.detection_images import (
     load_with_classes,
     save_detections,
 )
-from sci_plugins.functional.detection_ap import precision_recall
+from sci_plugins.functional.detection_ap import RecallPrecision, precision_recall
 
 __all__ = [
     'CLASS_DEFINITIONS',
@@ -166,14 +166,14 @@ class DetectionRecords:
                 numbers[f'{metric}/{name}'] = row
         return {name: numbers[name] for name in names}
 
-    def curve(self, points: int = 500) -> tuple[list[float], list[float]]:
+    def curve(self, points: int = 500) -> RecallPrecision:
         """Recall and precision at IoU 0.5 over falling score, matched as VOC.
 
         Args:
             points: about how many to keep.
 
         Returns:
-            Both ascending in recall; of several classes pooled.
+            The curve; of several classes pooled.
         """
         return precision_recall([part.voc for part in self.parts], points)
 

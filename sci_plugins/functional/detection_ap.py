@@ -7,6 +7,7 @@ an average precision for other weights of the images is then a matter of sums.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,6 +37,13 @@ class RankedDetections:
     images: np.ndarray
     hits: np.ndarray
     positives: np.ndarray
+
+
+class RecallPrecision(NamedTuple):
+    """A curve of precision over recall, both in [0, 1], ascending in recall."""
+
+    recall: list[float]
+    precision: list[float]
 
 
 def rank(
@@ -148,7 +156,7 @@ def recall_at_fppi(
 
 def precision_recall(
     ranked: Sequence[RankedDetections], points: int = 500
-) -> tuple[list[float], list[float]]:
+) -> RecallPrecision:
     """The curve of precision over recall, of one or several classes pooled.
 
     Args:
@@ -156,7 +164,7 @@ def precision_recall(
         points: about how many to keep, evenly spaced among the hits.
 
     Returns:
-        Recall (ascending) and precision at the hits; empty where there is no box.
+        Its points at the hits; empty where there is no box.
     """
     scores = np.concatenate([each.scores for each in ranked])
     order = np.argsort(-scores, kind='stable')
@@ -164,12 +172,12 @@ def precision_recall(
     boxes = sum(int(each.positives.sum()) for each in ranked)
     at = np.flatnonzero(hits)
     if boxes == 0 or len(at) == 0:
-        return [], []
+        return RecallPrecision([], [])
     kept = np.unique(
         np.linspace(0, len(at) - 1, min(points, len(at))).round().astype(int)
     )
     recall = (kept + 1) / boxes
-    return recall.tolist(), ((kept + 1) / (at[kept] + 1)).tolist()
+    return RecallPrecision(recall.tolist(), ((kept + 1) / (at[kept] + 1)).tolist())
 
 
 def _integrate(
