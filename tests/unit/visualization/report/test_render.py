@@ -14,7 +14,7 @@ from PIL import Image
 from sci_plugins.errors import MissingDependencyError
 from sci_plugins.evaluation.comparison import Comparison
 from sci_plugins.evaluation.conditions import Condition
-from sci_plugins.visualization.report import Sheet, render, render_report
+from sci_plugins.visualization.report import Sheet, render_report
 from tests.report_samples import make_analysis, make_comparison, make_curve, make_result
 
 SIZES = ('COCO_AP50_below_16px', 'COCO_AP50_16_to_32px', 'COCO_AP50_above_32px')
@@ -286,37 +286,3 @@ def test_without_jinja_the_extra_is_named() -> None:
         pytest.raises(MissingDependencyError, match=r'Jinja2.*sci_plugins\[det\]'),
     ):
         render_report(_detections(), {}, [])
-
-
-def _colors(css: str) -> dict[str, str]:
-    return dict(re.findall(r'--([\w-]+): (#\w+);', css))
-
-
-def _luminance(color: str) -> float:
-    digits = color[1:] if len(color) == 7 else ''.join(d * 2 for d in color[1:])
-    channels = np.array([int(digits[i : i + 2], 16) for i in (0, 2, 4)]) / 255
-    linear = np.where(
-        channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4
-    )
-    return float(linear @ [0.2126, 0.7152, 0.0722])
-
-
-def _contrast(first: str, second: str) -> float:
-    high, low = sorted((_luminance(first), _luminance(second)), reverse=True)
-    return (high + 0.05) / (low + 0.05)
-
-
-@pytest.mark.parametrize('scheme', ['light', 'dark', 'print'])
-def test_contrast(scheme: str) -> None:
-    """WCAG 2: 4.5 for text, 3 for lines of a drawing."""
-    css = (Path(render.__file__).parent / 'templates' / 'style.css').read_text()
-    blocks = re.findall(r':root \{(.*?)\}', css, re.DOTALL)
-    colors = _colors(blocks[('light', 'dark', 'print').index(scheme)])
-    for ink in ('ink', 'quiet', 'helps', 'hurts', 'same', 'link'):
-        assert _contrast(colors[ink], colors['paper']) >= 4.5, ink
-    for ink in ('ink', 'quiet', 'helps', 'hurts'):
-        assert _contrast(colors[ink], colors['wash']) >= 4.5, ink
-    for ink in ('helps', 'hurts', 'same', 'warning'):
-        assert _contrast(colors[ink], colors[f'{ink}-wash']) >= 4.5, ink
-    for number in range(1, 7):
-        assert _contrast(colors[f'c{number}'], colors['paper']) >= 3, number
