@@ -1,11 +1,14 @@
-"""Does enhancement help? One checkpoint, one image set, without and with.
+"""Does enhancement help? One image set, without and with, and other trained models.
 
     python tools/compare.py CONFIG CHECKPOINT
     python tools/compare.py CONFIG CHECKPOINT --variants none gamma clahe \\
         sci/official/medium --darken none 0.05 0.05:0.004 --work-dir work_dirs/night
+    python tools/compare.py CONFIG CHECKPOINT --variants none sci/official/medium \\
+        --models retrained=CONFIG2,CHECKPOINT2 joint=CONFIG3,CHECKPOINT3
 
-Works on a plain mmdet or mmseg config as it stands. Writes comparison.md,
-comparison.json and pictures/ into the work dir.
+Works on a plain mmdet or mmseg config as it stands. Each variant and model is judged
+against the base by a paired bootstrap. Writes report.html, comparison.md,
+comparison.json, records/ and pictures/ into the work dir. Guide: docs/compare.md.
 """
 
 import argparse
@@ -22,14 +25,24 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help="config file, or a host's own: mmdet::NAME")
-    parser.add_argument('checkpoint', help='weights of the model')
+    parser.add_argument(
+        'checkpoint', help='weights of the model; none: it carries its own (ONNX)'
+    )
     parser.add_argument(
         '--variants',
         nargs='+',
         default=['none', DEFAULT_ENHANCER],
         metavar='ENHANCER',
         help='the first is the base: none, gamma, clahe, histeq, sci/official/medium, '
-        "sci/FILE, 'NAME(key=value)', or config for what the config has in front",
+        "sci/FILE, 'NAME(key=value)', config for what the config has in front, or "
+        "'merge(NAME)' for a segmentor's mean of raw and enhanced",
+    )
+    parser.add_argument(
+        '--models',
+        nargs='+',
+        default=[],
+        metavar='LABEL=CONFIG,CHECKPOINT',
+        help='other trained models, run as configured on the test set of CONFIG',
     )
     parser.add_argument(
         '--darken',
@@ -42,14 +55,42 @@ def parse_args() -> argparse.Namespace:
         '--metric', help='the metric of the summary and the verdicts, as in bbox_mAP_50'
     )
     parser.add_argument('--pictures', type=int, default=6, help='how many images to draw')
+    parser.add_argument(
+        '--changed',
+        type=int,
+        default=4,
+        help='of how many images that gained most, and that lost most, to draw what each '
+        'variant sees and finds (up to 4)',
+    )
     parser.add_argument('--input-order', choices=['bgr', 'rgb'], default='bgr')
     parser.add_argument(
         '--resume',
         action='store_true',
-        help='keep results that are already in the work dir',
+        help='keep results that are already in the work dir; other settings of the '
+        'bootstrap only judge them anew',
     )
+    _add_judging(parser)
     add_common_arguments(parser)
     return parser.parse_args()
+
+
+def _add_judging(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--base',
+        metavar='NAME',
+        help='what all others are compared with: a variant or a label (default: the '
+        'first variant)',
+    )
+    parser.add_argument(
+        '--resample',
+        default='images',
+        metavar='images|clips:REGEX|blocks:N',
+        help='what the bootstrap draws: images, clips (video frames whose names match '
+        'alike), or blocks of N neighbouring images',
+    )
+    parser.add_argument('--resamples', type=int, default=1000, help='how often it draws')
+    parser.add_argument('--seed', type=int, default=0, help='of the draws')
+    parser.add_argument('--no-report', action='store_true', help='leave out report.html')
 
 
 def main() -> None:
@@ -60,23 +101,32 @@ def main() -> None:
     # Imported late: --help and a mistyped config need not wait for the hosts.
     from mmengine.dist import is_main_process
 
-    from sci_plugins.apis.compare import compare
+    from sci_plugins.apis.compare import compare, parse_models
 
     comparison = compare(
         cfg,
         args.checkpoint,
         args.variants,
+        models=parse_models(args.models),
+        base=args.base,
         conditions=conditions,
         work_dir=cfg.work_dir,
         pictures=args.pictures,
+        changed=args.changed,
         resume=args.resume,
         trust=args.trust_checkpoint,
         input_order=args.input_order,
         metric=args.metric,
+        resample=args.resample,
+        resamples=args.resamples,
+        seed=args.seed,
+        report=not args.no_report,
     )
     if is_main_process():
         print(comparison.to_markdown())
-        print(f'written to {cfg.work_dir}: comparison.md, comparison.json, pictures/')
+        files = 'comparison.md, comparison.json, records/, pictures/'
+        report = '' if args.no_report else 'report.html, '
+        print(f'written to {cfg.work_dir}: {report}{files}')
     end_processes()
 
 

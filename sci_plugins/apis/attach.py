@@ -54,7 +54,7 @@ def attach(
     kind, state = type(preprocessor), preprocessor.__dict__.copy()
     modules = dict(preprocessor._modules)
     if fill_color is _AUTO:
-        fill_color = _default_fill_color(preprocessor)
+        fill_color = default_fill_color(preprocessor)
     detach(model)
     plain: Any = type(preprocessor)
     # As in torch.nn.utils.parametrize: the object stays, its class gains a step.
@@ -118,7 +118,8 @@ def _enhanced_class(plain: Any) -> Any:
     return type(f'Enhanced{plain.__name__}', (EnhancementMixin, plain), {})
 
 
-def _default_fill_color(preprocessor: nn.Module) -> float | None:
+def default_fill_color(preprocessor: nn.Module) -> float | None:
+    """What the pipelines of a preprocessor's host pad with; ``None`` if they do not."""
     names = [base.__name__ for base in type(preprocessor).__mro__]
     if 'DetDataPreprocessor' not in names:
         return None

@@ -141,6 +141,8 @@ def _compare(
         list(dict.fromkeys(['none', 'gamma', enhancer])),
         work_dir=folder,
         pictures=_PICTURES,
+        changed=0,
+        report=False,
     )
     shutil.rmtree(folder / 'runs', ignore_errors=True)  # MMEngine's empty log folders
     _move_pictures(folder / 'pictures', _picture_folder(out, name, condition))

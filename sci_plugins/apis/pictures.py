@@ -9,6 +9,8 @@ from PIL import Image
 from sci_plugins.engine.hooks import KeptSample, SampleKeeperHook
 from sci_plugins.utils.files import replacing
 from sci_plugins.visualization.panels import (
+    TRUTH_COLOR,
+    draw_boxes,
     draw_predictions,
     draw_truth,
     enlarge,
@@ -43,7 +45,7 @@ class PictureBook:
             self._names[index] = Path(sample.name).stem
             if index not in self._columns:
                 self._begin(index, sample, keeper.palette)
-            column = _variant_column(variant, sample, keeper.palette)
+            column = draw_sides(variant, sample, keeper.palette)
             self._columns[index].append(column)
 
     def _begin(self, index: int, sample: KeptSample, palette: Any) -> None:
@@ -52,7 +54,7 @@ class PictureBook:
             with Image.open(self._path(index)) as sheet:
                 self._earlier[index] = sheet.convert('RGB')
         else:
-            self._columns[index].append(_truth_column(sample, palette))
+            self._columns[index].append(draw_start(sample, palette))
 
     def write(self) -> None:
         """Write one JPEG an image; may be called after each variant."""
@@ -68,14 +70,32 @@ class PictureBook:
         return self.folder / f'{index:04d}_{self._names[index]}.jpg'
 
 
-def _truth_column(sample: KeptSample, palette: Any) -> tuple[Cell, Cell]:
-    return (
-        (f'input: {sample.name}', enlarge(sample.image)[0]),
-        ('truth', draw_truth(sample.image, sample.output, palette)),
-    )
+def draw_start(
+    sample: KeptSample, palette: Any, boxes: np.ndarray | None = None
+) -> tuple[Cell, Cell]:
+    """The column of what is given: the input above, the truth below.
+
+    Args:
+        sample: of any variant.
+        palette: RGB colour of each class, for label maps.
+        boxes: ``(G, 4)``, true boxes in pixels of the original image; ``None`` takes
+            those that the sample carries.
+    """
+    if boxes is None or 'gt_sem_seg' in sample.output:
+        truth = draw_truth(sample.image, sample.output, palette)
+    else:
+        truth = draw_boxes(sample.image, boxes, sample.output, TRUTH_COLOR)
+    return (f'input: {sample.name}', enlarge(sample.image)[0]), ('truth', truth)
 
 
-def _variant_column(name: str, sample: KeptSample, palette: Any) -> tuple[Cell, Cell]:
+def draw_sides(name: str, sample: KeptSample, palette: Any) -> tuple[Cell, Cell]:
+    """The column of a variant: what the model sees above, what it finds below.
+
+    Args:
+        name: of the variant.
+        sample: what it made of an image.
+        palette: RGB colour of each class, for label maps.
+    """
     return (
         (f'{name}: what the model sees', enlarge(sample.enhanced)[0]),
         (

@@ -80,16 +80,24 @@ def darken_dataset(cfg: Config, condition: Condition, seed: int = 0) -> None:
         shot_noise=condition.shot_noise,
         seed=seed,
     )
-    # By identity: data sets that are concatenated may share one pipeline.
-    pipelines = {id(found): found for found in _pipelines(cfg.test_dataloader.dataset)}
+    pipelines = loading_pipelines(cfg.test_dataloader.dataset)
     if not pipelines:
         raise ConfigError('the test data set has no pipeline to darken images in')
-    for pipeline in pipelines.values():
+    for pipeline in pipelines:
         _insert(pipeline, step)
 
 
+def loading_pipelines(dataset: Any) -> list[list]:
+    """The pipelines that load images, each once; not those of wrappers around data sets.
+
+    Args:
+        dataset: config of a data set, or of a wrapper of some.
+    """
+    # By identity: data sets that are concatenated may share one pipeline.
+    return list({id(found): found for found in _pipelines(dataset)}.values())
+
+
 def _pipelines(node: Any) -> Iterator[list]:
-    """The pipelines that load images: not those of wrappers around data sets."""
     if isinstance(node, (list, tuple)):
         for value in node:
             yield from _pipelines(value)

@@ -11,7 +11,7 @@ from torchvision.utils import draw_bounding_boxes
 
 #: Predictions below this score are not drawn.
 SCORE_THRESHOLD = 0.3
-_TRUTH_COLOR = '#2ee62e'
+TRUTH_COLOR = '#2ee62e'
 _PREDICTION_COLOR = '#ff4136'
 _CAPTION_HEIGHT = 20
 _GAP = 4
@@ -34,7 +34,7 @@ def draw_truth(
             image, sample.gt_sem_seg.data[0].cpu().numpy(), palette, sample
         )
     if 'gt_instances' in sample:
-        return draw_boxes(image, sample.gt_instances.bboxes, sample, _TRUTH_COLOR)
+        return draw_boxes(image, sample.gt_instances.bboxes, sample, TRUTH_COLOR)
     return enlarge(image)[0]
 
 

@@ -71,11 +71,19 @@ class SampleKeeperHook(Hook):
             index = (self._seen + position) * get_world_size() + get_rank()
             if index in self.indices:
                 image = data_batch['inputs'][position]
-                self.samples[index] = _keep(index, model, image, output)
+                self.samples[index] = keep_sample(index, model, image, output)
         self._seen += len(outputs or [])
 
 
-def _keep(index: int, model: Any, image: Tensor, output: Any) -> KeptSample:
+def keep_sample(index: int, model: Any, image: Tensor, output: Any) -> KeptSample:
+    """One tested image as a :class:`KeptSample`.
+
+    Args:
+        index: position in the test set.
+        model: whose ``data_preprocessor`` may enhance.
+        image: ``(3, H, W)`` in [0, 255], as the data loader gives it.
+        output: what the model answered.
+    """
     preprocessor: Any = model.data_preprocessor
     enhanced = image
     if isinstance(preprocessor, EnhancementMixin):

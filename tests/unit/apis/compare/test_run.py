@@ -15,15 +15,15 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from PIL import Image
 
-from sci_plugins.apis import compare as module
 from sci_plugins.apis.compare import compare
+from sci_plugins.apis.compare import session as module
 from sci_plugins.apis.config import load_config
 from sci_plugins.errors import CheckpointError, ConfigError
 from sci_plugins.evaluation.comparison import Comparison
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.models.enhancers import SCIEnhancer
 
-TINY = runpy.run_path(str(Path(__file__).parents[2] / 'data' / 'make_tiny.py'))
+TINY = runpy.run_path(str(Path(__file__).parents[3] / 'data' / 'make_tiny.py'))
 HOSTS = {
     'detection': ('sci_plugins.EnhancedDetDataPreprocessor', 'coco/bbox_mAP'),
     'segmentation': ('sci_plugins.EnhancedSegDataPreProcessor', 'mIoU'),
@@ -155,7 +155,7 @@ def test_files_say_the_same_as_the_result(case: Case) -> None:
 
 def test_pictures_show_every_variant(case: Case) -> None:
     for condition in (Condition(), DARK):
-        sheets = sorted((case.work_dir / 'pictures' / condition.slug).iterdir())
+        sheets = sorted((case.work_dir / 'pictures' / condition.slug).glob('*.jpg'))
         assert [sheet.name for sheet in sheets] == ['0000_000.jpg', '0002_002.jpg']
         with Image.open(sheets[0]) as sheet:
             assert sheet.format == 'JPEG'
@@ -170,7 +170,8 @@ def test_pictures_show_every_variant(case: Case) -> None:
 
 def test_nothing_else_is_left_in_the_work_dir(case: Case) -> None:
     names = {item.name for item in case.work_dir.iterdir()} - {'by_hand'}
-    assert names == {'comparison.json', 'comparison.md', 'pictures', 'runs'}
+    files = {'comparison.json', 'comparison.md', 'report.html'}
+    assert names == files | {'pictures', 'records', 'runs'}
 
 
 # From here on one host is enough.
@@ -187,7 +188,7 @@ def seg(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, str]:
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the variants that are really run; 'stop' stands for Ctrl-C."""
     names: list[str] = []
-    real = module._measure
+    real = module.measure
 
     def measure(cfg: Config, model: Any, name: str, *rest: Any) -> Any:
         if names and names[-1] == 'stop':
@@ -196,7 +197,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(name)
         return real(cfg, model, name, *rest)
 
-    monkeypatch.setattr(module, '_measure', measure)
+    monkeypatch.setattr(module, 'measure', measure)
     return names
 
 
@@ -217,7 +218,7 @@ def test_an_interrupted_run_goes_on(
     assert result.variants == ['none', 'gamma/0.3']
     content = json.loads((tmp_path / 'comparison.json').read_text())
     assert len(content['results']) == 2
-    (sheet,) = (tmp_path / 'pictures' / 'as-is').iterdir()
+    (sheet,) = (tmp_path / 'pictures' / 'as-is').glob('*.jpg')
     with Image.open(sheet) as image:
         assert image.width > 3 * 480  # the earlier columns are still there
 
@@ -378,4 +379,4 @@ def test_checkpoints_with_more_in_them_are_fine(
 
 def test_more_pictures_than_images(seg: tuple[Config, str], tmp_path: Path) -> None:
     compare(*seg, ['none'], work_dir=tmp_path, pictures=9)
-    assert len(list((tmp_path / 'pictures' / 'as-is').iterdir())) == 3
+    assert len(list((tmp_path / 'pictures' / 'as-is').glob('*.jpg'))) == 3

@@ -1,0 +1,174 @@
+"""What a comparison was made with: enough to repeat it, and to notice a change."""
+
+import difflib
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+import sci_plugins
+from sci_plugins.apis.benchmark.timing import describe_machine
+from sci_plugins.apis.compare.contenders import NO_CHECKPOINT, Contenders, ModelSource
+from sci_plugins.apis.compare.images import ImageSet
+from sci_plugins.models.enhancers import parse_enhancer
+from sci_plugins.models.enhancers.official import file_sha256, find_weight_file
+from sci_plugins.models.enhancers.recipe import weights_name
+
+#: Package -> the distributions that bring it.
+_PACKAGES = {
+    'torch': ('torch',),
+    'torchvision': ('torchvision',),
+    'mmengine': ('onedl-mmengine', 'mmengine'),
+    'mmcv': ('onedl-mmcv', 'mmcv', 'mmcv-lite'),
+    'mmdet': ('onedl-mmdetection', 'mmdet'),
+    'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
+    'pycocotools': ('pycocotools',),
+    'numpy': ('numpy',),
+    'opencv': ('opencv-python', 'opencv-python-headless'),
+}
+#: What a data set tells of itself that its numbers depend on.
+_OF_DATA = ('split', 'annotation_version')
+#: Two comparisons that differ in one of these cannot share results.
+_IDENTITY = (
+    'config',
+    'checkpoint',
+    'checkpoint_sha256',
+    'config_sha256',
+    'test_set_sha256',
+    'versions',
+)
+#: Set by the tools, and no part of the experiment.
+_NOT_SETTINGS = ('work_dir', 'launcher', 'model_wrapper_cfg')
+
+
+def describe(contenders: Contenders, images: ImageSet) -> dict[str, Any]:
+    """Config, checkpoint, hashes, versions, weights, machine, differences of configs.
+
+    Names of files are told without their folders. Where a data set knows its version
+    of the annotations and its split, they are named.
+    """
+    first = contenders.sources['']
+    data = json.dumps(first.cfg.test_dataloader.to_dict(), sort_keys=True, default=str)
+    labels = {key: images.metainfo[key] for key in _OF_DATA if key in images.metainfo}
+    return labels | dict(
+        config=_config_name(first.cfg),
+        checkpoint=Path(first.checkpoint).name,
+        checkpoint_sha256=(
+            _checkpoint_sha256(first.checkpoint) or contenders.carried_sha256()
+        ),
+        config_sha256=_config_sha256(first.cfg),
+        test_set_sha256=hashlib.sha256(data.encode()).hexdigest(),
+        versions=_versions(),
+        weights=_weights(contenders),
+        config_diff={
+            label: config_diff(first.cfg, source.cfg)
+            for label, source in contenders.sources.items()
+            if label
+        },
+        environment=_environment(),
+    )
+
+
+def identity_of(about: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a description that tells whether results belong together."""
+    return {key: about.get(key) for key in _IDENTITY}
+
+
+def find_change(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What keeps results of an earlier comparison from being used; empty if nothing.
+
+    Args:
+        earlier, now: what :func:`describe` gave then and gives now.
+    """
+    if identity_of(earlier) != identity_of(now):
+        return 'another config, checkpoint or version'
+    known = earlier.get('weights') or {}
+    for name, weights in now['weights'].items():
+        if name in known and known[name] != weights:
+            return f'another {name}'
+    return ''
+
+
+def config_diff(first: Config, other: Config) -> str:
+    """Unified diff of two configs, written out in full."""
+    before, after = (_settings(cfg).pretty_text.splitlines() for cfg in (first, other))
+    names = _config_name(first), _config_name(other)
+    lines = difflib.unified_diff(before, after, *names, lineterm='', n=1)
+    home = str(Path.home())
+    return '\n'.join(lines).replace(home, '~')
+
+
+def _settings(cfg: Config) -> Config:
+    return Config({key: value for key, value in cfg.items() if key not in _NOT_SETTINGS})
+
+
+def _config_name(cfg: Config) -> str:
+    return Path(str(cfg.filename)).name
+
+
+def _config_sha256(cfg: Config) -> str:
+    return hashlib.sha256(_settings(cfg).pretty_text.encode()).hexdigest()
+
+
+def _checkpoint_sha256(checkpoint: str) -> str | None:
+    return None if checkpoint == NO_CHECKPOINT else file_sha256(Path(checkpoint))
+
+
+def _weights(contenders: Contenders) -> dict[str, dict[str, Any]]:
+    found = {}
+    for name in contenders.names:
+        if contenders.model_of(name):
+            found[name] = _model_weights(contenders.sources[name])
+            continue
+        enhancer = contenders.enhancer_name(name)
+        weights = None if enhancer is None else _enhancer_weights(enhancer)
+        if weights is not None:
+            found[name] = weights
+    return found
+
+
+def _model_weights(source: ModelSource) -> dict[str, Any]:
+    names = f'{_config_name(source.cfg)}, {Path(source.checkpoint).name}'
+    return dict(
+        name=names,
+        sha256=_checkpoint_sha256(source.checkpoint),
+        config_sha256=_config_sha256(source.cfg),
+    )
+
+
+def _enhancer_weights(enhancer: str) -> dict[str, Any] | None:
+    weights = weights_name(parse_enhancer(enhancer))
+    if not weights:
+        return None
+    found = find_weight_file(weights)
+    is_name = weights.startswith(('official/', 'sci_plugins/'))
+    return dict(name=weights if is_name else found.path.name, sha256=found.sha256)
+
+
+def _versions() -> dict[str, str]:
+    found = dict(sci_plugins=sci_plugins.__version__)
+    for package, names in _PACKAGES.items():
+        for name in names:
+            try:
+                found[package] = version(name)
+            except PackageNotFoundError:
+                continue
+            break
+    return found
+
+
+def _environment() -> dict[str, Any]:
+    """The machine, without names of users or folders."""
+    machine = describe_machine()
+    machine.pop('torch')
+    if torch.cuda.is_available():
+        machine['gpu'] = torch.cuda.get_device_name()
+    return machine | dict(
+        platform=f'{platform.system()} {platform.release()} {platform.machine()}'
+    )

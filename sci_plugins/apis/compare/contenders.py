@@ -1,0 +1,286 @@
+"""What is compared: variants of the first model, and other trained models."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mmengine
+from mmengine.config import Config
+from mmengine.registry import MODELS as ROOT_MODELS
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from sci_plugins.apis.attach import attach, default_fill_color, detach, find_preprocessor
+from sci_plugins.apis.compare.borrow import borrow_test_set, check_classes
+from sci_plugins.apis.config import load_config
+from sci_plugins.errors import ConfigError
+from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
+from sci_plugins.models.enhancers import build_enhancer
+from sci_plugins.models.test_time import RawEnhancedMerge
+from sci_plugins.utils.checkpoint import load_fully, read_checkpoint
+
+#: The variant that runs what the config itself puts in front of the model.
+AS_CONFIGURED = 'config'
+#: In place of a checkpoint, for a model that carries its own weights.
+NO_CHECKPOINT = 'none'
+#: Models stay in memory beside others up to this many parameters in all.
+_KEPT_PARAMETERS = 20_000_000
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A trained model: its config and its checkpoint."""
+
+    cfg: Config
+    checkpoint: str
+
+
+def parse_models(texts: Sequence[str]) -> dict[str, ModelSource]:
+    """Read ``LABEL=CONFIG,CHECKPOINT`` of the command line.
+
+    Raises:
+        ConfigError: if a text has another form, a label comes twice, or a config cannot
+            be read.
+        FileNotFoundError: if a file is missing.
+    """
+    models: dict[str, ModelSource] = {}
+    for text in texts:
+        label, _, files = text.partition('=')
+        config, _, checkpoint = files.rpartition(',')
+        if not (label and config and checkpoint):
+            raise ConfigError(
+                f'--models must be LABEL=CONFIG,CHECKPOINT, and {text!r} is not'
+            )
+        if label in models:
+            raise ConfigError(f'--models: the label {label} comes twice')
+        if checkpoint != NO_CHECKPOINT and not Path(checkpoint).is_file():
+            raise FileNotFoundError(
+                f'checkpoint of model {label} not found: {checkpoint}'
+            )
+        models[label] = ModelSource(load_config(config), checkpoint)
+    return models
+
+
+@dataclass(frozen=True)
+class View:
+    """How a model's images come: channel order, and the colour they are padded with."""
+
+    input_order: str = 'bgr'
+    fill_color: tuple[float, ...] | None = None
+
+
+class Contenders:
+    """Everything that is compared, by name; the base first.
+
+    Args:
+        first: the model that the variants are made of.
+        variants: enhancers by name, ``'none'``, ``'config'``, ``'merge'``,
+            ``'merge(NAME)'``.
+        models: other trained models by label; each is run as its config has it, on the
+            first one's test set.
+        base: what the others are compared with; ``None``: the first variant.
+        trust: allow checkpoints that hold other objects than weights.
+        input_order: channel order that the first config's pipeline loads.
+
+    Raises:
+        ConfigError: if names are not known or come twice, or a model does not fit.
+        CheckpointError: if the first checkpoint cannot be loaded.
+        FileNotFoundError: if a file is missing.
+    """
+
+    def __init__(
+        self,
+        first: ModelSource,
+        variants: Sequence[str],
+        models: Mapping[str, ModelSource] | None = None,
+        *,
+        base: str | None = None,
+        trust: bool = False,
+        input_order: str = 'bgr',
+    ) -> None:
+        self.sources = {'': first, **(models or {})}
+        self.trust = trust
+        self.input_order = input_order
+        self.names = _ordered([*variants, *(models or {})], base)
+        self._check(variants)
+        self._enhancers = {
+            name: build_enhancer(wanted)
+            for name in variants
+            if (wanted := _enhancer_name(name)) is not None
+        }
+        self._built: dict[str, nn.Module] = {}
+        self._slots: dict[str, Any] = {}
+        self._fill_slots(variants)
+        for label in models or {}:
+            check_classes(label, self.sources[label].cfg, first.cfg)
+        self._configs = {
+            label: borrow_test_set(source.cfg, first.cfg) if label else first.cfg
+            for label, source in self.sources.items()
+        }
+
+    @property
+    def base(self) -> str:
+        return self.names[0]
+
+    def model_of(self, name: str) -> str:
+        """The label of a trained model; empty for a variant of the first."""
+        return name if name in self.sources else ''
+
+    def config(self, name: str) -> Config:
+        """The config that a contender is tested with: the test set is the first's."""
+        return self._configs[self.model_of(name)]
+
+    def enhancer_name(self, name: str) -> str | None:
+        """The enhancer that a variant is named after, if it is."""
+        return _enhancer_name(name) if name in self._enhancers else None
+
+    def open(self, name: str) -> nn.Module:
+        """The model, with what belongs in front of it, in eval mode."""
+        model = self._model(self.model_of(name))
+        if self.model_of(name):
+            return model
+        detach(model)
+        slot = self._slots[name]
+        if slot is not None:
+            attach(model, **slot)
+        if not _is_merge(name):
+            return model
+        return RawEnhancedMerge(model).eval()
+
+    def carried_sha256(self) -> str | None:
+        """Hash of the weights that the first model carries itself, if it says."""
+        network = getattr(self._model(''), 'network', None)
+        return getattr(network, 'sha256', None)
+
+    def view(self, name: str) -> View:
+        """How the images of a contender come."""
+        label = self.model_of(name)
+        preprocessor: Any = find_preprocessor(self._model(label))
+        configured = None if label else self._slots[AS_CONFIGURED]
+        if configured is not None:
+            return View(configured['input_order'], configured['fill_color'])
+        if label and isinstance(preprocessor, EnhancementMixin):
+            return View(preprocessor.input_order, preprocessor.fill_color)
+        fill = default_fill_color(preprocessor)
+        order = 'bgr' if label else self.input_order
+        return View(order, None if fill is None else (fill,) * 3)
+
+    def _check(self, variants: Sequence[str]) -> None:
+        if not variants:
+            raise ConfigError('variants must be different names, at least one; got none')
+        for name in variants:
+            if _is_merge(name) and self.sources[''].cfg.get('default_scope') == 'mmdet':
+                raise ConfigError(
+                    f"variant {name!r} merges class probabilities: it needs mmseg's "
+                    'segmentor, and the config is of mmdet'
+                )
+
+    def _fill_slots(self, variants: Sequence[str]) -> None:
+        configured = _configured_slot(self._model(''), variants)
+        standard = configured or dict(input_order=self.input_order)
+        self._slots = dict(none=None, config=configured, merge=configured)
+        for name, enhancer in self._enhancers.items():
+            # Other enhancers see the images as the configured one does.
+            self._slots[name] = dict(standard, enhancer=enhancer)
+
+    def _model(self, label: str) -> nn.Module:
+        if label not in self._built:
+            if sum(map(_count_parameters, self._built.values())) > _KEPT_PARAMETERS:
+                self._built.clear()
+            source = self.sources[label]
+            self._built[label] = build_model(source.cfg, source.checkpoint, self.trust)
+        return self._built[label]
+
+
+def build_model(cfg: Config, checkpoint: str, trust: bool = False) -> nn.Module:
+    """The model of a config with its weights, all of them, in eval mode.
+
+    Args:
+        cfg: any mmdet or mmseg config.
+        checkpoint: its file, or ``'none'`` for a model that carries its own weights.
+        trust: allow a checkpoint that holds other objects than weights.
+
+    Raises:
+        ConfigError: if the model has no data preprocessor, or would be left with
+            random weights.
+        CheckpointError: if the checkpoint does not fit.
+    """
+    content = None
+    if checkpoint != NO_CHECKPOINT:
+        content = read_checkpoint(checkpoint, trust=trust)
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    if cfg.get('custom_imports'):
+        mmengine.utils.import_modules_from_strings(**cfg.custom_imports)
+    model: nn.Module = ROOT_MODELS.build(copy.deepcopy(cfg.model))
+    find_preprocessor(model)  # a model without one is refused before any work
+    if content is not None:
+        load_fully(model, content, checkpoint)
+    elif _count_parameters(model):
+        raise ConfigError(
+            "checkpoint 'none' is for a model that carries its own weights; "
+            f'{type(model).__name__} has {_count_parameters(model):,} parameters, which '
+            'would be random'
+        )
+    return model.eval()
+
+
+def _ordered(names: list[str], base: str | None) -> list[str]:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(
+            'variants and models must have different names, and '
+            f'{", ".join(twice)} comes twice'
+        )
+    if base is None:
+        return names
+    if base not in names:
+        raise ConfigError(
+            f'base must be one of the variants or models ({", ".join(names)}), got '
+            f'{base!r}'
+        )
+    return [base, *(name for name in names if name != base)]
+
+
+def _is_merge(name: str) -> bool:
+    return name == 'merge' or _inner(name) is not None
+
+
+def _inner(name: str) -> str | None:
+    """``NAME`` of ``'merge(NAME)'``."""
+    inside = name.startswith('merge(') and name.endswith(')')
+    return name[len('merge(') : -1].strip() if inside else None
+
+
+def _enhancer_name(variant: str) -> str | None:
+    return (
+        None
+        if variant in ('none', AS_CONFIGURED, 'merge')
+        else _inner(variant) or variant
+    )
+
+
+def _configured_slot(model: nn.Module, variants: Sequence[str]) -> dict[str, Any] | None:
+    """What the config has in front, as arguments of :func:`attach`."""
+    preprocessor = find_preprocessor(model)
+    if isinstance(preprocessor, EnhancementMixin):
+        names = ('enhancer', 'input_order', 'fill_color')
+        return {name: getattr(preprocessor, name) for name in names}
+    for name in (AS_CONFIGURED, 'merge'):
+        if name in variants:
+            advice = "; or name one: 'merge(sci/official/medium)'" * (name == 'merge')
+            raise ConfigError(
+                f'variant {name!r} needs a config whose data_preprocessor has an '
+                f'enhancer{advice}'
+            )
+    return None
+
+
+def _count_parameters(model: nn.Module) -> int:
+    """Parameters beside those of an enhancer in front."""
+    return sum(
+        value.numel()
+        for name, value in model.named_parameters()
+        if 'data_preprocessor.' not in name
+    )

@@ -1,0 +1,98 @@
+"""Running one contender over the test set."""
+
+import copy
+import time
+from collections.abc import Sequence
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import nn
+
+from sci_plugins.engine.hooks import TestProgressHook
+from sci_plugins.engine.naming_runner import NamingRunner
+from sci_plugins.errors import ConfigError
+from sci_plugins.evaluation.comparison import VariantResult
+from sci_plugins.evaluation.conditions import Condition, darken_dataset
+from sci_plugins.evaluation.no_detections import metrics_of_no_detections
+
+#: Numbers of evaluators that say something else than how good a model is.
+_NO_METRICS = ('annotation_version',)
+
+
+def prepare_config(cfg: Config, condition: Condition, work_dir: Path) -> Config:
+    """A copy of ``cfg`` whose test images are darkened; logs go below ``work_dir``."""
+    prepared = copy.deepcopy(cfg)
+    darken_dataset(prepared, condition)
+    prepared.work_dir = str(work_dir / 'runs')
+    return prepared
+
+
+def measure(
+    cfg: Config,
+    model: nn.Module,
+    name: str,
+    condition: Condition,
+    hooks: Sequence[Hook],
+    label: str = '',
+) -> tuple[VariantResult, Runner]:
+    """Test a model by MMEngine's Runner.
+
+    Args:
+        cfg: what :func:`prepare_config` gave.
+        model: with what belongs in front of it.
+        name: of the variant.
+        condition: of the images in ``cfg``.
+        hooks: take part in the run.
+        label: of the trained model, if it is not the first one.
+
+    Returns:
+        The result, and the Runner that made it.
+
+    Raises:
+        ConfigError: if the evaluator gives no numbers.
+    """
+    progress = TestProgressHook(f'{condition.name} | {name}')
+    runner = NamingRunner(
+        model=model,
+        work_dir=cfg.work_dir,
+        test_dataloader=cfg.test_dataloader,
+        test_cfg=cfg.test_cfg,
+        test_evaluator=cfg.test_evaluator,
+        default_hooks=dict(logger=None, checkpoint=None),
+        custom_hooks=[progress, *hooks],
+        launcher=cfg.get('launcher', 'none'),
+        env_cfg=cfg.get('env_cfg', dict(dist_cfg=dict(backend='nccl'))),
+        log_level='WARNING',
+        default_scope=cfg.get('default_scope', 'mmengine'),
+        experiment_name=f'compare_{time.time_ns()}',
+        cfg=cfg,
+    )
+    started = time.perf_counter()
+    try:
+        metrics = runner.test()
+    finally:
+        progress.after_test(runner)  # an error's line begins below the bar
+    seconds = time.perf_counter() - started
+    images = len(runner.test_dataloader.dataset)
+    numbers = _numbers(metrics) or metrics_of_no_detections(
+        runner.test_loop.evaluator.metrics
+    )
+    if not numbers:
+        raise ConfigError(
+            f'the test_evaluator of {cfg.filename} gives no numbers to compare '
+            '(format_only?)'
+        )
+    return VariantResult(name, condition, numbers, seconds, images, label), runner
+
+
+def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
+    """Scalars only; COCO's -1 says "no such objects", not a measured value."""
+    return {
+        key: float('nan') if value == -1 else float(value)
+        for key, value in metrics.items()
+        if isinstance(value, Real) and key.rsplit('/', 1)[-1] not in _NO_METRICS
+    }

@@ -1,0 +1,207 @@
+"""A comparison under way: what is measured, judged, drawn and written."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+
+from sci_plugins.apis.compare.changed import (
+    ChangedImage,
+    ChangedSheets,
+    changed_images,
+    legend_of,
+    run_again,
+)
+from sci_plugins.apis.compare.contenders import Contenders
+from sci_plugins.apis.compare.images import ImageSet, build_image_set
+from sci_plugins.apis.compare.judging import Judge, curve_of
+from sci_plugins.apis.compare.measuring import measure, prepare_config
+from sci_plugins.apis.compare.records import Kept, RecordStore, make_records
+from sci_plugins.apis.pictures import PictureBook
+from sci_plugins.engine.hooks import ImageResultsHook, SampleKeeperHook
+from sci_plugins.evaluation.comparison import Comparison, VariantResult
+from sci_plugins.evaluation.conditions import Condition
+from sci_plugins.evaluation.metric_names import main_metric
+from sci_plugins.utils.files import write_atomically
+from sci_plugins.visualization.report import Curve, Sheet, render_report
+
+
+class Session:
+    """Holds the parts of a comparison together.
+
+    Args:
+        work_dir: gets all files.
+        contenders: what is compared.
+        images: the test set of the first config, not darkened.
+        judge: how they are judged.
+        comparison: gets the results.
+    """
+
+    def __init__(
+        self,
+        work_dir: Path,
+        contenders: Contenders,
+        images: ImageSet,
+        judge: Judge,
+        comparison: Comparison,
+    ) -> None:
+        self.work_dir = work_dir
+        self.contenders = contenders
+        self.images = images
+        self.judge = judge
+        self.comparison = comparison
+        self.store = RecordStore(work_dir / 'records', comparison.about)
+        self._base: tuple[Condition, Kept] | None = None
+        self._curves: dict[tuple[str, str], Curve] = {}
+        self._sheets: list[Sheet] = []
+
+    def measure(self, condition: Condition, drawn: list[int], go_on: bool) -> None:
+        """Measure and judge what has no result yet under a condition.
+
+        Args:
+            condition: of the images.
+            drawn: positions of the images to draw.
+            go_on: sheets that are there get new columns.
+        """
+        folder = self.work_dir / 'pictures' / condition.slug
+        book = PictureBook(folder, go_on=go_on)
+        for name in self.contenders.names:
+            if self.comparison.find(condition, name) is not None:
+                continue
+            keeper = SampleKeeperHook(drawn)
+            self._measure(condition, name, keeper)
+            book.add(name, keeper)
+            book.write()
+            if is_main_process():
+                write_comparison(self.comparison, self.work_dir)
+
+    def judge_all(self) -> None:
+        """Judge results whose analysis is missing, from their stored records."""
+        if not is_main_process():
+            return
+        for result in list(self.comparison.results):
+            has_records = self._has_records(result)
+            if has_records and result.analysis is None and not self._is_base(result):
+                kept = self.store.load(result.condition, result.variant)
+                self._judge(result, kept)
+        if self.comparison.results:
+            write_comparison(self.comparison, self.work_dir)
+
+    def draw_changed(self, condition: Condition, count: int, go_on: bool) -> None:
+        """Draw the images that gained and lost most under a condition.
+
+        Args:
+            condition: of the images.
+            count: at most so many of each sign and variant.
+            go_on: sheets that are there stay.
+        """
+        known = [
+            result
+            for result in self.comparison.of_condition(condition)
+            if result.variant in self.contenders.names
+        ]
+        folder = self.work_dir / 'pictures' / condition.slug / 'changed'
+        changed = changed_images(known, folder, count)
+        missing = [each for each in changed if not (go_on and each.path.is_file())]
+        if missing:
+            self._draw(condition, missing)
+        self._sheets += [each.sheet for each in changed]
+
+    def write(self, report: bool) -> None:
+        """Write all tables, and the report if it is wanted."""
+        write_comparison(self.comparison, self.work_dir)
+        if report:
+            self._add_curves()
+            page = render_report(
+                self.comparison, self._curves, self._sheets, self._legend()
+            )
+            write_atomically(self.work_dir / 'report.html', page)
+
+    def _measure(self, condition: Condition, name: str, keeper: SampleKeeperHook) -> None:
+        view = self.contenders.view(name)
+        hook = ImageResultsHook(view.input_order, view.fill_color)
+        cfg = prepare_config(self.contenders.config(name), condition, self.work_dir)
+        model, label = self.contenders.open(name), self.contenders.model_of(name)
+        result, runner = measure(cfg, model, name, condition, [keeper, hook], label)
+        if hook.results is None:  # of another process than the main one
+            self.comparison.replace(result)
+            return
+        metrics = runner.test_loop.evaluator.metrics
+        kept = make_records(hook.results, self.images, metrics)
+        if isinstance(kept, str):
+            main_metric(result.metrics, self.judge.metric)  # an unknown one stops here
+            self.comparison.replace(replace(result, note=kept))
+            return
+        self.store.save(condition, name, kept)
+        self._judge(result, kept)
+
+    def _judge(self, result: VariantResult, kept: Kept) -> None:
+        condition = result.condition
+        self._add_curve(result, kept)
+        if self._is_base(result):
+            self.judge.check_metric(result, kept)  # an unknown one stops at the first
+            self._base = condition, kept
+        else:
+            base_result = self.comparison.find(condition, self.judge.base)
+            base = self._base_records(base_result)
+            if base_result is not None and base is not None:
+                result = self.judge.judge(result, kept, base_result, base)
+        self.comparison.replace(result)
+
+    def _is_base(self, result: VariantResult) -> bool:
+        return result.variant == self.judge.base
+
+    def _has_records(self, result: VariantResult) -> bool:
+        return not result.note
+
+    def _base_records(self, result: VariantResult | None) -> Kept | None:
+        """The base's records under a condition; they stay in memory until the next."""
+        if result is None or not self._has_records(result):
+            return None
+        if self._base is None or self._base[0] != result.condition:
+            self._base = (
+                result.condition,
+                self.store.load(result.condition, result.variant),
+            )
+        return self._base[1]
+
+    def _draw(self, condition: Condition, changed: list[ChangedImage]) -> None:
+        wanted: dict[str, set[int]] = {}
+        for each in changed:
+            for name in (self.judge.base, each.result.variant):
+                place = self.images.ids.index(each.image)
+                wanted.setdefault(name, set()).add(place)
+        sheets = ChangedSheets(self.images)
+        for name in self.contenders.names:  # the base is first
+            if name in wanted:
+                cfg = self.contenders.config(name)
+                tested = build_image_set(prepare_config(cfg, condition, self.work_dir))
+                model = self.contenders.open(name)
+                sheets.add(name, run_again(model, tested, sorted(wanted[name])))
+        for each in changed:
+            sheets.write(each, self.judge.base)
+
+    def _add_curve(self, result: VariantResult, kept: Kept) -> None:
+        curve = curve_of(kept)
+        if curve is not None:
+            self._curves[result.condition.name, result.variant] = curve
+
+    def _add_curves(self) -> None:
+        """Curves of results that were kept from an earlier run."""
+        for result in self.comparison.results:
+            key = result.condition.name, result.variant
+            if key not in self._curves and self._has_records(result):
+                kept = self.store.load(result.condition, result.variant)
+                if curve_of(kept) is None:
+                    return  # no detections: one kind for all
+                self._add_curve(result, kept)
+
+    def _legend(self) -> list[tuple[str, tuple[int, int, int]]]:
+        """Colours are of label maps: boxes have the same for all classes."""
+        return [] if self.images.has_boxes else legend_of(self.images.metainfo)
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> None:
+    """Write ``comparison.json`` and ``comparison.md`` into ``folder``, atomically."""
+    write_atomically(folder / 'comparison.json', comparison.to_json())
+    write_atomically(folder / 'comparison.md', comparison.to_markdown())

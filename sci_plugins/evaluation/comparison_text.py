@@ -1,0 +1,263 @@
+"""A comparison as Markdown: tables, intervals, verdicts, and what they rest on."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sci_plugins.evaluation import detection_records, segmentation_records
+from sci_plugins.evaluation.bootstrap import FEW_UNITS
+from sci_plugins.evaluation.comparison_about import tell_about
+from sci_plugins.evaluation.metric_names import agrees, main_metric, name_in_records
+from sci_plugins.evaluation.number_text import (
+    SIGNS,
+    format_difference,
+    format_interval,
+    format_value,
+    table_head,
+    table_row,
+)
+
+if TYPE_CHECKING:
+    from sci_plugins.evaluation.comparison import Comparison, VariantResult
+    from sci_plugins.evaluation.conditions import Condition
+
+#: Differences below this are told as no difference; it is no test of significance.
+_SAME = 1e-9
+
+
+def tell_comparison(comparison: 'Comparison') -> str:
+    """The whole text; the verdicts come before the details."""
+    analyses = [r.analysis for r in comparison.results if r.analysis is not None]
+    parts = [f'# Does it help? {comparison.about.get("config", "")}', '']
+    parts += tell_about(comparison.about, analyses)
+    if len(comparison.conditions) > 1:
+        parts += ['', *_summary(comparison)]
+    for condition in comparison.conditions:
+        parts += ['', f'## Images: {condition.name}', '']
+        parts += _condition(comparison, condition)
+    parts += _definitions(analyses)
+    parts += _config_diffs(comparison.about)
+    return '\n'.join(parts) + '\n'
+
+
+def few_units(analysis: Any, unit: str) -> str:
+    """`` from only 4 clips`` where an interval rests on too few; else empty."""
+    if analysis.units >= FEW_UNITS:
+        return ''
+    return f' from only {analysis.units} {unit}'
+
+
+def _summary(comparison: 'Comparison') -> list[str]:
+    """The metric that decides: conditions down, variants across."""
+    metric = _deciding(comparison)
+    lines = [f'## {metric} of all', '', *table_head(['images', *comparison.variants])]
+    for condition in comparison.conditions:
+        found = [comparison.find(condition, name) for name in comparison.variants]
+        base = _base_value(comparison.of_condition(condition), metric)
+        cells = ['' if row is None else _summary_cell(row, metric, base) for row in found]
+        lines.append(table_row([condition.name, *cells]))
+    if any(result.analysis for result in comparison.results):
+        lines += ['', ', '.join(f'{sign} {verdict}' for verdict, sign in SIGNS.items())]
+    return lines
+
+
+def _deciding(comparison: 'Comparison') -> str:
+    """Name of the metric that decides: the records', or the host's without records."""
+    for result in comparison.results:
+        if result.analysis is not None:
+            return result.analysis.metric
+    return main_metric(comparison.results[0].metrics, comparison.metric)
+
+
+def _base_value(rows: Sequence['VariantResult'], metric: str) -> float:
+    for row in rows:
+        if row.analysis is not None and metric in row.analysis.values:
+            return row.analysis.values[metric][0]
+    return rows[0].metrics.get(metric, math.nan)
+
+
+def _summary_cell(row: 'VariantResult', metric: str, base: float) -> str:
+    analysis = row.analysis
+    if analysis is None or metric not in analysis.values:
+        # The base itself, or a result without records.
+        return format_value(row.metrics.get(metric, base if not row.note else math.nan))
+    interval = analysis.intervals[metric]
+    change = format_difference(interval.delta)
+    value = format_value(analysis.values[metric][1])
+    return f'{value} ({change}) {SIGNS[interval.verdict]}'
+
+
+def _condition(comparison: 'Comparison', condition: 'Condition') -> list[str]:
+    rows = comparison.of_condition(condition)
+    unit = comparison.about.get('resampling') or 'images'
+    lines = _host_table(rows, unit)
+    verdicts = _verdicts(rows, comparison.metric, unit)
+    lines += ['', *verdicts] if verdicts else []
+    analysed = [row for row in rows if row.analysis is not None]
+    if analysed:
+        lines += ['', *_record_table(rows[0], analysed, unit)]
+        lines += _group_tables(rows[0], analysed, unit)
+    return lines
+
+
+def _host_table(rows: Sequence['VariantResult'], unit: str) -> list[str]:
+    """The numbers of the config's own evaluator.
+
+    An interval stands beside those that are a number of the records as well.
+    """
+    first, others = rows[0], rows[1:]
+    header = ['metric', first.variant]
+    for other in others:
+        header += [other.variant, _delta_title(other, unit)]
+    lines = table_head(header)
+    for name, value in first.metrics.items():
+        cells = [name, format_value(value)]
+        for other in others:
+            new = other.metrics.get(name, math.nan)
+            cells += [format_value(new), _host_difference(name, value, new, other)]
+        lines.append(table_row(cells))
+    return lines
+
+
+def _delta_title(row: 'VariantResult', unit: str) -> str:
+    if row.analysis is None:
+        return 'Δ'
+    return f'Δ [95 %{few_units(row.analysis, unit)}]'
+
+
+def _host_difference(name: str, base: float, value: float, row: 'VariantResult') -> str:
+    analysis = row.analysis
+    if analysis is not None:
+        own = name_in_records(name, analysis.intervals)
+        if own is not None:
+            pairs = zip((base, value), analysis.values[own], strict=True)
+            if all(agrees(host, record, own) for host, record in pairs):
+                return format_interval(analysis.intervals[own])
+    return format_difference(value - base)
+
+
+def _verdicts(
+    rows: Sequence['VariantResult'], wanted: str | None, unit: str
+) -> list[str]:
+    if not rows[0].metrics:
+        return []
+    lines = []
+    for row in rows[1:]:
+        if row.analysis is not None:
+            lines.append(f'- {row.variant}: {_verdict(row.analysis, unit)}')
+        else:
+            metric = main_metric(rows[0].metrics, wanted)
+            change = row.metrics.get(metric, math.nan) - rows[0].metrics[metric]
+            lines.append(f'- {row.variant}: {metric} {_plain_verdict(change)}')
+    notes = dict.fromkeys(row.note for row in rows if row.note)
+    return lines + [f'- No intervals: {note}.' for note in notes]
+
+
+def _verdict(analysis: Any, unit: str) -> str:
+    interval = analysis.intervals[analysis.metric]
+    before, after = (format_value(value) for value in analysis.values[analysis.metric])
+    return (
+        f'**{interval.verdict}**: {analysis.metric} from {before} to {after}, '
+        f'Δ {format_interval(interval)}{few_units(analysis, unit)}'
+    )
+
+
+def _plain_verdict(difference: float) -> str:
+    if math.isnan(difference):
+        return 'is not defined'
+    if abs(difference) < _SAME:
+        return 'is the same'
+    word = 'rises' if difference > 0 else '**falls**'
+    return f'{word} by {format_difference(difference).lstrip("+−")}'
+
+
+def _record_table(
+    base: 'VariantResult', rows: Sequence['VariantResult'], unit: str
+) -> list[str]:
+    """The records' own metrics, all with intervals."""
+    lines = ['Image by image, by the definitions below:', '']
+    lines += table_head(_interval_header('metric', base, rows, unit))
+    names = dict.fromkeys(name for row in rows for name in row.analysis.intervals)  # type: ignore[union-attr]
+    for name in names:
+        values = [row.analysis.values.get(name) for row in rows]  # type: ignore[union-attr]
+        before = next(value[0] for value in values if value is not None)
+        cells = [name, format_value(before)]
+        for row, value in zip(rows, values, strict=True):
+            found: Any = row.analysis
+            cells += (
+                ['', '']
+                if value is None
+                else [format_value(value[1]), format_interval(found.intervals[name])]
+            )
+        lines.append(table_row(cells))
+    return lines
+
+
+def _group_tables(
+    base: 'VariantResult', rows: Sequence['VariantResult'], unit: str
+) -> list[str]:
+    """Parts of the set, as thirds by brightness: the metric that decides."""
+    lines = []
+    keys = dict.fromkeys(key for row in rows for key in row.analysis.groups)  # type: ignore[union-attr]
+    for key in keys:
+        parts: dict[str, dict[str, Any]] = {}
+        for row in rows:
+            for group in row.analysis.groups.get(key, ()):  # type: ignore[union-attr]
+                title = f'{group.name} ({group.images})'
+                parts.setdefault(title, {})[row.variant] = group
+        if not parts:
+            continue
+        metric = rows[0].analysis.metric  # type: ignore[union-attr]
+        lines += ['', f'{metric} by {key} of the images:', '']
+        lines += table_head(_interval_header('images', base, rows, unit))
+        lines += [_group_row(title, rows, groups) for title, groups in parts.items()]
+    return lines
+
+
+def _group_row(
+    title: str, rows: Sequence['VariantResult'], groups: Mapping[str, Any]
+) -> str:
+    cells = [title, format_value(next(iter(groups.values())).base)]
+    for row in rows:
+        group = groups.get(row.variant)
+        cells += (
+            ['', '']
+            if group is None
+            else [format_value(group.value), format_interval(group.interval)]
+        )
+    return table_row(cells)
+
+
+def _interval_header(
+    corner: str, base: 'VariantResult', rows: Sequence['VariantResult'], unit: str
+) -> list[str]:
+    header = [corner, base.variant]
+    for row in rows:
+        header += [row.variant, _delta_title(row, unit)]
+    return header
+
+
+def _definitions(analyses: Sequence[Any]) -> list[str]:
+    names = dict.fromkeys(name for found in analyses for name in found.intervals)
+    known = (
+        detection_records.DEFINITIONS
+        | detection_records.CLASS_DEFINITIONS
+        | segmentation_records.DEFINITIONS
+    )
+    told = {name: known[name] for name in names if name in known}
+    for name, text in known.items():
+        prefix, _, rest = name.partition('/')
+        if rest and any(found.startswith(f'{prefix}/') for found in names):
+            told[name] = text
+    if not told:
+        return []
+    return ['', '## What the numbers are', ''] + [
+        f'- {name}: {text}' for name, text in told.items()
+    ]
+
+
+def _config_diffs(about: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for label, text in (about.get('config_diff') or {}).items():
+        lines += ['', f'## {label}: changes in the config', '', '```diff', text, '```']
+    return lines
