@@ -76,7 +76,8 @@ def overlay_labels(
     chosen = np.asarray(palette if palette else _default_palette(), np.uint8)
     colors[: len(chosen)] = chosen
     known = (labels < len(chosen))[..., None]
-    mixed = (large.astype(np.uint16) + 2 * colors[labels]) // 3
+    # 16 bits: twice a channel of 128 or more is not one of 8.
+    mixed = (large.astype(np.uint16) + 2 * colors.astype(np.uint16)[labels]) // 3
     return np.where(known, mixed, large).astype(np.uint8)
 
 

@@ -74,7 +74,7 @@ def image_ids(paths: list[str]) -> list[str]:
     Where that leaves two alike, the suffix stays, and a file that comes again has
     ``#2`` behind it.
     """
-    if not all(paths):
+    if not (paths and all(paths)):
         return [f'{number:06d}' for number in range(len(paths))]
     folder = commonpath([str(Path(path).parent) for path in paths])
     names = [Path(relpath(path, folder)) for path in paths]

@@ -78,7 +78,7 @@ class ImageResultsHook(Hook):
     def before_test(self, runner: Runner) -> None:
         loader = runner.test_dataloader
         self._own, self.results = [], None
-        self._positions = tested_positions(loader)
+        self._positions = sampled_positions(loader)
         self._classes = len(getattr(loader.dataset, 'metainfo', {}).get('classes', ()))
         self._ignored = _ignore_index(runner.test_loop.evaluator.metrics)
 
@@ -134,7 +134,7 @@ class ImageResultsHook(Hook):
             raise DataError(f'{name}: {error}') from error
 
 
-def tested_positions(loader: Any) -> list[int]:
+def sampled_positions(loader: Any) -> list[int]:
     """Positions in the data set of the images that this process tests, in order.
 
     Args:

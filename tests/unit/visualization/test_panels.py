@@ -189,3 +189,10 @@ def test_sheets_beside_one_another() -> None:
     assert (sheet[:, :3] == [255, 0, 0]).all()
     assert (sheet[:2, 3:] == [0, 0, 255]).all()
     assert (sheet[2:, 3:] == 255).all()
+
+
+def test_bright_colours_of_a_palette_are_not_turned_into_others() -> None:
+    labels = np.zeros((48, 64), np.uint8)
+    drawn = overlay_labels(_image(), labels, [(255, 128, 64)], _sample())
+    wanted = [(GREY + 2 * value) // 3 for value in (255, 128, 64)]
+    assert (drawn == wanted).all()

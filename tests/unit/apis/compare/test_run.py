@@ -4,7 +4,7 @@ import copy
 import json
 import math
 import runpy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,9 +16,8 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from sci_plugins.apis.compare import compare
-from sci_plugins.apis.compare import session as module
 from sci_plugins.apis.config import load_config
-from sci_plugins.errors import CheckpointError, ConfigError
+from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.comparison import Comparison
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.models.enhancers import SCIEnhancer
@@ -40,15 +39,6 @@ class Case(NamedTuple):
     metric: str
     work_dir: Path
     comparison: Comparison
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _one_thread() -> Iterator[None]:
-    """The networks are so small that a second thread only costs."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def _strong_enhancer(folder: Path) -> str:
@@ -177,82 +167,6 @@ def test_nothing_else_is_left_in_the_work_dir(case: Case) -> None:
 # From here on one host is enough.
 
 
-@pytest.fixture(scope='module')
-def seg(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, str]:
-    folder = tmp_path_factory.mktemp('seg')
-    config = TINY['write_segmentation'](folder)
-    return load_config(str(config)), str(TINY['write_checkpoint'](config))
-
-
-@pytest.fixture()
-def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the variants that are really run; 'stop' stands for Ctrl-C."""
-    names: list[str] = []
-    real = module.measure
-
-    def measure(cfg: Config, model: Any, name: str, *rest: Any) -> Any:
-        if names and names[-1] == 'stop':
-            names.pop()
-            raise KeyboardInterrupt
-        names.append(name)
-        return real(cfg, model, name, *rest)
-
-    monkeypatch.setattr(module, 'measure', measure)
-    return names
-
-
-def test_an_interrupted_run_goes_on(
-    seg: tuple[Config, str], tmp_path: Path, measured: list[str]
-) -> None:
-    settings: dict[str, Any] = dict(work_dir=tmp_path, pictures=1)
-    compare(*seg, ['none'], **settings)
-    measured[:] = ['stop']
-    with pytest.raises(KeyboardInterrupt):
-        compare(*seg, ['none', 'gamma/0.3'], resume=True, **settings)
-    content = json.loads((tmp_path / 'comparison.json').read_text())
-    assert [result['variant'] for result in content['results']] == ['none']
-
-    measured.clear()
-    result = compare(*seg, ['none', 'gamma/0.3'], resume=True, **settings)
-    assert measured == ['gamma/0.3']
-    assert result.variants == ['none', 'gamma/0.3']
-    content = json.loads((tmp_path / 'comparison.json').read_text())
-    assert len(content['results']) == 2
-    (sheet,) = (tmp_path / 'pictures' / 'as-is').glob('*.jpg')
-    with Image.open(sheet) as image:
-        assert image.width > 3 * 480  # the earlier columns are still there
-
-    measured.clear()
-    again = compare(*seg, ['none', 'gamma/0.3'], resume=True, **settings)
-    assert measured == []
-    assert again.to_json() == result.to_json()
-
-
-def test_resume_refuses_other_settings(
-    seg: tuple[Config, str], tmp_path: Path, measured: list[str]
-) -> None:
-    cfg, checkpoint = seg
-    compare(cfg, checkpoint, ['none'], work_dir=tmp_path, pictures=0)
-    before = (tmp_path / 'comparison.json').read_bytes()
-    other = copy.deepcopy(cfg)
-    other.model.test_cfg.mode = 'slide'
-    with pytest.raises(ConfigError, match='made with another config'):
-        compare(other, checkpoint, ['none'], work_dir=tmp_path, resume=True)
-    assert (tmp_path / 'comparison.json').read_bytes() == before
-    # another work dir or launcher is no other experiment
-    moved = copy.deepcopy(cfg)
-    moved.work_dir, moved.launcher = 'elsewhere', 'none'
-    measured.clear()
-    compare(moved, checkpoint, ['none'], work_dir=tmp_path, resume=True, pictures=0)
-    assert measured == []
-
-
-def test_resume_from_a_damaged_file(seg: tuple[Config, str], tmp_path: Path) -> None:
-    (tmp_path / 'comparison.json').write_text('{"about": ')
-    with pytest.raises(ConfigError, match=r'comparison\.json is damaged'):
-        compare(*seg, ['none'], work_dir=tmp_path, resume=True, pictures=0)
-
-
 @pytest.mark.parametrize('order', ['bgr', 'rgb'])
 def test_what_the_config_has_in_front(
     seg: tuple[Config, str], tmp_path: Path, order: str
@@ -337,44 +251,6 @@ def test_an_evaluator_without_numbers(seg: tuple[Config, str], tmp_path: Path) -
     )
     with pytest.raises(ConfigError, match='no numbers to compare'):
         compare(cfg, seg[1], ['none'], work_dir=tmp_path, pictures=0)
-
-
-@pytest.mark.parametrize('kind', ['other model', 'other classes', 'part', 'nothing'])
-def test_a_checkpoint_that_does_not_fit(
-    seg: tuple[Config, str], tmp_path: Path, kind: str
-) -> None:
-    """MMEngine would warn in its log and evaluate random weights."""
-    state = torch.load(seg[1], weights_only=True)['state_dict']
-    if kind == 'other model':
-        state = {f'bbox_head.{key}': value for key, value in state.items()}
-    elif kind == 'other classes':
-        state['decode_head.conv_seg.weight'] = torch.zeros(19, 8, 1, 1)
-    elif kind == 'part':
-        del state['decode_head.conv_seg.bias']
-    path = tmp_path / 'other.pth'
-    torch.save(dict(state_dict=state if kind != 'nothing' else None), path)
-    with pytest.raises(CheckpointError) as caught:
-        compare(seg[0], str(path), ['none'], work_dir=tmp_path / 'work')
-    message = str(caught.value)
-    assert str(path) in message
-    assert '\n' not in message
-    if kind in ('other classes', 'part'):
-        assert 'decode_head.conv_seg' in message
-    assert not (tmp_path / 'work').exists()
-
-
-def test_checkpoints_with_more_in_them_are_fine(
-    seg: tuple[Config, str], tmp_path: Path
-) -> None:
-    state = torch.load(seg[1], weights_only=True)['state_dict']
-    state = {f'module.{key}': value for key, value in state.items()}
-    state['module.auxiliary_head.conv.weight'] = torch.zeros(1)
-    torch.save(dict(state_dict=state), tmp_path / 'more.pth')
-    more = compare(
-        seg[0], str(tmp_path / 'more.pth'), ['none'], work_dir=tmp_path, pictures=0
-    )
-    plain = compare(*seg, ['none'], work_dir=tmp_path / 'plain', pictures=0)
-    assert more.results[0].metrics == plain.results[0].metrics
 
 
 def test_more_pictures_than_images(seg: tuple[Config, str], tmp_path: Path) -> None:

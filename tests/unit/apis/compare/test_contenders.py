@@ -1,0 +1,186 @@
+"""What is compared: variants of the first model, and other trained models."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from sci_plugins.apis.compare import ModelSource, compare, contenders, parse_models
+from sci_plugins.apis.compare.contenders import Contenders, View, build_model
+from sci_plugins.errors import CheckpointError, ConfigError
+from sci_plugins.models.test_time import RawEnhancedMerge
+
+
+@pytest.mark.parametrize('kind', ['other model', 'other classes', 'part', 'nothing'])
+def test_a_checkpoint_that_does_not_fit(
+    seg: tuple[Config, str], tmp_path: Path, kind: str
+) -> None:
+    """MMEngine would warn in its log and evaluate random weights."""
+    state = torch.load(seg[1], weights_only=True)['state_dict']
+    if kind == 'other model':
+        state = {f'bbox_head.{key}': value for key, value in state.items()}
+    elif kind == 'other classes':
+        state['decode_head.conv_seg.weight'] = torch.zeros(19, 8, 1, 1)
+    elif kind == 'part':
+        del state['decode_head.conv_seg.bias']
+    path = tmp_path / 'other.pth'
+    torch.save(dict(state_dict=state if kind != 'nothing' else None), path)
+    with pytest.raises(CheckpointError) as caught:
+        compare(seg[0], str(path), ['none'], work_dir=tmp_path / 'work')
+    message = str(caught.value)
+    assert str(path) in message
+    assert '\n' not in message
+    if kind in ('other classes', 'part'):
+        assert 'decode_head.conv_seg' in message
+    assert not (tmp_path / 'work').exists()
+
+
+def test_checkpoints_with_more_in_them_are_fine(
+    seg: tuple[Config, str], tmp_path: Path
+) -> None:
+    state = torch.load(seg[1], weights_only=True)['state_dict']
+    state = {f'module.{key}': value for key, value in state.items()}
+    state['module.auxiliary_head.conv.weight'] = torch.zeros(1)
+    torch.save(dict(state_dict=state), tmp_path / 'more.pth')
+    more = compare(
+        seg[0], str(tmp_path / 'more.pth'), ['none'], work_dir=tmp_path, pictures=0
+    )
+    plain = compare(*seg, ['none'], work_dir=tmp_path / 'plain', pictures=0)
+    assert more.results[0].metrics == plain.results[0].metrics
+
+
+def _contenders(
+    source: tuple[Config, str], variants: list, **settings: Any
+) -> Contenders:
+    return Contenders(ModelSource(*source), variants, **settings)
+
+
+def test_the_base_comes_first(seg: tuple[Config, str]) -> None:
+    models = dict(other=ModelSource(*seg))
+    names = ['none', 'gamma', 'clahe']
+    assert _contenders(seg, names, models=models).names == [*names, 'other']
+    found = _contenders(seg, names, models=models, base='other')
+    assert found.names == ['other', *names]
+    assert found.base == 'other'
+    assert [found.model_of(name) for name in found.names] == ['other', '', '', '']
+
+
+@pytest.mark.parametrize(
+    ('variants', 'settings', 'word'),
+    [
+        (
+            ['none'],
+            dict(base='gamma'),
+            r"\(none\), got 'gamma'",
+        ),
+        (['none', 'gamma', 'none'], {}, 'none comes twice'),
+        (['none', 'x'], dict(models=['x']), 'x comes twice'),
+        (['none', 'merge'], {}, "'merge' needs a config whose data_preprocessor"),
+        (['merge(magic)'], {}, "unknown enhancer 'magic'"),
+    ],
+)
+def test_names_that_do_not_fit(
+    seg: tuple[Config, str], variants: list, settings: dict, word: str
+) -> None:
+    models = {label: ModelSource(*seg) for label in settings.pop('models', [])}
+    with pytest.raises(ConfigError, match=word) as caught:
+        _contenders(seg, variants, models=models, **settings)
+    assert '\n' not in str(caught.value)
+
+
+def test_merging_needs_a_segmentor(det: tuple[Config, str]) -> None:
+    with pytest.raises(ConfigError, match="needs mmseg's segmentor"):
+        _contenders(det, ['none', 'merge(gamma)'])
+
+
+def test_each_variant_has_its_own_in_front(seg: tuple[Config, str]) -> None:
+    found = _contenders(seg, ['none', 'gamma/0.4', 'merge(gamma/0.4)'])
+    assert not hasattr(found.open('none').data_preprocessor, 'enhancer')
+    assert found.open('gamma/0.4').data_preprocessor.enhancer.gamma == 0.4
+    merged = found.open('merge(gamma/0.4)')
+    assert isinstance(merged, RawEnhancedMerge)
+    assert merged.data_preprocessor.enhancer.gamma == 0.4
+    assert not merged.training
+    assert not hasattr(found.open('none').data_preprocessor, 'enhancer')
+    assert found.enhancer_name('merge(gamma/0.4)') == 'gamma/0.4'
+    assert found.enhancer_name('none') is None
+
+
+def _two_keys(cfg: Config, **settings: Any) -> Config:
+    cfg = copy.deepcopy(cfg)
+    kind = dict(mmseg='SegDataPreProcessor', mmdet='DetDataPreprocessor')
+    name = f'sci_plugins.Enhanced{kind[cfg.default_scope]}'
+    cfg.model.data_preprocessor.merge(dict(type=name, enhancer='gamma/0.3', **settings))
+    return cfg
+
+
+def test_merge_takes_what_the_config_has_in_front(seg: tuple[Config, str]) -> None:
+    found = _contenders((_two_keys(seg[0]), seg[1]), ['none', 'merge'])
+    assert found.open('merge').data_preprocessor.enhancer.gamma == 0.3
+
+
+def test_how_the_images_come(seg: tuple[Config, str], det: tuple[Config, str]) -> None:
+    assert _contenders(seg, ['none'], input_order='rgb').view('none') == View('rgb')
+    assert _contenders(det, ['none']).view('none') == View('bgr', (114,) * 3)
+    cfg = _two_keys(det[0], input_order='rgb', fill_color=None)
+    models = dict(other=ModelSource(cfg, det[1]))
+    found = _contenders((cfg, det[1]), ['none', 'config'], models=models)
+    for name in ('none', 'config', 'other'):
+        assert found.view(name) == View('rgb')
+    found = _contenders(det, ['none', 'gamma'], models=models, input_order='rgb')
+    assert found.view('gamma') == View('rgb', (114,) * 3)
+    assert found.view('other') == View('rgb')
+
+
+def test_large_models_are_not_kept_beside_one_another(
+    seg: tuple[Config, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = dict(a=ModelSource(*seg), b=ModelSource(*seg))
+    found = _contenders(seg, ['none', 'gamma'], models=models)
+    first = found.open('none')
+    found.open('a')
+    assert found.open('gamma') is first  # small: still there
+    monkeypatch.setattr(contenders, '_KEPT_PARAMETERS', 10)
+    found.open('b')
+    assert list(found._built) == ['b']
+    again = found.open('gamma')
+    assert again is not first
+    assert hasattr(again.data_preprocessor, 'enhancer')
+
+
+def test_a_model_of_its_own_weights_needs_no_checkpoint(seg: tuple[Config, str]) -> None:
+    with pytest.raises(ConfigError, match=r'EncoderDecoder has [\d,]+ parameters'):
+        build_model(seg[0], 'none')
+
+
+def test_models_of_the_command_line(seg: tuple[Config, str], tmp_path: Path) -> None:
+    config, checkpoint = seg[0].filename, seg[1]
+    found = parse_models([f'a={config},{checkpoint}', f'b={config},none'])
+    assert list(found) == ['a', 'b']
+    assert found['a'].cfg.model == seg[0].model
+    assert (found['a'].checkpoint, found['b'].checkpoint) == (checkpoint, 'none')
+
+
+@pytest.mark.parametrize(
+    ('texts', 'error', 'word'),
+    [
+        (['a'], ConfigError, "LABEL=CONFIG,CHECKPOINT, and 'a' is not"),
+        (['a=b.py'], ConfigError, 'LABEL=CONFIG,CHECKPOINT'),
+        (['=b.py,c.pth'], ConfigError, 'LABEL=CONFIG,CHECKPOINT'),
+        (['a=CONFIG,none', 'a=CONFIG,none'], ConfigError, 'the label a comes twice'),
+        (['a=no.py,none'], FileNotFoundError, r'config not found: no\.py'),
+        (
+            ['a=CONFIG,no.pth'],
+            FileNotFoundError,
+            r'checkpoint of (model )?a not found: no',
+        ),
+    ],
+)
+def test_mistyped_models(
+    seg: tuple[Config, str], texts: list, error: type, word: str
+) -> None:
+    with pytest.raises(error, match=word):
+        parse_models([text.replace('CONFIG', seg[0].filename) for text in texts])

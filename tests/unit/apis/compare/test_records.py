@@ -1,0 +1,204 @@
+"""Records from results and truth, to files and back."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from sci_plugins.apis.compare.images import ImageSet
+from sci_plugins.apis.compare.records import Kept, RecordStore, file_slug, make_records
+from sci_plugins.engine.hooks import ImageResult
+from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.evaluation.conditions import Condition
+from sci_plugins.evaluation.detection_records import DetectionRecords
+from sci_plugins.evaluation.segmentation_records import SegmentationRecords
+
+ABOUT: dict[str, Any] = dict(config_sha256='c', weights=dict(sci=dict(sha256='w')))
+DARK = Condition(0.05)
+
+
+class _Set(list):
+    """A data set whose infos are its items."""
+
+    metainfo: ClassVar[dict] = dict(classes=('a', 'b'))
+
+    def get_data_info(self, index: int) -> dict:
+        return self[index]
+
+
+def _boxes(count: int = 3, ignore: int = 0) -> ImageSet:
+    """An image with a box of each class."""
+    instances = [
+        dict(bbox=[0, 0, 10, 10], bbox_label=0, ignore_flag=0),
+        dict(bbox=[20, 20, 40, 40], bbox_label=1, ignore_flag=ignore),
+    ]
+    return ImageSet(
+        _Set(dict(img_path=f'/d/{n}.png', instances=instances) for n in range(count))
+    )
+
+
+def _found(index: int, luma: float = 0.5, **settings: Any) -> ImageResult:
+    """Finds the first box in every image, the second in all but image 1."""
+    rows = [[0, 0, 10, 10, 0.9], [20, 20, 40, 40, 0.8]][: 1 if index == 1 else 2]
+    values = dict(path=f'/d/{index}.png', boxes=np.array(rows, float))
+    values |= dict(labels=np.arange(len(rows)))
+    return ImageResult(index, luma=luma, **values | settings)
+
+
+def _maps(**settings: Any) -> list[ImageResult]:
+    matrices = [np.array([[3, 1], [0, 4]]), np.array([[2, 0], [2, 4]])]
+    return [
+        ImageResult(n, f'/d/{n}.png', 0.1 * n, matrix=matrix, **settings)
+        for n, matrix in enumerate(matrices)
+    ]
+
+
+def _kept(result: Kept | str) -> Kept:
+    assert isinstance(result, Kept), result
+    return result
+
+
+def test_detections_of_several_classes_join_their_truth() -> None:
+    kept = _kept(make_records([_found(n) for n in range(3)], _boxes()))
+    records = kept.records
+    assert records.ids == ['0', '1', '2']
+    assert records.classes == ('a', 'b')
+    numbers = records.metrics(['COCO_AP50/a', 'COCO_AP50/b'])
+    assert numbers['COCO_AP50/a'] == pytest.approx(1)
+    assert numbers['COCO_AP50/b'] == pytest.approx(67 / 101)  # 101 recalls, 2 of 3 found
+
+
+def test_ignored_boxes_need_not_be_found() -> None:
+    results = [_found(n, boxes=np.zeros((0, 5)), labels=np.zeros(0)) for n in range(3)]
+    kept = _kept(make_records(results, _boxes(ignore=1)))
+    numbers = kept.records.metrics(['COCO_AP50/a', 'COCO_AP50/b'])
+    assert numbers['COCO_AP50/a'] == 0
+    assert np.isnan(numbers['COCO_AP50/b'])
+
+
+def test_label_maps_keep_their_matrices() -> None:
+    images = ImageSet(_Set(dict(img_path=f'/d/{n}.png') for n in range(2)))
+    kept = _kept(make_records(_maps(), images))
+    assert kept.records.metrics()['aAcc'] == pytest.approx(100 * 13 / 16)
+    assert kept.brightness == pytest.approx({'0': 0.0, '1': 0.1})
+
+
+def test_a_metric_s_choice_of_classes_is_the_records() -> None:
+    images = ImageSet(_Set(dict(img_path=f'/d/{n}.png') for n in range(2)))
+    metric = SimpleNamespace(classes=['b'], ignore_left_out=True)
+    kept = _kept(make_records(_maps(), images, [SimpleNamespace(), metric]))
+    assert kept.records.subset == ('b',)
+    assert kept.records.ignore_left_out
+
+
+def test_an_image_without_luma_leaves_no_brightness() -> None:
+    results = [_found(n, luma=np.nan if n else 0.5) for n in range(3)]
+    assert _kept(make_records(results, _boxes())).brightness is None
+
+
+@pytest.mark.parametrize(
+    ('results', 'images', 'reason'),
+    [
+        ([_found(0)], ImageSet([0]), 'does not tell its images one by one'),
+        ([_found(0), _found(2)], _boxes(), '2 of 3 images were tested'),
+        ([_found(1, path='/d/0.png')], _boxes(2), '1 of 2 images'),
+        ([_found(0, path='/d/1.png')], _boxes(1), 'the order that their sampler tells'),
+        ([_found(0, boxes=None)], _boxes(1), 'neither boxes nor label maps'),
+        (
+            [_found(0)],
+            ImageSet(_Set([dict(img_path='/d/0.png', instances=[])])),
+            'no boxes to find',
+        ),
+        ([_found(0)], ImageSet(_Set([dict(img_path='/d/0.png')])), 'no boxes to find'),
+    ],
+)
+def test_why_there_are_no_records(
+    results: list[ImageResult], images: ImageSet, reason: str
+) -> None:
+    found = make_records(results, images)
+    assert isinstance(found, str)
+    assert reason in found
+
+
+def test_one_image_without_a_map_spoils_the_set() -> None:
+    images = ImageSet(_Set(dict(img_path=f'/d/{n}.png') for n in range(2)))
+    results = [_maps()[0], ImageResult(1, '/d/1.png', 0.5)]
+    assert 'neither boxes nor label maps' in make_records(results, images)
+
+
+@pytest.mark.parametrize('kind', ['boxes', 'maps'])
+def test_to_a_file_and_back(tmp_path: Path, kind: str) -> None:
+    if kind == 'boxes':
+        results, images = [_found(n, luma=0.1 * n) for n in range(3)], _boxes()
+    else:
+        images = ImageSet(_Set(dict(img_path=f'/d/{n}.png') for n in range(2)))
+        results = _maps()
+    kept = _kept(make_records(results, images))
+    store = RecordStore(tmp_path, ABOUT)
+    store.save(DARK, 'sci', kept)
+    assert store.path(DARK, 'sci') == tmp_path / 'gain-0.05_noise-0' / 'sci.npz'
+    again = store.load(DARK, 'sci')
+    kinds = dict(boxes=DetectionRecords, maps=SegmentationRecords)
+    assert type(again.records) is kinds[kind]
+    assert again.records.ids == kept.records.ids
+    np.testing.assert_equal(again.records.metrics(), kept.records.metrics())
+    np.testing.assert_array_equal(again.luma, kept.luma)
+    assert [path.name for path in (tmp_path / DARK.slug).iterdir()] == ['sci.npz']
+
+
+@pytest.fixture()
+def store(tmp_path: Path) -> RecordStore:
+    store = RecordStore(tmp_path, ABOUT)
+    kept = _kept(make_records([_found(n) for n in range(3)], _boxes()))
+    store.save(DARK, 'sci', kept)
+    return store
+
+
+@pytest.mark.parametrize(
+    'about',
+    [
+        dict(ABOUT, config_sha256='other'),
+        dict(ABOUT, weights=dict(sci=dict(sha256='other'))),
+        dict(ABOUT, weights={}),
+    ],
+)
+def test_records_made_with_something_else(store: RecordStore, about: dict) -> None:
+    other = RecordStore(store.folder, about)
+    with pytest.raises(ConfigError, match=r'sci\.npz was made with another config'):
+        other.load(DARK, 'sci')
+
+
+def test_what_else_is_told_does_not_matter(store: RecordStore) -> None:
+    weights = dict(ABOUT['weights'], gamma=dict(sha256='g'))
+    about = dict(ABOUT, seed=7, environment=dict(cpu='x'), weights=weights)
+    assert RecordStore(store.folder, about).load(DARK, 'sci').records.ids
+
+
+def test_a_file_in_another_s_place(store: RecordStore) -> None:
+    store.path(DARK, 'sci').rename(store.path(DARK, 'gamma'))
+    with pytest.raises(ConfigError, match='was made with'):
+        store.load(DARK, 'gamma')
+
+
+@pytest.mark.parametrize('content', [b'', b'no zip', None])
+def test_files_that_are_none(store: RecordStore, content: bytes | None) -> None:
+    path = store.path(DARK, 'sci')
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=r'sci\.npz: is not a file of records'):
+        store.load(DARK, 'sci')
+
+
+def test_names_of_files() -> None:
+    names = ['none', 'sci/official/medium', 'sci-official-medium', 'sci official medium']
+    slugs = [file_slug(name) for name in [*names, '../../x', 'X' * 500, "a('b|c')"]]
+    assert slugs[0] == 'none'
+    assert len(set(slugs)) == len(slugs)
+    for slug in slugs:
+        assert len(slug) < 100
+        assert not set(slug) & set('/\\|\'"() ')
+        assert not slug.startswith('.')
