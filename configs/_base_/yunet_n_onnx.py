@@ -1,5 +1,5 @@
 # YuNet-n from its ONNX file, frozen: for tests only. There is nothing to train and no
-# checkpoint; images stay BGR on the [0, 255] scale. Padding is the data
+# checkpoint (`tools/compare.py CONFIG none`); images stay BGR on the [0, 255] scale. Padding is the data
 # preprocessor's, after the enhancer, so that no black border is enhanced.
 model = dict(
     type='sci_plugins.YuNetONNX',
