@@ -59,12 +59,14 @@ class ImageSet:
 
 
 def build_image_set(cfg: Config) -> ImageSet:
-    """The test set of a config.
+    """The test set of a config; one of several processes may ask for it alone.
 
     Raises:
         DataError: if it has no images or its annotations cannot be read.
     """
     loader = cfg.test_dataloader.to_dict()
+    # A sampler without a seed asks all processes for one.
+    loader['sampler'] = dict(type='mmengine.DefaultSampler', shuffle=False, seed=0)
     return ImageSet(NamingRunner.build_dataloader(loader).dataset)
 
 

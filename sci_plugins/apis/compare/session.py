@@ -172,12 +172,16 @@ class Session:
                 place = self.images.ids.index(each.image)
                 wanted.setdefault(name, set()).add(place)
         sheets = ChangedSheets(self.images)
+        tested: dict[str, ImageSet] = {}  # by model: its pipeline may be its own
         for name in self.contenders.names:  # the base is first
             if name in wanted:
-                cfg = self.contenders.config(name)
-                tested = build_image_set(prepare_config(cfg, condition, self.work_dir))
-                model = self.contenders.open(name)
-                sheets.add(name, run_again(model, tested, sorted(wanted[name])))
+                label = self.contenders.model_of(name)
+                if label not in tested:
+                    cfg = self.contenders.config(name)
+                    cfg = prepare_config(cfg, condition, self.work_dir)
+                    tested[label] = build_image_set(cfg)
+                model, places = self.contenders.open(name), sorted(wanted[name])
+                sheets.add(name, run_again(model, tested[label], places))
         for each in changed:
             sheets.write(each, self.judge.base)
 

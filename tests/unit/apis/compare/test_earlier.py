@@ -2,15 +2,20 @@
 
 import copy
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from mmengine.config import Config
 from PIL import Image
 
-from sci_plugins.apis.compare import compare
+from sci_plugins.apis.compare import compare, session
+from sci_plugins.apis.compare.judging import Judge
 from sci_plugins.errors import ConfigError
+from sci_plugins.evaluation.comparison import Comparison
+from sci_plugins.models.enhancers import SCIEnhancer
 
 
 def test_an_interrupted_run_goes_on(
@@ -63,3 +68,130 @@ def test_resume_from_a_damaged_file(seg: tuple[Config, str], tmp_path: Path) -> 
     (tmp_path / 'comparison.json').write_text('{"about": ')
     with pytest.raises(ConfigError, match=r'comparison\.json is damaged'):
         compare(*seg, ['none'], work_dir=tmp_path, resume=True, pictures=0)
+
+
+NAMES = ['none', 'gamma/0.3', 'clahe']
+
+
+@pytest.fixture(scope='module')
+def finished(seg: tuple[Config, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp('finished')
+    compare(*seg, NAMES, work_dir=folder, pictures=1, resamples=100)
+    return folder
+
+
+@pytest.fixture()
+def folder(finished: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished, tmp_path / 'copy')
+    return tmp_path / 'copy'
+
+
+def _resume(seg: tuple[Config, str], folder: Path, **settings: Any) -> Comparison:
+    settings = dict(resamples=100, pictures=1, work_dir=folder) | settings
+    return compare(*seg, NAMES, resume=True, **settings)
+
+
+def _analyses(comparison: Comparison) -> dict[str, Any]:
+    return {result.variant: result.analysis for result in comparison.results}
+
+
+def test_what_is_judged_the_same_way_is_not_judged_again(
+    seg: tuple[Config, str],
+    folder: Path,
+    measured: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(session, 'run_again', None)
+    monkeypatch.setattr(Judge, 'judge', None)
+    before = (folder / 'comparison.json').read_bytes()
+    _resume(seg, folder)
+    assert measured == []
+    assert (folder / 'comparison.json').read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    'settings', [dict(resamples=50), dict(seed=1), dict(metric='aAcc')]
+)
+def test_another_way_of_judging_runs_no_model(
+    seg: tuple[Config, str], folder: Path, measured: list[str], settings: dict
+) -> None:
+    found = _resume(seg, folder, changed=0, **settings)
+    assert measured == []
+    ((key, value),) = settings.items()
+    for analysis in list(_analyses(found).values())[1:]:
+        assert getattr(analysis, key) == value
+    stored = json.loads((folder / 'comparison.json').read_text())
+    assert stored['about'][key] == value
+    assert json.loads(found.to_json()) == stored
+
+
+@pytest.mark.parametrize('settings', [dict(resample='blocks:2'), dict(base='clahe')])
+def test_judged_anew_is_as_if_measured_anew(
+    seg: tuple[Config, str],
+    folder: Path,
+    measured: list[str],
+    settings: dict,
+    tmp_path: Path,
+) -> None:
+    plain: dict[str, Any] = dict(pictures=0, changed=0, report=False)
+    found = _resume(seg, folder, **plain, **settings)
+    assert measured == []
+    anew = compare(
+        *seg, NAMES, work_dir=tmp_path / 'anew', resamples=100, **plain, **settings
+    )
+    assert _analyses(found) == _analyses(anew)
+    base = settings.get('base', 'none')
+    assert [name for name, each in _analyses(found).items() if each is None] == [base]
+
+
+def test_sheets_of_another_base_are_drawn(seg: tuple[Config, str], folder: Path) -> None:
+    _resume(seg, folder, base='clahe')
+    pairs = {path.name for path in (folder / 'pictures/as-is/changed').iterdir()}
+    assert any(name.endswith('_against_clahe') for name in pairs)
+
+
+def test_results_whose_records_are_gone_are_measured_again(
+    seg: tuple[Config, str], folder: Path, measured: list[str]
+) -> None:
+    before = json.loads((folder / 'comparison.json').read_text())['results']
+    (folder / 'records' / 'as-is' / 'clahe.npz').unlink()
+    found = _resume(seg, folder)
+    assert measured == ['clahe']
+    after = json.loads(found.to_json())['results']
+    for result in (*before, *after):
+        del result['seconds']
+    assert after == before
+
+
+def test_records_of_something_else_are_refused(
+    seg: tuple[Config, str], folder: Path
+) -> None:
+    records = folder / 'records' / 'as-is'
+    shutil.copy(records / 'clahe.npz', records / 'none.npz')
+    with pytest.raises(ConfigError, match=r'none\.npz was made with'):
+        _resume(seg, folder, seed=5)
+
+
+def test_another_file_of_the_same_name_is_refused(
+    seg: tuple[Config, str], tmp_path: Path
+) -> None:
+    name = f'sci/{tmp_path}/sci.pth'
+    for bias in (0.0, -3.0):
+        enhancer = SCIEnhancer()
+        enhancer.out_conv.bias.data.fill_(bias)
+        torch.save(enhancer.state_dict(), tmp_path / 'sci.pth')
+        settings: dict[str, Any] = dict(work_dir=tmp_path / 'work', pictures=0, changed=0)
+        if bias == 0:
+            compare(*seg, ['none', name], **settings)
+        else:
+            with pytest.raises(ConfigError, match='was made with another sci/'):
+                compare(*seg, ['none', name], resume=True, **settings)
+
+
+def test_variants_that_are_not_asked_for_any_more_stay(
+    seg: tuple[Config, str], folder: Path, measured: list[str]
+) -> None:
+    found = compare(*seg, ['none'], work_dir=folder, resume=True, resamples=100)
+    assert measured == []
+    assert found.variants == NAMES
+    assert '| clahe |' in (folder / 'comparison.md').read_text()

@@ -17,7 +17,6 @@ from PIL import Image
 
 from sci_plugins.apis.compare import compare
 from sci_plugins.apis.config import load_config
-from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.comparison import Comparison
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.models.enhancers import SCIEnhancer
@@ -158,101 +157,62 @@ def test_pictures_show_every_variant(case: Case) -> None:
         assert seen[1] > seen[0] + 5  # what the model sees is brighter with SCI
 
 
+IN_RECORDS = {
+    'coco/bbox_mAP': 'COCO_AP',
+    'coco/bbox_mAP_50': 'COCO_AP50',
+    'coco/bbox_mAP_75': 'COCO_AP75',
+    'mIoU': 'mIoU',
+    'aAcc': 'aAcc',
+    'mAcc': 'mAcc',
+}
+
+
+def test_the_records_say_what_the_host_says(case: Case) -> None:
+    for condition in (Condition(), DARK):
+        none, sci = (case.comparison.find(condition, v) for v in case.comparison.variants)
+        assert none.analysis is None
+        analysis = sci.analysis
+        assert analysis.base == 'none'
+        assert (analysis.images, analysis.resamples, analysis.seed) == (3, 1000, 0)
+        assert analysis.metric == IN_RECORDS[case.metric]
+        for host, name in IN_RECORDS.items():
+            if host in none.metrics:
+                places = 3 if 'bbox' in host else 2
+                for value, result in zip(analysis.values[name], (none, sci), strict=True):
+                    assert round(value, places) == pytest.approx(result.metrics[host])
+
+
+def test_every_shared_number_has_an_interval(case: Case) -> None:
+    """Of three images only: which is said."""
+    text = case.comparison.to_markdown()
+    rows = [line for line in text.splitlines() if line.startswith(f'| {case.metric} |')]
+    assert len(rows) >= 2  # of the host under both conditions
+    assert all('[' in row for row in rows)
+    assert 'Only 3 images' in text
+
+
+def test_the_report_tells_it_too(case: Case) -> None:
+    page = (case.work_dir / 'report.html').read_text()
+    assert IN_RECORDS[case.metric] in page
+    assert 'only 3 images' in page
+    changed = list((case.work_dir / 'pictures').glob('*/changed/*/*.jpg'))
+    assert len(changed) == page.count('data:image/jpeg') > 0
+    is_detection = 'bbox' in case.metric
+    assert ('Precision and recall' in page) == is_detection
+    assert ('fill="rgb(200,0,0)"' in page) != is_detection  # the legend
+
+
+def test_thirds_by_brightness(case: Case) -> None:
+    for condition in (Condition(), DARK):
+        result = case.comparison.find(condition, f'sci/{case.weights}')
+        parts = result.analysis.groups['brightness']
+        assert [part.images for part in parts] == [1, 1, 1]
+        ends = [float(part.name.split()[-1]) for part in parts]
+        assert ends == sorted(ends)
+        assert (ends[-1] < 0.08) == (condition == DARK)
+
+
 def test_nothing_else_is_left_in_the_work_dir(case: Case) -> None:
     names = {item.name for item in case.work_dir.iterdir()} - {'by_hand'}
     files = {'comparison.json', 'comparison.md', 'report.html'}
     assert names == files | {'pictures', 'records', 'runs'}
-
-
-# From here on one host is enough.
-
-
-@pytest.mark.parametrize('order', ['bgr', 'rgb'])
-def test_what_the_config_has_in_front(
-    seg: tuple[Config, str], tmp_path: Path, order: str
-) -> None:
-    """Its channel order is kept, also for the enhancers that it is compared with."""
-    cfg, checkpoint = copy.deepcopy(seg[0]), seg[1]
-    weights = _uneven_enhancer(tmp_path)
-    cfg.model.data_preprocessor.merge(
-        dict(
-            type='sci_plugins.EnhancedSegDataPreProcessor',
-            enhancer=dict(type='sci_plugins.SCIEnhancer', weights=weights),
-            input_order=order,
-        )
-    )
-    names = ['none', 'config', f'sci/{weights}']
-    found = compare(cfg, checkpoint, names, work_dir=tmp_path, pictures=0)
-    none, config, sci = (result.metrics for result in found.results)
-    assert config == sci != none
-    cfg.load_from, cfg.work_dir = checkpoint, str(tmp_path / 'by_hand')
-    cfg.experiment_name = f'config_{order}'
-    assert Runner.from_cfg(cfg).test() == config
-
-
-def _uneven_enhancer(folder: Path) -> str:
-    enhancer = SCIEnhancer()
-    enhancer.out_conv.bias.data.copy_(torch.tensor([-4.0, -1.0, 3.0]))
-    torch.save(enhancer.state_dict(), folder / 'uneven.pth')
-    return str(folder / 'uneven.pth')
-
-
-@pytest.mark.parametrize(
-    ('variants', 'error', 'word'),
-    [
-        ([], ConfigError, 'at least one'),
-        (['none', 'none'], ConfigError, 'different names'),
-        (['none', 'magic'], ConfigError, "unknown enhancer 'magic'"),
-        (['sci/no/such.pth'], FileNotFoundError, r'no/such\.pth'),
-    ],
-)
-def test_wrong_variants_fail_before_anything_slow(
-    seg: tuple[Config, str], tmp_path: Path, variants: list, error: type, word: str
-) -> None:
-    with pytest.raises(error, match=word):
-        compare(seg[0], 'no such checkpoint', variants, work_dir=tmp_path / 'work')
-    assert not (tmp_path / 'work').exists()
-
-
-def test_config_as_a_variant_needs_an_enhancer_in_it(
-    seg: tuple[Config, str], tmp_path: Path
-) -> None:
-    with pytest.raises(ConfigError, match="variant 'config'"):
-        compare(*seg, ['none', 'config'], work_dir=tmp_path)
-
-
-@pytest.mark.parametrize(
-    'key', ['model', 'test_dataloader', 'test_cfg', 'test_evaluator']
-)
-def test_a_config_without_a_test_set(
-    seg: tuple[Config, str], tmp_path: Path, key: str
-) -> None:
-    cfg = copy.deepcopy(seg[0])
-    cfg[key] = None
-    with pytest.raises(ConfigError, match=f'has no {key}') as caught:
-        compare(cfg, seg[1], ['none'], work_dir=tmp_path)
-    assert 'tiny_segmentor.py' in str(caught.value)
-
-
-def test_a_config_without_a_data_preprocessor(
-    seg: tuple[Config, str], tmp_path: Path
-) -> None:
-    cfg = copy.deepcopy(seg[0])
-    del cfg.model.data_preprocessor
-    with pytest.raises(ConfigError, match='data_preprocessor') as caught:
-        compare(cfg, seg[1], ['none'], work_dir=tmp_path)
-    assert '\n' not in str(caught.value)
-
-
-def test_an_evaluator_without_numbers(seg: tuple[Config, str], tmp_path: Path) -> None:
-    cfg = copy.deepcopy(seg[0])
-    cfg.test_evaluator = dict(
-        type='IoUMetric', format_only=True, output_dir=str(tmp_path / 'png')
-    )
-    with pytest.raises(ConfigError, match='no numbers to compare'):
-        compare(cfg, seg[1], ['none'], work_dir=tmp_path, pictures=0)
-
-
-def test_more_pictures_than_images(seg: tuple[Config, str], tmp_path: Path) -> None:
-    compare(*seg, ['none'], work_dir=tmp_path, pictures=9)
-    assert len(list((tmp_path / 'pictures' / 'as-is').glob('*.jpg'))) == 3
