@@ -1,0 +1,92 @@
+"""A comparison under way: which files it leaves after which step."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mmengine.config import Config
+
+from sci_plugins.apis.compare import session, write_comparison
+from sci_plugins.apis.compare.about import describe
+from sci_plugins.apis.compare.contenders import Contenders, ModelSource
+from sci_plugins.apis.compare.images import build_image_set
+from sci_plugins.apis.compare.judging import Judge
+from sci_plugins.apis.compare.resampling import parse_resampling
+from sci_plugins.evaluation.comparison import Comparison
+from sci_plugins.evaluation.conditions import Condition
+
+NAMES = ['none', 'gamma/0.3']
+
+
+def _session(source: tuple[Config, str], folder: Path) -> session.Session:
+    contenders = Contenders(ModelSource(*source), NAMES)
+    images = build_image_set(source[0])
+    judge = Judge('none', parse_resampling('images'), 20)
+    about = describe(contenders, images) | judge.about()
+    return session.Session(folder, contenders, images, judge, Comparison(about))
+
+
+@pytest.mark.parametrize(('kind', 'legend'), [('det', 0), ('seg', 3)])
+def test_step_by_step(
+    tmp_path: Path, kind: str, legend: int, request: pytest.FixtureRequest
+) -> None:
+    found = _session(request.getfixturevalue(kind), tmp_path)
+    found.judge_all()
+    assert not list(tmp_path.iterdir())
+    found.measure(Condition(), [1], False)
+    assert len(found.comparison.results) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {
+        'comparison.json',
+        'comparison.md',
+        'pictures',
+        'records',
+        'runs',
+    }
+    assert sorted(path.name for path in (tmp_path / 'records/as-is').iterdir()) == [
+        'gamma-0.3-' + found.store.path(Condition(), 'gamma/0.3').stem[-6:] + '.npz',
+        'none.npz',
+    ]
+    found.draw_changed(Condition(), 1, False)
+    drawn = list((tmp_path / 'pictures' / 'as-is' / 'changed').rglob('*.jpg'))
+    assert len(drawn) == len(found._sheets) >= 1
+    found.write(report=False)
+    assert not (tmp_path / 'report.html').exists()
+    found.write(report=True)
+    assert (tmp_path / 'report.html').is_file()
+    assert len(found._legend()) == legend
+    assert len(found._curves) == (2 if kind == 'det' else 0)
+
+
+def test_what_has_a_result_is_not_measured_again(
+    seg: tuple[Config, str], tmp_path: Path, measured: list[str]
+) -> None:
+    found = _session(seg, tmp_path)
+    for _ in range(2):
+        found.measure(Condition(), [], False)
+    assert measured == NAMES
+
+
+def test_sheets_that_are_there_stay_if_wanted(
+    seg: tuple[Config, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = _session(seg, tmp_path)
+    found.measure(Condition(), [], False)
+    runs: list[Any] = []
+    real = session.run_again
+
+    def run_again(model: Any, images: Any, places: Any) -> Any:
+        runs.append(places)
+        return real(model, images, places)
+
+    monkeypatch.setattr(session, 'run_again', run_again)
+    for go_on, wanted in ((False, 2), (True, 2), (False, 4)):
+        found.draw_changed(Condition(), 1, go_on)
+        assert len(runs) == wanted  # once for the base, once for the variant
+    found.draw_changed(Condition(), 0, False)
+    assert len(runs) == 4
+
+
+def test_both_files_are_written(tmp_path: Path) -> None:
+    write_comparison(Comparison(dict(config='a.py')), tmp_path)
+    assert '"config": "a.py"' in (tmp_path / 'comparison.json').read_text()
+    assert 'a.py' in (tmp_path / 'comparison.md').read_text()
