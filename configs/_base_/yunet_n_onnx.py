@@ -1,6 +1,7 @@
-# YuNet-n from its ONNX file, frozen: for tests only. There is nothing to train and no
-# checkpoint (`tools/compare.py CONFIG none`); images stay BGR on the [0, 255] scale. Padding is the data
-# preprocessor's, after the enhancer, so that no black border is enhanced.
+# YuNet-n from its ONNX file, frozen: for tests only. There is nothing to train, and no
+# checkpoint: `python tools/compare.py CONFIG none`. Images stay BGR on the [0, 255]
+# scale. Padding is the data preprocessor's, after the enhancer, so that no black
+# border is enhanced.
 model = dict(
     type='sci_plugins.YuNetONNX',
     weights='{{$SCI_PLUGINS_DATA:.}}/data/yunet/yunet_n_dynamic.onnx',
