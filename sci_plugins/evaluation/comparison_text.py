@@ -54,7 +54,8 @@ def _summary(comparison: 'Comparison') -> list[str]:
     for condition in comparison.conditions:
         found = [comparison.find(condition, name) for name in comparison.variants]
         base = _base_value(comparison.of_condition(condition), metric)
-        cells = ['' if row is None else _summary_cell(row, metric, base) for row in found]
+        cells = [_summary_cell(row, metric) for row in found[1:]]
+        cells.insert(0, '' if found[0] is None else format_value(base))
         lines.append(table_row([condition.name, *cells]))
     if any(result.analysis for result in comparison.results):
         lines += ['', ', '.join(f'{sign} {verdict}' for verdict, sign in SIGNS.items())]
@@ -76,11 +77,12 @@ def _base_value(rows: Sequence['VariantResult'], metric: str) -> float:
     return rows[0].metrics.get(metric, math.nan)
 
 
-def _summary_cell(row: 'VariantResult', metric: str, base: float) -> str:
+def _summary_cell(row: 'VariantResult | None', metric: str) -> str:
+    if row is None:
+        return ''
     analysis = row.analysis
     if analysis is None or metric not in analysis.values:
-        # The base itself, or a result without records.
-        return format_value(row.metrics.get(metric, base if not row.note else math.nan))
+        return format_value(row.metrics.get(metric, math.nan))
     interval = analysis.intervals[metric]
     change = format_difference(interval.delta)
     value = format_value(analysis.values[metric][1])

@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import json
 import platform
+import re
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -43,6 +44,8 @@ _IDENTITY = (
     'test_set_sha256',
     'versions',
 )
+#: An absolute path in a config; its last part may be told.
+_FOLDER = re.compile(r"'(?:[A-Za-z]:)?/[^'\n]*?([^/'\n]+/?)'")
 #: Set by the tools, and no part of the experiment.
 _NOT_SETTINGS = ('work_dir', 'launcher', 'model_wrapper_cfg')
 
@@ -96,12 +99,14 @@ def find_change(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def config_diff(first: Config, other: Config) -> str:
-    """Unified diff of two configs, written out in full."""
-    before, after = (_settings(cfg).pretty_text.splitlines() for cfg in (first, other))
+    """Unified diff of two configs, written out in full; folders are left out."""
+    before, after = (_told(cfg).splitlines() for cfg in (first, other))
     names = _config_name(first), _config_name(other)
-    lines = difflib.unified_diff(before, after, *names, lineterm='', n=1)
-    home = str(Path.home())
-    return '\n'.join(lines).replace(home, '~')
+    return '\n'.join(difflib.unified_diff(before, after, *names, lineterm='', n=1))
+
+
+def _told(cfg: Config) -> str:
+    return _FOLDER.sub(r"'…/\1'", _settings(cfg).pretty_text)
 
 
 def _settings(cfg: Config) -> Config:

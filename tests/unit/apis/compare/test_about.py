@@ -104,10 +104,13 @@ def test_differences_of_configs(seg: tuple[Config, str]) -> None:
     other = copy.deepcopy(seg[0])
     other.model.test_cfg.mode = 'slide'
     other.work_dir = 'elsewhere'
-    other.note = str(Path.home() / 'data')
+    other.notes = [str(Path.home() / 'data') + '/', '/x.pth', 'a/b', 'C:/d/e']
     text = config_diff(seg[0], other)
     assert text.startswith('--- tiny_segmentor.py\n+++ tiny_segmentor.py\n@@')
     assert "mode='slide'" in text
     assert 'elsewhere' not in text
-    assert '~/data' in text
+    assert '+notes = [\n' in text
+    for note in ('…/data/', '…/x.pth', 'a/b', '…/e'):
+        assert f"'{note}'" in text
+    assert str(Path.home()) not in text
     assert config_diff(seg[0], seg[0]) == ''

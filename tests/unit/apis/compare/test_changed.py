@@ -16,7 +16,7 @@ from sci_plugins.apis.compare.changed import (
     run_again,
 )
 from sci_plugins.apis.compare.contenders import Contenders, ModelSource
-from sci_plugins.apis.compare.images import build_image_set
+from sci_plugins.apis.compare.images import ImageSet, build_image_set
 from sci_plugins.evaluation.analysis import Effect
 from sci_plugins.evaluation.comparison import VariantResult
 from sci_plugins.evaluation.conditions import Condition
@@ -88,6 +88,22 @@ def test_images_are_run_again_and_drawn(
     sees = [array[40:300, 484 * n + 20 :][:, :400].mean() for n in range(3)]
     assert sees[0] == pytest.approx(sees[1], abs=1)
     assert sees[2] > sees[1] + 10
+    if kind == 'det':
+        assert _drawn(changed.path) == pytest.approx(_wanted(images), abs=4)
+
+
+def _wanted(images: ImageSet) -> list[float]:
+    """Left, top, right and bottom of all true boxes of the last image, in its cell."""
+    boxes = images.truth(2)[0] * 480 / 64
+    return [boxes[:, 0].min(), boxes[:, 1].min(), boxes[:, 2].max(), boxes[:, 3].max()]
+
+
+def _drawn(path: Path) -> list[float]:
+    """The same of what is green below the input."""
+    with Image.open(path) as sheet:
+        cell = np.asarray(sheet.crop((4, 408, 484, 768))).astype(int)
+    rows, columns = np.nonzero(cell[..., 1] - cell[..., 0] > 90)
+    return [columns.min(), rows.min(), columns.max(), rows.max()]
 
 
 def test_the_legend() -> None:

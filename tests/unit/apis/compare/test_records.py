@@ -177,9 +177,17 @@ def test_what_else_is_told_does_not_matter(store: RecordStore) -> None:
 
 
 def test_a_file_in_another_s_place(store: RecordStore) -> None:
-    store.path(DARK, 'sci').rename(store.path(DARK, 'gamma'))
+    kept = store.load(DARK, 'sci')
+    store.save(DARK, 'gamma', kept)
+    store.path(DARK, 'gamma').rename(store.path(DARK, 'clahe'))
     with pytest.raises(ConfigError, match='was made with'):
-        store.load(DARK, 'gamma')
+        store.load(DARK, 'clahe')  # neither has weights
+    store.save(DARK, 'gamma', kept)
+    other = store.path(Condition(), 'gamma')
+    other.parent.mkdir()
+    store.path(DARK, 'gamma').rename(other)
+    with pytest.raises(ConfigError, match='was made with'):
+        store.load(Condition(), 'gamma')
 
 
 @pytest.mark.parametrize('content', [b'', b'no zip', None])
