@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
@@ -44,76 +45,61 @@ def compare(
 ) -> Comparison:
     """Evaluate a model under several enhancers, and other models, on the same images.
 
-    Each is judged against the base by a paired bootstrap, from what was found image by
-    image: :mod:`sci_plugins.evaluation.analysis`. Where that cannot be kept (no truth,
-    another kind of task), the numbers stand alone and a line says why.
+    Each is judged against the base by a paired bootstrap from what was found in each
+    image; where that cannot be kept, a line says why. See docs/compare.md.
 
     Args:
-        cfg: any mmdet or mmseg config, plain or with an enhancer.
-        checkpoint: weights of the model, or ``'none'`` for one that carries its own.
-        variants: enhancers by name (see :func:`build_enhancer`); ``'none'`` is
-            the model as it is, ``'config'`` what the config has in front,
-            ``'merge(NAME)'`` a segmentor's mean of raw and enhanced.
+        cfg, checkpoint: any mmdet or mmseg config, and its model's weights; ``'none'``
+            for a model that carries its own.
+        variants: enhancers by name (see :func:`build_enhancer`), ``'none'``,
+            ``'config'`` for what the config has in front, ``'merge(NAME)'``.
         models: other trained models by label, on the test set of ``cfg``.
         base: what the others are compared with; ``None``: the first variant.
         conditions: how the images are darkened before anything else.
-        work_dir: gets ``comparison.json``, ``comparison.md``, ``report.html``,
-            ``records/`` and ``pictures/``; the first two are written anew after each
-            variant, the report after each condition.
-        pictures: how many images of the set to draw, evenly spaced.
-        changed: of how many images that gained most, and as many that lost most, to
-            draw what each variant sees and finds.
-        resume: keep the results in ``work_dir`` that were made with the same
-            config, checkpoint and images, and measure the rest. What is judged
-            otherwise than before is judged anew from the stored records.
-        trust: allow a checkpoint that holds other objects than weights.
-        input_order: channel order that the config's pipeline loads.
-        metric: the one that decides, a host's or the records'.
-        resample: what the bootstrap draws: ``'images'``, ``'clips:REGEX'`` or
-            ``'blocks:N'``.
-        resamples: how often it draws.
-        seed: of the draws.
-        report: also write ``report.html``, which takes Jinja2.
+        work_dir: gets tables, report, records and pictures.
+        pictures, changed: how many images to draw, evenly spaced; and how many that
+            gained most and that lost most.
+        resume: keep what ``work_dir`` has of the same experiment.
+        trust, input_order: see :class:`Contenders`.
+        metric: the one that decides, by a host's or the records' name.
+        resample, resamples, seed: what the bootstrap draws, how often, and how.
+        report: also write ``report.html``.
 
     Returns:
         The results; under several processes only the main one's have analyses.
 
     Raises:
-        ConfigError: if the config lacks a test set, or a name, the metric or an option
-            is not known.
-        CheckpointError: if the checkpoint cannot be loaded.
-        DataError: if stored records are missing or damaged.
-        MissingDependencyError: if the report is wanted and Jinja2 is not installed.
+        SciPluginsError: if something does not fit, as early as it can be known.
     """
-    require(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
-    _check_options(resamples, report)
-    drawn_units = parse_resampling(resample)
-    contenders = Contenders(
-        ModelSource(cfg, checkpoint),
-        variants,
-        models,
-        base=base,
-        trust=trust,
-        input_order=input_order,
-    )  # fails before anything slow
-    images = build_image_set(cfg)
-    drawn_units.groups(images.ids)  # an unfit pattern stops here
-    judge = Judge(contenders.base, drawn_units, resamples, seed, metric)
-    about = describe(contenders, images) | judge.about()
-    comparison = Comparison(about, metric=metric)
-    session = Session(Path(work_dir), contenders, images, judge, comparison)
-    if resume:
-        read_earlier(session.work_dir, comparison, session.store)
-    session.judge_all()
+    _check(cfg, resamples, report)
+    first, units = ModelSource(cfg, checkpoint), parse_resampling(resample)
+    options: dict[str, Any] = dict(base=base, trust=trust, input_order=input_order)
+    contenders = Contenders(first, variants, models, **options)
+    judge = Judge(contenders.base, units, resamples, seed, metric)
+    session = _begin(Path(work_dir), contenders, judge, resume)
     for condition in conditions:
-        session.measure(condition, images.spread(pictures), resume)
+        session.measure(condition, session.images.spread(pictures), resume)
         if is_main_process():
             session.draw_changed(condition, changed, resume)
             session.write(report)
-    return comparison
+    return session.comparison
 
 
-def _check_options(resamples: int, report: bool) -> None:
+def _begin(work_dir: Path, contenders: Contenders, judge: Judge, resume: bool) -> Session:
+    """A session with what an earlier run left, judged as it is to be judged now."""
+    images = build_image_set(contenders.sources[''].cfg)
+    judge.resampling.groups(images.ids)  # an unfit pattern stops here
+    about = describe(contenders, images) | judge.about()
+    comparison = Comparison(about, metric=judge.metric)
+    session = Session(work_dir, contenders, images, judge, comparison)
+    if resume:
+        read_earlier(work_dir, comparison, session.store)
+    session.judge_all()
+    return session
+
+
+def _check(cfg: Config, resamples: int, report: bool) -> None:
+    require(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
     if resamples < 1:
         raise ConfigError(f'resamples must be at least 1, got {resamples}')
     if report and find_spec('jinja2') is None:
