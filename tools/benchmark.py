@@ -5,12 +5,14 @@
     python tools/benchmark.py cost
     python tools/benchmark.py train --compile
     python tools/benchmark.py segmentation
+    python tools/benchmark.py darkface
 
 enhancer: the fast path of SCIEnhancer against a plain implementation.
 stage: uint8 image to normalised batch, and its share of RetinaNet-R50's test step.
 train: a step of SCI's training against a plain implementation: time and memory.
 cost: parameters, multiply-accumulates and time of SCI's chains and of RUASEnhancer.
 segmentation: decoding, test pipeline, enhancer and network at 1920x1080, images/s.
+darkface: DARK FACE's official AP, ten times the predictions, bootstrap resamples.
 """
 
 import argparse
@@ -44,7 +46,15 @@ def parse_args() -> argparse.Namespace:
         '--compile', action='store_true', help='also through torch.compile'
     )
     _add_segmentation(commands.add_parser('segmentation', help='loader against network'))
+    _add_darkface(commands.add_parser('darkface', help='the official AP, resamples'))
     return parser.parse_args()
+
+
+def _add_darkface(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    for name, number in dict(images=600, predictions=300, resamples=1000, runs=5).items():
+        parser.add_argument(f'--{name}', type=int, default=number)
+    parser.add_argument('--json', metavar='FILE', help='also write the result here')
 
 
 def _add_segmentation(parser: argparse.ArgumentParser) -> None:
@@ -81,6 +91,7 @@ def main() -> None:
 
     calls: dict[str, Any] = {
         'cost': benchmark.benchmark_cost,
+        'darkface': benchmark.benchmark_darkface,
         'enhancer': benchmark.benchmark_enhancer,
         'segmentation': benchmark.benchmark_segmentation,
         'stage': benchmark.benchmark_stage,

@@ -1,6 +1,7 @@
 """What enhancement costs: measured here, on this machine, in one process."""
 
 from sci_plugins.apis.benchmark.cost import CostResult, benchmark_cost
+from sci_plugins.apis.benchmark.darkface import benchmark_darkface
 from sci_plugins.apis.benchmark.enhancer import EnhancerResult, benchmark_enhancer
 from sci_plugins.apis.benchmark.segmentation import (
     SegmentationResult,
@@ -16,6 +17,7 @@ __all__ = [
     'StageResult',
     'TrainResult',
     'benchmark_cost',
+    'benchmark_darkface',
     'benchmark_enhancer',
     'benchmark_segmentation',
     'benchmark_stage',
