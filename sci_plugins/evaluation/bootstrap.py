@@ -105,7 +105,12 @@ def paired_interval(
     Returns:
         NaN ends where no resample has both numbers; resamples without one (no object
         of a class was drawn) are left out.
+
+    Raises:
+        ConfigError: if the level is not between 0 and 1.
     """
+    if not 0 <= level <= 1:
+        raise ConfigError(f'level must be between 0 and 1, got {level}')
     differences = np.asarray(other, np.float64) - np.asarray(base, np.float64)
     differences = differences[np.isfinite(differences)]
     if len(differences) == 0 or math.isnan(delta):
