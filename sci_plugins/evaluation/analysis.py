@@ -169,27 +169,24 @@ def analyse(
         changed: how many images to name that gained, and that lost.
 
     Raises:
-        DataError: if the images differ.
-        ConfigError: if neither has the metric.
+        DataError: if the images differ, or an image has no unit or no luma.
+        ConfigError: if one of them lacks the metric.
     """
-    if base.ids != other.ids:
-        raise DataError(
-            'the base and the variant must have seen the same images in one order: '
-            f'{len(base.ids)} and {len(other.ids)} images'
-        )
+    _check(base, other, brightness, groups)
     names = [name for name in base.names if name in other.names]
     metric = metric or base.main
     if metric not in names:
         raise ConfigError(f'there is no metric {metric!r}; there are {", ".join(names)}')
-    weights = resample_weights(groups or len(base.ids), resamples, seed)
+    count = len(base.ids)
+    weights = resample_weights(count if groups is None else groups, resamples, seed)
     values = _values(base, other, names)
     effects = _effects(base, other, metric, values[metric]) if changed else []
     by_effect = sorted(effects, key=lambda each: -each.effect)
     return VariantAnalysis(
         base=base_name,
         metric=metric,
-        images=len(base.ids),
-        units=count_units(groups, len(base.ids)),
+        images=count,
+        units=count_units(groups, count),
         resamples=resamples,
         seed=seed,
         intervals=_intervals(base, other, weights, values),
@@ -198,6 +195,25 @@ def analyse(
         gained=[each for each in by_effect if each.effect > 0][:changed],
         lost=[each for each in reversed(by_effect) if each.effect < 0][:changed],
     )
+
+
+def _check(
+    base: ImageRecords,
+    other: ImageRecords,
+    brightness: Mapping[str, float] | None,
+    groups: Sequence[Hashable] | None,
+) -> None:
+    count = len(base.ids)
+    if base.ids != other.ids:
+        raise DataError(
+            'the base and the variant must have seen the same images in one order: '
+            f'{count} and {len(other.ids)} images'
+        )
+    if groups is not None and len(groups) != count:
+        raise DataError(f'groups must be one for each of {count} images: {len(groups)}')
+    unknown = [name for name in base.ids if brightness and name not in brightness]
+    if unknown:
+        raise DataError(f'brightness lacks {unknown[0]!r}; it must have every image')
 
 
 def _values(
@@ -215,10 +231,8 @@ def _intervals(
 ) -> dict[str, Interval]:
     before, after = (_resampled(each, weights, list(values)) for each in (base, other))
     return {
-        name: paired_interval(
-            before[name], after[name], values[name][1] - values[name][0]
-        )
-        for name in values
+        name: paired_interval(before[name], after[name], value - base_value)
+        for name, (base_value, value) in values.items()
     }
 
 
