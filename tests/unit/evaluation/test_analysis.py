@@ -70,6 +70,7 @@ def test_intervals_are_those_of_a_plain_loop(make: Make, groups: list | None) ->
     base, other = make(0, range(COUNT)), make(1, range(COUNT))
     found = analyse(base, other, base_name='none', groups=groups, resamples=25, seed=3)
     assert (found.units, found.images) == (COUNT if groups is None else 6, COUNT)
+    assert (found.seed, found.resamples) == (3, 25)
     weights = resample_weights(groups or COUNT, 25, 3)
     differences: dict[str, list[float]] = {name: [] for name in found.intervals}
     for row in weights:
@@ -202,6 +203,21 @@ def test_through_json_with_what_is_not_defined(make: Make) -> None:
     assert again.to_dict() == content
     assert isinstance(again.gained[0], Effect)
     assert again.units == 6
+
+
+def test_a_class_of_one_image() -> None:
+    """Without it there is no number: no effect, and two thirds that say nothing."""
+    base, other = _matrices(0, range(COUNT)), _matrices(1, range(COUNT))
+    options = dict(base_name='none', metric='IoU/rare', brightness=LUMA)
+    found = analyse(base, other, **options)
+    assert IDS[0] not in [each.image for each in found.gained + found.lost]
+    assert found.main.delta != 0
+    thirds = found.groups['brightness']
+    assert [math.isnan(part.base) for part in thirds] == [False, True, True]
+    assert thirds[1].interval.verdict == 'not defined'
+    text = json.dumps(found.to_dict(), allow_nan=False)
+    again = VariantAnalysis.from_dict(json.loads(text))
+    np.testing.assert_equal(_plain(again), _plain(found))
 
 
 def _plain(found: VariantAnalysis) -> dict:
