@@ -19,6 +19,7 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
+from torch import nn
 
 from sci_plugins.apis.config import load_config
 from sci_plugins.engine.hooks import EnhancementLossHook
@@ -232,15 +233,24 @@ def test_there_are_joint_configs() -> None:
 def test_the_enhancer_has_a_learning_rate_of_its_own(folder: Path, path: Path) -> None:
     model = MODELS.build(_two_keys(folder).model)
     joint = load_config(str(path))
-    wrapper = build_optim_wrapper(model, joint.optim_wrapper)
-    names = {id(value): name for name, value in model.named_parameters()}
-    ours, theirs = [], []
-    for group in wrapper.optimizer.param_groups:
-        for value in group['params']:
-            (ours if names[id(value)].startswith(ENHANCER) else theirs).append(group)
-    base = joint.optim_wrapper.optimizer
+    base = load_config(str(path.with_name(path.name.replace('_sci-joint', ''))))
+    found, before = (
+        _rates(model, build_optim_wrapper(model, cfg.optim_wrapper))
+        for cfg in (joint, base)
+    )
+    ours = {name: found.pop(name) for name in list(found) if name.startswith(ENHANCER)}
     assert len(ours) == 8
-    assert all(group['lr'] == pytest.approx(0.1 * base.lr) for group in ours)
-    assert {group['weight_decay'] for group in ours} == {0}
-    assert {group['lr'] for group in theirs} == {base.lr}
-    assert base.weight_decay in {group['weight_decay'] for group in theirs}
+    for rate, decay in ours.values():
+        assert rate == pytest.approx(0.1 * base.optim_wrapper.optimizer.lr)
+        assert decay == 0
+    assert found == {name: before[name] for name in found}  # the host's, multipliers too
+
+
+def _rates(model: nn.Module, wrapper: OptimWrapper) -> dict[str, tuple[float, float]]:
+    """Learning rate and weight decay of each parameter, by name."""
+    names = {id(value): name for name, value in model.named_parameters()}
+    return {
+        names[id(value)]: (group['lr'], group['weight_decay'])
+        for group in wrapper.optimizer.param_groups
+        for value in group['params']
+    }

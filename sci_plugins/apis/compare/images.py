@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from sci_plugins.engine.naming_runner import NamingRunner
 
@@ -67,7 +68,8 @@ def build_image_set(cfg: Config) -> ImageSet:
     loader = cfg.test_dataloader.to_dict()
     # A sampler without a seed asks all processes for one.
     loader['sampler'] = dict(type='mmengine.DefaultSampler', shuffle=False, seed=0)
-    return ImageSet(NamingRunner.build_dataloader(loader).dataset)
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
+        return ImageSet(NamingRunner.build_dataloader(loader).dataset)
 
 
 def image_ids(paths: list[str]) -> list[str]:

@@ -220,6 +220,24 @@ def test_a_class_of_one_image() -> None:
     np.testing.assert_equal(_plain(again), _plain(found))
 
 
+def test_an_image_without_which_there_is_no_number() -> None:
+    """The third of five has the only face; the variant's false positives are ranked."""
+    face, row = np.array([[0.0, 0, 9, 9]]), np.array([[0, 0, 9, 9, 0.5]])
+    false = np.add(row, [50, 50, 50, 50, 0.4])
+    few = [row[:0], row[:0], row, row[:0], row[:0]]
+    many = [np.repeat(false, count, 0) for count in (3, 1, 0, 2, 4)]
+    base, other = (
+        DetectionRecords(
+            list(map(ImageDetections, IDS, found, [face[: n == 2] for n in range(5)])),
+            coco=False,
+        )
+        for found in (few, [*many[:2], row, *many[3:]])
+    )
+    found = analyse(base, other, base_name='none', resamples=2, changed=9)
+    assert [each.image[-1] for each in found.lost] == ['4', '0', '3', '1']
+    assert found.gained == []
+
+
 def _plain(found: VariantAnalysis) -> dict:
     """As nested dictionaries, in which NaN equals NaN."""
     parts = {
