@@ -1,13 +1,20 @@
 """Every config under configs/: it loads, builds, and is what its name says."""
 
+import copy
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import mmengine
 import pytest
+import torch
+from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from torch import nn
 
 from sci_plugins.apis.config import load_config, require
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
@@ -27,8 +34,6 @@ ENHANCED = [
 ]
 #: Trained by a host, on a data set that is not ours: only tested.
 ZERO_SHOT = [path for path in CONFIGS if '_cityscapes-' in path.stem]
-
-
 #: A network from a file of its own, frozen: nothing trains it.
 FROZEN = [path for path in CONFIGS if '_onnx_' in path.stem]
 BEFORE_RESIZE = [path for path in CONFIGS if '_sci-before-resize_' in path.stem]
@@ -36,6 +41,25 @@ BEFORE_RESIZE = [path for path in CONFIGS if '_sci-before-resize_' in path.stem]
 
 def _name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _hosts_metafiles_are_read_once() -> Iterator[None]:
+    """MMEngine reads all 100 of a host for each config that begins with one of its."""
+    with pytest.MonkeyPatch.context() as patch:
+        once = cache(mmengine.load)
+        patch.setattr('mmengine.config.utils.load', once, raising=False)
+        yield
+
+
+@cache
+def _load_once(path: Path) -> Config:
+    return load_config(str(path))
+
+
+def _load(path: Path) -> Config:
+    """A copy, for several tests look at one config, and some change it."""
+    return copy.deepcopy(_load_once(path))
 
 
 def test_there_are_configs() -> None:
@@ -50,7 +74,7 @@ def test_there_are_configs() -> None:
 
 @pytest.mark.parametrize('path', FRAGMENTS, ids=_name)
 def test_every_fragment_loads(path: Path) -> None:
-    assert load_config(str(path))
+    assert _load(path)
 
 
 def _without_official_weights(node: Any) -> None:
@@ -64,18 +88,26 @@ def _without_official_weights(node: Any) -> None:
             _without_official_weights(value)
 
 
+def _keep(tensor: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    return tensor
+
+
 @cache
 def _build(scope: str, model: str) -> Any:
-    """The data preprocessor of a model, which many test sets share: built once."""
+    """The data preprocessor of a model, which many test sets share: built once.
+
+    Nobody looks at the random weights, so their drawing is left out.
+    """
     init_default_scope(scope)
-    built = MODELS.build(json.loads(model))
+    with mock.patch.multiple(nn.init, kaiming_uniform_=_keep, kaiming_normal_=_keep):
+        built = MODELS.build(json.loads(model))
     assert sum(value.numel() for value in built.parameters()) > 0
     return built.data_preprocessor
 
 
 @pytest.mark.parametrize('path', sorted(set(CONFIGS) - set(FROZEN)), ids=_name)
 def test_every_config_builds_its_model(path: Path) -> None:
-    cfg = load_config(str(path))
+    cfg = _load(path)
     require(cfg, 'model')
     if path in ZERO_SHOT:
         assert not any(cfg.get(key) for key in ('train_dataloader', 'train_cfg'))
@@ -98,7 +130,7 @@ def test_every_config_builds_its_model(path: Path) -> None:
 @pytest.mark.parametrize('path', FROZEN, ids=_name)
 def test_a_frozen_network_is_for_tests_only(path: Path, shared_data: Path) -> None:
     pytest.importorskip('onnxruntime')
-    cfg = load_config(str(path))
+    cfg = _load(path)
     require(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
     assert cfg.train_dataloader is None
     assert cfg.get('train_cfg') is None
@@ -114,7 +146,7 @@ def test_a_frozen_network_is_for_tests_only(path: Path, shared_data: Path) -> No
 @pytest.mark.parametrize('path', BEFORE_RESIZE, ids=_name)
 def test_enhancing_before_the_resize_is_one_step_more(path: Path) -> None:
     plain_path = path.with_stem(path.stem.replace('_sci-before-resize', ''))
-    plain, ours = (load_config(str(file)).to_dict() for file in (plain_path, path))
+    plain, ours = (_load(file).to_dict() for file in (plain_path, path))
     added = dict(type='sci_plugins.EnhanceImage', enhancer='sci/official/medium')
     steps = ours['test_dataloader']['dataset']['pipeline']
     assert [step['type'] for step in steps[:3]] == [
@@ -130,7 +162,7 @@ def test_enhancing_before_the_resize_is_one_step_more(path: Path) -> None:
 @pytest.mark.parametrize('path', ENHANCED, ids=_name)
 def test_an_sci_config_is_its_baseline_and_the_enhancer(path: Path) -> None:
     plain_path = path.with_stem(_PART.sub('', path.stem))
-    plain, ours = (load_config(str(file)).to_dict() for file in (plain_path, path))
+    plain, ours = (_load(file).to_dict() for file in (plain_path, path))
     before, after = (cfg['model'].pop('data_preprocessor') for cfg in (plain, ours))
     joint = 'sci-joint' in path.stem
     added = {'enhancer', 'frozen'} if joint else {'enhancer'}
