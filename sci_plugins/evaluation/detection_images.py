@@ -3,12 +3,11 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from sci_plugins.errors import DataError
+from sci_plugins.evaluation.array_files import reading_arrays
 from sci_plugins.functional.box_overlap import pairwise_iou
 from sci_plugins.utils.files import replacing
 
@@ -35,8 +34,9 @@ class ImageDetections:
 
     @property
     def flags(self) -> np.ndarray:
-        """``ignore``, with a flag for every box."""
-        return self.ignore if len(self.ignore) else np.zeros(len(self.boxes), bool)
+        """``ignore`` as bool, with a flag for every box."""
+        # Zeros and ones would choose rows by number, and ~1 is -2.
+        return _filled(self.ignore, len(self.boxes)).astype(bool)
 
     @property
     def classes(self) -> tuple[np.ndarray, np.ndarray]:
@@ -67,22 +67,26 @@ class ImageDetections:
         return ImageDetections(self.img_id, predictions, self.boxes[~ignore])
 
     def check(self) -> None:
-        """Raise DataError, naming the image, unless the arrays fit one another."""
-        name, wanted = self.img_id, (len(self.predictions), len(self.boxes))
-        for array, columns in ((self.predictions, 5), (self.boxes, 4)):
+        """Raise DataError, naming image and argument, unless the arrays are right."""
+        for name, columns in (('predictions', 5), ('boxes', 4)):
+            array = getattr(self, name)
             if array.ndim != 2 or array.shape[1] != columns:
-                raise DataError(
-                    f'image {name}: expected an array (n, {columns}), got {array.shape}'
-                )
+                raise self._wrong(name, f'have the shape (n, {columns})', array.shape)
             if not np.isfinite(array).all():
-                raise DataError(f'image {name}: boxes and scores must be finite')
-        got = (len(self.classes[0]), len(self.classes[1]))
-        if got != wanted or len(self.flags) != wanted[1]:
-            raise DataError(
-                f'image {name}: expected {wanted[0]} labels of predictions and '
-                f'{wanted[1]} of boxes (and as many flags), got {got[0]} and {got[1]} '
-                f'({len(self.flags)})'
-            )
+                raise self._wrong(name, 'be finite', 'NaN or infinity')
+        labels, true_labels = self.classes
+        for name, array, count in (
+            ('ignore', self.flags, len(self.boxes)),
+            ('labels', labels, len(self.predictions)),
+            ('true_labels', true_labels, len(self.boxes)),
+        ):
+            if array.shape != (count,):
+                raise self._wrong(name, f'have the shape ({count},)', array.shape)
+            if array.dtype.kind not in 'biu':
+                raise self._wrong(name, 'hold whole numbers', array.dtype)
+
+    def _wrong(self, name: str, wish: str, got: object) -> DataError:
+        return DataError(f'image {self.img_id}: {name} must {wish}, got {got}')
 
 
 def save_detections(
@@ -90,7 +94,13 @@ def save_detections(
     images: Sequence[ImageDetections],
     classes: Sequence[str] = (),
 ) -> None:
-    """Write detections and truth to one compressed ``.npz`` file, atomically."""
+    """Write detections and truth to one compressed ``.npz`` file, atomically.
+
+    Raises:
+        DataError: if the arrays of an image do not fit one another.
+    """
+    for image in images:
+        image.check()
     labels = [image.classes for image in images]
     with replacing(path) as beside, beside.open('wb') as file:
         np.savez_compressed(
@@ -124,28 +134,39 @@ def load_with_classes(
     Raises:
         DataError: if the file is missing or is something else.
     """
-    try:
-        with np.load(Path(path), allow_pickle=False) as content:
-            found = np.cumsum(content['found'])[:-1]
-            there = np.cumsum(content['there'])[:-1]
-            columns = (
-                content['ids'].tolist(),
-                np.split(content['predictions'], found),
-                np.split(content['boxes'], there),
-                np.split(content['ignore'], there),
-                np.split(content['labels'], found),
-                np.split(content['true_labels'], there),
+    with reading_arrays(path, 'detections') as content:
+        ids, found, there = (content[name] for name in ('ids', 'found', 'there'))
+        if not len(ids) == len(found) == len(there):
+            raise ValueError(
+                f'{len(ids)} images, {len(found)} and {len(there)} numbers of rows'
             )
-            classes = content['classes'].tolist()
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise DataError(f'{path}: is not a file of detections ({error})') from error
-    return [ImageDetections(*row) for row in zip(*columns, strict=False)], classes
+        rows = zip(
+            ids.tolist(),
+            _split(content['predictions'], found),
+            _split(content['boxes'], there),
+            _split(content['ignore'], there),
+            _split(content['labels'], found),
+            _split(content['true_labels'], there),
+            strict=True,
+        )
+        images = [ImageDetections(*row) for row in rows]
+        for image in images:
+            image.check()
+        return images, content['classes'].tolist()
 
 
 def _join(
     arrays: Sequence[np.ndarray], empty: tuple[int, ...], dtype: type = float
 ) -> np.ndarray:
     return np.concatenate([np.zeros(empty, dtype), *arrays])
+
+
+def _split(rows: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
+    """The rows of each image."""
+    if (counts < 0).any() or counts.sum() != len(rows):
+        raise ValueError(f'{counts.sum()} rows are told, there are {len(rows)}')
+    ends = np.cumsum(counts)
+    return [rows[end - count : end] for end, count in zip(ends, counts, strict=True)]
 
 
 def _filled(labels: np.ndarray, count: int) -> np.ndarray:

@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.evaluation.array_files import reading_arrays
 from sci_plugins.functional.confusion import pixel_counts, ratio
 from sci_plugins.utils.files import replacing
 
@@ -43,7 +42,8 @@ class SegmentationRecords:
         ignore_left_out: pixels of other true classes do not count.
 
     Raises:
-        DataError: if the shapes do not fit or an image comes twice.
+        DataError: if the shapes do not fit, a matrix holds what is no number of pixels,
+            or an image comes twice.
         ConfigError: if the subset is empty or names other classes.
     """
 
@@ -63,7 +63,7 @@ class SegmentationRecords:
         self.ignore_left_out = ignore_left_out
         count = len(self.classes)
         empty = np.zeros((0, count, count), np.int64)
-        self.matrices = np.asarray(matrices, np.int64) if len(matrices) else empty
+        self.matrices = _whole(matrices) if len(matrices) else empty
         self._check()
         self._kept = np.array([self.classes.index(name) for name in self.subset])
         counted = self.matrices
@@ -158,19 +158,14 @@ class SegmentationRecords:
         Raises:
             DataError: if the file is missing or is something else.
         """
-        try:
-            with np.load(Path(path), allow_pickle=False) as content:
-                return cls(
-                    content['ids'].tolist(),
-                    content['matrices'],
-                    content['classes'].tolist(),
-                    content['subset'].tolist(),
-                    bool(content['ignore_left_out']),
-                )
-        except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile) as error:
-            raise DataError(
-                f'{path}: is not a file of confusion matrices ({error})'
-            ) from error
+        with reading_arrays(path, 'confusion matrices') as content:
+            return cls(
+                content['ids'].tolist(),
+                content['matrices'],
+                content['classes'].tolist(),
+                content['subset'].tolist(),
+                bool(content['ignore_left_out']),
+            )
 
     def _sums(self, weights: np.ndarray | None) -> tuple[np.ndarray, ...]:
         if weights is None:
@@ -206,6 +201,18 @@ class SegmentationRecords:
                 raise DataError(f'image {name!r} must come once, comes twice')
             seen.add(name)
         _check_subset(self.subset, self.classes)
+
+
+def _whole(matrices: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+    shapes = {np.shape(matrix) for matrix in matrices}
+    if len(shapes) > 1:
+        raise DataError(f'matrices must have one shape, got {sorted(shapes)}')
+    given = np.asarray(matrices)
+    with np.errstate(invalid='ignore'):  # NaN is found by the comparison
+        counts = given.astype(np.int64)
+    if (counts != given).any() or (counts < 0).any():
+        raise DataError('matrices must hold numbers of pixels, whole and not negative')
+    return counts
 
 
 def _check_subset(subset: Sequence[str], classes: Sequence[str]) -> None:

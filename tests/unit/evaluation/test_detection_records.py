@@ -11,7 +11,6 @@ from sci_plugins.evaluation.detection_records import (
     DEFINITIONS,
     DetectionRecords,
     ImageDetections,
-    load_detections,
     save_detections,
 )
 from tests.plain_darkface_ap import plain_official_ap, random_faces
@@ -133,44 +132,20 @@ def test_no_images() -> None:
     assert all(math.isnan(value) for value in DetectionRecords([]).metrics().values())
 
 
-def test_what_is_saved_loads_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize('classes', [('face',), ('face', 'hand')])
+def test_what_is_saved_loads_again(tmp_path: Path, classes: tuple[str, ...]) -> None:
     images = [
         *_images(1, count=5),
         _one([], [BOX, [1, 2, 3, 4]], [True, False], img_id='a b'),
         _one([], [], img_id='empty'),
     ]
-    save_detections(tmp_path / 'new' / 'found.npz', images)
-    assert [path.name for path in (tmp_path / 'new').iterdir()] == ['found.npz']
-    again = load_detections(tmp_path / 'new' / 'found.npz')
-    assert len(again) == 7
-    for one, two in zip(images, again, strict=True):
-        assert one.img_id == two.img_id
-        assert np.array_equal(one.predictions, two.predictions)
-        assert np.array_equal(one.boxes, two.boxes)
-    assert again[5].ignore.tolist() == [True, False]
-    assert again[6].predictions.shape == (0, 5)
-    np.testing.assert_equal(
-        DetectionRecords(again).metrics(), DetectionRecords(images).metrics()
-    )
-
-
-@pytest.mark.parametrize('content', [b'', b'nothing', None])
-def test_a_file_of_something_else(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / 'found.npz'
-    if content is None:
-        np.savez(path, other=np.zeros(3))
-    else:
-        path.write_bytes(content)
-    with pytest.raises(DataError, match=r'found.npz: is not a file of detections'):
-        load_detections(path)
-    with pytest.raises(DataError, match=r'none.npz: is not a file of detections'):
-        load_detections(tmp_path / 'none.npz')
-
-
-def test_pickled_objects_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / 'found.npz'
-    keys = 'found', 'there', 'predictions', 'boxes', 'ignore'
-    content = {key: np.zeros(1, int) for key in keys}
-    np.savez(path, ids=np.array([dict()], dtype=object), **content)
-    with pytest.raises(DataError, match='is not a file of detections'):
-        load_detections(path)
+    records = DetectionRecords(images, classes=classes)
+    records.save(tmp_path / 'found.npz')
+    again = DetectionRecords.load(tmp_path / 'found.npz')
+    assert again.classes == classes
+    assert again.ids == records.ids
+    np.testing.assert_equal(again.metrics(), records.metrics())
+    few = DetectionRecords.load(tmp_path / 'found.npz', coco=False)
+    assert 'COCO_AP' not in few.names
+    save_detections(tmp_path / 'unnamed.npz', images)
+    assert DetectionRecords.load(tmp_path / 'unnamed.npz').classes == ('face',)
