@@ -1,4 +1,4 @@
-"""What enhancement costs on this machine.
+"""What enhancement and its judging cost on this machine.
 
     python tools/benchmark.py enhancer
     python tools/benchmark.py stage --json stage.json
@@ -6,6 +6,7 @@
     python tools/benchmark.py train --compile
     python tools/benchmark.py segmentation
     python tools/benchmark.py darkface
+    OMP_NUM_THREADS=1 python tools/benchmark.py bootstrap
 
 enhancer: the fast path of SCIEnhancer against a plain implementation.
 stage: uint8 image to normalised batch, and its share of RetinaNet-R50's test step.
@@ -13,6 +14,7 @@ train: a step of SCI's training against a plain implementation: time and memory.
 cost: parameters, multiply-accumulates and time of SCI's chains and of RUASEnhancer.
 segmentation: decoding, test pipeline, enhancer and network at 1920x1080, images/s.
 darkface: DARK FACE's official AP, ten times the predictions, bootstrap resamples.
+bootstrap: intervals as compare.py's for one variant, against each resample anew.
 """
 
 import argparse
@@ -47,13 +49,26 @@ def parse_args() -> argparse.Namespace:
     )
     _add_segmentation(commands.add_parser('segmentation', help='loader against network'))
     _add_darkface(commands.add_parser('darkface', help='the official AP, resamples'))
+    _add_bootstrap(commands.add_parser('bootstrap', help='intervals of both tasks'))
     return parser.parse_args()
 
 
 def _add_darkface(parser: argparse.ArgumentParser) -> None:
+    _add_face_arguments(parser, runs=5)
+
+
+def _add_bootstrap(parser: argparse.ArgumentParser) -> None:
+    _add_face_arguments(parser, runs=3)
+    parser.add_argument('--streets', type=int, default=106, help='images of streets')
+    parser.add_argument('--classes', type=int, default=19, help='of the streets')
+
+
+def _add_face_arguments(parser: argparse.ArgumentParser, runs: int) -> None:
     parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
-    for name, number in dict(images=600, predictions=300, resamples=1000, runs=5).items():
-        parser.add_argument(f'--{name}', type=int, default=number)
+    parser.add_argument('--images', type=int, default=600, help='images with faces')
+    parser.add_argument('--predictions', type=int, default=300, help='of such an image')
+    parser.add_argument('--resamples', type=int, default=1000, help='of the images')
+    parser.add_argument('--runs', type=int, default=runs, help='rounds that count')
     parser.add_argument('--json', metavar='FILE', help='also write the result here')
 
 
@@ -90,6 +105,7 @@ def main() -> None:
     from sci_plugins.apis import benchmark
 
     calls: dict[str, Any] = {
+        'bootstrap': benchmark.benchmark_bootstrap,
         'cost': benchmark.benchmark_cost,
         'darkface': benchmark.benchmark_darkface,
         'enhancer': benchmark.benchmark_enhancer,
