@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sci_plugins.evaluation import detection_records, segmentation_records
 from sci_plugins.evaluation.bootstrap import FEW_UNITS
 from sci_plugins.evaluation.comparison_about import tell_about
+from sci_plugins.evaluation.comparison_definitions import definitions_of, split_classes
 from sci_plugins.evaluation.metric_names import agrees, main_metric, name_in_records
 from sci_plugins.evaluation.number_text import (
     SIGNS,
@@ -74,7 +74,15 @@ def _base_value(rows: Sequence['VariantResult'], metric: str) -> float:
     for row in rows:
         if row.analysis is not None and metric in row.analysis.values:
             return row.analysis.values[metric][0]
-    return rows[0].metrics.get(metric, math.nan)
+    return _host_value(rows[0], metric)
+
+
+def _host_value(row: 'VariantResult', metric: str) -> float:
+    """The host's number that is a metric of its own or of the records."""
+    for name, value in row.metrics.items():
+        if metric in (name, name_in_records(name, [metric])):
+            return value
+    return math.nan
 
 
 def _summary_cell(row: 'VariantResult | None', metric: str) -> str:
@@ -82,7 +90,7 @@ def _summary_cell(row: 'VariantResult | None', metric: str) -> str:
         return ''
     analysis = row.analysis
     if analysis is None or metric not in analysis.values:
-        return format_value(row.metrics.get(metric, math.nan))
+        return format_value(_host_value(row, metric))
     interval = analysis.intervals[metric]
     change = format_difference(interval.delta)
     value = format_value(analysis.values[metric][1])
@@ -92,6 +100,10 @@ def _summary_cell(row: 'VariantResult | None', metric: str) -> str:
 def _condition(comparison: 'Comparison', condition: 'Condition') -> list[str]:
     rows = comparison.of_condition(condition)
     unit = comparison.about.get('resampling') or 'images'
+    base = comparison.about.get('base')
+    if base is not None and rows[0].variant != base:
+        told = f'{base} was not measured on these images: there are no differences.'
+        return [told, '', *_plain_table(rows)]
     lines = _host_table(rows, unit)
     verdicts = _verdicts(rows, comparison.metric, unit)
     lines += ['', *verdicts] if verdicts else []
@@ -118,6 +130,15 @@ def _host_table(rows: Sequence['VariantResult'], unit: str) -> list[str]:
             new = other.metrics.get(name, math.nan)
             cells += [format_value(new), _host_difference(name, value, new, other)]
         lines.append(table_row(cells))
+    return lines
+
+
+def _plain_table(rows: Sequence['VariantResult']) -> list[str]:
+    """Values without differences, where there is nothing to compare with."""
+    lines = table_head(['metric', *(row.variant for row in rows)])
+    for name in rows[0].metrics:
+        values = [row.metrics.get(name, math.nan) for row in rows]
+        lines.append(table_row([name, *map(format_value, values)]))
     return lines
 
 
@@ -179,7 +200,8 @@ def _record_table(
     """The records' own metrics, all with intervals."""
     lines = ['Image by image, by the definitions below:', '']
     lines += table_head(_interval_header('metric', base, rows, unit))
-    names = dict.fromkeys(name for row in rows for name in row.analysis.intervals)  # type: ignore[union-attr]
+    known = dict.fromkeys(name for row in rows for name in row.analysis.intervals)  # type: ignore[union-attr]
+    names, absent = split_classes(list(known), [row.analysis.values for row in rows])  # type: ignore[union-attr]
     for name in names:
         values = [row.analysis.values.get(name) for row in rows]  # type: ignore[union-attr]
         before = next(value[0] for value in values if value is not None)
@@ -192,7 +214,7 @@ def _record_table(
                 else [format_value(value[1]), format_interval(found.intervals[name])]
             )
         lines.append(table_row(cells))
-    return lines
+    return lines + (['', f'Not in these images: {", ".join(absent)}.'] if absent else [])
 
 
 def _group_tables(
@@ -240,17 +262,7 @@ def _interval_header(
 
 
 def _definitions(analyses: Sequence[Any]) -> list[str]:
-    names = dict.fromkeys(name for found in analyses for name in found.intervals)
-    known = (
-        detection_records.DEFINITIONS
-        | detection_records.CLASS_DEFINITIONS
-        | segmentation_records.DEFINITIONS
-    )
-    told = {name: known[name] for name in names if name in known}
-    for name, text in known.items():
-        prefix, _, rest = name.partition('/')
-        if rest and any(found.startswith(f'{prefix}/') for found in names):
-            told[name] = text
+    told = definitions_of(name for found in analyses for name in found.intervals)
     if not told:
         return []
     return ['', '## What the numbers are', ''] + [

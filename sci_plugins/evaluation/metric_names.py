@@ -88,7 +88,7 @@ def deciding_metric(
         wanted: a name of either.
 
     Raises:
-        ConfigError: if neither has the wanted one.
+        ConfigError: if neither has the wanted one, or the host's is none of the records.
     """
     records = list(records)
     if wanted is not None and wanted in records:
@@ -97,4 +97,10 @@ def deciding_metric(
         raise ConfigError(
             f'there is no metric {wanted!r}; there are {", ".join([*metrics, *records])}'
         )
-    return name_in_records(main_metric(metrics, wanted), records)
+    name = name_in_records(main_metric(metrics, wanted), records)
+    if wanted is not None and name is None:
+        raise ConfigError(
+            f'metric {wanted!r} cannot decide: it is not made image by image; there are '
+            f'{", ".join(records)}'
+        )
+    return name

@@ -79,9 +79,10 @@ def compare(
     session = _begin(Path(work_dir), contenders, judge, resume)
     for condition in conditions:
         session.measure(condition, session.images.spread(pictures), resume)
+        session.judge_all()  # what was kept, if the base was not
         if is_main_process():
             session.draw_changed(condition, changed, resume)
-            session.write(report)
+            session.write(report, changed)
     return session.comparison
 
 

@@ -53,7 +53,6 @@ class Session:
         self.store = RecordStore(work_dir / 'records', comparison.about)
         self._base: tuple[Condition, Kept] | None = None
         self._curves: dict[tuple[str, str], Curve] = {}
-        self._sheets: list[Sheet] = []
 
     def measure(self, condition: Condition, drawn: list[int], go_on: bool) -> None:
         """Measure and judge what has no result yet under a condition.
@@ -80,8 +79,7 @@ class Session:
         if not is_main_process():
             return
         for result in list(self.comparison.results):
-            has_records = self._has_records(result)
-            if has_records and result.analysis is None and not self._is_base(result):
+            if self._waits_for_judgement(result):
                 kept = self.store.load(result.condition, result.variant)
                 self._judge(result, kept)
         if self.comparison.results:
@@ -95,26 +93,28 @@ class Session:
             count: at most so many of each sign and variant.
             go_on: sheets that are there stay.
         """
-        known = [
-            result
-            for result in self.comparison.of_condition(condition)
-            if result.variant in self.contenders.names
+        missing = [
+            each
+            for each in self._changed(condition, count)
+            if each.result.variant in self.contenders.names
+            and not (go_on and each.path.is_file())
         ]
-        folder = self.work_dir / 'pictures' / condition.slug / 'changed'
-        changed = changed_images(known, folder, count)
-        missing = [each for each in changed if not (go_on and each.path.is_file())]
         if missing:
             self._draw(condition, missing)
-        self._sheets += [each.sheet for each in changed]
 
-    def write(self, report: bool) -> None:
-        """Write all tables, and the report if it is wanted."""
+    def write(self, report: bool, count: int) -> None:
+        """Write all tables, and the report if it is wanted.
+
+        Args:
+            report: whether it is.
+            count: at most so many images that gained, and that lost, of each variant
+                are shown; those of an earlier run as far as they are drawn.
+        """
         write_comparison(self.comparison, self.work_dir)
         if report:
             self._add_curves()
-            page = render_report(
-                self.comparison, self._curves, self._sheets, self._legend()
-            )
+            sheets = self._sheets(count)
+            page = render_report(self.comparison, self._curves, sheets, self._legend())
             write_atomically(self.work_dir / 'report.html', page)
 
     def _measure(self, condition: Condition, name: str, keeper: SampleKeeperHook) -> None:
@@ -147,6 +147,24 @@ class Session:
             if base_result is not None and base is not None:
                 result = self.judge.judge(result, kept, base_result, base)
         self.comparison.replace(result)
+
+    def _waits_for_judgement(self, result: VariantResult) -> bool:
+        if result.analysis is not None or self._is_base(result):
+            return False
+        base = self.comparison.find(result.condition, self.judge.base)
+        return base is not None and self._has_records(result)
+
+    def _changed(self, condition: Condition, count: int) -> list[ChangedImage]:
+        folder = self.work_dir / 'pictures' / condition.slug / 'changed'
+        return changed_images(self.comparison.of_condition(condition), folder, count)
+
+    def _sheets(self, count: int) -> list[Sheet]:
+        return [
+            each.sheet
+            for condition in self.comparison.conditions
+            for each in self._changed(condition, count)
+            if each.path.is_file()
+        ]
 
     def _is_base(self, result: VariantResult) -> bool:
         return result.variant == self.judge.base

@@ -3,11 +3,14 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sci_plugins.evaluation.bootstrap import Interval
 from sci_plugins.visualization.report import wording
 from sci_plugins.visualization.report.scale import Scale
+
+#: More variants than this do not stand side by side on a desktop's screen.
+_MOST_COLUMNS = 8
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells under ``columns``, a row a name; ``None`` where nothing was measured."""
+    """Cells under ``columns``, a row a name; ``None`` where nothing was measured.
+
+    The base's values stand in a column of their own, or, if the table was turned, in a
+    row of their own, ``base_row``.
+    """
 
     title: str
     corner: str
@@ -43,6 +50,27 @@ class Table:
     rows: list[tuple[str, str, list[Cell | None]]]  # name, base's value, cells
     base: str = ''  # heading of the base's values; empty: no such column
     scale: Scale | None = None
+    base_row: tuple[str, ...] = ()
+    note: str = ''
+
+    def turned(self, corner: str) -> 'Table':
+        """Rows as columns, where that makes a table that is too wide narrower.
+
+        Args:
+            corner: what the columns are.
+        """
+        if len(self.columns) <= max(_MOST_COLUMNS, len(self.rows)):
+            return self
+        return replace(
+            self,
+            corner=corner,
+            columns=[name for name, _, _ in self.rows],
+            rows=[
+                (name, '', [cells[index] for *_, cells in self.rows])
+                for index, name in enumerate(self.columns)
+            ],
+            base_row=tuple(base for _, base, _ in self.rows),
+        )
 
     @property
     def tally(self) -> str:

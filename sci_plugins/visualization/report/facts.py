@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sci_plugins.evaluation import detection_records, segmentation_records
 from sci_plugins.evaluation.bootstrap import FEW_UNITS
 from sci_plugins.visualization.report.rows import ConditionRows, all_analyses
 from sci_plugins.visualization.report.wording import count
@@ -55,24 +54,6 @@ def resampling_of(rows: Sequence[ConditionRows], about: Mapping[str, Any]) -> Re
         'base and the variant; the interval holds the middle 95 % of the differences.'
     )
     return Resampling(text, f'{fewest.units} {unit}' * (fewest.units < FEW_UNITS))
-
-
-def definitions_of(rows: Sequence[ConditionRows]) -> dict[str, str]:
-    """What each metric with an interval is."""
-    names = dict.fromkeys(name for a in all_analyses(rows) for name in a.intervals)
-    known = (
-        detection_records.DEFINITIONS
-        | detection_records.CLASS_DEFINITIONS
-        | segmentation_records.DEFINITIONS
-    )
-    generic = {name.split('/')[0]: text for name, text in known.items() if '/' in name}
-    found = {}
-    for name in names:
-        if name in known:
-            found[name] = known[name]
-        elif '/' in name and name.split('/')[0] in generic:
-            found[f'{name.split("/")[0]}/CLASS'] = generic[name.split('/')[0]]
-    return found
 
 
 def versions_of(about: Mapping[str, Any]) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sci_plugins.errors import MissingDependencyError
 from sci_plugins.evaluation.comparison import Comparison
+from sci_plugins.evaluation.comparison_definitions import definitions_of
 from sci_plugins.visualization.report import facts, plots, sections, summary
 from sci_plugins.visualization.report.inputs import Curve, Sheet
 from sci_plugins.visualization.report.pictures import BUDGET, Picture, collect
@@ -97,7 +98,9 @@ def _content(
         legend=legend,
         album=album,
         picture_groups=_grouped(album.pictures, metric),
-        definitions=facts.definitions_of(rows),
+        definitions=definitions_of(
+            name for found in all_analyses(rows) for name in found.intervals
+        ),
         diffs={
             label: facts.diff_lines(text)
             for label, text in (about.get('config_diff') or {}).items()

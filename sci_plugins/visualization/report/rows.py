@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sci_plugins.evaluation.analysis import VariantAnalysis
 from sci_plugins.evaluation.comparison import Comparison, VariantResult
+from sci_plugins.evaluation.conditions import Condition
 
 #: Variants that say no more than the model's own label does.
 _AS_IT_IS = ('', 'config')
@@ -21,23 +22,20 @@ class ConditionRows:
     @property
     def analyses(self) -> dict[str, VariantAnalysis]:
         """Label -> what is known against the base, of the results that have intervals."""
-        found = {label_of(result): analysis_of(result) for result in self.others}
-        return {label: analysis for label, analysis in found.items() if analysis}
+        return {
+            label_of(result): result.analysis
+            for result in self.others
+            if result.analysis is not None
+        }
 
 
 def label_of(result: VariantResult) -> str:
     """The variant, and the model where it is not the first one."""
-    model = getattr(result, 'model', '')
-    if not model:
+    if not result.model:
         return result.variant
-    if result.variant in (*_AS_IT_IS, model):
-        return str(model)
-    return f'{model}: {result.variant}'
-
-
-def analysis_of(result: VariantResult) -> VariantAnalysis | None:
-    """What is known of the result against the base, if anything is."""
-    return getattr(result, 'analysis', None)
+    if result.variant in (*_AS_IT_IS, result.model):
+        return result.model
+    return f'{result.model}: {result.variant}'
 
 
 def rows_of(comparison: Comparison) -> list[ConditionRows]:
@@ -45,7 +43,7 @@ def rows_of(comparison: Comparison) -> list[ConditionRows]:
     rows = []
     for condition in comparison.conditions:
         results = [r for r in comparison.results if r.condition == condition]
-        base = _base(results, comparison.about.get('base'))
+        base = _base(results, comparison.about.get('base'), condition)
         others = [result for result in results if result is not base]
         rows.append(ConditionRows(condition.name, base, others))
     return rows
@@ -56,12 +54,17 @@ def labels_of(rows: Sequence[ConditionRows]) -> list[str]:
     return list(dict.fromkeys(label_of(other) for row in rows for other in row.others))
 
 
-def _base(results: Sequence[VariantResult], name: str | None) -> VariantResult:
-    names = [name, *(found.base for found in map(analysis_of, results) if found)]
+def _base(
+    results: Sequence[VariantResult], name: str | None, condition: Condition
+) -> VariantResult:
+    """The base's result; an empty one where it was not measured."""
+    names = [name, *(each.analysis.base for each in results if each.analysis)]
     for result in results:
         if label_of(result) in names:
             return result
-    return results[0]
+    if name is None:
+        return results[0]
+    return VariantResult(name, condition, {}, 0.0, results[0].images)
 
 
 def all_analyses(rows: Sequence[ConditionRows]) -> list[VariantAnalysis]:

@@ -3,13 +3,14 @@
 import math
 import re
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sci_plugins.evaluation.comparison import format_difference, format_value
+from sci_plugins.evaluation.comparison_definitions import split_classes
 from sci_plugins.visualization.report.cells import Cell, Table, make_cell, scale_over
 from sci_plugins.visualization.report.rows import ConditionRows, all_analyses, label_of
 from sci_plugins.visualization.report.scale import Scale
-from sci_plugins.visualization.report.wording import count
+from sci_plugins.visualization.report.wording import count, listing
 
 _SIZE = re.compile(r'(?P<metric>.+)_(?P<bin>below_\d+px|\d+_to_\d+px|above_\d+px)')
 
@@ -38,7 +39,7 @@ def all_metrics(rows: Sequence[ConditionRows]) -> list[Table]:
     for row in rows:
         names = [name for name in _metric_names(row) if '/' not in name]
         if names:
-            tables.append(_metric_table(row, names))
+            tables.append(_metric_table(row, names).turned('variant'))
     return tables
 
 
@@ -154,9 +155,13 @@ def _class_section(rows: Sequence[ConditionRows], prefix: str) -> Section:
     )
     tables = []
     for row in rows:
-        names = [n for n in _metric_names(row) if n.startswith(f'{prefix}/')]
+        known = [n for n in _metric_names(row) if n.startswith(f'{prefix}/')]
+        values = [found.values for found in row.analyses.values()]
+        names, absent = split_classes(known, values)
         if names:
-            tables.append(_metric_table(row, names, scale, f'{prefix}/'))
+            table = _metric_table(row, names, scale, f'{prefix}/').turned('variant')
+            note = f'Not in these images: {listing(absent)}.' if absent else ''
+            tables.append(replace(table, note=note))
     note = f'Δ of {prefix} of each class, all on one axis.'
     return Section(f'{prefix} by class', note, tables)
 

@@ -1,7 +1,7 @@
 """The plain answer: a headline, a sentence a condition, a table of verdicts."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sci_plugins.evaluation.analysis import VariantAnalysis
 from sci_plugins.evaluation.bootstrap import HELPS, HURTS, NOT_DEFINED, NOT_SHOWN
@@ -26,6 +26,9 @@ from sci_plugins.visualization.report.wording import (
     plain,
     signed,
 )
+
+#: Longer lists of names are told by those that are not on them, if these are few.
+_MOST_NAMES = 4
 
 
 def headline(rows: Sequence[ConditionRows]) -> str:
@@ -52,6 +55,8 @@ def headline(rows: Sequence[ConditionRows]) -> str:
 def sentence(row: ConditionRows) -> str:
     """The verdicts under one condition; what hurts comes first."""
     if not row.analyses:
+        if not row.base.metrics:
+            return f'{label_of(row.base)} was not measured, so there is no verdict.'
         return 'there is no interval, so no verdict.'
     if len(row.analyses) == 1:
         return _single(*next(iter(row.analyses.items())))
@@ -59,7 +64,7 @@ def sentence(row: ConditionRows) -> str:
     for label, found in row.analyses.items():
         by_verdict.setdefault(found.main.verdict, {})[label] = found
     parts = [
-        _told(verdict, by_verdict[verdict], len(row.analyses))
+        _told(verdict, by_verdict[verdict], list(row.analyses))
         for verdict in (HURTS, HELPS, NOT_SHOWN, NOT_DEFINED)
         if verdict in by_verdict
     ]
@@ -74,7 +79,8 @@ def matrix(rows: Sequence[ConditionRows]) -> Table:
         cells = {label: _main_cell(found) for label, found in row.analyses.items()}
         base = next((cell.base for cell in cells.values()), DASH)
         lines.append((row.condition, base, [cells.get(column) for column in columns]))
-    return Table('Verdicts', 'images', columns, lines, base=label_of(rows[0].base))
+    table = Table('Verdicts', 'images', columns, lines, base=label_of(rows[0].base))
+    return table.turned('variant')
 
 
 def forests(rows: Sequence[ConditionRows]) -> list[Table]:
@@ -99,17 +105,26 @@ def _main_cell(found: VariantAnalysis, scale: Scale | None = None) -> Cell:
     return make_cell(found.values[found.metric], found.main, found.metric, scale)
 
 
-def _told(verdict: str, found: dict[str, VariantAnalysis], total: int) -> str:
+def _told(
+    verdict: str, found: dict[str, VariantAnalysis], names_of_all: list[str]
+) -> str:
     """``gamma and clahe hurt``, ``all 6 help, most x (+0.5)``, ..."""
-    names = listing(list(found))
-    if len(found) == total:
-        names = 'both' if total == 2 else f'all {total}'
+    names = _names(found, names_of_all)
     if verdict == NOT_SHOWN:
         return f'no difference is shown for {names}'
     if verdict == NOT_DEFINED:
         return f'the difference is not defined for {names}'
     verb = verdict if len(found) == 1 else verdict.removesuffix('s')
     return f'{names} {verb}{_strongest(verdict, found)}'
+
+
+def _names(found: Collection[str], names_of_all: list[str]) -> str:
+    others = [name for name in names_of_all if name not in found]
+    if not others:
+        return 'both' if len(found) == 2 else f'all {len(found)}'
+    if len(found) > _MOST_NAMES >= len(others):
+        return f'all but {listing(others)}'
+    return listing(list(found))
 
 
 def _strongest(verdict: str, found: dict[str, VariantAnalysis]) -> str:

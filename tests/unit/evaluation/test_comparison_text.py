@@ -1,5 +1,6 @@
 """The text of a comparison with intervals: every number where it belongs."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -170,3 +171,33 @@ def test_the_analysis_comes_back_from_json(comparison: Comparison) -> None:
     )
     assert again.results == comparison.results
     assert again.to_markdown() == comparison.to_markdown()
+
+
+def test_classes_that_no_image_has_are_named_below_the_table(
+    comparison: Comparison,
+) -> None:
+    for result in comparison.results:
+        if result.analysis is not None:
+            undefined = Interval(math.nan, math.nan, math.nan)
+            for name in ('COCO_AP50/Cat', 'COCO_AP50/Dog'):
+                result.analysis.intervals[name] = undefined
+                result.analysis.values[name] = (math.nan, math.nan)
+            result.analysis.intervals['COCO_AP50/Car'] = Interval(0.1, 0.0, 0.2)
+            result.analysis.values['COCO_AP50/Car'] = (0.2, 0.3)
+    text = comparison.to_markdown()
+    assert len(_rows(text, 'COCO_AP50/Car')) == 2
+    assert _rows(text, 'COCO_AP50/Cat') == []
+    assert text.count('\n\nNot in these images: Cat, Dog.\n') == 2
+    assert '- COCO_AP, COCO_AP50: means over the classes' in text
+
+
+def test_images_that_the_base_was_not_measured_on(comparison: Comparison) -> None:
+    del comparison.results[4]
+    for index in (4, 5, 6):
+        comparison.results[index] = comparison.results[index].without_analysis()
+    text = comparison.to_markdown()
+    dark = text[text.index(f'## Images: {DARK.name}') : text.index('## What the')]
+    assert 'none was not measured on these images: there are no differences.' in dark
+    assert _rows(dark, 'metric') == [['metric', 'sci', 'gamma', 'joint']]
+    assert _rows(dark, 'coco/bbox_mAP') == [['coco/bbox_mAP', '0.6', '0.1', '0.35']]
+    assert _rows(text, DARK.name) == [[DARK.name, '', '0.6', '0.1', '0.35']]

@@ -63,7 +63,9 @@ def test_the_metric_that_decides() -> None:
     assert deciding_metric(metrics, RECORDS) == 'COCO_AP'
     assert deciding_metric(metrics, RECORDS, 'bbox_mAP_50') == 'COCO_AP50'
     assert deciding_metric(metrics, RECORDS, 'AP') == 'AP'
-    assert deciding_metric(metrics, RECORDS, 'bbox_mAP_s') is None  # theirs by default
+    assert deciding_metric({'pascal_voc/mAP': 0.1}, RECORDS) is None  # theirs by default
+    with pytest.raises(ConfigError, match=r"'bbox_mAP_s' cannot decide.* there are AP, "):
+        deciding_metric(metrics, RECORDS, 'bbox_mAP_s')
     with pytest.raises(ConfigError, match="no metric 'mIoU'; there are coco/"):
         deciding_metric(metrics, RECORDS, 'mIoU')
 

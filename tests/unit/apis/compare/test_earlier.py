@@ -15,6 +15,7 @@ from sci_plugins.apis.compare import compare, session
 from sci_plugins.apis.compare.judging import Judge
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.comparison import Comparison
+from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.models.enhancers import SCIEnhancer
 
 
@@ -195,3 +196,71 @@ def test_variants_that_are_not_asked_for_any_more_stay(
     assert measured == []
     assert found.variants == NAMES
     assert '| clahe |' in (folder / 'comparison.md').read_text()
+
+
+def _sheets(folder: Path) -> list[str]:
+    return sorted(
+        str(path.relative_to(folder)) for path in (folder / 'pictures').rglob('*.jpg')
+    )
+
+
+def test_conditions_that_are_not_asked_for_any_more_stay(
+    seg: tuple[Config, str],
+    folder: Path,
+    measured: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In tables, curves and pictures; nothing is run or drawn for them."""
+    shown: list[Any] = []
+    real = session.render_report
+    monkeypatch.setattr(
+        session, 'render_report', lambda *rest: shown.append(rest[2]) or real(*rest)
+    )
+    day = _sheets(folder)
+    found = _resume(seg, folder, conditions=[Condition(0.05)])
+    assert measured == NAMES
+    assert [each.name for each in found.conditions] == ['as is', 'gain 0.05, noise 0']
+    assert {sheet.condition for sheet in shown[-1]} == {'as is', 'gain 0.05, noise 0'}
+    assert set(day) < set(_sheets(folder))
+    page = (folder / 'report.html').read_text()
+    assert '<b>as is</b>' in page
+    assert all(each for name, each in _analyses(found).items() if name != 'none')
+
+    measured.clear()
+    again = _resume(seg, folder, seed=3)  # judged anew, the dark images too
+    assert measured == []
+    assert {result.analysis.seed for result in again.results if result.analysis} == {3}
+    assert {sheet.condition for sheet in shown[-1]} == {'as is', 'gain 0.05, noise 0'}
+
+
+def test_what_was_kept_is_judged_against_a_base_that_is_new(
+    seg: tuple[Config, str], folder: Path, measured: list[str]
+) -> None:
+    settings: dict[str, Any] = dict(work_dir=folder, pictures=0, changed=0, resume=True)
+    names = [*NAMES, 'gamma/0.5']
+    found = compare(*seg, names, base='gamma/0.5', resamples=100, **settings)
+    assert measured == ['gamma/0.5']
+    for name, analysis in _analyses(found).items():
+        assert (analysis is None) == (name == 'gamma/0.5')
+        assert analysis is None or analysis.base == 'gamma/0.5'
+
+
+def test_a_base_that_an_earlier_condition_lacks(
+    seg: tuple[Config, str], folder: Path
+) -> None:
+    settings: dict[str, Any] = dict(work_dir=folder, pictures=0, changed=0, resume=True)
+    found = compare(
+        *seg,
+        ['none', 'gamma/0.5'],
+        base='gamma/0.5',
+        conditions=[Condition(0.05)],
+        resamples=100,
+        **settings,
+    )
+    day, night = (found.of_condition(each) for each in found.conditions)
+    assert [result.analysis for result in day] == [None] * 3
+    assert [result.variant for result in night if result.analysis] == ['none']
+    text = (folder / 'comparison.md').read_text()
+    assert text.count('gamma/0.5 was not measured on these images') == 1
+    page = (folder / 'report.html').read_text()
+    assert 'gamma/0.5 was not measured, so there is no verdict.' in page

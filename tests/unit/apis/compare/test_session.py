@@ -48,10 +48,11 @@ def test_step_by_step(
     ]
     found.draw_changed(Condition(), 1, False)
     drawn = list((tmp_path / 'pictures' / 'as-is' / 'changed').rglob('*.jpg'))
-    assert len(drawn) == len(found._sheets) >= 1
-    found.write(report=False)
+    assert len(drawn) == len(found._sheets(1)) >= 1
+    assert found._sheets(0) == []
+    found.write(False, 1)
     assert not (tmp_path / 'report.html').exists()
-    found.write(report=True)
+    found.write(True, 1)
     assert (tmp_path / 'report.html').is_file()
     assert len(found._legend()) == legend
     assert len(found._curves) == (2 if kind == 'det' else 0)

@@ -65,3 +65,29 @@ def test_a_table_counts_its_verdicts() -> None:
     rows = [('x', '', [hurts, None]), ('y', '', [helps, hurts])]
     table = Table('', '', ['a', 'b'], rows)
     assert table.tally == '▲ helps: 1, ▼ hurts: 2'
+
+
+@pytest.mark.parametrize(
+    ('columns', 'rows', 'turned'), [(8, 2, False), (9, 9, False), (9, 8, True)]
+)
+def test_a_table_that_is_too_wide_is_turned(
+    columns: int, rows: int, turned: bool
+) -> None:
+    cell = make_cell((0, 1), Interval(1, 0.5, 1.5), 'AP')
+    lines: list = [
+        (f'row {row}', f'base {row}', [cell if row == 1 else None] * columns)
+        for row in range(rows)
+    ]
+    table = Table('', 'images', [f'column {n}' for n in range(columns)], lines, 'none')
+    found = table.turned('variant')
+    if not turned:
+        assert found is table
+        return
+    assert found.corner == 'variant'
+    assert found.columns == [f'row {row}' for row in range(rows)]
+    assert found.base_row == tuple(f'base {row}' for row in range(rows))
+    assert [name for name, _, _ in found.rows] == table.columns
+    for _, base, cells in found.rows:
+        assert base == ''
+        assert [each is cell for each in cells] == [row == 1 for row in range(rows)]
+    assert found.tally == table.tally

@@ -44,6 +44,13 @@ def test_without_any_analysis_the_first_is_the_base() -> None:
     assert all_analyses([row]) == []
 
 
+def test_a_base_that_was_not_measured_is_empty() -> None:
+    results = [make_result(name, DAY, {'AP': 0.2}) for name in ('none', 'gamma')]
+    (row,) = rows_of(Comparison(dict(base='clahe'), results))
+    assert (row.base.variant, row.base.metrics, row.base.images) == ('clahe', {}, 49)
+    assert [other.variant for other in row.others] == ['none', 'gamma']
+
+
 def test_a_variant_that_is_missing_under_one_condition() -> None:
     results = [
         make_result('none', DAY, {'AP': 0.2}),

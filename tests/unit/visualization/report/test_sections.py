@@ -1,5 +1,7 @@
 """Details: every metric once, in the section that it belongs to."""
 
+import math
+
 import pytest
 
 from sci_plugins.evaluation.comparison import Comparison
@@ -32,6 +34,26 @@ def test_classes() -> None:
     for table in section.tables:
         assert [name for name, _, _ in table.rows] == ['Car', 'Road']
         assert table.scale == section.tables[0].scale is not None
+
+
+def test_classes_that_no_image_has_are_named_once() -> None:
+    names = ('mIoU', 'IoU/Car', 'IoU/Cat', 'IoU/Dog')
+    comparison = make_comparison(DELTAS, metrics=names)
+    for result in comparison.results:
+        for name in ('IoU/Cat', 'IoU/Dog') if result.analysis else ():
+            result.analysis.values[name] = (math.nan, math.nan)
+    (section,) = sections.by_class(rows_of(comparison))
+    for table in section.tables:
+        assert [name for name, _, _ in table.rows] == ['Car']
+        assert table.note == 'Not in these images: Cat and Dog.'
+
+
+def test_many_variants_stand_below_each_other() -> None:
+    deltas = {f'v{index}': [0.1] for index in range(9)}
+    rows = rows_of(make_comparison(deltas, metrics=('mIoU', 'IoU/Car')))
+    for table in (sections.all_metrics(rows)[0], sections.by_class(rows)[0].tables[0]):
+        assert [name for name, _, _ in table.rows] == list(deltas)
+        assert table.base_row == ('0.40',)
 
 
 def test_no_classes_no_section() -> None:

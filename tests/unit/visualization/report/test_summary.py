@@ -59,10 +59,28 @@ def test_the_headline_of_numbers_without_intervals() -> None:
             dict(a=[math.nan], b=[0.2]),
             'b helps (+0.200); the difference is not defined for a.',
         ),
+        (
+            dict(a=[0.2], b=[-0.3], c=[0.3], d=[0.4], e=[0.5], f=[0.6]),
+            'b hurts (−0.300); all but b help, most f (+0.600).',
+        ),
+        (
+            dict(a=[0.2], b=[-0.3], c=[0.3], d=[0.4], e=[0.5]),
+            'b hurts (−0.300); a, c, d and e help, most e (+0.500).',
+        ),
     ],
 )
 def test_sentences(deltas: dict[str, list[float]], text: str) -> None:
     assert summary.sentence(_rows(**deltas)[0]) == text
+
+
+def test_a_condition_that_the_base_was_not_measured_under() -> None:
+    comparison = make_comparison({'a': [0.2, 0.2]})
+    comparison.results[2:] = [
+        make_result('a', comparison.results[3].condition, {'AP': 0.2})
+    ]
+    rows = rows_of(comparison)
+    assert summary.sentence(rows[1]) == 'none was not measured, so there is no verdict.'
+    assert summary.matrix(rows).rows[1] == ('gain 0.1, noise 0', '–', [None])
 
 
 def test_a_single_variant_is_told_in_full() -> None:
@@ -102,3 +120,11 @@ def test_forests_share_one_axis() -> None:
     bars = [cells[0].bar for _, _, cells in second.rows if cells[0]]
     assert bars[0] is not None
     assert bars[0].point == first.scale.percent(-0.7)
+
+
+def test_many_variants_stand_below_each_other() -> None:
+    table = summary.matrix(_rows(**{f'v{index}': [0.2, -0.2] for index in range(9)}))
+    assert table.corner == 'variant'
+    assert table.columns == ['as is', 'gain 0.1, noise 0']
+    assert table.base_row == ('0.400', '0.400')
+    assert [name for name, _, _ in table.rows] == [f'v{index}' for index in range(9)]
