@@ -15,8 +15,11 @@ class ImageRecords(Protocol):
 
     #: Names of the images in the order of the set.
     ids: list[str]
-    #: Name of the metric that decides where nobody says another.
-    main: str
+
+    @property
+    def main(self) -> str:
+        """Name of the metric that decides where nobody says another."""
+        ...
 
     @property
     def names(self) -> list[str]:
