@@ -134,3 +134,104 @@ def test_bad_weights(measure: Any) -> None:
     ranked = _ranked([0.9], [1], [0], [1])
     with pytest.raises(DataError, match=r'weights must have the shape \(resamples, 1\)'):
         measure(ranked, weights=np.ones((2, 3)))
+
+
+MEASURES = [area_ap, coco_ap, recall_at_fppi]
+
+
+def _plain_area(ranked: RankedDetections, weights: np.ndarray) -> float:
+    """Each image's detections and boxes as often as its weight says, one by one."""
+    true = every = 0.0
+    points = []
+    for image, hit in zip(ranked.images.tolist(), ranked.hits.tolist(), strict=True):
+        every += weights[image]
+        true += weights[image] * hit
+        points.append((true, true / every if every else 0.0))
+    area, reached = 0.0, 0.0
+    for index, (found, _) in enumerate(points):
+        area += (found - reached) * max(precision for _, precision in points[index:])
+        reached = found
+    return area / float(weights @ ranked.positives)
+
+
+@pytest.mark.parametrize('factor', [1, 0.1, 1e6, 2.0**24])
+def test_weights_against_a_plain_loop(factor: float) -> None:
+    """Whole ones that float32 holds, and others, which are added up in float64."""
+    rng = np.random.default_rng(7)
+    ranked = _rank(*random_faces(rng, 15))
+    weights = factor * rng.multinomial(15, [1 / 15] * 15, size=8)
+    expected = [_plain_area(ranked, row) for row in weights]
+    np.testing.assert_allclose(area_ap(ranked, weights), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize('measure', MEASURES)
+def test_float32_and_float64_give_the_same_bits(
+    measure: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Halves are no whole numbers, and a factor of two changes no digit of a ratio."""
+    rng = np.random.default_rng(8)
+    ranked = _rank(*random_faces(rng, 40))
+    weights = rng.multinomial(40, [1 / 40] * 40, size=10).astype(float)
+    assert (weights % 2 == 1).any()
+    for block in (512, 7):
+        monkeypatch.setattr('sci_plugins.functional.detection_ap._BLOCK', block)
+        single = measure(ranked, weights=weights)
+        for factor in (0.5, 2.0**24):
+            double = measure(ranked, weights=weights * factor)
+            np.testing.assert_array_equal(double, single)
+
+
+def test_whole_weights_beyond_float32_are_exact() -> None:
+    """2**24 + 1 is the first whole number that float32 does not hold."""
+    ranked = _ranked([0.9, 0.8], [0, 1], [0, 1], [0, 1])
+    for heavy in (2.0**24 - 2, 2.0**24 - 1, 2.0**24, 2.0**25, 2.0**40):
+        got = area_ap(ranked, np.array([[heavy, 1.0], [1.0, heavy], [1.0, 1.0]]))
+        assert got.tolist() == [1 / (1 + heavy), heavy / (1 + heavy), 0.5]
+
+
+def test_many_light_weights_beyond_float32_are_exact() -> None:
+    """No weight is large, their sum over the detections is."""
+    count = 5
+    ranked = _ranked([0.9] * count + [0.8], [0] * count + [1], [0] * count + [1], [0, 1])
+    heavy = 2.0**22 + 1
+    got = area_ap(ranked, np.array([[heavy, 1.0]]))
+    assert got.tolist() == [1 / (count * heavy + 1)]
+
+
+def test_fractions_of_an_image() -> None:
+    """A quarter of a false positive before half a hit: rounded, both would vanish."""
+    ranked = _ranked([0.9, 0.8], [0, 1], [0, 1], [0, 1])
+    weights = np.array([[0.25, 0.5]])
+    assert area_ap(ranked, weights)[0] == pytest.approx(2 / 3)
+    assert recall_at_fppi(ranked, 0.34, weights)[0] == 1
+    assert recall_at_fppi(ranked, 0.33, weights)[0] == 0
+
+
+@pytest.mark.parametrize('measure', MEASURES)
+def test_the_weights_stay_as_they_are(measure: Any) -> None:
+    ranked = _rank(*random_faces(np.random.default_rng(9), 6))
+    weights = np.arange(12.0).reshape(2, 6)
+    measure(ranked, weights=weights)
+    assert np.array_equal(weights, np.arange(12.0).reshape(2, 6))
+
+
+def test_one_order_for_all_images() -> None:
+    """Equal scores: in the order of the images, and within one as they came."""
+    ranked = rank(
+        [np.array([0.2, 0.7]), np.zeros(0), np.array([0.7, 0.9, 0.7])],
+        [np.array([True, False]), np.zeros(0, bool), np.array([True, False, False])],
+        [3, 0, 2],
+    )
+    assert ranked.scores.tolist() == [0.9, 0.7, 0.7, 0.7, 0.2]
+    assert ranked.images.tolist() == [2, 0, 2, 2, 0]
+    assert ranked.hits.tolist() == [False, False, True, False, True]
+    assert ranked.positives.tolist() == [3, 0, 2]
+
+
+def test_a_better_score_takes_the_box_whatever_the_order() -> None:
+    """Of two equal scores the first one does; a second box does not help a double."""
+    box, near = [0.0, 0, 10, 10], [0.0, 0, 10, 8]
+    truth = np.array([box, [0, 0, 10, 16.5]])
+    found = np.array([[*box, 0.5], [*near, 0.9], [*near, 0.9]])
+    assert match_voc(found, truth).tolist() == [False, True, False]
+    assert match_voc(found, truth, min_iou=0.85).tolist() == [True, False, False]
