@@ -1,6 +1,7 @@
 """The set's numbers and resamples' from matrices kept image by image."""
 
 import math
+import re
 import time
 from pathlib import Path
 
@@ -176,8 +177,6 @@ def test_what_is_no_file_of_records(tmp_path: Path) -> None:
 
 
 def test_mistakes(pairs: Pairs) -> None:
-    with pytest.raises(DataError, match=r'must be \(2, 5, 5\), got \(2, 4, 4\)'):
-        SegmentationRecords('ab', np.zeros((2, 4, 4)), CLASSES)
     with pytest.raises(DataError, match="image 'a' must come once, comes twice"):
         SegmentationRecords('aa', np.zeros((2, 5, 5)), CLASSES)
     with pytest.raises(ConfigError, match="subset names 'bus'; the classes are: road"):
@@ -187,6 +186,105 @@ def test_mistakes(pairs: Pairs) -> None:
             _records(pairs, subset=subset)
     with pytest.raises(DataError, match=r'weights must be \(resamples, 7\), got \(2, 6'):
         _records(pairs).resampled(np.ones((2, 6)))
+
+
+@pytest.mark.parametrize('ignored', [False, True])
+@pytest.mark.parametrize('void', [False, True])
+def test_a_resample_of_a_subset(
+    rng: np.random.Generator, ignored: bool, void: bool
+) -> None:
+    """Plain loops over the images again, in an order that is not the classes'."""
+    pairs = random_labels(rng, 4, 6)
+    subset = ('car', 'train', 'road')
+    if void:
+        for found, _ in pairs:
+            found[rng.random(found.shape) < 0.2] = 255
+    matrices = [confusion_matrix(*pair, len(CLASSES), void=void) for pair in pairs]
+    records = SegmentationRecords('abcdef', matrices, CLASSES, subset, ignored)
+    weights = rng.multinomial(6, np.full(6, 1 / 6), 4)
+    found = records.resampled(weights)
+    for row, counts in enumerate(weights):
+        again = [pairs[i] for i, count in enumerate(counts) for _ in range(count)]
+        kept = [(answer, np.isin(truth, (0, 3))) for answer, truth in again]
+        if ignored:
+            again = [
+                (answer, np.where(here, truth, 255))
+                for (answer, truth), (_, here) in zip(again, kept, strict=True)
+            ]
+        plain = plain_segmentation(again, CLASSES)
+        ious = [plain[f'IoU/{name}'] for name in subset]
+        assert math.isnan(ious[1])
+        assert found['mIoU'][row] == pytest.approx((ious[0] + ious[2]) / 2, abs=1e-11)
+        for name, value in zip(subset, ious, strict=True):
+            got = found[f'IoU/{name}'][row]
+            assert got == pytest.approx(value, abs=1e-11, nan_ok=True)
+        true = sum(here.sum() for _, here in kept)
+        hits = sum(
+            (here & (answer == truth)).sum()
+            for (answer, truth), (_, here) in zip(again, kept, strict=True)
+        )
+        assert found['aAcc'][row] == pytest.approx(100 * hits / true, abs=1e-11)
+
+
+def test_absent_on_one_side_and_on_both() -> None:
+    """Never predicted: 0 in both means. Never there: 0 in mIoU, out of mAcc. Neither:
+    out of both."""
+    truth = np.array([[0, 0, 0, 0], [1, 1, 255, 255]])
+    found = np.array([[0, 0, 0, 2], [0, 0, 1, 3]])
+    matrix = confusion_matrix(found, truth, 4)
+    records = SegmentationRecords(['a'], matrix[None], ('road', 'sky', 'car', 'bus'))
+    numbers = records.metrics()
+    assert numbers['IoU/road'] == 100 * 3 / 6
+    assert numbers['IoU/sky'] == numbers['IoU/car'] == 0
+    assert math.isnan(numbers['IoU/bus'])
+    assert numbers['mIoU'] == pytest.approx(50 / 3)
+    assert numbers['mAcc'] == pytest.approx(75 / 2)
+    assert numbers['aAcc'] == 50
+    accuracy = records.class_accuracy()
+    assert list(map(math.isnan, accuracy.values())) == [False, False, True, True]
+    assert list(records.class_share().values()) == pytest.approx([200 / 3, 100 / 3, 0, 0])
+    only = SegmentationRecords(['a'], matrix[None], records.classes, ('bus',))
+    assert all(math.isnan(value) for value in only.metrics().values())
+    assert math.isnan(only.class_share()['bus'])
+
+
+def test_the_shares_are_of_the_subset() -> None:
+    matrix = np.diag([6, 3, 1])
+    classes = ('road', 'sky', 'car')
+    records = SegmentationRecords(['a'], matrix[None], classes, ('car', 'sky'))
+    assert records.class_share() == dict(car=25, sky=75)
+
+
+def test_large_counts_are_added_exactly() -> None:
+    """Beyond float32 and int32, below 2**53: one pixel still counts."""
+    big = 2**40
+    matrices = np.array([[[big, 0], [0, 1]], [[1, 1], [0, big]]])
+    records = SegmentationRecords('ab', matrices, ('road', 'sky'))
+    found = records.resampled(np.array([[3, 2]]))
+    assert found['IoU/road'][0] == 100 * ((3 * big + 2) / (3 * big + 4))
+    assert found['IoU/sky'][0] == 100 * ((2 * big + 3) / (2 * big + 5))
+
+
+def test_what_is_no_number_of_pixels() -> None:
+    for wrong in (0.5, -1, np.nan, np.inf):
+        matrices = np.ones((2, 5, 5))
+        matrices[1, 2, 3] = wrong
+        with pytest.raises(DataError, match='matrices must hold numbers of pixels, wh'):
+            SegmentationRecords('ab', matrices, CLASSES)
+    whole = SegmentationRecords('ab', np.ones((2, 5, 5)), CLASSES)
+    assert whole.matrices.dtype == np.int64
+
+
+def test_shapes_that_do_not_fit() -> None:
+    mixed = [np.zeros((5, 5), int), np.zeros((5, 6), int)]
+    with pytest.raises(DataError, match=r'one shape, got \[\(5, 5\), \(5, 6\)\]'):
+        SegmentationRecords('ab', mixed, CLASSES)
+    for shape in ((1, 5, 5), (2, 5, 4), (2, 6, 5), (2, 5, 7), (2, 25), (2, 4, 4)):
+        wanted = f'matrices of 2 images and 5 classes must be (2, 5, 5), got {shape}'
+        with pytest.raises(DataError, match=re.escape(wanted)):
+            SegmentationRecords('ab', np.zeros(shape, int), CLASSES)
+    with pytest.raises(DataError, match=r'must be \(1, 5, 5\), got \(0, 5, 5\)'):
+        SegmentationRecords('a', [], CLASSES)
 
 
 def test_a_thousand_resamples_are_quick(rng: np.random.Generator) -> None:
