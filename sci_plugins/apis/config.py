@@ -11,7 +11,8 @@ from mmengine.hub import get_config
 
 from sci_plugins.errors import ConfigError, SciPluginsError
 from sci_plugins.registry import require_host
-from sci_plugins.utils.checkpoint import first_line, use_safe_loading
+from sci_plugins.utils.checkpoint import use_safe_loading
+from sci_plugins.utils.error_text import tell_cause
 
 _HOSTS = dict(mmdet='det', mmseg='seg')  # scope -> the extra that installs it
 _RANK_VARIABLES = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
@@ -80,7 +81,7 @@ def _require_scope(scope: Any, path: str) -> None:
 def _cause(error: Exception) -> str:
     if isinstance(error, SyntaxError):  # names MMEngine's temporary copy of the file
         return f'line {error.lineno}: {error.msg}'
-    return f'{type(error).__name__}: {first_line(error)}'
+    return tell_cause(error)
 
 
 def load_config_from_args(args: argparse.Namespace) -> Config:

@@ -10,8 +10,8 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from sci_plugins.errors import CheckpointError, DataError, SciPluginsError
-from sci_plugins.utils.checkpoint import first_line
-from sci_plugins.utils.host_errors import frames_of, is_ours, tell_cause
+from sci_plugins.utils.error_text import first_line, tell_cause
+from sci_plugins.utils.host_errors import frames_of, is_ours
 from sci_plugins.utils.remote_weights import advise
 
 

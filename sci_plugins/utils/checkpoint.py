@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +13,9 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 
 from sci_plugins.errors import CheckpointError
+from sci_plugins.utils.error_text import describe_damage, describe_unpickling
 from sci_plugins.utils.files import replacing
 
-_ADVICE = 'Pass --trust-checkpoint (trust=True) only if you made it yourself'
 # Read by torch.load at each call: what a caller asks for is then overruled.
 _FORCE_VARIABLE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
 
@@ -54,9 +53,7 @@ def read_checkpoint(
     except Exception as error:  # a damaged file makes the unpickler raise anything
         if isinstance(error, MemoryError) or getattr(error, 'filename', None):
             raise
-        raise CheckpointError(
-            f'{path} is damaged or not a checkpoint: {_cause(error)}'
-        ) from error
+        raise CheckpointError(describe_damage(str(path), error)) from error
 
 
 def save_atomically(content: Any, path: str | os.PathLike[str]) -> None:
@@ -133,36 +130,6 @@ def load_fully(model: nn.Module, content: Any, name: str) -> None:
             f'{name} does not fit the model: it lacks {len(absent)} of {len(names)} '
             f'parameters, first {absent[0]}'
         )
-
-
-def first_line(error: BaseException) -> str:
-    """First line of an error's message, or its type where it has none."""
-    return str(error).strip().split('\n')[0] or type(error).__name__
-
-
-def describe_unpickling(name: str, error: pickle.UnpicklingError) -> str:
-    """One line for what torch says in a page: what ``name`` holds that it must not."""
-    message = str(error)
-    found = re.search(r'GLOBAL ([\w.]+)', message) or re.search(
-        r'Unsupported class (\S+)', message
-    )
-    if found:
-        return (
-            f'{name} holds {found[1]}, which is no weight and could run code; it was '
-            f'not loaded. {_ADVICE}'
-        )
-    cause = re.search(r'Unpickler error:\s+(\S[^\n]*)', message)
-    return (
-        f'{name} is damaged or not a checkpoint: {cause[1] if cause else _cause(error)}'
-    )
-
-
-def _cause(error: BaseException) -> str:
-    """First sentence; torch's second one is often advice to load it unsafely."""
-    sentence = first_line(error).split('. ')[0]
-    kind = type(error).__name__
-    # Some messages are a bare number, which says nothing without its type.
-    return sentence if ' ' in sentence or sentence == kind else f'{kind} {sentence}'
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def _user_message(error: Exception) -> str | None:
     if isinstance(error, (SciPluginsError, OSError)):
         return _one_line(str(error)) or type(error).__name__
     if isinstance(error, pickle.UnpicklingError):
-        from sci_plugins.utils.checkpoint import describe_unpickling
+        from sci_plugins.utils.error_text import describe_unpickling
 
         return describe_unpickling('a checkpoint', error)
     # MMEngine's word for a misspelt `type` in a config.

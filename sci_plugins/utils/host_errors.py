@@ -6,7 +6,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from sci_plugins.utils.checkpoint import first_line
+from sci_plugins.utils.error_text import first_line
 
 _PACKAGE = str(Path(__file__).parents[1])
 
@@ -33,11 +33,6 @@ def frames_of(error: BaseException) -> list[FrameType]:
 def is_ours(frame: FrameType) -> bool:
     """Whether a frame runs this package's own code."""
     return frame.f_code.co_filename.startswith(_PACKAGE)
-
-
-def tell_cause(error: BaseException) -> str:
-    """Type and first line of an error, as the end of a sentence."""
-    return f'{type(error).__name__}: {first_line(error)}'
 
 
 def _describe_arguments(error: Exception) -> str | None:

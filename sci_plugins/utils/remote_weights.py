@@ -8,8 +8,8 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 
 from sci_plugins.errors import CheckpointError, SciPluginsError
-from sci_plugins.utils.checkpoint import describe_unpickling
-from sci_plugins.utils.host_errors import frames_of, tell_cause
+from sci_plugins.utils.error_text import describe_unpickling, tell_cause
+from sci_plugins.utils.host_errors import frames_of
 
 #: Seconds that a server may stay silent; without it a connection waits for minutes.
 TIMEOUT = 20.0

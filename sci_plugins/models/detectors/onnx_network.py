@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sci_plugins.errors import CheckpointError, ConfigError
 from sci_plugins.registry import require_host
-from sci_plugins.utils.checkpoint import first_line
+from sci_plugins.utils.error_text import first_line
 
 
 class OnnxNetwork:

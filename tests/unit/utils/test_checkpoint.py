@@ -13,7 +13,6 @@ from mmengine.logging import HistoryBuffer
 
 from sci_plugins.errors import CheckpointError
 from sci_plugins.utils.checkpoint import (
-    first_line,
     read_checkpoint,
     save_atomically,
 )
@@ -227,9 +226,3 @@ def test_an_interrupted_save_keeps_the_old_file(tmp_path: Path, checkpoint: dict
         save_atomically(dict(checkpoint, bad=lambda: None), path)
     assert path.read_bytes() == before
     assert [item.name for item in tmp_path.iterdir()] == ['weights.pth']
-
-
-def test_first_line() -> None:
-    assert first_line(ValueError('one\ntwo')) == 'one'
-    assert first_line(ValueError('\n one \n')) == 'one'
-    assert first_line(EOFError()) == 'EOFError'

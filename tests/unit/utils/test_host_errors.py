@@ -13,7 +13,6 @@ from sci_plugins.utils.host_errors import (
     describe_host_error,
     frames_of,
     is_ours,
-    tell_cause,
 )
 
 
@@ -134,7 +133,3 @@ def test_frames_and_whose_they_are() -> None:
     assert not is_ours(mixed[0])
     assert is_ours(mixed[-1])
     assert frames_of(ValueError()) == []
-
-
-def test_the_cause() -> None:
-    assert tell_cause(ValueError('one\ntwo')) == 'ValueError: one'
