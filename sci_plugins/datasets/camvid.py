@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from sci_plugins.datasets.segmentation_folder import SegmentationFolderDataset
 from sci_plugins.errors import DataError
+from sci_plugins.evaluation.class_subsets import CAMVID
 from sci_plugins.registry import DATASETS
 
 VOID, IGNORED = 11, 255
@@ -33,19 +34,7 @@ class CamVidDataset(SegmentationFolderDataset):
 
     NAME: ClassVar[str] = 'CamVid'
     METAINFO: ClassVar[dict] = dict(
-        classes=(
-            'sky',
-            'building',
-            'pole',
-            'road',
-            'pavement',
-            'tree',
-            'sign',
-            'fence',
-            'car',
-            'pedestrian',
-            'bicyclist',
-        ),
+        classes=CAMVID,
         palette=[
             [128, 128, 128],
             [128, 0, 0],
