@@ -6,6 +6,9 @@ from typing import Any
 #: Signs of the verdicts in a table; each is also told in words beside it.
 SIGNS = {'helps': '▲', 'hurts': '▼', 'no difference shown': '○', 'not defined': '–'}
 
+#: What is left of sums in another order; no difference of results is as small.
+NOISE = 1e-12
+
 
 def format_value(value: float) -> str:
     """Four significant digits; a dash for what is not defined."""
@@ -14,7 +17,9 @@ def format_value(value: float) -> str:
 
 def format_difference(value: float) -> str:
     """A signed number, with a true minus sign."""
-    return '–' if math.isnan(value) else f'{value:+.3g}'.replace('-', '−')
+    if math.isnan(value):
+        return '–'
+    return f'{0.0 if abs(value) < NOISE else value:+.3g}'.replace('-', '−')
 
 
 def format_interval(interval: Any) -> str:

@@ -13,7 +13,8 @@ from torchvision.utils import draw_bounding_boxes
 SCORE_THRESHOLD = 0.3
 TRUTH_COLOR = '#2ee62e'
 _PREDICTION_COLOR = '#ff4136'
-_CAPTION_HEIGHT = 20
+#: Large enough to be read where a sheet is shown at half its size.
+_CAPTION_HEIGHT, _CAPTION_FONT = 28, 20
 _GAP = 4
 #: Boxes on small pictures are drawn after enlarging them to about this width.
 _CELL_WIDTH = 480
@@ -103,16 +104,26 @@ def make_grid(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> Image.Image:
     width = sum(widths) + _GAP * (len(widths) + 1)
     height = sum(heights) + (_CAPTION_HEIGHT + _GAP) * len(heights) + _GAP
     sheet = Image.new('RGB', (width, height), 'white')
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=14)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=_CAPTION_FONT)
     top = _GAP
     for row, row_height in zip(rows, heights, strict=True):
         left = _GAP
         for (caption, image), column_width in zip(row, widths, strict=False):
-            pen.text((left, top), caption, fill='black', font=font)
+            text = _shortened(caption, font, column_width)
+            pen.text((left, top), text, fill='black', font=font)
             sheet.paste(Image.fromarray(image), (left, top + _CAPTION_HEIGHT))
             left += column_width + _GAP
         top += row_height + _CAPTION_HEIGHT + _GAP
     return sheet
+
+
+def _shortened(caption: str, font: Any, width: int) -> str:
+    """The caption, or its end where it is wider than its column."""
+    if font.getlength(caption) <= width:
+        return caption
+    while caption and font.getlength(f'…{caption}') > width:
+        caption = caption[1:]
+    return f'…{caption}'
 
 
 def place_beside(left: Image.Image, right: Image.Image) -> Image.Image:

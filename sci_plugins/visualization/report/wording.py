@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sci_plugins.evaluation.bootstrap import HELPS, HURTS, NOT_DEFINED, NOT_SHOWN
+from sci_plugins.evaluation.number_text import NOISE
 
 DASH = '–'
 #: Verdict -> class of its cells in the style sheet, and a mark that needs no colour.
@@ -60,6 +61,7 @@ def count(number: int, one: str, many: str | None = None) -> str:
 def _fixed(value: float, places: int, sign: bool) -> str:
     if not math.isfinite(value):
         return DASH
+    value = 0.0 if abs(value) < NOISE else value
     text = f'{value:+.{places}f}' if sign else f'{value:.{places}f}'
     if float(text) == 0:
         # The side of zero decides the verdict, so it must not be rounded away.

@@ -43,3 +43,8 @@ def test_every_verdict_has_a_sign_of_its_own() -> None:
 def test_rows() -> None:
     assert table_row(['a|b', '1']) == r'| a\|b | 1 |'
     assert table_head(['a', 'b', 'c']) == ['| a | b | c |', '| --- | ---: | ---: |']
+
+
+def test_rounding_errors_of_sums_are_no_difference() -> None:
+    assert format_difference(1e-16) == format_difference(-1e-16) == '+0'
+    assert format_difference(-1e-9) == '−1e−09'

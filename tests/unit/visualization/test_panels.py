@@ -196,3 +196,14 @@ def test_bright_colours_of_a_palette_are_not_turned_into_others() -> None:
     drawn = overlay_labels(_image(), labels, [(255, 128, 64)], _sample())
     wanted = [(GREY + 2 * value) // 3 for value in (255, 128, 64)]
     assert (drawn == wanted).all()
+
+
+def test_a_caption_ends_within_its_column() -> None:
+    """What is too long loses its beginning: the end says what the picture is."""
+    wide = np.full((20, 150, 3), 255, np.uint8)
+    long = make_grid([[('sci/some/long/path.pth: predictions', wide), ('', wide)]])
+    pixels = np.asarray(long.convert('L'))[:20]
+    assert (pixels[:, :154] < 128).any()
+    assert (pixels[:, 154:] == 255).all()
+    short = make_grid([[('predictions', wide), ('', wide)]])
+    assert (np.asarray(short) != np.asarray(long)).any()

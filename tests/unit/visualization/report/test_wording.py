@@ -58,3 +58,9 @@ def test_counts() -> None:
     assert wording.count(1, 'image') == '1 image'
     assert wording.count(1000, 'image') == '1,000 images'
     assert wording.count(2, 'box', 'boxes') == '2 boxes'
+
+
+@pytest.mark.parametrize('value', [1e-16, -1e-16])
+def test_rounding_errors_of_sums_are_no_difference(value: float) -> None:
+    assert wording.signed(value, 3) == wording.signed(0.0, 3)
+    assert wording.signed(1e-9, 3) == '+0.000000001'
