@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from sci_plugins.datasets.class_names import CAMVID
 from sci_plugins.datasets.segmentation_folder import SegmentationFolderDataset
 from sci_plugins.errors import DataError
-from sci_plugins.evaluation.class_subsets import CAMVID
 from sci_plugins.registry import DATASETS
 
 VOID, IGNORED = 11, 255

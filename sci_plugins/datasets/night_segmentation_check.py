@@ -11,6 +11,7 @@ from sci_plugins.datasets.bdd100k_attributes import (
     read_times_of_day,
 )
 from sci_plugins.datasets.check_report import CheckReport
+from sci_plugins.datasets.class_names import CAMVID, CITYSCAPES
 from sci_plugins.datasets.dark_zurich_overlap import (
     tell_acdc_overlap,
     tell_dark_zurich_overlap,
@@ -38,7 +39,6 @@ from sci_plugins.datasets.segmentation_check import (
     check_segmentation,
 )
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.evaluation.class_subsets import CAMVID, CITYSCAPES
 from sci_plugins.utils.files import write_atomically
 
 Root = str | os.PathLike[str]

@@ -1,47 +1,10 @@
-"""Which classes a mean IoU is over: Cityscapes' 19, and the subsets of publications."""
+"""Which classes a mean IoU is over: all, or the subsets of publications."""
 
 from collections.abc import Sequence
 
+from sci_plugins.datasets.class_names import CITYSCAPES
 from sci_plugins.errors import ConfigError
 
-#: Cityscapes' evaluated classes in the order of their trainIds, 0 to 18.
-CITYSCAPES = (
-    'road',
-    'sidewalk',
-    'building',
-    'wall',
-    'fence',
-    'pole',
-    'traffic light',
-    'traffic sign',
-    'vegetation',
-    'terrain',
-    'sky',
-    'person',
-    'rider',
-    'car',
-    'truck',
-    'bus',
-    'train',
-    'motorcycle',
-    'bicycle',
-)
-#: CamVid's 11 classes in SegNet's order; the label 11 (void) is to be ignored.
-CAMVID = (
-    'sky',
-    'building',
-    'pole',
-    'road',
-    'pavement',
-    'tree',
-    'sign',
-    'fence',
-    'car',
-    'pedestrian',
-    'bicyclist',
-)
-#: Sets of names that have a name of their own at the command line.
-CLASS_NAMES = dict(cityscapes=CITYSCAPES, camvid=CAMVID)
 _RARE_AT_NIGHT = ('rider', 'truck', 'bus', 'motorcycle')
 #: Size -> classes. 15: IAT's table of ACDC-night, without four that are rare there.
 #: 5: those whose mean stands beside the pictures of the SCI paper.

@@ -10,8 +10,8 @@ import torch
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 
+from sci_plugins.datasets.class_names import CITYSCAPES
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.evaluation.class_subsets import CITYSCAPES
 from sci_plugins.evaluation.metrics import subset_iou
 from sci_plugins.evaluation.metrics.subset_iou import SubsetIoUMetric
 from sci_plugins.evaluation.segmentation_records import SegmentationRecords
