@@ -86,7 +86,7 @@ class Contenders:
 
     Raises:
         ConfigError: if names are not known or come twice, or a model does not fit.
-        CheckpointError: if the first checkpoint cannot be loaded.
+        CheckpointError: if a checkpoint cannot be loaded.
         FileNotFoundError: if a file is missing.
     """
 
@@ -115,6 +115,7 @@ class Contenders:
         self._fill_slots(variants)
         for label in models or {}:
             check_classes(label, self.sources[label].cfg, first.cfg)
+            self._model(label)  # weights that do not fit stop before anything slow
         self._configs = {
             label: borrow_test_set(source.cfg, first.cfg) if label else first.cfg
             for label, source in self.sources.items()

@@ -71,7 +71,8 @@ def compare(
     Raises:
         SciPluginsError: if something does not fit, as early as it can be known.
     """
-    _check(cfg, resamples, report)
+    _check_counts(resamples=resamples, pictures=pictures, changed=changed, seed=seed)
+    _check(cfg, report)
     first, units = ModelSource(cfg, checkpoint), parse_resampling(resample)
     options: dict[str, Any] = dict(base=base, trust=trust, input_order=input_order)
     contenders = Contenders(first, variants, models, **options)
@@ -99,10 +100,15 @@ def _begin(work_dir: Path, contenders: Contenders, judge: Judge, resume: bool) -
     return session
 
 
-def _check(cfg: Config, resamples: int, report: bool) -> None:
+def _check_counts(**counts: int) -> None:
+    for name, value in counts.items():
+        least = int(name == 'resamples')
+        if value < least:
+            raise ConfigError(f'{name} must be at least {least}, got {value}')
+
+
+def _check(cfg: Config, report: bool) -> None:
     require(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
-    if resamples < 1:
-        raise ConfigError(f'resamples must be at least 1, got {resamples}')
     if report and find_spec('jinja2') is None:
         raise MissingDependencyError(
             'the report needs the package Jinja2, which is not installed: pip install '

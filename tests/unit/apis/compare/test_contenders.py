@@ -144,11 +144,21 @@ def test_large_models_are_not_kept_beside_one_another(
     found.open('a')
     assert found.open('gamma') is first  # small: still there
     monkeypatch.setattr(contenders, '_KEPT_PARAMETERS', 10)
-    found.open('b')
+    found = _contenders(seg, ['none', 'gamma'], models=models)
     assert list(found._built) == ['b']
+    first = found.open('gamma')
+    found.open('a')
+    assert list(found._built) == ['a']
     again = found.open('gamma')
     assert again is not first
     assert hasattr(again.data_preprocessor, 'enhancer')
+
+
+def test_weights_of_a_model_that_do_not_fit_stop_at_once(
+    seg: tuple[Config, str], det: tuple[Config, str]
+) -> None:
+    with pytest.raises(CheckpointError, match=r'tiny_detector\.pth'):
+        _contenders(seg, ['none'], models=dict(a=ModelSource(seg[0], det[1])))
 
 
 def test_a_model_of_its_own_weights_needs_no_checkpoint(seg: tuple[Config, str]) -> None:

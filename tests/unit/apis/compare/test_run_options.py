@@ -194,6 +194,9 @@ def test_the_metric_and_the_units_can_be_chosen(
         (dict(resample='clips:x'), 'does not match 000'),
         (dict(resample='some'), '--resample must be'),
         (dict(resamples=0), 'resamples must be at least 1, got 0'),
+        (dict(pictures=-1), 'pictures must be at least 0, got -1'),
+        (dict(changed=-1), 'changed must be at least 0, got -1'),
+        (dict(seed=-1), 'seed must be at least 0, got -1'),
         (dict(base='clahe'), r"base must be one of .* got 'clahe'"),
     ],
 )
