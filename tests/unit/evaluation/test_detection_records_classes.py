@@ -4,6 +4,7 @@ import contextlib
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -248,6 +249,15 @@ def test_a_class_more_that_nobody_sees_changes_nothing() -> None:
     np.testing.assert_equal(more, known)
 
 
+def test_a_mean_over_the_one_class_that_is_there() -> None:
+    """The detections of others are in no mean, for there is nothing to find."""
+    images = [replace(image, true_labels=image.true_labels * 0) for image in _images(7)]
+    numbers = DetectionRecords(images, classes=CLASSES).metrics()
+    own = DetectionRecords([image.of_class(0) for image in images]).metrics(MEANS)
+    assert {name: numbers[name] for name in MEANS} == own
+    assert numbers['COCO_AP50'] == numbers['COCO_AP50/car'] > 0
+
+
 def test_the_curve_pools_the_classes() -> None:
     """Two classes of two boxes: the second class's miss stands between the hits."""
     box, other, far = [0.0, 0, 9, 9], [20.0, 0, 29, 9], [50.0, 50, 59, 59]
@@ -266,7 +276,7 @@ def test_the_curve_pools_the_classes() -> None:
 
 @pytest.mark.parametrize(
     ('labels', 'true_labels', 'got'),
-    [([0, 6], [0], '0 to 6'), ([0, 0], [-1], '-1 to -1'), ([1, 0], [6], '6 to 6')],
+    [([0, 6], [0], '0 to 6'), ([2, -1], [0], '-1 to 2'), ([1, 0], [6], '6 to 6')],
 )
 def test_a_label_of_no_class(labels: list, true_labels: list, got: str) -> None:
     image = ImageDetections(
@@ -284,10 +294,3 @@ def test_a_label_of_no_class(labels: list, true_labels: list, got: str) -> None:
 def test_classes_must_have_names_of_their_own(classes: tuple[str, ...]) -> None:
     with pytest.raises(DataError, match='classes must be different names, at least one'):
         DetectionRecords([], classes=classes)
-
-
-def test_weights_for_other_images() -> None:
-    records = DetectionRecords(_images(1), coco=False, classes=CLASSES)
-    for shape in ((2, COUNT + 1), (COUNT,)):
-        with pytest.raises(DataError, match=rf'\(resamples, {COUNT}\), got \({shape[0]}'):
-            records.resampled(np.ones(shape))

@@ -68,11 +68,23 @@ def test_input_stays_as_it_is(rng: np.random.Generator) -> None:
     assert np.array_equal(truth, before[1])
 
 
-@pytest.mark.parametrize('ignored', [255, -1, 1000])
+@pytest.mark.parametrize('ignored', [255, -1, 1000, 256, 2])
 def test_any_index_can_be_ignored(ignored: int) -> None:
     truth = np.array([[0, 1, ignored, ignored]])
     found = np.array([[0, 0, 1, ignored]])
     assert confusion_matrix(found, truth, 2, ignored).tolist() == [[1, 0], [1, 0]]
+
+
+def test_the_first_class_can_be_ignored() -> None:
+    truth, found = np.array([[0, 1, 1]], np.uint8), np.array([[0, 0, 1]], np.uint8)
+    assert confusion_matrix(found, truth, 2, ignore_index=0).tolist() == [[0, 0], [1, 1]]
+
+
+def test_void_may_stand_right_behind_the_classes() -> None:
+    """As CamVid's label 11 behind 11 classes."""
+    truth, found = np.array([[0, 1, 2]], np.uint8), np.array([[2, 1, 2]], np.uint8)
+    counted = confusion_matrix(found, truth, 2, ignore_index=2, void=True)
+    assert counted.tolist() == [[0, 0, 1], [0, 1, 0]]
 
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.int64])
@@ -122,6 +134,21 @@ def test_negative_ids_are_named() -> None:
         confusion_matrix(np.array([[0]]), np.array([[-3]]), 2)
 
 
+@pytest.mark.parametrize('dtype', [np.uint16, np.int64])
+def test_the_first_id_that_is_no_byte(dtype: Any) -> None:
+    """Cut to a byte, 256 would be class 0."""
+    with pytest.raises(DataError, match=r'hold ids 0 to 1, got 256$'):
+        confusion_matrix(np.array([[0, 256]], dtype), np.array([[0, 0]], dtype), 2)
+
+
+@pytest.mark.parametrize('count', [5, 6])
+def test_five_bad_ids_are_shown(count: int) -> None:
+    found = np.arange(3, 3 + count)[None]
+    message = r'got 3, 4, 5, 6, 7' + (r', \.\.\.$' if count > 5 else '$')
+    with pytest.raises(DataError, match=message):
+        confusion_matrix(found, np.zeros_like(found), 3)
+
+
 def test_many_bad_ids_are_cut() -> None:
     found = np.arange(100, 120, dtype=np.uint8).reshape(4, 5)
     with pytest.raises(DataError, match=r'got 100, 101, 102, 103, 104, \.\.\.$'):
@@ -156,6 +183,12 @@ def test_iou_and_counts(rng: np.random.Generator) -> None:
     assert right.shape == there.shape == predicted.shape == (3, 6)
     counted = [truth[truth != 255].size for _, truth in pairs]
     assert there.sum(axis=1).tolist() == predicted.sum(axis=1).tolist() == counted
+    for index, (found, truth) in enumerate(pairs):
+        assert there[index].tolist() == [(truth == label).sum() for label in range(6)]
+        answers = found[truth != 255]
+        assert predicted[index].tolist() == [(answers == i).sum() for i in range(6)]
+        hits = truth[truth == found]
+        assert right[index].tolist() == [(hits == label).sum() for label in range(6)]
     plain = plain_segmentation(pairs, 'abcdef')
     expected = [plain[f'IoU/{name}'] / 100 for name in 'abcdef']
     np.testing.assert_allclose(iou(matrices.sum(axis=0)), expected, rtol=1e-14)

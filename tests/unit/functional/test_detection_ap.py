@@ -90,8 +90,10 @@ def test_recall_takes_all_of_one_score_or_none() -> None:
 def test_false_positives_are_counted_over_all_images() -> None:
     """Images without boxes count, unlike in DARK FACE's own protocol."""
     ranked = _ranked([0.9, 0.8, 0.7], [0, 0, 1], [1, 1, 0], [1, 0])
-    assert recall_at_fppi(ranked, 1)[0] == 1
+    assert recall_at_fppi(ranked)[0] == recall_at_fppi(ranked, 1)[0] == 1
     assert recall_at_fppi(ranked, 0.5)[0] == 0
+    three = _ranked([0.9] * 3 + [0.7], [0] * 3 + [1], [1, 1, 1, 0], [1, 0])
+    assert recall_at_fppi(three)[0] == 0
 
 
 @pytest.mark.parametrize('measure', [area_ap, coco_ap, recall_at_fppi])
@@ -162,6 +164,16 @@ def test_weights_against_a_plain_loop(factor: float) -> None:
     weights = factor * rng.multinomial(15, [1 / 15] * 15, size=8)
     expected = [_plain_area(ranked, row) for row in weights]
     np.testing.assert_allclose(area_ap(ranked, weights), expected, rtol=1e-12)
+    weights = factor * rng.integers(1, 4, (8, 15))  # none of them 0
+    expected = [_plain_area(ranked, row) for row in weights]
+    np.testing.assert_allclose(area_ap(ranked, weights), expected, rtol=1e-12)
+
+
+def test_the_best_detections_of_an_image_that_is_left_out() -> None:
+    """Nothing counts up to its hit, whose precision must not be read at recall 0."""
+    ranked = _ranked([0.9, 0.8, 0.7], [1, 0, 1], [0, 1, 1], [1, 1])
+    for measure in (area_ap, coco_ap):
+        assert measure(ranked, np.array([[0, 1]])).tolist() == [0.5]
 
 
 @pytest.mark.parametrize('measure', MEASURES)

@@ -38,6 +38,11 @@ def test_curve_by_hand() -> None:
     assert curve.precision == [1, 2 / 3, 3 / 4]
 
 
+def test_curve_of_one_box() -> None:
+    ranked = _ranked([0.9, 0.8], [0, 1], [0, 0], [1])
+    assert precision_recall([ranked]) == RecallPrecision([1.0], [0.5])
+
+
 def test_curve_of_two_classes_by_hand() -> None:
     """By score the hits and misses of both take turns; the boxes add up."""
     one = _ranked([0.9, 0.5], [1, 1], [0, 0], [1, 2])
