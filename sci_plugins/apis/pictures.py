@@ -10,6 +10,7 @@ from sci_plugins.engine.hooks import KeptSample, SampleKeeperHook
 from sci_plugins.utils.files import replacing
 from sci_plugins.visualization.panels import (
     TRUTH_COLOR,
+    box_colors,
     draw_boxes,
     draw_predictions,
     draw_truth,
@@ -71,20 +72,30 @@ class PictureBook:
 
 
 def draw_start(
-    sample: KeptSample, palette: Any, boxes: np.ndarray | None = None
+    sample: KeptSample,
+    palette: Any,
+    boxes: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
 ) -> tuple[Cell, Cell]:
     """The column of what is given: the input above, the truth below.
 
     Args:
         sample: of any variant.
-        palette: RGB colour of each class, for label maps.
+        palette: RGB colour of each class, for label maps; boxes of several classes have
+            colours of their own.
         boxes: ``(G, 4)``, true boxes in pixels of the original image; ``None`` takes
             those that the sample carries.
+        labels: ``(G,)``, classes of these boxes.
     """
     if boxes is None or 'gt_sem_seg' in sample.output:
         truth = draw_truth(sample.image, sample.output, palette)
     else:
-        truth = draw_boxes(sample.image, boxes, sample.output, TRUTH_COLOR)
+        truth = draw_boxes(
+            sample.image,
+            boxes,
+            sample.output,
+            box_colors(labels, palette, TRUTH_COLOR),
+        )
     return (f'input: {sample.name}', enlarge(sample.image)[0]), ('truth', truth)
 
 

@@ -1,6 +1,6 @@
 """Side-by-side pictures: input, enhanced, predictions, truth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -19,6 +19,8 @@ _GAP = 4
 #: Boxes on small pictures are drawn after enlarging them to about this width.
 _CELL_WIDTH = 480
 
+BoxColors = str | list[tuple[int, int, int]]
+
 
 def draw_truth(
     image: np.ndarray, sample: Any, palette: Sequence[Any] | None
@@ -35,7 +37,9 @@ def draw_truth(
             image, sample.gt_sem_seg.data[0].cpu().numpy(), palette, sample
         )
     if 'gt_instances' in sample:
-        return draw_boxes(image, sample.gt_instances.bboxes, sample, TRUTH_COLOR)
+        truth = sample.gt_instances
+        colors = box_colors(truth.get('labels'), palette, TRUTH_COLOR)
+        return draw_boxes(image, truth.bboxes, sample, colors)
     return enlarge(image)[0]
 
 
@@ -48,11 +52,14 @@ def draw_predictions(
         return overlay_labels(image, labels, palette, sample)
     if 'pred_instances' in sample:
         kept = sample.pred_instances[sample.pred_instances.scores >= SCORE_THRESHOLD]
-        return draw_boxes(image, kept.bboxes, sample, _PREDICTION_COLOR)
+        colors = box_colors(kept.get('labels'), palette, _PREDICTION_COLOR)
+        return draw_boxes(image, kept.bboxes, sample, colors)
     return enlarge(image)[0]
 
 
-def draw_boxes(image: np.ndarray, boxes: Any, sample: Any, color: str) -> np.ndarray:
+def draw_boxes(
+    image: np.ndarray, boxes: Any, sample: Any, color: BoxColors
+) -> np.ndarray:
     """Boxes of the original image, drawn on the image at the network's scale."""
     scale_x, scale_y = sample.get('scale_factor', (1.0, 1.0))
     boxes = torch.as_tensor(getattr(boxes, 'tensor', boxes)).float().cpu().reshape(-1, 4)
@@ -64,6 +71,36 @@ def draw_boxes(image: np.ndarray, boxes: Any, sample: Any, color: str) -> np.nda
     tensor = torch.from_numpy(np.ascontiguousarray(large.transpose(2, 0, 1)))
     drawn = draw_bounding_boxes(tensor, scaled, colors=color, width=2)
     return drawn.numpy().transpose(1, 2, 0)
+
+
+def box_colors(labels: Any, palette: Sequence[Any] | None, single: str) -> BoxColors:
+    """A colour a box by its class, where there are several; else one for all.
+
+    The palettes of data sets are made for label maps: some of their colours are too dark
+    for lines on dark images, so that boxes have colours of their own.
+
+    Args:
+        labels: class of each box; ``None``: not known.
+        palette: of the data set, which tells how many classes there are.
+        single: the colour of a single class.
+    """
+    count = 0 if palette is None else len(palette)
+    if labels is None or count < 2:
+        return single
+    colors = class_colors(count)
+    return [colors[int(label)] for label in labels]
+
+
+def palette_of(metainfo: Mapping[str, Any]) -> Sequence[Any] | None:
+    """A data set's palette: one colour a class, also where some were left out."""
+    palette, classes = metainfo.get('palette'), metainfo.get('classes')
+    return palette if palette is None or classes is None else palette[: len(classes)]
+
+
+def class_colors(count: int) -> list[tuple[int, int, int]]:
+    """Bright RGB colours of the boxes of ``count`` classes."""
+    table = _default_palette()
+    return [tuple(table[index % len(table)].tolist()) for index in range(count)]
 
 
 def overlay_labels(

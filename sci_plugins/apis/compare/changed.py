@@ -16,7 +16,7 @@ from sci_plugins.apis.pictures import Cell, draw_sides, draw_start
 from sci_plugins.engine.hooks import KeptSample, keep_sample
 from sci_plugins.evaluation.comparison import VariantResult
 from sci_plugins.utils.files import replacing
-from sci_plugins.visualization.panels import make_grid
+from sci_plugins.visualization.panels import class_colors, make_grid, palette_of
 from sci_plugins.visualization.report import Sheet
 
 Columns = dict[int, tuple[Cell, Cell]]
@@ -92,11 +92,11 @@ class ChangedSheets:
 
     def add(self, name: str, samples: Sequence[KeptSample]) -> None:
         """Draw at once what a contender sees and finds, so that no tensors stay."""
-        palette = self.images.metainfo.get('palette')
+        palette = palette_of(self.images.metainfo)
         for sample in samples:
             if sample.index not in self._starts:
-                boxes, _, _ = self.images.truth(sample.index)
-                self._starts[sample.index] = draw_start(sample, palette, boxes)
+                boxes, labels, _ = self.images.truth(sample.index)
+                self._starts[sample.index] = draw_start(sample, palette, boxes, labels)
             column = draw_sides(name, sample, palette)
             self._columns.setdefault(name, {})[sample.index] = column
 
@@ -111,12 +111,20 @@ class ChangedSheets:
 
 
 def legend_of(
-    metainfo: Mapping[str, Any],
+    metainfo: Mapping[str, Any], of_boxes: bool = False
 ) -> list[tuple[str, tuple[int, int, int]]]:
-    """Names and RGB colours of the classes; empty without a palette."""
+    """Names and RGB colours of the classes; empty without a palette.
+
+    Args:
+        metainfo: of the data set.
+        of_boxes: the colours of boxes; empty where there is one class.
+    """
     classes, palette = metainfo.get('classes'), metainfo.get('palette')
     if not classes or palette is None or len(palette) < len(classes):
         return []
+    if of_boxes:
+        several = classes if len(classes) > 1 else ()
+        return list(zip(several, class_colors(len(several)), strict=True))
     colors = np.asarray(palette)[: len(classes)].tolist()
     return [
         (str(name), (int(red), int(green), int(blue)))

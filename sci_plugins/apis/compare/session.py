@@ -219,8 +219,7 @@ class Session:
                 self._add_curve(result, kept)
 
     def _legend(self) -> list[tuple[str, tuple[int, int, int]]]:
-        """Colours are of label maps: boxes have the same for all classes."""
-        return [] if self.images.has_boxes else legend_of(self.images.metainfo)
+        return legend_of(self.images.metainfo, self.images.has_boxes)
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:

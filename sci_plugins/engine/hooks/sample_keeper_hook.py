@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.registry import HOOKS
+from sci_plugins.visualization.panels import palette_of
 
 
 @dataclass
@@ -56,7 +57,7 @@ class SampleKeeperHook(Hook):
     def before_test(self, runner: Runner) -> None:
         self._seen = 0
         meta = getattr(runner.test_dataloader.dataset, 'metainfo', {})
-        self.palette = meta.get('palette')
+        self.palette = palette_of(meta)
 
     def after_test_iter(
         self,

@@ -10,12 +10,15 @@ from PIL import Image
 
 from sci_plugins.visualization.panels import (
     SCORE_THRESHOLD,
+    box_colors,
+    class_colors,
     draw_boxes,
     draw_predictions,
     draw_truth,
     enlarge,
     make_grid,
     overlay_labels,
+    palette_of,
     place_beside,
 )
 
@@ -207,3 +210,20 @@ def test_a_caption_ends_within_its_column() -> None:
     assert (pixels[:, 154:] == 255).all()
     short = make_grid([[('predictions', wide), ('', wide)]])
     assert (np.asarray(short) != np.asarray(long)).any()
+
+
+def test_boxes_of_several_classes_have_the_colours_of_the_legend() -> None:
+    """Bright ones: those of the palette may not be seen in the dark."""
+    palette = [(0, 0, 0)] * 12
+    colors = class_colors(12)
+    assert len(set(colors)) == 12
+    assert min(max(color) for color in colors) >= 200
+    assert box_colors([3, 0], palette, 'red') == [colors[3], colors[0]]
+    assert box_colors([0, 0], palette[:1], 'red') == 'red'
+    one = palette_of(dict(classes=('thing',), palette=palette))  # as of mmdet's COCO
+    assert box_colors([0, 0], one, 'red') == 'red'
+    assert box_colors([0, 0], None, 'red') == box_colors(None, palette, 'red') == 'red'
+    boxes = np.array([[10.0, 10, 30, 30], [40.0, 10, 60, 30]])
+    drawn = draw_boxes(_image(), boxes, _sample(), box_colors([3, 0], palette, 'red'))
+    for color, columns in ((colors[3], slice(0, 255)), (colors[0], slice(255, None))):
+        assert (drawn[:, columns] == color).all(axis=-1).sum() > 100

@@ -20,6 +20,7 @@ from sci_plugins.apis.compare.images import ImageSet, build_image_set
 from sci_plugins.evaluation.analysis import Effect
 from sci_plugins.evaluation.comparison import VariantResult
 from sci_plugins.evaluation.conditions import Condition
+from sci_plugins.visualization.panels import class_colors
 
 
 def _result(name: str, gained: str, lost: str, base: str = 'none') -> VariantResult:
@@ -85,7 +86,7 @@ def test_images_are_run_again_and_drawn(
         assert sheet.format == 'JPEG'
         assert 3 * 480 < sheet.width < 3 * 480 + 40
         array = np.asarray(sheet.convert('L')).astype(float)
-    sees = [array[40:300, 484 * n + 20 :][:, :400].mean() for n in range(3)]
+    sees = [array[48:308, 484 * n + 20 :][:, :400].mean() for n in range(3)]
     assert sees[0] == pytest.approx(sees[1], abs=1)
     assert sees[2] > sees[1] + 10
     if kind == 'det':
@@ -101,7 +102,7 @@ def _wanted(images: ImageSet) -> list[float]:
 def _drawn(path: Path) -> list[float]:
     """The same of what is green below the input."""
     with Image.open(path) as sheet:
-        cell = np.asarray(sheet.crop((4, 408, 484, 768))).astype(int)
+        cell = np.asarray(sheet.crop((4, 424, 484, 784))).astype(int)
     rows, columns = np.nonzero(cell[..., 1] - cell[..., 0] > 90)
     return [columns.min(), rows.min(), columns.max(), rows.max()]
 
@@ -111,4 +112,7 @@ def test_the_legend() -> None:
     found = legend_of(dict(classes=classes, palette=palette))
     assert found == [('a', (1, 2, 3)), ('b', (4, 5, 6))]
     assert legend_of(dict(classes=classes, palette=palette[:1])) == []
+    boxes = legend_of(dict(classes=classes, palette=palette), of_boxes=True)
+    assert boxes == list(zip(classes, class_colors(2), strict=True))
+    assert legend_of(dict(classes=['a'], palette=palette), of_boxes=True) == []
     assert legend_of(dict(classes=classes)) == legend_of({}) == []
