@@ -1,7 +1,6 @@
 """The demo's bookkeeping: which images, which table, which words."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,14 @@ import pytest
 from sci_plugins.apis import demo
 from sci_plugins.datasets.demo import CONDITIONS
 from sci_plugins.errors import ConfigError
+from sci_plugins.evaluation.analysis import VariantAnalysis
+from sci_plugins.evaluation.bootstrap import Interval
 from sci_plugins.evaluation.comparison import Comparison, VariantResult
 from sci_plugins.evaluation.conditions import Condition
 
 CONFIGS = Path(__file__).resolve().parents[3] / 'configs' / 'demo'
 SCI = 'sci/some/file.pth'
+GATED = f'gated/{SCI}'
 
 
 def _fake_compare(cfg: Any, checkpoint: str, variants: list, **settings: Any) -> Any:
@@ -27,13 +29,26 @@ def _fake_compare(cfg: Any, checkpoint: str, variants: list, **settings: Any) ->
     pictures = settings['work_dir'] / 'pictures' / 'as-is'
     pictures.mkdir(parents=True)
     (pictures / '0000_1.jpg').write_text(folder)
-    values = dict.fromkeys(variants, 0.5)
-    values[SCI] = 0.5 + change
+    assert settings['metric'] == metric.removeprefix('coco/')
+    changes = dict.fromkeys(variants, 0.0)
+    changes[SCI] = change
     results = [
-        VariantResult(name, Condition(), {'other': 9.0, metric: value}, 1.0, 60)
-        for name, value in values.items()
+        VariantResult(
+            name,
+            Condition(),
+            {'other': 9.0, metric: 0.5 + each},
+            1.0,
+            60,
+            analysis=None if name == 'none' else _analysis(each),
+        )
+        for name, each in changes.items()
     ]
     return Comparison({}, results)
+
+
+def _analysis(change: float) -> VariantAnalysis:
+    interval = dict(m=Interval(change, change - 0.5, change + 0.5))
+    return VariantAnalysis('none', 'm', 60, 60, 1000, 0, interval, {})
 
 
 @pytest.fixture
@@ -49,11 +64,10 @@ def test_table_says_where_sci_helps_and_where_it_hurts(out: Path) -> None:
     rows = [line for line in lines if line.startswith(('| faces', '| streets'))]
     assert len(rows) == 2 * len(CONDITIONS)
     for row in rows:
-        helps = 'dark (' in row
-        assert ('SCI helps' in row) == helps
-        assert ('SCI **hurts**' in row) == (not helps)
-        assert ('+2' if helps else '−2') in row
-        assert '| 0.5 | 0.5 |' in row
+        change = '+2 [+1.5, +2.5]' if 'dark (' in row else '−2 [−2.5, −1.5]'
+        value, word = ('2.5', 'helps') if 'dark (' in row else ('-1.5', 'hurts')
+        gated = '0.5 | ' + change + f' | {word} | no difference shown |'
+        assert row.endswith(f'| 0.5 | 0.5 | {value} | {gated}')
 
 
 def test_pictures_are_shown_and_lie_where_the_text_says(out: Path) -> None:
@@ -71,7 +85,10 @@ def test_results_are_machine_readable(out: Path) -> None:
     content = json.loads((out / 'results.json').read_text())
     assert content['enhancer'] == SCI
     first = content['results'][0]
-    assert first['values'] == {'none': 0.5, 'gamma': 0.5, SCI: -1.5}
+    assert first['values'] == {'none': 0.5, 'gamma': 0.5, SCI: -1.5, GATED: 0.5}
+    wanted = dict(delta=-2.0, low=-2.5, high=-1.5, verdict='hurts')
+    assert first['changes'][SCI] == wanted
+    assert set(first['changes']) == {'gamma', SCI, GATED}
     assert first['condition'] == dict(gain=1.0, noise=0.0, shot_noise=0.0, name='bright')
     assert {row['task'] for row in content['results']} == {'faces', 'streets'}
 
@@ -97,18 +114,9 @@ def test_the_images_of_a_condition_are_chosen(task: str) -> None:
     assert 'indices' not in bright.test_dataloader.dataset
 
 
-@pytest.mark.parametrize(
-    ('change', 'word'),
-    [
-        (1.0, 'SCI helps'),
-        (0.99, 'no clear change'),
-        (-0.99, 'no clear change'),
-        (-1.0, 'SCI **hurts**'),
-        (math.nan, 'not defined'),
-    ],
-)
-def test_verdicts(change: float, word: str) -> None:
-    assert demo.verdict(change, 1.0) == word
+def test_a_gate_is_put_before_what_has_none() -> None:
+    assert demo.gated(SCI) == GATED
+    assert demo.gated(GATED) == GATED
 
 
 def test_without_the_source_tree_it_says_so(tmp_path: Path) -> None:
