@@ -205,7 +205,7 @@ def _to_json(rows: list[Row], enhancer: str) -> str:
 def _report(rows: list[Row], enhancer: str, out: Path, root: Path) -> str:
     parts = [_INTRODUCTION, *_table(rows, enhancer), '', _READING]
     for name, task in TASKS.items():
-        parts += [f'## {task.title.capitalize()}', '']
+        parts += [f'## {task.title[0].upper()}{task.title[1:]}', '']
         for condition in CONDITIONS:
             pictures = sorted(_picture_folder(out, name, condition).glob('*.jpg'))
             parts += [f'### {name}, {describe(condition)}', '']
@@ -218,7 +218,7 @@ def _report(rows: list[Row], enhancer: str, out: Path, root: Path) -> str:
 def _table(rows: list[Row], enhancer: str) -> list[str]:
     variants = ['none', 'gamma', enhancer, gated(enhancer)]
     header = ['task', 'images', 'without', 'gamma', 'SCI', 'gated SCI', 'Δ SCI [95 %]']
-    lines = table_head([*header, 'SCI', 'gated SCI'])
+    lines = table_head([*header, 'verdict on SCI', 'on gated SCI'])
     for row in rows:
         numbers = [row.values.get(name, math.nan) for name in variants]
         ours = [row.changes.get(name, _UNDEFINED) for name in variants[2:]]
