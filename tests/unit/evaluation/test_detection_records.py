@@ -128,6 +128,18 @@ def test_an_image_that_comes_twice() -> None:
         DetectionRecords([_one([], []), _one([], [])])
 
 
+@pytest.mark.parametrize('coco', [False, True])
+def test_arrays_that_do_not_fit_are_named(coco: bool) -> None:
+    for found, truth, ignore, message in (
+        ([[*BOX, math.nan]], [BOX], [], 'predictions must be finite'),
+        ([[*BOX, 0.5]], [[*BOX[:3], math.inf]], [], 'boxes must be finite'),
+        ([[*BOX, 0.5]], [BOX], [True, False], r'ignore must have the shape \(1,\)'),
+    ):
+        images = [_one([], []), _one(found, truth, ignore, img_id='b')]
+        with pytest.raises(DataError, match=f'image b: {message}'):
+            DetectionRecords(images, coco)
+
+
 def test_no_images() -> None:
     assert all(math.isnan(value) for value in DetectionRecords([]).metrics().values())
 

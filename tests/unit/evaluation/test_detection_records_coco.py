@@ -111,6 +111,13 @@ def test_at_most_100_detections_an_image() -> None:
         assert coco_ap(ranked)[0] == pytest.approx(expected)
 
 
+def test_the_best_100_count_in_whatever_order_they_come() -> None:
+    far = np.array([[50.0, 50, 59, 59, 0.5]]).repeat(100, axis=0)
+    found = np.concatenate([far, [[0, 0, 9, 9, 0.9]]])
+    ranked = match_coco([(found, np.array([[0.0, 0, 9, 9]]), np.zeros(1, bool))])[0]
+    assert coco_ap(ranked)[0] == pytest.approx(1)
+
+
 def test_images_without_anything() -> None:
     nothing = (NO_PREDICTIONS, np.zeros((0, 4)), np.zeros(0, bool))
     box = (NO_PREDICTIONS, np.array([[0.0, 0, 9, 9]]), np.zeros(1, bool))

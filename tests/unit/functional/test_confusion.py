@@ -80,6 +80,12 @@ def test_the_first_class_can_be_ignored() -> None:
     assert confusion_matrix(found, truth, 2, ignore_index=0).tolist() == [[0, 0], [1, 1]]
 
 
+def test_void_may_be_negative() -> None:
+    truth, found = np.array([[0, 1, -1]]), np.array([[1, -1, -1]])
+    counted = confusion_matrix(found, truth, 2, ignore_index=-1, void=True)
+    assert counted.tolist() == [[0, 1, 0], [0, 0, 1]]
+
+
 def test_void_may_stand_right_behind_the_classes() -> None:
     """As CamVid's label 11 behind 11 classes."""
     truth, found = np.array([[0, 1, 2]], np.uint8), np.array([[2, 1, 2]], np.uint8)

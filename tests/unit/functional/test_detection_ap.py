@@ -173,7 +173,8 @@ def test_the_best_detections_of_an_image_that_is_left_out() -> None:
     """Nothing counts up to its hit, whose precision must not be read at recall 0."""
     ranked = _ranked([0.9, 0.8, 0.7], [1, 0, 1], [0, 1, 1], [1, 1])
     for measure in (area_ap, coco_ap):
-        assert measure(ranked, np.array([[0, 1]])).tolist() == [0.5]
+        for dtype in (int, bool, np.uint8, float):
+            assert measure(ranked, np.array([[0, 1]], dtype)).tolist() == [0.5]
 
 
 @pytest.mark.parametrize('measure', MEASURES)
@@ -196,16 +197,16 @@ def test_float32_and_float64_give_the_same_bits(
 def test_whole_weights_beyond_float32_are_exact() -> None:
     """2**24 + 1 is the first whole number that float32 does not hold."""
     ranked = _ranked([0.9, 0.8], [0, 1], [0, 1], [0, 1])
-    for heavy in (2.0**24 - 2, 2.0**24 - 1, 2.0**24, 2.0**25, 2.0**40):
+    for heavy in (2.0**22 - 1, 2.0**24 - 2, 2.0**24 - 1, 2.0**24, 2.0**25, 2.0**40):
         got = area_ap(ranked, np.array([[heavy, 1.0], [1.0, heavy], [1.0, 1.0]]))
         assert got.tolist() == [1 / (1 + heavy), heavy / (1 + heavy), 0.5]
 
 
-def test_many_light_weights_beyond_float32_are_exact() -> None:
+@pytest.mark.parametrize('heavy', [2.0**22 + 1, 5592404.0])
+def test_many_light_weights_beyond_float32_are_exact(heavy: float) -> None:
     """No weight is large, their sum over the detections is."""
     count = 5
     ranked = _ranked([0.9] * count + [0.8], [0] * count + [1], [0] * count + [1], [0, 1])
-    heavy = 2.0**22 + 1
     got = area_ap(ranked, np.array([[heavy, 1.0]]))
     assert got.tolist() == [1 / (count * heavy + 1)]
 
