@@ -2,25 +2,9 @@
 
 import pytest
 
+from sci_plugins.datasets.class_names import CITYSCAPES
 from sci_plugins.errors import ConfigError
-from sci_plugins.evaluation.class_subsets import (
-    CAMVID,
-    CITYSCAPES,
-    SUBSETS,
-    choose_classes,
-)
-
-
-def test_the_hosts_names_in_the_hosts_order() -> None:
-    datasets = pytest.importorskip('mmseg.datasets')
-    assert datasets.CityscapesDataset.METAINFO['classes'] == CITYSCAPES
-
-
-def test_camvids_names_are_the_data_sets() -> None:
-    pytest.importorskip('mmseg')
-    from sci_plugins.datasets.camvid import CamVidDataset
-
-    assert CamVidDataset.METAINFO['classes'] == CAMVID
+from sci_plugins.evaluation.class_subsets import SUBSETS, choose_classes
 
 
 @pytest.mark.parametrize('size', [19, 15, 5])
@@ -34,6 +18,19 @@ def test_sizes(size: int) -> None:
 def test_fifteen_lack_iats_four() -> None:
     left_out = set(CITYSCAPES) - set(SUBSETS[15])
     assert left_out == {'rider', 'truck', 'bus', 'motorcycle'}
+
+
+def test_five_are_those_beside_the_papers_pictures() -> None:
+    """Road, fence, traffic sign, sky and train, by Cityscapes' trainIds."""
+    assert [CITYSCAPES.index(name) for name in SUBSETS[5]] == [0, 4, 7, 10, 16]
+
+
+@pytest.mark.parametrize('size', [19, 15, 5])
+def test_the_order_is_the_data_sets(size: int) -> None:
+    mixed = ('void', *reversed(CITYSCAPES), 'ego vehicle')
+    chosen = choose_classes(size, mixed)
+    assert chosen == tuple(name for name in mixed if name in SUBSETS[size])
+    assert len(chosen) == size
 
 
 def test_names_and_all() -> None:

@@ -108,6 +108,9 @@ def test_nothing_counts() -> None:
     truth = np.full((3, 3), 255, np.uint8)
     assert not confusion_matrix(np.zeros_like(truth), truth, 4).any()
     assert not confusion_matrix(np.zeros((0, 4)), np.zeros((0, 4)), 4).any()
+    for ignored in (256, 1000, -1):  # is not there
+        counted = confusion_matrix(truth * 0, truth * 0, 1, ignored, void=True)
+        assert counted.tolist() == [[9, 0]]
 
 
 @pytest.mark.parametrize('classes', [3, 300])
