@@ -34,7 +34,8 @@ def parse_args() -> argparse.Namespace:
         default=['none', DEFAULT_ENHANCER],
         metavar='ENHANCER',
         help='the first is the base: none, gamma, clahe, histeq, sci/official/medium, '
-        "sci/FILE, 'NAME(key=value)', config for what the config has in front, or "
+        'sci/FILE, gated/NAME to enhance dark images only (limits: docs/compare.md), '
+        "'NAME(key=value)', config for what the config has in front, or "
         "'merge(NAME)' for a segmentor's mean of raw and enhanced",
     )
     parser.add_argument(
@@ -66,8 +67,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--resume',
         action='store_true',
-        help='keep results that are already in the work dir; other settings of the '
-        'bootstrap only judge them anew',
+        help='keep results that are already in the work dir, also of variants and '
+        'conditions not named now; other settings of the bootstrap only judge them anew',
     )
     _add_judging(parser)
     add_common_arguments(parser)
