@@ -15,7 +15,8 @@ import numpy as np
 from sci_plugins.apis.compare.about import identity_of
 from sci_plugins.apis.compare.images import ImageSet
 from sci_plugins.engine.hooks import ImageResult
-from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.errors import ConfigError
+from sci_plugins.evaluation.array_files import reading_arrays
 from sci_plugins.evaluation.class_subsets import choose_classes
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.evaluation.detection_records import DetectionRecords, ImageDetections
@@ -109,14 +110,9 @@ class RecordStore:
             ConfigError: if it was made with something else.
         """
         path = self.path(condition, variant)
-        try:
-            with np.load(path, allow_pickle=False) as content:
-                stamp, luma = str(content[_STAMP]), content[_LUMA]
-                is_map = 'matrices' in content
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(
-                f'{path}: is not a file of records ({error}); leave out --resume'
-            ) from error
+        with reading_arrays(path, 'records; leave out --resume') as content:
+            stamp, luma = str(content[_STAMP]), content[_LUMA]
+            is_map = 'matrices' in content
         if stamp != self._stamp(condition, variant):
             raise ConfigError(
                 f'{path} was made with another config, checkpoint, enhancer or version; '
