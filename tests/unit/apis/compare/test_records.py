@@ -215,11 +215,12 @@ def test_names_of_files() -> None:
 def test_a_damaged_file_says_what_to_do(store: RecordStore) -> None:
     path = store.path(DARK, 'sci')
     whole = path.read_bytes()
+    said = set()
     for start in range(30, len(whole), max(len(whole) // 40, 1)):
         path.write_bytes(whole[:start] + b'\xff' * 8 + whole[start + 8 :])
         try:
             store.load(DARK, 'sci')
-        except DataError as error:
-            assert 'sci.npz: ' in str(error)
-        except ConfigError as error:
-            assert 'leave out --resume' in str(error)
+        except (ConfigError, DataError) as error:
+            said.add(str(error))
+    assert len(said) > 2
+    assert all('sci.npz' in message for message in said)
