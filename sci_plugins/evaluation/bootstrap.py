@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.evaluation.number_text import NOISE
 
 #: Fewer units than this (images, clips, blocks) say too little for an interval.
 FEW_UNITS = 10
@@ -35,12 +36,15 @@ class Interval:
 
     @property
     def verdict(self) -> str:
-        """``'helps'`` where the whole interval is above 0, ``'hurts'`` where below."""
+        """``'helps'`` where the whole interval is above 0, ``'hurts'`` where below.
+
+        Rounding errors count as 0.
+        """
         if any(math.isnan(value) for value in (self.delta, self.low, self.high)):
             return NOT_DEFINED
-        if self.low > 0:
+        if self.low > NOISE:
             return HELPS
-        return HURTS if self.high < 0 else NOT_SHOWN
+        return HURTS if self.high < -NOISE else NOT_SHOWN
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: NaN becomes null; the verdict is told for readers of the file."""

@@ -85,6 +85,8 @@ def test_units() -> None:
 @pytest.mark.parametrize(
     ('interval', 'verdict'),
     [
+        (Interval(0.1, 1e-16, 0.2), 'no difference shown'),
+        (Interval(-0.1, -0.2, -1e-16), 'no difference shown'),
         (Interval(0.1, 0.05, 0.2), 'helps'),
         (Interval(-0.1, -0.2, -0.05), 'hurts'),
         (Interval(0.1, -0.05, 0.2), 'no difference shown'),
