@@ -2,11 +2,14 @@
 
 import argparse
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.hub import get_config
 
 from sci_plugins.errors import ConfigError, SciPluginsError
@@ -45,7 +48,8 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
-    """Read a config file, or a host's own by name (``mmdet::retinanet/...``).
+    """Read a config file, or a host's own by name (``mmdet::retinanet/...``,
+    ``mmseg::pspnet/...``); ``_base_`` may name such ones too.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -56,13 +60,16 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
     for key in cfg_options or {}:
         if not key.partition('.')[0].isidentifier():
             raise ConfigError(f'--cfg-options: {key!r} is no name of a setting')
-    is_host_name = '::' in path
+    scope, is_host_name, _ = path.partition('::')
     if is_host_name:
-        _require_scope(path.partition('::')[0], path)
-    if not is_host_name and not Path(path).is_file():
+        if scope not in _HOSTS:  # MMEngine would have pip install it
+            raise ConfigError(f'config {path}: {scope!r} is neither mmdet nor mmseg')
+        _require_scope(scope, path)
+    elif not Path(path).is_file():
         raise FileNotFoundError(f'config not found: {path}')
     try:
-        cfg = get_config(path) if is_host_name else Config.fromfile(path)
+        with _found_by_module():
+            cfg = get_config(path) if is_host_name else Config.fromfile(path)
         if cfg_options:
             cfg.merge_from_dict(cfg_options)
     except (SciPluginsError, OSError):
@@ -71,6 +78,21 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
         raise ConfigError(f'cannot read config {path}: {_cause(error)}') from error
     _require_scope(cfg.get('default_scope'), path)
     return cfg
+
+
+@contextmanager
+def _found_by_module() -> Iterator[None]:
+    """Let ``mmseg::...`` be found wherever mmseg is.
+
+    MMEngine looks for it in the package ``mmsegmentation``, of which the maintained
+    one has another name; for mmdet it looks for the module.
+    """
+    before = dict(MODULE2PACKAGE)
+    MODULE2PACKAGE.update({name: name for name in _HOSTS})
+    try:
+        yield
+    finally:
+        MODULE2PACKAGE.update(before)
 
 
 def _require_scope(scope: Any, path: str) -> None:

@@ -66,7 +66,11 @@ class CheckReport:
         for word, is_error in (('ERROR', True), ('note', False)):
             lines += self._problems(word, is_error)
         count = len(self.errors)
-        verdict = f'NOT usable: {count} errors' if count else 'usable for training'
+        verdict = (
+            f'NOT usable: {count} error{"s" * (count > 1)}'
+            if count
+            else 'usable for training'
+        )
         return '\n'.join([*lines, '', verdict])
 
     def _problems(self, word: str, is_error: bool) -> list[str]:

@@ -8,10 +8,12 @@ from typing import Any, ClassVar
 from mmdet.datasets import BaseDetDataset
 from mmengine.logging import print_log
 
+from sci_plugins.datasets.check_report import NAMED
 from sci_plugins.datasets.darkface_labels import (
     count_faces,
     id_order,
-    read_boxes,
+    read_upright_boxes,
+    strange_boxes,
 )
 from sci_plugins.datasets.darkface_splits import (
     UNKNOWN,
@@ -68,6 +70,7 @@ class DarkFaceDataset(BaseDetDataset):
             find_split(split)
         self.split = split
         self.img_suffix = img_suffix
+        self._strange_boxes: list[str] = []
         prefix = data_prefix or dict(img='image', label='label')
         super().__init__(*args, data_prefix=prefix, **kwargs)
 
@@ -79,6 +82,7 @@ class DarkFaceDataset(BaseDetDataset):
         names = self._names(images)
         self._check_images(images, names)
         records = [self._load_record(images / f'{n}{self.img_suffix}') for n in names]
+        self._tell_strange_boxes()
         self._name_version(records)
         return records
 
@@ -138,6 +142,15 @@ class DarkFaceDataset(BaseDetDataset):
                 f'({len(missing)} of {len(names)} are missing)'
             )
 
+    def _tell_strange_boxes(self) -> None:
+        """Name boxes outside, over the edge or doubled; they are kept."""
+        texts, self._strange_boxes = self._strange_boxes, []
+        lines = [f'DARK FACE: {text}' for text in texts[:NAMED]]
+        if len(texts) > NAMED:
+            lines.append(f'DARK FACE: and {len(texts) - NAMED} more such boxes')
+        for line in lines:
+            print_log(line, logger='current', level=logging.WARNING)
+
     def _name_version(self, records: list[dict]) -> None:
         """Put split and annotation version, where they can be told, into metainfo."""
         everything = count_faces(self.data_prefix['label'], split_ids('all'))
@@ -164,8 +177,11 @@ class DarkFaceDataset(BaseDetDataset):
     def _load_record(self, image: Path) -> dict:
         width, height = read_image_size(image)
         label = Path(self.data_prefix['label']) / f'{image.stem}.txt'
+        boxes = read_upright_boxes(label)
+        strange = strange_boxes(label, boxes, (width, height))
+        self._strange_boxes += [text for _, text in strange]
         instances = [
-            dict(bbox=list(box), bbox_label=0, ignore_flag=0) for box in read_boxes(label)
+            dict(bbox=list(box), bbox_label=0, ignore_flag=0) for _, box in boxes
         ]
         return dict(
             img_path=str(image),

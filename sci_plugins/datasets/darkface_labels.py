@@ -32,13 +32,22 @@ def read_boxes(path: str | Path) -> list[Box]:
         DataError: naming file and line, if the file is missing, is not text, or is
             not what the layout promises.
     """
+    return [box for _, box in read_upright_boxes(path)]
+
+
+def read_upright_boxes(path: str | Path) -> list[tuple[int, Box]]:
+    """Boxes of :func:`read_boxes` with their line numbers.
+
+    Raises:
+        DataError: as :func:`read_boxes`.
+    """
     numbered = read_numbered_boxes(path)
     for number, box in numbered:
         if not is_upright(box):
             raise DataError(
                 f'{path}, line {number}: should have x1 < x2 and y1 < y2, is {_text(box)}'
             )
-    return [box for _, box in numbered]
+    return numbered
 
 
 def read_numbered_boxes(path: str | Path) -> list[tuple[int, Box]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.dataset import BaseDataset, Compose
 from mmengine.runner import Runner
+from PIL import UnidentifiedImageError
 from torch.utils.data import DataLoader
 
 from sci_plugins.errors import CheckpointError, DataError, SciPluginsError
@@ -127,6 +128,8 @@ def _tell_file(path: str, error: Exception) -> str:
         return f'{path} is empty (0 bytes)'
     if path in str(error):
         return first_line(error)
+    if isinstance(error, UnidentifiedImageError):  # its message is a memory address
+        return f'{path} is no image that can be read'
     return f'{path} cannot be read: {tell_cause(error)}'
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from sci_plugins import registry
+from sci_plugins.apis import config
 from sci_plugins.apis.config import (
     add_common_arguments,
     enable_amp,
@@ -110,6 +112,29 @@ def test_options_that_are_no_names(tmp_path: Path, key: str) -> None:
     with pytest.raises(ConfigError, match='no name of a setting') as caught:
         load_config(_write(tmp_path, 'a = 1\n'), {key: 1})
     assert repr(key) in str(caught.value)
+
+
+SEGMENTOR = 'mmseg::pspnet/pspnet_r50-d8_4xb2-40k_cityscapes-512x1024.py'
+
+
+def test_mmseg_s_own_config_by_name_and_as_a_base(tmp_path: Path) -> None:
+    """Whichever package brings mmseg; MMEngine's table of packages stays."""
+    before = dict(MODULE2PACKAGE)
+    for path in (SEGMENTOR, _write(tmp_path, f'_base_ = {SEGMENTOR!r}\n')):
+        cfg = load_config(path)
+        assert cfg.model.decode_head.type == 'PSPHead'
+        assert cfg.default_scope == 'mmseg'
+    assert before == MODULE2PACKAGE
+
+
+def test_a_scope_that_is_no_host_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    called: list[str] = []
+    monkeypatch.setattr(config, 'get_config', called.append)
+    with pytest.raises(ConfigError, match="'mmpretrain' is neither mmdet nor mmseg"):
+        load_config('mmpretrain::resnet/resnet50_8xb32_in1k.py')
+    assert called == []
 
 
 @pytest.mark.parametrize('name', ['mmdet::nothing/at_all.py', 'mmdet::', 'nohost::a.py'])

@@ -47,6 +47,12 @@ def test_errors_come_first_and_decide() -> None:
     ]
 
 
+def test_one_error_is_no_plural() -> None:
+    report = _report()
+    report.add('broken', 'a.png: broken')
+    assert report.to_text().endswith('\nNOT usable: 1 error')
+
+
 def test_json_has_everything() -> None:
     report = _report()
     for number in range(7):

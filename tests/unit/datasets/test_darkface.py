@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sci_plugins.datasets.darkface_labels import read_boxes
+from sci_plugins.datasets.darkface_labels import read_upright_boxes
 from sci_plugins.datasets.darkface_splits import split_ids
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.registry import DATASETS
@@ -175,15 +175,47 @@ def test_the_count_of_all_labels_decides(
 def test_unknown_annotations_are_told(hla: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(darkface, 'print_log', lambda text, **_: said.append(text))
+    # The fixture's images are smaller than those that the labels are of.
+    monkeypatch.setattr(darkface, 'strange_boxes', lambda *_: [])
     _build(hla, split='hlaface_val')
     assert said == []
     monkeypatch.setattr(
-        darkface, 'read_boxes', lambda path: read_boxes(path)[path.stem == '3' :]
+        darkface,
+        'read_upright_boxes',
+        lambda path: read_upright_boxes(path)[path.stem == '3' :],
     )
     dataset = _build(hla, split='hlaface_val')
     assert dataset.metainfo['annotation_version'] == 'unknown'
     (text,) = said
     assert '3669 faces in hlaface_val, where the annotations of 2019 have 3670' in text
+
+
+def test_odd_boxes_are_named_and_kept(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(darkface, 'print_log', lambda text, **_: said.append(text))
+    _build(root)
+    assert said == []
+    label = root / 'label/2.txt'
+    label.write_text('3\n40 30 50 60\n\n-1 2 9 12\n4 4 8 8\n')
+    dataset = _build(root)
+    assert said == [
+        f'DARK FACE: {label}, line 2: box outside the image 40 30 50 60',
+        f'DARK FACE: {label}, line 4: box reaching over the edge of the image -1 2 9 12',
+    ]
+    assert len(dataset.get_data_info(1)['instances']) == 3
+
+
+def test_of_many_odd_boxes_a_few_are_named(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(darkface, 'print_log', lambda text, **_: said.append(text))
+    (root / 'label/2.txt').write_text('8\n' + '1 1 2 2\n' * 8)
+    _build(root)
+    assert len(said) == 6
+    assert said[-1] == 'DARK FACE: and 2 more such boxes'
 
 
 def test_other_data_has_no_version(root: Path) -> None:

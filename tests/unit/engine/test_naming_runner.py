@@ -79,7 +79,9 @@ def test_an_unreadable_label_map(tmp_path: Path) -> None:
     cfg = _config(tmp_path / 'set', 'segmentation')
     path = tmp_path / 'set' / 'labels' / '001.png'
     path.write_bytes(b'no image')
-    assert _refused(cfg).startswith(f'{path} cannot be read: ')
+    assert _refused(cfg) == f'{path} is no image that can be read'
+    path.write_bytes(b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR')
+    assert _refused(cfg).startswith(f'{path} ')
 
 
 def test_a_missing_file_speaks_for_itself(tmp_path: Path, kind: str) -> None:
