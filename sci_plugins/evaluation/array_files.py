@@ -13,11 +13,13 @@ import numpy as np
 from sci_plugins.errors import DataError
 
 # What NumPy and zipfile let through where bytes are wrong. RuntimeError: a ZIP member
-# that says it is encrypted, or of an unknown kind; TypeError: a file of one array.
+# that says it is encrypted, or of an unknown kind; TypeError (AttributeError before
+# Python 3.11): a file of one array.
 _DAMAGED = (
     OSError,
     ValueError,
     TypeError,
+    AttributeError,
     KeyError,
     EOFError,
     MemoryError,

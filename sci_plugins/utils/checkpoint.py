@@ -1,5 +1,6 @@
 """Reading and writing weight files: a checkpoint is data, never code."""
 
+import _codecs
 import os
 import pickle
 from collections.abc import Iterator, Mapping
@@ -151,6 +152,7 @@ def _mmengine_globals() -> list[Any]:
     names = ('Float64', 'Float32', 'Float16', 'Int64', 'Int32', 'UInt8', 'Bool')
     return [
         HistoryBuffer,
+        _codecs.encode,  # bytes of text: torch 2.4 does not know it as harmless
         np.ndarray,
         np.dtype,
         *(getattr(np.dtypes, f'{name}DType') for name in names),

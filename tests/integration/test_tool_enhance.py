@@ -41,7 +41,9 @@ def test_as_a_process_with_a_bad_image(photos: Path, tmp_path: Path) -> None:
         [*command, '--enhancer', 'gamma/0.4'], capture_output=True, text=True
     )
     assert done.returncode == 1, done.stderr
-    assert done.stderr == f'failed: {photos}/broken.png is empty (0 bytes)\n'
+    # Older versions of torch warn before.
+    assert done.stderr.endswith(f'failed: {photos}/broken.png is empty (0 bytes)\n')
+    assert 'Traceback' not in done.stderr
     assert done.stdout == f'{out}: 2 enhanced, 0 there already, 1 failed\n'
     for name in ('a.png', 'x/b.jpg'):
         assert read_image(out / name).mean() > read_image(photos / name).mean() + 40

@@ -214,6 +214,9 @@ def test_a_second_derivative_is_refused():
             torch.autograd.grad(result.sum(), image, create_graph=True)
 
 
+@pytest.mark.skipif(
+    torch.__version__.startswith('2.4.'), reason='torch 2.4 cannot trace `out=` here'
+)
 def test_a_compiler_takes_it_whole():
     first, second, image = make_layer(3, 4), make_layer(4, 3), make_image(1, 3, 6, 5)
 

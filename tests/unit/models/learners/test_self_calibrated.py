@@ -214,6 +214,9 @@ def test_gradcheck_of_the_loss():
     assert all(g.abs().max() > 1e-6 for g in gradients)
 
 
+@pytest.mark.skipif(
+    torch.__version__.startswith('2.4.'), reason='torch 2.4 cannot trace `out=` here'
+)
 def test_a_compiler_takes_the_loss_whole():
     """As `torch.compile` would trace it, without waiting for a C++ compiler."""
     model = small(stages=2).double().train()
