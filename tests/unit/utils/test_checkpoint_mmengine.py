@@ -95,6 +95,8 @@ def test_mmengine_s_own_checkpoints_are_read(trained: Path) -> None:
     history = found['message_hub']['log_scalars']['train/numpy']
     assert type(history).__name__ == 'HistoryBuffer'
     assert history.current() == 0.5
+    if not hasattr(torch.serialization, 'safe_globals'):
+        return  # torch 2.4: what was allowed once stays so
     with pytest.raises(pickle.UnpicklingError):  # that is why we allow a few classes
         torch.load(trained, weights_only=True)
 
