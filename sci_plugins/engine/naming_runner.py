@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from PIL import UnidentifiedImageError
 from torch.utils.data import DataLoader
 
+from sci_plugins.engine.lone_labels import tell_lone_labels
 from sci_plugins.errors import CheckpointError, DataError, SciPluginsError
 from sci_plugins.utils.error_text import first_line, tell_cause
 from sci_plugins.utils.host_errors import frames_of, is_ours
@@ -55,7 +56,7 @@ class NamingRunner(Runner):
         seed: int | None = None,
         diff_rank_seed: bool = False,
     ) -> DataLoader:
-        """As in MMEngine.
+        """As in MMEngine; label maps without an image are named in the log.
 
         Raises:
             DataError: if the data set is empty, or its annotations cannot be read.
@@ -70,6 +71,7 @@ class NamingRunner(Runner):
         if isinstance(loader.dataset, BaseDataset) and len(loader.dataset) == 0:
             raise DataError(_tell_empty(loader.dataset))  # not serialised
         name_loaders(loader.dataset)
+        tell_lone_labels(loader.dataset)
         return loader
 
 

@@ -14,6 +14,7 @@ from mmengine.dataset import BaseDataset, Compose, ConcatDataset
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
+from sci_plugins.engine import lone_labels
 from sci_plugins.engine.naming_runner import NamingRunner, name_loaders
 from sci_plugins.errors import DataError
 
@@ -100,6 +101,20 @@ def test_an_empty_folder(tmp_path: Path, serialize: bool) -> None:
     shutil.rmtree(folder)
     folder.mkdir()
     assert f'BaseSegDataset has no images in {folder}' in _refused(cfg)
+
+
+def test_a_label_map_without_image_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(lone_labels, 'print_log', lambda text, **_: said.append(text))
+    cfg = _config(tmp_path / 'set', 'segmentation')
+    _load_all(cfg)
+    assert said == []
+    (tmp_path / 'set/images/001.png').unlink()
+    _load_all(cfg)
+    assert len(said) == 1
+    assert said[0].startswith(f'{tmp_path}/set/labels/001.png: has no image in ')
 
 
 @pytest.mark.parametrize(
