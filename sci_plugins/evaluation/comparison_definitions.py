@@ -7,7 +7,6 @@ from sci_plugins.evaluation import detection_records, segmentation_records
 
 #: What is told once where numbers of detections are told class by class.
 _OVER_CLASSES = 'COCO_AP50/CLASS'
-_MEANS = ('COCO_AP', 'COCO_AP50', 'COCO_AP75', 'VOC_AP50_area')
 
 
 def definitions_of(names: Iterable[str]) -> dict[str, str]:
@@ -28,7 +27,7 @@ def definitions_of(names: Iterable[str]) -> dict[str, str]:
         if told in known:
             found[told] = known[told]
     if _OVER_CLASSES in found:
-        means = [name for name in found if name in _MEANS]
+        means = [name for name in found if name in detection_records.OF_SEVERAL]
         found[', '.join(means)] = 'means over the classes that are in the images'
     return found
 

@@ -18,6 +18,7 @@ from sci_plugins.functional.detection_ap import RecallPrecision, precision_recal
 __all__ = [
     'CLASS_DEFINITIONS',
     'DEFINITIONS',
+    'OF_SEVERAL',
     'SIZE_BINS',
     'DetectionRecords',
     'ImageDetections',
@@ -46,7 +47,7 @@ DEFINITIONS = {
 #: Of sets with several classes, whose other numbers are means over the classes.
 CLASS_DEFINITIONS = {'COCO_AP50/CLASS': 'COCO_AP50 of one class alone'}
 #: What has a meaning for several classes: means over those that are there.
-_OF_SEVERAL = ('VOC_AP50_area', 'COCO_AP', 'COCO_AP50', 'COCO_AP75')
+OF_SEVERAL = ('VOC_AP50_area', 'COCO_AP', 'COCO_AP50', 'COCO_AP75')
 
 
 class DetectionRecords:
@@ -101,7 +102,7 @@ class DetectionRecords:
         known = list(self.parts[0].rules)
         if len(self.classes) == 1:
             return known
-        means = [name for name in known if name in _OF_SEVERAL]
+        means = [name for name in known if name in OF_SEVERAL]
         return means + [
             f'COCO_AP50/{name}' for name in self.classes if 'COCO_AP50' in known
         ]

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from mmengine.config import Config
 from mmengine.dataset import ConcatDataset
+from mmengine.registry import DefaultScope
 
 from sci_plugins.apis.compare.images import ImageSet, build_image_set, image_ids
 
@@ -23,6 +24,12 @@ from sci_plugins.apis.compare.images import ImageSet, build_image_set, image_ids
 )
 def test_names(paths: list[str], ids: list[str]) -> None:
     assert image_ids(paths) == ids
+
+
+def test_the_config_s_scope_counts_not_the_current_one(det: tuple[Config, str]) -> None:
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        assert len(build_image_set(det[0])) == 3
+        assert DefaultScope.get_current_instance().scope_name == 'mmseg'
 
 
 def test_a_real_set_of_boxes(det: tuple[Config, str]) -> None:
