@@ -210,6 +210,12 @@ def test_a_caption_ends_within_its_column() -> None:
     assert (pixels[:, 154:] == 255).all()
     short = make_grid([[('predictions', wide), ('', wide)]])
     assert (np.asarray(short) != np.asarray(long)).any()
+    first, second, other = (
+        np.asarray(make_grid([[(start * 40 + end * 30, wide)]]))
+        for start, end in (('a', 'z'), ('b', 'z'), ('a', 'y'))
+    )
+    assert (first == second).all()
+    assert (first != other).any()
 
 
 def test_boxes_of_several_classes_have_the_colours_of_the_legend() -> None:
@@ -219,6 +225,8 @@ def test_boxes_of_several_classes_have_the_colours_of_the_legend() -> None:
     apart = np.abs(np.array(colors)[:, None] - np.array(colors))
     assert np.sort(apart.sum(-1), axis=1)[:, 1].min() > 60
     assert min(max(color) for color in colors) >= 200
+    pale = [min(color) > 100 for color in colors]
+    assert pale == [False, True] * 6
     assert box_colors([3, 0], palette, 'red') == [colors[3], colors[0]]
     assert box_colors([0, 0], palette[:1], 'red') == 'red'
     one = palette_of(dict(classes=('thing',), palette=palette))  # as of mmdet's COCO

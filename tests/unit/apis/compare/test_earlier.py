@@ -233,6 +233,20 @@ def test_conditions_that_are_not_asked_for_any_more_stay(
     assert {sheet.condition for sheet in shown[-1]} == {'as is', 'gain 0.05, noise 0'}
 
 
+def test_sheets_of_an_earlier_variant_that_are_gone_are_left_out(
+    seg: tuple[Config, str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[Any] = []
+    real = session.render_report
+    monkeypatch.setattr(
+        session, 'render_report', lambda *rest: shown.append(rest[2]) or real(*rest)
+    )
+    for path in (folder / 'pictures').rglob('*clahe*'):
+        shutil.rmtree(path)
+    compare(*seg, NAMES[:2], work_dir=folder, resume=True, resamples=100)
+    assert {sheet.variant for sheet in shown[-1]} == {'gamma/0.3'}
+
+
 def test_what_was_kept_is_judged_against_a_base_that_is_new(
     seg: tuple[Config, str], folder: Path, measured: list[str]
 ) -> None:

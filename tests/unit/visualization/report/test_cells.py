@@ -73,11 +73,11 @@ def test_a_table_counts_its_verdicts() -> None:
 def test_a_table_that_is_too_wide_is_turned(
     columns: int, rows: int, turned: bool
 ) -> None:
-    cell = make_cell((0, 1), Interval(1, 0.5, 1.5), 'AP')
-    lines: list = [
-        (f'row {row}', f'base {row}', [cell if row == 1 else None] * columns)
-        for row in range(rows)
+    cells = [
+        [make_cell((0, 1), Interval(1, 0.5, 1.5), 'AP') for _ in range(columns)]
+        for _ in range(rows)
     ]
+    lines: list = [(f'row {n}', f'base {n}', each) for n, each in enumerate(cells)]
     table = Table('', 'images', [f'column {n}' for n in range(columns)], lines, 'none')
     found = table.turned('variant')
     if not turned:
@@ -87,7 +87,9 @@ def test_a_table_that_is_too_wide_is_turned(
     assert found.columns == [f'row {row}' for row in range(rows)]
     assert found.base_row == tuple(f'base {row}' for row in range(rows))
     assert [name for name, _, _ in found.rows] == table.columns
-    for _, base, cells in found.rows:
+    for column, (_, base, turned_cells) in enumerate(found.rows):
         assert base == ''
-        assert [each is cell for each in cells] == [row == 1 for row in range(rows)]
+        assert len(turned_cells) == rows
+        for row, each in enumerate(turned_cells):
+            assert each is cells[row][column]
     assert found.tally == table.tally
