@@ -2,7 +2,12 @@
 
 The command line prints these (and plain ``OSError``) without a traceback and
 exits with code 2; everything else is a defect of ours and keeps its traceback.
+
+@@ Other people's errors, told in a sentence.
 """
+
+import pickle
+import re
 
 
 class SciPluginsError(Exception):
@@ -27,3 +32,48 @@ class TrainingError(SciPluginsError, RuntimeError):
 
 class MissingDependencyError(SciPluginsError, ImportError):
     """An optional package (mmdet, mmseg, ...) is needed and not installed."""
+
+
+_ADVICE = 'Pass --trust-checkpoint (trust=True) only if you made it yourself'
+
+
+def first_line(error: BaseException) -> str:
+    """First line of an error's message, or its type where it has none."""
+    return str(error).strip().split('\n')[0] or type(error).__name__
+
+
+def tell_cause(error: BaseException) -> str:
+    """Type and first line of an error, as the end of a sentence."""
+    return f'{type(error).__name__}: {first_line(error)}'
+
+
+def describe_unpickling(name: str, error: pickle.UnpicklingError) -> str:
+    """One line for what torch says in a page: what ``name`` holds that it must not."""
+    message = str(error)
+    found = re.search(r'GLOBAL ([\w.]+)', message) or re.search(
+        r'Unsupported class (\S+)', message
+    )
+    if found:
+        return (
+            f'{name} holds {found[1]}, which is no weight and could run code; it was '
+            f'not loaded. {_ADVICE}'
+        )
+    cause = re.search(r'Unpickler error:\s+(\S[^\n]*)', message)
+    return _tell_damage(name, cause[1]) if cause else describe_damage(name, error)
+
+
+def describe_damage(name: str, error: BaseException) -> str:
+    """One line for a file that cannot be unpickled.
+
+    Of the message only the first sentence: torch's second one is often advice to load
+    the file unsafely.
+    """
+    sentence = first_line(error).split('. ')[0]
+    kind = type(error).__name__
+    # Some messages are a bare number, which says nothing without its type.
+    whole = ' ' in sentence or sentence == kind
+    return _tell_damage(name, sentence if whole else f'{kind} {sentence}')
+
+
+def _tell_damage(name: str, cause: str) -> str:
+    return f'{name} is damaged or not a checkpoint: {cause}'

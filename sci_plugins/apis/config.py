@@ -12,10 +12,9 @@ from mmengine.config import Config, DictAction
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.hub import get_config
 
-from sci_plugins.errors import ConfigError, SciPluginsError
+from sci_plugins.errors import ConfigError, SciPluginsError, tell_cause
 from sci_plugins.registry import require_host
 from sci_plugins.utils.checkpoint import use_safe_loading
-from sci_plugins.utils.error_text import tell_cause
 
 _HOSTS = dict(mmdet='det', mmseg='seg')  # scope -> the extra that installs it
 _RANK_VARIABLES = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')

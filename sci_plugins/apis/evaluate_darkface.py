@@ -33,7 +33,7 @@ from sci_plugins.evaluation.detection_records import (
 )
 from sci_plugins.evaluation.metrics.darkface_submission import COLUMNS, read_predictions
 from sci_plugins.registry import require_host
-from sci_plugins.utils.image_size import read_image_size
+from sci_plugins.utils.images import read_image_size
 
 #: How many of one kind are named in the text; the JSON file has all.
 _NAMED = 5

@@ -17,7 +17,7 @@ from sci_plugins.evaluation.class_subsets import choose_classes
 from sci_plugins.evaluation.segmentation_records import SegmentationRecords
 from sci_plugins.evaluation.segmentation_table import class_table
 from sci_plugins.functional.confusion import confusion_matrix, unknown_ids
-from sci_plugins.utils.label_map import read_label_map
+from sci_plugins.utils.images import read_label_map
 
 #: What a missing prediction is: a mistake, an image in which every pixel is wrong, or
 #: an image that is not evaluated.

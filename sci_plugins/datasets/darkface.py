@@ -23,7 +23,7 @@ from sci_plugins.datasets.darkface_splits import (
 )
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.registry import DATASETS
-from sci_plugins.utils.image_size import read_image_size
+from sci_plugins.utils.images import read_image_size
 
 
 @DATASETS.register_module()

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sci_plugins.errors import DataError
-from sci_plugins.utils.text_lines import read_numbered_lines
+from sci_plugins.utils.files import read_numbered_lines
 
 Box = tuple[float, float, float, float]
 # What a box can be that a label should not hold.

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 from sci_plugins.errors import DataError
-from sci_plugins.utils.text_lines import read_numbered_lines
+from sci_plugins.utils.files import read_numbered_lines
 
 #: In the order of ExDark's own numbers, 1 to 12.
 CLASSES = (

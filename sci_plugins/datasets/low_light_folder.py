@@ -15,8 +15,7 @@ from sci_plugins.datasets.image_sample import make_sample
 from sci_plugins.datasets.samplers import Draw
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.registry import DATASETS
-from sci_plugins.utils.decoding import open_lazily
-from sci_plugins.utils.images import IMAGE_FORMATS, read_image
+from sci_plugins.utils.images import IMAGE_FORMATS, open_lazily, read_image
 
 #: SCI's smoothness compares a pixel with those of the 5x5 around it.
 MIN_SIDE = 5

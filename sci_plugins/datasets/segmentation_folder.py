@@ -10,7 +10,7 @@ from sci_plugins.datasets.folder_pair import FolderPair
 from sci_plugins.datasets.recordings import recording_of
 from sci_plugins.datasets.transforms.check_label_map import CheckLabelMap
 from sci_plugins.errors import DataError
-from sci_plugins.utils.text_lines import read_numbered_lines
+from sci_plugins.utils.files import read_numbered_lines
 
 
 class SegmentationFolderDataset(BaseSegDataset):

@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from sci_plugins.datasets.wider_face_labels import WiderFace, read_wider_face
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.registry import DATASETS
-from sci_plugins.utils.image_size import read_image_size
+from sci_plugins.utils.images import read_image_size
 
 
 @DATASETS.register_module()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sci_plugins.errors import DataError
-from sci_plugins.utils.text_lines import read_numbered_lines
+from sci_plugins.utils.files import read_numbered_lines
 
 _COLUMNS = 'x y w h blur expression illumination invalid occlusion pose'
 

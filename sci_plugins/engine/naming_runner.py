@@ -11,10 +11,15 @@ from PIL import UnidentifiedImageError
 from torch.utils.data import DataLoader
 
 from sci_plugins.engine.lone_labels import tell_lone_labels
-from sci_plugins.errors import CheckpointError, DataError, SciPluginsError
-from sci_plugins.utils.error_text import first_line, tell_cause
-from sci_plugins.utils.host_errors import frames_of, is_ours
-from sci_plugins.utils.remote_weights import advise
+from sci_plugins.errors import (
+    CheckpointError,
+    DataError,
+    SciPluginsError,
+    first_line,
+    tell_cause,
+)
+from sci_plugins.utils.checkpoint import advise
+from sci_plugins.utils.cli import frames_of, is_ours
 
 
 class NamingRunner(Runner):

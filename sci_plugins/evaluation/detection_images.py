@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sci_plugins.errors import DataError
-from sci_plugins.evaluation.array_files import reading_arrays
 from sci_plugins.functional.box_overlap import pairwise_iou
-from sci_plugins.utils.files import replacing
+from sci_plugins.utils.files import reading_arrays, replacing
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.evaluation.array_files import reading_arrays
 from sci_plugins.functional.confusion import pixel_counts, ratio
-from sci_plugins.utils.files import replacing
+from sci_plugins.utils.files import reading_arrays, replacing
 
 #: What each number is. All are in percent, from the pixels of all images together.
 DEFINITIONS = {

@@ -1,10 +1,24 @@
-"""Writing files so that an interruption leaves the old one or the new one."""
+"""Writing files so that an interruption leaves the old one or the new one.
+
+@@ Where the library keeps files outside the source tree.
+
+@@ Reading small text files line by line, so that an error can name the line.
+
+@@ Reading files of arrays that may be damaged, or files of something else.
+"""
 
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from sci_plugins.errors import DataError
 
 
 @contextmanager
@@ -45,3 +59,76 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+#: Folder for downloaded weights and generated demo data.
+CACHE_VARIABLE = 'SCI_PLUGINS_CACHE'
+
+
+def cache_folder() -> Path:
+    """``$SCI_PLUGINS_CACHE``, else ``$XDG_CACHE_HOME/sci_plugins``, else ``~/.cache``.
+
+    The folder need not exist yet.
+    """
+    if os.environ.get(CACHE_VARIABLE):
+        return Path(os.environ[CACHE_VARIABLE]).expanduser()
+    base = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
+    return Path(base).expanduser() / 'sci_plugins'
+
+
+def read_numbered_lines(path: Path, kind: str = 'file') -> list[tuple[int, str]]:
+    """Lines that are not blank, stripped, with their numbers from 1.
+
+    Windows line ends and a byte order mark are fine.
+
+    Args:
+        path: the file, UTF-8.
+        kind: what it is, for the message.
+
+    Raises:
+        DataError: naming the file, if it is missing or is not text.
+    """
+    try:
+        content = path.read_text(encoding='utf-8-sig')
+    except FileNotFoundError:
+        raise DataError(f'{path}: there is no such {kind}') from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f'{path}: cannot be read as text ({error})') from error
+    numbered = enumerate(content.splitlines(), start=1)
+    return [(number, line.strip()) for number, line in numbered if line.strip()]
+
+
+# What NumPy and zipfile let through where bytes are wrong. RuntimeError: a ZIP member
+# that says it is encrypted, or of an unknown kind; TypeError (AttributeError before
+# Python 3.11): a file of one array.
+_DAMAGED = (
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    KeyError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    BadZipFile,
+    zlib.error,
+)
+
+
+@contextmanager
+def reading_arrays(path: str | os.PathLike[str], what: str) -> Iterator[Any]:
+    """The arrays of an ``.npz`` file by name; the file is data, never code.
+
+    Args:
+        path: of the file.
+        what: it should hold, in words.
+
+    Raises:
+        DataError: naming the file and the cause, if it is missing, damaged or something
+            else, or what is made of it inside the ``with`` is refused.
+    """
+    try:
+        with np.load(Path(path), allow_pickle=False) as content:
+            yield content
+    except _DAMAGED as error:
+        raise DataError(f'{path}: is not a file of {what} ({error})') from error

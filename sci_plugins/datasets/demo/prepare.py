@@ -22,8 +22,8 @@ from sci_plugins.functional.low_light import (
     linear_to_srgb,
     to_uint8,
 )
+from sci_plugins.utils.files import cache_folder
 from sci_plugins.utils.images import write_image
-from sci_plugins.utils.paths import cache_folder
 
 #: Counts up with every change of the pictures, so that no old ones are used.
 VERSION = 1

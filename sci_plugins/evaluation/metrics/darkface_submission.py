@@ -9,8 +9,7 @@ import numpy as np
 
 from sci_plugins.errors import DataError
 from sci_plugins.evaluation.detection_records import ImageDetections
-from sci_plugins.utils.files import write_atomically
-from sci_plugins.utils.text_lines import read_numbered_lines
+from sci_plugins.utils.files import read_numbered_lines, write_atomically
 
 COLUMNS = 'x1 y1 x2 y2 score'
 

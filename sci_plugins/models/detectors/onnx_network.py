@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sci_plugins.errors import CheckpointError, ConfigError
+from sci_plugins.errors import CheckpointError, ConfigError, first_line
 from sci_plugins.registry import require_host
-from sci_plugins.utils.error_text import first_line
 
 
 class OnnxNetwork:

@@ -9,8 +9,7 @@ from urllib.request import urlopen
 
 from sci_plugins import weights as shipped
 from sci_plugins.errors import CheckpointError, ConfigError
-from sci_plugins.utils.files import write_atomically
-from sci_plugins.utils.paths import cache_folder
+from sci_plugins.utils.files import cache_folder, write_atomically
 
 #: A folder, or an http(s) address, that holds easy.pt, medium.pt, difficult.pt.
 WEIGHTS_VARIABLE = 'SCI_PLUGINS_WEIGHTS'

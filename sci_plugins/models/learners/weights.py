@@ -8,12 +8,11 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from sci_plugins.errors import CheckpointError
+from sci_plugins.errors import CheckpointError, first_line
 from sci_plugins.models.enhancers.aliases import merge_aliases
 from sci_plugins.models.enhancers.official import find_weight_file
 from sci_plugins.models.enhancers.weights import load_enhancer_weights
 from sci_plugins.utils.checkpoint import read_checkpoint
-from sci_plugins.utils.error_text import first_line
 
 _PREFIXES = ('calibrate.', 'calibrator.')  # the authors' network, our learner
 # The authors' names. `convs` and every `blocks.k` are one shared block there.

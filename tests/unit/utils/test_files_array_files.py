@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.evaluation.array_files import reading_arrays
+from sci_plugins.utils.files import reading_arrays
 
 
 def _write(path: Path) -> bytes:

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from sci_plugins.utils.error_text import (
+from sci_plugins.errors import (
     describe_damage,
     describe_unpickling,
     first_line,

@@ -15,9 +15,8 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from sci_plugins.errors import CheckpointError
-from sci_plugins.utils import remote_weights
-from sci_plugins.utils.checkpoint import use_safe_loading
-from sci_plugins.utils.remote_weights import advise, guard_addresses
+from sci_plugins.utils import checkpoint as remote_weights
+from sci_plugins.utils.checkpoint import advise, guard_addresses, use_safe_loading
 
 #: A name that no network has (RFC 2606).
 NOWHERE = 'http://nowhere.invalid/vgg.pth'

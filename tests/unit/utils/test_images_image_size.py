@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from sci_plugins.errors import DataError
-from sci_plugins.utils.image_size import read_image_size
-from sci_plugins.utils.images import write_image
+from sci_plugins.utils.images import read_image_size, write_image
 
 
 def test_width_comes_first(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sci_plugins.errors import DataError
-from sci_plugins.utils.label_map import read_label_map
+from sci_plugins.utils.images import read_label_map
 
 IDS = np.array([[0, 1, 2, 3], [3, 2, 1, 0]], np.uint8)
 

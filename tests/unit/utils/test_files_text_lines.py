@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sci_plugins.errors import DataError
-from sci_plugins.utils.text_lines import read_numbered_lines
+from sci_plugins.utils.files import read_numbered_lines
 
 
 def test_blank_lines_keep_the_numbers(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sci_plugins.utils.paths import cache_folder
+from sci_plugins.utils.files import cache_folder
 
 
 @pytest.fixture(autouse=True)
