@@ -3,8 +3,55 @@
 ``mmcv`` installed without its compiled extension cannot even be imported as far as
 ``mmcv.ops``, and with it neither ``mmdet.models`` nor ``mmseg.models``. Most models
 need three of its operations, and torchvision has all three, in C++ and CUDA.
+
+The finder lives here because installing it must not import torch: a host asks for
+``mmcv._ext`` later, if at all.
 """
 
-from sci_plugins.compat.finder import install_mmcv_ops
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_loader
+from types import ModuleType
 
-__all__ = ['install_mmcv_ops']
+EXTENSION_NAME = 'mmcv._ext'
+
+
+class StandInLoader(Loader):
+    """Fills the module ``mmcv._ext`` with operations that torchvision computes."""
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Leave it to Python to make an empty module."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Fill ``module``; torch and torchvision are imported here, not earlier."""
+        from sci_plugins.compat.extension import fill
+
+        fill(module)
+
+
+class StandInFinder(MetaPathFinder):
+    """Answers for ``mmcv._ext`` and for no other name."""
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        """Give the stand-in's spec, or None for every name but ``mmcv._ext``."""
+        if fullname != EXTENSION_NAME:
+            return None
+        return spec_from_loader(fullname, StandInLoader(), origin='sci_plugins.compat')
+
+
+def install_mmcv_ops() -> None:
+    """Make ``mmcv._ext`` importable where mmcv has no compiled extension.
+
+    The finder stands last on ``sys.meta_path``, so that a compiled extension, which
+    Python's own finders see, is always taken as it is. Nothing is imported before a
+    host asks for ``mmcv._ext``. Calling this again changes nothing.
+    """
+    if not any(isinstance(finder, StandInFinder) for finder in sys.meta_path):
+        sys.meta_path.append(StandInFinder())

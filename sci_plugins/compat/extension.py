@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from sci_plugins.compat.missing import MissingOpError
+from sci_plugins.compat.ops import MissingOpError
 from sci_plugins.errors import MissingDependencyError
 
 try:
@@ -18,21 +18,20 @@ except (ImportError, RuntimeError) as error:  # RuntimeError: built for another 
         f'does not import beside torch {torch.__version__}: {error}'
     ) from error
 
-from sci_plugins.compat.deform_conv import (
+from sci_plugins.compat.ops import (
     deform_conv_backward_input,
     deform_conv_backward_parameters,
     deform_conv_forward,
     modulated_deform_conv_backward,
     modulated_deform_conv_forward,
-)
-from sci_plugins.compat.gpu_branches import (
     ms_deform_attn_backward,
     ms_deform_attn_forward,
+    nms,
+    roi_align_backward,
+    roi_align_forward,
     sigmoid_focal_loss_backward,
     sigmoid_focal_loss_forward,
 )
-from sci_plugins.compat.nms import nms
-from sci_plugins.compat.roi_align import roi_align_backward, roi_align_forward
 
 OPS: dict[str, Callable[..., Any]] = {
     op.__name__: op

@@ -5,7 +5,7 @@ from types import ModuleType
 import pytest
 
 import sci_plugins  # noqa: F401  (installs the finder)
-from sci_plugins.compat.finder import StandInLoader
+from sci_plugins.compat import StandInLoader
 
 
 @pytest.fixture(scope='session')

@@ -9,8 +9,7 @@ from types import ModuleType
 import pytest
 
 import sci_plugins
-from sci_plugins.compat import install_mmcv_ops
-from sci_plugins.compat.finder import StandInFinder
+from sci_plugins.compat import StandInFinder, install_mmcv_ops
 
 ROOT = Path(sci_plugins.__file__).parents[1]
 

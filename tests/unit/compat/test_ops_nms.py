@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sci_plugins.compat.nms import nms
+from sci_plugins.compat.ops import nms
 
 
 def slow_nms(boxes: Tensor, scores: Tensor, threshold: float, offset: int) -> list[int]:

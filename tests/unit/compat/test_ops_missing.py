@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from sci_plugins.compat.missing import INSTALL, MissingOpError
+from sci_plugins.compat.ops import INSTALL, MissingOpError
 from sci_plugins.errors import SciPluginsError
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sci_plugins.compat.precision import as_computed
+from sci_plugins.compat.ops import as_computed
 
 HALF, BRAIN, SINGLE, DOUBLE = torch.float16, torch.bfloat16, torch.float32, torch.float64
 
