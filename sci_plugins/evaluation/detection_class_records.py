@@ -6,13 +6,14 @@ import numpy as np
 
 from sci_plugins.evaluation.detection_images import ImageDetections
 from sci_plugins.evaluation.detection_records_coco import match_coco, match_coco_by_size
-from sci_plugins.functional.darkface_ap import count_official, resampled_official_ap
 from sci_plugins.functional.detection_ap import (
     area_ap,
     coco_ap,
+    count_official,
     match_voc,
     rank,
     recall_at_fppi,
+    resampled_official_ap,
 )
 
 #: Size bins by ``sqrt(width * height)``: the smallest area, the first one above.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sci_plugins.errors import DataError
-from sci_plugins.functional.box_overlap import pairwise_iou
+from sci_plugins.functional.detection_ap import pairwise_iou
 from sci_plugins.utils.files import reading_arrays, replacing
 
 

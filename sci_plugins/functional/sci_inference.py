@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from sci_plugins.functional.packed_conv import Conv, PackedConv
+from sci_plugins.functional.conv3x3 import Conv, PackedConv
 from sci_plugins.functional.retinex import MIN_ILLUMINATION
 
 #: Pixels of a strip for each thread: buffers of a few MB stay in the cache.

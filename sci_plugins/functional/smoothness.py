@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from sci_plugins.functional.first_derivative import first_derivative_only
+from sci_plugins.functional.conv3x3 import first_derivative_only
 
 #: How far a pixel looks: a 5x5 neighbourhood.
 RADIUS = 2

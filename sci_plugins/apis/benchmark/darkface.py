@@ -17,7 +17,7 @@ from sci_plugins.apis.benchmark.timing import (
     to_table,
 )
 from sci_plugins.evaluation.detection_records import DetectionRecords, ImageDetections
-from sci_plugins.functional.darkface_ap import (
+from sci_plugins.functional.detection_ap import (
     count_official,
     official_ap,
     resampled_official_ap,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sci_plugins.datasets.low_light_folder import LowLightFolder, find_images
 from sci_plugins.errors import ConfigError
-from sci_plugins.functional.image_statistics import (
+from sci_plugins.functional.image_quality import (
     clipped_share,
     color_cast,
     mean_brightness,
@@ -34,7 +34,7 @@ class EnhancedPicturesHook(Hook):
 
     The first picture shows the untrained state, the last the trained one. Their mean
     brightness, share of clipped pixels and colour cast
-    (:mod:`sci_plugins.functional.image_statistics`) are logged as scalars
+    (:mod:`sci_plugins.functional.image_quality`) are logged as scalars
     ``pictures/…``, so that TensorBoard shows them beside the losses.
 
     Args:

@@ -12,10 +12,9 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from sci_plugins.errors import DataError
-from sci_plugins.functional.brightness_gate import mean_luma
 from sci_plugins.functional.confusion import confusion_matrix
-from sci_plugins.functional.host_image import host_to_rgb
-from sci_plugins.functional.padding import valid_size
+from sci_plugins.functional.host_image import host_to_rgb, valid_size
+from sci_plugins.functional.retinex import mean_luma
 from sci_plugins.registry import HOOKS
 
 IGNORED = 255

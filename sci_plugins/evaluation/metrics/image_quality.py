@@ -17,9 +17,9 @@ from sci_plugins.functional.image_quality import (
     discrete_entropy,
     eme,
     lightness_order_error,
+    mean_brightness,
     to_levels,
 )
-from sci_plugins.functional.image_statistics import mean_brightness
 from sci_plugins.registry import METRICS, require_host
 
 

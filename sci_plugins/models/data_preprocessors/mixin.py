@@ -14,8 +14,12 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.functional.host_image import host_to_rgb, rgb_to_host
-from sci_plugins.functional.padding import fill_mask, valid_size
+from sci_plugins.functional.host_image import (
+    fill_mask,
+    host_to_rgb,
+    rgb_to_host,
+    valid_size,
+)
 from sci_plugins.models.enhancers import (
     BaseEnhancer,
     Enhanced,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError
-from sci_plugins.functional.brightness_gate import blend, darkness_gate, mean_luma
+from sci_plugins.functional.retinex import blend, darkness_gate, mean_luma
 from sci_plugins.models.enhancers.base import BaseEnhancer
 from sci_plugins.models.enhancers.build import build_enhancer
 from sci_plugins.registry import MODELS

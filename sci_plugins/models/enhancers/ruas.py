@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError
+from sci_plugins.functional.conv_norm import apply_conv
 from sci_plugins.functional.retinex import divide_illumination, limit_illumination
-from sci_plugins.functional.training_layers import apply_conv
 from sci_plugins.models.enhancers.base import RetinexEnhancer
 from sci_plugins.models.enhancers.weights import load_enhancer_weights
 from sci_plugins.registry import MODELS

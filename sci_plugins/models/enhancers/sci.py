@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.autograd.forward_ad import unpack_dual
 
 from sci_plugins.errors import ConfigError
+from sci_plugins.functional.conv_norm import apply_conv, apply_conv_norm_relu
 from sci_plugins.functional.retinex import limit_illumination
 from sci_plugins.functional.sci_inference import FoldedSCI, enhance_folded, fold_sci
-from sci_plugins.functional.training_layers import apply_conv, apply_conv_norm_relu
 from sci_plugins.models.enhancers.base import Enhanced, RetinexEnhancer
 from sci_plugins.models.enhancers.weights import load_enhancer_weights
 from sci_plugins.registry import MODELS

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError
-from sci_plugins.functional.training_layers import (
+from sci_plugins.functional.conv_norm import (
     apply_conv,
     apply_conv_norm_relu,
     apply_residual_block,

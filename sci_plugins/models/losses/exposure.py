@@ -3,13 +3,13 @@
 from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError
-from sci_plugins.functional.exposure import exposure_loss
+from sci_plugins.functional.losses import exposure_loss
 from sci_plugins.registry import MODELS
 
 
 @MODELS.register_module()
 class ExposureLoss(nn.Module):
-    """Weighted :func:`sci_plugins.functional.exposure.exposure_loss`.
+    """Weighted :func:`sci_plugins.functional.losses.exposure_loss`.
 
     Args:
         target: mean brightness that dark images should reach, in (0, 1); brighter

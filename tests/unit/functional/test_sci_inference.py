@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sci_plugins.apis.benchmark.enhancer import plain_enhance, randomize
 from sci_plugins.functional import sci_inference
-from sci_plugins.functional.packed_conv import Conv
+from sci_plugins.functional.conv3x3 import Conv
 from sci_plugins.functional.sci_inference import FoldedSCI, enhance_folded, fold_sci
 from sci_plugins.models.enhancers import SCIEnhancer
 

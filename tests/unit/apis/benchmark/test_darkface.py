@@ -9,7 +9,7 @@ import pytest
 from sci_plugins.apis.benchmark.darkface import benchmark_darkface, random_submission
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.detection_records import DetectionRecords
-from sci_plugins.functional.darkface_ap import (
+from sci_plugins.functional.detection_ap import (
     count_official,
     official_ap,
     resampled_official_ap,

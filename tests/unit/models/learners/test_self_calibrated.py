@@ -5,8 +5,7 @@ from torch import nn
 
 import sci_plugins
 from sci_plugins.errors import ConfigError
-from sci_plugins.functional.exposure import exposure_loss
-from sci_plugins.functional.losses import fidelity_loss, smoothness_loss
+from sci_plugins.functional.losses import exposure_loss, fidelity_loss, smoothness_loss
 from sci_plugins.registry import MODELS
 
 GOLDEN = ['sci_difficult', 'sci_medium_batch2']

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from sci_plugins.errors import ConfigError
-from sci_plugins.functional.exposure import exposure_loss
+from sci_plugins.functional.losses import exposure_loss
 from sci_plugins.registry import MODELS
 
 

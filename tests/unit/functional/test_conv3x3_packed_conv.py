@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sci_plugins.functional import packed_conv
-from sci_plugins.functional.packed_conv import Conv, PackedConv, pixels_per_step
+from sci_plugins.functional import conv3x3 as packed_conv
+from sci_plugins.functional.conv3x3 import Conv, PackedConv, pixels_per_step
 
 
 def _conv(outputs: int, inputs: int) -> Conv:

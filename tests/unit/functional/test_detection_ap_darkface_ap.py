@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sci_plugins.errors import DataError
-from sci_plugins.functional.darkface_ap import (
+from sci_plugins.functional.detection_ap import (
     count_official,
     official_ap,
     official_curve,

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-from sci_plugins.functional import training_layers
-from sci_plugins.functional.training_layers import (
+from sci_plugins.functional import conv_norm as training_layers
+from sci_plugins.functional.conv_norm import (
     apply_conv,
     apply_conv_norm_relu,
     apply_residual_block,

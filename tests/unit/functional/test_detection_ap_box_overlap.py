@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
-from sci_plugins.functional.box_overlap import pairwise_iou
+from sci_plugins.functional.detection_ap import pairwise_iou
 from tests.plain_darkface_ap import pixel_iou
 
 

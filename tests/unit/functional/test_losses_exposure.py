@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sci_plugins.functional.exposure import exposure_loss, mean_brightness
+from sci_plugins.functional.losses import exposure_loss, mean_brightness
 
 
 def flat(*values: float) -> torch.Tensor:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.autograd import Function
 
-from sci_plugins.functional.first_derivative import first_derivative_only
+from sci_plugins.functional.conv3x3 import first_derivative_only
 
 
 class Square(Function):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sci_plugins.functional.brightness_gate import blend, darkness_gate, mean_luma
+from sci_plugins.functional.retinex import blend, darkness_gate, mean_luma
 
 
 def test_luma_weighs_the_channels_as_bt_601_does() -> None:

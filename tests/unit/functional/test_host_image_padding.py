@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sci_plugins.functional.padding import MIN_FILL_SIZE, fill_mask, valid_size
+from sci_plugins.functional.host_image import MIN_FILL_SIZE, fill_mask, valid_size
 
 GREY = (114.0, 114.0, 114.0)
 
