@@ -37,13 +37,13 @@ HOST_MODULES = {
         'mmseg',
         'seg',
     ),
-    'S3FDVGG': ('sci_plugins.models.backbones.s3fd_vgg', 'mmdet', 'det'),
-    'S3FDNeck': ('sci_plugins.models.necks.s3fd_neck', 'mmdet', 'det'),
-    'S3FDHead': ('sci_plugins.models.dense_heads.s3fd_head', 'mmdet', 'det'),
+    'S3FDVGG': ('sci_plugins.models.detectors.s3fd', 'mmdet', 'det'),
+    'S3FDNeck': ('sci_plugins.models.detectors.s3fd', 'mmdet', 'det'),
+    'S3FDHead': ('sci_plugins.models.detectors.s3fd', 'mmdet', 'det'),
     # Needs onnxruntime as well, which it asks for by itself.
-    'YuNetONNX': ('sci_plugins.models.detectors.yunet_onnx', 'mmdet', 'det'),
+    'YuNetONNX': ('sci_plugins.models.detectors.yunet', 'mmdet', 'det'),
     'ScaleCompensatedAssigner': (
-        'sci_plugins.models.task_modules.scale_compensated_assigner',
+        'sci_plugins.models.detectors.s3fd',
         'mmdet',
         'det',
     ),
@@ -94,7 +94,7 @@ TASK_UTILS = HostAwareRegistry(
     'task util',
     parent=MMENGINE_TASK_UTILS,
     scope='sci_plugins',
-    locations=['sci_plugins.models.task_modules'],
+    locations=['sci_plugins.models'],
 )
 DATASETS = HostAwareRegistry(
     'dataset',

@@ -17,8 +17,7 @@ from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.metrics.image_quality import ImageQualityMetric
 from sci_plugins.evaluation.quality_table import QualityTable
 from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer, parse_enhancer
-from sci_plugins.models.enhancers.official import find_weight_file
-from sci_plugins.models.enhancers.recipe import weights_name
+from sci_plugins.models.enhancers.weights import find_weight_file, weights_name
 from sci_plugins.registry import METRICS
 from sci_plugins.utils.files import replacing
 from sci_plugins.visualization.image_cells import image_cell

@@ -7,18 +7,8 @@ from typing import Any, NoReturn
 
 import torch
 
-from sci_plugins.compat.ops import MissingOpError
-from sci_plugins.errors import MissingDependencyError
-
-try:
-    import torchvision
-except (ImportError, RuntimeError) as error:  # RuntimeError: built for another torch
-    raise MissingDependencyError(
-        'mmcv has no compiled ops here, and torchvision, whose ops stand in for them, '
-        f'does not import beside torch {torch.__version__}: {error}'
-    ) from error
-
 from sci_plugins.compat.ops import (
+    MissingOpError,
     deform_conv_backward_input,
     deform_conv_backward_parameters,
     deform_conv_forward,

@@ -30,9 +30,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
-from torchvision.ops import sigmoid_focal_loss
 
-from sci_plugins.errors import SciPluginsError
+from sci_plugins.errors import MissingDependencyError, SciPluginsError
+
+try:
+    import torchvision
+    from torchvision.ops import sigmoid_focal_loss
+except (ImportError, RuntimeError) as error:  # RuntimeError: built for another torch
+    raise MissingDependencyError(
+        'mmcv has no compiled ops here, and torchvision, whose ops stand in for them, '
+        f'does not import beside torch {torch.__version__}: {error}'
+    ) from error
 
 
 def as_computed(*tensors: Tensor) -> tuple[Tensor, ...]:

@@ -18,8 +18,11 @@ from sci_plugins.apis.benchmark.timing import describe_machine
 from sci_plugins.apis.compare.contenders import NO_CHECKPOINT, Contenders, ModelSource
 from sci_plugins.apis.compare.images import ImageSet
 from sci_plugins.models.enhancers import parse_enhancer
-from sci_plugins.models.enhancers.official import file_sha256, find_weight_file
-from sci_plugins.models.enhancers.recipe import weights_name
+from sci_plugins.models.enhancers.weights import (
+    file_sha256,
+    find_weight_file,
+    weights_name,
+)
 
 #: Package -> the distributions that bring it.
 _PACKAGES = {

@@ -8,7 +8,7 @@ from torch import nn
 
 from sci_plugins.errors import ConfigError
 from sci_plugins.models.enhancers.base import BaseEnhancer
-from sci_plugins.models.enhancers.recipe import config_of_weights
+from sci_plugins.models.enhancers.weights import config_of_weights
 from sci_plugins.registry import MODELS
 
 _SHORT_NAMES = {

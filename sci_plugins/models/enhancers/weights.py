@@ -1,18 +1,175 @@
-"""Loading enhancer weights: in full or not at all, with one line that says so."""
+"""Loading enhancer weights: in full or not at all, with one line that says so.
 
+@@ One tensor under several names, as the authors' files hold their shared blocks.
+
+@@ Finding a weight file by name: the authors' files, ours, or a path.
+
+@@ Which enhancer a file of weights was made for: from what it says, or its shapes.
+
+@@ Starting weights of the cascade: estimator and, where the file has it, calibrator.
+"""
+
+import hashlib
 import logging
+import os
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.request import urlopen
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from sci_plugins.errors import CheckpointError
-from sci_plugins.models.enhancers.aliases import merge_aliases
-from sci_plugins.models.enhancers.official import find_weight_file
+from sci_plugins import weights as shipped
+from sci_plugins.errors import CheckpointError, ConfigError, SciPluginsError, first_line
 from sci_plugins.utils.checkpoint import read_checkpoint
+from sci_plugins.utils.files import cache_folder, write_atomically
+
+Renaming = tuple[re.Pattern[str], str]
+
+
+def merge_aliases(
+    entries: Mapping[str, Tensor],
+    renaming: Sequence[Renaming],
+    layers: int | None,
+    owner: str,
+) -> dict[str, Tensor]:
+    """Our names for a file's entries, each tensor once.
+
+    Args:
+        entries: of one module, without its prefix.
+        renaming: pattern at the start of their name, and what it becomes here; names
+            that fit none stay.
+        layers: how many ``blocks.K`` are wanted, where the file has any; ``None`` if
+            any number will do.
+        owner: the module, for the errors.
+
+    Raises:
+        CheckpointError: if there are more or fewer blocks, or names of one tensor
+            hold different values.
+    """
+    blocks = {key.split('.')[1] for key in entries if key.startswith('blocks.')}
+    if blocks and layers is not None and len(blocks) != layers:
+        raise CheckpointError(
+            f'wrong architecture: it has {len(blocks)} blocks, the {owner} '
+            f'layers={layers}'
+        )
+    state: dict[str, Tensor] = {}
+    for key, value in entries.items():
+        name = key
+        for pattern, replacement in renaming:
+            name = pattern.sub(replacement, name)
+        if name in state and not torch.equal(state[name], value):
+            raise CheckpointError(
+                f'{owner}: {key} differs from the block that it should share'
+            )
+        state[name] = value
+    return state
+
+
+#: A folder, or an http(s) address, that holds easy.pt, medium.pt, difficult.pt.
+WEIGHTS_VARIABLE = 'SCI_PLUGINS_WEIGHTS'
+OFFICIAL_ADDRESS = 'https://github.com/vis-opt-group/SCI/raw/main/weights'
+OFFICIAL_SHA256 = {
+    'easy': 'b17326a26a93bf187ecbab217f9d3c57467a8b56020d4d9ff600ba257bbffb36',
+    'medium': '4ff1e7e66e8f18114f790e5085ca4c936f0858e329e7ad1cb65b8aa09a9c6916',
+    'difficult': '657fa1f280cae1035df0d5cbe628e91f2d0f28660df608a3fa3f7e9a71da5a13',
+}
+_TIMEOUT_SECONDS = 30
+
+
+class WeightFile(NamedTuple):
+    """A file on this machine, the name it was asked by, and its hash."""
+
+    path: Path
+    name: str
+    sha256: str
+
+
+def find_weight_file(name: str | os.PathLike[str]) -> WeightFile:
+    """Resolve ``official/NAME``, ``sci_plugins/NAME`` or a path to a file.
+
+    Official files come from ``$SCI_PLUGINS_WEIGHTS`` if that is set, else from
+    the cache folder, else they are fetched once from the authors' repository.
+
+    Raises:
+        ConfigError: if the name is not known.
+        FileNotFoundError: if there is no such file.
+        CheckpointError: if an official file has another hash or cannot be had.
+    """
+    name = os.fspath(name)
+    if name.startswith('official/'):
+        return _find_official(name)
+    path = _find_shipped(name) if name.startswith('sci_plugins/') else Path(name)
+    path = path.expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f'weights not found: {path}')
+    return WeightFile(path, name, file_sha256(path))
+
+
+def shipped_names() -> list[str]:
+    """Names of the enhancer weights that come with this package."""
+    return sorted(
+        f'sci_plugins/{path.stem.removeprefix("sci_")}'
+        for path in Path(shipped.__path__[0]).glob('sci_*.pth')
+    )
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file, as hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _find_shipped(name: str) -> Path:
+    if name not in shipped_names():
+        known = ', '.join([*shipped_names(), *(f'official/{n}' for n in OFFICIAL_SHA256)])
+        raise ConfigError(f'unknown weights {name!r}; known: {known}, or a path')
+    return Path(shipped.__path__[0]) / f'sci_{name.removeprefix("sci_plugins/")}.pth'
+
+
+def _find_official(name: str) -> WeightFile:
+    short = name.removeprefix('official/')
+    if short not in OFFICIAL_SHA256:
+        known = ', '.join(f'official/{key}' for key in OFFICIAL_SHA256)
+        raise ConfigError(f'unknown weights {name!r}; known: {known}')
+    source = os.environ.get(WEIGHTS_VARIABLE, '')
+    if source and '://' not in source:
+        path = Path(source).expanduser() / f'{short}.pt'
+        if not path.is_file():
+            raise FileNotFoundError(f'{WEIGHTS_VARIABLE} is set, but {path} is not there')
+    else:
+        path = cache_folder() / 'weights' / f'{short}.pt'
+        if not path.is_file():
+            address = (source or OFFICIAL_ADDRESS).rstrip('/')
+            _download(f'{address}/{short}.pt', path)
+    _check_hash(path.read_bytes(), short, str(path))
+    return WeightFile(path, name, OFFICIAL_SHA256[short])
+
+
+def _download(address: str, path: Path) -> None:
+    try:
+        with urlopen(address, timeout=_TIMEOUT_SECONDS) as response:
+            content = response.read()
+    except (OSError, ValueError, HTTPException) as error:
+        raise CheckpointError(
+            f'cannot fetch {address} ({error}); put the file at {path}, or set '
+            f'{WEIGHTS_VARIABLE} to a folder or mirror that holds it'
+        ) from error
+    _check_hash(content, path.stem, address)
+    write_atomically(path, content)  # several ranks or workers may fetch at once
+
+
+def _check_hash(content: bytes, short: str, where: str) -> None:
+    found = hashlib.sha256(content).hexdigest()
+    if found != OFFICIAL_SHA256[short]:
+        raise CheckpointError(
+            f'{where} is not the official {short}.pt: sha256 should be '
+            f'{OFFICIAL_SHA256[short]}, is {found}'
+        )
+
 
 # Where the estimator lives: alone, in the authors' network, in our learner, in a
 # host model that was trained jointly, each perhaps saved from a parallel wrapper.
@@ -143,3 +300,143 @@ def _check_against(module: nn.Module, state: dict[str, Tensor]) -> None:
             )
         if not bool(torch.isfinite(state[key]).all()):
             raise CheckpointError(f'{key} holds NaN or infinite values')
+
+
+_SCI = 'sci_plugins.SCIEnhancer'
+_DEFAULTS = dict(layers=1, channels=3)
+#: What may be built from a name in a file, and the arguments that it may give.
+_ARGUMENTS = {
+    _SCI: ('layers', 'channels'),
+    'sci_plugins.RUASEnhancer': ('iterations', 'channels'),
+}
+
+
+def config_of_weights(name: str) -> dict[str, Any]:
+    """The config of an enhancer that fits a file of weights.
+
+    Type and sizes are those that a file of ours says; one that says nothing (the
+    authors', a host's checkpoint) tells SCI's by its shapes and by the blocks that it
+    names. Only what differs from SCI's defaults is set. A gate around it is no part of
+    the answer: ``'gated/sci/FILE'`` names both.
+
+    Never fails: where a file cannot be read or is not understood, the config is
+    ``SCIEnhancer`` as it comes, and loading says what is wrong. Official files are
+    not looked at, they fit that.
+
+    Args:
+        name: ``official/...``, ``sci_plugins/...`` or a path.
+
+    Returns:
+        ``dict(type=..., weights=name, ...)``.
+    """
+    config: dict[str, Any] = dict(type=_SCI, weights=name)
+    if name.startswith('official/'):
+        return config
+    try:
+        content = read_checkpoint(find_weight_file(name).path)
+        tensors = tensors_of(content)
+    except (SciPluginsError, OSError):
+        return config
+    meta = content.get('meta')
+    meta = meta if isinstance(meta, Mapping) else {}
+    if meta.get('type') in _ARGUMENTS:
+        config['type'] = meta['type']
+    said = {key: meta[key] for key in _ARGUMENTS[config['type']] if key in meta}
+    if config['type'] != _SCI:
+        return config | said
+    sizes = _sizes_by_shape(tensors) | said
+    return config | {key: sizes[key] for key in sizes if sizes[key] != _DEFAULTS[key]}
+
+
+def weights_name(config: Mapping[str, Any]) -> str | None:
+    """The name of the weights that an enhancer's config loads, also behind a gate."""
+    inner = config.get('enhancer')
+    if isinstance(inner, Mapping):
+        return weights_name(inner)
+    return config.get('weights')
+
+
+def _sizes_by_shape(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """SCI's sizes as far as the entries tell them; empty if there is no estimator."""
+    entries = find_estimator(tensors, 'in_conv')
+    if not entries:
+        alone = find_estimator(tensors, 'out_conv')
+        return dict(layers=0, channels=None) if alone else {}
+    name = next(key for key in entries if key.startswith('in_conv.'))
+    sizes: dict[str, Any] = dict(channels=entries[name].shape[0])
+    blocks = {key.split('.')[1] for key in entries if key.startswith('blocks.')}
+    return sizes | (dict(layers=len(blocks)) if blocks else {})
+
+
+_CALIBRATOR_PREFIXES = ('calibrate.', 'calibrator.')  # the authors' network, our learner
+# The authors' names. `convs` and every `blocks.k` are one shared block there.
+_AUTHORS_CALIBRATOR_NAMES = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r'^in_conv\.0\.', 'in_conv.'),
+        (r'^in_conv\.1\.', 'in_norm.'),
+        (r'^(?:convs|blocks\.\d+)\.0\.', 'block_conv1.'),
+        (r'^(?:convs|blocks\.\d+)\.1\.', 'block_norm1.'),
+        (r'^(?:convs|blocks\.\d+)\.3\.', 'block_conv2.'),
+        (r'^(?:convs|blocks\.\d+)\.4\.', 'block_norm2.'),
+        (r'^out_conv\.0\.', 'out_conv.'),
+    )
+)
+
+
+def load_learner_weights(
+    estimator: nn.Module, calibrator: nn.Module | None, name: str
+) -> None:
+    """Load ``name`` into the estimator and, if it has one, into the calibrator.
+
+    Args:
+        estimator: loaded strictly, see
+            :func:`sci_plugins.models.enhancers.weights.load_enhancer_weights`.
+        calibrator: loaded strictly if the file holds a calibrator, else left as
+            it is, which is logged.
+        name: ``official/...``, ``sci_plugins/...`` or a path.
+
+    Raises:
+        ConfigError: if the name is not known.
+        FileNotFoundError: if there is no such file.
+        CheckpointError: if the file is damaged, holds code, or was made for
+            another architecture.
+    """
+    state = _read_calibrator(name) if calibrator is not None else {}
+    load_enhancer_weights(estimator, name)
+    if calibrator is None:
+        return
+    if not state:
+        _log(f'{type(calibrator).__name__}: {name} holds none, starts from scratch')
+        return
+    try:
+        _load_strictly(calibrator, state)
+    except CheckpointError as error:
+        raise CheckpointError(f'cannot load {name}: {error}') from error
+    _log(f'{type(calibrator).__name__}: {len(state)} of {len(state)} entries from {name}')
+
+
+def _read_calibrator(name: str) -> dict[str, Tensor]:
+    """The calibrator's entries of a file, without prefix; empty if it has none."""
+    content: Any = read_checkpoint(find_weight_file(name).path)
+    state = content.get('state_dict', content) if isinstance(content, Mapping) else {}
+    return {
+        key.removeprefix(prefix): value
+        for prefix in _CALIBRATOR_PREFIXES
+        for key, value in state.items()
+        if str(key).startswith(prefix) and isinstance(value, Tensor)
+    }
+
+
+def _load_strictly(calibrator: nn.Module, entries: dict[str, Tensor]) -> None:
+    layers = getattr(calibrator, 'layers', None)
+    state = merge_aliases(entries, _AUTHORS_CALIBRATOR_NAMES, layers, 'calibrator')
+    try:
+        calibrator.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        problem = ' '.join(str(error).split()) or first_line(error)
+        raise CheckpointError(f'wrong architecture: {problem}') from error
+
+
+def _log(message: str) -> None:
+    print_log(message, logger='current', level=logging.INFO)

@@ -18,7 +18,7 @@ from sci_plugins.apis.compare.about import (
 from sci_plugins.apis.compare.contenders import Contenders, ModelSource
 from sci_plugins.apis.compare.images import ImageSet, build_image_set
 from sci_plugins.models.enhancers import SCIEnhancer
-from sci_plugins.models.enhancers.official import file_sha256
+from sci_plugins.models.enhancers.weights import file_sha256
 
 
 def _describe(

@@ -11,7 +11,8 @@ import torch
 from mmengine.logging import MMLogger
 from torch import Tensor
 
-from sci_plugins.models.enhancers import SCIEnhancer, official
+from sci_plugins.models.enhancers import SCIEnhancer
+from sci_plugins.models.enhancers import weights as official
 
 
 def _norm(channels: int) -> dict[str, Tensor]:

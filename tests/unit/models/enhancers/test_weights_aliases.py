@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sci_plugins.errors import CheckpointError
-from sci_plugins.models.enhancers.aliases import merge_aliases
+from sci_plugins.models.enhancers.weights import merge_aliases
 
 RENAMING = ((re.compile(r'^(?:conv|blocks\.\d+)\.0\.'), 'block.'),)
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sci_plugins.functional.anchor_matching import compensate_matches
+from sci_plugins.models.detectors.s3fd import compensate_matches
 
 
 def test_by_hand() -> None:

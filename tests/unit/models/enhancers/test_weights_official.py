@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from sci_plugins.errors import CheckpointError, ConfigError
-from sci_plugins.models.enhancers import SCIEnhancer, official
-from sci_plugins.models.enhancers.official import find_weight_file, shipped_names
+from sci_plugins.models.enhancers import SCIEnhancer
+from sci_plugins.models.enhancers import weights as official
+from sci_plugins.models.enhancers.weights import find_weight_file, shipped_names
 
 AUTHORS_HASHES = {  # of the files on the main branch of the authors' repository
     'easy': 'b17326a26a93bf187ecbab217f9d3c57467a8b56020d4d9ff600ba257bbffb36',

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sci_plugins.functional.yunet import YUNET_STRIDES, decode_yunet
+from sci_plugins.models.detectors.yunet import YUNET_STRIDES, decode_yunet
 
 
 def _maps(height: int, width: int, batch: int = 2) -> dict[str, Tensor]:

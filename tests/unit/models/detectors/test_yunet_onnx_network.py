@@ -9,7 +9,7 @@ import torch
 
 from sci_plugins import registry
 from sci_plugins.errors import CheckpointError, ConfigError, MissingDependencyError
-from sci_plugins.models.detectors.onnx_network import OnnxNetwork
+from sci_plugins.models.detectors.yunet import OnnxNetwork
 
 pytest.importorskip('onnxruntime')
 

@@ -1,10 +1,18 @@
-"""YuNet, a small face detector, as a frozen model to test enhancers with."""
+"""YuNet, a small face detector, as a frozen model to test enhancers with.
 
+@@ From the maps of the face detector YuNet to boxes and scores.
+
+@@ A frozen network from an ONNX file, run by onnxruntime on the CPU.
+"""
+
+import hashlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmdet.models.detectors import BaseDetector
 from mmengine.logging import print_log
@@ -12,10 +20,146 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torchvision.ops import nms
 
-from sci_plugins.errors import CheckpointError, ConfigError
-from sci_plugins.functional.yunet import YUNET_STRIDES, decode_yunet
-from sci_plugins.models.detectors.onnx_network import OnnxNetwork
-from sci_plugins.registry import MODELS
+from sci_plugins.errors import CheckpointError, ConfigError, first_line
+from sci_plugins.registry import MODELS, require_host
+
+#: Pixels between two neighbouring cells of each of its three maps.
+YUNET_STRIDES = (8, 16, 32)
+
+
+def decode_yunet(
+    outputs: Mapping[str, Tensor], height: int, width: int
+) -> tuple[Tensor, Tensor]:
+    """Boxes and scores of all cells of YuNet's maps.
+
+    With ``(c, r)`` the column and row of a cell, ``s`` its map's stride and ``b`` its
+    four numbers: centre ``(c + b0, r + b1) * s``, size ``exp(b2, b3) * s``, score
+    ``sqrt(class * object)``, both probabilities limited to [0, 1].
+
+    Args:
+        outputs: ``cls_S``, ``obj_S`` ``(N, cells, 1)`` and ``bbox_S`` ``(N, cells, 4)``
+            for each stride S of 8, 16 and 32, cells row by row.
+        height: of the network's input, in pixels, a multiple of 32.
+        width: likewise.
+
+    Returns:
+        Boxes ``(N, all cells, 4)`` as ``(x1, y1, x2, y2)`` in pixels of the input, not
+        clipped, and scores ``(N, all cells)`` in [0, 1].
+
+    Raises:
+        ValueError: if a map has not as many cells as the size asks for.
+
+    Source: Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", Machine
+    Intelligence Research 2023, section 3; the numbers agree with OpenCV's
+    ``FaceDetectorYN``.
+    """
+    boxes, scores = [], []
+    for stride in YUNET_STRIDES:
+        box = outputs[f'bbox_{stride}']
+        rows, columns = height // stride, width // stride
+        if box.shape[1] != rows * columns:
+            raise ValueError(
+                f'the map of stride {stride} must have {rows * columns} cells for an '
+                f'input of {width}x{height}, got {box.shape[1]}'
+            )
+        center = (box[..., :2] + _cells(rows, columns).to(box)) * stride
+        half = box[..., 2:].exp() * (stride / 2)
+        boxes.append(torch.cat([center - half, center + half], dim=-1))
+        cls, obj = (outputs[f'{name}_{stride}'][..., 0] for name in ('cls', 'obj'))
+        scores.append((cls.clamp(0, 1) * obj.clamp(0, 1)).sqrt())
+    return torch.cat(boxes, dim=1), torch.cat(scores, dim=1)
+
+
+def _cells(rows: int, columns: int) -> Tensor:
+    """``(column, row)`` of each cell, row by row: ``(rows * columns, 2)``."""
+    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing='ij')
+    return torch.stack([column, row], dim=-1).reshape(-1, 2)
+
+
+class OnnxNetwork:
+    """An ONNX file with one input of images; copies and pickles by its path.
+
+    Args:
+        path: the file.
+        owner: who asks, for the errors.
+
+    Raises:
+        MissingDependencyError: if onnxruntime is not installed.
+        FileNotFoundError: if there is no such file.
+        CheckpointError: if it is no ONNX file, or takes more than one input.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], owner: str) -> None:
+        require_host(owner, 'onnxruntime', 'dev')
+        self.path = Path(path).expanduser()
+        self.owner = owner
+        if not self.path.is_file():
+            raise FileNotFoundError(
+                f'{owner}: there is no ONNX file {self.path}; set model.weights, or the '
+                'variable that the config builds it from, such as SCI_PLUGINS_DATA'
+            )
+        self._session: Any = None
+        inputs = self._open().get_inputs()
+        if len(inputs) != 1:
+            names = ', '.join(each.name for each in inputs)
+            raise CheckpointError(f'{self.path} must have one input, has {names}')
+        self.input_shape: list[Any] = inputs[0].shape
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of what :meth:`run` gives."""
+        return [each.name for each in self._open().get_outputs()]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the file, as hexadecimal digits."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+    def run(self, batch: Tensor) -> dict[str, Tensor]:
+        """The network's outputs by name, float32, on the device of ``batch``.
+
+        Args:
+            batch: ``(N, C, H, W)``, whatever the file wants; no gradients are kept.
+
+        Raises:
+            ConfigError: if the file was made for another size.
+        """
+        shape = tuple(batch.shape)
+        fixed = zip(self.input_shape, shape, strict=True)
+        if any(isinstance(size, int) and size != found for size, found in fixed):
+            raise ConfigError(
+                f'{self.owner}: {self.path.name} takes batches of shape '
+                f'{tuple(self.input_shape)} only, got {shape}'
+            )
+        array = np.ascontiguousarray(batch.detach().cpu().float().numpy())
+        session = self._open()
+        outputs = session.run(None, {session.get_inputs()[0].name: array})
+        return {
+            name: torch.from_numpy(value).to(batch.device)
+            for name, value in zip(self.output_names, outputs, strict=True)
+        }
+
+    def _open(self) -> Any:
+        if self._session is None:
+            import onnxruntime
+
+            options = onnxruntime.SessionOptions()
+            # One pool of threads a process is enough; OMP_NUM_THREADS then counts.
+            options.intra_op_num_threads = torch.get_num_threads()
+            try:
+                self._session = onnxruntime.InferenceSession(
+                    str(self.path), options, providers=['CPUExecutionProvider']
+                )
+            except Exception as error:  # onnxruntime has a class for every cause
+                raise CheckpointError(
+                    f'{self.path} is damaged or no ONNX file: {first_line(error)}'
+                ) from error
+        return self._session
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A session belongs to its process; the copy opens one of its own.
+        return dict(self.__dict__, _session=None)
+
 
 _NAME = 'YuNetONNX'
 _OUTPUTS = tuple(f'{n}_{s}' for n in ('cls', 'obj', 'bbox') for s in YUNET_STRIDES)

@@ -3,8 +3,8 @@ import torch
 
 from sci_plugins.errors import CheckpointError
 from sci_plugins.models.enhancers.sci import SCIEnhancer
-from sci_plugins.models.learners.calibrator import SelfCalibrator
-from sci_plugins.models.learners.weights import load_learner_weights
+from sci_plugins.models.enhancers.weights import load_learner_weights
+from sci_plugins.models.learners.self_calibrated import SelfCalibrator
 
 
 def authors_state(estimator, calibrator):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.functional.class_probabilities import merge_logits, merge_probabilities
+from sci_plugins.models.test_time.merge import merge_logits, merge_probabilities
 
 
 @pytest.mark.parametrize('weight', [0.1, 0.5, 0.9])

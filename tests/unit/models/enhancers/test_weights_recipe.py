@@ -18,7 +18,7 @@ from sci_plugins.models.enhancers import (
     parse_enhancer,
 )
 from sci_plugins.models.enhancers.export import save_enhancer
-from sci_plugins.models.enhancers.recipe import config_of_weights, weights_name
+from sci_plugins.models.enhancers.weights import config_of_weights, weights_name
 
 SCI = 'sci_plugins.SCIEnhancer'
 

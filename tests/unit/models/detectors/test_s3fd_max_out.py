@@ -1,6 +1,6 @@
 import torch
 
-from sci_plugins.functional.max_out import max_out_background
+from sci_plugins.models.detectors.s3fd import max_out_background
 
 
 def test_by_hand() -> None:
