@@ -12,18 +12,16 @@ from typing import Any
 import numpy as np
 
 import sci_plugins
-from sci_plugins.datasets.darkface_labels import (
-    count_faces,
-    id_order,
-    read_numbered_boxes,
-    strange_boxes,
-)
-from sci_plugins.datasets.darkface_splits import (
+from sci_plugins.datasets.darkface import (
     UNKNOWN,
     annotation_version,
+    count_faces,
+    id_order,
     ids_sha256,
+    read_numbered_boxes,
     recognise_split,
     split_ids,
+    strange_boxes,
 )
 from sci_plugins.errors import DataError
 from sci_plugins.evaluation.detection_records import (

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from sci_plugins.apis.label_pairs import LabelPair, LabelPairs, pair_label_maps
-from sci_plugins.datasets.class_names import CLASS_NAMES
+from sci_plugins.datasets.night_layouts import CLASS_NAMES
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation.class_subsets import choose_classes
 from sci_plugins.evaluation.segmentation_records import SegmentationRecords
@@ -109,7 +109,7 @@ def evaluate_segmentation(
             :func:`sci_plugins.apis.label_pairs.pair_label_maps` for others.
         num_classes: ids are 0 to ``num_classes`` - 1.
         classes: names of the classes in the order of the ids, or one of
-            :data:`sci_plugins.datasets.class_names.CLASS_NAMES`; ``None``: the ids.
+            :data:`sci_plugins.datasets.night_layouts.CLASS_NAMES`; ``None``: the ids.
         subset, ignore_left_out: classes that the mean is over, see
             :class:`SegmentationRecords`.
         ignore_index: pixels of this true id do not count; predicted elsewhere it is

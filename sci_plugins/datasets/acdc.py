@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from mmseg.datasets import CityscapesDataset
 
-from sci_plugins.datasets.folder_pair import FolderPair
 from sci_plugins.datasets.night_layouts import (
     ACDC_CONDITIONS,
     ACDC_SPLITS,
+    FolderPair,
     acdc_pair,
     choose,
 )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sci_plugins.datasets.class_names import CAMVID
+from sci_plugins.datasets.night_layouts import CAMVID
 from sci_plugins.datasets.segmentation_folder import SegmentationFolderDataset
 from sci_plugins.errors import DataError
 from sci_plugins.registry import DATASETS

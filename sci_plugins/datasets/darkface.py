@@ -1,7 +1,16 @@
-"""DARK FACE in its native layout, for mmdet."""
+"""DARK FACE in its native layout, for mmdet.
 
+@@ DARK FACE's native label files: a count, then one box a line.
+
+@@ DARK FACE's splits in use, and its two annotation versions told by their counts.
+"""
+
+import hashlib
 import logging
+import math
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,21 +18,267 @@ from mmdet.datasets import BaseDetDataset
 from mmengine.logging import print_log
 
 from sci_plugins.datasets.check_report import NAMED
-from sci_plugins.datasets.darkface_labels import (
-    count_faces,
-    id_order,
-    read_upright_boxes,
-    strange_boxes,
-)
-from sci_plugins.datasets.darkface_splits import (
-    UNKNOWN,
-    annotation_version,
-    find_split,
-    split_ids,
-)
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.registry import DATASETS
+from sci_plugins.utils.files import read_numbered_lines
 from sci_plugins.utils.images import read_image_size
+
+Box = tuple[float, float, float, float]
+# What a box can be that a label should not hold.
+INVERTED = 'empty or inverted box'
+OUTSIDE = 'box outside the image'
+OVERHANGING = 'box reaching over the edge of the image'
+DOUBLED = 'box that the file has already'
+ODDITIES = INVERTED, OUTSIDE, OVERHANGING, DOUBLED
+
+
+def read_boxes(path: str | Path) -> list[Box]:
+    """Boxes of one label file, on which a detector can be trained.
+
+    The first line holds the number of boxes, each further one ``x1 y1 x2 y2`` in
+    pixels. Blank lines, Windows line ends and fractions are fine.
+
+    Args:
+        path: the label file.
+
+    Returns:
+        ``(x1, y1, x2, y2)`` in the order of the file, with ``x1 < x2``, ``y1 < y2``.
+
+    Raises:
+        DataError: naming file and line, if the file is missing, is not text, or is
+            not what the layout promises.
+    """
+    return [box for _, box in read_upright_boxes(path)]
+
+
+def read_upright_boxes(path: str | Path) -> list[tuple[int, Box]]:
+    """Boxes of :func:`read_boxes` with their line numbers.
+
+    Raises:
+        DataError: as :func:`read_boxes`.
+    """
+    numbered = read_numbered_boxes(path)
+    for number, box in numbered:
+        if not is_upright(box):
+            raise DataError(
+                f'{path}, line {number}: should have x1 < x2 and y1 < y2, is {_text(box)}'
+            )
+    return numbered
+
+
+def read_numbered_boxes(path: str | Path) -> list[tuple[int, Box]]:
+    """Boxes of one label file with their line numbers, also empty and inverted ones.
+
+    Raises:
+        DataError: as :func:`read_boxes`, except for such boxes.
+    """
+    lines = read_numbered_lines(Path(path), 'label file')
+    if not lines:
+        raise DataError(f'{path}: empty; line 1 should hold the number of boxes')
+    number, text = lines[0]
+    if not text.isdecimal():
+        raise DataError(
+            f'{path}, line {number}: should hold the number of boxes, is {text!r}'
+        )
+    boxes = [(number, _parse_box(path, number, text)) for number, text in lines[1:]]
+    if len(boxes) != int(text):
+        raise DataError(
+            f'{path}, line {number}: promises {text} boxes, but {len(boxes)} follow'
+        )
+    return boxes
+
+
+def is_upright(box: Sequence[float]) -> bool:
+    """Whether a box is neither empty nor inverted."""
+    x1, y1, x2, y2 = box
+    return x1 < x2 and y1 < y2
+
+
+def strange_boxes(
+    path: str | Path,
+    numbered: Sequence[tuple[int, Box]],
+    size: tuple[int, int] | None = None,
+) -> list[tuple[str, str]]:
+    """What is odd about the boxes of one label file.
+
+    Args:
+        path: the file, for the sentences.
+        numbered: boxes with their lines, of :func:`read_numbered_boxes`.
+        size: (width, height) of the image, ``None`` if unknown.
+
+    Returns:
+        One (kind, sentence) for each odd box; the kinds are those of :data:`ODDITIES`.
+    """
+    found = []
+    seen: dict[Box, int] = {}
+    for number, box in numbered:
+        kind = _oddity(box, size)
+        if not kind and box in seen:
+            kind = DOUBLED
+        if kind:
+            found.append((kind, f'{path}, line {number}: {kind} {_text(box)}'))
+        seen.setdefault(box, number)
+    return found
+
+
+def _oddity(box: Box, size: tuple[int, int] | None) -> str:
+    if not is_upright(box):
+        return INVERTED
+    x1, y1, x2, y2 = box
+    # Without the image at least the left and upper edge are known.
+    width, height = size or (math.inf, math.inf)
+    if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
+        return OUTSIDE
+    return OVERHANGING if x1 < 0 or y1 < 0 or x2 > width or y2 > height else ''
+
+
+def _text(box: Sequence[float]) -> str:
+    return ' '.join(f'{value:g}' for value in box)
+
+
+def count_faces(folder: str | Path, ids: Sequence[str]) -> int | None:
+    """Sum of the numbers in the first lines of all those label files.
+
+    ``None`` if one is missing or does not begin with a number.
+    """
+    try:
+        return sum(_first_number(Path(folder) / f'{name}.txt') for name in ids)
+    except (OSError, ValueError):
+        return None
+
+
+def _first_number(path: Path) -> int:
+    with path.open(encoding='utf-8-sig') as file:
+        return int(next((line for line in file if line.strip()), ''))
+
+
+def id_order(name: str) -> tuple[bool, int, str]:
+    """Sorts ids as numbers, 2 before 10; names that are no numbers come last."""
+    return not name.isdecimal(), len(name), name
+
+
+def write_boxes(path: str | Path, boxes: Iterable[Sequence[float]]) -> None:
+    """Write boxes ``(x1, y1, x2, y2)`` in the native layout, as short as they are."""
+    lines = [_text(box) for box in boxes]
+    Path(path).write_text('\n'.join([str(len(lines)), *lines]) + '\n')
+
+
+def _parse_box(path: str | Path, number: int, text: str) -> Box:
+    try:
+        x1, y1, x2, y2 = (float(word) for word in text.split())
+    except ValueError:
+        raise DataError(
+            f'{path}, line {number}: should hold four numbers x1 y1 x2 y2, is {text!r}'
+        ) from None
+    if not all(map(math.isfinite, (x1, y1, x2, y2))):
+        raise DataError(f'{path}, line {number}: should be finite, is {text!r}')
+    return x1, y1, x2, y2
+
+
+#: All labelled images are named 1 to 6000.
+IMAGES = 6000
+#: Faces of all images, by the year of the annotations.
+FACES = {'2019': 43849, '2021': 50396}
+UNKNOWN = 'unknown'
+_FOLDER = Path(__file__).parent / 'splits'
+
+
+@dataclass(frozen=True)
+class Split:
+    """One list of images.
+
+    Args:
+        held_out: the file that lists the images kept for testing, ``''`` for none.
+        is_held_out: whether this split is that list, or all other images.
+        images: how many it has.
+        faces_2019: how many faces the annotations of 2019 have there.
+        source: who made the list, and where it is public.
+    """
+
+    held_out: str
+    is_held_out: bool
+    images: int
+    faces_2019: int
+    source: str
+
+
+_REGDET = 'REGDet, github.com/sherrycattt/REGDet, splits/'
+_HLA = (
+    'HLA-Face, github.com/daooshee/HLA-Face-Code at 9444d6d, '
+    'train_code/dataset/mf_dsfd_dark_face_'
+)
+_HASHED = (
+    'ours, for want of the list behind the 5400/600 of MAET, FeatEnHancer and YOLA: the '
+    '600 ids whose decimal text has the smallest sha256 are held out'
+)
+SPLITS = {
+    'regdet_train': Split('regdet_test', False, 5000, 36733, f'{_REGDET}train.txt'),
+    'regdet_test': Split('regdet_test', True, 1000, 7116, f'{_REGDET}test.txt'),
+    'hlaface_train': Split('hlaface_val', False, 5500, 40179, f'{_HLA}train_5500.txt'),
+    'hlaface_val': Split('hlaface_val', True, 500, 3670, f'{_HLA}val_500.txt'),
+    'hashed_train': Split('hashed_test', False, 5400, 39408, _HASHED),
+    'hashed_test': Split('hashed_test', True, 600, 4441, _HASHED),
+    'all': Split('', False, IMAGES, FACES['2019'], 'every labelled image'),
+}
+
+
+def split_ids(name: str) -> list[str]:
+    """Ids of a split's images, in the order of their numbers.
+
+    Raises:
+        ConfigError: if there is no such split.
+    """
+    split = find_split(name)
+    if not split.held_out:
+        return [str(number) for number in range(1, IMAGES + 1)]
+    path = _FOLDER / f'darkface_{split.held_out}.txt'
+    held_out = path.read_text(encoding='utf-8').split()
+    if split.is_held_out:
+        return held_out
+    others = set(map(str, range(1, IMAGES + 1))).difference(held_out)
+    return sorted(others, key=int)
+
+
+def find_split(name: str) -> Split:
+    """What is known of a split.
+
+    Raises:
+        ConfigError: if there is no such split.
+    """
+    if name not in SPLITS:
+        raise ConfigError(f'split must be one of {", ".join(SPLITS)}; got {name!r}')
+    return SPLITS[name]
+
+
+def recognise_split(ids: Iterable[str]) -> str | None:
+    """Name of the split that has exactly these images, ``None`` if none has."""
+    wanted = set(ids)
+    for name, split in SPLITS.items():
+        if split.images == len(wanted) and wanted == set(split_ids(name)):
+            return name
+    return None
+
+
+def ids_sha256(ids: Iterable[str]) -> str:
+    """One hash for a set of ids, whatever their order: the same set, the same hash."""
+    return hashlib.sha256('\n'.join(sorted(ids)).encode()).hexdigest()
+
+
+def annotation_version(faces: int, split: str = 'all') -> str:
+    """``'2019'``, ``'2021'`` or ``'unknown'``, from a number of faces.
+
+    For parts of the set only the counts of 2019 are known; a part that differs from
+    them is ``'unknown'``, for it may as well be damaged.
+
+    Args:
+        faces: number of boxes in the label files of the split.
+        split: a name of :data:`SPLITS`.
+
+    Raises:
+        ConfigError: if there is no such split.
+    """
+    known = FACES if split == 'all' else {'2019': find_split(split).faces_2019}
+    return next((year for year, count in known.items() if count == faces), UNKNOWN)
 
 
 @DATASETS.register_module()
@@ -39,7 +294,7 @@ class DarkFaceDataset(BaseDetDataset):
     the pipeline packs ``'instances'`` as a meta key.
 
     Args:
-        split: one of :data:`sci_plugins.datasets.darkface_splits.SPLITS`, such as
+        split: one of :data:`sci_plugins.datasets.darkface.SPLITS`, such as
             ``'regdet_test'``; kept in ``metainfo['split']``.
         ann_file: instead of ``split``, a text file with one image a line, of which the
             first word counts (``ID`` or ``ID.png``). Without either every image of the

@@ -12,23 +12,21 @@ from typing import Any
 from tqdm import tqdm
 
 from sci_plugins.datasets.check_report import CheckReport
-from sci_plugins.datasets.darkface_labels import (
+from sci_plugins.datasets.darkface import (
     DOUBLED,
-    OVERHANGING,
-    Box,
-    id_order,
-    read_numbered_boxes,
-    strange_boxes,
-)
-from sci_plugins.datasets.darkface_splits import (
     IMAGES,
+    OVERHANGING,
     SPLITS,
     UNKNOWN,
+    Box,
     annotation_version,
     find_split,
+    id_order,
     ids_sha256,
+    read_numbered_boxes,
     recognise_split,
     split_ids,
+    strange_boxes,
 )
 from sci_plugins.errors import DataError
 from sci_plugins.utils.images import read_picture

@@ -5,27 +5,28 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sci_plugins.datasets.bdd100k_attributes import (
+from sci_plugins.datasets.bdd100k_night import (
     TIMES_OF_DAY,
     find_sources,
     read_times_of_day,
 )
 from sci_plugins.datasets.check_report import CheckReport
-from sci_plugins.datasets.class_names import CAMVID, CITYSCAPES
-from sci_plugins.datasets.dark_zurich_overlap import (
+from sci_plugins.datasets.frame_leakage import (
+    find_leaks,
     tell_acdc_overlap,
     tell_dark_zurich_overlap,
 )
-from sci_plugins.datasets.folder_pair import FolderPair
-from sci_plugins.datasets.frame_leakage import find_leaks
-from sci_plugins.datasets.label_code import LabelCode
 from sci_plugins.datasets.night_layouts import (
     ACDC_CONDITIONS,
     ACDC_SPLITS,
     BDD100K_SPLITS,
+    CAMVID,
+    CITYSCAPES,
     NIGHTCITY_RELEASES,
     NIGHTCITY_SPLITS,
     TRAIN_ID_OF,
+    FolderPair,
+    LabelCode,
     acdc_pair,
     bdd100k_pair,
     camvid_pair,

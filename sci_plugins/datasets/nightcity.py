@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 from mmseg.datasets import CityscapesDataset
 
-from sci_plugins.datasets.folder_pair import FolderPair
 from sci_plugins.datasets.night_layouts import (
     NIGHTCITY_RELEASES,
     NIGHTCITY_SPLITS,
     TRAIN_ID_OF,
+    FolderPair,
     choose,
     nightcity_pair,
 )

@@ -7,8 +7,12 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from sci_plugins.datasets.image_sample import make_sample
-from sci_plugins.datasets.low_light_folder import find_images, shrink, to_tensor
+from sci_plugins.datasets.low_light_folder import (
+    find_images,
+    make_sample,
+    shrink,
+    to_tensor,
+)
 from sci_plugins.datasets.samplers import Draw
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.registry import DATASETS

@@ -1,6 +1,10 @@
-"""Checking the images and label maps of a segmentation set before they are used."""
+"""Checking the images and label maps of a segmentation set before they are used.
+
+@@ Label maps as files: one channel of class numbers, and what else may be there.
+"""
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -8,14 +12,42 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from sci_plugins.datasets.check_report import CheckReport
-from sci_plugins.datasets.folder_pair import FolderPair
-from sci_plugins.datasets.label_code import LabelCode
-from sci_plugins.datasets.label_maps import read_label_map, tell_colours, tell_sizes
+from sci_plugins.datasets.night_layouts import FolderPair, LabelCode
 from sci_plugins.errors import DataError
 from sci_plugins.utils.images import read_picture
+
+
+def read_label_map(path: str | os.PathLike[str]) -> np.ndarray:
+    """Numbers as stored: ``(H, W)``, with a palette its indices; ``(H, W, C)`` colours.
+
+    Raises:
+        DataError: naming the file, if it cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image)
+    except Exception as error:  # a decoder raises anything on a damaged file
+        cause = str(error).strip().split('\n')[0] or type(error).__name__
+        raise DataError(f'{path} cannot be read as a label map: {cause}') from error
+
+
+def tell_colours(path: Any, shape: tuple[int, ...]) -> str:
+    """One line for a picture of a label map in place of the label map."""
+    return (
+        f'{path}: is RGB-encoded ({shape[-1]} channels), a picture of the label map in '
+        'colours; a label map has one channel, of class numbers'
+    )
+
+
+def tell_sizes(
+    path: Any, label: tuple[int, ...], image: Any, shape: tuple[int, ...]
+) -> str:
+    """One line for a label map and an image of different shapes ``(H, W)``."""
+    return f'{path}: is {label[1]}x{label[0]}, its image {image} {shape[1]}x{shape[0]}'
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ from typing import Any, ClassVar
 
 from mmseg.datasets import BaseSegDataset
 
-from sci_plugins.datasets.folder_pair import FolderPair
-from sci_plugins.datasets.recordings import recording_of
+from sci_plugins.datasets.night_layouts import FolderPair, recording_of
 from sci_plugins.datasets.transforms.check_label_map import CheckLabelMap
 from sci_plugins.errors import DataError
 from sci_plugins.utils.files import read_numbered_lines

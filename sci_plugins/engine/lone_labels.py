@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from sci_plugins.datasets.folder_pair import FolderPair
+from sci_plugins.datasets.night_layouts import FolderPair
 
 
 def tell_lone_labels(dataset: Any) -> None:

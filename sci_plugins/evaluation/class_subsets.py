@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sci_plugins.datasets.class_names import CITYSCAPES
+from sci_plugins.datasets.night_layouts import CITYSCAPES
 from sci_plugins.errors import ConfigError
 
 _RARE_AT_NIGHT = ('rider', 'truck', 'bus', 'motorcycle')

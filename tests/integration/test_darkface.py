@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 
 from sci_plugins.apis.evaluate_darkface import evaluate_submission
-from sci_plugins.datasets.darkface_splits import SPLITS
+from sci_plugins.datasets.darkface import SPLITS
 from sci_plugins.evaluation.detection_records import (
     DEFINITIONS,
     DetectionRecords,

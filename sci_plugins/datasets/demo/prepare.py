@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from sci_plugins.datasets.darkface_labels import write_boxes
+from sci_plugins.datasets.darkface import write_boxes
 from sci_plugins.datasets.demo.faces import draw_face_scene, load_material
 from sci_plugins.datasets.demo.streets import draw_street
 from sci_plugins.errors import ConfigError

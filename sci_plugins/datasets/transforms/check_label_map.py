@@ -3,7 +3,7 @@
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from sci_plugins.datasets.label_maps import tell_colours, tell_sizes
+from sci_plugins.datasets.segmentation_check import tell_colours, tell_sizes
 from sci_plugins.errors import DataError
 from sci_plugins.registry import TRANSFORMS
 

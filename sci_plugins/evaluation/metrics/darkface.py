@@ -8,7 +8,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from sci_plugins.datasets.darkface_labels import id_order
+from sci_plugins.datasets.darkface import id_order
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation.detection_records import (
     DetectionRecords,

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sci_plugins.apis.evaluate_segmentation import evaluate_segmentation, name_classes
-from sci_plugins.datasets.class_names import CITYSCAPES
+from sci_plugins.datasets.night_layouts import CITYSCAPES
 from sci_plugins.errors import ConfigError, DataError
 from tests.plain_segmentation import plain_segmentation, random_labels
 

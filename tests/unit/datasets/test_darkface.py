@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sci_plugins.datasets.darkface_labels import read_upright_boxes
-from sci_plugins.datasets.darkface_splits import split_ids
+from sci_plugins.datasets.darkface import read_upright_boxes, split_ids
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.registry import DATASETS
 from sci_plugins.utils.images import write_image

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sci_plugins.datasets.check_report import CheckReport
+from sci_plugins.datasets.darkface import split_ids
 from sci_plugins.datasets.darkface_check import check_darkface
-from sci_plugins.datasets.darkface_splits import split_ids
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.utils.images import write_image
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sci_plugins.datasets.darkface_labels import (
+from sci_plugins.datasets.darkface import (
     DOUBLED,
     INVERTED,
     ODDITIES,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sci_plugins.datasets.darkface_splits import (
+from sci_plugins.datasets.darkface import (
     SPLITS,
     annotation_version,
     ids_sha256,

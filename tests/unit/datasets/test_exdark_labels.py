@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sci_plugins.datasets.exdark_labels import read_class_list, read_objects
+from sci_plugins.datasets.exdark import read_class_list, read_objects
 from sci_plugins.errors import DataError
 
 HEAD = '% bbGt version=3\n'

@@ -6,7 +6,6 @@ import pytest
 from PIL import Image
 
 from sci_plugins.datasets.check_report import CheckReport
-from sci_plugins.datasets.folder_pair import FolderPair
 from sci_plugins.datasets.frame_leakage import (
     CONTENT,
     FRAME,
@@ -16,6 +15,7 @@ from sci_plugins.datasets.frame_leakage import (
     find_leaks,
     training_images,
 )
+from sci_plugins.datasets.night_layouts import FolderPair
 from sci_plugins.datasets.segmentation_check import Found, Part, image_digest
 from sci_plugins.errors import DataError
 

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from sci_plugins.datasets.collate import stack_images
+from sci_plugins.datasets.low_light_folder import stack_images
 from sci_plugins.datasets.samplers import Draw
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.registry import DATASETS

@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 from sci_plugins.datasets.check_report import CheckReport
-from sci_plugins.datasets.dark_zurich_overlap import KIND
-from sci_plugins.datasets.frame_leakage import CONTENT, FRAME, RECORDING
+from sci_plugins.datasets.frame_leakage import CONTENT, FRAME, KIND, RECORDING
 from sci_plugins.datasets.night_segmentation_check import (
     check_acdc,
     check_bdd100k,

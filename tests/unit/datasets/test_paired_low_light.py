@@ -10,7 +10,7 @@ import torch
 from mmengine.registry import DATASETS
 from PIL import Image
 
-from sci_plugins.datasets.collate import stack_images
+from sci_plugins.datasets.low_light_folder import stack_images
 from sci_plugins.datasets.paired_low_light import LAYOUTS
 from sci_plugins.datasets.samplers import Draw
 from sci_plugins.errors import ConfigError, DataError

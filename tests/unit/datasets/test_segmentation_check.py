@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from sci_plugins.datasets.check_report import CheckReport
-from sci_plugins.datasets.folder_pair import FolderPair
-from sci_plugins.datasets.label_code import LabelCode
+from sci_plugins.datasets.night_layouts import FolderPair, LabelCode
 from sci_plugins.datasets.segmentation_check import (
     Part,
     check_segmentation,

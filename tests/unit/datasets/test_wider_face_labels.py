@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sci_plugins.datasets.wider_face_labels import WiderFace, read_wider_face
+from sci_plugins.datasets.wider_face import WiderFace, read_wider_face
 from sci_plugins.errors import DataError
 
 TEXT = """0--Parade/a.jpg

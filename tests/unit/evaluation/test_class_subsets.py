@@ -2,7 +2,7 @@
 
 import pytest
 
-from sci_plugins.datasets.class_names import CITYSCAPES
+from sci_plugins.datasets.night_layouts import CITYSCAPES
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.class_subsets import SUBSETS, choose_classes
 

@@ -12,7 +12,7 @@ from mmengine.registry import METRICS
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from sci_plugins import registry
-from sci_plugins.datasets.image_sample import make_sample
+from sci_plugins.datasets.low_light_folder import make_sample
 from sci_plugins.errors import ConfigError, MissingDependencyError
 from sci_plugins.evaluation.metrics import ImageQualityMetric
 from sci_plugins.functional.image_quality import to_levels

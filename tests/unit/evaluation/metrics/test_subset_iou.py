@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 
-from sci_plugins.datasets.class_names import CITYSCAPES
+from sci_plugins.datasets.night_layouts import CITYSCAPES
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation.metrics import subset_iou
 from sci_plugins.evaluation.metrics.subset_iou import SubsetIoUMetric

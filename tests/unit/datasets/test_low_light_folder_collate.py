@@ -6,8 +6,7 @@ import pytest
 import torch
 from mmengine.registry import FUNCTIONS
 
-from sci_plugins.datasets.collate import stack_images
-from sci_plugins.datasets.image_sample import make_sample
+from sci_plugins.datasets.low_light_folder import make_sample, stack_images
 from sci_plugins.errors import ConfigError, DataError
 
 

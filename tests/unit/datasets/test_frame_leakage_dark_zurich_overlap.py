@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sci_plugins.datasets.check_report import CheckReport
-from sci_plugins.datasets.dark_zurich_overlap import (
+from sci_plugins.datasets.frame_leakage import (
     KIND,
     tell_acdc_overlap,
     tell_dark_zurich_overlap,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sci_plugins.datasets import bdd100k_attributes
-from sci_plugins.datasets.bdd100k_attributes import (
+from sci_plugins.datasets import bdd100k_night as bdd100k_attributes
+from sci_plugins.datasets.bdd100k_night import (
     find_sources,
     iterate_frames,
     read_times_of_day,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from sci_plugins.datasets.image_sample import make_sample
+from sci_plugins.datasets.low_light_folder import make_sample
 
 
 def test_a_sample_and_its_copy() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sci_plugins.datasets.recordings import frame_name, recording_of
+from sci_plugins.datasets.night_layouts import frame_name, recording_of
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sci_plugins.datasets.class_names import CAMVID, CITYSCAPES, CLASS_NAMES
+from sci_plugins.datasets.night_layouts import CAMVID, CITYSCAPES, CLASS_NAMES
 
 
 def test_cityscapes_is_the_host_s() -> None:

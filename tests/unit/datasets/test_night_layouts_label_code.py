@@ -1,6 +1,6 @@
 """What is said of values that a label map should not hold."""
 
-from sci_plugins.datasets.label_code import LabelCode
+from sci_plugins.datasets.night_layouts import LabelCode
 
 CODE = LabelCode({0: 'a', 1: 'b', 4: 'c'}, frozenset([5, 255]), 'these are ids')
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sci_plugins.datasets.folder_pair import FolderPair, find_files
+from sci_plugins.datasets.night_layouts import FolderPair, find_files
 
 
 @pytest.fixture
