@@ -51,7 +51,7 @@ HOST_MODULES = {
     'ExDarkDataset': ('sci_plugins.datasets.exdark', 'mmdet', 'det'),
     'WiderFaceTextDataset': ('sci_plugins.datasets.wider_face', 'mmdet', 'det'),
     'CocoFaceDataset': ('sci_plugins.datasets.coco_face', 'mmdet', 'det'),
-    'NightStreetDataset': ('sci_plugins.datasets.night_street', 'mmseg', 'seg'),
+    'NightStreetDataset': ('sci_plugins.demo.night_street', 'mmseg', 'seg'),
     'CamVidDataset': ('sci_plugins.datasets.camvid', 'mmseg', 'seg'),
     'ACDCDataset': ('sci_plugins.datasets.acdc', 'mmseg', 'seg'),
     'NightCityDataset': ('sci_plugins.datasets.nightcity', 'mmseg', 'seg'),

@@ -34,7 +34,7 @@ def main() -> None:
 
         print(f'drawn into {prepare_demo(args.prepare, splits=("train", "test"))}')
         return
-    from sci_plugins.apis.demo import run_demo
+    from sci_plugins.demo.run import run_demo
 
     run_demo(
         args.out, CONFIGS, enhancer=args.enhancer, data=args.data, images=args.images

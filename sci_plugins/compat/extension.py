@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 import torch
+import torchvision
 
 from sci_plugins.compat.ops import (
     MissingOpError,

@@ -35,7 +35,6 @@ from sci_plugins.errors import MissingDependencyError, SciPluginsError
 
 try:
     import torchvision
-    from torchvision.ops import sigmoid_focal_loss
 except (ImportError, RuntimeError) as error:  # RuntimeError: built for another torch
     raise MissingDependencyError(
         'mmcv has no compiled ops here, and torchvision, whose ops stand in for them, '
@@ -399,7 +398,9 @@ def _focal_loss(
     classes = logits.shape[1]
     # Index `classes` means background, which is the negative of every class.
     positive = one_hot(target, classes + 1)[:, :classes].to(logits.dtype)
-    loss = sigmoid_focal_loss(logits, positive, alpha, gamma, reduction='none')
+    loss = torchvision.ops.sigmoid_focal_loss(
+        logits, positive, alpha, gamma, reduction='none'
+    )
     return loss * weight[target, None] if weight.numel() else loss
 
 

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sci_plugins.datasets.demo.classes import STREET_CLASSES
-from sci_plugins.datasets.demo.streets import draw_street
+from sci_plugins.demo.streets import STREET_CLASSES, draw_street
 from sci_plugins.functional.low_light import expose, linear_to_srgb, to_uint8
 
 STEP = 8

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-
-from sci_plugins.apis.demo import TASKS
 from sci_plugins.datasets.demo import CONDITIONS, prepare_demo
+
+from sci_plugins.demo.run import TASKS
 from sci_plugins.utils.checkpoint import read_checkpoint
 
 pytest.importorskip('mmdet')
@@ -20,7 +20,7 @@ pytest.importorskip('skimage')
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs' / 'demo'
-WEIGHTS = ROOT / 'sci_plugins' / 'weights'
+WEIGHTS = ROOT / 'sci_plugins' / 'demo'
 IMAGES = 4
 
 

@@ -23,7 +23,7 @@ from sci_plugins.apis.benchmark.timing import (
     time_in_turn,
 )
 from sci_plugins.apis.config import load_config, require
-from sci_plugins.datasets.demo.streets import draw_street
+from sci_plugins.demo.streets import draw_street
 from sci_plugins.errors import ConfigError
 from sci_plugins.functional.low_light import expose, linear_to_srgb, to_uint8
 from sci_plugins.models.enhancers import SCIEnhancer

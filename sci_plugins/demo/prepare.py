@@ -13,15 +13,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sci_plugins.datasets.darkface import write_boxes
-from sci_plugins.datasets.demo.faces import draw_face_scene, load_material
-from sci_plugins.datasets.demo.streets import draw_street
+from sci_plugins.demo.faces import draw_face_scene, load_material
+from sci_plugins.demo.streets import draw_street
 from sci_plugins.errors import ConfigError
-from sci_plugins.functional.low_light import (
-    darken,
-    expose,
-    linear_to_srgb,
-    to_uint8,
-)
+from sci_plugins.functional.low_light import darken, expose, linear_to_srgb, to_uint8
 from sci_plugins.utils.files import cache_folder
 from sci_plugins.utils.images import write_image
 

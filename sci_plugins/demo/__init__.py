@@ -1,13 +1,13 @@
-"""The built-in demo's data: drawn on this machine, nothing is downloaded."""
+"""The built-in demo, whole: its data are drawn on this machine, its networks lie here."""
 
-from sci_plugins.datasets.demo.classes import STREET_CLASSES, STREET_PALETTE
-from sci_plugins.datasets.demo.prepare import (
+from sci_plugins.demo.prepare import (
     BRIGHT,
     CONDITIONS,
     Condition,
     demo_folder,
     prepare_demo,
 )
+from sci_plugins.demo.streets import STREET_CLASSES, STREET_PALETTE
 
 __all__ = [
     'BRIGHT',

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sci_plugins.datasets.demo.classes import STREET_CLASSES, STREET_PALETTE
+from sci_plugins.demo.streets import STREET_CLASSES, STREET_PALETTE
 from sci_plugins.errors import DataError
 from sci_plugins.registry import DATASETS
 from sci_plugins.utils.images import write_image

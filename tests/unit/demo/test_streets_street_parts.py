@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from sci_plugins.datasets.demo import street_parts
-from sci_plugins.datasets.demo.render import Camera, Canvas
+from sci_plugins.demo import streets as street_parts
+from sci_plugins.demo.render import Camera, Canvas
 
 CAMERA = Camera(width=320, height_px=160, focal=200.0, horizon=80.0, height=1.5)
 SKY = 200

@@ -146,7 +146,7 @@ def _compare(
     folder = out / name / condition
     comparison = compare(
         cfg,
-        str(resources.files('sci_plugins') / 'weights' / TASKS[name].weights),
+        str(resources.files('sci_plugins') / 'demo' / TASKS[name].weights),
         list(dict.fromkeys(['none', 'gamma', enhancer, gated(enhancer)])),
         metric=TASKS[name].metric,
         work_dir=folder,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sci_plugins.datasets.demo.render import (
+from sci_plugins.demo.render import (
     Camera,
     Canvas,
     Light,

@@ -2,8 +2,8 @@
 
 from typing import Any, ClassVar
 
-from sci_plugins.datasets.demo.classes import STREET_CLASSES, STREET_PALETTE
 from sci_plugins.datasets.segmentation_folder import SegmentationFolderDataset
+from sci_plugins.demo.streets import STREET_CLASSES, STREET_PALETTE
 from sci_plugins.registry import DATASETS
 
 

@@ -1,6 +1,6 @@
 """The demo's classes: one colour each, and room for what is ignored."""
 
-from sci_plugins.datasets.demo.classes import IGNORED, STREET_CLASSES, STREET_PALETTE
+from sci_plugins.demo.streets import IGNORED, STREET_CLASSES, STREET_PALETTE
 
 
 def test_one_colour_for_each_class() -> None:

@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from sci_plugins.datasets.demo import faces
-from sci_plugins.datasets.demo.faces import Head, draw_face_scene, load_material
+from sci_plugins.demo import faces
+from sci_plugins.demo.faces import Head, draw_face_scene, load_material
 from sci_plugins.errors import MissingDependencyError
 
 pytest.importorskip('skimage')

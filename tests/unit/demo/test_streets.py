@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sci_plugins.datasets.demo import streets
-from sci_plugins.datasets.demo.classes import STREET_CLASSES, STREET_PALETTE
+from sci_plugins.demo import streets
+from sci_plugins.demo.streets import STREET_CLASSES, STREET_PALETTE
 
 
 @pytest.fixture(scope='module')
