@@ -124,7 +124,9 @@ def main() -> None:
         report=not args.no_report,
     )
     if is_main_process():
-        print(comparison.to_markdown())
+        from sci_plugins.visualization.report.markdown import tell_comparison
+
+        print(tell_comparison(comparison))
         files = 'comparison.md, comparison.json, records/, pictures/'
         report = '' if args.no_report else 'report.html, '
         print(f'written to {cfg.work_dir}: {report}{files}')

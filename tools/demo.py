@@ -30,7 +30,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     if args.prepare:
-        from sci_plugins.datasets.demo import prepare_demo
+        from sci_plugins.demo import prepare_demo
 
         print(f'drawn into {prepare_demo(args.prepare, splits=("train", "test"))}')
         return

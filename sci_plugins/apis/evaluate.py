@@ -20,8 +20,7 @@ from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer, parse_enh
 from sci_plugins.models.enhancers.weights import find_weight_file, weights_name
 from sci_plugins.registry import METRICS
 from sci_plugins.utils.files import replacing
-from sci_plugins.visualization.image_cells import image_cell
-from sci_plugins.visualization.panels import make_grid
+from sci_plugins.visualization.panels import image_cell, make_grid
 
 #: What is measured, in the order of the table; the first two need references.
 METRIC_NAMES = ('PSNR', 'SSIM', 'EME', 'DiscreteEntropy', 'LOE', 'Brightness')

@@ -29,7 +29,7 @@ from sci_plugins.evaluation.detection_records import (
     DetectionRecords,
     ImageDetections,
 )
-from sci_plugins.evaluation.metrics.darkface_submission import COLUMNS, read_predictions
+from sci_plugins.evaluation.metrics.darkface import COLUMNS, read_predictions
 from sci_plugins.registry import require_host
 from sci_plugins.utils.images import read_image_size
 

@@ -13,9 +13,11 @@ from tqdm import tqdm
 from sci_plugins.apis.label_pairs import LabelPair, LabelPairs, pair_label_maps
 from sci_plugins.datasets.night_layouts import CLASS_NAMES
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.evaluation.class_subsets import choose_classes
-from sci_plugins.evaluation.segmentation_records import SegmentationRecords
-from sci_plugins.evaluation.segmentation_table import class_table
+from sci_plugins.evaluation.segmentation_records import (
+    SegmentationRecords,
+    choose_classes,
+    class_table,
+)
 from sci_plugins.functional.confusion import confusion_matrix, unknown_ids
 from sci_plugins.utils.images import read_label_map
 

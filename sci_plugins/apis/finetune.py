@@ -20,8 +20,7 @@ from sci_plugins.models.enhancers import RetinexEnhancer, build_enhancer, parse_
 from sci_plugins.models.enhancers.export import save_enhancer
 from sci_plugins.models.losses import SCILoss
 from sci_plugins.utils.files import replacing
-from sci_plugins.visualization.image_cells import image_cell
-from sci_plugins.visualization.panels import make_grid
+from sci_plugins.visualization.panels import image_cell, make_grid
 
 #: As in the authors' code.
 STEPS, LEARNING_RATE, WEIGHT_DECAY, MAX_GRADIENT = 100, 5e-4, 3e-4, 5.0

@@ -12,18 +12,18 @@ from mmengine.config import Config
 from sci_plugins.apis.compare import compare
 from sci_plugins.apis.config import load_config
 from sci_plugins.apis.enhance import DEFAULT_ENHANCER
-from sci_plugins.datasets.demo import BRIGHT, CONDITIONS, prepare_demo
+from sci_plugins.demo import BRIGHT, CONDITIONS, prepare_demo
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.bootstrap import Interval
 from sci_plugins.evaluation.comparison import Comparison
-from sci_plugins.evaluation.number_text import (
+from sci_plugins.utils.checkpoint import use_safe_loading
+from sci_plugins.utils.files import write_atomically
+from sci_plugins.visualization.report.cells import (
     format_interval,
     format_value,
     table_head,
     table_row,
 )
-from sci_plugins.utils.checkpoint import use_safe_loading
-from sci_plugins.utils.files import write_atomically
 
 #: Sheets of pictures for each task and condition.
 _PICTURES = 3

@@ -8,6 +8,7 @@ import numpy as np
 
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation.bootstrap import (
+    ImageRecords,
     Interval,
     count_units,
     nan_to_none,
@@ -15,7 +16,6 @@ from sci_plugins.evaluation.bootstrap import (
     paired_interval,
     resample_weights,
 )
-from sci_plugins.evaluation.image_records import ImageRecords
 
 _THIRDS = ('darkest third', 'middle third', 'brightest third')
 # Rows of weights handled at once: bounds the memory on sets of thousands of images.

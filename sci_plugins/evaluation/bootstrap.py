@@ -3,22 +3,26 @@
 Both models are judged on the same resamples of the images (Efron and Tibshirani, *An
 Introduction to the Bootstrap*, 1993, chapters 8 and 13): what an easy image adds to
 both falls out of the difference.
+
+@@ What results kept image by image have in common, whatever the task.
 """
 
 import math
+import os
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.evaluation.number_text import NOISE
 
 #: Fewer units than this (images, clips, blocks) say too little for an interval.
 FEW_UNITS = 10
 HELPS, HURTS = 'helps', 'hurts'
 NOT_SHOWN, NOT_DEFINED = 'no difference shown', 'not defined'
+#: What is left of sums in another order; no difference of results is as small.
+NOISE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -137,3 +141,37 @@ def _number(groups: Sequence[Hashable]) -> np.ndarray:
     """Groups as 0, 1, ... in the order of their first image."""
     numbers = {name: index for index, name in enumerate(dict.fromkeys(groups))}
     return np.array([numbers[name] for name in groups], dtype=np.int64)
+
+
+class ImageRecords(Protocol):
+    """One model's results on one image set, for the set's numbers and resamples'.
+
+    All metrics are better the higher they are.
+    """
+
+    #: Names of the images in the order of the set.
+    ids: list[str]
+
+    @property
+    def main(self) -> str:
+        """Name of the metric that decides where nobody says another."""
+        ...
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all metrics."""
+        ...
+
+    def metrics(self, names: Sequence[str] | None = None) -> dict[str, float]:
+        """The numbers of the whole set; NaN where there is nothing to measure."""
+        ...
+
+    def resampled(
+        self, weights: np.ndarray | None = None, names: Sequence[str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Name -> ``(R,)`` for weights ``(R, N)``; only what is named is computed."""
+        ...
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one ``.npz`` file."""
+        ...

@@ -1,26 +1,121 @@
-"""The result of a comparison: one image set, several enhancers or models."""
+"""The result of a comparison: one image set, several enhancers or models.
+
+@@ Which number decides, and which numbers of a host and of the records are the same.
+
+@@ What the numbers of a comparison are, and which classes it has none of.
+"""
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
 
+from sci_plugins.errors import ConfigError
+from sci_plugins.evaluation import detection_records, segmentation_records
 from sci_plugins.evaluation.analysis import VariantAnalysis
-from sci_plugins.evaluation.comparison_text import tell_comparison
 from sci_plugins.evaluation.conditions import Condition
-from sci_plugins.evaluation.metric_names import main_metric
-from sci_plugins.evaluation.number_text import format_difference, format_value
 
-__all__ = [
-    'Comparison',
-    'VariantResult',
-    'finite_or_none',
-    'format_difference',
-    'format_value',
-    'main_metric',
-]
+_MAIN_METRICS = ('mIoU', 'bbox_mAP', 'mAP', 'AP')
+#: Last part of a host's name -> name in the records, where the two differ.
+_IN_RECORDS = dict(bbox_mAP='COCO_AP', bbox_mAP_50='COCO_AP50', bbox_mAP_75='COCO_AP75')
+#: Half of a host's last digit: mmseg rounds percents to 2, mmdet fractions to 3 places.
+_PERCENT_ROUNDING, _FRACTION_ROUNDING = 0.005, 0.0005
+_PERCENTS = ('mIoU', 'aAcc', 'mAcc', 'IoU')
+
+
+def main_metric(metrics: Mapping[str, float], wanted_metric: str | None = None) -> str:
+    """The metric that the field compares models by; the first where none is known.
+
+    mmseg lists pixel accuracy first, which a large class decides alone.
+
+    Args:
+        metrics: of one result.
+        wanted_metric: a name among them, or its part after the last ``/``.
+
+    Raises:
+        ConfigError: if ``wanted_metric`` is none of them.
+    """
+    if wanted_metric is not None:
+        found = find_metric(metrics, wanted_metric)
+        if found is None:
+            raise ConfigError(
+                f'there is no metric {wanted_metric!r}; there are {", ".join(metrics)}'
+            )
+        return found
+    for wanted in _MAIN_METRICS:
+        for name in metrics:
+            if name.rsplit('/', 1)[-1] == wanted:
+                return name
+    return next(iter(metrics))
+
+
+def find_metric(metrics: Iterable[str], wanted: str) -> str | None:
+    """The name that is ``wanted``, or whose part after the last ``/`` is."""
+    for name in metrics:
+        if wanted in (name, name.rsplit('/', 1)[-1]):
+            return name
+    return None
+
+
+def name_in_records(host_name: str, known: Container[str]) -> str | None:
+    """The records' name for a host's metric, ``None`` if they have no such one.
+
+    Args:
+        host_name: as in ``'coco/bbox_mAP'``, ``'darkface/AP'``, ``'IoU/road'``.
+        known: names of the records' metrics.
+    """
+    last = host_name.rsplit('/', 1)[-1]
+    without_prefix = host_name.partition('/')[2]
+    for name in (host_name, _IN_RECORDS.get(last, ''), without_prefix):
+        if name and name in known:
+            return name
+    return None
+
+
+def agrees(host_value: float, value: float, name: str) -> bool:
+    """Whether a host's number is a record's number, but for the host's rounding.
+
+    Args:
+        host_value: as the host gives it.
+        value: from the records.
+        name: of the records' metric, which tells percents from fractions.
+    """
+    if math.isnan(host_value) or math.isnan(value):
+        return math.isnan(host_value) and math.isnan(value)
+    is_percent = name.split('/', 1)[0] in _PERCENTS
+    half_digit = _PERCENT_ROUNDING if is_percent else _FRACTION_ROUNDING
+    return abs(host_value - value) <= 1.001 * half_digit
+
+
+def deciding_metric(
+    metrics: Mapping[str, float], records: Iterable[str], wanted: str | None = None
+) -> str | None:
+    """The records' metric that decides; ``None``: theirs by default.
+
+    Args:
+        metrics: of the host.
+        records: names of the records' metrics.
+        wanted: a name of either.
+
+    Raises:
+        ConfigError: if neither has the wanted one, or the host's is none of the records.
+    """
+    records = list(records)
+    if wanted is not None and wanted in records:
+        return wanted
+    if wanted is not None and find_metric(metrics, wanted) is None:
+        raise ConfigError(
+            f'there is no metric {wanted!r}; there are {", ".join([*metrics, *records])}'
+        )
+    name = name_in_records(main_metric(metrics, wanted), records)
+    if wanted is not None and name is None:
+        raise ConfigError(
+            f'metric {wanted!r} cannot decide: it is not made image by image; there are '
+            f'{", ".join(records)}'
+        )
+    return name
 
 
 @dataclass(frozen=True)
@@ -129,10 +224,6 @@ class Comparison:
         content = dict(about=self.about, results=[r.to_dict() for r in self.results])
         return json.dumps(content, indent=2, allow_nan=False) + '\n'
 
-    def to_markdown(self) -> str:
-        """A table per condition: metrics down, variants across, with differences."""
-        return tell_comparison(self)
-
 
 def finite_or_none(metrics: Mapping[str, Any]) -> dict[str, float | None]:
     """The numbers among a host's metrics, as JSON can hold them: NaN becomes null."""
@@ -141,3 +232,50 @@ def finite_or_none(metrics: Mapping[str, Any]) -> dict[str, float | None]:
         for key, value in metrics.items()
         if isinstance(value, Real)
     }
+
+
+#: What is told once where numbers of detections are told class by class.
+_OVER_CLASSES = 'COCO_AP50/CLASS'
+
+
+def definitions_of(names: Iterable[str]) -> dict[str, str]:
+    """Metric -> what it is; those of single classes are told as ``METRIC/CLASS``.
+
+    Args:
+        names: of metrics of the records; unknown ones are passed over.
+    """
+    known = (
+        detection_records.DEFINITIONS
+        | detection_records.CLASS_DEFINITIONS
+        | segmentation_records.DEFINITIONS
+    )
+    found = {}
+    for name in names:
+        prefix, slash, _ = name.partition('/')
+        told = f'{prefix}/CLASS' if slash else name
+        if told in known:
+            found[told] = known[told]
+    if _OVER_CLASSES in found:
+        means = [name for name in found if name in detection_records.OF_SEVERAL]
+        found[', '.join(means)] = 'means over the classes that are in the images'
+    return found
+
+
+def split_classes(
+    names: Sequence[str], values: Iterable[Mapping[str, tuple[float, float]]]
+) -> tuple[list[str], list[str]]:
+    """Metrics to tell, and names of classes that have no number for want of objects.
+
+    Args:
+        names: of metrics, ``METRIC/CLASS`` for single classes.
+        values: of each contender: metric -> numbers of the base and of itself.
+    """
+    tables = list(values)
+    empty = [
+        name
+        for name in names
+        if '/' in name
+        and all(math.isnan(each) for table in tables for each in table.get(name, ()))
+    ]
+    classes = dict.fromkeys(name.partition('/')[2] for name in empty)
+    return [name for name in names if name not in empty], list(classes)

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sci_plugins.evaluation.comparison import finite_or_none, format_value
+from sci_plugins.evaluation.comparison import finite_or_none
+from sci_plugins.visualization.report.cells import format_value
 
 
 @dataclass

@@ -1,10 +1,17 @@
-"""Confusion matrices kept image by image, and every number made from them."""
+"""Confusion matrices kept image by image, and every number made from them.
 
+@@ Which classes a mean IoU is over: all, or the subsets of publications.
+
+@@ The classes of an evaluated segmentation as text.
+"""
+
+import math
 import os
 from collections.abc import Sequence
 
 import numpy as np
 
+from sci_plugins.datasets.night_layouts import CITYSCAPES
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.functional.confusion import pixel_counts, ratio
 from sci_plugins.utils.files import reading_arrays, replacing
@@ -231,3 +238,86 @@ def _mean(values: np.ndarray) -> np.ndarray:
     """Mean of each row without NaN; NaN for a row of nothing else, and no warning."""
     known = ~np.isnan(values)
     return ratio(np.where(known, values, 0).sum(axis=1), known.sum(axis=1))
+
+
+_RARE_AT_NIGHT = ('rider', 'truck', 'bus', 'motorcycle')
+#: Size -> classes. 15: IAT's table of ACDC-night, without four that are rare there.
+#: 5: those whose mean stands beside the pictures of the SCI paper.
+SUBSETS = {
+    19: CITYSCAPES,
+    15: tuple(name for name in CITYSCAPES if name not in _RARE_AT_NIGHT),
+    5: ('road', 'fence', 'traffic sign', 'sky', 'train'),
+}
+
+
+def choose_classes(
+    wanted: int | Sequence[str] | None, classes: Sequence[str]
+) -> tuple[str, ...]:
+    """The classes that a mean is over, in the order of the data set.
+
+    Args:
+        wanted: 19, 15 or 5 of Cityscapes' classes (see :data:`SUBSETS`), names of
+            classes, or ``None`` for all.
+        classes: those of the data set.
+
+    Raises:
+        ConfigError: if there is no such subset, or the data set lacks one of its
+            classes.
+    """
+    if wanted is None:
+        return tuple(classes)
+    if isinstance(wanted, int):
+        if wanted not in SUBSETS:
+            raise ConfigError(
+                f'classes must be 19, 15, 5 or a list of names, got {wanted}'
+            )
+        names: Sequence[str] = SUBSETS[wanted]
+    else:
+        names = [wanted] if isinstance(wanted, str) else list(wanted)
+    missing = [name for name in names if name not in classes]
+    if missing:
+        raise ConfigError(
+            f'classes={wanted!r} needs {", ".join(map(repr, missing))}; the data set '
+            f'has {", ".join(classes)}'
+        )
+    if not names or len(set(names)) != len(names):
+        raise ConfigError(f'classes must be different names, at least one; got {names}')
+    return tuple(name for name in classes if name in names)
+
+
+def class_table(records: SegmentationRecords) -> str:
+    """IoU, accuracy and share of the pixels for each class, and the means below.
+
+    All in percent. A class that is neither there nor predicted has ``-`` and a line
+    that names it.
+    """
+    numbers, accuracy = records.metrics(), records.class_accuracy()
+    share = records.class_share()
+    width = max(len('class'), *map(len, records.subset))
+    lines = [f'{"class":<{width}} {"IoU":>7} {"Acc":>7} {"pixels":>7}']
+    for name in records.subset:
+        cells = (numbers[f'IoU/{name}'], accuracy[name], share[name])
+        lines.append(f'{name:<{width}} ' + ' '.join(map(_cell, cells)))
+    means = ', '.join(f'{key} {_cell(numbers[key]).strip()}' for key in _MEANS)
+    return '\n'.join([*lines, f'{means} ({describe_classes(records)})'])
+
+
+def describe_classes(records: SegmentationRecords) -> str:
+    """What the means are over, and which classes they lack."""
+    numbers = records.metrics()
+    empty = [name for name in records.subset if math.isnan(numbers[f'IoU/{name}'])]
+    left_out = [name for name in records.classes if name not in records.subset]
+    text = f'{len(records.ids)} images, {len(records.subset)} classes'
+    if left_out:
+        ignored = ', their pixels ignored' if records.ignore_left_out else ''
+        text += f' of {len(records.classes)}, without {", ".join(left_out)}{ignored}'
+    if empty:
+        text += f'; neither there nor predicted: {", ".join(empty)}'
+    return text
+
+
+_MEANS = ('mIoU', 'mAcc', 'aAcc')
+
+
+def _cell(value: float) -> str:
+    return f'{"-":>7}' if math.isnan(value) else f'{value:7.2f}'

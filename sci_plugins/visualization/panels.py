@@ -1,4 +1,7 @@
-"""Side-by-side pictures: input, enhanced, predictions, truth."""
+"""Side-by-side pictures: input, enhanced, predictions, truth.
+
+@@ Tensors as captioned cells of a sheet.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,6 +10,7 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 from torchvision.utils import draw_bounding_boxes
 
 #: Predictions below this score are not drawn.
@@ -184,3 +188,19 @@ def _default_palette() -> np.ndarray:
     hues = (np.arange(255) * 37) % 180
     hsv = np.stack([hues, np.full(255, 200), np.full(255, 230)], axis=-1).astype(np.uint8)
     return cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
+
+
+def image_cell(caption: str, image: Tensor) -> tuple[str, np.ndarray]:
+    """A cell for :func:`sci_plugins.visualization.panels.make_grid`.
+
+    Args:
+        caption: what stands above it; the image's mean is added.
+        image: RGB, ``(3, H, W)``, float in [0, 1].
+
+    Returns:
+        caption and RGB uint8 ``(h, w, 3)``, of a sheet's width; values are truncated
+        to 8 bits, as in files.
+    """
+    pixels = (image.detach().float().cpu().clamp(0, 1) * 255).to(torch.uint8)
+    array = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
+    return f'{caption}, mean {float(image.mean()):.2f}', enlarge(array)[0]

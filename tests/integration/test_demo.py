@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-from sci_plugins.datasets.demo import CONDITIONS, prepare_demo
 
+from sci_plugins.demo import CONDITIONS, prepare_demo
 from sci_plugins.demo.run import TASKS
 from sci_plugins.utils.checkpoint import read_checkpoint
 

@@ -17,9 +17,8 @@ from sci_plugins.apis.benchmark.timing import (
     time_in_turn,
 )
 from sci_plugins.evaluation.analysis import analyse
-from sci_plugins.evaluation.bootstrap import resample_weights
+from sci_plugins.evaluation.bootstrap import ImageRecords, resample_weights
 from sci_plugins.evaluation.detection_records import DetectionRecords
-from sci_plugins.evaluation.image_records import ImageRecords
 from sci_plugins.evaluation.segmentation_records import SegmentationRecords
 
 RECORDS, BOOTSTRAP = 'records of both models', 'paired bootstrap'

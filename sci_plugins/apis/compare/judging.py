@@ -6,8 +6,7 @@ from typing import Any
 from sci_plugins.apis.compare.records import Kept
 from sci_plugins.apis.compare.resampling import Resampling
 from sci_plugins.evaluation.analysis import analyse
-from sci_plugins.evaluation.comparison import VariantResult
-from sci_plugins.evaluation.metric_names import deciding_metric
+from sci_plugins.evaluation.comparison import VariantResult, deciding_metric
 from sci_plugins.visualization.report import Curve
 
 #: How many images that gained most, and that lost most, are named.

@@ -16,10 +16,12 @@ from sci_plugins.apis.compare.about import identity_of
 from sci_plugins.apis.compare.images import ImageSet
 from sci_plugins.engine.hooks import ImageResult
 from sci_plugins.errors import ConfigError
-from sci_plugins.evaluation.class_subsets import choose_classes
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.evaluation.detection_records import DetectionRecords, ImageDetections
-from sci_plugins.evaluation.segmentation_records import SegmentationRecords
+from sci_plugins.evaluation.segmentation_records import (
+    SegmentationRecords,
+    choose_classes,
+)
 from sci_plugins.utils.files import reading_arrays, replacing
 
 #: Members of a file of records that are ours, beside those of the records.

@@ -19,11 +19,11 @@ from sci_plugins.apis.compare.measuring import measure, prepare_config
 from sci_plugins.apis.compare.records import Kept, RecordStore, make_records
 from sci_plugins.apis.pictures import PictureBook
 from sci_plugins.engine.hooks import ImageResultsHook, SampleKeeperHook
-from sci_plugins.evaluation.comparison import Comparison, VariantResult
+from sci_plugins.evaluation.comparison import Comparison, VariantResult, main_metric
 from sci_plugins.evaluation.conditions import Condition
-from sci_plugins.evaluation.metric_names import main_metric
 from sci_plugins.utils.files import write_atomically
 from sci_plugins.visualization.report import Curve, Sheet, render_report
+from sci_plugins.visualization.report.markdown import tell_comparison
 
 
 class Session:
@@ -225,4 +225,4 @@ class Session:
 def write_comparison(comparison: Comparison, folder: Path) -> None:
     """Write ``comparison.json`` and ``comparison.md`` into ``folder``, atomically."""
     write_atomically(folder / 'comparison.json', comparison.to_json())
-    write_atomically(folder / 'comparison.md', comparison.to_markdown())
+    write_atomically(folder / 'comparison.md', tell_comparison(comparison))

@@ -23,8 +23,7 @@ from sci_plugins.functional.image_quality import (
 from sci_plugins.models.enhancers import BaseEnhancer, RetinexEnhancer
 from sci_plugins.registry import HOOKS
 from sci_plugins.utils.files import replacing
-from sci_plugins.visualization.image_cells import image_cell
-from sci_plugins.visualization.panels import make_grid
+from sci_plugins.visualization.panels import image_cell, make_grid
 
 
 @HOOKS.register_module()

@@ -4,13 +4,13 @@ from sci_plugins.evaluation.metrics.darkface import DarkFaceMetric
 from sci_plugins.evaluation.metrics.image_quality import (
     EME,
     LOE,
+    NIQE,
     PSNR,
     SSIM,
     Brightness,
     DiscreteEntropy,
     ImageQualityMetric,
 )
-from sci_plugins.evaluation.metrics.niqe import NIQE
 from sci_plugins.evaluation.metrics.subset_iou import SubsetIoUMetric
 
 __all__ = [

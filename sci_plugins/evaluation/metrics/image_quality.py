@@ -2,6 +2,8 @@
 
 Each result key names what was computed (range, window, block), because numbers of one
 name and different settings are no numbers to compare.
+
+@@ NIQE by pyiqa, where its parameters can be had.
 """
 
 from abc import abstractmethod
@@ -12,7 +14,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
-from sci_plugins.errors import ConfigError
+from sci_plugins.errors import ConfigError, MissingDependencyError
 from sci_plugins.functional.image_quality import (
     discrete_entropy,
     eme,
@@ -182,3 +184,46 @@ class Brightness(ImageQualityMetric):
 
     def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:
         return mean_brightness(enhanced)
+
+
+@METRICS.register_module()
+class NIQE(ImageQualityMetric):
+    """Natural image quality evaluator by pyiqa, without reference; lower is better.
+
+    NIQE compares with statistics of good photographs, ``niqe_modelparameters.mat``.
+    They are in neither package: pyiqa fetches them when it is first used. pyiqa has a
+    licence of its own, which allows no commercial use.
+
+    Args:
+        parameters: a local copy of that file, for machines without a network.
+        kwargs: those of ``BaseMetric``.
+
+    Raises:
+        MissingDependencyError: if pyiqa is not installed or its parameters cannot
+            be had.
+
+    Source: Mittal, Soundararajan, Bovik, "Making a 'completely blind' image quality
+    analyzer", IEEE Signal Processing Letters 20 (3), 2013.
+    """
+
+    key = 'NIQE_pyiqa'
+    higher_is_better = False
+
+    def __init__(self, parameters: str | None = None, **kwargs: Any) -> None:
+        require_host('sci_plugins.NIQE', 'pyiqa', 'niqe')
+        super().__init__(**kwargs)
+        import pyiqa
+
+        options = {} if parameters is None else dict(pretrained_model_path=parameters)
+        try:
+            self.model: Any = pyiqa.create_metric('niqe', device='cpu', **options)
+        except Exception as error:  # a network, a cache folder or a file may fail
+            cause = ' '.join(str(error).split()) or type(error).__name__
+            raise MissingDependencyError(
+                "NIQE: pyiqa cannot have its parameters ('niqe_modelparameters.mat', "
+                'fetched at first use); give a local copy by '
+                f'NIQE(parameters=FILE): {cause}'
+            ) from error
+
+    def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:
+        return self.model(enhanced)

@@ -10,9 +10,11 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.evaluation.class_subsets import choose_classes
-from sci_plugins.evaluation.segmentation_records import SegmentationRecords
-from sci_plugins.evaluation.segmentation_table import class_table
+from sci_plugins.evaluation.segmentation_records import (
+    SegmentationRecords,
+    choose_classes,
+    class_table,
+)
 from sci_plugins.functional.confusion import confusion_matrix
 from sci_plugins.registry import METRICS
 
@@ -34,9 +36,9 @@ class SubsetIoUMetric(BaseMetric):
     classes (on the main process), for resampling.
 
     Args:
-        classes: 19, 15 or 5 of Cityscapes' classes (see
-            :data:`sci_plugins.evaluation.class_subsets.SUBSETS`), or a list of names;
-            ``None``: all classes of the data set.
+        classes: 19, 15 or 5 of Cityscapes' classes, see
+            :data:`sci_plugins.evaluation.segmentation_records.SUBSETS`; or a list of
+            names; ``None``: all classes of the data set.
         ignore_left_out: pixels of left-out true classes do not count.
         ignore_index: label of pixels that do not count.
         records_file: ``.npz`` file for the matrices, to compare later.

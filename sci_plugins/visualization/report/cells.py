@@ -1,13 +1,214 @@
-"""Tables of differences: what stands in a cell, and where its interval is drawn."""
+"""Tables of differences: what stands in a cell, and where its interval is drawn.
+
+@@ Numbers, differences and verdicts as text, and rows of Markdown tables.
+
+@@ Numbers, verdicts and lists of names as a reader meets them.
+
+@@ Places on an axis, in percent of its length: a drawing of any width can use them.
+
+@@ The results of a comparison in the order in which they are told.
+"""
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from sci_plugins.evaluation.bootstrap import Interval
-from sci_plugins.visualization.report import wording
-from sci_plugins.visualization.report.scale import Scale
+import numpy as np
+
+from sci_plugins.evaluation.analysis import VariantAnalysis
+from sci_plugins.evaluation.bootstrap import (
+    HELPS,
+    HURTS,
+    NOISE,
+    NOT_DEFINED,
+    NOT_SHOWN,
+    Interval,
+)
+from sci_plugins.evaluation.comparison import Comparison, VariantResult
+from sci_plugins.evaluation.conditions import Condition
+
+#: Signs of the verdicts in a table; each is also told in words beside it.
+SIGNS = {'helps': '▲', 'hurts': '▼', 'no difference shown': '○', 'not defined': '–'}
+
+
+def format_value(value: float) -> str:
+    """Four significant digits; a dash for what is not defined."""
+    return '–' if math.isnan(value) else f'{value:.4g}'
+
+
+def format_difference(value: float) -> str:
+    """A signed number, with a true minus sign."""
+    if math.isnan(value):
+        return '–'
+    return f'{0.0 if abs(value) < NOISE else value:+.3g}'.replace('-', '−')
+
+
+def format_interval(interval: Any) -> str:
+    """``+0.02 [−0.01, +0.05]``; a dash for what is not defined."""
+    if math.isnan(interval.low) or math.isnan(interval.high):
+        return format_difference(interval.delta)
+    ends = f'{format_difference(interval.low)}, {format_difference(interval.high)}'
+    return f'{format_difference(interval.delta)} [{ends}]'
+
+
+def table_row(cells: list[str]) -> str:
+    """A line of a table; a bar inside a cell stays part of it."""
+    return '| ' + ' | '.join(cell.replace('|', '\\|') for cell in cells) + ' |'
+
+
+def table_head(cells: list[str]) -> list[str]:
+    """The first two lines: names to the left, numbers to the right."""
+    return [table_row(cells), table_row(['---'] + ['---:'] * (len(cells) - 1))]
+
+
+DASH = '–'
+#: Verdict -> class of its cells in the style sheet, and a mark that needs no colour.
+MARKS = {
+    HELPS: ('helps', '▲'),
+    HURTS: ('hurts', '▼'),
+    NOT_SHOWN: ('same', '○'),
+    NOT_DEFINED: ('undefined', DASH),
+}
+#: First part of the names of metrics that are percentages; all others are fractions.
+_PERCENTAGES = {'mIoU', 'aAcc', 'mAcc', 'IoU'}
+
+
+def is_percentage(metric: str) -> bool:
+    """Whether a metric of the records is in percent."""
+    return metric.split('/', 1)[0] in _PERCENTAGES
+
+
+def places_of(metric: str) -> int:
+    """Decimals of a metric: a tenth of a percent or finer."""
+    return 2 if is_percentage(metric) else 3
+
+
+def plain(value: float, places: int) -> str:
+    """A number with fixed decimals; a dash for NaN."""
+    return _fixed(value, places, sign=False)
+
+
+def signed(value: float, places: int) -> str:
+    """A difference with its sign, a true minus; a dash for NaN."""
+    return _fixed(value, places, sign=True)
+
+
+def interval(low: float, high: float, places: int) -> str:
+    """Both ends, signed; a dash where there is none."""
+    if math.isnan(low) or math.isnan(high):
+        return DASH
+    return f'{signed(low, places)} to {signed(high, places)}'
+
+
+def listing(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *most, last = names
+    return f'{", ".join(most)} and {last}' if most else last
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """A number and its noun: ``1 image``, ``2 images``, ``1,000 resamples``."""
+    return f'{number:,} {one if number == 1 else many or one + "s"}'
+
+
+def _fixed(value: float, places: int, sign: bool) -> str:
+    if not math.isfinite(value):
+        return DASH
+    value = 0.0 if abs(value) < NOISE else value
+    text = f'{value:+.{places}f}' if sign else f'{value:.{places}f}'
+    if float(text) == 0:
+        # The side of zero decides the verdict, so it must not be rounded away.
+        text = _smallest(value, sign) if value else f'{0:.{places}f}'
+    return text.replace('-', '−')
+
+
+def _smallest(value: float, sign: bool) -> str:
+    return np.format_float_positional(
+        value, precision=1, unique=False, fractional=False, sign=sign, trim='-'
+    )
+
+
+_PADDING = 0.04  # of the range, at either end
+_STEPS = (1, 2, 5, 10)
+_MOST_TICKS = 5
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A linear axis from ``low`` to ``high`` with zero on it."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def over(cls, values: Iterable[float]) -> 'Scale':
+        """An axis that holds all finite values, and zero."""
+        finite = [0.0, *(value for value in values if math.isfinite(value))]
+        low, high = min(finite), max(finite)
+        padding = _PADDING * (high - low) or 1.0
+        return cls(low - padding, high + padding)
+
+    def percent(self, value: float) -> float:
+        """Where a value stands: 0 at the low end, 100 at the high end."""
+        return round(100 * (value - self.low) / (self.high - self.low), 2)
+
+    @property
+    def zero(self) -> float:
+        return self.percent(0.0)
+
+    @property
+    def ticks(self) -> list[tuple[float, str]]:
+        """Places and labels of at most five round values, zero among them."""
+        step = round_step((self.high - self.low) / _MOST_TICKS)
+        first, last = math.ceil(self.low / step), math.floor(self.high / step)
+        places = max(0, -math.floor(math.log10(step) + 1e-9))
+        return [
+            (self.percent(index * step), signed(index * step, places))
+            for index in range(first, last + 1)
+        ]
+
+
+def round_step(smallest: float) -> float:
+    """The least of 1, 2, 5 times a power of ten that is not below ``smallest``."""
+    power = 10.0 ** math.floor(math.log10(smallest))
+    return float(next(s * power for s in _STEPS if s * power >= smallest * (1 - 1e-9)))
+
+
+def thinned(points: np.ndarray, tolerance: float) -> np.ndarray:
+    """A polyline with fewer points that stays within ``tolerance`` of the given one.
+
+    Ramer's and Douglas and Peucker's rule, without recursion.
+
+    Args:
+        points: ``(P, 2)``, in the unit of the drawing.
+        tolerance: largest distance of a point that is left out.
+    """
+    if len(points) < 3:
+        return points
+    keep = np.zeros(len(points), bool)
+    keep[[0, -1]] = True
+    spans = [(0, len(points) - 1)]
+    while spans:
+        first, last = spans.pop()
+        distances = _distances(points[first : last + 1])
+        if distances.size and distances.max() > tolerance:
+            middle = first + 1 + int(distances.argmax())
+            keep[middle] = True
+            spans += [(first, middle), (middle, last)]
+    return points[keep]
+
+
+def _distances(points: np.ndarray) -> np.ndarray:
+    """Distance of the inner points from the straight piece between the two ends."""
+    start, along = points[0], points[-1] - points[0]
+    offset = points[1:-1] - start
+    length = float(along @ along)
+    share = np.clip(offset @ along / length, 0, 1) if length else np.zeros(len(offset))
+    gap = offset - share[:, None] * along
+    return np.hypot(gap[:, 0], gap[:, 1])
+
 
 #: More variants than this do not stand side by side on a desktop's screen.
 _MOST_COLUMNS = 8
@@ -77,8 +278,8 @@ class Table:
         """How often each verdict stands in the table."""
         found = Counter(cell.verdict for *_, cells in self.rows for cell in cells if cell)
         return ', '.join(
-            f'{wording.MARKS[verdict][1]} {verdict}: {found[verdict]}'
-            for verdict in wording.MARKS
+            f'{MARKS[verdict][1]} {verdict}: {found[verdict]}'
+            for verdict in MARKS
             if found[verdict]
         )
 
@@ -94,13 +295,13 @@ def make_cell(
         metric: its name, which decides the decimals.
         scale: the axis that the interval is drawn on, if it is.
     """
-    places = wording.places_of(metric)
-    style, mark = wording.MARKS[found.verdict]
+    places = places_of(metric)
+    style, mark = MARKS[found.verdict]
     return Cell(
-        base=wording.plain(values[0], places),
-        value=wording.plain(values[1], places),
-        delta=wording.signed(found.delta, places),
-        interval=wording.interval(found.low, found.high, places),
+        base=plain(values[0], places),
+        value=plain(values[1], places),
+        delta=signed(found.delta, places),
+        interval=interval(found.low, found.high, places),
         verdict=found.verdict,
         style=style,
         mark=mark,
@@ -119,3 +320,68 @@ def make_bar(found: Interval, scale: Scale) -> Bar | None:
 def scale_over(found: Sequence[Interval]) -> Scale:
     """One axis for several intervals, so that their lengths compare."""
     return Scale.over(end for each in found for end in (each.low, each.high, each.delta))
+
+
+#: Variants that say no more than the model's own label does.
+_AS_IT_IS = ('', 'config')
+
+
+@dataclass(frozen=True)
+class ConditionRows:
+    """All results under one condition."""
+
+    condition: str
+    base: VariantResult
+    others: list[VariantResult]
+
+    @property
+    def analyses(self) -> dict[str, VariantAnalysis]:
+        """Label -> what is known against the base, of the results that have intervals."""
+        return {
+            label_of(result): result.analysis
+            for result in self.others
+            if result.analysis is not None
+        }
+
+
+def label_of(result: VariantResult) -> str:
+    """The variant, and the model where it is not the first one."""
+    if not result.model:
+        return result.variant
+    if result.variant in (*_AS_IT_IS, result.model):
+        return result.model
+    return f'{result.model}: {result.variant}'
+
+
+def rows_of(comparison: Comparison) -> list[ConditionRows]:
+    """The results condition by condition, the base apart."""
+    rows = []
+    for condition in comparison.conditions:
+        results = [r for r in comparison.results if r.condition == condition]
+        base = _base(results, comparison.about.get('base'), condition)
+        others = [result for result in results if result is not base]
+        rows.append(ConditionRows(condition.name, base, others))
+    return rows
+
+
+def labels_of(rows: Sequence[ConditionRows]) -> list[str]:
+    """Names of what was compared with the base, each once, in order."""
+    return list(dict.fromkeys(label_of(other) for row in rows for other in row.others))
+
+
+def _base(
+    results: Sequence[VariantResult], name: str | None, condition: Condition
+) -> VariantResult:
+    """The base's result; an empty one where it was not measured."""
+    names = [name, *(each.analysis.base for each in results if each.analysis)]
+    for result in results:
+        if label_of(result) in names:
+            return result
+    if name is None:
+        return results[0]
+    return VariantResult(name, condition, {}, 0.0, results[0].images)
+
+
+def all_analyses(rows: Sequence[ConditionRows]) -> list[VariantAnalysis]:
+    """Those of all conditions."""
+    return [found for row in rows for found in row.analyses.values()]

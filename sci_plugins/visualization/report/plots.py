@@ -1,16 +1,59 @@
-"""Curves as paths of an SVG drawing."""
+"""Curves as paths of an SVG drawing.
+
+@@ What a report shows beside the numbers.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sci_plugins.errors import DataError
-from sci_plugins.visualization.report.inputs import Curve
-from sci_plugins.visualization.report.rows import ConditionRows, label_of
-from sci_plugins.visualization.report.scale import round_step, thinned
+from sci_plugins.visualization.report.cells import (
+    ConditionRows,
+    label_of,
+    round_step,
+    thinned,
+)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Precision against recall of one variant's detections.
+
+    Args:
+        recall: in [0, 1], ascending.
+        precision: in [0, 1], one for each recall.
+        name: of the variant, in the legend; empty: the one it is stored under.
+    """
+
+    recall: list[float]
+    precision: list[float]
+    name: str = ''
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Pictures of an image that gained or lost much: input to truth on one sheet.
+
+    Args:
+        condition: name of the condition that the image was seen under.
+        variant: what the base is compared with, as in the tables (``label_of``).
+        image: its name.
+        effect: by how much Δ of the set falls when the image is left out, in the unit
+            of the metric; above 0 for an image that gained.
+        path: JPEG file of the sheet.
+    """
+
+    condition: str
+    variant: str
+    image: str
+    effect: float
+    path: Path
+
 
 #: The drawing, in units of about a pixel: whole, and the area of the curves.
 WIDTH, HEIGHT = 360, 290

@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 from sci_plugins.datasets.darkface import read_boxes
-from sci_plugins.datasets.demo import CONDITIONS, demo_folder, prepare_demo
-from sci_plugins.demo import prepare
+from sci_plugins.demo import CONDITIONS, demo_folder, prepare, prepare_demo
 from sci_plugins.errors import ConfigError
 from sci_plugins.functional.low_light import darken
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sci_plugins.datasets.demo import CONDITIONS
+from sci_plugins.demo import CONDITIONS
 from sci_plugins.demo import run as demo
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.analysis import VariantAnalysis

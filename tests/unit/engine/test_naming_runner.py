@@ -14,7 +14,7 @@ from mmengine.dataset import BaseDataset, Compose, ConcatDataset
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from sci_plugins.engine import lone_labels
+from sci_plugins.engine import naming_runner as lone_labels
 from sci_plugins.engine.naming_runner import NamingRunner, name_loaders
 from sci_plugins.errors import DataError
 

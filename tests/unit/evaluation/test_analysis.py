@@ -11,10 +11,9 @@ import pytest
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation import analysis as module
 from sci_plugins.evaluation.analysis import Effect, VariantAnalysis, analyse
-from sci_plugins.evaluation.bootstrap import resample_weights
+from sci_plugins.evaluation.bootstrap import ImageRecords, resample_weights
 from sci_plugins.evaluation.detection_images import ImageDetections
 from sci_plugins.evaluation.detection_records import DetectionRecords
-from sci_plugins.evaluation.image_records import ImageRecords
 from sci_plugins.evaluation.segmentation_records import SegmentationRecords
 from tests.plain_darkface_ap import random_faces
 

@@ -11,11 +11,11 @@ from sci_plugins.evaluation.comparison import (
     Comparison,
     VariantResult,
     finite_or_none,
-    format_difference,
-    format_value,
     main_metric,
 )
 from sci_plugins.evaluation.conditions import Condition
+from sci_plugins.visualization.report.cells import format_difference, format_value
+from sci_plugins.visualization.report.markdown import tell_comparison
 
 DARK = Condition(0.05, 0.004)
 
@@ -73,7 +73,7 @@ def test_json_holds_everything(comparison: Comparison) -> None:
         np.testing.assert_equal(
             list(found.metrics.values()), list(wanted.metrics.values())
         )
-    assert again.to_markdown() == comparison.to_markdown()
+    assert tell_comparison(again) == tell_comparison(comparison)
 
 
 def test_every_kind_of_condition_comes_back() -> None:
@@ -83,7 +83,7 @@ def test_every_kind_of_condition_comes_back() -> None:
 
 
 def test_a_table_for_each_condition(comparison: Comparison) -> None:
-    text = comparison.to_markdown()
+    text = tell_comparison(comparison)
     assert '## Images: as is\n' in text
     assert '## Images: gain 0.05, noise 0.004\n' in text
     _, bright, dark = _tables(text)
@@ -99,23 +99,23 @@ def test_a_table_for_each_condition(comparison: Comparison) -> None:
 
 
 def test_one_table_of_all_conditions_comes_first(comparison: Comparison) -> None:
-    assert '## mAP of all\n' in comparison.to_markdown()
-    assert _tables(comparison.to_markdown())[0] == [
+    assert '## mAP of all\n' in tell_comparison(comparison)
+    assert _tables(tell_comparison(comparison))[0] == [
         ['images', 'none', 'clahe', 'sci'],
         ['as is', '0.5', '0.4375', '0.5'],
         ['gain 0.05, noise 0.004', '0.1', '', '0.3'],
     ]
     comparison.metric = 'mAP_50'
-    text = comparison.to_markdown()
+    text = tell_comparison(comparison)
     assert _tables(text)[0][2] == ['gain 0.05, noise 0.004', '0.2', '', '0.6']
     assert '- clahe: mAP_50 rises by 0.05' in text
     one = Comparison({}, comparison.results[:3])
-    assert 'of all' not in one.to_markdown()
+    assert 'of all' not in tell_comparison(one)
 
 
 def test_the_verdict_has_the_right_sign(comparison: Comparison) -> None:
     """A user must see a negative result at once."""
-    lines = comparison.to_markdown().splitlines()
+    lines = tell_comparison(comparison).splitlines()
     assert '- clahe: mAP **falls** by 0.0625' in lines
     assert '- sci: mAP is the same' in lines
     assert '- sci: mAP rises by 0.2' in lines
@@ -127,7 +127,7 @@ def test_the_verdict_is_on_the_metric_of_the_field() -> None:
         _result('none', dict(aAcc=80.0, mIoU=40.0)),
         _result('sci', dict(aAcc=85.0, mIoU=35.5)),
     ]
-    text = Comparison({}, results).to_markdown()
+    text = tell_comparison(Comparison({}, results))
     assert '- sci: mIoU **falls** by 4.5' in text
 
 
@@ -155,24 +155,24 @@ def test_the_metric_can_be_chosen() -> None:
 
 def test_a_metric_that_is_not_defined_is_said_as_such() -> None:
     results = [_result('none', dict(mAP=math.nan)), _result('sci', dict(mAP=0.5))]
-    assert '- sci: mAP is not defined' in Comparison({}, results).to_markdown()
+    assert '- sci: mAP is not defined' in tell_comparison(Comparison({}, results))
 
 
 def test_a_metric_that_a_variant_lacks() -> None:
     results = [_result('none', dict(mAP=0.5, other=1.0)), _result('sci', dict(mAP=0.5))]
-    (table,) = _tables(Comparison({}, results).to_markdown())
+    (table,) = _tables(tell_comparison(Comparison({}, results)))
     assert table[2] == ['other', '1', '–', '–']
 
 
 def test_no_claim_of_significance_without_an_interval(comparison: Comparison) -> None:
-    text = comparison.to_markdown()
+    text = tell_comparison(comparison)
     assert 'Without an interval, a small difference may be chance.' in text
     assert not any(word in text for word in ('helps', 'hurts', '95 %'))
 
 
 def test_names_do_not_break_the_table() -> None:
     results = [_result('none', dict(mAP=0.5)), _result("X(weights='a|b')", dict(mAP=0.5))]
-    header = Comparison({}, results).to_markdown().split('| metric')[1].splitlines()[0]
+    header = tell_comparison(Comparison({}, results)).split('| metric')[1].splitlines()[0]
     assert r"X(weights='a\|b')" in header
 
 
@@ -185,7 +185,7 @@ def test_find(comparison: Comparison) -> None:
 def test_an_empty_comparison_can_be_written() -> None:
     empty = Comparison(dict(config='a.py'))
     assert json.loads(empty.to_json())['results'] == []
-    assert 'a.py' in empty.to_markdown()
+    assert 'a.py' in tell_comparison(empty)
 
 
 @pytest.mark.parametrize(

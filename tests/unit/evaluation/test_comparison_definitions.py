@@ -2,7 +2,7 @@
 
 import math
 
-from sci_plugins.evaluation.comparison_definitions import definitions_of, split_classes
+from sci_plugins.evaluation.comparison import definitions_of, split_classes
 
 NAN = (math.nan, math.nan)
 

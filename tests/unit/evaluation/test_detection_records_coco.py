@@ -8,7 +8,7 @@ import pytest
 
 from sci_plugins import registry
 from sci_plugins.errors import MissingDependencyError
-from sci_plugins.evaluation.detection_records_coco import (
+from sci_plugins.evaluation.detection_records import (
     Arrays,
     match_coco,
     match_coco_by_size,

@@ -20,6 +20,7 @@ from sci_plugins.apis.config import load_config
 from sci_plugins.evaluation.comparison import Comparison
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.models.enhancers import SCIEnhancer
+from sci_plugins.visualization.report.markdown import tell_comparison
 
 TINY = runpy.run_path(str(Path(__file__).parents[3] / 'data' / 'make_tiny.py'))
 HOSTS = {
@@ -136,7 +137,7 @@ def test_files_say_the_same_as_the_result(case: Case) -> None:
     assert json.loads(case.comparison.to_json()) == content
     assert len(content['results']) == 4
     markdown = (case.work_dir / 'comparison.md').read_text()
-    assert markdown == case.comparison.to_markdown()
+    assert markdown == tell_comparison(case.comparison)
     assert f'| {case.metric} |' in markdown
     assert content['about']['config'] == Path(case.cfg.filename).name
     assert len(content['about']['checkpoint_sha256']) == 64
@@ -184,7 +185,7 @@ def test_the_records_say_what_the_host_says(case: Case) -> None:
 
 def test_every_shared_number_has_an_interval(case: Case) -> None:
     """Of three images only: which is said."""
-    text = case.comparison.to_markdown()
+    text = tell_comparison(case.comparison)
     rows = [line for line in text.splitlines() if line.startswith(f'| {case.metric} |')]
     assert len(rows) >= 2  # of the host under both conditions
     assert all('[' in row for row in rows)

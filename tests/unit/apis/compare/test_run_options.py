@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from sci_plugins.apis.compare import ModelSource, compare
 from sci_plugins.errors import ConfigError, MissingDependencyError
 from sci_plugins.models.enhancers import SCIEnhancer
+from sci_plugins.visualization.report.markdown import tell_comparison
 
 #: Tables only.
 PLAIN: dict[str, Any] = dict(pictures=0, changed=0, report=False)
@@ -181,7 +182,7 @@ def test_the_metric_and_the_units_can_be_chosen(
     analysis = found.results[1].analysis
     assert analysis.metric == 'VOC_AP50_area'
     assert (analysis.units, analysis.resamples, analysis.seed) == (1, 50, 4)
-    assert 'from only 1 clips' in found.to_markdown()
+    assert 'from only 1 clips' in tell_comparison(found)
     assert not (tmp_path / 'report.html').exists()
     settings |= dict(metric='bbox_mAP_50', resamples=50)
     by_host = compare(*det, ['none', 'gamma'], **settings)

@@ -21,8 +21,7 @@ from sci_plugins.evaluation.detection_records import (
     load_detections,
 )
 from sci_plugins.evaluation.metrics import DarkFaceMetric
-from sci_plugins.evaluation.metrics.darkface import _describe
-from sci_plugins.evaluation.metrics.darkface_submission import read_predictions
+from sci_plugins.evaluation.metrics.darkface import _describe, read_predictions
 from tests.plain_darkface_ap import plain_official_ap, random_faces
 
 pytest.importorskip('pycocotools')

@@ -7,7 +7,7 @@ import pytest
 
 from sci_plugins.errors import DataError
 from sci_plugins.evaluation.detection_records import ImageDetections
-from sci_plugins.evaluation.metrics.darkface_submission import (
+from sci_plugins.evaluation.metrics.darkface import (
     read_predictions,
     write_submission,
 )

@@ -6,12 +6,12 @@ import pytest
 
 from sci_plugins.evaluation.bootstrap import Interval
 from sci_plugins.visualization.report.cells import (
+    Scale,
     Table,
     make_bar,
     make_cell,
     scale_over,
 )
-from sci_plugins.visualization.report.scale import Scale
 
 NAN = Interval(math.nan, math.nan, math.nan)
 

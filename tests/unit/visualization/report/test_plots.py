@@ -7,7 +7,7 @@ import pytest
 
 from sci_plugins.errors import DataError
 from sci_plugins.visualization.report import Curve, plots
-from sci_plugins.visualization.report.rows import rows_of
+from sci_plugins.visualization.report.cells import rows_of
 from tests.report_samples import make_comparison, make_curve
 
 ROWS = rows_of(make_comparison({'gamma': [0.1, 0.2], 'clahe': [0.0, 0.1]}))

@@ -7,7 +7,7 @@ import pytest
 from sci_plugins.evaluation.comparison import Comparison
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.visualization.report import sections
-from sci_plugins.visualization.report.rows import rows_of
+from sci_plugins.visualization.report.cells import rows_of
 from tests.report_samples import make_comparison, make_result
 
 SIZES = ('COCO_AP50_below_16px', 'COCO_AP50_16_to_32px', 'COCO_AP50_above_32px')

@@ -4,8 +4,8 @@ import pytest
 
 from sci_plugins.evaluation.comparison import Comparison
 from sci_plugins.evaluation.conditions import Condition
-from sci_plugins.visualization.report import facts
-from sci_plugins.visualization.report.rows import rows_of
+from sci_plugins.visualization.report import sections as facts
+from sci_plugins.visualization.report.cells import rows_of
 from tests.report_samples import make_comparison, make_result
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from sci_plugins.evaluation.bootstrap import Interval
-from sci_plugins.evaluation.number_text import (
+from sci_plugins.visualization.report.cells import (
     SIGNS,
     format_difference,
     format_interval,

@@ -10,6 +10,7 @@ from sci_plugins.evaluation.analysis import GroupResult, VariantAnalysis
 from sci_plugins.evaluation.bootstrap import Interval
 from sci_plugins.evaluation.comparison import Comparison, VariantResult
 from sci_plugins.evaluation.conditions import Condition
+from sci_plugins.visualization.report.markdown import tell_comparison
 
 DARK = Condition(0.05)
 ABOUT: dict[str, Any] = dict(
@@ -62,7 +63,7 @@ def _rows(text: str, start: str) -> list[list[str]]:
 def test_intervals_stand_beside_numbers_that_the_records_have(
     comparison: Comparison,
 ) -> None:
-    text = comparison.to_markdown()
+    text = tell_comparison(comparison)
     first = _rows(text, 'coco/bbox_mAP')[0]
     assert first[2:4] == ['0.6', '+0.3 [+0.2, +0.4]']
     assert first[4:6] == ['0.1', '−0.2 [−0.3, −0.1]']
@@ -76,12 +77,12 @@ def test_no_interval_beside_a_number_by_another_definition(
     index = 0 if which == 'base' else 1
     result = comparison.results[index]
     result.metrics['coco/bbox_mAP'] += 0.001
-    row = _rows(comparison.to_markdown(), 'coco/bbox_mAP')[0]
+    row = _rows(tell_comparison(comparison), 'coco/bbox_mAP')[0]
     assert row[3] == ('+0.299' if which == 'base' else '+0.301')
 
 
 def test_verdicts(comparison: Comparison) -> None:
-    lines = comparison.to_markdown().splitlines()
+    lines = tell_comparison(comparison).splitlines()
     assert '- sci: **helps**: COCO_AP from 0.3 to 0.6, Δ +0.3 [+0.2, +0.4]' in lines
     assert '- gamma: **hurts**: COCO_AP from 0.3 to 0.1, Δ −0.2 [−0.3, −0.1]' in lines
     assert any(line.startswith('- joint: **no difference shown**') for line in lines)
@@ -89,7 +90,7 @@ def test_verdicts(comparison: Comparison) -> None:
 
 
 def test_the_summary_has_signs(comparison: Comparison) -> None:
-    text = comparison.to_markdown()
+    text = tell_comparison(comparison)
     assert '## COCO_AP of all' in text
     row = ['0.3', '0.6 (+0.3) ▲', '0.1 (−0.2) ▼', '0.35 (+0.05) ○']
     assert _rows(text, 'as is')[0] == ['as is', *row]
@@ -100,11 +101,11 @@ def test_the_summary_has_signs(comparison: Comparison) -> None:
 def test_the_base_comes_first_wherever_it_was_measured(comparison: Comparison) -> None:
     comparison.results.reverse()
     assert comparison.variants[0] == 'none'
-    assert _rows(comparison.to_markdown(), 'images')[0][:2] == ['images', 'none']
+    assert _rows(tell_comparison(comparison), 'images')[0][:2] == ['images', 'none']
 
 
 def test_the_records_own_numbers_and_what_they_are(comparison: Comparison) -> None:
-    text = comparison.to_markdown()
+    text = tell_comparison(comparison)
     row = _rows(text, 'COCO_AP50')[0]
     assert row[:4] == ['COCO_AP50', '0.5', '0.9', '+0.4 [+0.3, +0.5]']
     assert '- COCO_AP: pycocotools: IoU 0.5 to 0.95' in text
@@ -112,7 +113,7 @@ def test_the_records_own_numbers_and_what_they_are(comparison: Comparison) -> No
 
 
 def test_how_to_read_it(comparison: Comparison) -> None:
-    text = comparison.to_markdown()
+    text = tell_comparison(comparison)
     assert 'difference to none, the first column' in text
     assert '60 images drawn with replacement 1000 times (seed 3)' in text
     assert 'no interval is computed' not in text
@@ -123,7 +124,7 @@ def test_parts_by_brightness(comparison: Comparison) -> None:
     group = GroupResult('darkest third, 0 to 0.1', 20, 0.2, 0.5, Interval(0.3, 0.1, 0.4))
     analysis = replace(_analysis(0.6, 0.9), groups=dict(brightness=[group]))
     comparison.results[1] = replace(comparison.results[1], analysis=analysis)
-    text = comparison.to_markdown()
+    text = tell_comparison(comparison)
     assert 'COCO_AP by brightness of the images:' in text
     row = _rows(text, 'darkest third, 0 to 0.1 (20)')[0]
     assert row[1:] == ['0.2', '0.5', '+0.3 [+0.1, +0.4]', '', '', '', '']
@@ -135,7 +136,7 @@ def test_few_units_are_said_wherever_an_interval_stands(comparison: Comparison) 
         replace(result, analysis=result.analysis and replace(result.analysis, units=4))
         for result in comparison.results
     ]
-    lines = comparison.to_markdown().splitlines()
+    lines = tell_comparison(comparison).splitlines()
     assert any('**Only 4 clips** were there to draw' in line for line in lines)
     assert any('4 clips (60 images) drawn with replacement' in line for line in lines)
     for line in lines:
@@ -151,13 +152,13 @@ def test_a_reason_stands_where_there_is_no_interval() -> None:
         _result('none', 0.3, 0.5, note='the images have no boxes to find'),
         _result('sci', 0.6, 0.9, note='the images have no boxes to find'),
     ]
-    text = Comparison(dict(config='a.py'), results).to_markdown()
+    text = tell_comparison(Comparison(dict(config='a.py'), results))
     assert text.count('- No intervals: the images have no boxes to find.') == 1
     assert '- sci: coco/bbox_mAP rises by 0.3' in text
 
 
 def test_changes_in_the_config_are_shown(comparison: Comparison) -> None:
-    text = comparison.to_markdown()
+    text = tell_comparison(comparison)
     assert '## joint: changes in the config\n\n```diff\n--- a.py' in text
     assert '+x = 1\n```' in text
 
@@ -170,7 +171,7 @@ def test_the_analysis_comes_back_from_json(comparison: Comparison) -> None:
         content['about'], [VariantResult.from_dict(each) for each in content['results']]
     )
     assert again.results == comparison.results
-    assert again.to_markdown() == comparison.to_markdown()
+    assert tell_comparison(again) == tell_comparison(comparison)
 
 
 def test_classes_that_no_image_has_are_named_below_the_table(
@@ -184,7 +185,7 @@ def test_classes_that_no_image_has_are_named_below_the_table(
                 result.analysis.values[name] = (math.nan, math.nan)
             result.analysis.intervals['COCO_AP50/Car'] = Interval(0.1, 0.0, 0.2)
             result.analysis.values['COCO_AP50/Car'] = (0.2, 0.3)
-    text = comparison.to_markdown()
+    text = tell_comparison(comparison)
     assert len(_rows(text, 'COCO_AP50/Car')) == 2
     assert _rows(text, 'COCO_AP50/Cat') == []
     assert text.count('\n\nNot in these images: Cat, Dog.\n') == 2
@@ -195,7 +196,7 @@ def test_images_that_the_base_was_not_measured_on(comparison: Comparison) -> Non
     del comparison.results[4]
     for index in (4, 5, 6):
         comparison.results[index] = comparison.results[index].without_analysis()
-    text = comparison.to_markdown()
+    text = tell_comparison(comparison)
     dark = text[text.index(f'## Images: {DARK.name}') : text.index('## What the')]
     assert 'none was not measured on these images: there are no differences.' in dark
     assert _rows(dark, 'metric') == [['metric', 'sci', 'gamma', 'joint']]

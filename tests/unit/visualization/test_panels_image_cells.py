@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from sci_plugins.visualization.image_cells import image_cell
+from sci_plugins.visualization.panels import image_cell
 
 
 def test_a_cell() -> None:

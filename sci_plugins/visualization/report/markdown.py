@@ -1,14 +1,24 @@
-"""A comparison as Markdown: tables, intervals, verdicts, and what they rest on."""
+"""A comparison as Markdown: tables, intervals, verdicts, and what they rest on.
+
+@@ What a comparison was made with, and how to read it, as Markdown.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sci_plugins.evaluation.bootstrap import FEW_UNITS
-from sci_plugins.evaluation.comparison_about import tell_about
-from sci_plugins.evaluation.comparison_definitions import definitions_of, split_classes
-from sci_plugins.evaluation.metric_names import agrees, main_metric, name_in_records
-from sci_plugins.evaluation.number_text import (
+from sci_plugins.evaluation.comparison import (
+    Comparison,
+    VariantResult,
+    agrees,
+    definitions_of,
+    main_metric,
+    name_in_records,
+    split_classes,
+)
+from sci_plugins.evaluation.conditions import Condition
+from sci_plugins.visualization.report.cells import (
     SIGNS,
     format_difference,
     format_interval,
@@ -17,15 +27,79 @@ from sci_plugins.evaluation.number_text import (
     table_row,
 )
 
-if TYPE_CHECKING:
-    from sci_plugins.evaluation.comparison import Comparison, VariantResult
-    from sci_plugins.evaluation.conditions import Condition
+#: Told in another place of the text.
+_ELSEWHERE = (
+    'config',
+    'config_diff',
+    'base',
+    'resampling',
+    'resample',
+    'resamples',
+    'seed',
+)
+
+
+def tell_about(about: Mapping[str, Any], analyses: Sequence[Any]) -> list[str]:
+    """A list: files and their hashes, versions, machine, what Δ and its interval are.
+
+    Args:
+        about: see :class:`sci_plugins.evaluation.comparison.Comparison`.
+        analyses: of the results that have one.
+    """
+    lines = [f'- config: {about["config"]}'] if 'config' in about else []
+    for key, value in about.items():
+        if key in _ELSEWHERE or value in (None, {}):
+            continue
+        if key == 'weights':
+            lines += [f'- {name}: {_weights(each)}' for name, each in value.items()]
+        elif isinstance(value, Mapping):
+            told = ', '.join(f'{name} {each}' for name, each in value.items())
+            lines.append(f'- {key}: {told}')
+        else:
+            lines.append(f'- {key.replace("_", " ")}: {value}')
+    return lines + _how_to_read(about, analyses)
+
+
+def _weights(weights: Mapping[str, Any]) -> str:
+    sha256 = weights.get('sha256')
+    return f'{weights.get("name")}' + (f' (sha256 {sha256})' if sha256 else '')
+
+
+def _how_to_read(about: Mapping[str, Any], analyses: Sequence[Any]) -> list[str]:
+    base = about.get('base')
+    told = f'{base}, the first column' if base else 'the first column'
+    if not analyses:
+        return [
+            f'- Δ: difference to {told}, on the same images. Without an interval, a '
+            'small difference may be chance.'
+        ]
+    unit = about.get('resampling') or 'images'
+    fewest = min(analyses, key=lambda found: found.units)
+    units = f'{fewest.units} {unit}'
+    if unit != 'images':
+        units += f' ({fewest.images} images)'
+    lines = [
+        f'- Δ: difference to {told}, on the same images; in brackets its 95 % interval, '
+        f'by a paired bootstrap: {units} drawn with replacement {fewest.resamples} times '
+        f'(seed {fewest.seed}).',
+        '- helps, hurts: the whole interval is on one side of 0. No difference shown: 0 '
+        'is inside, which does not prove that there is none. The interval tells how much '
+        'Δ depends on which images are in the set, and nothing of another training run.',
+    ]
+    if fewest.units < FEW_UNITS:
+        lines.append(
+            f'- **Only {fewest.units} {unit}** were there to draw: with fewer than '
+            f'{FEW_UNITS} the intervals are unreliable, as a rule too narrow. Take the '
+            'verdicts as hints.'
+        )
+    return lines
+
 
 #: Differences below this are told as no difference; it is no test of significance.
 _SAME = 1e-9
 
 
-def tell_comparison(comparison: 'Comparison') -> str:
+def tell_comparison(comparison: Comparison) -> str:
     """The whole text; the verdicts come before the details."""
     analyses = [r.analysis for r in comparison.results if r.analysis is not None]
     parts = [f'# Does it help? {comparison.about.get("config", "")}', '']
@@ -47,7 +121,7 @@ def few_units(analysis: Any, unit: str) -> str:
     return f' from only {analysis.units} {unit}'
 
 
-def _summary(comparison: 'Comparison') -> list[str]:
+def _summary(comparison: Comparison) -> list[str]:
     """The metric that decides: conditions down, variants across."""
     metric = _deciding(comparison)
     lines = [f'## {metric} of all', '', *table_head(['images', *comparison.variants])]
@@ -62,7 +136,7 @@ def _summary(comparison: 'Comparison') -> list[str]:
     return lines
 
 
-def _deciding(comparison: 'Comparison') -> str:
+def _deciding(comparison: Comparison) -> str:
     """Name of the metric that decides: the records', or the host's without records."""
     for result in comparison.results:
         if result.analysis is not None:
@@ -70,14 +144,14 @@ def _deciding(comparison: 'Comparison') -> str:
     return main_metric(comparison.results[0].metrics, comparison.metric)
 
 
-def _base_value(rows: Sequence['VariantResult'], metric: str) -> float:
+def _base_value(rows: Sequence[VariantResult], metric: str) -> float:
     for row in rows:
         if row.analysis is not None and metric in row.analysis.values:
             return row.analysis.values[metric][0]
     return _host_value(rows[0], metric)
 
 
-def _host_value(row: 'VariantResult', metric: str) -> float:
+def _host_value(row: VariantResult, metric: str) -> float:
     """The host's number that is a metric of its own or of the records."""
     for name, value in row.metrics.items():
         if metric in (name, name_in_records(name, [metric])):
@@ -85,7 +159,7 @@ def _host_value(row: 'VariantResult', metric: str) -> float:
     return math.nan
 
 
-def _summary_cell(row: 'VariantResult | None', metric: str) -> str:
+def _summary_cell(row: VariantResult | None, metric: str) -> str:
     if row is None:
         return ''
     analysis = row.analysis
@@ -97,7 +171,7 @@ def _summary_cell(row: 'VariantResult | None', metric: str) -> str:
     return f'{value} ({change}) {SIGNS[interval.verdict]}'
 
 
-def _condition(comparison: 'Comparison', condition: 'Condition') -> list[str]:
+def _condition(comparison: Comparison, condition: Condition) -> list[str]:
     rows = comparison.of_condition(condition)
     unit = comparison.about.get('resampling') or 'images'
     base = comparison.about.get('base')
@@ -114,7 +188,7 @@ def _condition(comparison: 'Comparison', condition: 'Condition') -> list[str]:
     return lines
 
 
-def _host_table(rows: Sequence['VariantResult'], unit: str) -> list[str]:
+def _host_table(rows: Sequence[VariantResult], unit: str) -> list[str]:
     """The numbers of the config's own evaluator.
 
     An interval stands beside those that are a number of the records as well.
@@ -133,7 +207,7 @@ def _host_table(rows: Sequence['VariantResult'], unit: str) -> list[str]:
     return lines
 
 
-def _plain_table(rows: Sequence['VariantResult']) -> list[str]:
+def _plain_table(rows: Sequence[VariantResult]) -> list[str]:
     """Values without differences, where there is nothing to compare with."""
     lines = table_head(['metric', *(row.variant for row in rows)])
     for name in rows[0].metrics:
@@ -142,13 +216,13 @@ def _plain_table(rows: Sequence['VariantResult']) -> list[str]:
     return lines
 
 
-def _delta_title(row: 'VariantResult', unit: str) -> str:
+def _delta_title(row: VariantResult, unit: str) -> str:
     if row.analysis is None:
         return 'Δ'
     return f'Δ [95 %{few_units(row.analysis, unit)}]'
 
 
-def _host_difference(name: str, base: float, value: float, row: 'VariantResult') -> str:
+def _host_difference(name: str, base: float, value: float, row: VariantResult) -> str:
     analysis = row.analysis
     if analysis is not None:
         own = name_in_records(name, analysis.intervals)
@@ -159,9 +233,7 @@ def _host_difference(name: str, base: float, value: float, row: 'VariantResult')
     return format_difference(value - base)
 
 
-def _verdicts(
-    rows: Sequence['VariantResult'], wanted: str | None, unit: str
-) -> list[str]:
+def _verdicts(rows: Sequence[VariantResult], wanted: str | None, unit: str) -> list[str]:
     if not rows[0].metrics:
         return []
     lines = []
@@ -195,7 +267,7 @@ def _plain_verdict(difference: float) -> str:
 
 
 def _record_table(
-    base: 'VariantResult', rows: Sequence['VariantResult'], unit: str
+    base: VariantResult, rows: Sequence[VariantResult], unit: str
 ) -> list[str]:
     """The records' own metrics, all with intervals."""
     lines = ['Image by image, by the definitions below:', '']
@@ -218,7 +290,7 @@ def _record_table(
 
 
 def _group_tables(
-    base: 'VariantResult', rows: Sequence['VariantResult'], unit: str
+    base: VariantResult, rows: Sequence[VariantResult], unit: str
 ) -> list[str]:
     """Parts of the set, as thirds by brightness: the metric that decides."""
     lines = []
@@ -239,7 +311,7 @@ def _group_tables(
 
 
 def _group_row(
-    title: str, rows: Sequence['VariantResult'], groups: Mapping[str, Any]
+    title: str, rows: Sequence[VariantResult], groups: Mapping[str, Any]
 ) -> str:
     cells = [title, format_value(next(iter(groups.values())).base)]
     for row in rows:
@@ -253,7 +325,7 @@ def _group_row(
 
 
 def _interval_header(
-    corner: str, base: 'VariantResult', rows: Sequence['VariantResult'], unit: str
+    corner: str, base: VariantResult, rows: Sequence[VariantResult], unit: str
 ) -> list[str]:
     header = [corner, base.variant]
     for row in rows:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sci_plugins.engine import lone_labels
-from sci_plugins.engine.lone_labels import tell_lone_labels
+from sci_plugins.engine import naming_runner as lone_labels
+from sci_plugins.engine.naming_runner import tell_lone_labels
 
 
 @pytest.fixture

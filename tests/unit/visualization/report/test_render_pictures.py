@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sci_plugins.visualization.report import Sheet
-from sci_plugins.visualization.report.pictures import Picture, collect
+from sci_plugins.visualization.report.render import Picture, collect
 
 
 @pytest.fixture()

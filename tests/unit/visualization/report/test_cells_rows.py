@@ -2,7 +2,7 @@
 
 from sci_plugins.evaluation.comparison import Comparison
 from sci_plugins.evaluation.conditions import Condition
-from sci_plugins.visualization.report.rows import (
+from sci_plugins.visualization.report.cells import (
     all_analyses,
     label_of,
     labels_of,

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from sci_plugins.visualization.report import wording
+from sci_plugins.visualization.report import cells as wording
 
 
 @pytest.mark.parametrize(

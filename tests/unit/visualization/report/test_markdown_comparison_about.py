@@ -1,6 +1,6 @@
 """What a comparison was made with, as a list."""
 
-from sci_plugins.evaluation.comparison_about import tell_about
+from sci_plugins.visualization.report.markdown import tell_about
 
 
 def test_files_versions_and_weights() -> None:

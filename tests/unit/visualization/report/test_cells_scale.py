@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from sci_plugins.visualization.report.scale import Scale, round_step, thinned
+from sci_plugins.visualization.report.cells import Scale, round_step, thinned
 
 
 def test_zero_is_always_on_the_axis() -> None:

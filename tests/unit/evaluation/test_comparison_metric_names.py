@@ -5,7 +5,7 @@ import math
 import pytest
 
 from sci_plugins.errors import ConfigError
-from sci_plugins.evaluation.metric_names import (
+from sci_plugins.evaluation.comparison import (
     agrees,
     deciding_metric,
     find_metric,

@@ -4,7 +4,7 @@ import pytest
 
 from sci_plugins.datasets.night_layouts import CITYSCAPES
 from sci_plugins.errors import ConfigError
-from sci_plugins.evaluation.class_subsets import SUBSETS, choose_classes
+from sci_plugins.evaluation.segmentation_records import SUBSETS, choose_classes
 
 
 @pytest.mark.parametrize('size', [19, 15, 5])

@@ -6,8 +6,8 @@ import pytest
 
 from sci_plugins.evaluation.comparison import Comparison
 from sci_plugins.evaluation.conditions import Condition
-from sci_plugins.visualization.report import summary
-from sci_plugins.visualization.report.rows import ConditionRows, rows_of
+from sci_plugins.visualization.report import sections as summary
+from sci_plugins.visualization.report.cells import ConditionRows, rows_of
 from tests.report_samples import make_comparison, make_result
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.evaluation.bootstrap import ImageRecords
 from sci_plugins.evaluation.detection_images import ImageDetections
 from sci_plugins.evaluation.detection_records import DetectionRecords
-from sci_plugins.evaluation.image_records import ImageRecords
 from sci_plugins.evaluation.segmentation_records import SegmentationRecords
 from sci_plugins.functional.confusion import confusion_matrix
 from tests.plain_darkface_ap import random_faces

@@ -2,8 +2,11 @@
 
 import numpy as np
 
-from sci_plugins.evaluation.segmentation_records import SegmentationRecords
-from sci_plugins.evaluation.segmentation_table import class_table, describe_classes
+from sci_plugins.evaluation.segmentation_records import (
+    SegmentationRecords,
+    class_table,
+    describe_classes,
+)
 
 MATRIX = np.array([[6, 2, 0], [0, 2, 0], [0, 0, 0]])
 
