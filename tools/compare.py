@@ -13,9 +13,13 @@ comparison.json, records/ and pictures/ into the work dir. Guide: docs/compare.m
 
 import argparse
 
-from sci_plugins.apis.config import add_common_arguments, load_config_from_args
+from sci_plugins.apis.config import (
+    add_common_arguments,
+    end_processes,
+    load_config_from_args,
+    use_gloo_without_gpu,
+)
 from sci_plugins.apis.enhance import DEFAULT_ENHANCER
-from sci_plugins.apis.processes import end_processes, use_gloo_without_gpu
 from sci_plugins.evaluation.conditions import parse_condition
 from sci_plugins.utils.cli import run
 

@@ -7,8 +7,13 @@ import argparse
 import json
 from pathlib import Path
 
-from sci_plugins.apis.config import add_common_arguments, load_config_from_args, require
-from sci_plugins.apis.processes import end_processes, use_gloo_without_gpu
+from sci_plugins.apis.config import (
+    add_common_arguments,
+    end_processes,
+    load_config_from_args,
+    require,
+    use_gloo_without_gpu,
+)
 from sci_plugins.evaluation.comparison import finite_or_none
 from sci_plugins.utils.checkpoint import load_fully, read_checkpoint
 from sci_plugins.utils.cli import run

@@ -9,10 +9,11 @@ import argparse
 from sci_plugins.apis.config import (
     add_common_arguments,
     enable_amp,
+    end_processes,
     load_config_from_args,
     require,
+    use_gloo_without_gpu,
 )
-from sci_plugins.apis.processes import end_processes, use_gloo_without_gpu
 from sci_plugins.utils.cli import run
 
 

@@ -1,6 +1,13 @@
-"""Enhancing image files and whole folders of them."""
+"""Enhancing image files and whole folders of them.
+
+@@ From the files and folders that a user names to pairs of input and output file.
+
+@@ What was written with which settings, so that a run can be taken up again.
+"""
 
 import copy
+import hashlib
+import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,19 +23,225 @@ from torch import nn
 from tqdm import tqdm
 
 from sci_plugins.apis.enhance import DEFAULT_ENHANCER
-from sci_plugins.apis.enhance_log import EnhanceLog, enhancer_fingerprint
-from sci_plugins.apis.file_jobs import FileJob, plan_jobs
 from sci_plugins.apis.tiling import enhance_pixels
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.models.enhancers.base import BaseEnhancer, RetinexEnhancer
 from sci_plugins.models.enhancers.build import build_enhancer
 from sci_plugins.utils.images import (
+    IMAGE_FORMATS,
     Picture,
     image_pixels,
     read_picture,
     storable_dtype,
     write_picture,
 )
+
+
+@dataclass(frozen=True)
+class FileJob:
+    """One image to enhance.
+
+    Attributes:
+        source: image file to read.
+        target: image file to write.
+        illumination: PNG file for the illumination map, ``None`` if not wanted.
+    """
+
+    source: Path
+    target: Path
+    illumination: Path | None = None
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """All files that this job writes."""
+        return (self.target,) + ((self.illumination,) if self.illumination else ())
+
+
+def plan_jobs(
+    inputs: Iterable[str | os.PathLike[str]],
+    out_dir: str | os.PathLike[str],
+    *,
+    image_format: str = 'same',
+    illumination: bool = False,
+) -> list[FileJob]:
+    """List what to read and where to write it.
+
+    A file goes to ``out_dir/NAME``; what lies in a folder keeps its path below that
+    folder. Hidden files, files that are no images, and ``out_dir`` itself are passed
+    over. The illumination map of ``NAME.jpg`` is ``NAME_illumination.png``.
+
+    Args:
+        inputs: image files and folders.
+        out_dir: folder of the results; need not exist.
+        image_format: ``'same'`` keeps each file's suffix, ``'png'`` makes all PNG.
+        illumination: whether to write illumination maps as well.
+
+    Raises:
+        ConfigError: if two files would be written to one place, or over an input.
+        DataError: if an input is no image file, or a folder without images.
+        FileNotFoundError: if an input does not exist.
+    """
+    if image_format not in ('same', 'png'):
+        raise ConfigError(f"image_format must be 'same' or 'png', got {image_format!r}")
+    out_dir = Path(out_dir)
+    if out_dir.exists() and not out_dir.is_dir():
+        raise ConfigError(f'{out_dir} is a file, not a folder to write to')
+    jobs: dict[tuple[Path, Path], FileJob] = {}  # one image named twice is one job
+    for item in map(Path, inputs):
+        for source, place in _find_images(item, out_dir):
+            target = out_dir / place
+            map_file = target.with_name(f'{target.stem}_illumination.png')
+            if image_format == 'png':
+                target = target.with_suffix('.png')
+            job = FileJob(source, target, map_file if illumination else None)
+            jobs.setdefault((source.resolve(), target), job)
+    _check_outputs(list(jobs.values()))
+    return list(jobs.values())
+
+
+def _find_images(item: Path, out_dir: Path) -> list[tuple[Path, Path]]:
+    """Image files and their paths below the output folder."""
+    if item.is_file():
+        if item.suffix.lower() not in IMAGE_FORMATS:
+            known = ', '.join(IMAGE_FORMATS)
+            raise DataError(f'{item} is no image file by its suffix; known: {known}')
+        return [(item, Path(item.name))]
+    if not item.is_dir():
+        raise FileNotFoundError(f'no such file or folder: {item}')
+    if item.resolve() == out_dir.resolve():
+        raise ConfigError(f'{item} is both input and output; choose another folder')
+    found = [(path, path.relative_to(item)) for path in _walk(item, out_dir)]
+    if not found:
+        raise DataError(f'{item} holds no PNG, JPEG, BMP or TIFF image')
+    return found
+
+
+def _walk(folder: Path, out_dir: Path) -> Iterator[Path]:
+    seen = {out_dir.resolve()}  # results of an earlier run are no input
+    for current, folders, names in os.walk(folder, followlinks=True, onerror=_raise):
+        here = Path(current).resolve()
+        if here in seen:  # the output folder, or a loop of links
+            folders.clear()
+            continue
+        seen.add(here)
+        folders[:] = sorted(name for name in folders if not name.startswith('.'))
+        for name in sorted(names):
+            path = Path(current, name)
+            if not name.startswith('.') and path.suffix.lower() in IMAGE_FORMATS:
+                yield path
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _check_outputs(jobs: list[FileJob]) -> None:
+    sources = {job.source.resolve(): job.source for job in jobs}
+    writers: dict[Path, Path] = {}
+    for job in jobs:
+        for output in job.outputs:
+            if output.resolve() in sources:
+                raise ConfigError(
+                    f'{job.source} would be written over the input '
+                    f'{sources[output.resolve()]}; choose another output folder'
+                )
+            other = writers.setdefault(output, job.source)
+            if other != job.source:
+                raise ConfigError(
+                    f'{other} and {job.source} would both be written to {output}; '
+                    'enhance them into different folders'
+                )
+
+
+#: Name of the log in the output folder.
+LOG_NAME = 'enhance_log.jsonl'
+
+
+def enhancer_fingerprint(enhancer: BaseEnhancer) -> str:
+    """Short hash of an enhancer's kind, its arguments as printed and its weights."""
+    digest = hashlib.sha256(f'{type(enhancer).__qualname__} {enhancer!r}'.encode())
+    for name, value in sorted(enhancer.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+class EnhanceLog:
+    """The file ``enhance_log.jsonl`` of an output folder, one line per file written.
+
+    A result counts as done while its file has the size that was logged, its source
+    has the size and time that were logged, and the enhancer is the same.
+
+    Args:
+        out_dir: output folder; made when the first line is written.
+        enhancer: hash of the enhancer, see :func:`enhancer_fingerprint`.
+    """
+
+    def __init__(self, out_dir: Path, enhancer: str) -> None:
+        self.path = out_dir / LOG_NAME
+        self.enhancer = enhancer
+        self._lock = Lock()
+        self._cut_off = False
+        self._entries = self._read()
+
+    def is_done(self, job: FileJob) -> bool:
+        """Whether all files of ``job`` are there and up to date."""
+        wanted = self._state(job)
+        return all(
+            self.is_ours(path)
+            and wanted.items() <= self._entries[self._key(path)].items()
+            for path in job.outputs
+        )
+
+    def is_ours(self, path: Path) -> bool:
+        """Whether ``path`` exists as an earlier run has left it."""
+        entry = self._entries.get(self._key(path))
+        return (
+            entry is not None
+            and path.is_file()
+            and entry.get('output_bytes') == path.stat().st_size
+        )
+
+    def add(self, job: FileJob) -> None:
+        """Log that all files of ``job`` have been written."""
+        with self._lock, open(self.path, 'a', encoding='utf-8') as file:
+            if self._cut_off:
+                file.write('\n')
+                self._cut_off = False
+            for path in job.outputs:
+                key = self._key(path)
+                entry = self._state(job) | dict(output_bytes=path.stat().st_size)
+                self._entries[key] = entry
+                line = dict(output=key, source=str(job.source), **entry)
+                file.write(json.dumps(line) + '\n')
+
+    def _key(self, path: Path) -> str:
+        return path.relative_to(self.path.parent).as_posix()
+
+    def _state(self, job: FileJob) -> dict[str, Any]:
+        source = job.source.stat()
+        return dict(
+            source_bytes=source.st_size,
+            source_time_ns=source.st_mtime_ns,
+            enhancer=self.enhancer,
+        )
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        if not self.path.is_file():
+            return {}
+        text = self.path.read_text(encoding='utf-8', errors='replace')
+        self._cut_off = not text.endswith('\n')
+        entries = [entry for line in text.split('\n') if (entry := _parse(line))]
+        return {entry['output']: entry for entry in entries}
+
+
+def _parse(line: str) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:  # cut off by a crash: that file is simply done again
+        return None
+    return entry if isinstance(entry, dict) and 'output' in entry else None
+
 
 #: Images that are worked on at the same time have no more pixels together than
 #: this, unless a single one has: it bounds the memory that workers take.

@@ -1,7 +1,12 @@
-"""How good enhanced images look: several enhancers on one folder of images."""
+"""How good enhanced images look: several enhancers on one folder of images.
 
+@@ Several enhancers on one set of images: a table, and every number behind it.
+"""
+
+import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +19,78 @@ from sci_plugins.apis.enhance import DEFAULT_ENHANCER
 from sci_plugins.datasets.low_light_folder import LowLightFolder
 from sci_plugins.datasets.paired_low_light import PairedLowLightDataset
 from sci_plugins.errors import ConfigError
+from sci_plugins.evaluation.comparison import finite_or_none
 from sci_plugins.evaluation.metrics.image_quality import ImageQualityMetric
-from sci_plugins.evaluation.quality_table import QualityTable
 from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer, parse_enhancer
 from sci_plugins.models.enhancers.weights import find_weight_file, weights_name
 from sci_plugins.registry import METRICS
 from sci_plugins.utils.files import replacing
 from sci_plugins.visualization.panels import image_cell, make_grid
+from sci_plugins.visualization.report.cells import format_value
+
+
+@dataclass
+class QualityTable:
+    """Quality of each variant, image by image.
+
+    Args:
+        about: what it takes to repeat it: folders, versions, hashes of weights.
+        images: names of the images, in order.
+        scores: variant -> metric key -> one number an image. A row of references has
+            fewer metrics.
+    """
+
+    about: dict[str, Any]
+    images: list[str]
+    scores: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+
+    @property
+    def metrics(self) -> list[str]:
+        return list(dict.fromkeys(key for row in self.scores.values() for key in row))
+
+    def mean(self, variant: str, metric: str) -> float:
+        """Mean over the images; NaN where the variant does not have the metric."""
+        values = self.scores[variant].get(metric, [])
+        return sum(values) / len(values) if values else float('nan')
+
+    def to_text(self) -> str:
+        """Means, variants down, metrics across; columns are aligned."""
+        rows = [['variant', *self.metrics]]
+        for variant in self.scores:
+            means = [self.mean(variant, metric) for metric in self.metrics]
+            rows.append([variant, *map(format_value, means)])
+        return '\n'.join([*_align(rows), f'means over {len(self.images)} images'])
+
+    def to_json(self) -> str:
+        variants = [
+            dict(variant=variant, mean=self._means(variant), images=_finite(row))
+            for variant, row in self.scores.items()
+        ]
+        content = dict(about=self.about, images=self.images, variants=variants)
+        return json.dumps(content, indent=2) + '\n'
+
+    def _means(self, variant: str) -> dict[str, float | None]:
+        row = self.scores[variant]
+        return finite_or_none({metric: self.mean(variant, metric) for metric in row})
+
+
+def _finite(row: Mapping[str, Sequence[float]]) -> dict[str, list[float | None]]:
+    return {
+        metric: list(finite_or_none({str(i): v for i, v in enumerate(values)}).values())
+        for metric, values in row.items()
+    }
+
+
+def _align(rows: list[list[str]]) -> list[str]:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        '  '.join(
+            cell.ljust(width) if index == 0 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
 
 #: What is measured, in the order of the table; the first two need references.
 METRIC_NAMES = ('PSNR', 'SSIM', 'EME', 'DiscreteEntropy', 'LOE', 'Brightness')

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sci_plugins.apis.compare.about import identity_of
-from sci_plugins.apis.compare.images import ImageSet
+from sci_plugins.apis.compare.about import ImageSet, identity_of
 from sci_plugins.engine.hooks import ImageResult
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.conditions import Condition

@@ -5,19 +5,19 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 
+from sci_plugins.apis.compare.about import ImageSet, build_image_set
 from sci_plugins.apis.compare.changed import (
     ChangedImage,
     ChangedSheets,
+    PictureBook,
     changed_images,
     legend_of,
     run_again,
 )
 from sci_plugins.apis.compare.contenders import Contenders
-from sci_plugins.apis.compare.images import ImageSet, build_image_set
 from sci_plugins.apis.compare.judging import Judge, curve_of
 from sci_plugins.apis.compare.measuring import measure, prepare_config
 from sci_plugins.apis.compare.records import Kept, RecordStore, make_records
-from sci_plugins.apis.pictures import PictureBook
 from sci_plugins.engine.hooks import ImageResultsHook, SampleKeeperHook
 from sci_plugins.evaluation.comparison import Comparison, VariantResult, main_metric
 from sci_plugins.evaluation.conditions import Condition

@@ -10,13 +10,14 @@ import torch
 from mmengine.config import Config
 
 from sci_plugins.apis.compare.about import (
+    ImageSet,
+    build_image_set,
     config_diff,
     describe,
     find_change,
     identity_of,
 )
 from sci_plugins.apis.compare.contenders import Contenders, ModelSource
-from sci_plugins.apis.compare.images import ImageSet, build_image_set
 from sci_plugins.models.enhancers import SCIEnhancer
 from sci_plugins.models.enhancers.weights import file_sha256
 

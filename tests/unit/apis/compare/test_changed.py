@@ -9,6 +9,7 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
+from sci_plugins.apis.compare.about import ImageSet, build_image_set
 from sci_plugins.apis.compare.changed import (
     ChangedSheets,
     changed_images,
@@ -16,7 +17,6 @@ from sci_plugins.apis.compare.changed import (
     run_again,
 )
 from sci_plugins.apis.compare.contenders import Contenders, ModelSource
-from sci_plugins.apis.compare.images import ImageSet, build_image_set
 from sci_plugins.evaluation.analysis import Effect
 from sci_plugins.evaluation.comparison import VariantResult
 from sci_plugins.evaluation.conditions import Condition

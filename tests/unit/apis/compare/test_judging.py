@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sci_plugins.apis.compare.judging import Judge, curve_of
+from sci_plugins.apis.compare.judging import Judge, curve_of, parse_resampling
 from sci_plugins.apis.compare.records import Kept
-from sci_plugins.apis.compare.resampling import parse_resampling
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.comparison import VariantResult
 from sci_plugins.evaluation.conditions import Condition

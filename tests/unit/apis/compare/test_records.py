@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from sci_plugins.apis.compare.images import ImageSet
+from sci_plugins.apis.compare.about import ImageSet
 from sci_plugins.apis.compare.records import Kept, RecordStore, file_slug, make_records
 from sci_plugins.engine.hooks import ImageResult
 from sci_plugins.errors import ConfigError, DataError

@@ -152,7 +152,7 @@ def test_merging_is_between_raw_and_enhanced(
 def test_without_a_truth_a_line_says_why(
     det: tuple[Config, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sci_plugins.apis.compare.images import ImageSet
+    from sci_plugins.apis.compare.about import ImageSet
 
     monkeypatch.setattr(ImageSet, 'has_boxes', False)
     found = compare(*det, ['none', 'gamma'], work_dir=tmp_path, pictures=1)

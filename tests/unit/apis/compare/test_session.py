@@ -7,11 +7,9 @@ import pytest
 from mmengine.config import Config
 
 from sci_plugins.apis.compare import session, write_comparison
-from sci_plugins.apis.compare.about import describe
+from sci_plugins.apis.compare.about import build_image_set, describe
 from sci_plugins.apis.compare.contenders import Contenders, ModelSource
-from sci_plugins.apis.compare.images import build_image_set
-from sci_plugins.apis.compare.judging import Judge
-from sci_plugins.apis.compare.resampling import parse_resampling
+from sci_plugins.apis.compare.judging import Judge, parse_resampling
 from sci_plugins.evaluation.comparison import Comparison
 from sci_plugins.evaluation.conditions import Condition
 

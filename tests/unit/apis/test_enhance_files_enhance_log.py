@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from sci_plugins.apis.enhance_log import LOG_NAME, EnhanceLog, enhancer_fingerprint
-from sci_plugins.apis.file_jobs import FileJob
+from sci_plugins.apis.enhance_files import (
+    LOG_NAME,
+    EnhanceLog,
+    FileJob,
+    enhancer_fingerprint,
+)
 from sci_plugins.models.enhancers import SCIEnhancer, build_enhancer
 
 

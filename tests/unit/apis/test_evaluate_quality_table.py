@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from sci_plugins.evaluation.quality_table import QualityTable
+from sci_plugins.apis.evaluate import QualityTable
 
 
 @pytest.fixture()

@@ -10,7 +10,7 @@ import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from PIL import Image
 
-from sci_plugins.apis.pictures import PictureBook, draw_sides, draw_start
+from sci_plugins.apis.compare.changed import PictureBook, draw_sides, draw_start
 from sci_plugins.engine.hooks import KeptSample
 
 WIDTH, GAP = 480, 4

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sci_plugins.apis.compare.resampling import Resampling, parse_resampling
+from sci_plugins.apis.compare.judging import Resampling, parse_resampling
 from sci_plugins.errors import ConfigError
 
 IDS = ['a/GOPR0351_frame_000001', 'a/GOPR0351_frame_000002', 'b/GOPR0356_frame_000001']

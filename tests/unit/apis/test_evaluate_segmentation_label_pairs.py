@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sci_plugins.apis.label_pairs import LabelPairs, pair_label_maps
+from sci_plugins.apis.evaluate_segmentation import LabelPairs, pair_label_maps
 from sci_plugins.errors import ConfigError, DataError
 
 REC = 'GOPR0351'

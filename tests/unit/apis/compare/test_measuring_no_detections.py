@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from sci_plugins.evaluation.no_detections import metrics_of_no_detections
+from sci_plugins.apis.compare.measuring import metrics_of_no_detections
 
 pytest.importorskip('mmdet')
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from sci_plugins.apis.processes import end_processes, use_gloo_without_gpu
+from sci_plugins.apis.config import end_processes, use_gloo_without_gpu
 from sci_plugins.errors import ConfigError
 
 

@@ -6,7 +6,11 @@ from typing import Any
 import pytest
 from mmengine.config import Config
 
-from sci_plugins.apis.compare.borrow import borrow_test_set, check_classes, class_names
+from sci_plugins.apis.compare.contenders import (
+    borrow_test_set,
+    check_classes,
+    class_names,
+)
 from sci_plugins.errors import ConfigError
 
 KEYS = ('img_id', 'img_path', 'instances')

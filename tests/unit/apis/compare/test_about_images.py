@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.dataset import ConcatDataset
 from mmengine.registry import DefaultScope
 
-from sci_plugins.apis.compare.images import ImageSet, build_image_set, image_ids
+from sci_plugins.apis.compare.about import ImageSet, build_image_set, image_ids
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sci_plugins.apis.file_jobs import FileJob, plan_jobs
+from sci_plugins.apis.enhance_files import FileJob, plan_jobs
 from sci_plugins.errors import ConfigError, DataError
 
 
