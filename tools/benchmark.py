@@ -102,16 +102,16 @@ def main() -> None:
     options: dict[str, Any] = vars(args)
     command, json_path = options.pop('command'), options.pop('json')
     # Imported late: --help and a mistyped option need not wait for PyTorch.
-    from sci_plugins.apis import benchmark
+    import benchmarks
 
     calls: dict[str, Any] = {
-        'bootstrap': benchmark.benchmark_bootstrap,
-        'cost': benchmark.benchmark_cost,
-        'darkface': benchmark.benchmark_darkface,
-        'enhancer': benchmark.benchmark_enhancer,
-        'segmentation': benchmark.benchmark_segmentation,
-        'stage': benchmark.benchmark_stage,
-        'train': benchmark.benchmark_train,
+        'bootstrap': benchmarks.benchmark_bootstrap,
+        'cost': benchmarks.benchmark_cost,
+        'darkface': benchmarks.benchmark_darkface,
+        'enhancer': benchmarks.benchmark_enhancer,
+        'segmentation': benchmarks.benchmark_segmentation,
+        'stage': benchmarks.benchmark_stage,
+        'train': benchmarks.benchmark_train,
     }
     result = calls[command](**options)
     print(result.to_text())

@@ -21,7 +21,6 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 import sci_plugins
-from sci_plugins.apis.benchmark.timing import describe_machine
 from sci_plugins.apis.compare.contenders import NO_CHECKPOINT, Contenders, ModelSource
 from sci_plugins.engine.naming_runner import NamingRunner
 from sci_plugins.models.enhancers import parse_enhancer
@@ -30,6 +29,7 @@ from sci_plugins.models.enhancers.weights import (
     find_weight_file,
     weights_name,
 )
+from sci_plugins.utils.machine import describe_machine
 
 
 class ImageSet:

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sci_plugins.apis.benchmark.timing import threads_set_to
+from benchmarks.timing import threads_set_to
 from sci_plugins.functional import conv3x3 as module
 from sci_plugins.functional.conv3x3 import (
     conv3x3,

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sci_plugins.apis.benchmark.enhancer import plain_enhance, randomize
+from benchmarks.enhancer import plain_enhance, randomize
 from sci_plugins.functional import sci_inference
 from sci_plugins.functional.conv3x3 import Conv
 from sci_plugins.functional.sci_inference import FoldedSCI, enhance_folded, fold_sci

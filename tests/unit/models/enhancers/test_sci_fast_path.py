@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-from sci_plugins.apis.benchmark.enhancer import plain_enhance, randomize
+from benchmarks.enhancer import plain_enhance, randomize
 from sci_plugins.models.enhancers import SCIEnhancer, sci
 
 

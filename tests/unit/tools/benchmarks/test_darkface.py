@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from sci_plugins.apis.benchmark.darkface import benchmark_darkface, random_submission
+from benchmarks.darkface import benchmark_darkface, random_submission
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.detection_records import DetectionRecords
 from sci_plugins.functional.detection_ap import (

@@ -7,16 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sci_plugins.apis.benchmark.timing import (
+from benchmarks.timing import (
     Timing,
     check_positive,
-    describe_machine,
-    machine_line,
     threads_set_to,
     time_in_turn,
     to_table,
 )
 from sci_plugins.models.enhancers import SCIEnhancer
+from sci_plugins.utils.machine import describe_machine, machine_line
 
 
 @dataclass(frozen=True)

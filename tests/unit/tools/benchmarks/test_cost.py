@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from sci_plugins.apis.benchmark import cost as module
-from sci_plugins.apis.benchmark.cost import (
+from benchmarks import cost as module
+from benchmarks.cost import (
     ARCHITECTURES,
     benchmark_cost,
     count_macs,

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from sci_plugins.apis.benchmark import enhancer as module
-from sci_plugins.apis.benchmark.enhancer import (
+from benchmarks import enhancer as module
+from benchmarks.enhancer import (
     benchmark_enhancer,
     plain_enhance,
     randomize,

@@ -8,18 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from sci_plugins.apis.benchmark.darkface import random_submission
-from sci_plugins.apis.benchmark.timing import (
-    Timing,
-    check_positive,
-    describe_machine,
-    machine_line,
-    time_in_turn,
-)
+from benchmarks.darkface import random_submission
+from benchmarks.timing import Timing, check_positive, time_in_turn
 from sci_plugins.evaluation.analysis import analyse
 from sci_plugins.evaluation.bootstrap import ImageRecords, resample_weights
 from sci_plugins.evaluation.detection_records import DetectionRecords
 from sci_plugins.evaluation.segmentation_records import SegmentationRecords
+from sci_plugins.utils.machine import describe_machine, machine_line
 
 RECORDS, BOOTSTRAP = 'records of both models', 'paired bootstrap'
 ANEW = 'one resample anew'

@@ -6,8 +6,9 @@ import shutil
 import pytest
 import torch
 
-from sci_plugins.apis.benchmark import train as module
-from sci_plugins.apis.benchmark.train import (
+from benchmarks import train as module
+from benchmarks.memory import Memory
+from benchmarks.train import (
     COMPILED,
     OURS,
     PLAIN,
@@ -15,7 +16,6 @@ from sci_plugins.apis.benchmark.train import (
     run_steps,
 )
 from sci_plugins.errors import ConfigError
-from sci_plugins.utils.memory import Memory
 
 SMALL = dict(height=20, width=32, threads=1, runs=1)
 

@@ -13,15 +13,8 @@ import numpy as np
 import torch
 from mmcv.transforms import Compose
 
+from benchmarks.timing import Timing, check_positive, threads_set_to, time_in_turn
 from sci_plugins.apis.attach import attach
-from sci_plugins.apis.benchmark.timing import (
-    Timing,
-    check_positive,
-    describe_machine,
-    machine_line,
-    threads_set_to,
-    time_in_turn,
-)
 from sci_plugins.apis.config import load_config, require
 from sci_plugins.demo.streets import draw_street
 from sci_plugins.errors import ConfigError
@@ -29,6 +22,7 @@ from sci_plugins.functional.low_light import expose, linear_to_srgb, to_uint8
 from sci_plugins.models.enhancers import SCIEnhancer
 from sci_plugins.registry import require_host
 from sci_plugins.utils.images import read_image, write_image
+from sci_plugins.utils.machine import describe_machine, machine_line
 
 PNG, JPEG = 'decode PNG', 'decode JPEG'
 PIPELINE = 'test pipeline, PNG'

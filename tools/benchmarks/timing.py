@@ -1,15 +1,10 @@
 """Timing several variants in turn, and what to know about the machine."""
 
-import os
-import platform
-import re
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -85,28 +80,6 @@ def threads_set_to(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def describe_machine() -> dict[str, Any]:
-    """CPU, cores, threads in use and versions: what a figure depends on."""
-    return {
-        'cpu': _cpu_name(),
-        'vector_unit': torch.backends.cpu.get_cpu_capability(),
-        'cores': os.cpu_count(),
-        'threads': torch.get_num_threads(),
-        'torch': torch.__version__,
-        'python': platform.python_version(),
-        'system': platform.system(),
-    }
-
-
-def _cpu_name() -> str:
-    try:
-        text = Path('/proc/cpuinfo').read_text(encoding='utf-8', errors='replace')
-    except OSError:
-        text = ''
-    match = re.search(r'^model name\s*:\s*(.+)$', text, re.MULTILINE)
-    return match.group(1) if match else platform.processor() or platform.machine()
-
-
 def check_positive(**values: int) -> None:
     """Refuse what is below 1.
 
@@ -127,10 +100,3 @@ def to_table(timings: Mapping[str, Timing]) -> str:
         times = f'{timing.median_ms:7.2f} ms  {timing.min_ms:7.2f} ms'
         lines.append(f'{name:{width}}  {times}  {faults}')
     return '\n'.join(lines)
-
-
-def machine_line(machine: Mapping[str, Any]) -> str:
-    return (
-        '{cpu} ({vector_unit}), {threads} threads of {cores} cores, '
-        'torch {torch}, Python {python}, {system}'
-    ).format(**machine)

@@ -8,20 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from sci_plugins.apis.benchmark.timing import (
-    Timing,
-    check_positive,
-    describe_machine,
-    machine_line,
-    time_in_turn,
-    to_table,
-)
+from benchmarks.timing import Timing, check_positive, time_in_turn, to_table
 from sci_plugins.evaluation.detection_records import DetectionRecords, ImageDetections
 from sci_plugins.functional.detection_ap import (
     count_official,
     official_ap,
     resampled_official_ap,
 )
+from sci_plugins.utils.machine import describe_machine, machine_line
 
 #: Faces an image, and the median of sqrt(area), in the annotations of 2019.
 _FACES, _SIDE = 7.3, 11.5

@@ -3,16 +3,10 @@
 import pytest
 import torch
 
-from sci_plugins.apis.benchmark import timing
-from sci_plugins.apis.benchmark.timing import (
-    check_positive,
-    describe_machine,
-    machine_line,
-    threads_set_to,
-    time_in_turn,
-    to_table,
-)
+from benchmarks import timing
+from benchmarks.timing import check_positive, threads_set_to, time_in_turn, to_table
 from sci_plugins.errors import ConfigError
+from sci_plugins.utils.machine import describe_machine, machine_line
 
 
 class _Clock:

@@ -10,11 +10,14 @@ from typing import Any
 
 from sci_plugins.errors import SciPluginsError
 
+# The child must find this package as the parent did: by the folder of the tools.
+_TOOLS = str(Path(__file__).parents[1])
 _CHILD = """
 import json, sys, torch
 from importlib import import_module
-from sci_plugins.utils.memory import peak_mb
-module, function, options = json.loads(sys.argv[1])
+tools, module, function, options = json.loads(sys.argv[1])
+sys.path.insert(0, tools)
+from benchmarks.memory import peak_mb
 found = [peak_mb()]
 function = getattr(import_module(module), function)
 found.append(peak_mb())
@@ -57,7 +60,7 @@ def measure_memory(module: str, function: str, **options: Any) -> Memory | None:
     if peak_mb() is None:
         return None
     done = subprocess.run(
-        [sys.executable, '-c', _CHILD, json.dumps([module, function, options])],
+        [sys.executable, '-c', _CHILD, json.dumps([_TOOLS, module, function, options])],
         capture_output=True,
         text=True,
         check=False,

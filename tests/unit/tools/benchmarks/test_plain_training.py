@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sci_plugins.apis.benchmark.plain_training import plain_loss, plain_smoothness
+from benchmarks.plain_training import plain_loss, plain_smoothness
 from sci_plugins.functional import losses
 from sci_plugins.models.learners import SelfCalibratedLearner
 

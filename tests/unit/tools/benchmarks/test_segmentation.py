@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip('mmseg')
 
-from sci_plugins.apis.benchmark.segmentation import (
+from benchmarks.segmentation import (
     ENHANCED,
     JPEG,
     PIPELINE,

@@ -7,19 +7,18 @@ from typing import Any
 
 import torch
 
-from sci_plugins.apis.attach import attach
-from sci_plugins.apis.benchmark.timing import (
+from benchmarks.timing import (
     Timing,
     check_positive,
-    describe_machine,
-    machine_line,
     threads_set_to,
     time_in_turn,
     to_table,
 )
+from sci_plugins.apis.attach import attach
 from sci_plugins.apis.config import load_config
 from sci_plugins.models.enhancers import SCIEnhancer
 from sci_plugins.registry import require_host
+from sci_plugins.utils.machine import describe_machine, machine_line
 
 DETECTOR = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
 PLAIN, ENHANCED, STEP = 'preprocessing, plain', 'preprocessing, SCI', 'test step, SCI'

@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip('mmdet')
 
-from sci_plugins.apis.benchmark.stage import (
+from benchmarks.stage import (
     ENHANCED,
     PLAIN,
     STEP,

@@ -10,19 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sci_plugins.apis.benchmark.plain_training import plain_loss
-from sci_plugins.apis.benchmark.timing import (
+from benchmarks.memory import Memory, measure_memory
+from benchmarks.plain_training import plain_loss
+from benchmarks.timing import (
     Timing,
     check_positive,
-    describe_machine,
-    machine_line,
     threads_set_to,
     time_in_turn,
     to_table,
 )
 from sci_plugins.errors import ConfigError
 from sci_plugins.models.learners import SelfCalibratedLearner
-from sci_plugins.utils.memory import Memory, measure_memory
+from sci_plugins.utils.machine import describe_machine, machine_line
 
 PLAIN, OURS, COMPILED = 'plain', 'ours', 'ours, compiled'
 #: Conv biases in front of a BatchNorm: their true gradient is 0.

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sci_plugins.apis.benchmark import bootstrap as module
-from sci_plugins.apis.benchmark.bootstrap import (
+from benchmarks import bootstrap as module
+from benchmarks.bootstrap import (
     ANEW,
     BOOTSTRAP,
     RECORDS,

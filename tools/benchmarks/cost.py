@@ -8,15 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
-from sci_plugins.apis.benchmark.timing import (
-    Timing,
-    check_positive,
-    describe_machine,
-    machine_line,
-    threads_set_to,
-    time_in_turn,
-)
+from benchmarks.timing import Timing, check_positive, threads_set_to, time_in_turn
 from sci_plugins.models.enhancers import RetinexEnhancer, RUASEnhancer, SCIEnhancer
+from sci_plugins.utils.machine import describe_machine, machine_line
 
 #: The chains of SCI's paper, one 3x3 convolution a hyphen, and another estimator.
 ARCHITECTURES: Mapping[str, Callable[[], RetinexEnhancer]] = {

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import memory
+from benchmarks.memory import Memory, measure_memory, peak_mb
 from sci_plugins.errors import SciPluginsError
-from sci_plugins.utils import memory
-from sci_plugins.utils.memory import Memory, measure_memory, peak_mb
 
 linux = pytest.mark.skipif(
     not Path('/proc/self/status').exists(), reason='no /proc on this system'

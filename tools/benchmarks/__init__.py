@@ -1,0 +1,28 @@
+"""What enhancement costs: measured here, on this machine, in one process."""
+
+from benchmarks.bootstrap import BootstrapResult, benchmark_bootstrap
+from benchmarks.cost import CostResult, benchmark_cost
+from benchmarks.darkface import benchmark_darkface
+from benchmarks.enhancer import EnhancerResult, benchmark_enhancer
+from benchmarks.segmentation import (
+    SegmentationResult,
+    benchmark_segmentation,
+)
+from benchmarks.stage import StageResult, benchmark_stage
+from benchmarks.train import TrainResult, benchmark_train
+
+__all__ = [
+    'BootstrapResult',
+    'CostResult',
+    'EnhancerResult',
+    'SegmentationResult',
+    'StageResult',
+    'TrainResult',
+    'benchmark_bootstrap',
+    'benchmark_cost',
+    'benchmark_darkface',
+    'benchmark_enhancer',
+    'benchmark_segmentation',
+    'benchmark_stage',
+    'benchmark_train',
+]
