@@ -4,8 +4,7 @@ from importlib import import_module
 from typing import Any
 
 from sci_plugins.compat import install_mmcv_ops
-
-__version__ = '0.1.0'
+from sci_plugins.version import __version__
 
 # The hosts import `mmcv._ext` when they are imported themselves, so the stand-in
 # has to be findable before that; nothing is imported until they ask for it.

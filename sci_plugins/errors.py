@@ -2,8 +2,7 @@
 
 The command line prints these (and plain ``OSError``) without a traceback and
 exits with code 2; everything else is a defect of ours and keeps its traceback.
-
-@@ Other people's errors, told in a sentence.
+Other libraries' errors are condensed to one line here as well.
 """
 
 import pickle

@@ -13,7 +13,6 @@ from importlib.util import find_spec
 
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import EVALUATOR as MMENGINE_EVALUATOR
 from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
@@ -131,12 +130,6 @@ METRICS = Registry(
     parent=MMENGINE_METRICS,
     scope='sci_plugins',
     locations=['sci_plugins.evaluation.metrics'],
-)
-EVALUATOR = Registry(
-    'evaluator',
-    parent=MMENGINE_EVALUATOR,
-    scope='sci_plugins',
-    locations=['sci_plugins.evaluation'],
 )
 VISBACKENDS = Registry(
     'vis_backend',

@@ -1,7 +1,4 @@
-"""Configs and Runners for the command line tools.
-
-@@ Several processes without a GPU: what ``torchrun`` needs on a plain CPU.
-"""
+"""Configs and Runners for the command line tools, also under ``torchrun``."""
 
 import argparse
 import os

@@ -1,8 +1,7 @@
 """Enhancing image files and whole folders of them.
 
-@@ From the files and folders that a user names to pairs of input and output file.
-
-@@ What was written with which settings, so that a run can be taken up again.
+A log in the output folder says what was written with which settings, so that an
+interrupted run can be resumed.
 """
 
 import copy

@@ -1,7 +1,4 @@
-"""How good enhanced images look: several enhancers on one folder of images.
-
-@@ Several enhancers on one set of images: a table, and every number behind it.
-"""
+"""How good enhanced images look: several enhancers on one folder of images."""
 
 import json
 import os
@@ -14,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-import sci_plugins
 from sci_plugins.apis.enhance import DEFAULT_ENHANCER
 from sci_plugins.datasets.low_light_folder import LowLightFolder
 from sci_plugins.datasets.paired_low_light import PairedLowLightDataset
@@ -25,6 +21,7 @@ from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer, parse_enh
 from sci_plugins.models.enhancers.weights import find_weight_file, weights_name
 from sci_plugins.registry import METRICS
 from sci_plugins.utils.files import replacing
+from sci_plugins.version import __version__
 from sci_plugins.visualization.panels import image_cell, make_grid
 from sci_plugins.visualization.report.cells import format_value
 
@@ -230,7 +227,7 @@ def _about(
         reference=None if reference is None else str(reference),
         max_size=max_size,
         weights={name: _hash(spec) for name, spec in specs.items() if _hash(spec)},
-        versions=dict(sci_plugins=sci_plugins.__version__, torch=str(torch.__version__)),
+        versions=dict(sci_plugins=__version__, torch=str(torch.__version__)),
     )
 
 

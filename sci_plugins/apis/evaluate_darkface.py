@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-import sci_plugins
 from sci_plugins.datasets.darkface import (
     UNKNOWN,
     annotation_version,
@@ -32,6 +31,7 @@ from sci_plugins.evaluation.detection_records import (
 from sci_plugins.evaluation.metrics.darkface import COLUMNS, read_predictions
 from sci_plugins.registry import require_host
 from sci_plugins.utils.images import read_image_size
+from sci_plugins.version import __version__
 
 #: How many of one kind are named in the text; the JSON file has all.
 _NAMED = 5
@@ -77,7 +77,7 @@ class SubmissionResult:
             extra_predictions=self.extra,
             remarks=self.remarks,
             definitions={f'darkface/{name}': text for name, text in DEFINITIONS.items()},
-            sci_plugins=sci_plugins.__version__,
+            sci_plugins=__version__,
         )
         return json.dumps(numbers | about, indent=2) + '\n'
 

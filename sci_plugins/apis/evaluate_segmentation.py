@@ -1,6 +1,6 @@
 """Evaluating a folder of predicted label maps, whichever tool wrote them.
 
-@@ Which predicted label map belongs to which true one, by the names of the files.
+Predictions and ground truth are matched by the names of the files.
 """
 
 import json

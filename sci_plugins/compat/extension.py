@@ -6,7 +6,6 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 import torch
-import torchvision
 
 from sci_plugins.compat.ops import (
     MissingOpError,
@@ -45,6 +44,8 @@ OPS: dict[str, Callable[..., Any]] = {
 
 def get_compiler_version() -> str:
     """Name the origin of the ops, where mmcv reports its compiler."""
+    import torchvision
+
     return f'none, ops from torchvision {torchvision.__version__}'
 
 

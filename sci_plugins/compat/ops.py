@@ -1,22 +1,14 @@
-"""Deformable convolution, plain and modulated, with mmcv's calling convention.
+"""mmcv's compiled operations, computed by torchvision or in plain PyTorch.
 
-mmcv gives the tensors to write into, scratch buffers that torchvision does not need
-(``columns``, ``ones``), and the geometry by keyword: stride, padding and dilation are
-``dH``, ``padH``, ``dilationH``, ... in the plain version and ``stride_h``, ``pad_h``,
+Non-maximum suppression, RoIAlign and deformable convolution, plain and modulated, come
+from torchvision and keep mmcv's calling convention. For the convolution, mmcv gives the
+tensors to write into, scratch buffers that torchvision does not need (``columns``,
+``ones``), and the geometry by keyword: stride, padding and dilation are ``dH``,
+``padH``, ``dilationH``, ... in the plain version and ``stride_h``, ``pad_h``,
 ``dilation_h``, ... in the modulated one.
 
 Both libraries order the offsets alike: per group of channels and kernel position
 (row by row) first y, then x.
-
-@@ The number types in which torchvision's kernels compute.
-
-@@ The one line for an operation that the stand-in does not have.
-
-@@ Non-maximum suppression with mmcv's meaning of ``offset``.
-
-@@ RoIAlign with mmcv's calling convention: results go into given tensors.
-
-@@ Operations that hosts ask mmcv for on a GPU only.
 
 On the CPU, mmdet, mmseg and mmcv compute the sigmoid focal loss and the multi-scale
 deformable attention in plain PyTorch; for CUDA tensors they call the extension. The

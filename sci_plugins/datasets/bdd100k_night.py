@@ -1,10 +1,9 @@
 """The night images among BDD100K's 10,000 with label maps, for mmseg.
 
-@@ Time of day of BDD100K's images, from the data set's own label files.
-
-The label maps come without it: it stands among the attributes of the boxes' labels, by
-the image's name. The 10,000 images with label maps are split otherwise than the 100,000
-with boxes, so the files of all splits are looked through.
+The time of day comes from the data set's own label files. The label maps come without
+it: it stands among the attributes of the boxes' labels, by the image's name. The 10,000
+images with label maps are split otherwise than the 100,000 with boxes, so the files of
+all splits are looked through.
 """
 
 import json

@@ -1,9 +1,4 @@
-"""DARK FACE in its native layout, for mmdet.
-
-@@ DARK FACE's native label files: a count, then one box a line.
-
-@@ DARK FACE's splits in use, and its two annotation versions told by their counts.
-"""
+"""DARK FACE for mmdet: native layout, label files, splits, annotation versions."""
 
 import hashlib
 import logging

@@ -1,7 +1,4 @@
-"""ExDark (Exclusively Dark) in its native layout, for mmdet.
-
-@@ ExDark's native text files: annotations of Piotr's toolbox, and the class list.
-"""
+"""ExDark (Exclusively Dark) for mmdet: native layout and text annotations."""
 
 import logging
 import math

@@ -1,7 +1,4 @@
-"""Test frames in training sets: by frame, by recording, and by content.
-
-@@ What ACDC and Dark Zurich have in common, told to whoever checks either.
-"""
+"""Test frames in training sets: by frame, by recording, and by content."""
 
 import os
 import re

@@ -1,9 +1,4 @@
-"""A folder of dark photographs, without labels.
-
-@@ What travels with an image through a loader.
-
-@@ From single images to a batch.
-"""
+"""A folder of dark photographs without labels, and how its images become batches."""
 
 import os
 from collections.abc import Sequence

@@ -1,12 +1,6 @@
-"""Where the night-time segmentation sets keep their files, as they are downloaded.
+"""The night-time segmentation sets as they are downloaded: folders, names, classes.
 
-@@ A folder of images beside a folder of label maps, matched by their names.
-
-@@ Names of classes in the order of their labels, where several modules need them.
-
-@@ What the numbers of a label map mean, and which should not be there.
-
-@@ Which recording a video frame belongs to, by its file name.
+Images and label maps are matched by name; some file names tell the recording.
 """
 
 import os

@@ -1,7 +1,4 @@
-"""Checking the images and label maps of a segmentation set before they are used.
-
-@@ Label maps as files: one channel of class numbers, and what else may be there.
-"""
+"""Checking the images and label maps of a segmentation set before they are used."""
 
 import hashlib
 import os

@@ -1,6 +1,6 @@
-"""WIDER FACE with its own text annotations, for mmdet.
+"""WIDER FACE for mmdet, with its own text annotations.
 
-@@ WIDER FACE's native text: ``wider_face_split/wider_face_*_bbx_gt.txt``.
+Their place is ``wider_face_split/wider_face_*_bbx_gt.txt``.
 """
 
 import logging

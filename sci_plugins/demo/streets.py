@@ -1,9 +1,4 @@
-"""Rendered street scenes with lamps, in linear light: one scene, any exposure.
-
-@@ What can be seen in the demo's streets; the index is the label.
-
-@@ Things that stand in a street: cars, people, trees and lamps.
-"""
+"""Rendered street scenes with lamps, in linear light: one scene, any exposure."""
 
 from itertools import pairwise
 from typing import NamedTuple

@@ -1,6 +1,6 @@
 """MMEngine's Runner, except that an error in a host's files names the file.
 
-@@ Label maps without an image in a data set of mmseg's own, which leaves them out.
+Label maps without an image are named too: mmseg's own data sets leave them out.
 """
 
 import logging

@@ -4,7 +4,7 @@ Both models are judged on the same resamples of the images (Efron and Tibshirani
 Introduction to the Bootstrap*, 1993, chapters 8 and 13): what an easy image adds to
 both falls out of the difference.
 
-@@ What results kept image by image have in common, whatever the task.
+:class:`ImageRecords` is what a model's results must offer to be resampled.
 """
 
 import math

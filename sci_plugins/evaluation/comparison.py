@@ -1,8 +1,7 @@
 """The result of a comparison: one image set, several enhancers or models.
 
-@@ Which number decides, and which numbers of a host and of the records are the same.
-
-@@ What the numbers of a comparison are, and which classes it has none of.
+Also: which metric decides, which metrics of a host and of the records are the same
+number, and how each is defined.
 """
 
 import json

@@ -1,8 +1,6 @@
 """Detections kept image by image, and every number made from them.
 
-@@ COCO's matching by pycocotools, kept image by image.
-
-@@ Detections of one class matched once, and every number made from them.
+Matching is done once for each class; COCO's own by pycocotools.
 """
 
 import contextlib

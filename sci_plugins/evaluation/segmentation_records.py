@@ -1,8 +1,6 @@
 """Confusion matrices kept image by image, and every number made from them.
 
-@@ Which classes a mean IoU is over: all, or the subsets of publications.
-
-@@ The classes of an evaluated segmentation as text.
+A mean IoU may be taken over all classes or over a publication's subset.
 """
 
 import math

@@ -3,21 +3,17 @@
 The same function as ``torch.nn.functional.conv2d`` with padding 1, up to rounding.
 The library leaves time on the table in three places where channels are few:
 
-* Few output channels fill a part of a vector register: see ``packed_conv``. The
+* Few output channels fill a part of a vector register: see :func:`pack_weight`. The
   gradient of the image is a convolution itself, to the input's channels.
 * The gradient of the weight is computed by one thread for each image. Here an
   image is cut into strips of rows, which count as images.
 * From many channels to few, that gradient is cheaper with exchanged roles, as the
   gradient of a convolution from few to many.
 
-@@ Backward passes that have no derivative of their own say so.
-
-@@ 3x3 convolutions of few channels, arranged so that vector units are full.
-
-A library convolution in channels-last memory puts output channels into the lanes
-of a vector register: three channels use three of sixteen lanes. Here one step
-gives the output channels of ``k`` neighbouring pixels, as ``k`` times as many
-channels of a wider kernel, which then moves by ``k`` pixels. The numbers come out
+The packed arrangement: a library convolution in channels-last memory puts output
+channels into the lanes of a vector register: three channels use three of sixteen lanes.
+Here one step gives the output channels of ``k`` neighbouring pixels, as ``k`` times as
+many channels of a wider kernel, which then moves by ``k`` pixels. The numbers come out
 in the order of the channels-last image, so nothing has to be rearranged.
 """
 

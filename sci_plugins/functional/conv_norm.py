@@ -11,11 +11,9 @@ on a CPU:
 * PyTorch adds up channels-last batch statistics number by number, an error of some
   1e-5 that the gradients amplify; here it is 1e-7.
 
-@@ Layers of a network in training: as fused steps where that is faster, else as they are.
-
-Fused are 3x3 convolutions and batch normalisations of PyTorch's own classes, in train
-mode, on a CPU, in float32 or float64, without hooks. Gradients are the same up to
-rounding, but only first ones: a second derivative is an error there.
+Layers run fused where that is the same function: 3x3 convolutions and batch
+normalisations of PyTorch's own classes, in train mode, on a CPU, in float32 or
+float64, without hooks. Only first derivatives exist; a second one is an error.
 """
 
 from collections.abc import Sequence

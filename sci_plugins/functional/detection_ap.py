@@ -1,15 +1,11 @@
-"""Average precision over ranked detections, re-integrated for resamples, in NumPy.
+"""Box overlap and average precision over ranked detections, in NumPy.
 
 One structure carries what VOC's and COCO's definitions need: the detections of all
 images in the order of their scores, and whether each is a hit. Matching is done once;
 an average precision for other weights of the images is then a matter of sums.
 
-@@ How far boxes overlap, in plain NumPy.
-
-@@ DARK FACE's own average precision, in plain NumPy.
-
-Source: the Octave tool of the data set (github.com/Ir1d/DARKFACE_eval_tools), rule by
-rule, so that its number comes out:
+DARK FACE's own average precision is neither VOC's nor COCO's. It follows the Octave
+tool of the data set (github.com/Ir1d/DARKFACE_eval_tools), rule by rule:
 
 1. Scores are normalised by the smallest and the largest of *all* images.
 2. IoU counts pixels: widths and heights are ``x2 - x1 + 1``.
@@ -23,8 +19,6 @@ rule, so that its number comes out:
 6. Precision is recalled / proposals; 0 / 0 loses against every other precision.
 7. AP is the area below the envelope of precision over recall, which ends at
    recall 1 with precision 0.
-
-It is neither VOC's nor COCO's AP: see :mod:`sci_plugins.functional.detection_ap`.
 """
 
 from collections.abc import Callable, Sequence

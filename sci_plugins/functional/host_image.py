@@ -3,7 +3,8 @@
 Each function makes one new image and finishes it in place: at a photograph's size
 memory that is touched for the first time costs more than the arithmetic.
 
-@@ Finding the constant colour with which a host's pipeline padded an image.
+A host's pipeline may have padded the image with a constant colour, which has to be
+found and left as it is.
 """
 
 from collections.abc import Sequence

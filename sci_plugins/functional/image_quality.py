@@ -2,8 +2,6 @@
 
 All take 8-bit levels, as an image has them once it is saved: floats in [0, 1] are
 truncated to ``floor(255 v)`` first.
-
-@@ Three numbers that show how an enhancement goes wrong: too pale, too white, tinted.
 """
 
 import torch

@@ -1,10 +1,8 @@
-"""SCI's two losses: stay close to the input, and be smooth where the input is.
+"""SCI's losses: fidelity, smoothness, exposure.
 
-Source of all formulas: Ma et al., "Toward Fast, Flexible, and Robust Low-Light
-Image Enhancement", CVPR 2022, arXiv 2204.10137, and `loss.py` of the authors'
-code (github.com/vis-opt-group/SCI).
-
-@@ Exposure: how bright an image is, and how bright it should become.
+Source of fidelity and smoothness: Ma et al., "Toward Fast, Flexible, and Robust
+Low-Light Image Enhancement", CVPR 2022, arXiv 2204.10137, and `loss.py` of the
+authors' code (github.com/vis-opt-group/SCI).
 """
 
 from typing import Literal, get_args

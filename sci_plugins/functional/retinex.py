@@ -1,6 +1,6 @@
 """Retinex: an image is reflectance times illumination, so dividing brightens.
 
-@@ A gate that opens in the dark: how much an image should be enhanced at all.
+A gate says how much an image should be enhanced at all: it opens in the dark.
 """
 
 import torch

@@ -1,6 +1,6 @@
 """Reading and writing weight files: a checkpoint is data, never code.
 
-@@ Weights by address or by name: one line where they cannot be had, and no long wait.
+Weights by address fail with one line and within seconds.
 """
 
 import _codecs

@@ -1,7 +1,4 @@
-"""What every command line tool shares: one line for a user's mistake.
-
-@@ What MMEngine and the hosts raise at a user's mistake, told in one line.
-"""
+"""What every command line tool shares: one line for a user's mistake."""
 
 import os
 import pickle

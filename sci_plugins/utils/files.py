@@ -1,11 +1,4 @@
-"""Writing files so that an interruption leaves the old one or the new one.
-
-@@ Where the library keeps files outside the source tree.
-
-@@ Reading small text files line by line, so that an error can name the line.
-
-@@ Reading files of arrays that may be damaged, or files of something else.
-"""
+"""Files that are whole or not there, text by line, arrays, and the cache folder."""
 
 import os
 import tempfile

@@ -1,13 +1,7 @@
-"""Reading and writing photographs: any usual file in, the same kind of file out.
-
-@@ Decoding of photographs into arrays: depth, grey, alpha, orientation, profile.
+"""Reading and writing photographs and label maps.
 
 Pillow decodes what has 8 bits a channel, as the authors' code does; OpenCV what has
 16, because Pillow cuts 16-bit colour down to 8.
-
-@@ The size of an image file, from its head alone.
-
-@@ Reading label maps: PNG files in which each pixel is the id of its class.
 """
 
 import os

@@ -1,7 +1,4 @@
-"""Side-by-side pictures: input, enhanced, predictions, truth.
-
-@@ Tensors as captioned cells of a sheet.
-"""
+"""Side-by-side pictures: input, enhanced, predictions, truth."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

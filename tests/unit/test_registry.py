@@ -49,7 +49,7 @@ def test_the_scope_must_be_written(scope: str) -> None:
 def _registries(name: str) -> tuple[Registry, Registry]:
     """MMEngine's own, and ours below it, by the folder of the module."""
     folder = HOST_MODULES[name][0]
-    if '.task_modules.' in folder:
+    if name.endswith('Assigner'):
         return ROOT_TASK_UTILS, registry.TASK_UTILS
     if '.models.' in folder:
         return ROOT_MODELS, registry.MODELS

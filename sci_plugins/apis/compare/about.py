@@ -1,6 +1,6 @@
 """What a comparison was made with: enough to repeat it, and to notice a change.
 
-@@ The images of a test set: their names, and what is true of them.
+Also the test set: the names of its images, and their ground truth.
 """
 
 import difflib
@@ -20,7 +20,6 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-import sci_plugins
 from sci_plugins.apis.compare.contenders import NO_CHECKPOINT, Contenders, ModelSource
 from sci_plugins.engine.naming_runner import NamingRunner
 from sci_plugins.models.enhancers import parse_enhancer
@@ -30,6 +29,7 @@ from sci_plugins.models.enhancers.weights import (
     weights_name,
 )
 from sci_plugins.utils.machine import describe_machine
+from sci_plugins.version import __version__
 
 
 class ImageSet:
@@ -249,7 +249,7 @@ def _enhancer_weights(enhancer: str) -> dict[str, Any] | None:
 
 
 def _versions() -> dict[str, str]:
-    found = dict(sci_plugins=sci_plugins.__version__)
+    found = dict(sci_plugins=__version__)
     for package, names in _PACKAGES.items():
         for name in names:
             try:

@@ -1,7 +1,4 @@
-"""Pictures of the images that gained and lost most, run once more.
-
-@@ Pictures of a comparison: one sheet an image, one column a variant.
-"""
+"""Pictures of a comparison: a few images, and those that gained and lost most."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """What is compared: variants of the first model, and other trained models.
 
-@@ Another config's model on the first config's test set.
+Another config's model is tested on the first config's test set.
 """
 
 import copy

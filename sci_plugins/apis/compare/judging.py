@@ -1,6 +1,6 @@
-"""Each contender's records against the base's.
+"""Each contender's records against the base's, on the same resamples.
 
-@@ What the bootstrap draws: images, recordings, or blocks of neighbouring frames.
+The bootstrap draws images, recordings, or blocks of neighbouring frames.
 """
 
 import re

@@ -1,7 +1,4 @@
-"""Running one contender over the test set.
-
-@@ What a COCO metric should say of a model that finds nothing at all.
-"""
+"""Running one contender over the test set."""
 
 import copy
 import math

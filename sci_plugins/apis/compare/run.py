@@ -1,7 +1,4 @@
-"""The comparison from its arguments to its files.
-
-@@ Results of an earlier run that need not be measured again.
-"""
+"""The comparison from its arguments to its files; earlier results are kept."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """DARK FACE's metric for MMEngine, with VOC's, COCO's and a size table beside it.
 
-@@ Official submission files of DARK FACE: ``ID.txt``, a prediction a line.
+Official submission files: one ``ID.txt`` an image, one prediction a line.
 """
 
 import math

@@ -1,9 +1,8 @@
 """Quality of enhanced images as MMEngine metrics, image by image.
 
 Each result key names what was computed (range, window, block), because numbers of one
-name and different settings are no numbers to compare.
-
-@@ NIQE by pyiqa, where its parameters can be had.
+name and different settings are no numbers to compare. NIQE
+is computed by pyiqa, if that is installed.
 """
 
 from abc import abstractmethod

@@ -1,14 +1,7 @@
-"""VGG-16 as S3FD uses it, from mmdet's SSD backbone.
+"""S3FD, made from mmdet's SSD: backbone, neck, head and anchor matching.
 
-@@ S3FD's extra layers and its three L2 norms, from mmdet's SSD neck.
-
-@@ Several background scores of which the largest counts.
-
-@@ S3FD's head: mmdet's SSD head with a max-out background label.
-
-@@ Which anchors learn which face: the second stage of S3FD's matching.
-
-@@ S3FD's matching of anchors and faces, for mmdet.
+Source: Zhang et al., "S3FD: Single Shot Scale-invariant Face Detector", ICCV 2017,
+arXiv 1708.05237.
 """
 
 from collections.abc import Sequence

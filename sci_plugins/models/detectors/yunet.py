@@ -1,8 +1,6 @@
 """YuNet, a small face detector, as a frozen model to test enhancers with.
 
-@@ From the maps of the face detector YuNet to boxes and scores.
-
-@@ A frozen network from an ONNX file, run by onnxruntime on the CPU.
+Its ONNX file is run by onnxruntime on the CPU.
 """
 
 import hashlib

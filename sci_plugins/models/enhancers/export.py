@@ -12,8 +12,8 @@ import mmengine
 import torch
 from torch import nn
 
-import sci_plugins
 from sci_plugins.utils.files import write_atomically
+from sci_plugins.version import __version__
 
 
 def save_enhancer(
@@ -75,7 +75,7 @@ def plain(value: Any) -> Any:
 
 def _versions() -> dict[str, str]:
     return dict(
-        sci_plugins=sci_plugins.__version__,
+        sci_plugins=__version__,
         python=platform.python_version(),
         torch=str(torch.__version__),
         mmengine=str(mmengine.__version__),

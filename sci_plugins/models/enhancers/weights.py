@@ -1,12 +1,7 @@
-"""Loading enhancer weights: in full or not at all, with one line that says so.
+"""Enhancer weights: found by name, checked, and loaded in full or not at all.
 
-@@ One tensor under several names, as the authors' files hold their shared blocks.
-
-@@ Finding a weight file by name: the authors' files, ours, or a path.
-
-@@ Which enhancer a file of weights was made for: from what it says, or its shapes.
-
-@@ Starting weights of the cascade: estimator and, where the file has it, calibrator.
+A name is the authors' file, one of ours, or a path. The authors' files hold shared
+blocks under several names. A learner starts from the same files.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """SCI's learning process: a cascade of stages that share one estimator.
 
-@@ SCI's self-calibrator: used while training, thrown away afterwards.
+The self-calibrator links the stages while training and is thrown away afterwards.
 """
 
 from typing import Any, NamedTuple

@@ -1,7 +1,4 @@
-"""SCI's losses as modules, for the cascade and for training with a detector.
-
-@@ The exposure loss as a module, for training SCI towards a brightness.
-"""
+"""SCI's losses and the exposure loss as modules, for the cascade and joint training."""
 
 import torch
 from torch import Tensor, nn

@@ -1,7 +1,4 @@
-"""One segmentor, two looks at each image: as it is, and enhanced.
-
-@@ Merging the class probabilities of two looks at one image.
-"""
+"""One segmentor, two looks at each image: as it is, and enhanced."""
 
 import math
 from collections.abc import Mapping

@@ -1,13 +1,4 @@
-"""Tables of differences: what stands in a cell, and where its interval is drawn.
-
-@@ Numbers, differences and verdicts as text, and rows of Markdown tables.
-
-@@ Numbers, verdicts and lists of names as a reader meets them.
-
-@@ Places on an axis, in percent of its length: a drawing of any width can use them.
-
-@@ The results of a comparison in the order in which they are told.
-"""
+"""Numbers, verdicts and intervals as a reader meets them; tables of them."""
 
 import math
 from collections import Counter

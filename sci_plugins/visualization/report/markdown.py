@@ -1,7 +1,4 @@
-"""A comparison as Markdown: tables, intervals, verdicts, and what they rest on.
-
-@@ What a comparison was made with, and how to read it, as Markdown.
-"""
+"""A comparison as Markdown: tables, intervals, verdicts, and what they rest on."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,4 @@
-"""Curves as paths of an SVG drawing.
-
-@@ What a report shows beside the numbers.
-"""
+"""Curves of precision and recall as paths of an SVG drawing."""
 
 import math
 from collections.abc import Mapping, Sequence

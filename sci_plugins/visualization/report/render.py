@@ -1,6 +1,6 @@
-"""The report itself: everything that is told, put into the template.
+"""The HTML report: everything that is told, put into the template.
 
-@@ Sheets inside the file: as they are, smaller where they are too many, or fewer.
+Pictures are embedded as they are, smaller where they are too many, or fewer.
 """
 
 import base64

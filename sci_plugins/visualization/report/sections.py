@@ -1,9 +1,4 @@
-"""Differences in detail: every metric, by brightness, by size, by class.
-
-@@ What the numbers rest on: images drawn anew, settings, versions, weights.
-
-@@ The plain answer: a headline, a sentence a condition, a table of verdicts.
-"""
+"""What a comparison says: the answer, the tables of detail, what it rests on."""
 
 import math
 import re

@@ -76,7 +76,8 @@ def test_versions_name_the_origin(ops: ModuleType) -> None:
 
 
 def test_torchvision_that_does_not_import(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, 'sci_plugins.compat.extension', raising=False)
+    for name in ('extension', 'ops'):
+        monkeypatch.delitem(sys.modules, f'sci_plugins.compat.{name}', raising=False)
     monkeypatch.setitem(sys.modules, 'torchvision', None)
     with pytest.raises(MissingDependencyError, match=r'^mmcv has no compiled ops here'):
         import_module('sci_plugins.compat.extension')

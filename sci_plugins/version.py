@@ -1,0 +1,3 @@
+"""The version, where everything may import it without importing upwards."""
+
+__version__ = '0.1.0'
