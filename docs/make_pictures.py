@@ -42,8 +42,7 @@ def write_sets(root: Path) -> list[tuple[str, dict]]:
     make['write_camvid'](root / 'camvid', names=['0001TP_006690'], step=1)
     zurich = dict(img_path='rgb_anon/val/night', seg_map_path='gt/val/night')
     driving = dict(
-        img_path='leftImg8bit/test/night',
-        seg_map_path='gtCoarse_daytime_trainvaltest/test/night',
+        img_path='leftImg8bit/test/night', seg_map_path='gtCoarse_daytime_trainvaltest/test/night'
     )
     camvid = dict(img_path='train', seg_map_path='trainannot')
     return [

@@ -49,9 +49,7 @@ def tell_cause(error: BaseException) -> str:
 def describe_unpickling(name: str, error: pickle.UnpicklingError) -> str:
     """One line for what torch says in a page: what ``name`` holds that it must not."""
     message = str(error)
-    found = re.search(r'GLOBAL ([\w.]+)', message) or re.search(
-        r'Unsupported class (\S+)', message
-    )
+    found = re.search(r'GLOBAL ([\w.]+)', message) or re.search(r'Unsupported class (\S+)', message)
     if found:
         return (
             f'{name} holds {found[1]}, which is no weight and could run code; it was '

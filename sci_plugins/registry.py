@@ -26,26 +26,14 @@ from sci_plugins.errors import MissingDependencyError
 
 # name -> (module that registers it, host package, extra that installs the host)
 HOST_MODULES = {
-    'EnhancedDetDataPreprocessor': (
-        'sci_plugins.models.data_preprocessors.det',
-        'mmdet',
-        'det',
-    ),
-    'EnhancedSegDataPreProcessor': (
-        'sci_plugins.models.data_preprocessors.seg',
-        'mmseg',
-        'seg',
-    ),
+    'EnhancedDetDataPreprocessor': ('sci_plugins.models.data_preprocessors.det', 'mmdet', 'det'),
+    'EnhancedSegDataPreProcessor': ('sci_plugins.models.data_preprocessors.seg', 'mmseg', 'seg'),
     'S3FDVGG': ('sci_plugins.models.detectors.s3fd', 'mmdet', 'det'),
     'S3FDNeck': ('sci_plugins.models.detectors.s3fd', 'mmdet', 'det'),
     'S3FDHead': ('sci_plugins.models.detectors.s3fd', 'mmdet', 'det'),
     # Needs onnxruntime as well, which it asks for by itself.
     'YuNetONNX': ('sci_plugins.models.detectors.yunet', 'mmdet', 'det'),
-    'ScaleCompensatedAssigner': (
-        'sci_plugins.models.detectors.s3fd',
-        'mmdet',
-        'det',
-    ),
+    'ScaleCompensatedAssigner': ('sci_plugins.models.detectors.s3fd', 'mmdet', 'det'),
     'DarkFaceDataset': ('sci_plugins.datasets.darkface', 'mmdet', 'det'),
     'ExDarkDataset': ('sci_plugins.datasets.exdark', 'mmdet', 'det'),
     'WiderFaceTextDataset': ('sci_plugins.datasets.wider_face', 'mmdet', 'det'),
@@ -84,22 +72,13 @@ class HostAwareRegistry(Registry):
 
 
 MODELS = HostAwareRegistry(
-    'model',
-    parent=MMENGINE_MODELS,
-    scope='sci_plugins',
-    locations=['sci_plugins.models'],
+    'model', parent=MMENGINE_MODELS, scope='sci_plugins', locations=['sci_plugins.models']
 )
 TASK_UTILS = HostAwareRegistry(
-    'task util',
-    parent=MMENGINE_TASK_UTILS,
-    scope='sci_plugins',
-    locations=['sci_plugins.models'],
+    'task util', parent=MMENGINE_TASK_UTILS, scope='sci_plugins', locations=['sci_plugins.models']
 )
 DATASETS = HostAwareRegistry(
-    'dataset',
-    parent=MMENGINE_DATASETS,
-    scope='sci_plugins',
-    locations=['sci_plugins.datasets'],
+    'dataset', parent=MMENGINE_DATASETS, scope='sci_plugins', locations=['sci_plugins.datasets']
 )
 DATA_SAMPLERS = Registry(
     'data sampler',
@@ -108,10 +87,7 @@ DATA_SAMPLERS = Registry(
     locations=['sci_plugins.datasets'],
 )
 FUNCTIONS = Registry(
-    'function',
-    parent=MMENGINE_FUNCTIONS,
-    scope='sci_plugins',
-    locations=['sci_plugins.datasets'],
+    'function', parent=MMENGINE_FUNCTIONS, scope='sci_plugins', locations=['sci_plugins.datasets']
 )
 TRANSFORMS = Registry(
     'transform',
@@ -120,10 +96,7 @@ TRANSFORMS = Registry(
     locations=['sci_plugins.datasets.transforms'],
 )
 HOOKS = Registry(
-    'hook',
-    parent=MMENGINE_HOOKS,
-    scope='sci_plugins',
-    locations=['sci_plugins.engine.hooks'],
+    'hook', parent=MMENGINE_HOOKS, scope='sci_plugins', locations=['sci_plugins.engine.hooks']
 )
 METRICS = Registry(
     'metric',

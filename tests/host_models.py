@@ -22,10 +22,7 @@ DETECTORS = {
 SEGMENTORS = {
     'FCN': ('fcn/fcn_r50-d8_4xb2-40k_cityscapes-512x1024.py', 64),
     'PSPNet': ('pspnet/pspnet_r50-d8_4xb2-40k_cityscapes-512x1024.py', 64),
-    'DeepLabV3+': (
-        'deeplabv3plus/deeplabv3plus_r50-d8_4xb2-40k_cityscapes-512x1024.py',
-        64,
-    ),
+    'DeepLabV3+': ('deeplabv3plus/deeplabv3plus_r50-d8_4xb2-40k_cityscapes-512x1024.py', 64),
     'SegFormer': ('segformer/segformer_mit-b0_8xb1-160k_cityscapes-1024x1024.py', 64),
     'Mask2Former': ('mask2former/mask2former_r50_8xb2-90k_cityscapes-512x1024.py', 64),
 }
@@ -36,8 +33,7 @@ MODELS = {
 #: One of each host is small enough for every run of the tests.
 LIGHT = ('RTMDet', 'SegFormer')
 TYPES = dict(
-    mmdet='sci_plugins.EnhancedDetDataPreprocessor',
-    mmseg='sci_plugins.EnhancedSegDataPreProcessor',
+    mmdet='sci_plugins.EnhancedDetDataPreprocessor', mmseg='sci_plugins.EnhancedSegDataPreProcessor'
 )
 
 

@@ -41,9 +41,7 @@ def plain_official_ap(
     return _integrate(curve, sum(len(truth) for truth in boxes))
 
 
-def _image_curve(
-    found: np.ndarray, truth: np.ndarray, low: float, high: float
-) -> np.ndarray:
+def _image_curve(found: np.ndarray, truth: np.ndarray, low: float, high: float) -> np.ndarray:
     found = found[np.argsort(-found[:, 4], kind='stable')]
     recalled: set[int] = set()
     so_far, scores = [], []
@@ -91,9 +89,7 @@ def random_faces(
         count = int(rng.poisson(3))
         corner = rng.integers(0, 90, (count, 2))
         truth = np.concatenate([corner, corner + rng.integers(2, side, (count, 2))], 1)
-        near = (
-            truth[rng.integers(0, count, rng.poisson(5))] if count else np.zeros((0, 4))
-        )
+        near = truth[rng.integers(0, count, rng.poisson(5))] if count else np.zeros((0, 4))
         near = near + rng.normal(0, 2, near.shape)
         corner = rng.uniform(0, 90, (int(rng.poisson(3)), 2))
         far = np.concatenate([corner, corner + rng.uniform(2, side, corner.shape)], 1)

@@ -47,9 +47,7 @@ def read_weights(path: Path, prefix: str = '') -> dict[str, Tensor]:
     """Entries of a file below ``prefix``, by PyTorch alone."""
     content = torch.load(path, weights_only=True)
     return {
-        key.removeprefix(prefix): value
-        for key, value in content.items()
-        if key.startswith(prefix)
+        key.removeprefix(prefix): value for key, value in content.items() if key.startswith(prefix)
     }
 
 
@@ -76,9 +74,7 @@ def plain_sci(state: dict[str, Tensor], image: Tensor) -> Tensor:
     return (image / plain_illumination(state, image)).clamp(0, 1)
 
 
-def enhance_host_image(
-    state: dict[str, Tensor], image: Tensor, order: str = 'bgr'
-) -> Tensor:
+def enhance_host_image(state: dict[str, Tensor], image: Tensor, order: str = 'bgr') -> Tensor:
     """A host's image, ``(3, H, W)`` on [0, 255] in ``order``, to the same as float."""
     channels = [2, 1, 0] if order == 'bgr' else [0, 1, 2]
     rgb = image[channels].float().clamp(0, 255) / 255

@@ -7,9 +7,7 @@ import numpy as np
 
 
 def plain_segmentation(
-    pairs: Sequence[tuple[np.ndarray, np.ndarray]],
-    classes: Sequence[str],
-    ignore_index: int = 255,
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], classes: Sequence[str], ignore_index: int = 255
 ) -> dict[str, float]:
     """Percent, from (prediction, truth) of all images; NaN where nothing is."""
     both, either, there = (dict.fromkeys(classes, 0) for _ in range(3))
@@ -26,10 +24,7 @@ def plain_segmentation(
     each = {f'IoU/{name}': _percent(both[name], either[name]) for name in classes}
     recalls = [_percent(both[name], there[name]) for name in classes]
     return dict(
-        mIoU=_mean(list(each.values())),
-        aAcc=_percent(right, counted),
-        mAcc=_mean(recalls),
-        **each,
+        mIoU=_mean(list(each.values())), aAcc=_percent(right, counted), mAcc=_mean(recalls), **each
     )
 
 

@@ -14,9 +14,7 @@ from PIL import Image
 IMAGES = 5
 
 
-def draw_images(
-    folder: Path, count: int = IMAGES, size: tuple[int, int] = (12, 14)
-) -> Path:
+def draw_images(folder: Path, count: int = IMAGES, size: tuple[int, int] = (12, 14)) -> Path:
     """Dark noise, ``0.png`` and so on; ``size`` is (height, width)."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)

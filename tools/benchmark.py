@@ -44,9 +44,7 @@ def parse_args() -> argparse.Namespace:
     train = commands.add_parser('train', help="SCI's training step against a plain one")
     _add_common_arguments(train, height=400, width=600, runs=5)
     train.add_argument('--batch', type=int, default=1, help='images a step')
-    train.add_argument(
-        '--compile', action='store_true', help='also through torch.compile'
-    )
+    train.add_argument('--compile', action='store_true', help='also through torch.compile')
     _add_segmentation(commands.add_parser('segmentation', help='loader against network'))
     _add_darkface(commands.add_parser('darkface', help='the official AP, resamples'))
     _add_bootstrap(commands.add_parser('bootstrap', help='intervals of both tasks'))

@@ -29,9 +29,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help="config file, or a host's own: mmdet::NAME")
-    parser.add_argument(
-        'checkpoint', help='weights of the model; none: it carries its own (ONNX)'
-    )
+    parser.add_argument('checkpoint', help='weights of the model; none: it carries its own (ONNX)')
     parser.add_argument(
         '--variants',
         nargs='+',
@@ -83,8 +81,7 @@ def _add_judging(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--base',
         metavar='NAME',
-        help='what all others are compared with: a variant or a label (default: the '
-        'first variant)',
+        help='what all others are compared with: a variant or a label (default: the first variant)',
     )
     parser.add_argument(
         '--resample',

@@ -17,9 +17,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        '--out', default='demo_out', help='folder for tables and pictures'
-    )
+    parser.add_argument('--out', default='demo_out', help='folder for tables and pictures')
     parser.add_argument('--enhancer', default=DEFAULT_ENHANCER, help='as in compare.py')
     parser.add_argument('--data', help='where the drawn images are kept (default: cache)')
     parser.add_argument('--images', type=int, help='use only so many images of each task')
@@ -36,9 +34,7 @@ def main() -> None:
         return
     from sci_plugins.demo.run import run_demo
 
-    run_demo(
-        args.out, CONFIGS, enhancer=args.enhancer, data=args.data, images=args.images
-    )
+    run_demo(args.out, CONFIGS, enhancer=args.enhancer, data=args.data, images=args.images)
     report = Path(args.out) / 'README.md'
     print('\n' + report.read_text().split('\n## ')[0])
     print(f'tables and pictures: {report}')

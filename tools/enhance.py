@@ -10,8 +10,7 @@ from sci_plugins.utils.cli import run
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog='Exit code: 0 all images enhanced, 1 some failed, 2 wrong use.',
+        description=__doc__, epilog='Exit code: 0 all images enhanced, 1 some failed, 2 wrong use.'
     )
     parser.add_argument('inputs', nargs='+', metavar='INPUT', help='image file or folder')
     parser.add_argument('--out', required=True, metavar='DIR', help='folder to write to')
@@ -30,8 +29,7 @@ def parse_args() -> argparse.Namespace:
         '--format',
         choices=('same', 'png'),
         default='same',
-        help='same: that of each input, JPEG with quality 95; png: no loss '
-        '(default: %(default)s)',
+        help='same: that of each input, JPEG with quality 95; png: no loss (default: %(default)s)',
     )
     parser.add_argument(
         '--tile',

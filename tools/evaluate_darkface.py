@@ -26,9 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--strict', action='store_true', help='refuse whatever is odd, with exit code 2'
     )
-    parser.add_argument(
-        '--no-coco', action='store_true', help="leave COCO's numbers and sizes out"
-    )
+    parser.add_argument('--no-coco', action='store_true', help="leave COCO's numbers and sizes out")
     return parser.parse_args()
 
 
@@ -38,11 +36,7 @@ def main() -> None:
     from sci_plugins.apis.evaluate_darkface import evaluate_submission
 
     result = evaluate_submission(
-        args.pred_dir,
-        args.gt_dir,
-        split=args.split,
-        strict=args.strict,
-        coco=not args.no_coco,
+        args.pred_dir, args.gt_dir, split=args.split, strict=args.strict, coco=not args.no_coco
     )
     for warning in result.warnings():
         print(f'warning: {warning}', file=sys.stderr)

@@ -52,9 +52,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--pred-suffix', metavar='END', help='ending of predictions, as in _rgb_anon.png'
     )
-    parser.add_argument(
-        '--gt-suffix', metavar='END', help='ending of truth: _gt_labelTrainIds.png'
-    )
+    parser.add_argument('--gt-suffix', metavar='END', help='ending of truth: _gt_labelTrainIds.png')
     parser.add_argument(
         '--missing',
         choices=['error', 'wrong', 'skip'],
@@ -65,9 +63,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--strict', action='store_true', help='refuse whatever is odd, with exit code 2'
     )
-    parser.add_argument(
-        '--records', metavar='FILE', help="every image's confusion matrix, as .npz"
-    )
+    parser.add_argument('--records', metavar='FILE', help="every image's confusion matrix, as .npz")
     return parser.parse_args()
 
 

@@ -24,12 +24,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--enhancer',
         default=DEFAULT_ENHANCER,
-        help="what to start from: 'sci/official/medium', 'sci/FILE.pth' "
-        '(default: %(default)s)',
+        help="what to start from: 'sci/official/medium', 'sci/FILE.pth' (default: %(default)s)",
     )
-    parser.add_argument(
-        '--steps', type=int, metavar='N', help='100; with --until at most 1000'
-    )
+    parser.add_argument('--steps', type=int, metavar='N', help='100; with --until at most 1000')
     parser.add_argument('--lr', type=float, default=5e-4, help='default: %(default)s')
     parser.add_argument(
         '--until',

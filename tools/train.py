@@ -29,9 +29,7 @@ def parse_args() -> argparse.Namespace:
         metavar='CHECKPOINT',
         help='go on from the newest checkpoint of the work dir, or from this one',
     )
-    parser.add_argument(
-        '--amp', action='store_true', help='mixed precision (needs a GPU)'
-    )
+    parser.add_argument('--amp', action='store_true', help='mixed precision (needs a GPU)')
     add_common_arguments(parser)
     return parser.parse_args()
 

@@ -60,9 +60,7 @@ def attach(
     # As in torch.nn.utils.parametrize: the object stays, its class gains a step.
     preprocessor.__class__ = _enhanced_class(plain)
     try:
-        preprocessor.setup_enhancement(
-            enhancer, frozen, norm_eval, input_order, fill_color
-        )
+        preprocessor.setup_enhancement(enhancer, frozen, norm_eval, input_order, fill_color)
     except Exception:
         preprocessor.__class__ = kind
         preprocessor.__dict__.clear()
@@ -84,8 +82,7 @@ def detach(model: Model) -> Model:
         plain: Any = next(
             base
             for base in type(preprocessor).__mro__
-            if issubclass(base, ImgDataPreprocessor)
-            and not issubclass(base, EnhancementMixin)
+            if issubclass(base, ImgDataPreprocessor) and not issubclass(base, EnhancementMixin)
         )
         preprocessor.__class__ = plain
     return model

@@ -114,8 +114,7 @@ def load_config_from_args(args: argparse.Namespace) -> Config:
     variable = _RANK_VARIABLES.get(args.launcher)
     if variable and variable not in os.environ:
         raise ConfigError(
-            f'--launcher {args.launcher} needs a process that it started, but '
-            f'{variable} is not set'
+            f'--launcher {args.launcher} needs a process that it started, but {variable} is not set'
         )
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
@@ -151,9 +150,7 @@ def require(cfg: Config, *keys: str) -> None:
     """
     for key in keys:
         if cfg.get(key) is None:
-            raise ConfigError(
-                f'config {cfg.filename} has no {key}, which this tool needs'
-            )
+            raise ConfigError(f'config {cfg.filename} has no {key}, which this tool needs')
 
 
 def use_gloo_without_gpu(cfg: Config) -> None:

@@ -20,9 +20,7 @@ DEFAULT_ENHANCER = 'sci/sci_plugins/lol'
 _CLEARLY_ABOVE_ONE = 2.0
 
 
-def enhance(
-    image: Any, enhancer: BaseEnhancer | Mapping[str, Any] | str = DEFAULT_ENHANCER
-) -> Any:
+def enhance(image: Any, enhancer: BaseEnhancer | Mapping[str, Any] | str = DEFAULT_ENHANCER) -> Any:
     """Brighten an image: ``sci_plugins.enhance(image)``.
 
     Args:
@@ -53,8 +51,7 @@ def enhance(
     if isinstance(image, Tensor):
         return _enhance_tensor(image, enhancer)
     raise DataError(
-        'image must be a tensor, an array, a PIL image or a path, got '
-        f'{type(image).__name__}'
+        f'image must be a tensor, an array, a PIL image or a path, got {type(image).__name__}'
     )
 
 

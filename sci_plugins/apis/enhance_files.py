@@ -187,8 +187,7 @@ class EnhanceLog:
         """Whether all files of ``job`` are there and up to date."""
         wanted = self._state(job)
         return all(
-            self.is_ours(path)
-            and wanted.items() <= self._entries[self._key(path)].items()
+            self.is_ours(path) and wanted.items() <= self._entries[self._key(path)].items()
             for path in job.outputs
         )
 
@@ -220,9 +219,7 @@ class EnhanceLog:
     def _state(self, job: FileJob) -> dict[str, Any]:
         source = job.source.stat()
         return dict(
-            source_bytes=source.st_size,
-            source_time_ns=source.st_mtime_ns,
-            enhancer=self.enhancer,
+            source_bytes=source.st_size, source_time_ns=source.st_mtime_ns, enhancer=self.enhancer
         )
 
     def _read(self) -> dict[str, dict[str, Any]]:
@@ -312,9 +309,7 @@ def enhance_files(
     workers = min(os.cpu_count() or 1, 4) if workers is None else workers
     _check_at_least('workers', workers, 1)
     _check_at_least('tile', tile, 16)
-    jobs = plan_jobs(
-        inputs, out_dir, image_format=image_format, illumination=illumination
-    )
+    jobs = plan_jobs(inputs, out_dir, image_format=image_format, illumination=illumination)
     model = _prepare(enhancer, device, illumination)
     log = EnhanceLog(Path(out_dir), enhancer_fingerprint(model))
     worker = _Worker(model, log, tile=tile, device=device, overwrite=overwrite)
@@ -382,13 +377,7 @@ class _Worker:
     """Does one job in a thread: reads and writes beside others, enhances alone."""
 
     def __init__(
-        self,
-        model: BaseEnhancer,
-        log: EnhanceLog,
-        *,
-        tile: int,
-        device: str,
-        overwrite: bool,
+        self, model: BaseEnhancer, log: EnhanceLog, *, tile: int, device: str, overwrite: bool
     ) -> None:
         self.model = model
         self.log = log
@@ -451,9 +440,7 @@ class _PixelBudget:
     def hold(self, pixels: int) -> Iterator[None]:
         """Wait until ``pixels`` fit, or until nothing else is held."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._held == 0 or self._held + pixels <= self._limit
-            )
+            self._changed.wait_for(lambda: self._held == 0 or self._held + pixels <= self._limit)
             self._held += pixels
         try:
             yield

@@ -167,8 +167,7 @@ def _name_variants(variants: Sequence[str] | Mapping[str, Spec]) -> dict[str, Sp
     specs.update(variants if isinstance(variants, Mapping) else {v: v for v in variants})
     if not specs or REFERENCE in specs:
         raise ConfigError(
-            f'variants must name at least one enhancer, and none {REFERENCE!r}; got '
-            f'{list(specs)}'
+            f'variants must name at least one enhancer, and none {REFERENCE!r}; got {list(specs)}'
         )
     return specs
 
@@ -176,9 +175,7 @@ def _name_variants(variants: Sequence[str] | Mapping[str, Spec]) -> dict[str, Sp
 def _build_metric(name: str) -> ImageQualityMetric:
     kind = METRICS.get(name)
     if not (isinstance(kind, type) and issubclass(kind, ImageQualityMetric)):
-        raise ConfigError(
-            f'unknown metric {name!r}; known: {", ".join(METRIC_NAMES)}, NIQE'
-        )
+        raise ConfigError(f'unknown metric {name!r}; known: {", ".join(METRIC_NAMES)}, NIQE')
     return kind()
 
 

@@ -23,11 +23,7 @@ from sci_plugins.datasets.darkface import (
     strange_boxes,
 )
 from sci_plugins.errors import DataError
-from sci_plugins.evaluation.detection_records import (
-    DEFINITIONS,
-    DetectionRecords,
-    ImageDetections,
-)
+from sci_plugins.evaluation.detection_records import DEFINITIONS, DetectionRecords, ImageDetections
 from sci_plugins.evaluation.metrics.darkface import COLUMNS, read_predictions
 from sci_plugins.registry import require_host
 from sci_plugins.utils.images import read_image_size
@@ -86,16 +82,14 @@ class SubmissionResult:
         lines = [
             f'{self.images} images ({about}), {self.faces} faces '
             f'(annotation version: {self.annotation_version}), '
-            f'{self.predictions} predictions',
+            f'{self.predictions} predictions'
         ]
         for name, text in DEFINITIONS.items():
             value = self.numbers.get(f'darkface/{name}')
             if value is not None:
                 shown = 'none' if math.isnan(value) else f'{value:.4f}'
                 start = f'darkface/{name:<22} {shown:>6}  '
-                lines += textwrap.wrap(
-                    start + text, 88, subsequent_indent=' ' * len(start)
-                )
+                lines += textwrap.wrap(start + text, 88, subsequent_indent=' ' * len(start))
         return '\n'.join(lines)
 
     def warnings(self) -> list[str]:
@@ -242,25 +236,19 @@ def _look_like_widths(images: Sequence[ImageDetections]) -> list[str]:
     ]
 
 
-def _refuse(
-    missing: list[str], extra: list[str], remarks: list[str], folder: Path
-) -> None:
+def _refuse(missing: list[str], extra: list[str], remarks: list[str], folder: Path) -> None:
     if missing:
         raise DataError(
             f'{folder / missing[0]}.txt: there is no such prediction file '
             f'({len(missing)} missing; --strict)'
         )
     if extra:
-        raise DataError(
-            f'{extra[0]}: belongs to no evaluated image ({len(extra)} such; --strict)'
-        )
+        raise DataError(f'{extra[0]}: belongs to no evaluated image ({len(extra)} such; --strict)')
     if remarks:
         raise DataError(f'{remarks[0]} ({len(remarks)} remarks; --strict)')
 
 
-def _describe(
-    images: Sequence[ImageDetections], labels: Path, split: str | None
-) -> dict[str, Any]:
+def _describe(images: Sequence[ImageDetections], labels: Path, split: str | None) -> dict[str, Any]:
     ids = [image.img_id for image in images]
     faces = sum(len(image.boxes) for image in images)
     name = split or recognise_split(ids)

@@ -122,9 +122,7 @@ def pair_label_maps(
     if not _common(rule, found, true):
         rule = _guess(rule, given, found, true, folders)
         return _pairs(rule, found, true, folders[0], str(rule))
-    return _pairs(
-        rule if given else _one_kind(rule, found, true), found, true, folders[0]
-    )
+    return _pairs(rule if given else _one_kind(rule, found, true), found, true, folders[0])
 
 
 def _check_suffix(suffix: str | None) -> str:

@@ -158,21 +158,15 @@ def _is_settled(losses: Sequence[float], images: int, tolerance: float) -> bool:
     return len(losses) % images == 0 and has_settled(losses, window, tolerance)
 
 
-def _save(
-    result: FinetuneResult, out: Path, start: str, settings: dict[str, Any]
-) -> None:
+def _save(result: FinetuneResult, out: Path, start: str, settings: dict[str, Any]) -> None:
     done = dict(
-        steps=len(result.losses),
-        settled=result.settled,
-        loss=[result.losses[0], result.losses[-1]],
+        steps=len(result.losses), settled=result.settled, loss=[result.losses[0], result.losses[-1]]
     )
     recipe = dict(start=start, finetuned=done | settings)
     result.sha256 = save_enhancer(result.enhancer, out, **recipe)
 
 
-def _check_options(
-    out: Path, steps: int, lr: float, until: float | None, device: str
-) -> None:
+def _check_options(out: Path, steps: int, lr: float, until: float | None, device: str) -> None:
     if steps < 1:
         raise ConfigError(f'steps must be at least 1, got {steps}')
     for name, value in (('lr', lr), ('until', until)):
@@ -190,9 +184,7 @@ def _check_options(
 
 def _prepare(enhancer: Spec, device: str) -> RetinexEnhancer:
     built = build_enhancer(enhancer)
-    if not isinstance(built, RetinexEnhancer) or not any(
-        True for _ in built.parameters()
-    ):
+    if not isinstance(built, RetinexEnhancer) or not any(True for _ in built.parameters()):
         raise ConfigError(
             'fine-tuning needs an enhancer with weights that estimates an illumination, '
             f'such as {DEFAULT_ENHANCER}; got {type(built).__name__}'
@@ -218,9 +210,7 @@ class _Fitting:
     def __init__(self, enhancer: RetinexEnhancer, lr: float, freeze_norm: bool) -> None:
         self.enhancer = enhancer.train(not freeze_norm)
         self.loss = SCILoss()
-        self.optimizer = torch.optim.Adam(
-            enhancer.parameters(), lr=lr, weight_decay=WEIGHT_DECAY
-        )
+        self.optimizer = torch.optim.Adam(enhancer.parameters(), lr=lr, weight_decay=WEIGHT_DECAY)
 
     def step(self, image: Tensor, path: str) -> float:
         """One step on one image; gives the loss before it."""

@@ -82,9 +82,7 @@ def enhance_pixels(
         result = _enhance(enhancer, batch, illumination)
         rows, columns = part.crop()
         enhanced = result.image[..., rows, columns]
-        image[part.inner] = _to_array(
-            _luma(enhanced) if channels == 1 else enhanced, dtype
-        )
+        image[part.inner] = _to_array(_luma(enhanced) if channels == 1 else enhanced, dtype)
         if lamp is not None:
             lamp[part.inner] = _to_array(result.illumination[..., rows, columns], dtype)
     return EnhancedPixels(image, lamp)

@@ -35,10 +35,7 @@ class StandInFinder(MetaPathFinder):
     """Answers for ``mmcv._ext`` and for no other name."""
 
     def find_spec(
-        self,
-        fullname: str,
-        path: Sequence[str] | None = None,
-        target: ModuleType | None = None,
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Give the stand-in's spec, or None for every name but ``mmcv._ext``."""
         if fullname != EXTENSION_NAME:

@@ -77,11 +77,7 @@ def _geometry(names: tuple[str, ...], given: Mapping[str, int]) -> Geometry:
 
 
 def _operands(
-    image: Tensor,
-    weight: Tensor,
-    offset: Tensor,
-    mask: Tensor | None,
-    bias: Tensor | None,
+    image: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, bias: Tensor | None
 ) -> tuple[Tensor, ...]:
     # torchvision wants a tensor where there is no mask and no bias.
     if mask is None:
@@ -153,9 +149,7 @@ def deform_conv_backward_input(
     **geometry: int,
 ) -> None:
     """Add to ``grad_image`` and overwrite ``grad_offset``, as mmcv's kernels do."""
-    gradients = _gradients(
-        grad_output, image, weight, offset, _geometry(PLAIN_NAMES, geometry)
-    )
+    gradients = _gradients(grad_output, image, weight, offset, _geometry(PLAIN_NAMES, geometry))
     grad_image.add_(gradients.image)
     grad_offset.copy_(gradients.offset)
 
@@ -251,10 +245,7 @@ def modulated_deform_conv_backward(
 
 # With torch in sight mmcv compiles its ops, hence no isolation; pip may have kept a
 # wheel without them, hence no cache.
-INSTALL = (
-    'pip install --no-build-isolation --no-cache-dir --no-deps --force-reinstall '
-    'onedl-mmcv'
-)
+INSTALL = 'pip install --no-build-isolation --no-cache-dir --no-deps --force-reinstall onedl-mmcv'
 
 
 class MissingOpError(SciPluginsError, NotImplementedError):
@@ -390,19 +381,12 @@ def _focal_loss(
     classes = logits.shape[1]
     # Index `classes` means background, which is the negative of every class.
     positive = one_hot(target, classes + 1)[:, :classes].to(logits.dtype)
-    loss = torchvision.ops.sigmoid_focal_loss(
-        logits, positive, alpha, gamma, reduction='none'
-    )
+    loss = torchvision.ops.sigmoid_focal_loss(logits, positive, alpha, gamma, reduction='none')
     return loss * weight[target, None] if weight.numel() else loss
 
 
 def sigmoid_focal_loss_forward(
-    logits: Tensor,
-    target: Tensor,
-    weight: Tensor,
-    output: Tensor,
-    gamma: float,
-    alpha: float,
+    logits: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
 ) -> None:
     """Overwrite ``output``, ``(N, C)``, with the focal loss of each entry.
 
@@ -419,12 +403,7 @@ def sigmoid_focal_loss_forward(
 
 
 def sigmoid_focal_loss_backward(
-    logits: Tensor,
-    target: Tensor,
-    weight: Tensor,
-    grad_input: Tensor,
-    gamma: float,
-    alpha: float,
+    logits: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
 ) -> None:
     """Overwrite ``grad_input``, ``(N, C)``, with the derivative of each entry's loss."""
     with torch.enable_grad():

@@ -16,12 +16,7 @@ from typing import Any, ClassVar
 from mmengine.logging import print_log
 from mmseg.datasets import BDD100KDataset
 
-from sci_plugins.datasets.night_layouts import (
-    BDD100K_SPLITS,
-    FolderPair,
-    bdd100k_pair,
-    choose,
-)
+from sci_plugins.datasets.night_layouts import BDD100K_SPLITS, FolderPair, bdd100k_pair, choose
 from sci_plugins.datasets.segmentation_folder import SegmentationFolderDataset
 from sci_plugins.errors import DataError
 from sci_plugins.registry import DATASETS

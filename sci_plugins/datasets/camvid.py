@@ -61,9 +61,7 @@ class CamVidDataset(SegmentationFolderDataset):
     ) -> None:
         self.include_prefix = _as_tuple(include_prefix)
         self.exclude_prefix = _as_tuple(exclude_prefix)
-        super().__init__(
-            *args, img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs
-        )
+        super().__init__(*args, img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs)
 
     @classmethod
     def get_label_map(cls, new_classes: Sequence | None = None) -> dict[int, int]:

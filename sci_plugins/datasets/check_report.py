@@ -67,9 +67,7 @@ class CheckReport:
             lines += self._problems(word, is_error)
         count = len(self.errors)
         verdict = (
-            f'NOT usable: {count} error{"s" * (count > 1)}'
-            if count
-            else 'usable for training'
+            f'NOT usable: {count} error{"s" * (count > 1)}' if count else 'usable for training'
         )
         return '\n'.join([*lines, '', verdict])
 

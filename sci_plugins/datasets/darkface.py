@@ -72,14 +72,10 @@ def read_numbered_boxes(path: str | Path) -> list[tuple[int, Box]]:
         raise DataError(f'{path}: empty; line 1 should hold the number of boxes')
     number, text = lines[0]
     if not text.isdecimal():
-        raise DataError(
-            f'{path}, line {number}: should hold the number of boxes, is {text!r}'
-        )
+        raise DataError(f'{path}, line {number}: should hold the number of boxes, is {text!r}')
     boxes = [(number, _parse_box(path, number, text)) for number, text in lines[1:]]
     if len(boxes) != int(text):
-        raise DataError(
-            f'{path}, line {number}: promises {text} boxes, but {len(boxes)} follow'
-        )
+        raise DataError(f'{path}, line {number}: promises {text} boxes, but {len(boxes)} follow')
     return boxes
 
 
@@ -90,9 +86,7 @@ def is_upright(box: Sequence[float]) -> bool:
 
 
 def strange_boxes(
-    path: str | Path,
-    numbered: Sequence[tuple[int, Box]],
-    size: tuple[int, int] | None = None,
+    path: str | Path, numbered: Sequence[tuple[int, Box]], size: tuple[int, int] | None = None
 ) -> list[tuple[str, str]]:
     """What is odd about the boxes of one label file.
 
@@ -199,8 +193,7 @@ class Split:
 
 _REGDET = 'REGDet, github.com/sherrycattt/REGDet, splits/'
 _HLA = (
-    'HLA-Face, github.com/daooshee/HLA-Face-Code at 9444d6d, '
-    'train_code/dataset/mf_dsfd_dark_face_'
+    'HLA-Face, github.com/daooshee/HLA-Face-Code at 9444d6d, train_code/dataset/mf_dsfd_dark_face_'
 )
 _HASHED = (
     'ours, for want of the list behind the 5400/600 of MAET, FeatEnHancer and YOLA: the '
@@ -430,13 +423,7 @@ class DarkFaceDataset(BaseDetDataset):
         boxes = read_upright_boxes(label)
         strange = strange_boxes(label, boxes, (width, height))
         self._strange_boxes += [text for _, text in strange]
-        instances = [
-            dict(bbox=list(box), bbox_label=0, ignore_flag=0) for _, box in boxes
-        ]
+        instances = [dict(bbox=list(box), bbox_label=0, ignore_flag=0) for _, box in boxes]
         return dict(
-            img_path=str(image),
-            img_id=image.stem,
-            width=width,
-            height=height,
-            instances=instances,
+            img_path=str(image), img_id=image.stem, width=width, height=height, instances=instances
         )

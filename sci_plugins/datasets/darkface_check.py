@@ -115,10 +115,7 @@ def _check_pairs(
 
 
 def _check_pictures(
-    report: CheckReport,
-    pictures: Mapping[str, Path],
-    size: tuple[int, int],
-    workers: int,
+    report: CheckReport, pictures: Mapping[str, Path], size: tuple[int, int], workers: int
 ) -> dict[str, tuple[int, int]]:
     """Sizes of the images that can be decoded."""
     sizes: dict[str, tuple[int, int]] = {}
@@ -150,9 +147,7 @@ def _look(path: Path) -> tuple[tuple[int, int], str] | str:
 
 
 def _check_labels(
-    report: CheckReport,
-    labels: Mapping[str, Path],
-    sizes: Mapping[str, tuple[int, int]],
+    report: CheckReport, labels: Mapping[str, Path], sizes: Mapping[str, tuple[int, int]]
 ) -> dict[str, list[Box]]:
     boxes = {}
     for name, path in labels.items():

@@ -59,8 +59,7 @@ def _parse(path: str | Path, number: int, text: str) -> Object:
     name, *words = text.split()
     if name not in CLASSES:
         raise DataError(
-            f'{path}, line {number}: class should be one of {", ".join(CLASSES)}; '
-            f'is {name!r}'
+            f'{path}, line {number}: class should be one of {", ".join(CLASSES)}; is {name!r}'
         )
     try:
         left, top, width, height = (float(word) for word in words[:4])
@@ -166,9 +165,7 @@ class ExDarkDataset(BaseDetDataset):
         self.splits = (split,) if isinstance(split, str) else tuple(split or ())
         for name in self.splits:
             if name not in SPLITS:
-                raise ConfigError(
-                    f'ExDark: split must be one of {", ".join(SPLITS)}; got {name!r}'
-                )
+                raise ConfigError(f'ExDark: split must be one of {", ".join(SPLITS)}; got {name!r}')
         super().__init__(
             *args,
             ann_file=ann_file or (CLASS_LIST if self.splits else ''),
@@ -185,14 +182,10 @@ class ExDarkDataset(BaseDetDataset):
         else:
             names = [path.name.removesuffix('.txt') for path in annotations.values()]
         records = [self._load_record(name, images, annotations) for name in names]
-        empty = sum(
-            instance['ignore_flag'] for each in records for instance in each['instances']
-        )
+        empty = sum(instance['ignore_flag'] for each in records for instance in each['instances'])
         if empty:
             print_log(
-                f'ExDark: {empty} empty boxes are ignored',
-                logger='current',
-                level=logging.WARNING,
+                f'ExDark: {empty} empty boxes are ignored', logger='current', level=logging.WARNING
             )
         return records
 

@@ -160,17 +160,13 @@ def check_content(
         workers: threads that decode.
     """
     by_digest = {
-        digest: (part, path)
-        for part, digests in tested.items()
-        for path, digest in digests.items()
+        digest: (part, path) for part, digests in tested.items() for path, digest in digests.items()
     }
     own = {path.resolve() for _, path in by_digest.values()}
     for name, images in training.items():
         others = [path for path in images if path.resolve() not in own]
         with ThreadPoolExecutor(max(1, workers)) as pool:
-            digests = tqdm(
-                pool.map(_digest, others), name, len(others), delay=2, leave=False
-            )
+            digests = tqdm(pool.map(_digest, others), name, len(others), delay=2, leave=False)
             for path, digest in zip(others, digests, strict=True):
                 if digest in by_digest:
                     part, test = by_digest[digest]
@@ -194,9 +190,7 @@ def tell_acdc_overlap(report: CheckReport, images: _Images) -> None:
     Frames of its validation recording in ``night/train``, where they do not belong, are
     an error.
     """
-    of_val = {
-        name: [each for each in some if _is_of_val(each)] for name, some in images.items()
-    }
+    of_val = {name: [each for each in some if _is_of_val(each)] for name, some in images.items()}
     if of_val.get('night/val'):
         text = (
             f'night/val: {len(of_val["night/val"])} images are of {DARK_ZURICH_VAL}, the '
@@ -229,9 +223,7 @@ def tell_dark_zurich_overlap(report: CheckReport, images: _Images) -> None:
     _add_where_there(report, images, texts)
 
 
-def _add_where_there(
-    report: CheckReport, images: _Images, texts: Mapping[str, str]
-) -> None:
+def _add_where_there(report: CheckReport, images: _Images, texts: Mapping[str, str]) -> None:
     for part, text in texts.items():
         if images.get(part):
             report.add(KIND, text, is_error=False)

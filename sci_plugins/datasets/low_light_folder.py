@@ -159,9 +159,7 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
     if not root.is_dir():
         raise DataError(f'image folder not found: {root}')
     files = sorted(
-        path
-        for path in root.rglob('*')
-        if path.suffix.lower() in IMAGE_FORMATS and path.is_file()
+        path for path in root.rglob('*') if path.suffix.lower() in IMAGE_FORMATS and path.is_file()
     )
     if not files:
         raise DataError(f'no image ({", ".join(IMAGE_FORMATS)}) below {root}')
@@ -216,8 +214,7 @@ def _check_size(name: str, value: int | None) -> None:
         return
     if not isinstance(value, int) or isinstance(value, bool) or value < MIN_SIDE:
         raise ConfigError(
-            f'LowLightFolder: {name} must be an int of at least {MIN_SIDE} or None, '
-            f'got {value!r}'
+            f'LowLightFolder: {name} must be an int of at least {MIN_SIDE} or None, got {value!r}'
         )
 
 
@@ -259,8 +256,7 @@ def stack_images(batch: Sequence[dict[str, Any]], mixed: str = 'refuse') -> dict
 def _describe_sizes(images: list[Tensor], samples: list[Any]) -> str:
     other = next(i for i, image in enumerate(images) if image.shape != images[0].shape)
     first, second = (
-        f'{samples[i].img_path} ({images[i].shape[-1]}x{images[i].shape[-2]})'
-        for i in (0, other)
+        f'{samples[i].img_path} ({images[i].shape[-1]}x{images[i].shape[-2]})' for i in (0, other)
     )
     return (
         f'a batch needs images of one size, got {first} and {second}: set the '

@@ -112,15 +112,11 @@ def night_driving_pair(root: Path) -> FolderPair:
 def nightcity_pair(root: Path, split: str, release: str) -> FolderPair:
     """NightCity, or NightCity-fine, alone or beside the original's images."""
     if release == 'original':
-        return FolderPair(
-            root / 'images' / split, root / 'label' / split, '.png', '_labelIds.png'
-        )
+        return FolderPair(root / 'images' / split, root / 'label' / split, '.png', '_labelIds.png')
     own = root / split
     if own.is_dir() or not (root / 'images' / split).is_dir():
         return FolderPair(own / 'img', own / 'lbl', '.png', '_trainIds.png')
-    return FolderPair(
-        root / 'images' / split, root / 'label' / split, '.png', '_trainIds.png'
-    )
+    return FolderPair(root / 'images' / split, root / 'label' / split, '.png', '_trainIds.png')
 
 
 def bdd100k_pair(root: Path, split: str) -> FolderPair:
@@ -146,8 +142,7 @@ def choose(
     chosen = (value,) if isinstance(value, str) else tuple(value or ())
     if not chosen or not set(chosen) <= set(known) or len(set(chosen)) < len(chosen):
         raise ConfigError(
-            f'{data}: {argument} must be one or several of {", ".join(known)}; '
-            f'got {value!r}'
+            f'{data}: {argument} must be one or several of {", ".join(known)}; got {value!r}'
         )
     return chosen
 

@@ -5,11 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sci_plugins.datasets.bdd100k_night import (
-    TIMES_OF_DAY,
-    find_sources,
-    read_times_of_day,
-)
+from sci_plugins.datasets.bdd100k_night import TIMES_OF_DAY, find_sources, read_times_of_day
 from sci_plugins.datasets.check_report import CheckReport
 from sci_plugins.datasets.frame_leakage import (
     find_leaks,
@@ -35,10 +31,7 @@ from sci_plugins.datasets.night_layouts import (
     night_driving_pair,
     nightcity_pair,
 )
-from sci_plugins.datasets.segmentation_check import (
-    Part,
-    check_segmentation,
-)
+from sci_plugins.datasets.segmentation_check import Part, check_segmentation
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.utils.files import write_atomically
 
@@ -92,20 +85,14 @@ def check_acdc(
         for name in choose('ACDC', 'condition', condition, ACDC_CONDITIONS)
         for split in ACDC_SPLITS
     ]
-    report, found = check_segmentation(
-        f'ACDC in {root}', parts, TRAIN_IDS, (1920, 1080), workers
-    )
+    report, found = check_segmentation(f'ACDC in {root}', parts, TRAIN_IDS, (1920, 1080), workers)
     tell_acdc_overlap(report, {name: each.images for name, each in found.items()})
     find_leaks(report, parts, found, against, content, workers)
     return report
 
 
 def check_dark_zurich(
-    root: Root,
-    *,
-    workers: int = 2,
-    against: Sequence[Root] = (),
-    content: bool = False,
+    root: Root, *, workers: int = 2, against: Sequence[Root] = (), content: bool = False
 ) -> CheckReport:
     """Dark Zurich by night, 1920x1080; only val has public labels.
 
@@ -126,11 +113,7 @@ def check_dark_zurich(
 
 
 def check_night_driving(
-    root: Root,
-    *,
-    workers: int = 2,
-    against: Sequence[Root] = (),
-    content: bool = False,
+    root: Root, *, workers: int = 2, against: Sequence[Root] = (), content: bool = False
 ) -> CheckReport:
     """Nighttime Driving, 1920x1080: 50 test images.
 
@@ -176,9 +159,7 @@ def check_nightcity(
     ]
     code = IDS if release == 'original' else TRAIN_IDS
     title = 'NightCity' if release == 'original' else 'NightCity-fine'
-    report, found = check_segmentation(
-        f'{title} in {root}', parts, code, (1024, 512), workers
-    )
+    report, found = check_segmentation(f'{title} in {root}', parts, code, (1024, 512), workers)
     find_leaks(report, parts, found, against, content, workers)
     return report
 
@@ -209,17 +190,13 @@ def check_bdd100k(
     root = Path(root)
     wanted = choose('BDD100K', 'timeofday', timeofday, TIMES_OF_DAY)
     pairs = {split: bdd100k_pair(root, split) for split in BDD100K_SPLITS}
-    stems = {
-        split: [image.stem for image in pair.find_images()]
-        for split, pair in pairs.items()
-    }
+    stems = {split: [image.stem for image in pair.find_images()] for split, pair in pairs.items()}
     if not any(stems.values()):
         raise DataError(f'BDD100K: there is no *.jpg below {root / "images/10k"}')
     sources = find_sources(root, attributes)
     times = read_times_of_day(sources, {stem for some in stems.values() for stem in some})
     chosen = {
-        split: [stem for stem in some if times.get(stem) in wanted]
-        for split, some in stems.items()
+        split: [stem for stem in some if times.get(stem) in wanted] for split, some in stems.items()
     }
     parts = [
         _bdd100k_part(split, pair, wanted, chosen[split])
@@ -227,11 +204,7 @@ def check_bdd100k(
         if stems[split]
     ]
     report, found = check_segmentation(
-        f'BDD100K, {" or ".join(wanted)}, in {root}',
-        parts,
-        TRAIN_IDS,
-        (1280, 720),
-        workers,
+        f'BDD100K, {" or ".join(wanted)}, in {root}', parts, TRAIN_IDS, (1280, 720), workers
     )
     report.facts['time of day by'] = ', '.join(map(str, sources))
     rows = [_time_row(split, some, times) for split, some in stems.items() if some]
@@ -242,9 +215,7 @@ def check_bdd100k(
     return report
 
 
-def _bdd100k_part(
-    split: str, pair: FolderPair, wanted: tuple[str, ...], chosen: list[str]
-) -> Part:
+def _bdd100k_part(split: str, pair: FolderPair, wanted: tuple[str, ...], chosen: list[str]) -> Part:
     count = 87 if (split, wanted) == ('val', ('night',)) else None
     return Part(split, pair, count, is_test=split != 'train', chosen=frozenset(chosen))
 
@@ -263,11 +234,7 @@ def _time_row(split: str, stems: list[str], times: Mapping[str, str]) -> dict:
 
 
 def check_camvid(
-    root: Root,
-    *,
-    workers: int = 2,
-    against: Sequence[Root] = (),
-    content: bool = False,
+    root: Root, *, workers: int = 2, against: Sequence[Root] = (), content: bool = False
 ) -> CheckReport:
     """CamVid in SegNet's layout, 480x360, 11 classes and void.
 
@@ -279,8 +246,6 @@ def check_camvid(
         Part(split, camvid_pair(root, split), count, split != 'train')
         for split, count in counts.items()
     ]
-    report, found = check_segmentation(
-        f'CamVid in {root}', parts, CAMVID_CODE, (480, 360), workers
-    )
+    report, found = check_segmentation(f'CamVid in {root}', parts, CAMVID_CODE, (480, 360), workers)
     find_leaks(report, parts, found, against, content, workers)
     return report

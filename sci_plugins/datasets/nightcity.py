@@ -85,8 +85,7 @@ class NightCityDataset(SegmentationFolderDataset):
         if self.release == 'original':
             chosen = self.label_map or {}
             label_map = {
-                number: chosen.get(train_id, train_id)
-                for number, train_id in TRAIN_ID_OF.items()
+                number: chosen.get(train_id, train_id) for number, train_id in TRAIN_ID_OF.items()
             }
             for record in records:
                 record['label_map'] = label_map

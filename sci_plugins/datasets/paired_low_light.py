@@ -7,12 +7,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from sci_plugins.datasets.low_light_folder import (
-    find_images,
-    make_sample,
-    shrink,
-    to_tensor,
-)
+from sci_plugins.datasets.low_light_folder import find_images, make_sample, shrink, to_tensor
 from sci_plugins.datasets.samplers import Draw
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.registry import DATASETS
@@ -64,8 +59,7 @@ class PairedLowLightDataset(Dataset):
         super().__init__()
         if layout not in LAYOUTS:
             raise ConfigError(
-                f'PairedLowLightDataset: layout must be one of {", ".join(LAYOUTS)}, '
-                f'got {layout!r}'
+                f'PairedLowLightDataset: layout must be one of {", ".join(LAYOUTS)}, got {layout!r}'
             )
         if folders is not None and len(folders) != 2:
             raise ConfigError(

@@ -40,9 +40,7 @@ def tell_colours(path: Any, shape: tuple[int, ...]) -> str:
     )
 
 
-def tell_sizes(
-    path: Any, label: tuple[int, ...], image: Any, shape: tuple[int, ...]
-) -> str:
+def tell_sizes(path: Any, label: tuple[int, ...], image: Any, shape: tuple[int, ...]) -> str:
     """One line for a label map and an image of different shapes ``(H, W)``."""
     return f'{path}: is {label[1]}x{label[0]}, its image {image} {shape[1]}x{shape[0]}'
 
@@ -138,11 +136,7 @@ def check_segmentation(
 
 
 def _check_part(
-    report: CheckReport,
-    part: Part,
-    code: LabelCode,
-    size: tuple[int, int] | None,
-    workers: int,
+    report: CheckReport, part: Part, code: LabelCode, size: tuple[int, int] | None, workers: int
 ) -> Found:
     found = Found(part.find_images())
     if not found.images:
@@ -278,9 +272,7 @@ def _part_row(part: Part, found: Found | None) -> dict[str, Any]:
     }
 
 
-def _describe_classes(
-    report: CheckReport, part: Part, code: LabelCode, found: Found
-) -> None:
+def _describe_classes(report: CheckReport, part: Part, code: LabelCode, found: Found) -> None:
     total = sum(found.pixels.values())
     names = dict(code.classes)
     for value in sorted(found.pixels):

@@ -77,8 +77,7 @@ class SegmentationFolderDataset(BaseSegDataset):
             if listed is not None:
                 images = _only_listed(folder, images, listed)
             records += [
-                self._record(image, folder.label_of(image))
-                for image in self.choose_images(images)
+                self._record(image, folder.label_of(image)) for image in self.choose_images(images)
             ]
         if listed:
             raise DataError(

@@ -63,15 +63,11 @@ def read_wider_face(path: str | Path) -> dict[str, list[WiderFace]]:
     return images
 
 
-def _read_faces(
-    path: str | Path, name: str, lines: Iterator[tuple[int, str]]
-) -> list[WiderFace]:
+def _read_faces(path: str | Path, name: str, lines: Iterator[tuple[int, str]]) -> list[WiderFace]:
     number, text = next(lines, (0, ''))
     if not text.isdecimal():
         where = f', line {number}' if number else ''
-        raise DataError(
-            f'{path}{where}: should hold the number of faces of {name}, is {text!r}'
-        )
+        raise DataError(f'{path}{where}: should hold the number of faces of {name}, is {text!r}')
     count = int(text)
     # An image without faces has one line, of zeros.
     faces = [_parse(path, name, next(lines, None)) for _ in range(max(count, 1))]
@@ -88,8 +84,7 @@ def _parse(path: str | Path, name: str, line: tuple[int, str] | None) -> WiderFa
         x, y, width, height, blur, _, _, invalid, occlusion, _ = map(int, text.split())
     except ValueError:
         raise DataError(
-            f'{path}, line {number}: should hold ten whole numbers {_COLUMNS}, '
-            f'is {text!r}'
+            f'{path}, line {number}: should hold ten whole numbers {_COLUMNS}, is {text!r}'
         ) from None
     return WiderFace((x, y, x + width, y + height), blur, occlusion, bool(invalid))
 
@@ -142,8 +137,7 @@ class WiderFaceTextDataset(BaseDetDataset):
         instances = [each for record in records for each in record['instances']]
         ignored = sum(instance['ignore_flag'] for instance in instances)
         print_log(
-            f'WIDER FACE: {len(records)} images, {len(instances)} faces, '
-            f'{ignored} of them ignored',
+            f'WIDER FACE: {len(records)} images, {len(instances)} faces, {ignored} of them ignored',
             logger='current',
             level=logging.INFO,
         )

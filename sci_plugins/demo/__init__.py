@@ -1,12 +1,6 @@
 """The built-in demo, whole: its data are drawn on this machine, its networks lie here."""
 
-from sci_plugins.demo.prepare import (
-    BRIGHT,
-    CONDITIONS,
-    Condition,
-    demo_folder,
-    prepare_demo,
-)
+from sci_plugins.demo.prepare import BRIGHT, CONDITIONS, Condition, demo_folder, prepare_demo
 from sci_plugins.demo.streets import STREET_CLASSES, STREET_PALETTE
 
 __all__ = [

@@ -21,8 +21,7 @@ FACE_SIZES = (8, 40)
 FACES_PER_SCENE = (2, 8)
 DISTRACTORS_PER_SCENE = (1, 5)
 PHOTOS = dict(
-    train=('coffee', 'stereo_motorcycle', 'brick', 'grass'),
-    test=('chelsea', 'rocket', 'gravel'),
+    train=('coffee', 'stereo_motorcycle', 'brick', 'grass'), test=('chelsea', 'rocket', 'gravel')
 )
 #: Of 100 faces and 100 other patches, so many train, the rest tests.
 TRAIN_PATCHES = 70
@@ -66,12 +65,7 @@ class Head(NamedTuple):
     def outline(self) -> tuple[float, float, float, float]:
         """The whole person with hair and shoulders, ``(x1, y1, x2, y2)``."""
         size = self.height
-        return (
-            self.x - size,
-            self.y - 0.7 * size,
-            self.x + size,
-            self.y + 1.9 * size,
-        )
+        return (self.x - size, self.y - 0.7 * size, self.x + size, self.y + 1.9 * size)
 
 
 class Oval(NamedTuple):
@@ -261,19 +255,14 @@ def _fit(patch: Array, head: Head, oval: Oval) -> Array:
     small = cv2.resize(patch, (size, size), interpolation=method)
     rows, columns = oval.window
     move = np.array(
-        [
-            [1, 0, head.x - size / 2 - columns.start],
-            [0, 1, head.y - size / 2 - rows.start],
-        ]
+        [[1, 0, head.x - size / 2 - columns.start], [0, 1, head.y - size / 2 - rows.start]]
     )
     shape = (columns.stop - columns.start, rows.stop - rows.start)
     moved = cv2.warpAffine(small, move, shape, borderMode=cv2.BORDER_REPLICATE)
     return np.clip(moved, 0, 1)
 
 
-def _paint(
-    canvas: Array, oval: Oval, colour: NDArray, alpha: Array | float = 1.0
-) -> None:
+def _paint(canvas: Array, oval: Oval, colour: NDArray, alpha: Array | float = 1.0) -> None:
     """Blend a colour, or an image of the oval's window, into the canvas."""
     piece = canvas[oval.window]
     cover = (oval.coverage() * alpha)[..., None]

@@ -37,6 +37,4 @@ class NightStreetDataset(SegmentationFolderDataset):
         seg_map_suffix: str = '_gtFine_labelTrainIds.png',
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            *args, img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs
-        )
+        super().__init__(*args, img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs)

@@ -103,11 +103,7 @@ def prepare_demo(
 
 
 def _make(
-    target: Path,
-    count: int,
-    split: str,
-    write: Callable[[Path, str, int], None],
-    progress: bool,
+    target: Path, count: int, split: str, write: Callable[[Path, str, int], None], progress: bool
 ) -> None:
     """Write ``count`` scenes beside ``target``, then put the folder in place."""
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -166,10 +166,7 @@ def plain(colour: NDArray | tuple, emission: NDArray | tuple = (0, 0, 0)) -> Pai
 
     def paint(points: Array) -> tuple[Array, Array]:
         shape = (len(points), 3)
-        return (
-            np.broadcast_to(single(colour), shape),
-            np.broadcast_to(single(emission), shape),
-        )
+        return (np.broadcast_to(single(colour), shape), np.broadcast_to(single(emission), shape))
 
     return paint
 
@@ -177,9 +174,7 @@ def plain(colour: NDArray | tuple, emission: NDArray | tuple = (0, 0, 0)) -> Pai
 def grain(points: Array, tile: Array, axes: tuple[int, int], scale: float) -> Array:
     """Look world points up in a tile of noise, ``scale`` tile pixels a metre."""
     size = tile.shape[0]
-    first, second = (
-        np.floor(points[:, axis] * scale).astype(np.int64) % size for axis in axes
-    )
+    first, second = (np.floor(points[:, axis] * scale).astype(np.int64) % size for axis in axes)
     return tile[first, second][:, None]
 
 
@@ -210,6 +205,4 @@ def _clip_near(corners: Array) -> Array:
 def _plane(pixels: Array, nearness: NDArray) -> Array:
     """``1 / z`` of a flat polygon is affine in the pixel position: its three terms."""
     system = np.column_stack([pixels, np.ones(len(pixels))])
-    return np.linalg.lstsq(system.astype(np.float64), nearness, rcond=None)[0].astype(
-        np.float32
-    )
+    return np.linalg.lstsq(system.astype(np.float64), nearness, rcond=None)[0].astype(np.float32)

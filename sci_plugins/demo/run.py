@@ -140,9 +140,7 @@ def describe(condition: str) -> str:
     return f'{condition} ({CONDITIONS[condition].describe()})'
 
 
-def _compare(
-    cfg: Config, out: Path, name: str, condition: str, enhancer: str
-) -> Comparison:
+def _compare(cfg: Config, out: Path, name: str, condition: str, enhancer: str) -> Comparison:
     folder = out / name / condition
     comparison = compare(
         cfg,

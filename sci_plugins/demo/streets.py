@@ -20,16 +20,7 @@ from sci_plugins.demo.render import (
     single,
 )
 
-STREET_CLASSES = (
-    'road',
-    'pavement',
-    'building',
-    'sky',
-    'car',
-    'lamp',
-    'tree',
-    'person',
-)
+STREET_CLASSES = ('road', 'pavement', 'building', 'sky', 'car', 'lamp', 'tree', 'person')
 #: RGB, close to Cityscapes' colours.
 STREET_PALETTE = (
     (128, 64, 128),
@@ -44,9 +35,7 @@ STREET_PALETTE = (
 IGNORED = 255
 
 
-CAR, LAMP, TREE, PERSON = (
-    STREET_CLASSES.index(name) for name in ('car', 'lamp', 'tree', 'person')
-)
+CAR, LAMP, TREE, PERSON = (STREET_CLASSES.index(name) for name in ('car', 'lamp', 'tree', 'person'))
 #: A car from the side, rear to front: (along, up) in metres. Each edge of the
 #: outline but the lowest is a panel across the car's width.
 _OUTLINE = (
@@ -124,9 +113,7 @@ def _draw_car_lamps(
         canvas.disc(np.array((x + side, 0.66, near)), 0.11, CAR, plain(glass, glow))
 
 
-def draw_person(
-    canvas: Canvas, x: float, z: float, generator: np.random.Generator
-) -> None:
+def draw_person(canvas: Canvas, x: float, z: float, generator: np.random.Generator) -> None:
     """A person on foot, seen from the front or from behind."""
     size = generator.uniform(1.55, 1.9) / 1.8
     coat, trousers = (
@@ -176,9 +163,7 @@ def draw_tree(canvas: Canvas, x: float, z: float, generator: np.random.Generator
         canvas.disc(centre + offset, radius, TREE, leaves)
 
 
-def draw_lamp(
-    canvas: Canvas, x: float, z: float, height: float, colour: NDArray
-) -> Light:
+def draw_lamp(canvas: Canvas, x: float, z: float, height: float, colour: NDArray) -> Light:
     """A street lamp at the kerb whose arm reaches over the road.
 
     Args:
@@ -208,9 +193,7 @@ WIDTH, HEIGHT = 384, 192
 _OVERSAMPLING = 2
 _FAR = 90.0
 #: Plaster, sandstone, brick, concrete.
-_STONE = np.array(
-    ((1.0, 0.95, 0.85), (1.0, 0.82, 0.6), (0.85, 0.42, 0.3), (0.75, 0.78, 0.8))
-)
+_STONE = np.array(((1.0, 0.95, 0.85), (1.0, 0.82, 0.6), (0.85, 0.42, 0.3), (0.75, 0.78, 0.8)))
 ROAD, PAVEMENT, BUILDING, SKY = (
     STREET_CLASSES.index(name) for name in ('road', 'pavement', 'building', 'sky')
 )
@@ -319,9 +302,7 @@ def _draw_houses(
         canvas.polygon(np.array(corners), BUILDING, front)
 
 
-def _facade(
-    generator: np.random.Generator, tile: Array, along: int, windows: bool = True
-) -> Paint:
+def _facade(generator: np.random.Generator, tile: Array, along: int, windows: bool = True) -> Paint:
     """A wall with rows of windows, some of them lit. ``along``: 0 for x, 2 for z."""
     colour = generator.uniform(0.15, 0.5) * _STONE[generator.integers(len(_STONE))]
     colour = colour * generator.uniform(0.85, 1.0, 3)
@@ -346,9 +327,7 @@ def _facade(
     return paint
 
 
-def _furnish(
-    canvas: Canvas, layout: Layout, generator: np.random.Generator
-) -> list[Light]:
+def _furnish(canvas: Canvas, layout: Layout, generator: np.random.Generator) -> list[Light]:
     """Lamps, trees, cars and people; returns the lights."""
     lights = _draw_lamps(canvas, layout, generator)
     for side, kerb in ((-1, layout.left_kerb), (1, layout.right_kerb)):
@@ -377,9 +356,7 @@ def _furnish(
     return lights
 
 
-def _draw_lamps(
-    canvas: Canvas, layout: Layout, generator: np.random.Generator
-) -> list[Light]:
+def _draw_lamps(canvas: Canvas, layout: Layout, generator: np.random.Generator) -> list[Light]:
     """Sodium or white lamps on one side or on both."""
     sodium = generator.random() < 0.5
     colour = np.array((1.0, 0.55, 0.18) if sodium else (1.0, 0.93, 0.8))

@@ -17,13 +17,7 @@ from PIL import UnidentifiedImageError
 from torch.utils.data import DataLoader
 
 from sci_plugins.datasets.night_layouts import FolderPair
-from sci_plugins.errors import (
-    CheckpointError,
-    DataError,
-    SciPluginsError,
-    first_line,
-    tell_cause,
-)
+from sci_plugins.errors import CheckpointError, DataError, SciPluginsError, first_line, tell_cause
 from sci_plugins.utils.checkpoint import advise
 from sci_plugins.utils.cli import frames_of, is_ours
 
@@ -47,8 +41,7 @@ def _tell(pair: FolderPair) -> None:
     alone = pair.labels_without_image(pair.find_images())
     if alone:
         print_log(
-            f'{alone[0]}: has no image in {pair.images} ({len(alone)} such label '
-            'maps), not used',
+            f'{alone[0]}: has no image in {pair.images} ({len(alone)} such label maps), not used',
             logger='current',
             level=logging.WARNING,
         )
@@ -101,9 +94,7 @@ class NamingRunner(Runner):
 
     @staticmethod
     def build_dataloader(
-        dataloader: DataLoader | dict,
-        seed: int | None = None,
-        diff_rank_seed: bool = False,
+        dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
         """As in MMEngine; label maps without an image are named in the log.
 
@@ -128,8 +119,7 @@ def name_loaders(dataset: Any) -> None:
     """Let each step of a data set's pipelines that loads a file name it on failure."""
     for pipeline in _pipelines(dataset):
         pipeline.transforms = [
-            _NamedLoader(step) if _is_loader(step) else step
-            for step in pipeline.transforms
+            _NamedLoader(step) if _is_loader(step) else step for step in pipeline.transforms
         ]
 
 

@@ -117,8 +117,7 @@ class VariantAnalysis:
             intervals={name: each.to_dict() for name, each in self.intervals.items()},
             values={name: list(map(nan_to_none, p)) for name, p in self.values.items()},
             groups={
-                kind: [part.to_dict() for part in parts]
-                for kind, parts in self.groups.items()
+                kind: [part.to_dict() for part in parts] for kind, parts in self.groups.items()
             },
             gained=[asdict(effect) for effect in self.gained],
             lost=[asdict(effect) for effect in self.lost],
@@ -131,8 +130,7 @@ class VariantAnalysis:
         return cls(
             **{name: content[name] for name in counts},
             intervals={
-                name: Interval.from_dict(each)
-                for name, each in content['intervals'].items()
+                name: Interval.from_dict(each) for name, each in content['intervals'].items()
             },
             values={name: (pair[0], pair[1]) for name, pair in pairs.items()},
             groups={

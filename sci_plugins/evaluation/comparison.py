@@ -273,8 +273,7 @@ def split_classes(
     empty = [
         name
         for name in names
-        if '/' in name
-        and all(math.isnan(each) for table in tables for each in table.get(name, ()))
+        if '/' in name and all(math.isnan(each) for table in tables for each in table.get(name, ()))
     ]
     classes = dict.fromkeys(name.partition('/')[2] for name in empty)
     return [name for name in names if name not in empty], list(classes)

@@ -55,13 +55,9 @@ def parse_condition(text: str) -> Condition:
     try:
         condition = Condition(float(gain), float(noise or 0))
     except ValueError as error:
-        raise ConfigError(
-            f'cannot read darkening {text!r}: expected GAIN[:NOISE]'
-        ) from error
+        raise ConfigError(f'cannot read darkening {text!r}: expected GAIN[:NOISE]') from error
     if not 0 < (condition.gain or 0) <= 1 or not 0 <= condition.noise < math.inf:
-        raise ConfigError(
-            f'darkening {text!r}: gain must be in (0, 1] and noise not below 0'
-        )
+        raise ConfigError(f'darkening {text!r}: gain must be in (0, 1] and noise not below 0')
     return condition
 
 

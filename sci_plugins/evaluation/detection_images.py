@@ -89,9 +89,7 @@ class ImageDetections:
 
 
 def save_detections(
-    path: str | os.PathLike[str],
-    images: Sequence[ImageDetections],
-    classes: Sequence[str] = (),
+    path: str | os.PathLike[str], images: Sequence[ImageDetections], classes: Sequence[str] = ()
 ) -> None:
     """Write detections and truth to one compressed ``.npz`` file, atomically.
 
@@ -125,9 +123,7 @@ def load_detections(path: str | os.PathLike[str]) -> list[ImageDetections]:
     return load_with_classes(path)[0]
 
 
-def load_with_classes(
-    path: str | os.PathLike[str],
-) -> tuple[list[ImageDetections], list[str]]:
+def load_with_classes(path: str | os.PathLike[str]) -> tuple[list[ImageDetections], list[str]]:
     """The same, and the names of the classes (none, if none were written).
 
     Raises:
@@ -136,9 +132,7 @@ def load_with_classes(
     with reading_arrays(path, 'detections') as content:
         ids, found, there = (content[name] for name in ('ids', 'found', 'there'))
         if not len(ids) == len(found) == len(there):
-            raise ValueError(
-                f'{len(ids)} images, {len(found)} and {len(there)} numbers of rows'
-            )
+            raise ValueError(f'{len(ids)} images, {len(found)} and {len(there)} numbers of rows')
         rows = zip(
             ids.tolist(),
             _split(content['predictions'], found),
@@ -154,9 +148,7 @@ def load_with_classes(
         return images, content['classes'].tolist()
 
 
-def _join(
-    arrays: Sequence[np.ndarray], empty: tuple[int, ...], dtype: type = float
-) -> np.ndarray:
+def _join(arrays: Sequence[np.ndarray], empty: tuple[int, ...], dtype: type = float) -> np.ndarray:
     return np.concatenate([np.zeros(empty, dtype), *arrays])
 
 

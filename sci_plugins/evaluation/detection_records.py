@@ -73,26 +73,20 @@ def match_coco_by_size(
 
 
 def _evaluate(
-    images: Sequence[Arrays],
-    thresholds: np.ndarray,
-    areas: Sequence[tuple[float, float]],
+    images: Sequence[Arrays], thresholds: np.ndarray, areas: Sequence[tuple[float, float]]
 ) -> list[list[RankedDetections]]:
     """For each range of areas and each threshold the matches of all images."""
     require_host('COCO AP', 'pycocotools', 'det')
     from pycocotools.cocoeval import COCOeval
 
     with contextlib.redirect_stdout(io.StringIO()):  # it reports on each step
-        evaluator = COCOeval(
-            _dataset(images, _truth), _dataset(images, _found), iouType='bbox'
-        )
+        evaluator = COCOeval(_dataset(images, _truth), _dataset(images, _found), iouType='bbox')
         evaluator.params.iouThrs = thresholds
         evaluator.params.maxDets = [MAX_DETECTIONS]
         evaluator.params.areaRng = [list(area) for area in areas]
         evaluator.evaluate()
     each = np.array(evaluator.evalImgs, dtype=object).reshape(len(areas), len(images))
-    return [
-        [_collect(row, threshold) for threshold in range(len(thresholds))] for row in each
-    ]
+    return [[_collect(row, threshold) for threshold in range(len(thresholds))] for row in each]
 
 
 def _collect(results: Iterable[Any], threshold: int) -> RankedDetections:
@@ -134,19 +128,12 @@ def _dataset(images: Sequence[Arrays], annotate: Any) -> Any:
 
 
 def _truth(_: np.ndarray, boxes: np.ndarray, ignore: np.ndarray) -> list[dict[str, Any]]:
-    return [
-        dict(**_box(box), iscrowd=int(crowd))
-        for box, crowd in zip(boxes, ignore, strict=True)
-    ]
+    return [dict(**_box(box), iscrowd=int(crowd)) for box, crowd in zip(boxes, ignore, strict=True)]
 
 
-def _found(
-    predictions: np.ndarray, _: np.ndarray, __: np.ndarray
-) -> list[dict[str, Any]]:
+def _found(predictions: np.ndarray, _: np.ndarray, __: np.ndarray) -> list[dict[str, Any]]:
     best = np.argsort(-predictions[:, 4], kind='stable')[:MAX_DETECTIONS]
-    return [
-        dict(**_box(row[:4]), iscrowd=0, score=float(row[4])) for row in predictions[best]
-    ]
+    return [dict(**_box(row[:4]), iscrowd=0, score=float(row[4])) for row in predictions[best]]
 
 
 def _box(box: np.ndarray) -> dict[str, Any]:
@@ -187,9 +174,7 @@ class ClassRecords:
         )
         arrays = [(image.predictions, image.boxes, image.flags) for image in images]
         self.coco = match_coco(arrays) if coco else []
-        self.coco_by_size = (
-            match_coco_by_size(arrays, SIZE_BINS) if coco and by_size else {}
-        )
+        self.coco_by_size = match_coco_by_size(arrays, SIZE_BINS) if coco and by_size else {}
 
     @property
     def rules(self) -> dict[str, Rule]:
@@ -279,9 +264,7 @@ class DetectionRecords:
         _check(images, self.classes)
         single = len(self.classes) == 1
         self.parts = [
-            ClassRecords(
-                [image.of_class(index) for image in images], coco, by_size=single
-            )
+            ClassRecords([image.of_class(index) for image in images], coco, by_size=single)
             for index in range(len(self.classes))
         ]
         self.has_coco = coco
@@ -298,9 +281,7 @@ class DetectionRecords:
         if len(self.classes) == 1:
             return known
         means = [name for name in known if name in OF_SEVERAL]
-        return means + [
-            f'COCO_AP50/{name}' for name in self.classes if 'COCO_AP50' in known
-        ]
+        return means + [f'COCO_AP50/{name}' for name in self.classes if 'COCO_AP50' in known]
 
     def metrics(self, names: Sequence[str] | None = None) -> dict[str, float]:
         """The numbers of the whole set, by the names of :data:`DEFINITIONS`.
@@ -310,9 +291,7 @@ class DetectionRecords:
         Raises:
             ConfigError: if there is no such metric.
         """
-        return {
-            name: float(value[0]) for name, value in self.resampled(None, names).items()
-        }
+        return {name: float(value[0]) for name, value in self.resampled(None, names).items()}
 
     def resampled(
         self, weights: np.ndarray | None = None, names: Sequence[str] | None = None
@@ -347,9 +326,7 @@ class DetectionRecords:
             return {name: rules[name](weights) for name in names}
         return self._of_several(weights, names)
 
-    def _of_several(
-        self, weights: np.ndarray, names: Sequence[str]
-    ) -> dict[str, np.ndarray]:
+    def _of_several(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
         wanted = dict.fromkeys(name.partition('/')[0] for name in names)
         numbers: dict[str, np.ndarray] = {}
         for metric in wanted:
@@ -390,9 +367,7 @@ class DetectionRecords:
 
 def _check(images: Sequence[ImageDetections], classes: Sequence[str]) -> None:
     if not classes or len(set(classes)) != len(classes):
-        raise DataError(
-            f'classes must be different names, at least one; got {list(classes)}'
-        )
+        raise DataError(f'classes must be different names, at least one; got {list(classes)}')
     seen: set[str] = set()
     for image in images:
         if image.img_id in seen:

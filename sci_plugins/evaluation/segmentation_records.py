@@ -95,9 +95,7 @@ class SegmentationRecords:
         Raises:
             ConfigError: if there is no such metric.
         """
-        return {
-            name: float(value[0]) for name, value in self.resampled(names=names).items()
-        }
+        return {name: float(value[0]) for name, value in self.resampled(names=names).items()}
 
     def resampled(
         self, weights: np.ndarray | None = None, names: Sequence[str] | None = None
@@ -133,9 +131,7 @@ class SegmentationRecords:
     def class_accuracy(self) -> dict[str, float]:
         """Class of the subset -> percent of its pixels that are right, or NaN."""
         right, there, _ = self._sums(None)
-        return dict(
-            zip(self.subset, (100 * ratio(right, there))[0].tolist(), strict=True)
-        )
+        return dict(zip(self.subset, (100 * ratio(right, there))[0].tolist(), strict=True))
 
     def class_share(self) -> dict[str, float]:
         """Class of the subset -> its percent of the subset's pixels, or NaN."""
@@ -176,9 +172,7 @@ class SegmentationRecords:
             weights = np.ones((1, len(self.ids)))
         weights = np.asarray(weights, np.float64)
         if weights.ndim != 2 or weights.shape[1] != len(self.ids):
-            raise DataError(
-                f'weights must be (resamples, {len(self.ids)}), got {weights.shape}'
-            )
+            raise DataError(f'weights must be (resamples, {len(self.ids)}), got {weights.shape}')
         return tuple(np.split(weights @ self._counts, 3, axis=1))
 
     def _known(self, names: Sequence[str] | None) -> list[str]:
@@ -186,9 +180,7 @@ class SegmentationRecords:
             return self.names
         for name in names:
             if name not in self.names:
-                raise ConfigError(
-                    f'there is no metric {name!r}; known: {", ".join(self.names)}'
-                )
+                raise ConfigError(f'there is no metric {name!r}; known: {", ".join(self.names)}')
         return list(names)
 
     def _check(self) -> None:
@@ -223,13 +215,10 @@ def _check_subset(subset: Sequence[str], classes: Sequence[str]) -> None:
     unknown = [name for name in subset if name not in classes]
     if unknown:
         raise ConfigError(
-            f'subset names {", ".join(map(repr, unknown))}; the classes are: '
-            f'{", ".join(classes)}'
+            f'subset names {", ".join(map(repr, unknown))}; the classes are: {", ".join(classes)}'
         )
     if not subset or len(set(subset)) != len(subset):
-        raise ConfigError(
-            f'subset must be different classes, at least one; got {list(subset)}'
-        )
+        raise ConfigError(f'subset must be different classes, at least one; got {list(subset)}')
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
@@ -248,9 +237,7 @@ SUBSETS = {
 }
 
 
-def choose_classes(
-    wanted: int | Sequence[str] | None, classes: Sequence[str]
-) -> tuple[str, ...]:
+def choose_classes(wanted: int | Sequence[str] | None, classes: Sequence[str]) -> tuple[str, ...]:
     """The classes that a mean is over, in the order of the data set.
 
     Args:
@@ -266,9 +253,7 @@ def choose_classes(
         return tuple(classes)
     if isinstance(wanted, int):
         if wanted not in SUBSETS:
-            raise ConfigError(
-                f'classes must be 19, 15, 5 or a list of names, got {wanted}'
-            )
+            raise ConfigError(f'classes must be 19, 15, 5 or a list of names, got {wanted}')
         names: Sequence[str] = SUBSETS[wanted]
     else:
         names = [wanted] if isinstance(wanted, str) else list(wanted)

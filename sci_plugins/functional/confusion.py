@@ -17,11 +17,7 @@ _BYTE = 256
 
 
 def confusion_matrix(
-    prediction: Any,
-    truth: Any,
-    num_classes: int,
-    ignore_index: int = 255,
-    void: bool = False,
+    prediction: Any, truth: Any, num_classes: int, ignore_index: int = 255, void: bool = False
 ) -> np.ndarray:
     """Count the pixels of one image by true and predicted class.
 
@@ -48,8 +44,7 @@ def confusion_matrix(
     found, true = _whole(prediction, 'prediction'), _whole(truth, 'truth')
     if found.shape != true.shape:
         raise DataError(
-            f'prediction must have the size of the truth, {_size(true)}, got '
-            f'{_size(found)}'
+            f'prediction must have the size of the truth, {_size(true)}, got {_size(found)}'
         )
     found, true = _narrow(found), _narrow(true)
     if num_classes < _BYTE and found.dtype == true.dtype == np.uint8:
@@ -141,9 +136,7 @@ def _size(values: np.ndarray) -> str:
     return ' x '.join(map(str, values.shape[::-1]))
 
 
-def _count_bytes(
-    found: np.ndarray, true: np.ndarray, classes: int, ignored: int
-) -> np.ndarray:
+def _count_bytes(found: np.ndarray, true: np.ndarray, classes: int, ignored: int) -> np.ndarray:
     joint = np.left_shift(true, 8, dtype=np.uint16) | found
     counts = np.bincount(joint.ravel(), minlength=_BYTE**2).reshape(_BYTE, _BYTE)
     for name, axis in (('prediction', 0), ('truth', 1)):

@@ -231,9 +231,7 @@ def _through_relu(grad: Tensor, normed: _Normed) -> tuple[Tensor, Tensor, Tensor
     inner = torch.empty_like(normed.features)
     shift, moment = torch.zeros_like(normed.mean), torch.zeros_like(normed.mean)
     gain, offset = normed.gain, normed.offset
-    triples = zip(
-        _pieces(grad), _pieces(inner), _with_scratch(normed.features), strict=True
-    )
+    triples = zip(_pieces(grad), _pieces(inner), _with_scratch(normed.features), strict=True)
     for piece, out, (values, scratch) in triples:
         torch.addcmul(offset, values, gain, out=scratch)
         torch.ops.aten.threshold_backward(piece, scratch, 0, grad_input=out)
@@ -278,12 +276,7 @@ def _sum(piece: Tensor) -> Tensor:
     return piece.sum(1).sum(0)
 
 
-_HOOKS = (
-    '_forward_hooks',
-    '_forward_pre_hooks',
-    '_backward_hooks',
-    '_backward_pre_hooks',
-)
+_HOOKS = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_pre_hooks')
 
 
 def apply_conv(conv: nn.Module, image: Tensor) -> Tensor:
@@ -315,11 +308,7 @@ def apply_residual_block(
         second: the same; its result has the image's shape.
         image: ``(N, C, H, W)``.
     """
-    if (
-        _are_fusible(*first)
-        and _are_fusible(*second)
-        and _is_fusible_image(image, first[0])
-    ):
+    if _are_fusible(*first) and _are_fusible(*second) and _is_fusible_image(image, first[0]):
         layers = _parameters(*first), _parameters(*second)
         result, statistics, statistics2 = residual_block(image, *layers)
         _update(first[1], statistics, result)

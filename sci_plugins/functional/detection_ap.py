@@ -176,9 +176,7 @@ def coco_ap(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.n
 
 
 def recall_at_fppi(
-    ranked: RankedDetections,
-    false_positives: float = 1.0,
-    weights: np.ndarray | None = None,
+    ranked: RankedDetections, false_positives: float = 1.0, weights: np.ndarray | None = None
 ) -> np.ndarray:
     """Largest recall of a score threshold that gives few false positives.
 
@@ -204,9 +202,7 @@ def recall_at_fppi(
     return _divide(most, rows @ ranked.positives)
 
 
-def precision_recall(
-    ranked: Sequence[RankedDetections], points: int = 500
-) -> RecallPrecision:
+def precision_recall(ranked: Sequence[RankedDetections], points: int = 500) -> RecallPrecision:
     """The curve of precision over recall, of one or several classes pooled.
 
     Args:
@@ -223,16 +219,12 @@ def precision_recall(
     at = np.flatnonzero(hits)
     if boxes == 0 or len(at) == 0:
         return RecallPrecision([], [])
-    kept = np.unique(
-        np.linspace(0, len(at) - 1, min(points, len(at))).round().astype(int)
-    )
+    kept = np.unique(np.linspace(0, len(at) - 1, min(points, len(at))).round().astype(int))
     recall = (kept + 1) / boxes
     return RecallPrecision(recall.tolist(), ((kept + 1) / (at[kept] + 1)).tolist())
 
 
-def _integrate(
-    ranked: RankedDetections, weights: np.ndarray | None, rule: _Rule
-) -> np.ndarray:
+def _integrate(ranked: RankedDetections, weights: np.ndarray | None, rule: _Rule) -> np.ndarray:
     """Precision falls from one hit to the next, so the hits tell the envelope."""
     rows = _as_rows(ranked, weights)
     hits = np.flatnonzero(ranked.hits)
@@ -270,9 +262,7 @@ def _area(gained: np.ndarray, envelope: np.ndarray, boxes: np.ndarray) -> np.nda
     return _divide((gained * envelope).sum(axis=1), boxes)
 
 
-def _mean_at_recalls(
-    gained: np.ndarray, envelope: np.ndarray, boxes: np.ndarray
-) -> np.ndarray:
+def _mean_at_recalls(gained: np.ndarray, envelope: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     recall = _divide(np.cumsum(gained, axis=1), boxes[:, None])
     # Past the last recall precision is 0.
     envelope = np.pad(envelope, ((0, 0), (0, 1)))
@@ -288,9 +278,7 @@ def _as_rows(ranked: RankedDetections, weights: np.ndarray | None) -> np.ndarray
     images = len(ranked.positives)
     rows = np.ones((1, images)) if weights is None else weights.astype(np.float64)
     if rows.ndim != 2 or rows.shape[1] != images:
-        raise DataError(
-            f'weights must have the shape (resamples, {images}), got {rows.shape}'
-        )
+        raise DataError(f'weights must have the shape (resamples, {images}), got {rows.shape}')
     return rows
 
 
@@ -371,9 +359,7 @@ def official_curve(
     images = len(counts.boxes)
     weights = np.ones((1, images)) if weights is None else weights.astype(np.float64)
     if weights.ndim != 2 or weights.shape[1] != images:
-        raise DataError(
-            f'weights must have the shape (resamples, {images}), got {weights.shape}'
-        )
+        raise DataError(f'weights must have the shape (resamples, {images}), got {weights.shape}')
     proposals = np.cumsum(weights @ counts.proposals.astype(np.float64), axis=1)
     recalled = np.cumsum(weights @ counts.recalled.astype(np.float64), axis=1)
     boxes = (weights @ counts.boxes)[:, None]
@@ -419,8 +405,7 @@ def _check(predictions: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> No
         for image, array in enumerate(arrays):
             if array.ndim != 2 or array.shape[1] != columns:
                 raise DataError(
-                    f'{name}[{image}] must have the shape (n, {columns}), '
-                    f'got {array.shape}'
+                    f'{name}[{image}] must have the shape (n, {columns}), got {array.shape}'
                 )
             if not np.isfinite(array).all():
                 raise DataError(f'{name}[{image}] must be finite, has NaN or infinity')
@@ -444,9 +429,7 @@ def _columns(scores: np.ndarray) -> np.ndarray:
     return THRESHOLDS - np.searchsorted(_RISING, scores, side='right')
 
 
-def _first_recalled(
-    found: np.ndarray, truth: np.ndarray, columns: np.ndarray
-) -> np.ndarray:
+def _first_recalled(found: np.ndarray, truth: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """For each recalled box the threshold at which its best prediction counts."""
     iou = pairwise_iou(found[:, :4], truth, pixel=1)
     best = iou.argmax(axis=1)

@@ -57,8 +57,7 @@ def eme(image: Tensor, block: int = 8) -> Tensor:
     gray = gray_levels(image).unsqueeze(1)
     if min(gray.shape[-2:]) < block:
         raise ValueError(
-            f'eme: the image must have at least {block} x {block} pixels, got '
-            f'{tuple(image.shape)}'
+            f'eme: the image must have at least {block} x {block} pixels, got {tuple(image.shape)}'
         )
     highest = F.max_pool2d(gray, block)
     lowest = -F.max_pool2d(-gray, block)

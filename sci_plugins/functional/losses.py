@@ -21,11 +21,7 @@ FIDELITY_WEIGHT = 1.5
 
 # Rows R, G, B; columns Y, Cb, Cr; RGB in [0, 1]. The authors' 0.564 (green to Y) is
 # 0.504 in BT.601; it stays, so that the loss is theirs.
-_YCBCR = (
-    (0.257, -0.148, 0.439),
-    (0.564, -0.291, -0.368),
-    (0.098, 0.439, -0.071),
-)
+_YCBCR = ((0.257, -0.148, 0.439), (0.564, -0.291, -0.368), (0.098, 0.439, -0.071))
 _YCBCR_OFFSET = (16 / 255, 128 / 255, 128 / 255)
 
 
@@ -75,16 +71,11 @@ def guide_colors(image: Tensor, color: ColorMode = 'official') -> Tensor:
         return (image.reshape(-1, 3) @ matrix + offset).view(image.shape)
     if color == 'corrected':
         return (image.movedim(1, -1) @ matrix + offset).movedim(-1, 1)
-    raise ValueError(
-        f'guide_colors: color must be one of {get_args(ColorMode)}, got {color!r}'
-    )
+    raise ValueError(f'guide_colors: color must be one of {get_args(ColorMode)}, got {color!r}')
 
 
 def smoothness_loss(
-    illumination: Tensor,
-    image: Tensor,
-    sigma: float = 10.0,
-    color: ColorMode = 'official',
+    illumination: Tensor, image: Tensor, sigma: float = 10.0, color: ColorMode = 'official'
 ) -> Tensor:
     """Edge-aware total variation of the illumination in a 5x5 neighbourhood.
 
@@ -125,10 +116,7 @@ def smoothness_loss(
 
 
 def sci_loss(
-    illumination: Tensor,
-    image: Tensor,
-    sigma: float = 10.0,
-    color: ColorMode = 'official',
+    illumination: Tensor, image: Tensor, sigma: float = 10.0, color: ColorMode = 'official'
 ) -> Tensor:
     """Loss of one stage: ``1.5 * fidelity + smoothness``; a scalar.
 
@@ -142,8 +130,7 @@ def _check_pair(illumination: Tensor, image: Tensor) -> None:
     for name, tensor in (('illumination', illumination), ('image', image)):
         if tensor.ndim != 4 or tensor.shape[1] != 3:
             raise ValueError(
-                f'SCI loss: {name} must have shape (N, 3, H, W), '
-                f'got {tuple(tensor.shape)}'
+                f'SCI loss: {name} must have shape (N, 3, H, W), got {tuple(tensor.shape)}'
             )
         if not torch.is_floating_point(tensor):
             raise TypeError(f'SCI loss: {name} must be float, got dtype {tensor.dtype}')

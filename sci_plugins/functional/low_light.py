@@ -37,9 +37,7 @@ def srgb_to_linear(image: FloatArray, curve: str = 'power') -> FloatArray:
     _check_curve(curve)
     if curve == 'power':
         return np.power(image, GAMMA)
-    return np.where(
-        image <= 0.04045, image / 12.92, np.power((image + 0.055) / 1.055, 2.4)
-    )
+    return np.where(image <= 0.04045, image / 12.92, np.power((image + 0.055) / 1.055, 2.4))
 
 
 def linear_to_srgb(linear: FloatArray, curve: str = 'power') -> FloatArray:
@@ -58,9 +56,7 @@ def linear_to_srgb(linear: FloatArray, curve: str = 'power') -> FloatArray:
     _check_curve(curve)
     if curve == 'power':
         return np.power(linear, 1 / GAMMA)
-    return np.where(
-        linear <= 0.0031308, linear * 12.92, 1.055 * np.power(linear, 1 / 2.4) - 0.055
-    )
+    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.power(linear, 1 / 2.4) - 0.055)
 
 
 def expose(

@@ -73,9 +73,7 @@ def darkness_gate(luma: Tensor, dark: float, bright: float) -> Tensor:
         ValueError: if ``dark`` is not below ``bright``.
     """
     if not dark < bright:
-        raise ValueError(
-            f'darkness_gate: dark must be below bright, got {dark!r} and {bright!r}'
-        )
+        raise ValueError(f'darkness_gate: dark must be below bright, got {dark!r} and {bright!r}')
     t = ((bright - luma) / (bright - dark)).clamp(0, 1)
     return t * t * (3 - 2 * t)
 

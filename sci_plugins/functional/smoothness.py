@@ -20,10 +20,7 @@ from sci_plugins.functional.conv3x3 import first_derivative_only
 RADIUS = 2
 # Half of the 24 neighbours; the other half mirrors it.
 _HALF_WINDOW = tuple(
-    (dy, dx)
-    for dy in range(RADIUS + 1)
-    for dx in range(-RADIUS, RADIUS + 1)
-    if (dy, dx) > (0, 0)
+    (dy, dx) for dy in range(RADIUS + 1) for dx in range(-RADIUS, RADIUS + 1) if (dy, dx) > (0, 0)
 )
 _Index = tuple[slice, slice, slice, slice]
 
@@ -99,9 +96,7 @@ def _visit_pairs(
 
 
 @_visit_pairs.register_fake
-def _(
-    illumination: Tensor, colors: Tensor, sigma: float, planes: int
-) -> tuple[Tensor, Tensor]:
+def _(illumination: Tensor, colors: Tensor, sigma: float, planes: int) -> tuple[Tensor, Tensor]:
     number, _, height, width = illumination.shape
     gradient = illumination.new_empty(number, height, planes, width)
     return illumination.new_empty(()), gradient

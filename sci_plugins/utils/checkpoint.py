@@ -134,9 +134,7 @@ def load_fully(model: nn.Module, content: Any, name: str) -> None:
     except RuntimeError as error:
         cause = str(error).strip().splitlines()[-1].strip()
         raise CheckpointError(f'{name} does not fit the model: {cause}') from error
-    names = [
-        key for key, _ in inner.named_parameters() if 'data_preprocessor.' not in key
-    ]
+    names = [key for key, _ in inner.named_parameters() if 'data_preprocessor.' not in key]
     absent = [key for key in names if key in missing]
     if absent:
         raise CheckpointError(

@@ -93,17 +93,13 @@ def decode(path: Path, image: Image.Image) -> Picture:
     pages = getattr(image, 'n_frames', 1)
     # MPO: a JPEG followed by more pictures, as many telephones write it.
     if pages > 1 and image.format != 'MPO':
-        raise DataError(
-            f'{path} holds {pages} pages or frames; only single images are read'
-        )
+        raise DataError(f'{path} holds {pages} pages or frames; only single images are read')
     if _bits(path, image) == 16:
         return _decode_deep(path, image)
     if image.mode == 'F':
         return _decode_float(path, image)
     if image.mode not in _MODES:
-        raise DataError(
-            f'{path} has pixels of kind {image.mode!r}, which are not supported'
-        )
+        raise DataError(f'{path} has pixels of kind {image.mode!r}, which are not supported')
     profile = image.info.get('icc_profile') if image.mode != 'CMYK' else None
     mode = _MODES[image.mode]['transparency' in image.info]
     ImageOps.exif_transpose(image, in_place=True)
@@ -161,8 +157,7 @@ def _decode_float(path: Path, image: Image.Image) -> Picture:
     low, high = float(array.min()), float(array.max())
     if low < 0 or high > 1:
         raise DataError(
-            f'{path} holds values from {low:.4g} to {high:.4g}; float images must lie '
-            'in [0, 1]'
+            f'{path} holds values from {low:.4g} to {high:.4g}; float images must lie in [0, 1]'
         )
     return Picture(array[..., None])
 
@@ -228,9 +223,7 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
     except DataError:
         raise
     except UnidentifiedImageError as error:
-        raise DataError(
-            f'{path} is no PNG, JPEG, BMP or TIFF that can be read'
-        ) from error
+        raise DataError(f'{path} is no PNG, JPEG, BMP or TIFF that can be read') from error
     except Exception as error:  # a decoder raises anything on a damaged file
         cause = str(error).strip().split('\n')[0] or type(error).__name__
         raise DataError(f'{path} cannot be read: {cause}') from error
@@ -402,8 +395,7 @@ def read_label_map(path: str | os.PathLike[str]) -> np.ndarray:
 def _ids(path: Path, image: Image.Image) -> np.ndarray:
     if image.format != 'PNG':
         raise DataError(
-            f'{path} is a {image.format} file; label maps must be PNG, which keeps ids '
-            'as they are'
+            f'{path} is a {image.format} file; label maps must be PNG, which keeps ids as they are'
         )
     if image.mode not in _ONE_NUMBER:
         raise DataError(

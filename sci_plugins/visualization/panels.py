@@ -23,9 +23,7 @@ _CELL_WIDTH = 480
 BoxColors = str | list[tuple[int, int, int]]
 
 
-def draw_truth(
-    image: np.ndarray, sample: Any, palette: Sequence[Any] | None
-) -> np.ndarray:
+def draw_truth(image: np.ndarray, sample: Any, palette: Sequence[Any] | None) -> np.ndarray:
     """The image with the boxes or label map that are right.
 
     Args:
@@ -34,9 +32,7 @@ def draw_truth(
         palette: RGB colour of each class, for label maps.
     """
     if 'gt_sem_seg' in sample:
-        return overlay_labels(
-            image, sample.gt_sem_seg.data[0].cpu().numpy(), palette, sample
-        )
+        return overlay_labels(image, sample.gt_sem_seg.data[0].cpu().numpy(), palette, sample)
     if 'gt_instances' in sample:
         truth = sample.gt_instances
         colors = box_colors(truth.get('labels'), palette, TRUTH_COLOR)
@@ -44,9 +40,7 @@ def draw_truth(
     return enlarge(image)[0]
 
 
-def draw_predictions(
-    image: np.ndarray, sample: Any, palette: Sequence[Any] | None
-) -> np.ndarray:
+def draw_predictions(image: np.ndarray, sample: Any, palette: Sequence[Any] | None) -> np.ndarray:
     """The image with what the model found; arguments as in :func:`draw_truth`."""
     if 'pred_sem_seg' in sample:
         labels = sample.pred_sem_seg.data[0].cpu().numpy()
@@ -58,9 +52,7 @@ def draw_predictions(
     return enlarge(image)[0]
 
 
-def draw_boxes(
-    image: np.ndarray, boxes: Any, sample: Any, color: BoxColors
-) -> np.ndarray:
+def draw_boxes(image: np.ndarray, boxes: Any, sample: Any, color: BoxColors) -> np.ndarray:
     """Boxes of the original image, drawn on the image at the network's scale."""
     scale_x, scale_y = sample.get('scale_factor', (1.0, 1.0))
     boxes = torch.as_tensor(getattr(boxes, 'tensor', boxes)).float().cpu().reshape(-1, 4)

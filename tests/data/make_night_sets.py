@@ -18,9 +18,7 @@ from sci_plugins.functional.low_light import expose, linear_to_srgb, to_uint8
 
 STEP = 8
 #: The streets' classes as Cityscapes' trainIds and ids, and as CamVid's classes.
-TRAIN_IDS = dict(
-    road=0, pavement=1, building=2, sky=10, car=13, lamp=5, tree=8, person=11
-)
+TRAIN_IDS = dict(road=0, pavement=1, building=2, sky=10, car=13, lamp=5, tree=8, person=11)
 IDS = dict(road=7, pavement=8, building=11, sky=23, car=26, lamp=17, tree=21, person=24)
 CAMVID = dict(road=3, pavement=4, building=1, sky=0, car=8, lamp=2, tree=5, person=9)
 IGNORED, CAMVID_VOID = 255, 11
@@ -79,9 +77,7 @@ def write_acdc(
     return root
 
 
-def write_dark_zurich(
-    root: Path, numbers: Sequence[int] = (324, 325), step: int = STEP
-) -> Path:
+def write_dark_zurich(root: Path, numbers: Sequence[int] = (324, 325), step: int = STEP) -> Path:
     """The labelled ``val``, and one night image each of ``train`` and ``test``."""
     for number in numbers:
         stem = f'GOPR0356_frame_{number:06d}'

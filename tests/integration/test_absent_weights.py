@@ -24,9 +24,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _train(config: Path, *options: str) -> tuple[int, str]:
     work_dir = config.parent / 'work'
-    code, out, err = run_tool(
-        'train', config, '--work-dir', work_dir, '--cfg-options', *options
-    )
+    code, out, err = run_tool('train', config, '--work-dir', work_dir, '--cfg-options', *options)
     assert 'Traceback' not in out + err
     return code, (err.strip().splitlines() or [''])[-1]
 
@@ -34,15 +32,12 @@ def _train(config: Path, *options: str) -> tuple[int, str]:
 @pytest.mark.parametrize('name', [NOWHERE, 'missing/resnet.pth', 'torchvision://resnet9'])
 def test_of_a_backbone(config: Path, name: str) -> None:
     begin = time.monotonic()
-    code, line = _train(
-        config, f'{BACKBONE}.type=Pretrained', f'{BACKBONE}.checkpoint={name}'
-    )
+    code, line = _train(config, f'{BACKBONE}.type=Pretrained', f'{BACKBONE}.checkpoint={name}')
     assert code == 2
     assert line.startswith('error: ')
     assert name in line
     assert line.endswith(
-        f'; give a file by --cfg-options {BACKBONE}.checkpoint=FILE, or none by '
-        f'{BACKBONE}=None'
+        f'; give a file by --cfg-options {BACKBONE}.checkpoint=FILE, or none by {BACKBONE}=None'
     )
     assert time.monotonic() - begin < 30
 

@@ -89,10 +89,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     )
     assert code == 0, err
     content = json.loads((work_dir / 'comparison.json').read_text())
-    yield Run(
-        work_dir,
-        {(r['condition']['name'], r['variant']): r for r in content['results']},
-    )
+    yield Run(work_dir, {(r['condition']['name'], r['variant']): r for r in content['results']})
     torch.set_num_threads(before)
 
 

@@ -37,17 +37,13 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     torch.set_num_threads(before)
 
 
-def _mistake(
-    sets: dict[str, str], work_dir: Path, options: list[str], host: str = 'seg'
-) -> str:
+def _mistake(sets: dict[str, str], work_dir: Path, options: list[str], host: str = 'seg') -> str:
     """What the tool says in its last line; it must not have begun to write."""
     texts = [text.format(**sets) for text in options]
     checkpoint = sets[f'{host}_pth']
     if texts[:1] == ['CHECKPOINT']:
         checkpoint, texts = texts[1], texts[2:]
-    code, out, err = run_tool(
-        'compare', sets[host], checkpoint, '--work-dir', work_dir, *texts
-    )
+    code, out, err = run_tool('compare', sets[host], checkpoint, '--work-dir', work_dir, *texts)
     assert code == 2, err
     lines = [line for line in err.splitlines() if 'error: ' in line]
     assert len(lines) == 1, err
@@ -68,10 +64,7 @@ def _mistake(
         (['--models', *['new={seg},{seg_pth}'] * 2], 'the label new comes twice'),
         (['--models', 'none={seg},{seg_pth}'], 'none comes twice'),
         (['--models', 'new={other},{seg_pth}'], 'new must have the classes of the first'),
-        (
-            ['--models', 'new={det},{det_pth}'],
-            'new is of mmdet, the first of mmseg',
-        ),
+        (['--models', 'new={det},{det_pth}'], 'new is of mmdet, the first of mmseg'),
         (['--models', 'new={seg},none'], "'none' is for a model that carries its own"),
         (['--base', 'clahe'], "one of the variants or models (none, gamma), got 'clahe'"),
         (['--resample', 'clips:['], '--resample clips:[: no pattern'),
@@ -83,10 +76,7 @@ def _mistake(
         (['--pictures', '-1'], 'pictures must be at least 0, got -1'),
         (['--seed', '-1'], 'seed must be at least 0, got -1'),
         (['--darken', '0.05', '2'], "darkening '2': gain must be in (0, 1]"),
-        (
-            ['--variants', 'none', 'gated/magic'],
-            "'gated/magic': unknown enhancer",
-        ),
+        (['--variants', 'none', 'gated/magic'], "'gated/magic': unknown enhancer"),
         (['--variants', 'none', 'gated'], "'gated' needs another enhancer"),
         (['--variants', 'none', 'merge(magic)'], "unknown enhancer 'magic'"),
         (['CHECKPOINT', 'none'], "'none' is for a model that carries its own"),

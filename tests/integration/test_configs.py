@@ -29,9 +29,7 @@ FRAGMENTS = sorted(ROOT.rglob('_base_/*.py'))
 CONFIGS = sorted(set(ROOT.rglob('*.py')) - set(FRAGMENTS))
 #: What the name says of the enhancer, as in `_sci-joint_` or `_sci.py`.
 _PART = re.compile(r'_sci(-frozen|-joint)?(?=_|$)')
-ENHANCED = [
-    path for path in CONFIGS if path.parent.name != 'sci' and _PART.search(path.stem)
-]
+ENHANCED = [path for path in CONFIGS if path.parent.name != 'sci' and _PART.search(path.stem)]
 #: Trained by a host, on a data set that is not ours: only tested.
 ZERO_SHOT = [path for path in CONFIGS if '_cityscapes-' in path.stem]
 #: A network from a file of its own, frozen: nothing trains it.
@@ -136,9 +134,7 @@ def test_a_frozen_network_is_for_tests_only(path: Path, shared_data: Path) -> No
     assert cfg.get('train_cfg') is None
     assert cfg.get('optim_wrapper') is None
     assert 'sci_plugins' in cfg.custom_imports.imports
-    assert cfg.model.data_preprocessor == dict(
-        type='DetDataPreprocessor', pad_size_divisor=32
-    )
+    assert cfg.model.data_preprocessor == dict(type='DetDataPreprocessor', pad_size_divisor=32)
     init_default_scope(cfg.default_scope)
     assert list(MODELS.build(cfg.model).parameters()) == []
 

@@ -14,11 +14,7 @@ from mmengine.structures import InstanceData
 
 from sci_plugins.apis.evaluate_darkface import evaluate_submission
 from sci_plugins.datasets.darkface import SPLITS
-from sci_plugins.evaluation.detection_records import (
-    DEFINITIONS,
-    DetectionRecords,
-    load_detections,
-)
+from sci_plugins.evaluation.detection_records import DEFINITIONS, DetectionRecords, load_detections
 from sci_plugins.utils.images import write_image
 from tests.data.make_tiny import write_checkpoint, write_detection
 

@@ -58,11 +58,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for folder in wider:
             write_image(folder / f'{name}.jpg', image)
         faces = ['30 20 26 30', '100 60 10 12']
-        lines += [
-            f'0--Parade/{name}.jpg',
-            '2',
-            *(f'{face} 0 0 0 0 0 0' for face in faces),
-        ]
+        lines += [f'0--Parade/{name}.jpg', '2', *(f'{face} 0 0 0 0 0 0' for face in faces)]
     for part in ('train', 'val'):
         text = '\n'.join(lines) + '\n'
         (root / f'wider_face_split/wider_face_{part}_bbx_gt.txt').write_text(text)
@@ -133,9 +129,7 @@ def test_the_guide_names_every_config() -> None:
 @pytest.mark.parametrize(
     'path',
     [
-        pytest.param(
-            path, id=path.stem, marks=[] if path.stem in QUICK else pytest.mark.slow
-        )
+        pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else pytest.mark.slow)
         for path in CONFIGS
     ],
 )

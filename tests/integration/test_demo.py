@@ -30,10 +30,7 @@ def test_an_sci_config_differs_by_the_data_preprocessor_alone(task: tuple) -> No
     sci = Config.fromfile(CONFIGS / task.config.replace('.py', '_sci.py')).to_dict()
     before, after = (cfg['model'].pop('data_preprocessor') for cfg in (plain, sci))
     assert plain == sci
-    assert {key for key in after if after[key] != before.get(key)} == {
-        'type',
-        'enhancer',
-    }
+    assert {key for key in after if after[key] != before.get(key)} == {'type', 'enhancer'}
 
 
 @pytest.mark.parametrize('task', TASKS.values(), ids=list(TASKS))
@@ -41,8 +38,7 @@ def test_shipped_networks_fit_their_configs_and_carry_their_recipe(task: tuple) 
     path = WEIGHTS / task.weights
     assert path.stat().st_size < 2_000_000
     assert (
-        hashlib.sha256(path.read_bytes()).hexdigest()
-        in (WEIGHTS / 'demo_networks.md').read_text()
+        hashlib.sha256(path.read_bytes()).hexdigest() in (WEIGHTS / 'demo_networks.md').read_text()
     )
     cfg = Config.fromfile(CONFIGS / task.config)
     content = read_checkpoint(path)
@@ -72,9 +68,7 @@ def test_the_demo(data: Path, tmp_path: Path) -> None:
     assert '| faces (bbox_mAP_50) | bright' in done.stdout
     results = json.loads((tmp_path / 'results.json').read_text())['results']
     assert len(results) == len(TASKS) * len(CONDITIONS)
-    value = {
-        (row['task'], row['condition']['name']): row['values']['none'] for row in results
-    }
+    value = {(row['task'], row['condition']['name']): row['values']['none'] for row in results}
     assert all(0 <= v <= 100 for row in results for v in row['values'].values())
     # Trained by day: good there, worse in the dark. A random network fails this.
     assert value['faces', 'bright'] > 0.7 > value['faces', 'dark']

@@ -58,9 +58,7 @@ def test_a_day_checkpoint_loads_whole(pair: Any) -> None:
     assert not loaded.missing_keys
     assert not loaded.unexpected_keys
     state = enhanced.state_dict()
-    assert all(
-        torch.equal(value, state[key]) for key, value in plain.state_dict().items()
-    )
+    assert all(torch.equal(value, state[key]) for key, value in plain.state_dict().items())
     ours = {key for key in state if key not in plain.state_dict()}
     assert len(ours) == 11
     assert all(key.startswith('data_preprocessor.enhancer.') for key in ours)
@@ -138,9 +136,7 @@ def test_yolox_trains_as_its_config_says(tmp_path: Path, weights: Path) -> None:
     assert (enhancer.out_conv.bias - start['out_conv.bias']).abs().max() > 1e-6
     content = torch.load(tmp_path / 'work' / 'epoch_2.pth', weights_only=False)
     name = 'data_preprocessor.enhancer.out_conv.bias'
-    assert torch.equal(
-        content['ema_state_dict'][f'module.{name}'], enhancer.out_conv.bias
-    )
+    assert torch.equal(content['ema_state_dict'][f'module.{name}'], enhancer.out_conv.bias)
     averaged = content['state_dict'][name]
     assert (averaged - start['out_conv.bias']).abs().max() > 1e-6
     (log,) = (tmp_path / 'work').glob('*/*.log')
@@ -184,9 +180,7 @@ def _on_tiny_images(cfg: Any, folder: Path) -> Any:
 
 
 @pytest.mark.parametrize('distort', ['before', 'after'])
-def test_ssd_s_expand_fills_a_colour_that_can_be_named(
-    weights: Path, distort: str
-) -> None:
+def test_ssd_s_expand_fills_a_colour_that_can_be_named(weights: Path, distort: str) -> None:
     """It stays what the host's mean is, unless colours change after it."""
     mean, image = [123.675, 116.28, 103.53], torch.randint(0, 90, (40, 50, 3)).byte()
     expand = dict(type='mmdet.Expand', mean=mean, ratio_range=(3, 3), prob=1)

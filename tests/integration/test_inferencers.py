@@ -46,9 +46,7 @@ class Case(NamedTuple):
 
 
 @pytest.fixture(scope='module', params=list(WRITERS))
-def case(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Case:
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     host, folder = request.param, tmp_path_factory.mktemp(request.param)
     path = TINY[WRITERS[host]](folder)
     meta = dict(classes=('a', 'b', 'c'), palette=[[9, 9, 9], [0, 200, 0], [0, 0, 200]])

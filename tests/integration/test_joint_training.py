@@ -169,11 +169,7 @@ def _two_keys(folder: Path) -> Config:
     init_default_scope('mmdet')
     enhancer = dict(type='sci_plugins.SCIEnhancer', weights=str(folder / 'sci.pth'))
     cfg.model.data_preprocessor.merge(
-        dict(
-            type='sci_plugins.EnhancedDetDataPreprocessor',
-            enhancer=enhancer,
-            frozen=False,
-        )
+        dict(type='sci_plugins.EnhancedDetDataPreprocessor', enhancer=enhancer, frozen=False)
     )
     return cfg
 
@@ -236,8 +232,7 @@ def test_the_enhancer_has_a_learning_rate_of_its_own(folder: Path, path: Path) -
     joint = load_config(str(path))
     base = load_config(str(path.with_name(path.name.replace('_sci-joint', ''))))
     found, before = (
-        _rates(model, build_optim_wrapper(model, cfg.optim_wrapper))
-        for cfg in (joint, base)
+        _rates(model, build_optim_wrapper(model, cfg.optim_wrapper)) for cfg in (joint, base)
     )
     ours = {name: found.pop(name) for name in list(found) if name.startswith(ENHANCER)}
     assert len(ours) == 8

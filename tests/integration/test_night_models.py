@@ -104,9 +104,7 @@ def _runner(path: Path, data: Path, folder: Path) -> NamingRunner:
 def test_every_model_has_its_configs() -> None:
     names = {path.stem for path in CONFIGS}
     for model in MODELS_OF:
-        ends = {
-            name.removeprefix(f'{model}_') for name in names if name.startswith(model)
-        }
+        ends = {name.removeprefix(f'{model}_') for name in names if name.startswith(model)}
         plain = {end for end in ends if not end.startswith('sci-')}
         frozen = {end.removeprefix('sci-frozen_') for end in ends if 'frozen' in end}
         joint = {end.removeprefix('sci-joint_') for end in ends if 'joint' in end}
@@ -168,9 +166,7 @@ def test_addresses_are_those_of_the_hosts_tables() -> None:
 @pytest.mark.parametrize(
     'path',
     [
-        pytest.param(
-            path, id=path.stem, marks=[] if path.stem in QUICK else pytest.mark.slow
-        )
+        pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else pytest.mark.slow)
         for path in CONFIGS
     ],
 )

@@ -42,9 +42,7 @@ def _load(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize('name', SETS)
-def test_what_is_tested(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_tested(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cfg = _load(name, tmp_path, monkeypatch)
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     assert len(dataset) == SETS[name][2]
@@ -62,9 +60,7 @@ def test_what_is_tested(
 
 
 @pytest.mark.parametrize('name', TRAINED)
-def test_what_is_trained_on(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_trained_on(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cfg = _load(name, tmp_path, monkeypatch)
     cfg.train_dataloader.dataset.pipeline[2].scale = (48, 24)
     cfg.train_dataloader.dataset.pipeline[3].crop_size = (16, 16)

@@ -63,9 +63,7 @@ def test_the_authors_pictures_from_python(official: Path, name: str) -> None:
 
 @pytest.mark.parametrize('name', SETS)
 @pytest.mark.parametrize('order', ['bgr', 'rgb'])
-def test_the_authors_pictures_from_the_pipeline(
-    official: Path, name: str, order: str
-) -> None:
+def test_the_authors_pictures_from_the_pipeline(official: Path, name: str, order: str) -> None:
     """The offline transform on what a loader gives: uint8, in the host's order."""
     transform = EnhanceImage(f'sci/official/{name}', input_order=order)
     step = -1 if order == 'bgr' else 1

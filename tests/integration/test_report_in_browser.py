@@ -62,9 +62,7 @@ def html(folder: Path) -> str:
     )
     Image.new('RGB', (1200, 300), 'red').save(folder / 'sheet.jpg')
     sheets = [Sheet('as is', 'gamma', 'a.png', 0.012, folder / 'sheet.jpg')]
-    curves = {
-        ('as is', label): make_curve(end) for label, end in (('none', 0.5), ('gamma', 1))
-    }
+    curves = {('as is', label): make_curve(end) for label, end in (('none', 0.5), ('gamma', 1))}
     return render_report(comparison, curves, sheets)
 
 
@@ -74,9 +72,7 @@ def _open(chromium: str, page: Path, width: int, picture: Path) -> str:
         --disable-background-networking --user-data-dir={page.parent / 'profile'}
         --window-size={width},1600 --dump-dom --screenshot={picture}""".split()
     command = [chromium, *flags, '--host-resolver-rules=MAP * ~NOTFOUND', page.as_uri()]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, check=False
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -130,9 +126,7 @@ def test_an_interval_stands_at_its_place(probed: dict[str, Any]) -> None:
     assert probed['point'] == pytest.approx((0.2 - low) / (high - low), abs=0.01)
 
 
-def test_a_script_in_the_page_would_not_run(
-    chromium: str, folder: Path, html: str
-) -> None:
+def test_a_script_in_the_page_would_not_run(chromium: str, folder: Path, html: str) -> None:
     path = folder / 'attacked.html'
     path.write_text(html.replace('</body>', f'{_PROBE}</body>'), encoding='utf-8')
     content = _open(chromium, path, 500, folder / 'attacked.png')

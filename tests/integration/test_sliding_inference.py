@@ -83,11 +83,7 @@ def test_each_image_is_enhanced_once(
     assert [tuple(value.shape) for value in seen.enhanced] == [(1, 3, HEIGHT, WIDTH)]
     assert len(seen.windows) == windows
     # 48 pixels every 32; the last window is moved back to end with the image.
-    corners = (
-        [(top, left) for top in (0, 12) for left in (0, 32, 36)]
-        if windows > 1
-        else [(0, 0)]
-    )
+    corners = [(top, left) for top in (0, 12) for left in (0, 32, 36)] if windows > 1 else [(0, 0)]
     for window, (top, left) in zip(seen.windows, corners, strict=True):
         height, width = window.shape[2:]
         part = wanted[..., top : top + height, left : left + width]

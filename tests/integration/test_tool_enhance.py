@@ -37,9 +37,7 @@ def test_as_a_process_with_a_bad_image(photos: Path, tmp_path: Path) -> None:
     (photos / 'broken.png').write_bytes(b'')
     out = tmp_path / 'out'
     command = [sys.executable, str(TOOL), str(photos), '--out', str(out)]
-    done = subprocess.run(
-        [*command, '--enhancer', 'gamma/0.4'], capture_output=True, text=True
-    )
+    done = subprocess.run([*command, '--enhancer', 'gamma/0.4'], capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     # Older versions of torch warn before.
     assert done.stderr.endswith(f'failed: {photos}/broken.png is empty (0 bytes)\n')

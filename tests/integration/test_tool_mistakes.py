@@ -92,9 +92,7 @@ def test_a_config_without_a_model(tool: str, files: Set) -> None:
         ('train', '', "'enhancer'"),
     ],
 )
-def test_an_enhancer_that_is_not_there(
-    tool: str, files: Set, enhancer: str, word: str
-) -> None:
+def test_an_enhancer_that_is_not_there(tool: str, files: Set, enhancer: str, word: str) -> None:
     place = 'model.data_preprocessor'
     options = [f'{place}.type={TYPES["mmseg"]}']
     options += [f'{place}.enhancer{enhancer}'] if enhancer else []
@@ -211,11 +209,7 @@ def test_a_work_dir_that_is_a_file(tool: str, files: Set) -> None:
     path = files.folder / 'taken'
     path.touch()
     code, _, err = run_tool(
-        tool,
-        files.config,
-        *([] if tool == 'train' else [files.checkpoint]),
-        '--work-dir',
-        path,
+        tool, files.config, *([] if tool == 'train' else [files.checkpoint]), '--work-dir', path
     )
     assert code == 2
     assert str(path) in err.splitlines()[-1]

@@ -38,15 +38,11 @@ class Run(NamedTuple):
 
 
 @pytest.fixture(scope='module', params=list(METRICS))
-def trained(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Run:
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp(request.param)
     config = TINY[f'write_{request.param}'](folder)
     assert 'sci_plugins' not in config.read_text()  # nothing of ours in it
-    run = (
-        run_tool_process if request.param == 'detection' else run_tool
-    )  # one process is enough
+    run = run_tool_process if request.param == 'detection' else run_tool  # one process is enough
     code, _, err = run('train', config, '--work-dir', folder / 'work')
     assert code == 0, err
     return Run(request.param, config, folder / 'work')
@@ -71,9 +67,7 @@ def test_resuming_goes_on(trained: Run, tmp_path: Path) -> None:
         if resume == ['--resume']:  # from the newest of the work dir
             (folder / 'last_checkpoint').write_text(str(source))
         resume = [source if word == 'FILE' else word for word in resume]
-        code, _, err = run_tool(
-            'train', trained.config, '--work-dir', folder, *resume, *longer
-        )
+        code, _, err = run_tool('train', trained.config, '--work-dir', folder, *resume, *longer)
         assert code == 0, err
         content = read_checkpoint(folder / 'iter_3.pth')
         assert content['meta']['iter'] == 3
@@ -124,9 +118,7 @@ def test_the_two_keys_from_the_command_line(trained: Run, tmp_path: Path) -> Non
     metrics = json.loads((tmp_path / 'test' / 'metrics.json').read_text())
     options = ['--variants', 'config', 'none', 'gamma/0.4', '--pictures', '0']
     run = run_tool_process if host == 'mmseg' else run_tool
-    code, _, err = run(
-        'compare', *common, tmp_path / 'compare', *options, '--cfg-options', *keys
-    )
+    code, _, err = run('compare', *common, tmp_path / 'compare', *options, '--cfg-options', *keys)
     assert code == 0, err
     content = json.loads((tmp_path / 'compare' / 'comparison.json').read_text())
     config, none, gamma = (result['metrics'] for result in content['results'])

@@ -50,11 +50,7 @@ def test_finetune_and_evaluate_as_a_user_does(tmp_path: Path) -> None:
     ('tool', 'arguments', 'message'),
     [
         ('finetune.py', ['nowhere', '--out', 'a.pth'], 'image folder not found: nowhere'),
-        (
-            'finetune.py',
-            ['.', '--out', 'a.pth', '--steps', '0'],
-            'steps must be at least',
-        ),
+        ('finetune.py', ['.', '--out', 'a.pth', '--steps', '0'], 'steps must be at least'),
         ('evaluate_enhancement.py', ['nowhere'], 'image folder not found: nowhere'),
         ('train.py', ['nothing.py'], 'config not found: nothing.py'),
     ],

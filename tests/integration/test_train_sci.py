@@ -15,12 +15,7 @@ from mmengine.registry import MODELS
 from sci_plugins.apis.config import load_config
 from sci_plugins.errors import DataError
 from sci_plugins.models.enhancers import SCIEnhancer
-from tests.tiny_training import (
-    draw_images,
-    make_config,
-    read_state,
-    train,
-)
+from tests.tiny_training import draw_images, make_config, read_state, train
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / 'configs' / 'sci').glob('*.py'))
@@ -34,9 +29,7 @@ class _Kill(Hook):
     def __init__(self, iteration: int) -> None:
         self.iteration = iteration
 
-    def before_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None
-    ) -> None:
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         if runner.iter == self.iteration:
             raise KeyboardInterrupt
 
@@ -86,19 +79,14 @@ def test_interrupted_and_resumed_is_uninterrupted_to_the_bit(
     assert _states_differ(whole, parts) == []
     exported = [tmp_path / name / 'enhancer.pth' for name in ('whole', 'parts')]
     assert exported[0].read_bytes() == exported[1].read_bytes()
-    other = _states_differ(
-        whole, read_state(next((tmp_path / 'whole').glob('*_[36].pth')))
-    )
+    other = _states_differ(whole, read_state(next((tmp_path / 'whole').glob('*_[36].pth'))))
     assert len(other) > 30  # the comparison can tell states apart
 
 
 def test_images_of_several_sizes(tmp_path: Path) -> None:
     images = draw_images(tmp_path / 'images', 3)
     draw_images(images / 'tall', 3, (20, 9))
-    whole = {
-        'train_dataloader.dataset.crop_size': None,
-        'train_dataloader.batch_size': 6,
-    }
+    whole = {'train_dataloader.dataset.crop_size': None, 'train_dataloader.batch_size': 6}
     with pytest.raises(DataError, match=r'14x12.*9x20|9x20.*14x12'):
         train(make_config(tmp_path, **whole))
     cropped = {'train_dataloader.collate_fn.mixed': 'crop'}
@@ -135,16 +123,11 @@ def test_mixed_precision_gives_nearly_the_same_loss_and_gradient() -> None:
 
 
 def test_there_are_configs() -> None:
-    assert {path.stem for path in CONFIGS} > {
-        'sci_code-recipe_lol',
-        'sci_paper-recipe_lol',
-    }
+    assert {path.stem for path in CONFIGS} > {'sci_code-recipe_lol', 'sci_paper-recipe_lol'}
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_every_config_trains(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Path
-) -> None:
+def test_every_config_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     """A step of each recipe, on small images in place of LOL's."""
     data_root = draw_images(tmp_path / 'images', 9, (50, 60))
     config = load_config(str(path))

@@ -45,9 +45,7 @@ pytestmark = pytest.mark.slow  # builds and installs
 
 def _pip(*arguments: object) -> None:
     command = [sys.executable, '-m', 'pip', '--disable-pip-version-check', '--quiet']
-    done = subprocess.run(
-        [*command, *map(str, arguments)], capture_output=True, text=True
-    )
+    done = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -89,8 +87,6 @@ def test_it_works_outside_the_source_tree(wheel: Path, tmp_path: Path) -> None:
     _pip('install', '--no-deps', '--target', home, wheel)
     command = [sys.executable, '-c', _USE, str(home)]
     environment = dict(os.environ, PYTHONPATH=str(home), HOME=str(tmp_path))
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=tmp_path, env=environment
-    )
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.endswith('works\n')

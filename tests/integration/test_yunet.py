@@ -21,10 +21,7 @@ def test_there_are_configs() -> None:
 
 @pytest.mark.parametrize(
     'path',
-    [
-        pytest.param(path, marks=[] if path.stem == QUICK else pytest.mark.slow)
-        for path in CONFIGS
-    ],
+    [pytest.param(path, marks=[] if path.stem == QUICK else pytest.mark.slow) for path in CONFIGS],
     ids=lambda path: path.stem,
 )
 def test_compared_on_two_images(path: Path, shared_data: Path, tmp_path: Path) -> None:
@@ -35,9 +32,7 @@ def test_compared_on_two_images(path: Path, shared_data: Path, tmp_path: Path) -
     )  # fmt: skip
     assert code == 0, err
     found = {
-        (result['condition']['gain'], result['variant']): result['metrics'][
-            'coco/bbox_mAP_50'
-        ]
+        (result['condition']['gain'], result['variant']): result['metrics']['coco/bbox_mAP_50']
         for result in json.loads((tmp_path / 'comparison.json').read_text())['results']
     }
     assert len(found) == 6

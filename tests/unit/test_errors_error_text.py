@@ -4,12 +4,7 @@ import pickle
 
 import pytest
 
-from sci_plugins.errors import (
-    describe_damage,
-    describe_unpickling,
-    first_line,
-    tell_cause,
-)
+from sci_plugins.errors import describe_damage, describe_unpickling, first_line, tell_cause
 
 
 def test_first_line() -> None:
@@ -40,10 +35,7 @@ def test_what_a_file_must_not_hold(message: str, found: str) -> None:
     ('message', 'cause'),
     [
         ('Weights only.\n Unpickler error: bad opcode 7\n see docs', 'bad opcode 7'),
-        (
-            'pickle data was truncated. Use weights_only=False',
-            'pickle data was truncated',
-        ),
+        ('pickle data was truncated. Use weights_only=False', 'pickle data was truncated'),
         ('117', 'UnpicklingError 117'),
         ('', 'UnpicklingError'),
     ],

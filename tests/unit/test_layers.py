@@ -97,9 +97,7 @@ def test_no_circle() -> None:
         ('def f():\n    import sci_plugins.errors', 'sci_plugins.errors'),
     ],
 )
-def test_every_form_of_an_import_is_seen(
-    statement: str, module: str, tmp_path: Path
-) -> None:
+def test_every_form_of_an_import_is_seen(statement: str, module: str, tmp_path: Path) -> None:
     path = tmp_path / 'example.py'
     path.write_text(statement)
     assert list(imported(path)) == [module]

@@ -31,8 +31,7 @@ PUBLIC = {
     'enhance',
 }
 MODULES = sorted(
-    info.name
-    for info in pkgutil.walk_packages(sci_plugins.__path__, prefix='sci_plugins.')
+    info.name for info in pkgutil.walk_packages(sci_plugins.__path__, prefix='sci_plugins.')
 )
 
 

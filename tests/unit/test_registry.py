@@ -71,9 +71,7 @@ def test_both_preprocessors_are_there() -> None:
 
 
 @pytest.mark.parametrize('name', list(HOST_MODULES))
-def test_a_missing_host_names_the_extra(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_host_names_the_extra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _, children = _registries(name)
     monkeypatch.setattr(registry, 'find_spec', lambda _: None)
     monkeypatch.delitem(children.module_dict, name, raising=False)

@@ -76,8 +76,7 @@ class BootstrapResult:
         return '\n'.join(
             [
                 machine_line(self.machine),
-                f'OMP_NUM_THREADS={self.blas_threads or "not set"}, '
-                f'{self.resamples} resamples',
+                f'OMP_NUM_THREADS={self.blas_threads or "not set"}, {self.resamples} resamples',
                 self.faces.to_text(),
                 self.streets.to_text(),
             ]
@@ -133,9 +132,7 @@ def benchmark_bootstrap(
     )
 
 
-def _measure(
-    about: str, make: _Make, images: int, resamples: int, runs: int
-) -> TaskResult:
+def _measure(about: str, make: _Make, images: int, resamples: int, runs: int) -> TaskResult:
     base, other = (make(model, range(images)) for model in (0, 1))
     luma = np.random.default_rng(0).uniform(size=images).tolist()
     brightness = dict(zip(base.ids, luma, strict=True))
@@ -193,10 +190,7 @@ def _faces(images: int, predictions: int) -> _Make:
     def make(model: int, numbers: Sequence[int]) -> DetectionRecords:
         found = (before, after)[model]
         return DetectionRecords(
-            [
-                replace(found[number], img_id=str(place))
-                for place, number in enumerate(numbers)
-            ]
+            [replace(found[number], img_id=str(place)) for place, number in enumerate(numbers)]
         )
 
     return make

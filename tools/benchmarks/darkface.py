@@ -10,11 +10,7 @@ import numpy as np
 
 from benchmarks.timing import Timing, check_positive, time_in_turn, to_table
 from sci_plugins.evaluation.detection_records import DetectionRecords, ImageDetections
-from sci_plugins.functional.detection_ap import (
-    count_official,
-    official_ap,
-    resampled_official_ap,
-)
+from sci_plugins.functional.detection_ap import count_official, official_ap, resampled_official_ap
 from sci_plugins.utils.machine import describe_machine, machine_line
 
 #: Faces an image, and the median of sqrt(area), in the annotations of 2019.
@@ -48,8 +44,7 @@ class DarkFaceResult:
                 f'{self.images} images, {self.predictions} predictions each',
                 to_table(self.timings),
                 f'ten times the predictions take {self.ratio:.1f} times as long',
-                f'{self.resamples} resamples of the official AP: '
-                f'{self.resample_seconds:.2f} s',
+                f'{self.resamples} resamples of the official AP: {self.resample_seconds:.2f} s',
                 f'all numbers, pycocotools among them: {self.match_all_seconds:.2f} s; '
                 f'{self.resamples} resamples of all: {self.resample_all_seconds:.2f} s',
             ]
@@ -78,9 +73,7 @@ def benchmark_darkface(
     timings = time_in_turn(
         {OFFICIAL: lambda: _official(few), TEN_TIMES: lambda: _official(many)}, runs
     )
-    weights = np.random.default_rng(0).multinomial(
-        images, [1 / images] * images, size=resamples
-    )
+    weights = np.random.default_rng(0).multinomial(images, [1 / images] * images, size=resamples)
     counts = count_official(*_arrays(few))
     records, match_seconds = _timed(lambda: DetectionRecords(few))
     return DarkFaceResult(
@@ -97,17 +90,13 @@ def benchmark_darkface(
     )
 
 
-def random_submission(
-    images: int, predictions: int, seed: int = 0
-) -> list[ImageDetections]:
+def random_submission(images: int, predictions: int, seed: int = 0) -> list[ImageDetections]:
     """Faces as many and as small as in DARK FACE, a third of the predictions near."""
     rng = np.random.default_rng(seed)
     return [_random_image(rng, str(name), predictions) for name in range(images)]
 
 
-def _random_image(
-    rng: np.random.Generator, name: str, predictions: int
-) -> ImageDetections:
+def _random_image(rng: np.random.Generator, name: str, predictions: int) -> ImageDetections:
     truth = _random_boxes(rng, int(rng.poisson(_FACES)))
     near = predictions // 3 if len(truth) else 0
     close = truth[rng.integers(0, max(1, len(truth)), near)]

@@ -7,13 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.timing import (
-    Timing,
-    check_positive,
-    threads_set_to,
-    time_in_turn,
-    to_table,
-)
+from benchmarks.timing import Timing, check_positive, threads_set_to, time_in_turn, to_table
 from sci_plugins.models.enhancers import SCIEnhancer
 from sci_plugins.utils.machine import describe_machine, machine_line
 
@@ -94,10 +88,7 @@ def benchmark_enhancer(
     image = torch.rand(batch, 3, height, width, generator=source) * 0.3
     with torch.no_grad(), threads_set_to(threads):
         difference = (plain_enhance(enhancer, image) - enhancer(image)).abs().max()
-        calls = {
-            'plain': lambda: plain_enhance(enhancer, image),
-            'ours': lambda: enhancer(image),
-        }
+        calls = {'plain': lambda: plain_enhance(enhancer, image), 'ours': lambda: enhancer(image)}
         timings = time_in_turn(calls, runs)
         machine = describe_machine()
     plain, ours = timings['plain'], timings['ours']

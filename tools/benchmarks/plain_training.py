@@ -13,9 +13,7 @@ from sci_plugins.functional.losses import FIDELITY_WEIGHT
 from sci_plugins.models.enhancers import SCIEnhancer
 from sci_plugins.models.learners import SelfCalibratedLearner, SelfCalibrator
 
-_NEIGHBOURS = tuple(
-    (dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if (dy, dx) != (0, 0)
-)
+_NEIGHBOURS = tuple((dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if (dy, dx) != (0, 0))
 _COLORS = [[0.257, -0.148, 0.439], [0.564, -0.291, -0.368], [0.098, 0.439, -0.071]]
 _COLOR_OFFSETS = [16 / 255, 128 / 255, 128 / 255]
 

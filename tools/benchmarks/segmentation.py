@@ -128,10 +128,7 @@ def benchmark_segmentation(
         windows = _windows(height, width)
         counts = _count_calls(model, lambda: _step(model, data, windows))
         timings |= time_in_turn(
-            {
-                WHOLE: lambda: _step(model, data, None),
-                SLIDE: lambda: _step(model, data, windows),
-            },
+            {WHOLE: lambda: _step(model, data, None), SLIDE: lambda: _step(model, data, windows)},
             steps,
             warm_up=1,
         )
@@ -178,11 +175,7 @@ def _read(path: str, height: int, width: int) -> np.ndarray:
 
 
 def _write_files(pixels: np.ndarray, folder: Path) -> dict[str, Path]:
-    files = {
-        PNG: folder / 'image.png',
-        JPEG: folder / 'image.jpg',
-        'label': folder / 'label.png',
-    }
+    files = {PNG: folder / 'image.png', JPEG: folder / 'image.jpg', 'label': folder / 'label.png'}
     write_image(files[PNG], pixels)
     write_image(files[JPEG], pixels)
     # Blocks of a few classes: label maps are far smaller than photographs.
@@ -266,10 +259,7 @@ def _count_calls(model: Any, call: Callable[[], object]) -> tuple[int, int]:
 
         return count
 
-    hooks = [
-        module.register_forward_hook(counter(index))
-        for index, module in enumerate(modules)
-    ]
+    hooks = [module.register_forward_hook(counter(index)) for index, module in enumerate(modules)]
     try:
         call()
     finally:

@@ -7,13 +7,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.timing import (
-    Timing,
-    check_positive,
-    threads_set_to,
-    time_in_turn,
-    to_table,
-)
+from benchmarks.timing import Timing, check_positive, threads_set_to, time_in_turn, to_table
 from sci_plugins.apis.attach import attach
 from sci_plugins.apis.config import load_config
 from sci_plugins.models.enhancers import SCIEnhancer
@@ -88,9 +82,7 @@ def benchmark_stage(
     )
 
 
-def _calls(
-    height: int, width: int, weights: str | None
-) -> dict[str, Callable[[], object]]:
+def _calls(height: int, width: int, weights: str | None) -> dict[str, Callable[[], object]]:
     model = _build_detector()
     plain = copy.deepcopy(model.data_preprocessor)
     attach(model, SCIEnhancer(weights=weights))

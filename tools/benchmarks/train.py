@@ -12,13 +12,7 @@ from torch import Tensor
 
 from benchmarks.memory import Memory, measure_memory
 from benchmarks.plain_training import plain_loss
-from benchmarks.timing import (
-    Timing,
-    check_positive,
-    threads_set_to,
-    time_in_turn,
-    to_table,
-)
+from benchmarks.timing import Timing, check_positive, threads_set_to, time_in_turn, to_table
 from sci_plugins.errors import ConfigError
 from sci_plugins.models.learners import SelfCalibratedLearner
 from sci_plugins.utils.machine import describe_machine, machine_line
@@ -71,9 +65,7 @@ class TrainResult:
             f'SCI training step (forward, loss, backward, clipping, Adam), {size}',
             to_table(self.timings),
         ]
-        lines += [
-            f'{name}: {ratio:.1f} times faster' for name, ratio in self.ratios.items()
-        ]
+        lines += [f'{name}: {ratio:.1f} times faster' for name, ratio in self.ratios.items()]
         lines += self._memory_lines()
         lines += [
             f'{name}: loss differs by {each.loss:.1e}, gradients by {each.gradient:.1e} '
@@ -126,17 +118,13 @@ def benchmark_train(
     shape = (batch, 3, height, width)
     names = [PLAIN, OURS, *([COMPILED] if compile else [])]
     memory = {
-        name: measure_memory(
-            __name__, 'run_steps', name=name, shape=shape, threads=threads
-        )
+        name: measure_memory(__name__, 'run_steps', name=name, shape=shape, threads=threads)
         for name in names
     }
     with threads_set_to(threads):
         learner, image = _start(shape, weights)
         steps = {name: _Step(name, copy.deepcopy(learner), image) for name in names}
-        differences = {
-            name: _compare(steps[PLAIN], steps[name]) for name in names if name != PLAIN
-        }
+        differences = {name: _compare(steps[PLAIN], steps[name]) for name in names if name != PLAIN}
         small = _start((batch, 3, max(3, height // 4), max(3, width // 4)), weights)
         differences[f'{OURS}, float64, a quarter of the size'] = _compare(
             *(_Step(name, small[0].double(), small[1].double()) for name in (PLAIN, OURS))
@@ -158,9 +146,7 @@ def _ratios(times: dict[str, float]) -> dict[str, float]:
     return {name: times[PLAIN] / time for name, time in times.items() if name != PLAIN}
 
 
-def run_steps(
-    name: str, shape: tuple[int, int, int, int], threads: int, steps: int = 3
-) -> None:
+def run_steps(name: str, shape: tuple[int, int, int, int], threads: int, steps: int = 3) -> None:
     """Train for a few steps, for a process whose memory is measured."""
     with threads_set_to(threads):
         step = _Step(name, *_start(shape, None))

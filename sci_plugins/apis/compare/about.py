@@ -23,11 +23,7 @@ from mmengine.registry import DefaultScope
 from sci_plugins.apis.compare.contenders import NO_CHECKPOINT, Contenders, ModelSource
 from sci_plugins.engine.naming_runner import NamingRunner
 from sci_plugins.models.enhancers import parse_enhancer
-from sci_plugins.models.enhancers.weights import (
-    file_sha256,
-    find_weight_file,
-    weights_name,
-)
+from sci_plugins.models.enhancers.weights import file_sha256, find_weight_file, weights_name
 from sci_plugins.utils.machine import describe_machine
 from sci_plugins.version import __version__
 
@@ -154,9 +150,7 @@ def describe(contenders: Contenders, images: ImageSet) -> dict[str, Any]:
     return labels | dict(
         config=_config_name(first.cfg),
         checkpoint=Path(first.checkpoint).name,
-        checkpoint_sha256=(
-            _checkpoint_sha256(first.checkpoint) or contenders.carried_sha256()
-        ),
+        checkpoint_sha256=(_checkpoint_sha256(first.checkpoint) or contenders.carried_sha256()),
         config_sha256=_config_sha256(first.cfg),
         test_set_sha256=hashlib.sha256(data.encode()).hexdigest(),
         versions=_versions(),
@@ -266,6 +260,4 @@ def _environment() -> dict[str, Any]:
     machine.pop('torch')
     if torch.cuda.is_available():
         machine['gpu'] = torch.cuda.get_device_name()
-    return machine | dict(
-        platform=f'{platform.system()} {platform.release()} {platform.machine()}'
-    )
+    return machine | dict(platform=f'{platform.system()} {platform.release()} {platform.machine()}')

@@ -102,10 +102,7 @@ def draw_start(
         truth = draw_truth(sample.image, sample.output, palette)
     else:
         truth = draw_boxes(
-            sample.image,
-            boxes,
-            sample.output,
-            box_colors(labels, palette, TRUTH_COLOR),
+            sample.image, boxes, sample.output, box_colors(labels, palette, TRUTH_COLOR)
         )
     return (f'input: {sample.name}', enlarge(sample.image)[0]), ('truth', truth)
 
@@ -120,10 +117,7 @@ def draw_sides(name: str, sample: KeptSample, palette: Any) -> tuple[Cell, Cell]
     """
     return (
         (f'{name}: what the model sees', enlarge(sample.enhanced)[0]),
-        (
-            f'{name}: predictions',
-            draw_predictions(sample.enhanced, sample.output, palette),
-        ),
+        (f'{name}: predictions', draw_predictions(sample.enhanced, sample.output, palette)),
     )
 
 
@@ -167,9 +161,7 @@ def changed_images(
     return found
 
 
-def run_again(
-    model: nn.Module, images: ImageSet, positions: Sequence[int]
-) -> list[KeptSample]:
+def run_again(model: nn.Module, images: ImageSet, positions: Sequence[int]) -> list[KeptSample]:
     """What a model sees and finds in some images.
 
     Args:

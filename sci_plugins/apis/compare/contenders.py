@@ -79,8 +79,7 @@ def check_classes(label: str, cfg: Config, first: Config) -> None:
     sizes = set(_class_counts(cfg.get('model')))
     if own is None and wanted is not None and sizes and len(wanted) not in sizes:
         raise ConfigError(
-            f'model {label} must have {len(wanted)} classes as the first, it has '
-            f'{min(sizes)}'
+            f'model {label} must have {len(wanted)} classes as the first, it has {min(sizes)}'
         )
 
 
@@ -157,15 +156,11 @@ def parse_models(texts: Sequence[str]) -> dict[str, ModelSource]:
         label, _, files = text.partition('=')
         config, _, checkpoint = files.rpartition(',')
         if not (label and config and checkpoint):
-            raise ConfigError(
-                f'--models must be LABEL=CONFIG,CHECKPOINT, and {text!r} is not'
-            )
+            raise ConfigError(f'--models must be LABEL=CONFIG,CHECKPOINT, and {text!r} is not')
         if label in models:
             raise ConfigError(f'--models: the label {label} comes twice')
         if checkpoint != NO_CHECKPOINT and not Path(checkpoint).is_file():
-            raise FileNotFoundError(
-                f'checkpoint of model {label} not found: {checkpoint}'
-            )
+            raise FileNotFoundError(f'checkpoint of model {label} not found: {checkpoint}')
         models[label] = ModelSource(load_config(config), checkpoint)
     return models
 
@@ -338,15 +333,13 @@ def _ordered(names: list[str], base: str | None) -> list[str]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigError(
-            'variants and models must have different names, and '
-            f'{", ".join(twice)} comes twice'
+            f'variants and models must have different names, and {", ".join(twice)} comes twice'
         )
     if base is None:
         return names
     if base not in names:
         raise ConfigError(
-            f'base must be one of the variants or models ({", ".join(names)}), got '
-            f'{base!r}'
+            f'base must be one of the variants or models ({", ".join(names)}), got {base!r}'
         )
     return [base, *(name for name in names if name != base)]
 
@@ -362,11 +355,7 @@ def _inner(name: str) -> str | None:
 
 
 def _enhancer_name(variant: str) -> str | None:
-    return (
-        None
-        if variant in ('none', AS_CONFIGURED, 'merge')
-        else _inner(variant) or variant
-    )
+    return None if variant in ('none', AS_CONFIGURED, 'merge') else _inner(variant) or variant
 
 
 def _configured_slot(model: nn.Module, variants: Sequence[str]) -> dict[str, Any] | None:
@@ -379,8 +368,7 @@ def _configured_slot(model: nn.Module, variants: Sequence[str]) -> dict[str, Any
         if name in variants:
             advice = "; or name one: 'merge(sci/official/medium)'" * (name == 'merge')
             raise ConfigError(
-                f'variant {name!r} needs a config whose data_preprocessor has an '
-                f'enhancer{advice}'
+                f'variant {name!r} needs a config whose data_preprocessor has an enhancer{advice}'
             )
     return None
 

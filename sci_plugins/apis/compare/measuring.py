@@ -112,13 +112,10 @@ def measure(
         progress.after_test(runner)  # an error's line begins below the bar
     seconds = time.perf_counter() - started
     images = len(runner.test_dataloader.dataset)
-    numbers = _numbers(metrics) or metrics_of_no_detections(
-        runner.test_loop.evaluator.metrics
-    )
+    numbers = _numbers(metrics) or metrics_of_no_detections(runner.test_loop.evaluator.metrics)
     if not numbers:
         raise ConfigError(
-            f'the test_evaluator of {cfg.filename} gives no numbers to compare '
-            '(format_only?)'
+            f'the test_evaluator of {cfg.filename} gives no numbers to compare (format_only?)'
         )
     return VariantResult(name, condition, numbers, seconds, images, label), runner
 

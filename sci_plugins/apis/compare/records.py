@@ -17,10 +17,7 @@ from sci_plugins.engine.hooks import ImageResult
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.evaluation.detection_records import DetectionRecords, ImageDetections
-from sci_plugins.evaluation.segmentation_records import (
-    SegmentationRecords,
-    choose_classes,
-)
+from sci_plugins.evaluation.segmentation_records import SegmentationRecords, choose_classes
 from sci_plugins.utils.files import reading_arrays, replacing
 
 #: Members of a file of records that are ours, beside those of the records.
@@ -68,9 +65,7 @@ def make_records(
     if results[0].boxes is None:
         matrices = [each.matrix for each in results if each.matrix is not None]
         subset, left_out = _subset(metrics, images.classes)
-        records = SegmentationRecords(
-            images.ids, matrices, images.classes, subset, left_out
-        )
+        records = SegmentationRecords(images.ids, matrices, images.classes, subset, left_out)
         return Kept(records, luma)
     return Kept(_detection_records(results, images), luma)
 
@@ -156,18 +151,14 @@ def _missing(results: Sequence[ImageResult], images: ImageSet) -> str:
     return '' if images.has_boxes else 'the images have no boxes to find'
 
 
-def _subset(
-    metrics: Iterable[Any], classes: Sequence[str]
-) -> tuple[Sequence[str] | None, bool]:
+def _subset(metrics: Iterable[Any], classes: Sequence[str]) -> tuple[Sequence[str] | None, bool]:
     for metric in metrics:
         if hasattr(metric, 'ignore_left_out'):
             return choose_classes(metric.classes, tuple(classes)), metric.ignore_left_out
     return None, False
 
 
-def _detection_records(
-    results: Sequence[ImageResult], images: ImageSet
-) -> DetectionRecords:
+def _detection_records(results: Sequence[ImageResult], images: ImageSet) -> DetectionRecords:
     found = [_detections(result, images) for result in results]
     return DetectionRecords(found, _has_coco(), images.classes or ('object',))
 
@@ -175,9 +166,7 @@ def _detection_records(
 def _detections(result: ImageResult, images: ImageSet) -> ImageDetections:
     boxes, true_labels, ignore = images.truth(result.index)
     found: Any = result.boxes, result.labels
-    return ImageDetections(
-        images.ids[result.index], found[0], boxes, ignore, found[1], true_labels
-    )
+    return ImageDetections(images.ids[result.index], found[0], boxes, ignore, found[1], true_labels)
 
 
 def _has_coco() -> bool:

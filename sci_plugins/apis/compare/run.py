@@ -49,8 +49,7 @@ def read_earlier(folder: Path, comparison: Comparison, store: RecordStore) -> No
     change = find_change(about, comparison.about)
     if change:
         raise ConfigError(
-            f'{path} was made with {change}; choose another --work-dir or leave out '
-            '--resume'
+            f'{path} was made with {change}; choose another --work-dir or leave out --resume'
         )
     for key in ('weights', 'config_diff'):
         comparison.about[key] = (about.get(key) or {}) | comparison.about[key]

@@ -96,8 +96,7 @@ class Session:
         missing = [
             each
             for each in self._changed(condition, count)
-            if each.result.variant in self.contenders.names
-            and not (go_on and each.path.is_file())
+            if each.result.variant in self.contenders.names and not (go_on and each.path.is_file())
         ]
         if missing:
             self._draw(condition, missing)
@@ -177,10 +176,7 @@ class Session:
         if result is None or not self._has_records(result):
             return None
         if self._base is None or self._base[0] != result.condition:
-            self._base = (
-                result.condition,
-                self.store.load(result.condition, result.variant),
-            )
+            self._base = (result.condition, self.store.load(result.condition, result.variant))
         return self._base[1]
 
     def _draw(self, condition: Condition, changed: list[ChangedImage]) -> None:

@@ -37,9 +37,7 @@ class EnhanceImage(BaseTransform):
     """
 
     def __init__(
-        self,
-        enhancer: BaseEnhancer | Mapping[str, Any] | str,
-        input_order: str = 'bgr',
+        self, enhancer: BaseEnhancer | Mapping[str, Any] | str, input_order: str = 'bgr'
     ) -> None:
         if input_order not in ('bgr', 'rgb'):
             raise ConfigError(f"input_order must be 'bgr' or 'rgb', got {input_order!r}")

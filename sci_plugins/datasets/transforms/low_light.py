@@ -202,9 +202,7 @@ def _read_range(name: str, amount: Amount) -> Range:
     return float(values[0]), float(values[1])
 
 
-def _read_white_balance(
-    white_balance: str | Sequence[Amount] | None,
-) -> tuple[Range, Range] | None:
+def _read_white_balance(white_balance: str | Sequence[Amount] | None) -> tuple[Range, Range] | None:
     if white_balance is None:
         return None
     if white_balance == 'random':
@@ -217,8 +215,7 @@ def _read_white_balance(
     red, blue = (_read_range('white_balance', amount) for amount in white_balance)
     if min(red[0], blue[0]) < 1:
         raise ConfigError(
-            'SynthesizeLowLight: white_balance must be factors from 1, '
-            f'got {white_balance!r}'
+            f'SynthesizeLowLight: white_balance must be factors from 1, got {white_balance!r}'
         )
     return red, blue
 
@@ -240,7 +237,6 @@ def _read_quality(quality: int | Sequence[int] | None) -> tuple[int, int] | None
 def _read_choice(name: str, value: str, choices: Sequence[str]) -> str:
     if value not in choices:
         raise ConfigError(
-            f'SynthesizeLowLight: {name} must be one of {", ".join(choices)}, '
-            f'got {value!r}'
+            f'SynthesizeLowLight: {name} must be one of {", ".join(choices)}, got {value!r}'
         )
     return value

@@ -8,11 +8,7 @@ from sci_plugins.engine.hooks.export_enhancer_hook import ExportEnhancerHook
 from sci_plugins.engine.hooks.finite_loss_hook import FiniteLossHook
 from sci_plugins.engine.hooks.frozen_norm_hook import FrozenNormHook
 from sci_plugins.engine.hooks.image_results_hook import ImageResult, ImageResultsHook
-from sci_plugins.engine.hooks.sample_keeper_hook import (
-    KeptSample,
-    SampleKeeperHook,
-    keep_sample,
-)
+from sci_plugins.engine.hooks.sample_keeper_hook import KeptSample, SampleKeeperHook, keep_sample
 from sci_plugins.engine.hooks.skipped_images_hook import SkippedImagesHook
 from sci_plugins.engine.hooks.test_progress_hook import TestProgressHook
 

@@ -93,6 +93,5 @@ class ChannelSymmetryHook(Hook):
             symmetrize_channels(model.get_submodule(self.module))
         except AttributeError as error:
             raise ConfigError(
-                f'ChannelSymmetryHook: {type(model).__name__} has no module '
-                f'{self.module!r}'
+                f'ChannelSymmetryHook: {type(model).__name__} has no module {self.module!r}'
             ) from error

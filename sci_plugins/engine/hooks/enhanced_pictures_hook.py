@@ -15,11 +15,7 @@ from torch import Tensor
 
 from sci_plugins.datasets.low_light_folder import LowLightFolder, find_images
 from sci_plugins.errors import ConfigError
-from sci_plugins.functional.image_quality import (
-    clipped_share,
-    color_cast,
-    mean_brightness,
-)
+from sci_plugins.functional.image_quality import clipped_share, color_cast, mean_brightness
 from sci_plugins.models.enhancers import BaseEnhancer, RetinexEnhancer
 from sci_plugins.registry import HOOKS
 from sci_plugins.utils.files import replacing
@@ -63,9 +59,7 @@ class EnhancedPicturesHook(Hook):
     ) -> None:
         for name, value in (('interval', interval), ('count', count)):
             if value < 1:
-                raise ConfigError(
-                    f'EnhancedPicturesHook: {name} must be at least 1, got {value}'
-                )
+                raise ConfigError(f'EnhancedPicturesHook: {name} must be at least 1, got {value}')
         self.interval = interval
         self.by_epoch = by_epoch
         self.data_root = data_root
@@ -95,8 +89,7 @@ class EnhancedPicturesHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         if not self.by_epoch and (
-            self.every_n_train_iters(runner, self.interval)
-            or self.is_last_train_iter(runner)
+            self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)
         ):
             self._write(runner, runner.iter + 1, runner.iter + 1)
 
@@ -121,8 +114,7 @@ class EnhancedPicturesHook(Hook):
             enhancer = None
         if not isinstance(enhancer, BaseEnhancer):
             raise ConfigError(
-                f'EnhancedPicturesHook: {type(model).__name__} has no enhancer '
-                f'{self.module!r}'
+                f'EnhancedPicturesHook: {type(model).__name__} has no enhancer {self.module!r}'
             )
         return enhancer
 
@@ -135,8 +127,7 @@ class EnhancedPicturesHook(Hook):
         device = next((p.device for p in enhancer.parameters()), torch.device('cpu'))
         with torch.no_grad():
             shown = {
-                path: _enhance(enhancer, image.to(device))
-                for path, image in self._images.items()
+                path: _enhance(enhancer, image.to(device)) for path, image in self._images.items()
             }
         for part, mode in modes.items():
             part.training = mode
@@ -166,10 +157,7 @@ def _statistics(shown: list[dict[str, Tensor]]) -> dict[str, float]:
         'clipped': [clipped_share(after) for _, after in pairs],
         'cast': [color_cast(before, after) for before, after in pairs],
     }
-    return {
-        f'pictures/{name}': float(torch.stack(each).nanmean())
-        for name, each in values.items()
-    }
+    return {f'pictures/{name}': float(torch.stack(each).nanmean()) for name, each in values.items()}
 
 
 def _row(name: str, columns: dict[str, Tensor]) -> list[tuple[str, np.ndarray]]:

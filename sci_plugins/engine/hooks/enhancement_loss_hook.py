@@ -79,8 +79,7 @@ class EnhancementLossHook(Hook):
             for image, illumination in pairs
         ]
         return {
-            f'loss_enhance_{name}': self.weight
-            * torch.stack([term[name] for term in terms]).mean()
+            f'loss_enhance_{name}': self.weight * torch.stack([term[name] for term in terms]).mean()
             for name in terms[0]
         }
 

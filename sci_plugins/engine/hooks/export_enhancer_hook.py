@@ -69,8 +69,7 @@ class ExportEnhancerHook(Hook):
             return model.get_submodule(self.module)
         except AttributeError as error:
             raise ConfigError(
-                f'ExportEnhancerHook: {type(model).__name__} has no module '
-                f'{self.module!r}'
+                f'ExportEnhancerHook: {type(model).__name__} has no module {self.module!r}'
             ) from error
 
 

@@ -65,9 +65,7 @@ class FiniteLossHook(Hook):
 
 def _gradient_norm(runner: Runner) -> dict[str, float]:
     scalars = runner.message_hub.log_scalars
-    if 'train/grad_norm' not in scalars or isinstance(
-        runner.optim_wrapper, AmpOptimWrapper
-    ):
+    if 'train/grad_norm' not in scalars or isinstance(runner.optim_wrapper, AmpOptimWrapper):
         return {}
     return {'the norm of the gradient': scalars['train/grad_norm'].current()}
 

@@ -19,9 +19,7 @@ class FrozenNormHook(Hook):
     statistics of its own share. Scale and shift are trained in either case.
     """
 
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None
-    ) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         for module in model.modules():
             if isinstance(module, _BatchNorm):

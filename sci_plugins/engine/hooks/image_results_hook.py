@@ -63,9 +63,7 @@ class ImageResultsHook(Hook):
 
     priority = 'VERY_LOW'
 
-    def __init__(
-        self, input_order: str = 'bgr', fill_color: Sequence[float] | None = None
-    ) -> None:
+    def __init__(self, input_order: str = 'bgr', fill_color: Sequence[float] | None = None) -> None:
         self.input_order = input_order
         self.fill_color = fill_color
         self.results: list[ImageResult] | None = None
@@ -120,15 +118,12 @@ class ImageResultsHook(Hook):
 
     def _matrix(self, name: Any, output: Any) -> np.ndarray | None:
         if not all(
-            key in output and 'data' in output.get(key)
-            for key in ('pred_sem_seg', 'gt_sem_seg')
+            key in output and 'data' in output.get(key) for key in ('pred_sem_seg', 'gt_sem_seg')
         ):
             return None
         found, true = output.pred_sem_seg.data, output.gt_sem_seg.data
         try:
-            return confusion_matrix(
-                found.squeeze(0), true.squeeze(0), self._classes, self._ignored
-            )
+            return confusion_matrix(found.squeeze(0), true.squeeze(0), self._classes, self._ignored)
         except DataError as error:
             raise DataError(f'{name}: {error}') from error
 
@@ -140,11 +135,7 @@ def sampled_positions(loader: Any) -> list[int]:
         loader: a ``DataLoader`` whose sampler gives the same order each time it is
             asked, as MMEngine's do within an epoch.
     """
-    return [
-        int(getattr(item, 'index', item))
-        for batch in loader.batch_sampler
-        for item in batch
-    ]
+    return [int(getattr(item, 'index', item)) for batch in loader.batch_sampler for item in batch]
 
 
 def _ignore_index(metrics: Iterable[Any]) -> int:

@@ -26,9 +26,7 @@ from sci_plugins.utils.files import read_numbered_lines, write_atomically
 COLUMNS = 'x1 y1 x2 y2 score'
 
 
-def write_submission(
-    folder: str | os.PathLike[str], images: Iterable[ImageDetections]
-) -> None:
+def write_submission(folder: str | os.PathLike[str], images: Iterable[ImageDetections]) -> None:
     """Write one file an image, also for images in which nothing was found.
 
     Every number is written in full, so that the official tool gets the same ones to
@@ -73,8 +71,7 @@ def _parse(path: str | os.PathLike[str], number: int, text: str) -> list[float]:
         row = []
     if len(row) != 5 or not all(map(math.isfinite, row)):
         raise DataError(
-            f'{path}, line {number}: should hold five finite numbers {COLUMNS}, '
-            f'is {text!r}'
+            f'{path}, line {number}: should hold five finite numbers {COLUMNS}, is {text!r}'
         )
     return row
 
@@ -133,9 +130,7 @@ class DarkFaceMetric(BaseMetric):
         """The numbers of the set; also writes the files that were asked for."""
         about: Mapping[str, Any] = self.dataset_meta or {}
         if len(about.get('classes', ('face',))) != 1:
-            raise ConfigError(
-                f'DarkFaceMetric evaluates one class, got {about["classes"]}'
-            )
+            raise ConfigError(f'DarkFaceMetric evaluates one class, got {about["classes"]}')
         # In one order, whichever process had which image: it decides between ties.
         images = sorted(results, key=lambda image: id_order(image.img_id))
         self.records = DetectionRecords(images, self.coco)
@@ -147,28 +142,21 @@ class DarkFaceMetric(BaseMetric):
         numbers = self.records.metrics()
         if 'annotation_version' in about:
             version = str(about['annotation_version'])
-            numbers['annotation_version'] = (
-                float(version) if version.isdecimal() else math.nan
-            )
+            numbers['annotation_version'] = float(version) if version.isdecimal() else math.nan
         return numbers
 
 
 def _to_record(sample: dict) -> ImageDetections:
     for key in ('img_id', 'instances'):
         if key not in sample:
-            raise ConfigError(
-                f'DarkFaceMetric needs {key!r} among the meta_keys of PackDetInputs'
-            )
+            raise ConfigError(f'DarkFaceMetric needs {key!r} among the meta_keys of PackDetInputs')
     name, found = str(sample['img_id']), sample['pred_instances']
     label = max(found['labels'].tolist(), default=0)
     if label > 0:
         raise ConfigError(
-            f'DarkFaceMetric evaluates one class, the model predicts label {label} in '
-            f'image {name}'
+            f'DarkFaceMetric evaluates one class, the model predicts label {label} in image {name}'
         )
-    predictions = np.concatenate(
-        [_array(found['bboxes'], 4), _array(found['scores'], 1)], axis=1
-    )
+    predictions = np.concatenate([_array(found['bboxes'], 4), _array(found['scores'], 1)], axis=1)
     if not np.isfinite(predictions).all():
         raise DataError(f'image {name}: predictions must be finite, some are not')
     return ImageDetections(

@@ -48,9 +48,7 @@ class ImageQualityMetric(BaseMetric):
     def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:
         """The number of one image; all ``(1, 3, H, W)``, RGB, in steps of 1/255."""
 
-    def score(
-        self, enhanced: Tensor, original: Tensor, reference: Tensor | None = None
-    ) -> float:
+    def score(self, enhanced: Tensor, original: Tensor, reference: Tensor | None = None) -> float:
         """The number of one image; all ``(3, H, W)``, RGB, float in [0, 1].
 
         Raises:

@@ -113,9 +113,7 @@ class SubsetIoUMetric(BaseMetric):
         return tuple(about['classes'])
 
     def _count(self, sample: dict, classes: int) -> np.ndarray:
-        found, truth = (
-            sample[key]['data'].squeeze() for key in ('pred_sem_seg', 'gt_sem_seg')
-        )
+        found, truth = (sample[key]['data'].squeeze() for key in ('pred_sem_seg', 'gt_sem_seg'))
         try:
             return confusion_matrix(found, truth, classes, self.ignore_index)
         except DataError as error:
@@ -125,9 +123,7 @@ class SubsetIoUMetric(BaseMetric):
 def _path(sample: dict) -> str:
     path = sample.get('img_path')
     if path is None:
-        raise ConfigError(
-            "SubsetIoUMetric needs 'img_path' among the meta_keys of PackSegInputs"
-        )
+        raise ConfigError("SubsetIoUMetric needs 'img_path' among the meta_keys of PackSegInputs")
     return str(path)
 
 

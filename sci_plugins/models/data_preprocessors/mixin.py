@@ -14,18 +14,8 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.functional.host_image import (
-    fill_mask,
-    host_to_rgb,
-    rgb_to_host,
-    valid_size,
-)
-from sci_plugins.models.enhancers import (
-    BaseEnhancer,
-    Enhanced,
-    RetinexEnhancer,
-    build_enhancer,
-)
+from sci_plugins.functional.host_image import fill_mask, host_to_rgb, rgb_to_host, valid_size
+from sci_plugins.models.enhancers import BaseEnhancer, Enhanced, RetinexEnhancer, build_enhancer
 
 INPUT_ORDERS = ('bgr', 'rgb')
 _NORMS = (nn.modules.batchnorm._NormBase,)
@@ -93,9 +83,7 @@ class EnhancementMixin(nn.Module):
                     module.eval()
         return self
 
-    def _apply(
-        self, fn: Callable[[Tensor], Tensor], recurse: bool = True
-    ) -> 'EnhancementMixin':
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> 'EnhancementMixin':
         # `model.half()` and `.double()` leave the enhancer in float32: it divides by a
         # small illumination, and its input is float32 whatever the host becomes.
         enhancer = self._modules.pop('enhancer')
@@ -156,9 +144,7 @@ class EnhancementMixin(nn.Module):
             return rgb_to_host(enhanced, self.input_order)[0]
 
     def _run_enhancer(self, rgb: Tensor, training: bool) -> Tensor:
-        if not (
-            training and self.keep_pairs and isinstance(self.enhancer, RetinexEnhancer)
-        ):
+        if not (training and self.keep_pairs and isinstance(self.enhancer, RetinexEnhancer)):
             return self.enhancer(rgb)
         result: Enhanced = self.enhancer.illuminate(rgb)
         self.kept_pairs.append((rgb, result.illumination))
@@ -204,8 +190,6 @@ def _image_paths(samples: Any, count: int) -> list[str]:
 def _check_image(image: Tensor, path: str) -> None:
     where = f' ({path})' if path else ''
     if image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
-        raise DataError(
-            f'expected an image of shape (3, H, W), got {tuple(image.shape)}{where}'
-        )
+        raise DataError(f'expected an image of shape (3, H, W), got {tuple(image.shape)}{where}')
     if image.is_floating_point() and not bool(torch.isfinite(image).all()):
         raise DataError(f'the image holds NaN or infinite values{where}')

@@ -48,13 +48,9 @@ class S3FDVGG(SSDVGG):
         ConfigError: if ``fc6_dilation`` is below 1.
     """
 
-    def __init__(
-        self, fc6_dilation: int = 1, init_cfg: dict | list[dict] | None = None
-    ) -> None:
+    def __init__(self, fc6_dilation: int = 1, init_cfg: dict | list[dict] | None = None) -> None:
         if fc6_dilation < 1:
-            raise ConfigError(
-                f'S3FDVGG: fc6_dilation must be above 0, got {fc6_dilation}'
-            )
+            raise ConfigError(f'S3FDVGG: fc6_dilation must be above 0, got {fc6_dilation}')
         super().__init__(
             depth=16,
             with_last_pool=False,
@@ -130,12 +126,7 @@ class S3FDNeck(SSDNeck):
                 f'an input, got {len(l2_norm_scales)}'
             )
         super().__init__(
-            in_channels,
-            out_channels,
-            level_strides,
-            level_paddings,
-            l2_norm_scale=None,
-            **kwargs,
+            in_channels, out_channels, level_strides, level_paddings, l2_norm_scale=None, **kwargs
         )
         self.l2_norms = nn.ModuleList(
             SafeL2Norm(channels, scale)
@@ -216,10 +207,7 @@ class S3FDHead(SSDHead):
         self.loss_cls = None
         conv: Any = self.cls_convs[0][-1]
         self.cls_convs[0][-1] = nn.Conv2d(
-            conv.in_channels,
-            num_classes + max_out,
-            conv.kernel_size,
-            padding=conv.padding,
+            conv.in_channels, num_classes + max_out, conv.kernel_size, padding=conv.padding
         )
 
     def forward(self, x: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:

@@ -25,9 +25,7 @@ from sci_plugins.registry import MODELS, require_host
 YUNET_STRIDES = (8, 16, 32)
 
 
-def decode_yunet(
-    outputs: Mapping[str, Tensor], height: int, width: int
-) -> tuple[Tensor, Tensor]:
+def decode_yunet(outputs: Mapping[str, Tensor], height: int, width: int) -> tuple[Tensor, Tensor]:
     """Boxes and scores of all cells of YuNet's maps.
 
     With ``(c, r)`` the column and row of a cell, ``s`` its map's stride and ``b`` its
@@ -217,8 +215,7 @@ class YuNetONNX(BaseDetector):
         missing = sorted(set(_OUTPUTS) - set(self.network.output_names))
         if missing:
             raise CheckpointError(
-                f'{self.network.path} is no YuNet: it lacks the outputs '
-                f'{", ".join(missing)}'
+                f'{self.network.path} is no YuNet: it lacks the outputs {", ".join(missing)}'
             )
         print_log(
             f'{_NAME}: {self.network.path.name} (sha256 {self.network.sha256[:8]}…)',
@@ -255,17 +252,13 @@ class YuNetONNX(BaseDetector):
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: Sequence) -> dict:
         """Raises ConfigError: the network is frozen."""
-        raise ConfigError(
-            f'{_NAME} is frozen, for tests only: an ONNX file gives no gradients'
-        )
+        raise ConfigError(f'{_NAME} is frozen, for tests only: an ONNX file gives no gradients')
 
     def extract_feat(self, batch_inputs: Tensor) -> Any:
         """Raises ConfigError: an ONNX file gives its outputs only."""
         raise ConfigError(f'{_NAME} gives boxes and no features')
 
-    def _forward(
-        self, batch_inputs: Tensor, batch_data_samples: Any = None
-    ) -> dict[str, Tensor]:
+    def _forward(self, batch_inputs: Tensor, batch_data_samples: Any = None) -> dict[str, Tensor]:
         """The network's own outputs by name, in ``mode='tensor'``."""
         height, width = batch_inputs.shape[-2:]
         if height % 32 or width % 32:
@@ -275,9 +268,7 @@ class YuNetONNX(BaseDetector):
             )
         return self.network.run(batch_inputs)
 
-    def _select(
-        self, boxes: Tensor, scores: Tensor, meta: dict, rescale: bool
-    ) -> InstanceData:
+    def _select(self, boxes: Tensor, scores: Tensor, meta: dict, rescale: bool) -> InstanceData:
         good = scores >= self.score_thr
         boxes, scores = boxes[good], scores[good]
         kept = nms(boxes, scores, self.iou_threshold)[: self.max_per_img]
@@ -297,10 +288,6 @@ def _check_settings(score_thr: Any, iou_threshold: Any, max_per_img: Any) -> Non
     if not 0 <= score_thr <= 1:
         raise ConfigError(f'{_NAME}: score_thr must be in [0, 1], got {score_thr!r}')
     if not 0 < iou_threshold <= 1:
-        raise ConfigError(
-            f'{_NAME}: iou_threshold must be in (0, 1], got {iou_threshold!r}'
-        )
+        raise ConfigError(f'{_NAME}: iou_threshold must be in (0, 1], got {iou_threshold!r}')
     if not isinstance(max_per_img, int) or max_per_img < 1:
-        raise ConfigError(
-            f'{_NAME}: max_per_img must be an int of at least 1, got {max_per_img!r}'
-        )
+        raise ConfigError(f'{_NAME}: max_per_img must be an int of at least 1, got {max_per_img!r}')

@@ -49,13 +49,10 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
         name = type(self).__name__
         if image.ndim != 4 or image.shape[1] != 3:
             raise ValueError(
-                f'{name} expects an RGB image of shape (N, 3, H, W), '
-                f'got {tuple(image.shape)}'
+                f'{name} expects an RGB image of shape (N, 3, H, W), got {tuple(image.shape)}'
             )
         if not image.is_floating_point():
-            raise TypeError(
-                f'{name} expects a float image in [0, 1], got dtype {image.dtype}'
-            )
+            raise TypeError(f'{name} expects a float image in [0, 1], got dtype {image.dtype}')
 
 
 class RetinexEnhancer(BaseEnhancer):

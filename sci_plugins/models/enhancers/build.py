@@ -105,18 +105,14 @@ def _parse_call(text: str) -> dict[str, Any]:
         name = ast.unparse(call.func)
         arguments = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
     except (SyntaxError, ValueError) as error:
-        raise ConfigError(
-            f'cannot read enhancer {text!r}: expected NAME(key=value, …)'
-        ) from error
+        raise ConfigError(f'cannot read enhancer {text!r}: expected NAME(key=value, …)') from error
     return dict(type=name if '.' in name else f'sci_plugins.{name}', **arguments)
 
 
 def _build_from_config(config: dict[str, Any]) -> Any:
     kind = config.pop('type', None)
     if kind is None:
-        raise ConfigError(
-            "an enhancer config needs 'type', e.g. 'sci_plugins.SCIEnhancer'"
-        )
+        raise ConfigError("an enhancer config needs 'type', e.g. 'sci_plugins.SCIEnhancer'")
     cls = kind if isinstance(kind, type) else _find_class(str(kind))
     if not (isinstance(cls, type) and issubclass(cls, BaseEnhancer)):
         raise ConfigError(

@@ -95,9 +95,7 @@ class CLAHEEnhancer(LightnessEnhancer):
         ConfigError: if an argument is not above 0.
     """
 
-    def __init__(
-        self, clip_limit: float = 2.0, tile_grid: tuple[int, int] = (8, 8)
-    ) -> None:
+    def __init__(self, clip_limit: float = 2.0, tile_grid: tuple[int, int] = (8, 8)) -> None:
         super().__init__()
         if not _is_positive(clip_limit) or not _is_grid(tile_grid):
             raise ConfigError(

@@ -16,9 +16,7 @@ from sci_plugins.utils.files import write_atomically
 from sci_plugins.version import __version__
 
 
-def save_enhancer(
-    enhancer: nn.Module, path: str | os.PathLike[str], **recipe: Any
-) -> str:
+def save_enhancer(enhancer: nn.Module, path: str | os.PathLike[str], **recipe: Any) -> str:
     """Write ``dict(state_dict=…, meta=recipe)`` and give the file's sha256.
 
     The file loads with ``weights_only=True`` (its ``meta`` holds plain Python types
@@ -57,9 +55,7 @@ def architecture(enhancer: nn.Module) -> dict[str, Any]:
     """
     names = inspect.signature(type(enhancer)).parameters
     kept = {name: getattr(enhancer, name, None) for name in names if name != 'weights'}
-    own = {
-        name: kept[name] for name in kept if isinstance(kept[name], bool | int | float)
-    }
+    own = {name: kept[name] for name in kept if isinstance(kept[name], bool | int | float)}
     inner = kept.get('enhancer')
     return own | architecture(inner) if isinstance(inner, nn.Module) else own
 

@@ -99,11 +99,7 @@ def _check_limits(dark: Any, bright: Any) -> tuple[float, float]:
     for name, value in (('dark', dark), ('bright', bright)):
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not 0 <= value <= 1:
-            raise ConfigError(
-                f'GatedEnhancer: {name} must be a mean luma in [0, 1], got {value!r}'
-            )
+            raise ConfigError(f'GatedEnhancer: {name} must be a mean luma in [0, 1], got {value!r}')
     if not dark < bright:
-        raise ConfigError(
-            f'GatedEnhancer: dark must be below bright, got {dark!r} and {bright!r}'
-        )
+        raise ConfigError(f'GatedEnhancer: dark must be below bright, got {dark!r} and {bright!r}')
     return dark, bright

@@ -50,9 +50,7 @@ class RUASEnhancer(RetinexEnhancer):
     Architecture Search for Low-light Image Enhancement", CVPR 2021, arXiv 2012.05609.
     """
 
-    def __init__(
-        self, iterations: int = 3, channels: int = 3, weights: str | None = None
-    ) -> None:
+    def __init__(self, iterations: int = 3, channels: int = 3, weights: str | None = None) -> None:
         super().__init__()
         self.iterations = _check_positive('iterations', iterations)
         self.channels = _check_positive('channels', channels)
@@ -114,7 +112,5 @@ def local_maximum(image: Tensor) -> Tensor:
 
 def _check_positive(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(
-            f'RUASEnhancer: {name} must be an int of at least 1, got {value!r}'
-        )
+        raise ConfigError(f'RUASEnhancer: {name} must be an int of at least 1, got {value!r}')
     return value

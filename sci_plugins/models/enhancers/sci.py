@@ -87,9 +87,7 @@ class SCIEnhancer(RetinexEnhancer):
 
     def estimate_illumination(self, image: Tensor) -> Tensor:
         features = image if self.channels is None else self._hidden_features(image)
-        return limit_illumination(
-            torch.sigmoid(apply_conv(self.out_conv, features)) + image
-        )
+        return limit_illumination(torch.sigmoid(apply_conv(self.out_conv, features)) + image)
 
     def _hidden_features(self, image: Tensor) -> Tensor:
         features = F.relu(apply_conv(self.in_conv, image))
@@ -157,8 +155,7 @@ class SCIEnhancer(RetinexEnhancer):
             and norm.running_mean is not None
             # A hook has to see what its layer sees.
             and not any(
-                layer._forward_hooks or layer._forward_pre_hooks
-                for layer in (*convolutions, norm)
+                layer._forward_hooks or layer._forward_pre_hooks for layer in (*convolutions, norm)
             )
         )
 
@@ -185,6 +182,4 @@ def _check_sizes(layers: int, channels: int | None) -> None:
 
 def _check_at_least(name: str, value: Any, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(
-            f'SCIEnhancer: {name} must be an int of at least {least}, got {value!r}'
-        )
+        raise ConfigError(f'SCIEnhancer: {name} must be an int of at least {least}, got {value!r}')

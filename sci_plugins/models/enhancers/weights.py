@@ -27,10 +27,7 @@ Renaming = tuple[re.Pattern[str], str]
 
 
 def merge_aliases(
-    entries: Mapping[str, Tensor],
-    renaming: Sequence[Renaming],
-    layers: int | None,
-    owner: str,
+    entries: Mapping[str, Tensor], renaming: Sequence[Renaming], layers: int | None, owner: str
 ) -> dict[str, Tensor]:
     """Our names for a file's entries, each tensor once.
 
@@ -49,8 +46,7 @@ def merge_aliases(
     blocks = {key.split('.')[1] for key in entries if key.startswith('blocks.')}
     if blocks and layers is not None and len(blocks) != layers:
         raise CheckpointError(
-            f'wrong architecture: it has {len(blocks)} blocks, the {owner} '
-            f'layers={layers}'
+            f'wrong architecture: it has {len(blocks)} blocks, the {owner} layers={layers}'
         )
     state: dict[str, Tensor] = {}
     for key, value in entries.items():
@@ -58,9 +54,7 @@ def merge_aliases(
         for pattern, replacement in renaming:
             name = pattern.sub(replacement, name)
         if name in state and not torch.equal(state[name], value):
-            raise CheckpointError(
-                f'{owner}: {key} differs from the block that it should share'
-            )
+            raise CheckpointError(f'{owner}: {key} differs from the block that it should share')
         state[name] = value
     return state
 
@@ -300,10 +294,7 @@ def _check_against(module: nn.Module, state: dict[str, Tensor]) -> None:
 _SCI = 'sci_plugins.SCIEnhancer'
 _DEFAULTS = dict(layers=1, channels=3)
 #: What may be built from a name in a file, and the arguments that it may give.
-_ARGUMENTS = {
-    _SCI: ('layers', 'channels'),
-    'sci_plugins.RUASEnhancer': ('iterations', 'channels'),
-}
+_ARGUMENTS = {_SCI: ('layers', 'channels'), 'sci_plugins.RUASEnhancer': ('iterations', 'channels')}
 
 
 def config_of_weights(name: str) -> dict[str, Any]:
@@ -379,9 +370,7 @@ _AUTHORS_CALIBRATOR_NAMES = tuple(
 )
 
 
-def load_learner_weights(
-    estimator: nn.Module, calibrator: nn.Module | None, name: str
-) -> None:
+def load_learner_weights(estimator: nn.Module, calibrator: nn.Module | None, name: str) -> None:
     """Load ``name`` into the estimator and, if it has one, into the calibrator.
 
     Args:

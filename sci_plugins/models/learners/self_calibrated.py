@@ -11,11 +11,7 @@ from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError
 from sci_plugins.functional.conv3x3 import channels_last
-from sci_plugins.functional.conv_norm import (
-    apply_conv,
-    apply_conv_norm_relu,
-    apply_residual_block,
-)
+from sci_plugins.functional.conv_norm import apply_conv, apply_conv_norm_relu, apply_residual_block
 from sci_plugins.functional.retinex import divide_illumination
 from sci_plugins.models.enhancers.base import RetinexEnhancer
 from sci_plugins.models.enhancers.build import build_enhancer
@@ -110,9 +106,7 @@ class SelfCalibratedLearner(BaseModel):
             stages.append(Stage(stage_input, illumination, enhanced))
         return stages
 
-    def forward(
-        self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor'
-    ) -> Any:
+    def forward(self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor') -> Any:
         """Run the cascade, or the estimator alone.
 
         Args:
@@ -140,8 +134,7 @@ class SelfCalibratedLearner(BaseModel):
         if mode == 'tensor':
             return self.cascade(inputs)
         raise ValueError(
-            "SelfCalibratedLearner: mode must be 'loss', 'predict' or 'tensor', "
-            f'got {mode!r}'
+            f"SelfCalibratedLearner: mode must be 'loss', 'predict' or 'tensor', got {mode!r}"
         )
 
     def _sum_losses(self, stages: list[Stage]) -> dict[str, Tensor]:
@@ -204,8 +197,7 @@ class SelfCalibrator(nn.Module):
         for name, value, least in (('layers', layers, 0), ('channels', channels, 1)):
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ConfigError(
-                    f'SelfCalibrator: {name} must be an int of at least {least}, '
-                    f'got {value!r}'
+                    f'SelfCalibrator: {name} must be an int of at least {least}, got {value!r}'
                 )
         self.layers = layers
         self.channels = channels

@@ -83,8 +83,7 @@ def _wide(values: Tensor) -> Tensor:
 def _check_shapes(first: Tensor, second: Tensor) -> None:
     if first.shape != second.shape:
         raise DataError(
-            f'predictions must have one shape, got {tuple(first.shape)} and '
-            f'{tuple(second.shape)}'
+            f'predictions must have one shape, got {tuple(first.shape)} and {tuple(second.shape)}'
         )
 
 
@@ -176,13 +175,9 @@ class RawEnhancedMerge(BaseModel):
 
     def train_step(self, data: Any, optim_wrapper: Any) -> dict[str, Tensor]:
         """Raises ConfigError: merging is for tests."""
-        raise ConfigError(
-            'RawEnhancedMerge is for tests: train its segmentor, then merge'
-        )
+        raise ConfigError('RawEnhancedMerge is for tests: train its segmentor, then merge')
 
-    def forward(
-        self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor'
-    ) -> Any:
+    def forward(self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor') -> Any:
         """The segmentor's raw tensors for inputs that are preprocessed already.
 
         Raises:

@@ -9,14 +9,7 @@ from typing import Any
 import numpy as np
 
 from sci_plugins.evaluation.analysis import VariantAnalysis
-from sci_plugins.evaluation.bootstrap import (
-    HELPS,
-    HURTS,
-    NOISE,
-    NOT_DEFINED,
-    NOT_SHOWN,
-    Interval,
-)
+from sci_plugins.evaluation.bootstrap import HELPS, HURTS, NOISE, NOT_DEFINED, NOT_SHOWN, Interval
 from sci_plugins.evaluation.comparison import Comparison, VariantResult
 from sci_plugins.evaluation.conditions import Condition
 

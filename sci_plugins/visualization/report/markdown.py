@@ -25,15 +25,7 @@ from sci_plugins.visualization.report.cells import (
 )
 
 #: Told in another place of the text.
-_ELSEWHERE = (
-    'config',
-    'config_diff',
-    'base',
-    'resampling',
-    'resample',
-    'resamples',
-    'seed',
-)
+_ELSEWHERE = ('config', 'config_diff', 'base', 'resampling', 'resample', 'resamples', 'seed')
 
 
 def tell_about(about: Mapping[str, Any], analyses: Sequence[Any]) -> list[str]:
@@ -263,9 +255,7 @@ def _plain_verdict(difference: float) -> str:
     return f'{word} by {format_difference(difference).lstrip("+−")}'
 
 
-def _record_table(
-    base: VariantResult, rows: Sequence[VariantResult], unit: str
-) -> list[str]:
+def _record_table(base: VariantResult, rows: Sequence[VariantResult], unit: str) -> list[str]:
     """The records' own metrics, all with intervals."""
     lines = ['Image by image, by the definitions below:', '']
     lines += table_head(_interval_header('metric', base, rows, unit))
@@ -286,9 +276,7 @@ def _record_table(
     return lines + (['', f'Not in these images: {", ".join(absent)}.'] if absent else [])
 
 
-def _group_tables(
-    base: VariantResult, rows: Sequence[VariantResult], unit: str
-) -> list[str]:
+def _group_tables(base: VariantResult, rows: Sequence[VariantResult], unit: str) -> list[str]:
     """Parts of the set, as thirds by brightness: the metric that decides."""
     lines = []
     keys = dict.fromkeys(key for row in rows for key in row.analysis.groups)  # type: ignore[union-attr]
@@ -307,9 +295,7 @@ def _group_tables(
     return lines
 
 
-def _group_row(
-    title: str, rows: Sequence[VariantResult], groups: Mapping[str, Any]
-) -> str:
+def _group_row(title: str, rows: Sequence[VariantResult], groups: Mapping[str, Any]) -> str:
     cells = [title, format_value(next(iter(groups.values())).base)]
     for row in rows:
         group = groups.get(row.variant)

@@ -9,12 +9,7 @@ from typing import Any
 import numpy as np
 
 from sci_plugins.errors import DataError
-from sci_plugins.visualization.report.cells import (
-    ConditionRows,
-    label_of,
-    round_step,
-    thinned,
-)
+from sci_plugins.visualization.report.cells import ConditionRows, label_of, round_step, thinned
 
 
 @dataclass(frozen=True)
@@ -91,9 +86,7 @@ def line_style(index: int) -> str:
 
 
 def precision_recall(
-    rows: Sequence[ConditionRows],
-    labels: Sequence[str],
-    curves: Mapping[tuple[str, str], Curve],
+    rows: Sequence[ConditionRows], labels: Sequence[str], curves: Mapping[tuple[str, str], Curve]
 ) -> list[Plot]:
     """A drawing a condition, all with the same axes.
 
@@ -147,8 +140,7 @@ def _path(curve: Curve, end: float) -> str:
     precision = np.asarray(curve.precision, float)
     if recall.shape != precision.shape:
         raise DataError(
-            f'a curve needs a precision for each recall, got {len(precision)} and '
-            f'{len(recall)}'
+            f'a curve needs a precision for each recall, got {len(precision)} and {len(recall)}'
         )
     known = np.isfinite(recall) & np.isfinite(precision)
     points = np.stack([across(recall[known], end), up(precision[known])], axis=1)

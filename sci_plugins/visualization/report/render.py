@@ -120,9 +120,7 @@ def _read(sheet: Sheet, level: tuple[int, int] | None) -> Picture:
     return Picture(sheet, base64.b64encode(content).decode(), *size)
 
 
-def _encode(
-    image: Image.Image, width: int, quality: int
-) -> tuple[bytes, tuple[int, int]]:
+def _encode(image: Image.Image, width: int, quality: int) -> tuple[bytes, tuple[int, int]]:
     image.thumbnail((width, image.height))  # decodes no more than it needs
     smaller = image.convert('RGB')
     buffer = io.BytesIO()
@@ -176,9 +174,7 @@ def render_report(
         DataError: if recall and precision of a curve differ in length.
     """
     page = _environment().get_template('report.html.j2')
-    return str(
-        page.render(**_content(comparison, curves, sheets, legend, picture_budget))
-    )
+    return str(page.render(**_content(comparison, curves, sheets, legend, picture_budget)))
 
 
 def _environment() -> Any:

@@ -8,16 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sci_plugins.evaluation.analysis import VariantAnalysis
-from sci_plugins.evaluation.bootstrap import (
-    FEW_UNITS,
-    HELPS,
-    HURTS,
-    NOT_DEFINED,
-    NOT_SHOWN,
-)
-from sci_plugins.evaluation.comparison import (
-    split_classes,
-)
+from sci_plugins.evaluation.bootstrap import FEW_UNITS, HELPS, HURTS, NOT_DEFINED, NOT_SHOWN
+from sci_plugins.evaluation.comparison import split_classes
 from sci_plugins.visualization.report.cells import (
     DASH,
     Cell,
@@ -90,10 +82,7 @@ def by_size(rows: Sequence[ConditionRows]) -> list[Section]:
 def by_group(rows: Sequence[ConditionRows]) -> list[Section]:
     """Subsets of the images, as thirds by brightness: variants down, subsets across."""
     keys = dict.fromkeys(
-        key
-        for analysis in all_analyses(rows)
-        for key, groups in analysis.groups.items()
-        if groups
+        key for analysis in all_analyses(rows) for key, groups in analysis.groups.items() if groups
     )
     return [_group_section(rows, key) for key in keys]
 
@@ -119,9 +108,7 @@ def host_numbers(rows: Sequence[ConditionRows]) -> list[PlainTable]:
 
 def _metric_names(row: ConditionRows) -> list[str]:
     return list(
-        dict.fromkeys(
-            name for analysis in row.analyses.values() for name in analysis.intervals
-        )
+        dict.fromkeys(name for analysis in row.analyses.values() for name in analysis.intervals)
     )
 
 
@@ -163,11 +150,7 @@ def _metric_table(
         corner='class' if prefix else 'metric',
         columns=columns,
         rows=[
-            (
-                name.removeprefix(prefix),
-                bases[name],
-                [cells.get((name, c)) for c in columns],
-            )
+            (name.removeprefix(prefix), bases[name], [cells.get((name, c)) for c in columns])
             for name in names
         ],
         base=label_of(row.base),
@@ -177,8 +160,7 @@ def _metric_table(
 
 def _class_section(rows: Sequence[ConditionRows], prefix: str) -> Section:
     scale = _scale(
-        rows,
-        [n for row in rows for n in _metric_names(row) if n.startswith(f'{prefix}/')],
+        rows, [n for row in rows for n in _metric_names(row) if n.startswith(f'{prefix}/')]
     )
     tables = []
     for row in rows:
@@ -193,9 +175,7 @@ def _class_section(rows: Sequence[ConditionRows], prefix: str) -> Section:
     return Section(f'{prefix} by class', note, tables)
 
 
-def _size_section(
-    rows: Sequence[ConditionRows], metric: str, names: dict[str, str]
-) -> Section:
+def _size_section(rows: Sequence[ConditionRows], metric: str, names: dict[str, str]) -> Section:
     """``names``: title of each size -> name of its metric."""
     scale = _scale(rows, names.values())
     tables = []
@@ -395,9 +375,7 @@ def forests(rows: Sequence[ConditionRows]) -> list[Table]:
             title=row.condition,
             corner='variant',
             columns=[''],
-            rows=[
-                (n, '', [_main_cell(found, scale)]) for n, found in row.analyses.items()
-            ],
+            rows=[(n, '', [_main_cell(found, scale)]) for n, found in row.analyses.items()],
             scale=scale,
         )
         for row in rows
@@ -409,9 +387,7 @@ def _main_cell(found: VariantAnalysis, scale: Scale | None = None) -> Cell:
     return make_cell(found.values[found.metric], found.main, found.metric, scale)
 
 
-def _told(
-    verdict: str, found: dict[str, VariantAnalysis], names_of_all: list[str]
-) -> str:
+def _told(verdict: str, found: dict[str, VariantAnalysis], names_of_all: list[str]) -> str:
     """``gamma and clahe hurt``, ``all 6 help, most x (+0.5)``, ..."""
     names = _names(found, names_of_all)
     if verdict == NOT_SHOWN:

@@ -71,9 +71,7 @@ def test_it_is_the_same_as_the_two_keys(host: str, weights: Path, image: Tensor)
     assert torch.equal(_inputs(model, image), _inputs(wanted, image))
 
 
-def test_detach_gives_the_plain_model_back(
-    host: str, weights: Path, image: Tensor
-) -> None:
+def test_detach_gives_the_plain_model_back(host: str, weights: Path, image: Tensor) -> None:
     model = _Model(_build(HOSTS[host][0]))
     kind, keys = type(model.data_preprocessor), list(model.state_dict())
     before = _inputs(model, image)
@@ -132,10 +130,7 @@ def test_subclasses_of_mmdet_s_keep_its_fill_colour() -> None:
     assert attach(_Model(Own()), 'gamma').data_preprocessor.fill_color == (114,) * 3
     other = attach(_Model(Own()), 'gamma', fill_color=7).data_preprocessor
     assert other.fill_color == (7.0,) * 3
-    assert (
-        attach(_Model(Own()), 'gamma', fill_color=None).data_preprocessor.fill_color
-        is None
-    )
+    assert attach(_Model(Own()), 'gamma', fill_color=None).data_preprocessor.fill_color is None
     plain = attach(_Model(ImgDataPreprocessor()), 'gamma').data_preprocessor
     assert plain.fill_color is None
 

@@ -38,9 +38,7 @@ def _write(folder: Path, text: str, name: str = 'user.py') -> str:
 
 
 def test_a_config_file(tmp_path: Path) -> None:
-    path = _write(
-        tmp_path, "a = 1\nb = dict(c=[1, 2])\nd = '{{ fileBasenameNoExtension }}'\n"
-    )
+    path = _write(tmp_path, "a = 1\nb = dict(c=[1, 2])\nd = '{{ fileBasenameNoExtension }}'\n")
     cfg = load_config(path, {'b.c': [3], 'new.key': 'x'})
     assert (cfg.a, cfg.b.c, cfg.d, cfg.new.key) == (1, [3], 'user', 'x')
     assert cfg.filename == path
@@ -99,9 +97,7 @@ def test_files_of_another_kind(tmp_path: Path, name: str) -> None:
         load_config(_write(tmp_path, 'a = 1\n', name))
 
 
-@pytest.mark.parametrize(
-    ('name', 'text'), [('a.json', '{"a": '), ('a.yml', 'a: [1\nb: {')]
-)
+@pytest.mark.parametrize(('name', 'text'), [('a.json', '{"a": '), ('a.yml', 'a: [1\nb: {')])
 def test_broken_files_of_other_formats(tmp_path: Path, name: str, text: str) -> None:
     with pytest.raises(ConfigError, match=name):
         load_config(_write(tmp_path, text, name))
@@ -125,9 +121,7 @@ def test_options_that_are_no_names(tmp_path: Path, key: str) -> None:
 SEGMENTOR = 'mmseg::pspnet/pspnet_r50-d8_4xb2-40k_cityscapes-512x1024.py'
 
 
-def test_mmseg_s_own_config_by_name_and_as_a_base(
-    tmp_path: Path, asked_for: list[str]
-) -> None:
+def test_mmseg_s_own_config_by_name_and_as_a_base(tmp_path: Path, asked_for: list[str]) -> None:
     """Whichever package brings mmseg: it is asked for as a module, which is there.
 
     ``mmsegmentation`` would be installed over the maintained package. MMEngine's table
@@ -141,9 +135,7 @@ def test_mmseg_s_own_config_by_name_and_as_a_base(
     assert asked_for == ['mmseg']
 
 
-def test_a_scope_that_is_no_host_is_not_installed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_scope_that_is_no_host_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[str] = []
     monkeypatch.setattr(config, 'get_config', called.append)
     with pytest.raises(ConfigError, match="'mmpretrain' is neither mmdet nor mmseg"):
@@ -190,9 +182,7 @@ def _undo_safe_loading(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_the_work_dir(tmp_path: Path) -> None:
     path = _write(tmp_path, 'a = 1\n')
-    assert load_config_from_args(_parse(path)).work_dir == os.path.join(
-        'work_dirs', 'user'
-    )
+    assert load_config_from_args(_parse(path)).work_dir == os.path.join('work_dirs', 'user')
     assert load_config_from_args(_parse(path, '--work-dir', 'x')).work_dir == 'x'
     path = _write(tmp_path, "work_dir = 'mine'\n")
     assert load_config_from_args(_parse(path)).work_dir == 'mine'
@@ -205,9 +195,7 @@ def test_options_and_launcher(tmp_path: Path) -> None:
     assert (cfg.a.b, cfg.c, cfg.launcher) == (2, [1, 2], 'none')
 
 
-@pytest.mark.parametrize(
-    ('launcher', 'variable'), [('pytorch', 'RANK'), ('slurm', 'SLURM_PROCID')]
-)
+@pytest.mark.parametrize(('launcher', 'variable'), [('pytorch', 'RANK'), ('slurm', 'SLURM_PROCID')])
 def test_a_launcher_that_started_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launcher: str, variable: str
 ) -> None:
@@ -235,9 +223,7 @@ def test_amp_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_amp_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    cfg = Config(
-        dict(optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD')))
-    )
+    cfg = Config(dict(optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD'))))
     enable_amp(cfg)
     assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
     assert cfg.optim_wrapper.loss_scale == 'dynamic'

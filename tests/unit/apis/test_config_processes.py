@@ -53,9 +53,7 @@ def test_a_wrapper_of_the_users(started: list[str]) -> None:
     wrapper = dict(type='MMSeparateDistributedDataParallel', broadcast_buffers=True)
     cfg = Config(dict(launcher='pytorch', model_wrapper_cfg=wrapper))
     use_gloo_without_gpu(cfg)
-    assert cfg.model_wrapper_cfg == wrapper | dict(
-        find_unused_parameters=False, device_ids=None
-    )
+    assert cfg.model_wrapper_cfg == wrapper | dict(find_unused_parameters=False, device_ids=None)
 
 
 @pytest.mark.parametrize(

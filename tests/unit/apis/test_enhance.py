@@ -59,9 +59,7 @@ def test_a_float_array(photo: np.ndarray, dtype: type) -> None:
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64, torch.float16])
 @pytest.mark.parametrize('shape', [(3, 5, 7), (1, 3, 5, 7), (4, 3, 5, 7), (0, 3, 5, 7)])
-def test_a_tensor(
-    shape: tuple[int, ...], dtype: torch.dtype, device: torch.device
-) -> None:
+def test_a_tensor(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
     image = torch.rand(shape).to(device, dtype)
     before = image.clone()
     found = sci_plugins.enhance(image, GAMMA)
@@ -77,16 +75,12 @@ def test_a_pil_image(photo: np.ndarray, mode: str) -> None:
     found = sci_plugins.enhance(image, GAMMA)
     assert isinstance(found, Image.Image)
     assert (found.mode, found.size) == ('RGB', (12, 9))
-    np.testing.assert_array_equal(
-        np.asarray(found), _gamma(np.asarray(image.convert('RGB')))
-    )
+    np.testing.assert_array_equal(np.asarray(found), _gamma(np.asarray(image.convert('RGB'))))
 
 
 @pytest.mark.parametrize('mode', ['I;16', 'I', 'F'])
 def test_a_deep_pil_image_is_not_clipped_to_white(mode: str) -> None:
-    dtype = dict(zip(('I;16', 'I', 'F'), ('uint16', 'int32', 'float32'), strict=True))[
-        mode
-    ]
+    dtype = dict(zip(('I;16', 'I', 'F'), ('uint16', 'int32', 'float32'), strict=True))[mode]
     image = Image.fromarray(np.full((4, 4), 3000, dtype))
     assert image.mode == mode
     with pytest.raises(DataError, match='8 bits'):
@@ -217,9 +211,7 @@ def test_the_mode_comes_back_after_an_error(photo: np.ndarray) -> None:
     assert enhancer.training
 
 
-def test_a_weight_file_that_changed_is_read_again(
-    photo: np.ndarray, tmp_path: Path
-) -> None:
+def test_a_weight_file_that_changed_is_read_again(photo: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / 'own.pth'
     results = []
     for bias in (-2.0, 2.0):

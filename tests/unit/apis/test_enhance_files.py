@@ -54,9 +54,7 @@ def test_workers_give_the_same(photos: Path, tmp_path: Path, workers: int) -> No
     enhance_files([photos], tmp_path / 'out', 'gamma/0.5', workers=workers)
     enhance_files([photos], tmp_path / 'again', 'gamma/0.5', workers=2)
     for name in names(photos):
-        assert (tmp_path / 'out' / name).read_bytes() == (
-            tmp_path / 'again' / name
-        ).read_bytes()
+        assert (tmp_path / 'out' / name).read_bytes() == (tmp_path / 'again' / name).read_bytes()
 
 
 def test_sixteen_bits_grey_and_alpha_stay(tmp_path: Path, rng: Any) -> None:
@@ -118,9 +116,7 @@ def test_failures_are_told_and_the_rest_goes_on(photos: Path, tmp_path: Path) ->
     (photos / 'text.jpg').write_text('no picture')
     Image.fromarray(np.float32([[np.nan]])).save(photos / 'nan.tif')
     lines: list[str] = []
-    summary = enhance_files(
-        [photos], tmp_path / 'out', 'gamma/0.5', on_failure=lines.append
-    )
+    summary = enhance_files([photos], tmp_path / 'out', 'gamma/0.5', on_failure=lines.append)
     assert summary.written == 4
     assert {path.name for path in summary.failed} == {'empty.png', 'text.jpg', 'nan.tif'}
     assert sorted(lines) == [

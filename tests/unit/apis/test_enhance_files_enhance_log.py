@@ -5,12 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sci_plugins.apis.enhance_files import (
-    LOG_NAME,
-    EnhanceLog,
-    FileJob,
-    enhancer_fingerprint,
-)
+from sci_plugins.apis.enhance_files import LOG_NAME, EnhanceLog, FileJob, enhancer_fingerprint
 from sci_plugins.models.enhancers import SCIEnhancer, build_enhancer
 
 

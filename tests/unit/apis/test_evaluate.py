@@ -41,10 +41,7 @@ def test_numbers_are_those_of_the_metrics(folders: tuple[Path, Path]) -> None:
     row = table.scores['gamma/0.7']
     assert row[PSNR.key][1] == PSNR().score(enhanced, image, reference)
     assert row[EME.key][1] == EME().score(enhanced, image)
-    assert table.scores[REFERENCE].keys() == row.keys() - {
-        PSNR.key,
-        'SSIM_gauss11_sigma1.5_range1',
-    }
+    assert table.scores[REFERENCE].keys() == row.keys() - {PSNR.key, 'SSIM_gauss11_sigma1.5_range1'}
     assert table.mean('gamma/0.7', PSNR.key) > table.mean('none', PSNR.key)
 
 
@@ -80,12 +77,8 @@ def test_what_it_was_made_with(folders: tuple[Path, Path]) -> None:
     assert table.about['versions']['torch'] == str(torch.__version__)
 
 
-@pytest.mark.parametrize(
-    ('variants', 'rows'), [(['gamma'], 1), (['none', 'gamma', 'clahe'], 2)]
-)
-def test_pictures(
-    folders: tuple[Path, Path], tmp_path: Path, variants: Any, rows: int
-) -> None:
+@pytest.mark.parametrize(('variants', 'rows'), [(['gamma'], 1), (['none', 'gamma', 'clahe'], 2)])
+def test_pictures(folders: tuple[Path, Path], tmp_path: Path, variants: Any, rows: int) -> None:
     (folders[0] / 'sub').mkdir()
     (folders[1] / 'sub').mkdir()
     for folder in folders:

@@ -51,9 +51,7 @@ def test_the_octave_tools_numbers(shared_data: Path, tmp_path: Path, name: str) 
             lines = [str(len(rows))] * with_count + [' '.join(map(str, r)) for r in rows]
             (tmp_path / folder / f'{image}.txt').write_text('\n'.join(lines))
     result = evaluate_submission(tmp_path / 'found', tmp_path / 'gt', coco=False)
-    assert result.numbers['darkface/AP'] == pytest.approx(
-        content['official_ap'], abs=1e-9
-    )
+    assert result.numbers['darkface/AP'] == pytest.approx(content['official_ap'], abs=1e-9)
     assert result.missing == result.extra == []
     assert result.images == len(content['gts'])
 
@@ -94,9 +92,7 @@ def test_harmless_variants(folders: tuple[Path, Path]) -> None:
     assert result.numbers['darkface/AP'] == 0.5
 
 
-def test_a_missing_file_is_no_detection_and_said_aloud(
-    folders: tuple[Path, Path],
-) -> None:
+def test_a_missing_file_is_no_detection_and_said_aloud(folders: tuple[Path, Path]) -> None:
     (folders[0] / '2.txt').unlink()
     result = _evaluate(folders)
     assert result.numbers['darkface/AP'] == 0
@@ -131,10 +127,7 @@ def _label(text: str) -> Callable[[Path, Path], object]:
         (_label('2\n5 5 14 14\n40 9 45 12\n'), 'line 3: box outside the image 40 9'),
         (_label('2\n5 5 14 14\n39 9 45 12\n'), 'line 3: box reaching over the edge'),
         (_label('2\n5 5 14 14\n5 5 14 14\n'), 'line 3: box that the file has already'),
-        (
-            lambda found, root: (root / 'image/2.png').unlink(),
-            'label/2.txt: label without image',
-        ),
+        (lambda found, root: (root / 'image/2.png').unlink(), 'label/2.txt: label without image'),
         (
             lambda found, root: (root / 'image/2.png').rename(root / 'image/3.png'),
             'image/3.png: image without label, not evaluated',
@@ -161,9 +154,7 @@ def test_odd_files_are_evaluated_and_named(
         _evaluate(folders, strict=True)
 
 
-def test_inverted_truth_counts_as_in_the_official_tool(
-    folders: tuple[Path, Path],
-) -> None:
+def test_inverted_truth_counts_as_in_the_official_tool(folders: tuple[Path, Path]) -> None:
     """It stays in the recall's denominator: one of three boxes is found."""
     _label('2\n5 5 14 14\n9 9 1 12\n')(*folders)
     assert _evaluate(folders).numbers['darkface/AP'] == pytest.approx(1 / 3)
@@ -212,9 +203,7 @@ def test_a_split_chooses_the_images(folders: tuple[Path, Path]) -> None:
     (found / f'{ids[7]}.txt').write_text('5 5 14 14 0.9\n')
     result = evaluate_submission(found, root, split='hlaface_val', coco=False)
     assert result.images == 500
-    assert result.numbers['darkface/AP'] == pytest.approx(
-        len(set(ids) & {ids[7], '2'}) / 500
-    )
+    assert result.numbers['darkface/AP'] == pytest.approx(len(set(ids) & {ids[7], '2'}) / 500)
     assert result.split == 'hlaface_val'
     (root / f'label/{ids[0]}.txt').unlink()
     with pytest.raises(DataError, match='there is no such label file'):
@@ -248,9 +237,7 @@ def test_no_faces_at_all_have_no_number(folders: tuple[Path, Path]) -> None:
     assert 'none' in result.to_text()
 
 
-def test_without_pycocotools(
-    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_pycocotools(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, 'find_spec', lambda _: None)
     with pytest.raises(MissingDependencyError, match='--no-coco leaves it out'):
         evaluate_submission(*folders)

@@ -120,8 +120,7 @@ def test_pixels_without_prediction_are_wrong(folders: Folders, pairs: Pairs) -> 
     share = 100 * (truth == 2).sum() / sum((t != 255).sum() for _, t in pairs)
     assert result.void == pytest.approx(share)
     assert result.warnings() == [
-        f'{share:.3g} % of the pixels are predicted to be the ignored id and count as '
-        'wrong'
+        f'{share:.3g} % of the pixels are predicted to be the ignored id and count as wrong'
     ]
     with pytest.raises(DataError, match=r'pred: .* ignored id .* \(--strict\)'):
         _evaluate(folders, strict=True)
@@ -211,10 +210,7 @@ def _ids(value: int) -> np.ndarray:
             _replace(0, np.zeros((12, 15, 4), np.uint8)),
             r'pred/rec0/2.png is a picture in colours \(RGBA\)',
         ),
-        (
-            lambda folders: (folders[1] / 'rec0/2.png').write_bytes(b''),
-            r'gt/rec0/2.png is empty',
-        ),
+        (lambda folders: (folders[1] / 'rec0/2.png').write_bytes(b''), r'gt/rec0/2.png is empty'),
     ],
 )
 def test_a_file_that_does_not_fit(

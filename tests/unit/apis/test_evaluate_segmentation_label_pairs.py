@@ -47,10 +47,7 @@ def test_missing_and_extra(folders: tuple[Path, Path]) -> None:
     true = _touch(folders[1], '1.png', 'x/2.png', '3.png')
     found = pair_label_maps(pred, true)
     assert [pair.name for pair in found.pairs] == ['1', '3', 'x/2']
-    assert [pair.prediction for pair in found.missing] == [
-        pred / '3.png',
-        pred / 'x/2.png',
-    ]
+    assert [pair.prediction for pair in found.missing] == [pred / '3.png', pred / 'x/2.png']
     assert found.extra == [pred / 'x/9.png']
 
 

@@ -29,9 +29,7 @@ def differences(first: nn.Module, second: nn.Module) -> set[str]:
     return {k for k, v in first.state_dict().items() if not torch.equal(v, other[k])}
 
 
-def test_five_steps_by_hand(
-    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_five_steps_by_hand(tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loss of one stage, Adam, clipping and BatchNorm as in the authors' code."""
     assert module.MAX_GRADIENT == 5.0
     monkeypatch.setattr(module, 'MAX_GRADIENT', 0.5)  # so that each step is clipped
@@ -39,9 +37,7 @@ def test_five_steps_by_hand(
     result = finetune(path, tmp_path / 'a.pth', start, steps=5)
     hand, image = SCIEnhancer(), to_tensor(read_image(path)).unsqueeze(0)
     hand.load_state_dict(start.state_dict())
-    optimizer = torch.optim.Adam(
-        hand.parameters(), 5e-4, betas=(0.9, 0.999), weight_decay=3e-4
-    )
+    optimizer = torch.optim.Adam(hand.parameters(), 5e-4, betas=(0.9, 0.999), weight_decay=3e-4)
     for step in range(5):
         loss = sci_loss(hand.estimate_illumination(image), image)
         assert result.losses[step] == pytest.approx(float(loss.detach()), rel=1e-5)

@@ -49,9 +49,7 @@ class Recorder(BaseEnhancer):
 
 @pytest.mark.parametrize('layers', [0, 1, 2])
 @pytest.mark.parametrize('channels', [3, 5])
-def test_tiles_have_no_seams(
-    rng: np.random.Generator, layers: int, channels: int
-) -> None:
+def test_tiles_have_no_seams(rng: np.random.Generator, layers: int, channels: int) -> None:
     sci = vivid_sci(layers, channels)
     pixels = rng.random((50, 41, 3), dtype=np.float32)
     whole = enhance_pixels(sci, pixels, tile=64, illumination=True)
@@ -62,9 +60,7 @@ def test_tiles_have_no_seams(
 
 
 @pytest.mark.parametrize('dtype', ['uint8', 'uint16'])
-def test_tiled_integers_differ_by_one_level_at_most(
-    rng: np.random.Generator, dtype: str
-) -> None:
+def test_tiled_integers_differ_by_one_level_at_most(rng: np.random.Generator, dtype: str) -> None:
     sci = vivid_sci()
     pixels = rng.integers(0, np.iinfo(dtype).max, (70, 90, 3), dtype=dtype)
     whole = enhance_pixels(sci, pixels, tile=128).image.astype(int)
@@ -98,9 +94,7 @@ def test_whole_image_is_what_the_enhancer_gives(rng: np.random.Generator) -> Non
 
 @pytest.mark.parametrize(('height', 'width'), [(1, 1), (1, 100), (33, 47), (32, 32)])
 @pytest.mark.parametrize('radius', [0, 3, None])
-def test_split_covers_each_pixel_once(
-    height: int, width: int, radius: int | None
-) -> None:
+def test_split_covers_each_pixel_once(height: int, width: int, radius: int | None) -> None:
     count = np.zeros((height, width), int)
     for part in split(height, width, 16, radius):
         count[part.inner] += 1

@@ -27,9 +27,7 @@ def test_promised_op_is_ours(extension: ModuleType, name: str) -> None:
     assert getattr(extension, name).__module__.startswith('sci_plugins.compat.')
 
 
-def test_unknown_op_is_there_and_raises_one_line_when_called(
-    extension: ModuleType,
-) -> None:
+def test_unknown_op_is_there_and_raises_one_line_when_called(extension: ModuleType) -> None:
     assert hasattr(extension, 'carafe_forward')
     with pytest.raises(NotImplementedError) as caught:
         extension.carafe_forward(torch.zeros(1), scale_factor=2)
@@ -49,9 +47,7 @@ def roi_pool(ops: ModuleType) -> None:
     ops.RoIPool(2)(torch.zeros(1, 1, 4, 4), torch.tensor([[0.0, 0, 0, 2, 2]]))
 
 
-@pytest.mark.parametrize(
-    ('call', 'name'), [(soft_nms, 'softnms'), (roi_pool, 'roi_pool_forward')]
-)
+@pytest.mark.parametrize(('call', 'name'), [(soft_nms, 'softnms'), (roi_pool, 'roi_pool_forward')])
 def test_public_function_of_mmcv_raises_the_line(
     ops: ModuleType, call: Callable[[ModuleType], None], name: str
 ) -> None:
@@ -68,9 +64,7 @@ def test_private_name_is_not_an_op(extension: ModuleType, name: str) -> None:
 def test_versions_name_the_origin(ops: ModuleType) -> None:
     import torchvision
 
-    assert ops.get_compiler_version() == (
-        f'none, ops from torchvision {torchvision.__version__}'
-    )
+    assert ops.get_compiler_version() == (f'none, ops from torchvision {torchvision.__version__}')
     expected = torch.version.cuda or 'not available'
     assert ops.get_compiling_cuda_version() == expected
 

@@ -56,9 +56,7 @@ def slow_deform_conv(
     rows, columns = weight.shape[2:]
     height, width = offset.shape[2:]
     moves = offset.unflatten(1, (deform_groups, rows, columns, 2))
-    factors = (
-        mask.unflatten(1, (deform_groups, rows, columns)) if mask is not None else None
-    )
+    factors = mask.unflatten(1, (deform_groups, rows, columns)) if mask is not None else None
     base_y = torch.arange(height)[:, None] * stride_y - pad_y
     base_x = torch.arange(width)[None, :] * stride_x - pad_x
     patches = []
@@ -67,9 +65,7 @@ def slow_deform_conv(
             for j in range(columns):
                 move = moves[:, part, i, j]
                 patch = sample(
-                    channels,
-                    base_y + i * step_y + move[:, 0],
-                    base_x + j * step_x + move[:, 1],
+                    channels, base_y + i * step_y + move[:, 0], base_x + j * step_x + move[:, 1]
                 )
                 if factors is not None:
                     patch = patch * factors[:, part, i, j, None]
@@ -79,9 +75,7 @@ def slow_deform_conv(
     stacked = stacked.transpose(1, 2).flatten(1, 2)
     outputs = [
         torch.einsum('nckhw,ock->nohw', patch, kernel.flatten(2))
-        for patch, kernel in zip(
-            stacked.chunk(groups, dim=1), weight.chunk(groups), strict=True
-        )
+        for patch, kernel in zip(stacked.chunk(groups, dim=1), weight.chunk(groups), strict=True)
     ]
     output = torch.cat(outputs, dim=1)
     return output if bias is None else output + bias[:, None, None]
@@ -103,9 +97,7 @@ def operands(case: tuple[Any, Any, Any, int, int]) -> dict[str, Tensor]:
     return {name: tensor.requires_grad_() for name, tensor in made.items()}
 
 
-def assert_same_with_gradients(
-    actual: Tensor, expected: Tensor, leaves: list[Tensor]
-) -> None:
+def assert_same_with_gradients(actual: Tensor, expected: Tensor, leaves: list[Tensor]) -> None:
     torch.testing.assert_close(actual, expected)
     cotangent = torch.randn_like(expected)
     gradients = torch.autograd.grad(actual, leaves, cotangent)
@@ -125,14 +117,10 @@ def test_plain_against_definition(ops: ModuleType, case: Any) -> None:
 
 @pytest.mark.parametrize('with_bias', [True, False])
 @pytest.mark.parametrize('case', CASES.values(), ids=CASES)
-def test_modulated_against_definition(
-    ops: ModuleType, case: Any, with_bias: bool
-) -> None:
+def test_modulated_against_definition(ops: ModuleType, case: Any, with_bias: bool) -> None:
     made = operands(case)
     bias = made['bias'] if with_bias else None
-    image, offset, mask, weight = (
-        made[name] for name in ('image', 'offset', 'mask', 'weight')
-    )
+    image, offset, mask, weight = (made[name] for name in ('image', 'offset', 'mask', 'weight'))
     expected = slow_deform_conv(image, offset, weight, case, mask, bias)
     actual = ops.modulated_deform_conv2d(image, offset, mask, weight, bias, *case)
     leaves = [image, offset, mask, weight, *([bias] if with_bias else [])]
@@ -157,15 +145,11 @@ def test_gradcheck(ops: ModuleType, modulated: bool) -> None:
 
 
 @pytest.mark.parametrize('modulated', [False, True])
-def test_against_torchvision(
-    ops: ModuleType, device: torch.device, modulated: bool
-) -> None:
+def test_against_torchvision(ops: ModuleType, device: torch.device, modulated: bool) -> None:
     from torchvision.ops import deform_conv2d
 
     case = CASES['all']
-    made = {
-        name: leaf.detach().float().to(device) for name, leaf in operands(case).items()
-    }
+    made = {name: leaf.detach().float().to(device) for name, leaf in operands(case).items()}
     image, offset, weight = made['image'], made['offset'], made['weight']
     if modulated:
         mask, bias = made['mask'], made['bias']

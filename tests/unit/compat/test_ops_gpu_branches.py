@@ -7,9 +7,7 @@ import torch
 from torch import Tensor
 
 
-def plain_focal_loss(
-    logits: Tensor, target: Tensor, gamma: float, alpha: float
-) -> Tensor:
+def plain_focal_loss(logits: Tensor, target: Tensor, gamma: float, alpha: float) -> Tensor:
     """Focal loss of every entry, straight from its definition."""
     p = logits.sigmoid()
     positive = -alpha * (1 - p) ** gamma * p.log()
@@ -55,9 +53,7 @@ def plain_attention(value: Tensor, locations: Tensor, weights: Tensor) -> Tensor
     planes = [
         part.unflatten(1, size)
         for part, size in zip(
-            value.split([h * w for h, w in LEVELS.tolist()], dim=1),
-            LEVELS.tolist(),
-            strict=True,
+            value.split([h * w for h, w in LEVELS.tolist()], dim=1), LEVELS.tolist(), strict=True
         )
     ]
     indices = torch.cartesian_prod(

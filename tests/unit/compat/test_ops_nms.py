@@ -63,12 +63,8 @@ def test_offset_far_from_the_origin() -> None:
 
 
 @pytest.mark.parametrize('offset', [0, 1])
-@pytest.mark.parametrize(
-    ('shared', 'threshold'), [(3, 0.6), (7, 0.7), (9, 0.9), (1, 0.1)]
-)
-def test_overlap_equal_to_the_threshold_is_kept(
-    shared: int, threshold: float, offset: int
-) -> None:
+@pytest.mark.parametrize(('shared', 'threshold'), [(3, 0.6), (7, 0.7), (9, 0.9), (1, 0.1)])
+def test_overlap_equal_to_the_threshold_is_kept(shared: int, threshold: float, offset: int) -> None:
     total = round(shared / threshold)
     boxes = torch.tensor([[0.0, 0, total, 1], [0.0, 0, shared, 1]])
     boxes[:, 2:] -= offset

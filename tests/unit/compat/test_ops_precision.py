@@ -19,9 +19,7 @@ HALF, BRAIN, SINGLE, DOUBLE = torch.float16, torch.bfloat16, torch.float32, torc
         ([DOUBLE, SINGLE, BRAIN], DOUBLE),
     ],
 )
-def test_double_if_one_is_else_single(
-    given: list[torch.dtype], computed: torch.dtype
-) -> None:
+def test_double_if_one_is_else_single(given: list[torch.dtype], computed: torch.dtype) -> None:
     tensors = [torch.ones(2, dtype=dtype) for dtype in given]
     found = as_computed(*tensors)
     assert [each.dtype for each in found] == [computed] * len(given)

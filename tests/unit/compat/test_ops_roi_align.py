@@ -41,11 +41,7 @@ def slow_cell(
     """Mean of the samples of one cell."""
     rows, columns = (ratio or math.ceil(side) for side in cell)
     samples = [
-        sample(
-            plane,
-            top + (row + 0.5) * cell[0] / rows,
-            left + (column + 0.5) * cell[1] / columns,
-        )
+        sample(plane, top + (row + 0.5) * cell[0] / rows, left + (column + 0.5) * cell[1] / columns)
         for row in range(rows)
         for column in range(columns)
     ]
@@ -62,9 +58,7 @@ def slow_roi_align(features: Tensor, rois: Tensor, ratio: int, aligned: bool) ->
             height, width = max(height, 1.0), max(width, 1.0)
         cell = (height / SIZE[0], width / SIZE[1])
         cells = [
-            slow_cell(
-                features[int(image)], top + i * cell[0], left + j * cell[1], cell, ratio
-            )
+            slow_cell(features[int(image)], top + i * cell[0], left + j * cell[1], cell, ratio)
             for i in range(SIZE[0])
             for j in range(SIZE[1])
         ]
@@ -152,7 +146,5 @@ def test_no_regions(ops: ModuleType) -> None:
 
 
 def test_maximum_pooling_raises_the_line(ops: ModuleType) -> None:
-    with pytest.raises(
-        NotImplementedError, match=r"^mmcv op roi_align with pool_mode='max'"
-    ):
+    with pytest.raises(NotImplementedError, match=r"^mmcv op roi_align with pool_mode='max'"):
         ops.roi_align(random_features(), ROIS, SIZE, SCALE, 2, 'max')

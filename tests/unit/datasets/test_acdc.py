@@ -23,9 +23,7 @@ def root(tmp_path: Path, make: SimpleNamespace) -> Path:
 
 
 def _build(root: Path, **settings: Any) -> Any:
-    return DATASETS.build(
-        dict(type='sci_plugins.ACDCDataset', data_root=str(root), **settings)
-    )
+    return DATASETS.build(dict(type='sci_plugins.ACDCDataset', data_root=str(root), **settings))
 
 
 def _clips(dataset: Any) -> list[str]:
@@ -54,9 +52,7 @@ def test_test_has_no_labels(root: Path) -> None:
     assert 'seg_map_path' not in _build(root, split='test').get_data_info(0)
 
 
-def test_references_are_by_day_and_without_labels(
-    root: Path, make: SimpleNamespace
-) -> None:
+def test_references_are_by_day_and_without_labels(root: Path, make: SimpleNamespace) -> None:
     dataset = _build(root, split='val', reference=True)
     assert _clips(dataset) == ['GOPR0351', 'GOPR0351', 'GOPR0356']
     info = dataset.get_data_info(0)

@@ -7,11 +7,7 @@ from typing import Any
 import pytest
 
 from sci_plugins.datasets import bdd100k_night as bdd100k_attributes
-from sci_plugins.datasets.bdd100k_night import (
-    find_sources,
-    iterate_frames,
-    read_times_of_day,
-)
+from sci_plugins.datasets.bdd100k_night import find_sources, iterate_frames, read_times_of_day
 from sci_plugins.errors import DataError
 
 
@@ -29,11 +25,7 @@ def _write(path: Path, content: Any, **how: Any) -> Path:
 @pytest.mark.parametrize('chunk', [1, 7, 1 << 22])
 @pytest.mark.parametrize('wrapped', [False, True])
 def test_entries_come_one_by_one(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    indent: int | None,
-    chunk: int,
-    wrapped: bool,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, indent: int | None, chunk: int, wrapped: bool
 ) -> None:
     entries = [_entry(str(number)) for number in range(20)]
     if wrapped and chunk < 1 << 22:

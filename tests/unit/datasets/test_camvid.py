@@ -59,9 +59,7 @@ def load_label(dataset: CamVidDataset) -> np.ndarray:
         (dict(include_prefix=None, exclude_prefix=None), FRAMES),
     ],
 )
-def test_sequences_are_chosen_by_prefix(
-    root: Path, options: dict, wanted: tuple[str, ...]
-) -> None:
+def test_sequences_are_chosen_by_prefix(root: Path, options: dict, wanted: tuple[str, ...]) -> None:
     assert names(build(root, **options)) == list(wanted)
 
 

@@ -38,13 +38,7 @@ def test_errors_come_first_and_decide() -> None:
         *(f'  {number}.png: broken' for number in range(5)),
         '  and 2 more',
     ]
-    assert lines[start + 7 :] == [
-        '',
-        'note: odd (1)',
-        '  a.png: odd',
-        '',
-        'NOT usable: 7 errors',
-    ]
+    assert lines[start + 7 :] == ['', 'note: odd (1)', '  a.png: odd', '', 'NOT usable: 7 errors']
 
 
 def test_one_error_is_no_plural() -> None:
@@ -62,7 +56,5 @@ def test_json_has_everything() -> None:
     assert content['facts']['images'] == 3
     assert content['tables']['splits'][1] == dict(split='b', faces=11111)
     assert len(content['problems']) == 7
-    assert content['problems'][6] == dict(
-        kind='broken', text='6.png: broken', is_error=True
-    )
+    assert content['problems'][6] == dict(kind='broken', text='6.png: broken', is_error=True)
     assert json.loads(_report().to_json())['usable'] is True

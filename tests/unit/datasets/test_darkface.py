@@ -30,9 +30,7 @@ def root(tmp_path: Path) -> Path:
 
 def _build(root: Path, **settings: Any) -> Any:
     # Serializing collects garbage, which takes most of a test's time.
-    cfg = dict(
-        type='sci_plugins.DarkFaceDataset', data_root=str(root), serialize_data=False
-    )
+    cfg = dict(type='sci_plugins.DarkFaceDataset', data_root=str(root), serialize_data=False)
     return DATASETS.build(cfg | settings)
 
 
@@ -163,9 +161,7 @@ def test_a_split_and_its_version(hla: Path) -> None:
     assert 'split' not in _build(hla).metainfo
 
 
-def test_the_count_of_all_labels_decides(
-    hla: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_count_of_all_labels_decides(hla: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The split looks like 2019's, all labels together like 2021's."""
     monkeypatch.setattr(darkface, 'count_faces', lambda folder, ids: 50396)
     assert _build(hla, split='hlaface_val').metainfo['annotation_version'] == '2021'
@@ -179,9 +175,7 @@ def test_unknown_annotations_are_told(hla: Path, monkeypatch: pytest.MonkeyPatch
     _build(hla, split='hlaface_val')
     assert said == []
     monkeypatch.setattr(
-        darkface,
-        'read_upright_boxes',
-        lambda path: read_upright_boxes(path)[path.stem == '3' :],
+        darkface, 'read_upright_boxes', lambda path: read_upright_boxes(path)[path.stem == '3' :]
     )
     dataset = _build(hla, split='hlaface_val')
     assert dataset.metainfo['annotation_version'] == 'unknown'
@@ -189,9 +183,7 @@ def test_unknown_annotations_are_told(hla: Path, monkeypatch: pytest.MonkeyPatch
     assert '3669 faces in hlaface_val, where the annotations of 2019 have 3670' in text
 
 
-def test_odd_boxes_are_named_and_kept(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_odd_boxes_are_named_and_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(darkface, 'print_log', lambda text, **_: said.append(text))
     _build(root)
@@ -206,9 +198,7 @@ def test_odd_boxes_are_named_and_kept(
     assert len(dataset.get_data_info(1)['instances']) == 3
 
 
-def test_of_many_odd_boxes_a_few_are_named(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_many_odd_boxes_a_few_are_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(darkface, 'print_log', lambda text, **_: said.append(text))
     (root / 'label/2.txt').write_text('8\n' + '1 1 2 2\n' * 8)

@@ -63,9 +63,7 @@ def _label(text: str) -> Callable[[Path], object]:
     [
         (lambda r: (r / 'image/2.png').write_bytes(b''), 'unreadable image', '2.png'),
         (
-            lambda r: (r / 'image/2.png').write_bytes(
-                (r / 'image/2.png').read_bytes()[:-30]
-            ),
+            lambda r: (r / 'image/2.png').write_bytes((r / 'image/2.png').read_bytes()[:-30]),
             'unreadable image',
             '2.png',
         ),
@@ -116,11 +114,7 @@ def test_every_problem_is_kept(root: Path) -> None:
     _label('1\n5 0 5 6\n')(root)
     (root / 'label/3.txt').unlink()
     kinds = {error.kind for error in _check(root).errors}
-    assert kinds == {
-        'label without image',
-        'image without label',
-        'empty or inverted box',
-    }
+    assert kinds == {'label without image', 'image without label', 'empty or inverted box'}
 
 
 def test_the_hash_of_the_labels_is_that_of_their_boxes(root: Path) -> None:

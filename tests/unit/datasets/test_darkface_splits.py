@@ -71,9 +71,7 @@ def test_the_hash_does_not_depend_on_the_order() -> None:
 def test_regdets_lists(shared_data: Path, part: str) -> None:
     path = shared_data / f'data/darkface/annotations_{part}.txt'
     names = [line.split()[0] for line in path.read_text().splitlines()]
-    assert {name.removesuffix('.png') for name in names} == set(
-        split_ids(f'regdet_{part}')
-    )
+    assert {name.removesuffix('.png') for name in names} == set(split_ids(f'regdet_{part}'))
 
 
 @pytest.mark.parametrize('name', list(SPLITS))

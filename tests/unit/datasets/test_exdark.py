@@ -39,9 +39,7 @@ def root(tmp_path: Path) -> Path:
 
 def _build(root: Path, **settings: Any) -> Any:
     # Serializing collects garbage, which takes most of a test's time.
-    cfg = dict(
-        type='sci_plugins.ExDarkDataset', data_root=str(root), serialize_data=False
-    )
+    cfg = dict(type='sci_plugins.ExDarkDataset', data_root=str(root), serialize_data=False)
     return DATASETS.build(cfg | settings)
 
 
@@ -74,9 +72,7 @@ def test_boxes_go_through_mmdets_pipeline(root: Path) -> None:
     assert sample.gt_instances.labels.tolist() == [0, 10]
 
 
-def test_empty_boxes_are_ignored_aloud(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_empty_boxes_are_ignored_aloud(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(exdark, 'print_log', lambda text, **_: said.append(text))
     instances = _build(root).get_data_info(2)['instances']

@@ -74,9 +74,7 @@ def test_any_list_of_names(tmp_path: Path) -> None:
         ('', (), 'lists no image$'),
     ],
 )
-def test_bad_lists(
-    tmp_path: Path, content: str, splits: tuple[str, ...], words: str
-) -> None:
+def test_bad_lists(tmp_path: Path, content: str, splits: tuple[str, ...], words: str) -> None:
     with pytest.raises(DataError, match=f'a.txt.*{words}'):
         read_class_list(_file(tmp_path, content), splits)
 

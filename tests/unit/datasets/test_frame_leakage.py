@@ -33,9 +33,7 @@ def _compare(test: str, train: str, strict: bool = True) -> CheckReport:
 
 
 def test_the_same_frame_under_another_ending() -> None:
-    report = _compare(
-        'val/aachen_000001_000019_leftImg8bit.png', 't/aachen_000001_000019.jpg'
-    )
+    report = _compare('val/aachen_000001_000019_leftImg8bit.png', 't/aachen_000001_000019.jpg')
     assert _kinds(report) == [(FRAME, True)]
     assert 't/aachen_000001_000019.jpg: is the frame' in report.problems[0].text
 

@@ -3,11 +3,7 @@
 from pathlib import Path
 
 from sci_plugins.datasets.check_report import CheckReport
-from sci_plugins.datasets.frame_leakage import (
-    KIND,
-    tell_acdc_overlap,
-    tell_dark_zurich_overlap,
-)
+from sci_plugins.datasets.frame_leakage import KIND, tell_acdc_overlap, tell_dark_zurich_overlap
 
 OF_VAL = Path('GOPR0356_frame_000324_rgb_anon.png')
 OTHER = Path('GOPR0351_frame_000324_rgb_anon.png')

@@ -28,9 +28,7 @@ def _kinds(report: CheckReport, errors: bool = False) -> set[str]:
 
 
 def _counts(report: CheckReport) -> dict:
-    return {
-        row['part']: (row['images'], row['label maps']) for row in report.tables['parts']
-    }
+    return {row['part']: (row['images'], row['label maps']) for row in report.tables['parts']}
 
 
 def _published(report: CheckReport) -> list:
@@ -43,11 +41,7 @@ def test_acdc_by_night(tmp_path: Path, make: SimpleNamespace) -> None:
     make.write_acdc(tmp_path, split='test', frames=[('GOPR0355', 8)])
     report = check_acdc(tmp_path)
     assert report.errors == []
-    assert _counts(report) == {
-        'night/train': (1, 1),
-        'night/val': (3, 3),
-        'night/test': (1, 0),
-    }
+    assert _counts(report) == {'night/train': (1, 1), 'night/val': (3, 3), 'night/test': (1, 0)}
     assert _published(report) == [400, 106, 500]
     assert _kinds(report) == EXPECTED | {KIND}
     texts = ' '.join(each.text for each in report.problems if each.kind == KIND)
@@ -70,9 +64,7 @@ def test_other_conditions_of_acdc(tmp_path: Path, make: SimpleNamespace) -> None
         check_acdc(tmp_path, condition='dusk')
 
 
-def test_acdcs_own_training_part_is_looked_through(
-    tmp_path: Path, make: SimpleNamespace
-) -> None:
+def test_acdcs_own_training_part_is_looked_through(tmp_path: Path, make: SimpleNamespace) -> None:
     make.write_acdc(tmp_path)
     make.write_acdc(tmp_path, split='train', frames=[('GOPR0351', 2), ('GOPR0356', 9)])
     report = check_acdc(tmp_path, content=True)

@@ -23,9 +23,7 @@ def _build(root: Path, **settings: Any) -> Any:
 
 
 @pytest.mark.parametrize('release', ['original', 'fine'])
-def test_train_ids_of_both_releases(
-    tmp_path: Path, make: SimpleNamespace, release: str
-) -> None:
+def test_train_ids_of_both_releases(tmp_path: Path, make: SimpleNamespace, release: str) -> None:
     dataset = _build(make.write_nightcity(tmp_path, release=release), release=release)
     assert len(dataset) == 2
     assert dataset.get_data_info(1)['clip'] == 'Chicago_0002'

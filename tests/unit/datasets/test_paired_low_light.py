@@ -33,9 +33,7 @@ def draw_pairs(root: Path, low: str, bright: str, names: str = '1.png 2.png') ->
     return root
 
 
-@pytest.mark.parametrize(
-    ('layout', 'pairs'), [(name, pairs) for name, pairs in LAYOUTS.items()]
-)
+@pytest.mark.parametrize(('layout', 'pairs'), [(name, pairs) for name, pairs in LAYOUTS.items()])
 def test_layouts(tmp_path: Path, layout: str, pairs: Any) -> None:
     if layout == 'pairs':
         pairs = pairs[:1]

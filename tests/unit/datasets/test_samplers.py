@@ -14,9 +14,7 @@ from sci_plugins.datasets.samplers import Draw
 
 def build(name: str, size: int = 5, **options: Any) -> Any:
     options = dict(seed=3) | options
-    return DATA_SAMPLERS.build(
-        dict(type=f'sci_plugins.{name}', dataset=range(size), **options)
-    )
+    return DATA_SAMPLERS.build(dict(type=f'sci_plugins.{name}', dataset=range(size), **options))
 
 
 def test_the_order_is_mmengines() -> None:
@@ -39,9 +37,7 @@ def test_each_epoch_draws_anew_and_the_same_when_repeated() -> None:
 
 
 def test_another_seed_draws_otherwise() -> None:
-    first, second = (
-        list(build('SeededSampler', seed=seed, shuffle=False)) for seed in (3, 4)
-    )
+    first, second = (list(build('SeededSampler', seed=seed, shuffle=False)) for seed in (3, 4))
     assert [d.index for d in first] == [d.index for d in second]
     assert not {d.seed for d in first} & {d.seed for d in second}
 
@@ -64,15 +60,11 @@ def test_an_infinite_one_goes_on_where_it_was() -> None:
 
 
 @pytest.mark.parametrize('name', ['SeededSampler', 'SeededInfiniteSampler'])
-def test_processes_share_what_one_would_draw(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_processes_share_what_one_would_draw(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = list(islice(build(name, size=6), 6))
     shares = []
     for rank in range(2):
-        monkeypatch.setattr(
-            'mmengine.dataset.sampler.get_dist_info', lambda r=rank: (r, 2)
-        )
+        monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda r=rank: (r, 2))
         shares.append(list(islice(build(name, size=6), 3)))
     assert shares == [alone[0::2], alone[1::2]]
 

@@ -11,17 +11,11 @@ from PIL import Image
 
 from sci_plugins.datasets.check_report import CheckReport
 from sci_plugins.datasets.night_layouts import FolderPair, LabelCode
-from sci_plugins.datasets.segmentation_check import (
-    Part,
-    check_segmentation,
-    image_digest,
-)
+from sci_plugins.datasets.segmentation_check import Part, check_segmentation, image_digest
 from sci_plugins.errors import DataError
 
 NAMES = ('sky', 'building', 'pole', 'road', 'pavement', 'tree', 'sign', 'fence')
-CODE = LabelCode(
-    dict(enumerate([*NAMES, 'car', 'pedestrian', 'bicyclist'])), frozenset([11])
-)
+CODE = LabelCode(dict(enumerate([*NAMES, 'car', 'pedestrian', 'bicyclist'])), frozenset([11]))
 SIZE = (48, 24)
 LABEL, IMAGE = 'valannot/0006R0_f00930.png', 'val/0006R0_f00930.jpg'
 
@@ -49,9 +43,7 @@ def test_a_clean_set(root: Path, make: SimpleNamespace) -> None:
     assert note.kind == 'class without pixels'
     assert note.text == 'val: no pixel of sign, fence, bicyclist'
     assert report.facts == {'images': 3, 'label maps': 3}
-    assert report.tables['parts'] == [
-        {'part': 'val', 'images': 3, 'published': 3, 'label maps': 3}
-    ]
+    assert report.tables['parts'] == [{'part': 'val', 'images': 3, 'published': 3, 'label maps': 3}]
     rows = {row['class']: row for row in report.tables['label values of val']}
     truth = [make.frame(50 + number, 8, make.CAMVID)[1] for number in range(3)]
     for value, name in CODE.classes.items():
@@ -105,20 +97,13 @@ def test_errors(root: Path, damage: Callable, kind: str, words: str) -> None:
 def test_values_out_of_range_stand_in_the_table(root: Path) -> None:
     _save(root, np.full((24, 48), 12, np.uint8))
     rows = _check(root).tables['label values of val']
-    assert (rows[-1]['value'], rows[-1]['class'], rows[-1]['pixels']) == (
-        12,
-        'OUT OF RANGE',
-        1152,
-    )
+    assert (rows[-1]['value'], rows[-1]['class'], rows[-1]['pixels']) == (12, 'OUT OF RANGE', 1152)
 
 
 @pytest.mark.parametrize(
     ('damage', 'kind'),
     [
-        (
-            lambda r: _save(r, np.full((24, 48), 11, np.uint8)),
-            'label map without any class',
-        ),
+        (lambda r: _save(r, np.full((24, 48), 11, np.uint8)), 'label map without any class'),
         (
             lambda r: [
                 Image.new(mode, (9, 5)).save(r / name)

@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sci_plugins.datasets.segmentation_check import (
-    read_label_map,
-    tell_colours,
-    tell_sizes,
-)
+from sci_plugins.datasets.segmentation_check import read_label_map, tell_colours, tell_sizes
 from sci_plugins.errors import DataError
 
 

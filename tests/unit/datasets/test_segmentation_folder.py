@@ -78,15 +78,9 @@ def test_lazy_as_in_mmengine(root: Path) -> None:
 @pytest.mark.parametrize(
     ('damage', 'words'),
     [
-        (
-            lambda r: (r / LABEL).unlink(),
-            r'000001_rgb_anon\.png: has no label map .*1 of',
-        ),
+        (lambda r: (r / LABEL).unlink(), r'000001_rgb_anon\.png: has no label map .*1 of'),
         (lambda r: (r / IMAGE).unlink(), r'000001_gt_labelTrainIds\.png: has no image'),
-        (
-            lambda r: (r / 'rgb_anon/night/val').rename(r / 'x'),
-            'is no image folder',
-        ),
+        (lambda r: (r / 'rgb_anon/night/val').rename(r / 'x'), 'is no image folder'),
     ],
 )
 def test_missing_counterparts(root: Path, damage: Callable, words: str) -> None:
@@ -97,11 +91,7 @@ def test_missing_counterparts(root: Path, damage: Callable, words: str) -> None:
 
 def test_an_empty_folder(root: Path) -> None:
     with pytest.raises(DataError, match=r'ACDC: no \*\.jpg below .*night/val'):
-        _build(
-            root,
-            img_suffix='.jpg',
-            data_prefix=dict(img_path='rgb_anon/night/val'),
-        )
+        _build(root, img_suffix='.jpg', data_prefix=dict(img_path='rgb_anon/night/val'))
 
 
 def _save(root: Path, label: np.ndarray) -> None:

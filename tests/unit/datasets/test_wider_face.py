@@ -60,9 +60,7 @@ def test_records_are_what_mmdet_expects(root: Path) -> None:
     assert tuple(record['img_id'] for record in records) == NAMES
     assert records[0]['img_path'] == str(root / 'WIDER_train/images/0--Parade/a.jpg')
     assert (records[0]['width'], records[0]['height']) == (30, 20)
-    assert records[0]['instances'][0] == dict(
-        bbox=[1, 2, 10, 10], bbox_label=0, ignore_flag=0
-    )
+    assert records[0]['instances'][0] == dict(bbox=[1, 2, 10, 10], bbox_label=0, ignore_flag=0)
     assert records[1]['instances'] == []
     assert dataset.metainfo['classes'] == ('face',)
 

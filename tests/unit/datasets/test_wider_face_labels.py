@@ -25,9 +25,7 @@ def _read(folder: Path, text: str) -> dict[str, list[WiderFace]]:
     return read_wider_face(folder / 'gt.txt')
 
 
-@pytest.mark.parametrize(
-    'text', [TEXT, TEXT.replace('\n', '\r\n'), TEXT.strip() + ' \n\n']
-)
+@pytest.mark.parametrize('text', [TEXT, TEXT.replace('\n', '\r\n'), TEXT.strip() + ' \n\n'])
 def test_images_and_faces(tmp_path: Path, text: str) -> None:
     assert _read(tmp_path, text) == {
         '0--Parade/a.jpg': [

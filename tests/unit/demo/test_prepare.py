@@ -26,8 +26,7 @@ def _make(root: Path, splits: tuple[str, ...] = ('test',)) -> Path:
 def _hashes(root: Path) -> dict[str, str]:
     files = sorted(path for path in root.rglob('*') if path.is_file())
     return {
-        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
     }
 
 
@@ -146,10 +145,7 @@ def test_two_at_once_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(prepare, 'draw_street', be_late)
     _make(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        'faces_test',
-        'streets_test',
-    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['faces_test', 'streets_test']
 
 
 def test_a_folder_that_cannot_be_put_in_place_is_an_error(tmp_path: Path) -> None:
@@ -165,9 +161,7 @@ def test_the_stamp_says_what_was_made(made: Path) -> None:
     assert stamp['conditions']['noisy'] == CONDITIONS['noisy']._asdict()
 
 
-def test_the_default_place_is_the_cache(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_default_place_is_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('SCI_PLUGINS_CACHE', str(tmp_path))
     assert demo_folder() == tmp_path / 'demo' / f'v{prepare.VERSION}'
     assert prepare_demo(splits=()) == demo_folder()

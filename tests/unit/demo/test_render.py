@@ -3,14 +3,7 @@
 import numpy as np
 import pytest
 
-from sci_plugins.demo.render import (
-    Camera,
-    Canvas,
-    Light,
-    add_glow,
-    noise_tile,
-    plain,
-)
+from sci_plugins.demo.render import Camera, Canvas, Light, add_glow, noise_tile, plain
 
 CAMERA = Camera(width=80, height_px=60, focal=50.0, horizon=30.0, height=1.5)
 SKY = 9

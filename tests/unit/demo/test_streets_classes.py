@@ -8,8 +8,7 @@ def test_one_colour_for_each_class() -> None:
     assert len(set(STREET_CLASSES)) == len(STREET_CLASSES)
     assert len(set(STREET_PALETTE)) == len(STREET_PALETTE)
     assert all(
-        len(colour) == 3 and all(0 <= value <= 255 for value in colour)
-        for colour in STREET_PALETTE
+        len(colour) == 3 and all(0 <= value <= 255 for value in colour) for colour in STREET_PALETTE
     )
 
 

@@ -46,9 +46,7 @@ def _lamp(canvas: Canvas, z: float) -> None:
         (_lamp, street_parts.LAMP),
     ],
 )
-def test_each_thing_stands_on_the_ground_with_its_own_label(
-    draw: Callable, label: int
-) -> None:
+def test_each_thing_stands_on_the_ground_with_its_own_label(draw: Callable, label: int) -> None:
     for z in (15.0, 30.0):
         canvas = _canvas()
         draw(canvas, z)

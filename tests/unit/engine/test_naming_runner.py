@@ -128,9 +128,7 @@ def test_a_label_map_without_image_is_named(
         (dict(images=[dict(id=0)], categories=[], annotations=[]), "'file_name'"),
     ],
 )
-def test_annotations_that_cannot_be_read(
-    tmp_path: Path, content: Any, cause: str
-) -> None:
+def test_annotations_that_cannot_be_read(tmp_path: Path, content: Any, cause: str) -> None:
     cfg = _config(tmp_path / 'set', 'detection', serialize=True)
     path = tmp_path / 'set' / 'coco.json'
     path.write_text(content if isinstance(content, str) else json.dumps(content))

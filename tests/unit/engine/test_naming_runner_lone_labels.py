@@ -19,19 +19,12 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Any:
-    for name in (
-        'images/a/1.jpg',
-        'images/2.jpg',
-        'labels/a/1_id.png',
-        'labels/2_id.png',
-    ):
+    for name in ('images/a/1.jpg', 'images/2.jpg', 'labels/a/1_id.png', 'labels/2_id.png'):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / 'labels/2_color.png').touch()
     return SimpleNamespace(
-        data_prefix=dict(
-            img_path=str(tmp_path / 'images'), seg_map_path=str(tmp_path / 'labels')
-        ),
+        data_prefix=dict(img_path=str(tmp_path / 'images'), seg_map_path=str(tmp_path / 'labels')),
         img_suffix='.jpg',
         seg_map_suffix='_id.png',
         ann_file='',
@@ -71,9 +64,7 @@ def test_the_first_is_named_and_all_are_counted(
         dict(img_suffix=None),
     ],
 )
-def test_what_cannot_be_told(
-    tmp_path: Path, dataset: Any, said: list[str], change: dict
-) -> None:
+def test_what_cannot_be_told(tmp_path: Path, dataset: Any, said: list[str], change: dict) -> None:
     (tmp_path / 'images/2.jpg').unlink()
     tell_lone_labels(SimpleNamespace(**vars(dataset) | change))
     tell_lone_labels([1, 2])

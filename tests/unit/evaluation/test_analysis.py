@@ -53,10 +53,7 @@ def _matrices(model: int, images: Sequence[int]) -> SegmentationRecords:
 def _names(images: Sequence[int]) -> list[str]:
     """The images' names; copies are told apart."""
     images = list(images)
-    return [
-        IDS[number] + '+' * images[:place].count(number)
-        for place, number in enumerate(images)
-    ]
+    return [IDS[number] + '+' * images[:place].count(number) for place, number in enumerate(images)]
 
 
 both = pytest.mark.parametrize('make', [_detections, _matrices])
@@ -132,9 +129,7 @@ def test_thirds_are_the_numbers_of_their_images(make: Make, groups: list | None)
     for start, part in zip((0, 3, 6), found, strict=True):
         images = order[start : start + 3]
         own = [number if groups is None else groups[number] for number in images]
-        alone = analyse(
-            make(0, images), make(1, images), base_name='', groups=own, resamples=40
-        )
+        alone = analyse(make(0, images), make(1, images), base_name='', groups=own, resamples=40)
         assert part.images == 3
         np.testing.assert_allclose((part.base, part.value), alone.values[base.main])
         interval = part.interval.delta, part.interval.low, part.interval.high
@@ -193,9 +188,7 @@ def test_through_json_with_what_is_not_defined(make: Make) -> None:
     base, other = make(0, images), make(1, images)
     if make is _matrices:
         assert math.isnan(base.metrics()['IoU/rare'])
-    found = analyse(
-        base, other, base_name='none', brightness=LUMA, groups=GROUPS[1:], resamples=9
-    )
+    found = analyse(base, other, base_name='none', brightness=LUMA, groups=GROUPS[1:], resamples=9)
     content = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     again = VariantAnalysis.from_dict(content)
     np.testing.assert_equal(_plain(again), _plain(found))
@@ -227,8 +220,7 @@ def test_an_image_without_which_there_is_no_number() -> None:
     many = [np.repeat(false, count, 0) for count in (3, 1, 0, 2, 4)]
     base, other = (
         DetectionRecords(
-            list(map(ImageDetections, IDS, found, [face[: n == 2] for n in range(5)])),
-            coco=False,
+            list(map(ImageDetections, IDS, found, [face[: n == 2] for n in range(5)])), coco=False
         )
         for found in (few, [*many[:2], row, *many[3:]])
     )
@@ -249,9 +241,7 @@ def _plain(found: VariantAnalysis) -> dict:
 
 @both
 @pytest.mark.parametrize('chunk', [1, 4])
-def test_chunks_change_nothing(
-    make: Make, chunk: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_chunks_change_nothing(make: Make, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     base, other = make(0, range(COUNT)), make(1, range(COUNT))
     options = dict(base_name='none', brightness=LUMA, resamples=15)
     expected = analyse(base, other, **options)

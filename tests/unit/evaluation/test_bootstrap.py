@@ -140,9 +140,7 @@ def test_resamples_without_a_number_are_left_out() -> None:
     assert paired_interval(base, other, 1.5, level=1.0) == Interval(1.5, 1, 2)
 
 
-@pytest.mark.parametrize(
-    ('other', 'delta'), [([NAN, NAN], 1.0), ([1.0, 2.0], NAN), ([], 1.0)]
-)
+@pytest.mark.parametrize(('other', 'delta'), [([NAN, NAN], 1.0), ([1.0, 2.0], NAN), ([], 1.0)])
 def test_nothing_to_tell(other: list[float], delta: float) -> None:
     found = paired_interval(np.zeros(len(other)), np.array(other), delta)
     assert math.isnan(found.low)

@@ -7,12 +7,7 @@ import numpy as np
 import pytest
 
 from sci_plugins.errors import ConfigError
-from sci_plugins.evaluation.comparison import (
-    Comparison,
-    VariantResult,
-    finite_or_none,
-    main_metric,
-)
+from sci_plugins.evaluation.comparison import Comparison, VariantResult, finite_or_none, main_metric
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.visualization.report.cells import format_difference, format_value
 from sci_plugins.visualization.report.markdown import tell_comparison
@@ -20,9 +15,7 @@ from sci_plugins.visualization.report.markdown import tell_comparison
 DARK = Condition(0.05, 0.004)
 
 
-def _result(
-    variant: str, metrics: dict, condition: Condition | None = None
-) -> VariantResult:
+def _result(variant: str, metrics: dict, condition: Condition | None = None) -> VariantResult:
     condition = condition or Condition()
     return VariantResult(variant, condition, metrics, 1.23456, 7)
 
@@ -70,9 +63,7 @@ def test_json_holds_everything(comparison: Comparison) -> None:
         assert (found.variant, found.condition) == (wanted.variant, wanted.condition)
         assert (found.images, found.seconds) == (7, 1.235)
         assert list(found.metrics) == list(wanted.metrics)
-        np.testing.assert_equal(
-            list(found.metrics.values()), list(wanted.metrics.values())
-        )
+        np.testing.assert_equal(list(found.metrics.values()), list(wanted.metrics.values()))
     assert tell_comparison(again) == tell_comparison(comparison)
 
 
@@ -198,21 +189,13 @@ def test_values(value: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ('value', 'text'),
-    [
-        (0.0125, '+0.0125'),
-        (-0.3, '−0.3'),
-        (0.0, '+0'),
-        (-12.345, '−12.3'),
-        (math.nan, '–'),
-    ],
+    [(0.0125, '+0.0125'), (-0.3, '−0.3'), (0.0, '+0'), (-12.345, '−12.3'), (math.nan, '–')],
 )
 def test_differences(value: float, text: str) -> None:
     assert format_difference(value) == text
 
 
 def test_numbers_of_a_host() -> None:
-    metrics = dict(
-        a=np.float64(0.5), b=np.float32(0.25), c=1, d=math.nan, e=math.inf, f='x'
-    )
+    metrics = dict(a=np.float64(0.5), b=np.float32(0.25), c=1, d=math.nan, e=math.inf, f='x')
     assert finite_or_none(metrics) == dict(a=0.5, b=0.25, c=1.0, d=None, e=None)
     json.dumps(finite_or_none(metrics))

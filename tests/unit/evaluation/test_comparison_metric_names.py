@@ -32,9 +32,7 @@ RECORDS = ['AP', 'COCO_AP', 'COCO_AP50', 'COCO_AP75']
         ('mDice', ['mIoU'], None),
     ],
 )
-def test_a_host_s_number_in_the_records(
-    host: str, known: list[str], wanted: str | None
-) -> None:
+def test_a_host_s_number_in_the_records(host: str, known: list[str], wanted: str | None) -> None:
     assert name_in_records(host, known) == wanted
 
 

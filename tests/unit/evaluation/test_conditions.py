@@ -45,9 +45,7 @@ def test_names() -> None:
     assert 'shot noise 0.01' in Condition(0.05, 0.004, 0.01).name
 
 
-@pytest.mark.parametrize(
-    'condition', [Condition(), Condition(0.05), Condition(1e-5, 0.1, 0.2)]
-)
+@pytest.mark.parametrize('condition', [Condition(), Condition(0.05), Condition(1e-5, 0.1, 0.2)])
 def test_slugs_are_file_names(condition: Condition) -> None:
     assert set(condition.slug) <= set('abcdefghijklmnopqrstuvwxyz0123456789-_.')
 
@@ -106,8 +104,7 @@ WRAPPERS: list[Any] = [
         type='MultiImageMixDataset', dataset=inner(), pipeline=[dict(type='Mosaic')]
     ),
     lambda inner: dict(
-        type='ClassBalancedDataset',
-        dataset=dict(type='ConcatDataset', datasets=[inner(), inner()]),
+        type='ClassBalancedDataset', dataset=dict(type='ConcatDataset', datasets=[inner(), inner()])
     ),
 ]
 

@@ -18,9 +18,7 @@ from tests.plain_matching import iou
 LEFT, RIGHT = [0.0, 0, 10, 10], [20.0, 0, 30, 10]
 
 
-def _image(
-    found: list | None = None, truth: list | None = None, **more: object
-) -> ImageDetections:
+def _image(found: list | None = None, truth: list | None = None, **more: object) -> ImageDetections:
     return ImageDetections(
         'night/1',
         np.array(found or [], float).reshape(-1, 5),
@@ -134,10 +132,7 @@ def test_flags_may_be_numbers() -> None:
         (dict(predictions=np.zeros(5)), r'predictions must .* \(n, 5\), got \(5,\)'),
         (dict(boxes=np.zeros((2, 5))), r'boxes must have the shape \(n, 4\), got \(2, 5'),
         (dict(boxes=np.zeros((1, 4, 1))), r'boxes must .* \(n, 4\), got \(1, 4, 1\)'),
-        (
-            dict(predictions=np.full((1, 5), np.nan)),
-            'predictions must be finite, got NaN',
-        ),
+        (dict(predictions=np.full((1, 5), np.nan)), 'predictions must be finite, got NaN'),
         (dict(boxes=np.full((4, 4), -np.inf)), 'boxes must be finite, got NaN or inf'),
         (dict(ignore=np.zeros(3, bool)), r'ignore must have the shape \(4,\), got \(3,'),
         (dict(ignore=np.zeros((4, 1), bool)), r'ignore must .* \(4,\), got \(4, 1\)'),
@@ -147,9 +142,7 @@ def test_flags_may_be_numbers() -> None:
         (dict(true_labels=np.zeros(4, str)), 'true_labels must hold whole numbers, got'),
     ],
 )
-def test_bad_input_is_named(
-    tmp_path: Path, wrong: dict[str, np.ndarray], message: str
-) -> None:
+def test_bad_input_is_named(tmp_path: Path, wrong: dict[str, np.ndarray], message: str) -> None:
     image = replace(_three_classes(), **wrong)
     with pytest.raises(DataError, match=f'^image night/1: {message}'):
         image.check()

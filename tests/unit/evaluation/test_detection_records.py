@@ -79,12 +79,7 @@ def test_resamples_are_what_copies_of_the_images_give() -> None:
 
 @pytest.mark.parametrize(
     ('side', 'name'),
-    [
-        (15.9, 'below_16px'),
-        (16, '16_to_32px'),
-        (32, '16_to_32px'),
-        (32.1, 'above_32px'),
-    ],
+    [(15.9, 'below_16px'), (16, '16_to_32px'), (32, '16_to_32px'), (32.1, 'above_32px')],
 )
 def test_size_bins_meet_without_overlapping(side: float, name: str) -> None:
     """A face of 16 pixels belongs to the middle bin alone, and so does one of 32."""

@@ -63,9 +63,7 @@ def _labels(arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _repeated(images: Sequence[ImageDetections], times: Sequence[int]) -> list:
-    return [
-        image for image, count in zip(images, times, strict=True) for _ in range(count)
-    ]
+    return [image for image, count in zip(images, times, strict=True) for _ in range(count)]
 
 
 def _coco(images: Sequence[ImageDetections]) -> dict[str, float]:
@@ -87,9 +85,7 @@ def _coco(images: Sequence[ImageDetections]) -> dict[str, float]:
             )
         rows += [
             [number, x1, y1, x2 - x1, y2 - y1, score, label + 1]
-            for (x1, y1, x2, y2, score), label in zip(
-                image.predictions, labels, strict=True
-            )
+            for (x1, y1, x2, y2, score), label in zip(image.predictions, labels, strict=True)
         ]
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
@@ -175,9 +171,7 @@ def test_the_set_is_mmdets_coco_metric() -> None:
         )
         truth = [
             dict(bbox=box.tolist(), bbox_label=int(label), ignore_flag=int(flag))
-            for box, label, flag in zip(
-                image.boxes, true_labels, image.flags, strict=True
-            )
+            for box, label, flag in zip(image.boxes, true_labels, image.flags, strict=True)
         ]
         sample = dict(img_id=number, ori_shape=(120, 120), instances=truth)
         metric.process({}, [dict(sample, pred_instances=found)])

@@ -8,11 +8,7 @@ import pytest
 
 from sci_plugins import registry
 from sci_plugins.errors import MissingDependencyError
-from sci_plugins.evaluation.detection_records import (
-    Arrays,
-    match_coco,
-    match_coco_by_size,
-)
+from sci_plugins.evaluation.detection_records import Arrays, match_coco, match_coco_by_size
 from sci_plugins.functional.detection_ap import coco_ap
 from tests.plain_darkface_ap import random_faces
 

@@ -95,9 +95,7 @@ def test_a_subset_changes_the_means_alone(pairs: Pairs) -> None:
     assert found['IoU/car'] == whole['IoU/car']
     assert found['mIoU'] == pytest.approx((whole['IoU/road'] + whole['IoU/car']) / 2)
     kept = sum(int(np.isin(truth, (0, 3)).sum()) for _, truth in pairs)
-    right = sum(
-        int(((truth == found) & np.isin(truth, (0, 3))).sum()) for found, truth in pairs
-    )
+    right = sum(int(((truth == found) & np.isin(truth, (0, 3))).sum()) for found, truth in pairs)
     assert found['aAcc'] == pytest.approx(100 * right / kept)
 
 
@@ -105,9 +103,7 @@ def test_left_out_truth_can_be_ignored(pairs: Pairs) -> None:
     """As if the labels said 255 there; confusion with it then costs only one side."""
     subset = ('road', 'car')
     found = _records(pairs, subset=subset, ignore_left_out=True).metrics()
-    relabelled = [
-        (answer, np.where(np.isin(truth, (0, 3)), truth, 255)) for answer, truth in pairs
-    ]
+    relabelled = [(answer, np.where(np.isin(truth, (0, 3)), truth, 255)) for answer, truth in pairs]
     plain = plain_segmentation(relabelled, CLASSES)
     for name in ('IoU/road', 'IoU/car', 'aAcc', 'mAcc'):
         assert found[name] == pytest.approx(plain[name], abs=1e-11), name
@@ -190,9 +186,7 @@ def test_mistakes(pairs: Pairs) -> None:
 
 @pytest.mark.parametrize('ignored', [False, True])
 @pytest.mark.parametrize('void', [False, True])
-def test_a_resample_of_a_subset(
-    rng: np.random.Generator, ignored: bool, void: bool
-) -> None:
+def test_a_resample_of_a_subset(rng: np.random.Generator, ignored: bool, void: bool) -> None:
     """Plain loops over the images again, in an order that is not the classes'."""
     pairs = random_labels(rng, 4, 6)
     subset = ('car', 'train', 'road')

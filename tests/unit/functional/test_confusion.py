@@ -7,13 +7,7 @@ import pytest
 import torch
 
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.functional.confusion import (
-    confusion_matrix,
-    iou,
-    pixel_counts,
-    ratio,
-    unknown_ids,
-)
+from sci_plugins.functional.confusion import confusion_matrix, iou, pixel_counts, ratio, unknown_ids
 from tests.plain_segmentation import plain_segmentation, random_labels
 
 DTYPES = (np.uint8, np.int32, np.int64, np.uint16, np.float32)
@@ -29,9 +23,7 @@ def _plain(found: np.ndarray, truth: np.ndarray, classes: int) -> np.ndarray:
 
 @pytest.mark.parametrize('dtype', DTYPES)
 @pytest.mark.parametrize('classes', [1, 19, 254])
-def test_each_pixel_is_counted_once(
-    rng: np.random.Generator, classes: int, dtype: Any
-) -> None:
+def test_each_pixel_is_counted_once(rng: np.random.Generator, classes: int, dtype: Any) -> None:
     ((found, truth),) = random_labels(rng, classes, 1, side=40)
     counted = confusion_matrix(found.astype(dtype), truth.astype(dtype), classes)
     assert counted.dtype == np.int64

@@ -7,12 +7,7 @@ from torch import Tensor
 
 from benchmarks.timing import threads_set_to
 from sci_plugins.functional import conv3x3 as module
-from sci_plugins.functional.conv3x3 import (
-    conv3x3,
-    convolve,
-    grad_of_weight,
-    sum_pixels,
-)
+from sci_plugins.functional.conv3x3 import conv3x3, convolve, grad_of_weight, sum_pixels
 
 CHANNELS = [(3, 3), (3, 16), (16, 16), (16, 3), (2, 5), (1, 1), (17, 2)]
 
@@ -154,9 +149,7 @@ def test_a_second_derivative_is_refused():
 
 def test_without_a_bias():
     image, weight, _ = make(3, 2, (1, 4, 6), torch.float32)
-    torch.testing.assert_close(
-        convolve(image, weight), F.conv2d(image, weight, padding=1)
-    )
+    torch.testing.assert_close(convolve(image, weight), F.conv2d(image, weight, padding=1))
 
 
 @pytest.mark.parametrize('shape', [(1, 5, 1, 1), (2, 3, 7, 9)])
@@ -167,12 +160,8 @@ def test_sums_of_pixels(shape):
 
 def test_sums_are_accurate():
     """100,000 times 0.1 in float32: one after another it would be 1e-4 off."""
-    image = torch.full((1, 3, 250, 400), 0.1).contiguous(
-        memory_format=torch.channels_last
-    )
-    torch.testing.assert_close(
-        sum_pixels(image), torch.full((3,), 1e4), rtol=3e-7, atol=0
-    )
+    image = torch.full((1, 3, 250, 400), 0.1).contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(sum_pixels(image), torch.full((3,), 1e4), rtol=3e-7, atol=0)
 
 
 def test_a_compiler_takes_it_whole():

@@ -48,7 +48,5 @@ def test_the_result_is_not_rearranged() -> None:
 def test_pixels_fill_a_vector_register(
     monkeypatch: pytest.MonkeyPatch, unit: str, channels: int, pixels: int
 ) -> None:
-    monkeypatch.setattr(
-        packed_conv.torch.backends.cpu, 'get_cpu_capability', lambda: unit
-    )
+    monkeypatch.setattr(packed_conv.torch.backends.cpu, 'get_cpu_capability', lambda: unit)
     assert pixels_per_step(channels) == pixels

@@ -25,9 +25,7 @@ def make_image(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
 def plain(image: Tensor, layer: ConvNorm) -> tuple[Tensor, Tensor]:
     """The result, and the convolution's."""
     features = F.conv2d(image, layer.weight, layer.bias, padding=1)
-    normed = F.batch_norm(
-        features, None, None, layer.scale, layer.shift, True, 0.1, layer.eps
-    )
+    normed = F.batch_norm(features, None, None, layer.scale, layer.shift, True, 0.1, layer.eps)
     return F.relu(normed), features
 
 
@@ -39,9 +37,7 @@ def double(layer: ConvNorm) -> ConvNorm:
 def check_statistics(statistics, features, tolerance=1e-12):
     variance, mean = torch.var_mean(features.double(), (0, 2, 3), correction=0)
     torch.testing.assert_close(statistics.mean, mean, rtol=tolerance, atol=tolerance)
-    torch.testing.assert_close(
-        statistics.variance, variance, rtol=tolerance, atol=tolerance
-    )
+    torch.testing.assert_close(statistics.variance, variance, rtol=tolerance, atol=tolerance)
     assert not any(each.requires_grad for each in statistics)
 
 
@@ -206,10 +202,7 @@ def test_the_graph_may_be_used_twice():
 
 def test_a_second_derivative_is_refused():
     layer, image = make_layer(2, 2), make_image(1, 2, 4, 4)
-    for result in (
-        conv_norm_relu(image, layer)[0],
-        residual_block(image, layer, layer)[0],
-    ):
+    for result in (conv_norm_relu(image, layer)[0], residual_block(image, layer, layer)[0]):
         with pytest.raises(RuntimeError, match='no second derivative'):
             torch.autograd.grad(result.sum(), image, create_graph=True)
 

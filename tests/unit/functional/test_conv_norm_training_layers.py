@@ -9,20 +9,14 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from sci_plugins.functional import conv_norm as training_layers
-from sci_plugins.functional.conv_norm import (
-    apply_conv,
-    apply_conv_norm_relu,
-    apply_residual_block,
-)
+from sci_plugins.functional.conv_norm import apply_conv, apply_conv_norm_relu, apply_residual_block
 
 FUSED = ('conv3x3', 'conv_norm_relu', 'residual_block')
 
 
 @pytest.fixture()
 def layers() -> nn.ModuleList:
-    return nn.ModuleList(
-        [nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3, momentum=0.3, eps=1e-2)]
-    )
+    return nn.ModuleList([nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3, momentum=0.3, eps=1e-2)])
 
 
 @pytest.fixture()
@@ -37,9 +31,7 @@ def fused(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name in FUSED:
         function = getattr(training_layers, name)
         monkeypatch.setattr(
-            training_layers,
-            name,
-            lambda *args, f=function, n=name: (seen.append(n), f(*args))[1],
+            training_layers, name, lambda *args, f=function, n=name: (seen.append(n), f(*args))[1]
         )
     return seen
 
@@ -122,9 +114,7 @@ CHANGES: dict[str, Callable[[nn.ModuleList], object]] = {
     'no bias': lambda layers: setattr(layers[0], 'bias', None),
     'forward hook': lambda layers: layers[0].register_forward_hook(lambda *a: None),
     'pre-hook': lambda layers: layers[0].register_forward_pre_hook(lambda *a: None),
-    'backward hook': lambda layers: layers[0].register_full_backward_hook(
-        lambda *a: None
-    ),
+    'backward hook': lambda layers: layers[0].register_full_backward_hook(lambda *a: None),
     'wrapped': lambda layers: layers.__setitem__(0, nn.Sequential(layers[0])),
     'kernel': lambda layers: layers.__setitem__(0, nn.Conv2d(3, 3, 1)),
     'mode': lambda layers: setattr(layers[0], 'padding_mode', 'circular'),
@@ -196,9 +186,7 @@ def test_a_trace(layers, image, fused):
     traced = torch.jit.trace(_Applied(layers), image, check_trace=False)
     assert fused == []
     other = image[:, :, :3]
-    torch.testing.assert_close(
-        traced(other), layers[1](layers[0](layers[0](other))).relu()
-    )
+    torch.testing.assert_close(traced(other), layers[1](layers[0](layers[0](other))).relu())
 
 
 def test_forward_mode_gradients(layers, image, fused):

@@ -38,8 +38,7 @@ def test_voc_is_mmdets(seed: int) -> None:
     # mmdet computes overlaps in float32
     predictions = [found.astype(np.float32) for found in predictions]
     truth = [
-        dict(bboxes=some.astype(np.float32), labels=np.zeros(len(some), int))
-        for some in boxes
+        dict(bboxes=some.astype(np.float32), labels=np.zeros(len(some), int)) for some in boxes
     ]
     expected, _ = mean_ap.eval_map(
         [[found] for found in predictions], truth, iou_thr=0.5, nproc=1, logger='silent'
@@ -71,9 +70,7 @@ def test_101_recalls_by_hand() -> None:
     assert coco_ap(ranked)[0] == pytest.approx((26 + 25 * 2 / 3) / 101)
 
 
-@pytest.mark.parametrize(
-    ('allowed', 'expected'), [(0, 0.25), (0.5, 0.5), (1, 0.75), (2, 0.75)]
-)
+@pytest.mark.parametrize(('allowed', 'expected'), [(0, 0.25), (0.5, 0.5), (1, 0.75), (2, 0.75)])
 def test_recall_at_false_positives(allowed: float, expected: float) -> None:
     """Two images: one false positive before the second hit, two before the third."""
     ranked = _ranked([0.9, 0.8, 0.7, 0.6, 0.5], [1, 0, 1, 0, 1], [0, 0, 1, 1, 0], [2, 2])
@@ -104,17 +101,13 @@ def test_resamples_are_what_copies_of_the_images_give(measure: Any) -> None:
     got = measure(_rank(predictions, boxes), weights=weights)
     for row, value in zip(weights, got, strict=True):
         copies = np.repeat(np.arange(15), row)
-        expected = measure(
-            _rank([predictions[i] for i in copies], [boxes[i] for i in copies])
-        )
+        expected = measure(_rank([predictions[i] for i in copies], [boxes[i] for i in copies]))
         assert value == pytest.approx(expected[0], abs=1e-12)
     assert len(set(got.round(6))) > 10
 
 
 @pytest.mark.parametrize('measure', [area_ap, coco_ap])
-def test_many_hits_take_several_blocks(
-    measure: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_hits_take_several_blocks(measure: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ranked = _rank(*random_faces(np.random.default_rng(2), 12))
     assert ranked.hits.sum() > 10
     expected = measure(ranked)

@@ -15,9 +15,7 @@ def picture(request: pytest.FixtureRequest) -> Tensor:
 
 
 @pytest.mark.parametrize('size', [(30, 40), (20, 40), (30, 25), (29, 39), (1, 1)])
-def test_valid_size_is_the_size_before_padding(
-    picture: Tensor, size: tuple[int, int]
-) -> None:
+def test_valid_size_is_the_size_before_padding(picture: Tensor, size: tuple[int, int]) -> None:
     padded = torch.full_like(picture, 114)
     padded[:, : size[0], : size[1]] = picture[:, : size[0], : size[1]]
     assert valid_size(padded, GREY) == size

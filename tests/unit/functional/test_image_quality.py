@@ -82,9 +82,7 @@ def test_lightness_order_by_hand() -> None:
     """Images of less than 50 pixels are not sampled: every pair counts."""
     first, second = photograph(6, 9), photograph(6, 9).flip(-1)
     one, other = (np.floor(255 * x[0].numpy()).max(0).ravel() for x in (first, second))
-    count = sum(
-        (one[x] >= one[y]) != (other[x] >= other[y]) for x in range(54) for y in range(54)
-    )
+    count = sum((one[x] >= one[y]) != (other[x] >= other[y]) for x in range(54) for y in range(54))
     value = lightness_order_error(first, second)
     assert float(value) == pytest.approx(count / 54)
     assert float(lightness_order_error(second, first)) == pytest.approx(count / 54)

@@ -3,11 +3,7 @@
 import pytest
 import torch
 
-from sci_plugins.functional.image_quality import (
-    clipped_share,
-    color_cast,
-    mean_brightness,
-)
+from sci_plugins.functional.image_quality import clipped_share, color_cast, mean_brightness
 
 
 def test_brightness() -> None:

@@ -2,12 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sci_plugins.functional.losses import (
-    fidelity_loss,
-    guide_colors,
-    sci_loss,
-    smoothness_loss,
-)
+from sci_plugins.functional.losses import fidelity_loss, guide_colors, sci_loss, smoothness_loss
 
 SHAPES = [(1, 3, 3, 3), (2, 3, 5, 8), (1, 3, 9, 3), (3, 3, 7, 6)]
 

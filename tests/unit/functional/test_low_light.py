@@ -47,9 +47,7 @@ def test_gain_one_without_noise_is_the_identity(rng: np.random.Generator) -> Non
         np.testing.assert_array_equal(darken(image, 1.0, curve=curve), image)
 
 
-def test_input_is_unchanged_and_shape_and_dtype_are_kept(
-    rng: np.random.Generator,
-) -> None:
+def test_input_is_unchanged_and_shape_and_dtype_are_kept(rng: np.random.Generator) -> None:
     image = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
     before = image.copy()
     for settings in (dict(), dict(noise=0.01, shot_noise=0.01, generator=rng)):
@@ -94,14 +92,7 @@ def test_white_balance_colours_the_noise_and_keeps_the_mean() -> None:
     noise, shot_noise, factors, count = 0.004, 0.001, (1.7, 1.0, 2.2), 300_000
     image = np.full((count, 3), 150, np.uint8)
     signal = (150 / 255) ** 2.2 * 0.5
-    dark = darken(
-        image,
-        0.5,
-        noise,
-        shot_noise,
-        np.random.default_rng(0),
-        white_balance=factors,
-    )
+    dark = darken(image, 0.5, noise, shot_noise, np.random.default_rng(0), white_balance=factors)
     light = (dark / 255) ** 2.2
     step = 2.2 / 255 * signal ** (1.2 / 2.2)
     for channel, factor in enumerate(factors):

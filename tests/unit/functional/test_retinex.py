@@ -3,11 +3,7 @@
 import pytest
 import torch
 
-from sci_plugins.functional.retinex import (
-    MIN_ILLUMINATION,
-    divide_illumination,
-    limit_illumination,
-)
+from sci_plugins.functional.retinex import MIN_ILLUMINATION, divide_illumination, limit_illumination
 
 
 def test_the_floor_is_the_authors() -> None:

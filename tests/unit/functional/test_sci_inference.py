@@ -177,8 +177,7 @@ def test_folding_uses_the_running_statistics() -> None:
 
 
 @pytest.mark.parametrize(
-    'name',
-    [key for key, value in SCIEnhancer().state_dict().items() if value.dim()],
+    'name', [key for key, value in SCIEnhancer().state_dict().items() if value.dim()]
 )
 def test_nothing_folded_is_kept(name: str) -> None:
     """Every tensor may change in place between two calls, and each must count."""

@@ -135,9 +135,7 @@ def test_a_second_derivative_is_refused():
 def test_what_a_compiler_is_told_about_the_operator(planes):
     pair = [tensor.detach() for tensor in make_pair(2, 3, 5, 4)]
     torch.library.opcheck(
-        smoothness._visit_pairs,
-        (*pair, 0.4, planes),
-        test_utils=('test_schema', 'test_faketensor'),
+        smoothness._visit_pairs, (*pair, 0.4, planes), test_utils=('test_schema', 'test_faketensor')
     )
 
 

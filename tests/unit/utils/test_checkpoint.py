@@ -12,10 +12,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 
 from sci_plugins.errors import CheckpointError
-from sci_plugins.utils.checkpoint import (
-    read_checkpoint,
-    save_atomically,
-)
+from sci_plugins.utils.checkpoint import read_checkpoint, save_atomically
 
 
 class _Code:
@@ -56,9 +53,7 @@ def test_weights_come_back(tmp_path: Path, checkpoint: dict, form: str) -> None:
     for given in (path, str(path)):
         found = read_checkpoint(given)
         assert found['meta'] == checkpoint['meta']
-        assert torch.equal(
-            found['state_dict']['weight'], checkpoint['state_dict']['weight']
-        )
+        assert torch.equal(found['state_dict']['weight'], checkpoint['state_dict']['weight'])
 
 
 @pytest.mark.parametrize('form', FORMS)
@@ -91,9 +86,7 @@ def test_the_same_file_does_run_code_where_nobody_looks(tmp_path: Path) -> None:
     assert marker.exists()
 
 
-@pytest.mark.parametrize(
-    'content', [_Plain(), dict(model=torch.nn.Linear(1, 1)), Path('x')]
-)
+@pytest.mark.parametrize('content', [_Plain(), dict(model=torch.nn.Linear(1, 1)), Path('x')])
 def test_other_objects_need_trust(tmp_path: Path, content: Any) -> None:
     path = tmp_path / 'object.pth'
     torch.save(content, path)
@@ -142,9 +135,7 @@ def test_files_of_another_kind(tmp_path: Path, content: bytes, trust: bool) -> N
 
 @pytest.mark.parametrize('form', ['zip', 'legacy'])
 @pytest.mark.filterwarnings('ignore')
-def test_damage_anywhere_is_our_error(
-    tmp_path: Path, checkpoint: dict, form: str
-) -> None:
+def test_damage_anywhere_is_our_error(tmp_path: Path, checkpoint: dict, form: str) -> None:
     data = _saved(checkpoint, form)
     rng = np.random.default_rng(0)
     path = tmp_path / 'damaged.pth'
@@ -202,9 +193,7 @@ class _Getattr:
     ],
 )
 @pytest.mark.parametrize('form', ['zip', 'legacy'])
-def test_getattr_reaches_nothing_else(
-    tmp_path: Path, owner: Any, name: str, form: str
-) -> None:
+def test_getattr_reaches_nothing_else(tmp_path: Path, owner: Any, name: str, form: str) -> None:
     path = tmp_path / 'getattr.pth'
     path.write_bytes(_saved(dict(way=_Getattr(owner, name)), form))
     with pytest.raises(CheckpointError, match='getattr'):

@@ -110,9 +110,7 @@ def safe_loading(monkeypatch: pytest.MonkeyPatch) -> Any:
     torch.serialization.clear_safe_globals()
 
 
-def test_resume_works_with_safe_loading(
-    trained: Path, tmp_path: Path, safe_loading: Any
-) -> None:
+def test_resume_works_with_safe_loading(trained: Path, tmp_path: Path, safe_loading: Any) -> None:
     safe_loading()
     runner = _train(tmp_path, load_from=str(trained), resume=True)
     assert runner.epoch == 2
@@ -133,9 +131,7 @@ def test_mmengine_alone_runs_the_code(tmp_path: Path) -> None:
     assert marker.exists()
 
 
-def test_mmengine_refuses_code_with_safe_loading(
-    tmp_path: Path, safe_loading: Any
-) -> None:
+def test_mmengine_refuses_code_with_safe_loading(tmp_path: Path, safe_loading: Any) -> None:
     path, marker = _evil(tmp_path)
     safe_loading()
     with pytest.raises(CheckpointError, match='system'):

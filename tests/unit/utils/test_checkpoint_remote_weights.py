@@ -77,9 +77,7 @@ def test_a_page_in_place_of_weights(server: tuple[str, Path]) -> None:
     address, folder = server
     (folder / 'page.pth').write_text('<html>log in</html>')
     message = _refused(f'{address}/page.pth')
-    assert message.startswith(
-        f'weights {address}/page.pth is damaged or not a checkpoint'
-    )
+    assert message.startswith(f'weights {address}/page.pth is damaged or not a checkpoint')
 
 
 def test_code_is_refused(server: tuple[str, Path]) -> None:
@@ -122,9 +120,7 @@ def test_guarding_twice_changes_nothing() -> None:
 
 def test_advice_names_the_setting() -> None:
     start = dict(type='Pretrained', checkpoint='open-mmlab://vgg')
-    config = dict(
-        model=dict(backbone=dict(init_cfg=start), pretrained=None), load_from='day.pth'
-    )
+    config = dict(model=dict(backbone=dict(init_cfg=start), pretrained=None), load_from='day.pth')
     assert advise(config, 'weights open-mmlab://vgg (x) cannot be had') == (
         '; give a file by --cfg-options model.backbone.init_cfg.checkpoint=FILE, or '
         'none by model.backbone.init_cfg=None'

@@ -16,13 +16,7 @@ from sci_plugins.errors import (
 )
 from sci_plugins.utils.cli import TRACEBACK_VARIABLE, run
 
-ERRORS = [
-    SciPluginsError,
-    ConfigError,
-    DataError,
-    CheckpointError,
-    MissingDependencyError,
-]
+ERRORS = [SciPluginsError, ConfigError, DataError, CheckpointError, MissingDependencyError]
 
 
 def _raising(error: BaseException) -> Callable[[], None]:
@@ -39,9 +33,7 @@ def test_the_tool_s_answer_is_the_exit_code(value: int | None, code: int) -> Non
     assert caught.value.code == code
 
 
-def _stderr_of(
-    error: BaseException, capsys: pytest.CaptureFixture[str]
-) -> tuple[int, str]:
+def _stderr_of(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     with pytest.raises(SystemExit) as caught:
         run(_raising(error))
     out, err = capsys.readouterr()
@@ -50,9 +42,7 @@ def _stderr_of(
 
 
 @pytest.mark.parametrize('kind', [*ERRORS, OSError, FileNotFoundError, PermissionError])
-def test_a_user_s_mistake_is_one_line(
-    kind: type, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_user_s_mistake_is_one_line(kind: type, capsys: pytest.CaptureFixture[str]) -> None:
     code, err = _stderr_of(kind('what is wrong\n   and where'), capsys)
     assert code == 2
     assert err == 'error: what is wrong and where\n'

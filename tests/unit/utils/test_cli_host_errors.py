@@ -9,11 +9,7 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement, PixelData
 
-from sci_plugins.utils.cli import (
-    describe_host_error,
-    frames_of,
-    is_ours,
-)
+from sci_plugins.utils.cli import describe_host_error, frames_of, is_ours
 
 
 def _raised(call: Any) -> Exception:

@@ -10,8 +10,7 @@ from sci_plugins.utils.files import replacing, write_atomically
 
 
 @pytest.mark.parametrize(
-    ('content', 'stored'),
-    [('é\n', 'é\n'.encode()), (b'\x00\xff', b'\x00\xff'), ('', b'')],
+    ('content', 'stored'), [('é\n', 'é\n'.encode()), (b'\x00\xff', b'\x00\xff'), ('', b'')]
 )
 def test_content(tmp_path: Path, content: str | bytes, stored: bytes) -> None:
     for path in (tmp_path / 'a.txt', str(tmp_path / 'new' / 'folder' / 'b.txt')):
@@ -69,9 +68,7 @@ def test_files_have_the_usual_mode(tmp_path: Path, mask: int) -> None:
         (tmp_path / 'plain.txt').write_text('x')
     finally:
         os.umask(before)
-    modes = [
-        stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ('a.txt', 'plain.txt')
-    ]
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ('a.txt', 'plain.txt')]
     assert modes[0] == modes[1] == 0o666 & ~mask
 
 

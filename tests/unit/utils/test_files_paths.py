@@ -24,9 +24,7 @@ def test_xdg(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_folder() == Path('/some/cache/sci_plugins')
 
 
-def test_our_own_variable_comes_first(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_our_own_variable_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv('XDG_CACHE_HOME', '/some/cache')
     monkeypatch.setenv('SCI_PLUGINS_CACHE', '~/mine')
     assert cache_folder() == tmp_path / 'mine'

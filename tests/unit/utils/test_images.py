@@ -57,9 +57,7 @@ def test_png_and_tiff_keep_everything(
 
 
 @pytest.mark.parametrize('channels', [1, 3])
-def test_bmp_keeps_pixels(
-    tmp_path: Path, rng: np.random.Generator, channels: int
-) -> None:
+def test_bmp_keeps_pixels(tmp_path: Path, rng: np.random.Generator, channels: int) -> None:
     pixels = random_pixels(rng, channels, 'uint8')
     write_picture(tmp_path / 'a.bmp', Picture(pixels))
     np.testing.assert_array_equal(read_picture(tmp_path / 'a.bmp').pixels, pixels)

@@ -9,13 +9,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from sci_plugins.errors import DataError
-from sci_plugins.utils.images import (
-    Picture,
-    read_image,
-    read_picture,
-    write_image,
-    write_picture,
-)
+from sci_plugins.utils.images import Picture, read_image, read_picture, write_image, write_picture
 
 SIZE = (5, 7)  # height, width: not square, so that a turned image shows
 ORIENTATION = 0x0112
@@ -29,12 +23,7 @@ def random_pixels(rng: np.random.Generator, channels: int, dtype: str) -> np.nda
 
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:
-    return (
-        struct.pack('>I', len(data))
-        + kind
-        + data
-        + struct.pack('>I', zlib.crc32(kind + data))
-    )
+    return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
 
 
 def grey_alpha_16_png(pixels: np.ndarray) -> bytes:
@@ -49,9 +38,7 @@ def grey_alpha_16_png(pixels: np.ndarray) -> bytes:
     )
 
 
-def test_16_bit_grey_with_alpha_is_read_as_grey(
-    tmp_path: Path, rng: np.random.Generator
-) -> None:
+def test_16_bit_grey_with_alpha_is_read_as_grey(tmp_path: Path, rng: np.random.Generator) -> None:
     pixels = random_pixels(rng, 2, 'uint16')
     (tmp_path / 'a.png').write_bytes(grey_alpha_16_png(pixels))
     read = read_picture(tmp_path / 'a.png')
@@ -187,9 +174,7 @@ def test_file_of_another_kind(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.filterwarnings('ignore:Corrupt EXIF data')
-def test_truncated_file(
-    tmp_path: Path, rng: np.random.Generator, suffix: str, dtype: str
-) -> None:
+def test_truncated_file(tmp_path: Path, rng: np.random.Generator, suffix: str, dtype: str) -> None:
     white = np.iinfo(dtype).max
     pixels = rng.integers(0, white, (40, 50, 3), dtype=dtype)
     path = tmp_path / f'a{suffix}'
@@ -234,9 +219,7 @@ def test_header_that_claims_too_many_pixels(tmp_path: Path) -> None:
         read_picture(tmp_path / 'a.png')
 
 
-def test_more_pixels_than_pillow_likes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_more_pixels_than_pillow_likes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_image(tmp_path / 'a.png', np.zeros((10, 10, 3), np.uint8))
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 10)
     assert read_image(tmp_path / 'a.png').shape == (10, 10, 3)

@@ -22,9 +22,7 @@ from sci_plugins.models.enhancers import SCIEnhancer
 from sci_plugins.models.enhancers.weights import file_sha256
 
 
-def _describe(
-    source: tuple[Config, str], variants: list[str], **settings: Any
-) -> dict[str, Any]:
+def _describe(source: tuple[Config, str], variants: list[str], **settings: Any) -> dict[str, Any]:
     contenders = Contenders(ModelSource(*source), variants, **settings)
     return describe(contenders, build_image_set(source[0]))
 
@@ -65,9 +63,7 @@ def test_the_machine_without_names_of_its_user(seg: tuple[Config, str]) -> None:
 
 def test_what_a_data_set_says_of_itself(seg: tuple[Config, str]) -> None:
     class Faces(list):
-        metainfo: ClassVar[dict] = dict(
-            annotation_version='2021', split='regdet_test', classes=()
-        )
+        metainfo: ClassVar[dict] = dict(annotation_version='2021', split='regdet_test', classes=())
 
     contenders = Contenders(ModelSource(*seg), ['none'])
     found = describe(contenders, ImageSet(Faces()))

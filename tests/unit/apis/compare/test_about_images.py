@@ -47,9 +47,7 @@ def test_a_real_set_of_boxes(det: tuple[Config, str]) -> None:
 def test_sets_behind_one_another(det: tuple[Config, str]) -> None:
     one = build_image_set(det[0])
     both = ImageSet(ConcatDataset([one.dataset, one.dataset]))
-    assert both.ids == [f'00{n}.png' for n in (0, 1, 2)] + [
-        f'00{n}.png#2' for n in (0, 1, 2)
-    ]
+    assert both.ids == [f'00{n}.png' for n in (0, 1, 2)] + [f'00{n}.png#2' for n in (0, 1, 2)]
     assert (both.truth(4)[0] == one.truth(1)[0]).all()
 
 

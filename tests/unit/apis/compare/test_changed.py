@@ -10,12 +10,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from sci_plugins.apis.compare.about import ImageSet, build_image_set
-from sci_plugins.apis.compare.changed import (
-    ChangedSheets,
-    changed_images,
-    legend_of,
-    run_again,
-)
+from sci_plugins.apis.compare.changed import ChangedSheets, changed_images, legend_of, run_again
 from sci_plugins.apis.compare.contenders import Contenders, ModelSource
 from sci_plugins.evaluation.analysis import Effect
 from sci_plugins.evaluation.comparison import VariantResult
@@ -50,10 +45,7 @@ def test_the_strongest_of_each_variant(tmp_path: Path) -> None:
     assert len({each.path for each in found}) == 5
     sheet = found[3].sheet
     assert (sheet.condition, sheet.variant, sheet.image) == ('as is', 'gamma', 'b')
-    assert (sheet.effect, sheet.path) == (
-        -0.25,
-        tmp_path / 'gamma_against_none' / 'b.jpg',
-    )
+    assert (sheet.effect, sheet.path) == (-0.25, tmp_path / 'gamma_against_none' / 'b.jpg')
     assert changed_images(results, tmp_path, 0) == []
 
 

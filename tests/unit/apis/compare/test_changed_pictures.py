@@ -29,9 +29,7 @@ def _sample(index: int = 0, enhanced: int = 200, boxes: Any = None) -> KeptSampl
 
 
 def _keeper(*samples: KeptSample) -> Any:
-    return SimpleNamespace(
-        samples={sample.index: sample for sample in samples}, palette=None
-    )
+    return SimpleNamespace(samples={sample.index: sample for sample in samples}, palette=None)
 
 
 def _columns(path: Path) -> list[float]:
@@ -47,10 +45,7 @@ def test_a_sheet_an_image_a_column_a_variant(tmp_path: Path) -> None:
     for name, value in (('none', 40), ('sci', 200)):
         book.add(name, _keeper(_sample(3, value), _sample(12, value)))
         book.write()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        '0003_3.jpg',
-        '0012_12.jpg',
-    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['0003_3.jpg', '0012_12.jpg']
     assert _columns(tmp_path / '0003_3.jpg') == pytest.approx([40, 40, 200], abs=2)
 
 
@@ -86,9 +81,7 @@ def _green(picture: np.ndarray) -> tuple[int, int, int, int] | None:
 
 def test_the_truth_of_the_data_set_is_in_original_pixels() -> None:
     """Original: twice the network's scale; the cell: 7.5 times that."""
-    (_, image), (title, truth) = draw_start(
-        _sample(), None, np.array([[20.0, 10.0, 60.0, 50.0]])
-    )
+    (_, image), (title, truth) = draw_start(_sample(), None, np.array([[20.0, 10.0, 60.0, 50.0]]))
     assert title == 'truth'
     assert (image == 40).all()
     wanted = [value * 0.5 * 7.5 for value in (20, 10, 60, 50)]

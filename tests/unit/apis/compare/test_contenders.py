@@ -15,9 +15,7 @@ from sci_plugins.models.test_time import RawEnhancedMerge
 
 
 @pytest.mark.parametrize('kind', ['other model', 'other classes', 'part', 'nothing'])
-def test_a_checkpoint_that_does_not_fit(
-    seg: tuple[Config, str], tmp_path: Path, kind: str
-) -> None:
+def test_a_checkpoint_that_does_not_fit(seg: tuple[Config, str], tmp_path: Path, kind: str) -> None:
     """MMEngine would warn in its log and evaluate random weights."""
     state = torch.load(seg[1], weights_only=True)['state_dict']
     if kind == 'other model':
@@ -38,23 +36,17 @@ def test_a_checkpoint_that_does_not_fit(
     assert not (tmp_path / 'work').exists()
 
 
-def test_checkpoints_with_more_in_them_are_fine(
-    seg: tuple[Config, str], tmp_path: Path
-) -> None:
+def test_checkpoints_with_more_in_them_are_fine(seg: tuple[Config, str], tmp_path: Path) -> None:
     state = torch.load(seg[1], weights_only=True)['state_dict']
     state = {f'module.{key}': value for key, value in state.items()}
     state['module.auxiliary_head.conv.weight'] = torch.zeros(1)
     torch.save(dict(state_dict=state), tmp_path / 'more.pth')
-    more = compare(
-        seg[0], str(tmp_path / 'more.pth'), ['none'], work_dir=tmp_path, pictures=0
-    )
+    more = compare(seg[0], str(tmp_path / 'more.pth'), ['none'], work_dir=tmp_path, pictures=0)
     plain = compare(*seg, ['none'], work_dir=tmp_path / 'plain', pictures=0)
     assert more.results[0].metrics == plain.results[0].metrics
 
 
-def _contenders(
-    source: tuple[Config, str], variants: list, **settings: Any
-) -> Contenders:
+def _contenders(source: tuple[Config, str], variants: list, **settings: Any) -> Contenders:
     return Contenders(ModelSource(*source), variants, **settings)
 
 
@@ -71,11 +63,7 @@ def test_the_base_comes_first(seg: tuple[Config, str]) -> None:
 @pytest.mark.parametrize(
     ('variants', 'settings', 'word'),
     [
-        (
-            ['none'],
-            dict(base='gamma'),
-            r"\(none\), got 'gamma'",
-        ),
+        (['none'], dict(base='gamma'), r"\(none\), got 'gamma'"),
         (['none', 'gamma', 'none'], {}, 'none comes twice'),
         (['none', 'x'], dict(models=['x']), 'x comes twice'),
         (['none', 'merge'], {}, "'merge' needs a config whose data_preprocessor"),
@@ -182,15 +170,9 @@ def test_models_of_the_command_line(seg: tuple[Config, str], tmp_path: Path) -> 
         (['=b.py,c.pth'], ConfigError, 'LABEL=CONFIG,CHECKPOINT'),
         (['a=CONFIG,none', 'a=CONFIG,none'], ConfigError, 'the label a comes twice'),
         (['a=no.py,none'], FileNotFoundError, r'config not found: no\.py'),
-        (
-            ['a=CONFIG,no.pth'],
-            FileNotFoundError,
-            r'checkpoint of (model )?a not found: no',
-        ),
+        (['a=CONFIG,no.pth'], FileNotFoundError, r'checkpoint of (model )?a not found: no'),
     ],
 )
-def test_mistyped_models(
-    seg: tuple[Config, str], texts: list, error: type, word: str
-) -> None:
+def test_mistyped_models(seg: tuple[Config, str], texts: list, error: type, word: str) -> None:
     with pytest.raises(error, match=word):
         parse_models([text.replace('CONFIG', seg[0].filename) for text in texts])

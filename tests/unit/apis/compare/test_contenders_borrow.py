@@ -6,11 +6,7 @@ from typing import Any
 import pytest
 from mmengine.config import Config
 
-from sci_plugins.apis.compare.contenders import (
-    borrow_test_set,
-    check_classes,
-    class_names,
-)
+from sci_plugins.apis.compare.contenders import borrow_test_set, check_classes, class_names
 from sci_plugins.errors import ConfigError
 
 KEYS = ('img_id', 'img_path', 'instances')
@@ -27,9 +23,7 @@ def _other(first: Config, **changes: Any) -> Config:
     return cfg
 
 
-def test_the_set_is_the_first_s_and_the_pipeline_the_model_s(
-    det: tuple[Config, str],
-) -> None:
+def test_the_set_is_the_first_s_and_the_pipeline_the_model_s(det: tuple[Config, str]) -> None:
     first = copy.deepcopy(det[0])
     first.launcher = 'pytorch'
     other = _other(first, launcher='none')
@@ -56,9 +50,7 @@ def test_what_the_first_s_evaluator_needs_is_packed(det: tuple[Config, str]) -> 
     assert packed == own
 
 
-def test_a_model_without_a_test_set_takes_the_first_s_pipeline(
-    det: tuple[Config, str],
-) -> None:
+def test_a_model_without_a_test_set_takes_the_first_s_pipeline(det: tuple[Config, str]) -> None:
     other = _other(det[0])
     for key in ('test_dataloader', 'test_cfg'):
         other[key] = None
@@ -70,9 +62,7 @@ def test_a_model_without_a_test_set_takes_the_first_s_pipeline(
 def test_classes_of_a_set_that_is_not_there(det: tuple[Config, str]) -> None:
     assert class_names(_other(det[0])) == ('thing',)
     coco = Config(
-        dict(
-            default_scope='mmdet', test_dataloader=dict(dataset=dict(type='CocoDataset'))
-        )
+        dict(default_scope='mmdet', test_dataloader=dict(dataset=dict(type='CocoDataset')))
     )
     assert len(class_names(coco)) == 80
     inner = dict(type='ConcatDataset', datasets=[det[0].test_dataloader.dataset])
@@ -97,8 +87,6 @@ def test_other_classes(det: tuple[Config, str]) -> None:
         check_classes('x', other, det[0])
 
 
-def test_a_model_of_the_other_host(
-    det: tuple[Config, str], seg: tuple[Config, str]
-) -> None:
+def test_a_model_of_the_other_host(det: tuple[Config, str], seg: tuple[Config, str]) -> None:
     with pytest.raises(ConfigError, match='model x is of mmseg, the first of mmdet'):
         check_classes('x', seg[0], det[0])

@@ -29,9 +29,7 @@ def _kept(right: int, luma: float = 0.5) -> Kept:
 
 def _judge(right: int, **settings: Any) -> VariantResult:
     base = VariantResult('none', Condition(), METRICS, 1.0, 12)
-    judge = Judge(
-        'none', parse_resampling(settings.pop('resample', 'images')), **settings
-    )
+    judge = Judge('none', parse_resampling(settings.pop('resample', 'images')), **settings)
     other = VariantResult('sci', Condition(), dict(METRICS), 2.0, 12)
     return judge.judge(other, _kept(right), base, _kept(6))
 

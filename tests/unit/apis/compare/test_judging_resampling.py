@@ -43,13 +43,10 @@ def test_blocks() -> None:
 
 
 @pytest.mark.parametrize(
-    'text',
-    ['', 'image', 'clips', 'clips:', 'blocks', 'blocks:0', 'blocks:-1', 'blocks:x'],
+    'text', ['', 'image', 'clips', 'clips:', 'blocks', 'blocks:0', 'blocks:-1', 'blocks:x']
 )
 def test_other_words(text: str) -> None:
-    with pytest.raises(
-        ConfigError, match=r"must be 'images', 'clips:REGEX' or 'blocks:N'"
-    ):
+    with pytest.raises(ConfigError, match=r"must be 'images', 'clips:REGEX' or 'blocks:N'"):
         parse_resampling(text)
 
 

@@ -34,9 +34,7 @@ def _boxes(count: int = 3, ignore: int = 0) -> ImageSet:
         dict(bbox=[0, 0, 10, 10], bbox_label=0, ignore_flag=0),
         dict(bbox=[20, 20, 40, 40], bbox_label=1, ignore_flag=ignore),
     ]
-    return ImageSet(
-        _Set(dict(img_path=f'/d/{n}.png', instances=instances) for n in range(count))
-    )
+    return ImageSet(_Set(dict(img_path=f'/d/{n}.png', instances=instances) for n in range(count)))
 
 
 def _found(index: int, luma: float = 0.5, **settings: Any) -> ImageResult:

@@ -50,9 +50,7 @@ def _strong_enhancer(folder: Path) -> str:
 
 
 @pytest.fixture(scope='module', params=list(HOSTS))
-def case(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Case:
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     folder = tmp_path_factory.mktemp(request.param)
     config = TINY[f'write_{request.param}'](folder)
     checkpoint = str(TINY['write_checkpoint'](config))
@@ -68,9 +66,7 @@ def case(
         pictures=2,
     )
     assert cfg.pretty_text == before  # the user's config is not changed
-    return Case(
-        cfg, checkpoint, weights, *HOSTS[request.param], folder / 'work', comparison
-    )
+    return Case(cfg, checkpoint, weights, *HOSTS[request.param], folder / 'work', comparison)
 
 
 def _run(case: Case, change: Callable[[Config], None] = lambda cfg: None) -> dict:
@@ -152,9 +148,7 @@ def test_pictures_show_every_variant(case: Case) -> None:
             assert sheet.width > 3 * 480  # truth, none, sci
             assert sheet.height > 2 * 360
             array = np.asarray(sheet.convert('L')).astype(float)
-        seen = [
-            array[30:380, 490 * column : 490 * column + 470].mean() for column in (1, 2)
-        ]
+        seen = [array[30:380, 490 * column : 490 * column + 470].mean() for column in (1, 2)]
         assert seen[1] > seen[0] + 5  # what the model sees is brighter with SCI
 
 

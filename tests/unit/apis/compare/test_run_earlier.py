@@ -97,10 +97,7 @@ def _analyses(comparison: Comparison) -> dict[str, Any]:
 
 
 def test_what_is_judged_the_same_way_is_not_judged_again(
-    seg: tuple[Config, str],
-    folder: Path,
-    measured: list[str],
-    monkeypatch: pytest.MonkeyPatch,
+    seg: tuple[Config, str], folder: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, 'run_again', None)
     monkeypatch.setattr(Judge, 'judge', None)
@@ -110,9 +107,7 @@ def test_what_is_judged_the_same_way_is_not_judged_again(
     assert (folder / 'comparison.json').read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    'settings', [dict(resamples=50), dict(seed=1), dict(metric='aAcc')]
-)
+@pytest.mark.parametrize('settings', [dict(resamples=50), dict(seed=1), dict(metric='aAcc')])
 def test_another_way_of_judging_runs_no_model(
     seg: tuple[Config, str], folder: Path, measured: list[str], settings: dict
 ) -> None:
@@ -128,18 +123,12 @@ def test_another_way_of_judging_runs_no_model(
 
 @pytest.mark.parametrize('settings', [dict(resample='blocks:2'), dict(base='clahe')])
 def test_judged_anew_is_as_if_measured_anew(
-    seg: tuple[Config, str],
-    folder: Path,
-    measured: list[str],
-    settings: dict,
-    tmp_path: Path,
+    seg: tuple[Config, str], folder: Path, measured: list[str], settings: dict, tmp_path: Path
 ) -> None:
     plain: dict[str, Any] = dict(pictures=0, changed=0, report=False)
     found = _resume(seg, folder, **plain, **settings)
     assert measured == []
-    anew = compare(
-        *seg, NAMES, work_dir=tmp_path / 'anew', resamples=100, **plain, **settings
-    )
+    anew = compare(*seg, NAMES, work_dir=tmp_path / 'anew', resamples=100, **plain, **settings)
     assert _analyses(found) == _analyses(anew)
     base = settings.get('base', 'none')
     assert [name for name, each in _analyses(found).items() if each is None] == [base]
@@ -164,18 +153,14 @@ def test_results_whose_records_are_gone_are_measured_again(
     assert after == before
 
 
-def test_records_of_something_else_are_refused(
-    seg: tuple[Config, str], folder: Path
-) -> None:
+def test_records_of_something_else_are_refused(seg: tuple[Config, str], folder: Path) -> None:
     records = folder / 'records' / 'as-is'
     shutil.copy(records / 'clahe.npz', records / 'none.npz')
     with pytest.raises(ConfigError, match=r'none\.npz was made with'):
         _resume(seg, folder, seed=5)
 
 
-def test_another_file_of_the_same_name_is_refused(
-    seg: tuple[Config, str], tmp_path: Path
-) -> None:
+def test_another_file_of_the_same_name_is_refused(seg: tuple[Config, str], tmp_path: Path) -> None:
     name = f'sci/{tmp_path}/sci.pth'
     for bias in (0.0, -3.0):
         enhancer = SCIEnhancer()
@@ -199,16 +184,11 @@ def test_variants_that_are_not_asked_for_any_more_stay(
 
 
 def _sheets(folder: Path) -> list[str]:
-    return sorted(
-        str(path.relative_to(folder)) for path in (folder / 'pictures').rglob('*.jpg')
-    )
+    return sorted(str(path.relative_to(folder)) for path in (folder / 'pictures').rglob('*.jpg'))
 
 
 def test_conditions_that_are_not_asked_for_any_more_stay(
-    seg: tuple[Config, str],
-    folder: Path,
-    measured: list[str],
-    monkeypatch: pytest.MonkeyPatch,
+    seg: tuple[Config, str], folder: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In tables, curves and pictures; nothing is run or drawn for them."""
     shown: list[Any] = []
@@ -259,9 +239,7 @@ def test_what_was_kept_is_judged_against_a_base_that_is_new(
         assert analysis is None or analysis.base == 'gamma/0.5'
 
 
-def test_a_base_that_an_earlier_condition_lacks(
-    seg: tuple[Config, str], folder: Path
-) -> None:
+def test_a_base_that_an_earlier_condition_lacks(seg: tuple[Config, str], folder: Path) -> None:
     settings: dict[str, Any] = dict(work_dir=folder, pictures=0, changed=0, resume=True)
     found = compare(
         *seg,

@@ -19,9 +19,7 @@ PLAIN: dict[str, Any] = dict(pictures=0, changed=0, report=False)
 
 
 @pytest.mark.parametrize('order', ['bgr', 'rgb'])
-def test_what_the_config_has_in_front(
-    seg: tuple[Config, str], tmp_path: Path, order: str
-) -> None:
+def test_what_the_config_has_in_front(seg: tuple[Config, str], tmp_path: Path, order: str) -> None:
     """Its channel order is kept, also for the enhancers that it is compared with."""
     cfg, checkpoint = copy.deepcopy(seg[0]), seg[1]
     weights = _uneven_enhancer(tmp_path)
@@ -72,12 +70,8 @@ def test_config_as_a_variant_needs_an_enhancer_in_it(
         compare(*seg, ['none', 'config'], work_dir=tmp_path)
 
 
-@pytest.mark.parametrize(
-    'key', ['model', 'test_dataloader', 'test_cfg', 'test_evaluator']
-)
-def test_a_config_without_a_test_set(
-    seg: tuple[Config, str], tmp_path: Path, key: str
-) -> None:
+@pytest.mark.parametrize('key', ['model', 'test_dataloader', 'test_cfg', 'test_evaluator'])
+def test_a_config_without_a_test_set(seg: tuple[Config, str], tmp_path: Path, key: str) -> None:
     cfg = copy.deepcopy(seg[0])
     cfg[key] = None
     with pytest.raises(ConfigError, match=f'has no {key}') as caught:
@@ -85,9 +79,7 @@ def test_a_config_without_a_test_set(
     assert 'tiny_segmentor.py' in str(caught.value)
 
 
-def test_a_config_without_a_data_preprocessor(
-    seg: tuple[Config, str], tmp_path: Path
-) -> None:
+def test_a_config_without_a_data_preprocessor(seg: tuple[Config, str], tmp_path: Path) -> None:
     cfg = copy.deepcopy(seg[0])
     del cfg.model.data_preprocessor
     with pytest.raises(ConfigError, match='data_preprocessor') as caught:
@@ -97,9 +89,7 @@ def test_a_config_without_a_data_preprocessor(
 
 def test_an_evaluator_without_numbers(seg: tuple[Config, str], tmp_path: Path) -> None:
     cfg = copy.deepcopy(seg[0])
-    cfg.test_evaluator = dict(
-        type='IoUMetric', format_only=True, output_dir=str(tmp_path / 'png')
-    )
+    cfg.test_evaluator = dict(type='IoUMetric', format_only=True, output_dir=str(tmp_path / 'png'))
     with pytest.raises(ConfigError, match='no numbers to compare'):
         compare(cfg, seg[1], ['none'], work_dir=tmp_path, **PLAIN)
 
@@ -109,9 +99,7 @@ def test_more_pictures_than_images(seg: tuple[Config, str], tmp_path: Path) -> N
     assert len(list((tmp_path / 'pictures' / 'as-is').glob('*.jpg'))) == 3
 
 
-def test_other_models_stand_in_the_same_table(
-    seg: tuple[Config, str], tmp_path: Path
-) -> None:
+def test_other_models_stand_in_the_same_table(seg: tuple[Config, str], tmp_path: Path) -> None:
     """A trained model with an enhancer in its config is what the variant is."""
     other = copy.deepcopy(seg[0])
     kind = 'sci_plugins.EnhancedSegDataPreProcessor'
@@ -138,9 +126,7 @@ def test_other_models_stand_in_the_same_table(
     assert '| trained |' in (tmp_path / 'comparison.md').read_text()
 
 
-def test_merging_is_between_raw_and_enhanced(
-    seg: tuple[Config, str], tmp_path: Path
-) -> None:
+def test_merging_is_between_raw_and_enhanced(seg: tuple[Config, str], tmp_path: Path) -> None:
     names = ['none', 'merge(none)', 'gamma/0.3', 'merge(gamma/0.3)']
     found = compare(*seg, names, work_dir=tmp_path, pictures=1)
     none, same, gamma, merged = (result.metrics for result in found.results)
@@ -157,18 +143,14 @@ def test_without_a_truth_a_line_says_why(
     monkeypatch.setattr(ImageSet, 'has_boxes', False)
     found = compare(*det, ['none', 'gamma'], work_dir=tmp_path, pictures=1)
     assert [result.analysis for result in found.results] == [None, None]
-    assert {result.note for result in found.results} == {
-        'the images have no boxes to find'
-    }
+    assert {result.note for result in found.results} == {'the images have no boxes to find'}
     text = (tmp_path / 'comparison.md').read_text()
     assert text.count('No intervals: the images have no boxes to find.') == 1
     assert not (tmp_path / 'records').exists()
     assert (tmp_path / 'report.html').is_file()
 
 
-def test_the_metric_and_the_units_can_be_chosen(
-    det: tuple[Config, str], tmp_path: Path
-) -> None:
+def test_the_metric_and_the_units_can_be_chosen(det: tuple[Config, str], tmp_path: Path) -> None:
     settings = dict(work_dir=tmp_path, **PLAIN)
     found = compare(
         *det,
@@ -202,11 +184,7 @@ def test_the_metric_and_the_units_can_be_chosen(
     ],
 )
 def test_options_that_do_not_fit_stop_before_anything_slow(
-    seg: tuple[Config, str],
-    tmp_path: Path,
-    measured: list[str],
-    settings: dict,
-    word: str,
+    seg: tuple[Config, str], tmp_path: Path, measured: list[str], settings: dict, word: str
 ) -> None:
     with pytest.raises(ConfigError, match=word):
         compare(*seg, ['none', 'gamma'], work_dir=tmp_path / 'work', **settings)

@@ -61,9 +61,7 @@ def test_float_in_float_out(bgr: np.ndarray, order: str, dtype: type) -> None:
 
 
 def test_the_orders_differ(bgr: np.ndarray) -> None:
-    results = [
-        EnhanceImage(_sci(), order)(dict(img=bgr))['img'] for order in ('bgr', 'rgb')
-    ]
+    results = [EnhanceImage(_sci(), order)(dict(img=bgr))['img'] for order in ('bgr', 'rgb')]
     assert (results[0] != results[1]).any()
 
 
@@ -73,9 +71,7 @@ def test_every_level_survives_the_identity() -> None:
 
 
 def test_input_and_other_keys_stay(bgr: np.ndarray) -> None:
-    results = dict(
-        img=bgr, img_path='a.png', img_shape=(9, 12), gt_bboxes=np.ones((1, 4))
-    )
+    results = dict(img=bgr, img_path='a.png', img_shape=(9, 12), gt_bboxes=np.ones((1, 4)))
     before = copy.deepcopy(results)
     found = EnhanceImage('gamma/0.5')(results)
     np.testing.assert_array_equal(bgr, before['img'])
@@ -84,9 +80,7 @@ def test_input_and_other_keys_stay(bgr: np.ndarray) -> None:
         assert found[key] == before[key]
 
 
-def test_read_only_images_make_no_noise(
-    bgr: np.ndarray, recwarn: pytest.WarningsRecorder
-) -> None:
+def test_read_only_images_make_no_noise(bgr: np.ndarray, recwarn: pytest.WarningsRecorder) -> None:
     bgr.flags.writeable = False
     for order in ('bgr', 'rgb'):
         EnhanceImage('gamma', order)(dict(img=bgr))
@@ -107,8 +101,7 @@ def test_tiny_images(size: tuple[int, int]) -> None:
 
 def test_through_the_registry_of_any_host(bgr: np.ndarray) -> None:
     config = dict(
-        type='sci_plugins.EnhanceImage',
-        enhancer=dict(type='sci_plugins.GammaEnhancer', gamma=0.5),
+        type='sci_plugins.EnhanceImage', enhancer=dict(type='sci_plugins.GammaEnhancer', gamma=0.5)
     )
     wanted = EnhanceImage('gamma/0.5')(dict(img=bgr))['img']
     found = ROOT_TRANSFORMS.build(config)(dict(img=bgr))['img']

@@ -37,9 +37,7 @@ def test_without_noise_it_is_the_function(image: np.ndarray) -> None:
         (dict(gain=0.5, noise=0.01), None, 'f446e1bf3e4dfa54'),
     ],
 )
-def test_results_are_those_of_every_version(
-    settings: dict, path: str | None, wanted: str
-) -> None:
+def test_results_are_those_of_every_version(settings: dict, path: str | None, wanted: str) -> None:
     """Published numbers depend on these pixels: the hashes are of the first version."""
     y, x, c = np.ogrid[:32, :48, :3]
     image = ((7 * x + 11 * y + 60 * c + x * y * (c + 1)) % 256).astype(np.uint8)
@@ -135,8 +133,7 @@ def _draws(count: int) -> dict[str, np.ndarray]:
     transform = _build(**RANGES)
     pixel = np.zeros((1, 1, 3), np.uint8)
     found = [
-        transform(dict(img=pixel, img_path=f'{index}.png'))['low_light']
-        for index in range(count)
+        transform(dict(img=pixel, img_path=f'{index}.png'))['low_light'] for index in range(count)
     ]
     return {name: np.array([one[name] for one in found]) for name in RANGES}
 
@@ -170,9 +167,7 @@ def test_draws_are_independent() -> None:
 
 
 @pytest.mark.parametrize('name', ['noise', 'shot_noise', 'white_balance', 'jpeg_quality'])
-def test_a_range_leaves_the_other_settings_as_they_were(
-    name: str, image: np.ndarray
-) -> None:
+def test_a_range_leaves_the_other_settings_as_they_were(name: str, image: np.ndarray) -> None:
     points = dict(noise=0.01, shot_noise=0.01, white_balance=(2, 1.7), jpeg_quality=50)
     seen = [
         _build(**(RANGES | changed))(dict(img=image, img_path='1.png'))['low_light']

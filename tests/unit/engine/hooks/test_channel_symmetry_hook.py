@@ -35,9 +35,7 @@ def _is_symmetric(estimator: nn.Module, tolerance: float = 1e-6) -> bool:
     with torch.no_grad():
         wanted = estimator(image)
         return all(
-            torch.allclose(
-                estimator(image[:, order]), wanted[:, order], rtol=0, atol=tolerance
-            )
+            torch.allclose(estimator(image[:, order]), wanted[:, order], rtol=0, atol=tolerance)
             for order in map(list, ORDERS)
         )
 
@@ -87,9 +85,7 @@ def test_layers_without_a_bias_or_statistics() -> None:
     assert module[0].weight[0, 1] == module[0].weight[2, 0]
 
 
-@pytest.mark.parametrize(
-    'layer', [nn.Conv2d(3, 16, 3), nn.Conv2d(4, 3, 3), nn.BatchNorm2d(16)]
-)
+@pytest.mark.parametrize('layer', [nn.Conv2d(3, 16, 3), nn.Conv2d(4, 3, 3), nn.BatchNorm2d(16)])
 def test_other_numbers_of_channels(layer: nn.Module) -> None:
     with pytest.raises(ConfigError, match=r'3 channels, got .*channels=3'):
         symmetrize_channels(layer)
@@ -110,9 +106,7 @@ def _config(folder: Path, **settings: Any) -> Config:
             num_workers=0,
             sampler=dict(type='InfiniteSampler'),
             collate_fn=dict(type='default_collate'),
-            dataset=dict(
-                type='sci_plugins.LowLightFolder', data_root=str(folder / 'images')
-            ),
+            dataset=dict(type='sci_plugins.LowLightFolder', data_root=str(folder / 'images')),
         ),
         train_cfg=dict(type='IterBasedTrainLoop', max_iters=3),
         optim_wrapper=dict(optimizer=dict(type='Adam', lr=0.05)),

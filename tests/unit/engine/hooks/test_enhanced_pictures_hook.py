@@ -28,9 +28,7 @@ def test_one_before_then_every_nth_epoch_and_the_last(tmp_path: Path) -> None:
 
 def test_iterations(tmp_path: Path) -> None:
     settings = {'train_dataloader.sampler.type': 'sci_plugins.SeededInfiniteSampler'}
-    config = make_config(
-        tmp_path, custom_hooks=hook(interval=2, by_epoch=False), **settings
-    )
+    config = make_config(tmp_path, custom_hooks=hook(interval=2, by_epoch=False), **settings)
     config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=5)
     config.default_hooks.checkpoint.by_epoch = False
     train(config)
@@ -72,9 +70,7 @@ def test_images_of_ones_own_and_a_damaged_one(tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 1000, 3), 9, np.uint8)).save(own / 'b.png')
     (own / 'a.png').write_text('no image')
     runner = train(
-        make_config(
-            tmp_path, custom_hooks=hook(data_root=str(own), count=9, max_size=900)
-        )
+        make_config(tmp_path, custom_hooks=hook(data_root=str(own), count=9, max_size=900))
     )
     found = next(h for h in runner.hooks if type(h).__name__ == 'EnhancedPicturesHook')
     assert list(found._images) == [str(own / 'b.png')]

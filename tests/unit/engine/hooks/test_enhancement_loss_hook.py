@@ -181,9 +181,7 @@ def _trained(images: list[Tensor], batches: int) -> dict[str, Tensor]:
     """Weights after one update from all images, in one batch or several."""
     model = _model().train()
     _hooked(model)
-    wrapper = OptimWrapper(
-        torch.optim.SGD(model.parameters(), lr=0.1), accumulative_counts=batches
-    )
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1), accumulative_counts=batches)
     wrapper.initialize_count_status(model, 0, batches)
     size = len(images) // batches
     for first in range(0, len(images), size):

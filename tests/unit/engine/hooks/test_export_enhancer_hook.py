@@ -27,9 +27,7 @@ def make_config(tmp_path, **hook):
             num_workers=0,
             sampler=dict(type='InfiniteSampler'),
             collate_fn=dict(type='default_collate'),
-            dataset=dict(
-                type='sci_plugins.LowLightFolder', data_root=str(images), crop_size=8
-            ),
+            dataset=dict(type='sci_plugins.LowLightFolder', data_root=str(images), crop_size=8),
         ),
         train_cfg=dict(type='IterBasedTrainLoop', max_iters=2),
         optim_wrapper=dict(optimizer=dict(type='Adam', lr=1e-3, betas=(0.9, 0.99))),
@@ -57,9 +55,7 @@ def leaves(value):
 
 
 def test_writes_the_trained_estimator_and_its_recipe(tmp_path):
-    runner = train(
-        make_config(tmp_path, file='night.pth', meta=dict(data=('LOL',), input='dark'))
-    )
+    runner = train(make_config(tmp_path, file='night.pth', meta=dict(data=('LOL',), input='dark')))
     path = tmp_path / 'work' / 'night.pth'
     content = torch.load(path, weights_only=True)
 

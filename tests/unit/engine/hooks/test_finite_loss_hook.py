@@ -78,10 +78,7 @@ def test_many_images_are_not_all_named(tmp_path: Path) -> None:
     samples = [SimpleNamespace(img_path=f'{index}.png') for index in range(20)]
     with pytest.raises(TrainingError, match=r'0\.png, .*, 7\.png and 12 more;'):
         FiniteLossHook().after_train_iter(
-            _runner(tmp_path),
-            0,
-            dict(data_samples=samples),
-            dict(loss=torch.tensor(math.nan)),
+            _runner(tmp_path), 0, dict(data_samples=samples), dict(loss=torch.tensor(math.nan))
         )
 
 

@@ -15,9 +15,7 @@ def test_statistics_stay_and_scales_are_trained(tmp_path: Path) -> None:
     runner.train()
     after = runner.model.state_dict()
     same = {key for key, value in after.items() if torch.equal(value, before[key])}
-    statistics = {
-        key for key in after if key.endswith(('running_mean', 'running_var', 'tracked'))
-    }
+    statistics = {key for key in after if key.endswith(('running_mean', 'running_var', 'tracked'))}
     assert len(statistics) == 12
     assert statistics <= same
     assert 'estimator.block_norm.weight' not in same

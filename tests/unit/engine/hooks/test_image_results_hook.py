@@ -25,9 +25,7 @@ def _loader(order: list[Any], batch: int = 2, classes: int = 3) -> Any:
 
 def _runner(loader: Any, *metrics: Any) -> Any:
     evaluator = SimpleNamespace(metrics=list(metrics))
-    return SimpleNamespace(
-        test_dataloader=loader, test_loop=SimpleNamespace(evaluator=evaluator)
-    )
+    return SimpleNamespace(test_dataloader=loader, test_loop=SimpleNamespace(evaluator=evaluator))
 
 
 def _boxes(index: int) -> BaseDataElement:
@@ -54,9 +52,7 @@ def _run(hook: ImageResultsHook, runner: Any, make: Any = _boxes) -> None:
     for step, batch in enumerate(runner.test_dataloader.batch_sampler):
         indices = [int(getattr(item, 'index', item)) for item in batch]
         images = [torch.full((3, 4, 6), 10 * index) for index in indices]
-        hook.after_test_iter(
-            runner, step, dict(inputs=images), [make(i) for i in indices]
-        )
+        hook.after_test_iter(runner, step, dict(inputs=images), [make(i) for i in indices])
     hook.after_test(runner)
 
 

@@ -32,8 +32,7 @@ def _batch(first: int, size: int) -> tuple[dict, list]:
         image[0], image[2] = index, 100
         images.append(image)
     outputs = [
-        SimpleNamespace(img_path=f'/data/sub/{index}.png')
-        for index in range(first, first + size)
+        SimpleNamespace(img_path=f'/data/sub/{index}.png') for index in range(first, first + size)
     ]
     return dict(inputs=images), outputs
 

@@ -32,9 +32,7 @@ def _sample(name: Any, found: np.ndarray, truth: np.ndarray, **changes: Any) -> 
     """One image as a detector's data sample, turned into a dict."""
     found = torch.from_numpy(found).float()
     predictions = dict(
-        bboxes=found[:, :4],
-        scores=found[:, 4],
-        labels=torch.zeros(len(found), dtype=torch.long),
+        bboxes=found[:, :4], scores=found[:, 4], labels=torch.zeros(len(found), dtype=torch.long)
     )
     instances = [dict(bbox=box.tolist(), bbox_label=0, ignore_flag=0) for box in truth]
     sample = dict(img_id=name, instances=instances, pred_instances=predictions)
@@ -208,7 +206,5 @@ def _work(rank: int, folder: str, size: int) -> None:
 def test_two_processes_give_one_number(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(_work, (str(tmp_path), 13), nprocs=2)
     expected = _evaluate(_samples(count=13), coco=False)['darkface/AP']
-    assert [float((tmp_path / f'{rank}.txt').read_text()) for rank in (0, 1)] == (
-        [expected] * 2
-    )
+    assert [float((tmp_path / f'{rank}.txt').read_text()) for rank in (0, 1)] == ([expected] * 2)
     assert len(list((tmp_path / 'submission').iterdir())) == 13

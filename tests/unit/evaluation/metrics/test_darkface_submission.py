@@ -7,10 +7,7 @@ import pytest
 
 from sci_plugins.errors import DataError
 from sci_plugins.evaluation.detection_records import ImageDetections
-from sci_plugins.evaluation.metrics.darkface import (
-    read_predictions,
-    write_submission,
-)
+from sci_plugins.evaluation.metrics.darkface import read_predictions, write_submission
 
 
 def _file(folder: Path, content: str | bytes) -> Path:
@@ -19,18 +16,11 @@ def _file(folder: Path, content: str | bytes) -> Path:
     return path
 
 
-def test_what_is_written_reads_again_to_the_bit(
-    tmp_path: Path, rng: np.random.Generator
-) -> None:
+def test_what_is_written_reads_again_to_the_bit(tmp_path: Path, rng: np.random.Generator) -> None:
     corner = rng.uniform(-3, 1080, (20, 2))
-    found = np.concatenate(
-        [corner, corner + 9 * rng.uniform(size=(20, 2)), corner[:, :1]], 1
-    )
+    found = np.concatenate([corner, corner + 9 * rng.uniform(size=(20, 2)), corner[:, :1]], 1)
     none = np.zeros((0, 4))
-    images = [
-        ImageDetections('3', found, none),
-        ImageDetections('10', np.zeros((0, 5)), none),
-    ]
+    images = [ImageDetections('3', found, none), ImageDetections('10', np.zeros((0, 5)), none)]
     write_submission(tmp_path / 'new', images)
     names = sorted(path.name for path in (tmp_path / 'new').iterdir())
     assert names == ['10.txt', '3.txt']
@@ -44,9 +34,7 @@ def test_what_is_written_reads_again_to_the_bit(
 def test_the_layout_is_the_official_one(tmp_path: Path) -> None:
     found = np.array([[1, 2, 3.5, 4, 0.25], [10, 20, 30, 40, 1e-7]])
     write_submission(tmp_path, [ImageDetections('1', found, np.zeros((0, 4)))])
-    assert (tmp_path / '1.txt').read_text() == (
-        '1.0 2.0 3.5 4.0 0.25\n10.0 20.0 30.0 40.0 1e-07\n'
-    )
+    assert (tmp_path / '1.txt').read_text() == ('1.0 2.0 3.5 4.0 0.25\n10.0 20.0 30.0 40.0 1e-07\n')
 
 
 @pytest.mark.parametrize(
@@ -69,9 +57,7 @@ def test_inverted_boxes_stay_and_are_named(tmp_path: Path) -> None:
     )
     assert len(rows) == 4
     assert len(remarks) == 2
-    assert remarks[0].endswith(
-        "7.txt, line 3: inverted box '9 2 3 4 .5' (x1 y1 x2 y2 score)"
-    )
+    assert remarks[0].endswith("7.txt, line 3: inverted box '9 2 3 4 .5' (x1 y1 x2 y2 score)")
     assert 'line 4' in remarks[1]
 
 

@@ -122,8 +122,6 @@ def test_no_reference(name: str) -> None:
 @pytest.mark.parametrize('name', ['PSNR', 'SSIM'])
 def test_without_torchmetrics(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, 'find_spec', lambda _: None)
-    with pytest.raises(
-        MissingDependencyError, match=r'pip install "sci_plugins\[train\]'
-    ):
+    with pytest.raises(MissingDependencyError, match=r'pip install "sci_plugins\[train\]'):
         build(name)
     assert build('EME')

@@ -57,7 +57,5 @@ def test_parameters_that_cannot_be_had(calls: list[Any]) -> None:
 
 def test_without_pyiqa(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, 'find_spec', lambda _: None)
-    with pytest.raises(
-        MissingDependencyError, match=r'pip install "sci_plugins\[niqe\]"'
-    ):
+    with pytest.raises(MissingDependencyError, match=r'pip install "sci_plugins\[niqe\]"'):
         build()

@@ -97,9 +97,7 @@ def test_left_out_truth_ignored(pairs: Pairs) -> None:
     """The same as labels that lack the other classes."""
     subset = ['road', 'car']
     indices = [CITYSCAPES.index(name) for name in subset]
-    fewer = [
-        (found, np.where(np.isin(truth, indices), truth, 255)) for found, truth in pairs
-    ]
+    fewer = [(found, np.where(np.isin(truth, indices), truth, 255)) for found, truth in pairs]
     metric = SubsetIoUMetric(classes=subset, ignore_left_out=True)
     ours = _evaluate(metric, _samples(pairs))
     plain = plain_segmentation(fewer, CITYSCAPES)
@@ -111,11 +109,7 @@ def test_records_are_kept_and_written(pairs: Pairs, tmp_path: Path) -> None:
     metric = SubsetIoUMetric(classes=15, records_file=str(tmp_path / 'seg.npz'))
     numbers = _evaluate(metric, _samples(pairs))
     assert metric.records is not None
-    assert metric.records.ids[:3] == [
-        'GOPR0/0_rgb_anon',
-        'GOPR1/1_rgb_anon',
-        'GOPR0/2_rgb_anon',
-    ]
+    assert metric.records.ids[:3] == ['GOPR0/0_rgb_anon', 'GOPR1/1_rgb_anon', 'GOPR0/2_rgb_anon']
     assert metric.records.matrices.shape == (6, 19, 19)
     again = SegmentationRecords.load(tmp_path / 'seg.npz')
     np.testing.assert_equal(again.metrics(), numbers)

@@ -53,9 +53,7 @@ def test_padded_image_is_the_enhanced_image_padded(
     assert (output[:, :, size[1] :] == 114).all()
 
 
-def test_without_a_fill_colour_the_padding_is_enhanced_too(
-    enhance: Any, picture: Any
-) -> None:
+def test_without_a_fill_colour_the_padding_is_enhanced_too(enhance: Any, picture: Any) -> None:
     output = enhance(padded(picture(20, 32)), fill_color=None)
     assert (output[:, 22:-4] - 114).abs().max() > 50
 
@@ -97,9 +95,7 @@ def test_host_augments_after_enhancing(enhance: Any, picture: Any, weights: Any)
     output = enhance(
         image,
         training=True,
-        batch_augments=[
-            dict(type='mmdet.BatchFixedSizePad', size=(32, 32), img_pad_value=7)
-        ],
+        batch_augments=[dict(type='mmdet.BatchFixedSizePad', size=(32, 32), img_pad_value=7)],
     )
     wanted = padded(enhance_host_image(read_weights(weights), image), 7)
     torch.testing.assert_close(output, wanted, rtol=0, atol=1e-3)

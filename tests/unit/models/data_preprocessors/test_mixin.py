@@ -33,13 +33,7 @@ def assert_same(actual: Tensor, wanted: Tensor) -> None:
 @pytest.mark.parametrize('dtype', [torch.uint8, torch.float32, torch.float64])
 @pytest.mark.parametrize('stacked', [False, True])
 def test_enhances_as_plain_pytorch_does(
-    build: Any,
-    run: Any,
-    picture: Any,
-    expected: Any,
-    size: Any,
-    dtype: Any,
-    stacked: bool,
+    build: Any, run: Any, picture: Any, expected: Any, size: Any, dtype: Any, stacked: bool
 ) -> None:
     image = picture(*size).to(dtype)
     inputs = image[None] if stacked else [image]
@@ -68,9 +62,7 @@ def test_host_normalises_after_enhancing(
     image = picture(12, 13)
     output = run(build(mean=mean, std=std, bgr_to_rgb=bgr_to_rgb), [image])
     enhanced = expected(image)[[2, 1, 0] if bgr_to_rgb else [0, 1, 2]]
-    normalised = (enhanced - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(
-        3, 1, 1
-    )
+    normalised = (enhanced - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
     assert_same(output[0], normalised)
 
 
@@ -146,9 +138,7 @@ def test_copies_and_pickles(build: Any, run: Any, picture: Any) -> None:
         assert other.enhancer is not preprocessor.enhancer
 
 
-def test_checkpoint_with_the_enhancer_gives_its_weights(
-    build: Any, run: Any, picture: Any
-) -> None:
+def test_checkpoint_with_the_enhancer_gives_its_weights(build: Any, run: Any, picture: Any) -> None:
     images = [picture(10, 10)]
     source = build()
     target = build(dict(type='sci_plugins.SCIEnhancer'))
@@ -159,9 +149,7 @@ def test_checkpoint_with_the_enhancer_gives_its_weights(
     assert torch.equal(run(source, images), run(target, images))
 
 
-def test_checkpoint_without_an_enhancer_leaves_ours(
-    build: Any, run: Any, picture: Any
-) -> None:
+def test_checkpoint_without_an_enhancer_leaves_ours(build: Any, run: Any, picture: Any) -> None:
     images, preprocessor = [picture(10, 10)], build()
     before = run(preprocessor, images)
     result = preprocessor.load_state_dict({}, strict=True)

@@ -9,10 +9,7 @@ from sci_plugins.models.detectors.s3fd import compensate_matches
 def test_by_hand() -> None:
     """Six anchors of two faces are three a face: the second face takes two more."""
     overlaps = torch.tensor(
-        [
-            [0.9, 0.8, 0.7, 0.6, 0.5, 0.2, 0.0, 0.0],
-            [0.0, 0.0, 0.0, 0.0, 0.3, 0.4, 0.2, 0.15],
-        ]
+        [[0.9, 0.8, 0.7, 0.6, 0.5, 0.2, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.3, 0.4, 0.2, 0.15]]
     )
     matches = torch.tensor([1, 1, 1, 1, 1, 2, 0, 0])
     found = compensate_matches(overlaps, matches)

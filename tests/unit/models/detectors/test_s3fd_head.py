@@ -24,10 +24,7 @@ def _build(**changes: Any) -> Any:
     """The head of the config, on thin maps."""
     model = Config.fromfile(f'{ROOT}/configs/_base_/s3fd_vgg16.py').model
     settings = ConfigDict(
-        **model.bbox_head,
-        train_cfg=model.train_cfg,
-        test_cfg=model.test_cfg,
-        in_channels=(4,) * 6,
+        **model.bbox_head, train_cfg=model.train_cfg, test_cfg=model.test_cfg, in_channels=(4,) * 6
     )
     settings.update(changes)
     with DefaultScope.overwrite_default_scope('mmdet'):
@@ -61,9 +58,7 @@ def _anchors(head: Any) -> list[Tensor]:
 def test_anchors_by_hand() -> None:
     """One square a cell, four strides wide, around the cell's centre."""
     head = _build()
-    levels = head.prior_generator.grid_priors(
-        [(size, size) for size in SIZES], device='cpu'
-    )
+    levels = head.prior_generator.grid_priors([(size, size) for size in SIZES], device='cpu')
     assert head.num_base_priors == [1] * 6
     assert levels[0][0].tolist() == [2 - 8, 2 - 8, 2 + 8, 2 + 8]
     assert levels[0][1].tolist() == [6 - 8, 2 - 8, 6 + 8, 2 + 8]  # x first

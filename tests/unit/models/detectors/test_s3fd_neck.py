@@ -20,8 +20,7 @@ def _build(**settings: Any) -> Any:
 def _maps() -> list[torch.Tensor]:
     sizes = (16, 8, 5, 3)
     return [
-        torch.randn(2, channels, size, size)
-        for channels, size in zip(CHANNELS, sizes, strict=True)
+        torch.randn(2, channels, size, size) for channels, size in zip(CHANNELS, sizes, strict=True)
     ]
 
 

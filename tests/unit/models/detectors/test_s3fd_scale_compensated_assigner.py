@@ -82,8 +82,7 @@ def test_a_number_in_place_of_the_average() -> None:
 def test_lower_than_ssds_threshold() -> None:
     faces = torch.tensor([[20.0, 20.0, 40.0, 40.0]])
     at_35, at_50 = (
-        (_assign(_build(pos_iou_thr=value), faces).gt_inds > 0).sum()
-        for value in (0.35, 0.5)
+        (_assign(_build(pos_iou_thr=value), faces).gt_inds > 0).sum() for value in (0.35, 0.5)
     )
     assert at_35 > at_50 > 0
 

@@ -67,9 +67,7 @@ def test_boxes_and_scores_are_opencv_s(folder: Path) -> None:
         order = np.lexsort(corners.round(3).T)
         assert len(ours) == len(corners)
         np.testing.assert_allclose(ours[ours_order], corners[order], atol=1e-2)
-        np.testing.assert_allclose(
-            found.scores.numpy(), np.sort(faces[:, 14])[::-1], atol=1e-4
-        )
+        np.testing.assert_allclose(found.scores.numpy(), np.sort(faces[:, 14])[::-1], atol=1e-4)
         seen += len(faces)
     assert seen > 100
     assert any(side % 32 for image in photographs(folder) for side in image.shape[:2])
@@ -174,9 +172,7 @@ def test_arguments_out_of_range(setting: str, value: Any) -> None:
         kind(weights='', **{setting: value})
 
 
-def test_another_network_is_refused(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_network_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sci_plugins.models.detectors.yunet import OnnxNetwork
 
     monkeypatch.setattr(OnnxNetwork, 'output_names', ['cls_8', 'labels'])

@@ -99,10 +99,7 @@ def clean_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture()
 def mirror(
-    tmp_path: Path,
-    clean_sources: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    authors_entries: Any,
+    tmp_path: Path, clean_sources: Path, monkeypatch: pytest.MonkeyPatch, authors_entries: Any
 ) -> Path:
     """A folder with easy.pt ... that count as the official ones in this test."""
     folder = tmp_path / 'mirror'

@@ -85,9 +85,7 @@ def _images(*shape: int) -> Tensor:
 def test_the_battery_covers_every_registered_enhancer() -> None:
     import sci_plugins.models  # noqa: F401
 
-    registered = {
-        cls for cls in MODELS.module_dict.values() if issubclass(cls, BaseEnhancer)
-    }
+    registered = {cls for cls in MODELS.module_dict.values() if issubclass(cls, BaseEnhancer)}
     assert registered
     assert registered == {type(make()) for make in CASES.values()}
 
@@ -202,8 +200,7 @@ def test_black_and_white_are_finite(enhancer: BaseEnhancer, value: float) -> Non
 
 
 @pytest.mark.parametrize(
-    'shape',
-    [(3, 8, 8), (1, 1, 8, 8), (1, 4, 8, 8), (1, 8, 8, 3), (8, 8), (1, 1, 3, 8, 8)],
+    'shape', [(3, 8, 8), (1, 1, 8, 8), (1, 4, 8, 8), (1, 8, 8, 3), (8, 8), (1, 1, 3, 8, 8)]
 )
 def test_wrong_shapes_are_refused(enhancer: BaseEnhancer, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r'\(N, 3, H, W\)') as caught:
@@ -227,9 +224,7 @@ def test_tiles_that_overlap_by_the_radius_give_the_whole(enhancer: BaseEnhancer)
         return
     with torch.no_grad():
         whole = enhancer(images)[..., 20:32, 18:38]
-        tile = enhancer(
-            images[..., 20 - radius : 32 + radius, 18 - radius : 38 + radius].clone()
-        )
+        tile = enhancer(images[..., 20 - radius : 32 + radius, 18 - radius : 38 + radius].clone())
     inner = tile[..., radius : radius + 12, radius : radius + 20]
     torch.testing.assert_close(inner, whole, rtol=0, atol=1e-6)
 

@@ -66,9 +66,7 @@ def test_sci_with_a_file(tmp_path: Path) -> None:
         assert torch.equal(twin.in_conv.weight, donor.in_conv.weight)
 
 
-def test_sci_with_a_relative_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sci_with_a_relative_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'runs').mkdir()
     torch.save(SCIEnhancer().state_dict(), 'runs/a.pth')

@@ -17,9 +17,7 @@ from sci_plugins.models.enhancers import (
 def _photo(rng: np.random.Generator) -> np.ndarray:
     """A dark RGB photograph, ``(48, 64, 3)`` uint8: smooth, coloured, a little noise."""
     columns = np.linspace(5, 70, 64)[None, :, None] * np.array([1.0, 0.8, 0.5])
-    noisy = (
-        columns + np.linspace(0, 20, 48)[:, None, None] + rng.normal(0, 2, (48, 64, 3))
-    )
+    noisy = columns + np.linspace(0, 20, 48)[:, None, None] + rng.normal(0, 2, (48, 64, 3))
     return np.clip(noisy, 0, 255).astype(np.uint8)
 
 
@@ -67,9 +65,7 @@ def test_clahe_is_opencv_s_on_lightness(
     np.testing.assert_array_equal(_to_array(found), expected)
 
 
-def test_histogram_equalisation_is_opencv_s_on_lightness(
-    rng: np.random.Generator,
-) -> None:
+def test_histogram_equalisation_is_opencv_s_on_lightness(rng: np.random.Generator) -> None:
     photo = _photo(rng)
     lab = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB)
     lightness = cv2.equalizeHist(lab[..., 0].copy())
@@ -79,9 +75,7 @@ def test_histogram_equalisation_is_opencv_s_on_lightness(
 
 
 @pytest.mark.parametrize('name', ['clahe', 'histeq', 'gamma'])
-def test_dark_pictures_get_brighter_and_keep_their_hue(
-    rng: np.random.Generator, name: str
-) -> None:
+def test_dark_pictures_get_brighter_and_keep_their_hue(rng: np.random.Generator, name: str) -> None:
     from sci_plugins.models.enhancers import build_enhancer
 
     image = _to_tensor(_photo(rng))
@@ -91,9 +85,7 @@ def test_dark_pictures_get_brighter_and_keep_their_hue(
     assert red > green > blue  # the photograph is orange: RGB and BGR are not mixed up
 
 
-@pytest.mark.parametrize(
-    'gamma', [0, -1, float('nan'), float('inf'), '0.4', None, [0.4], True]
-)
+@pytest.mark.parametrize('gamma', [0, -1, float('nan'), float('inf'), '0.4', None, [0.4], True])
 def test_gamma_out_of_range(gamma: object) -> None:
     with pytest.raises(ConfigError, match='gamma must be') as caught:
         GammaEnhancer(gamma)  # type: ignore[arg-type]

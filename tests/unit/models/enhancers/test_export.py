@@ -19,11 +19,7 @@ def test_what_was_saved_loads(tmp_path: Path) -> None:
     assert path.stat().st_size < 10_000
     content = torch.load(path, weights_only=True)
     meta = content['meta']
-    assert (meta['type'], meta['layers'], meta['channels']) == (
-        'sci_plugins.SCIEnhancer',
-        2,
-        4,
-    )
+    assert (meta['type'], meta['layers'], meta['channels']) == ('sci_plugins.SCIEnhancer', 2, 4)
     assert (meta['data'], meta['seed'], meta['input']) == (['LOL', 3], 7, 'dark')
     assert meta['versions']['torch'] == str(torch.__version__)
     loaded = SCIEnhancer(layers=2, channels=4, weights=str(path))
@@ -38,9 +34,7 @@ def test_equal_content_gives_equal_files(tmp_path: Path) -> None:
     assert save_enhancer(enhancer, tmp_path / 'c', seed=1) != first
 
 
-def test_an_older_file_outlives_a_failure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_older_file_outlives_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / 'a.pth'
     save_enhancer(SCIEnhancer(), path)
     before = path.read_bytes()
@@ -63,7 +57,4 @@ def test_architecture_is_what_the_constructor_takes() -> None:
 
 def test_plain_types() -> None:
     value = {1: (torch.float32, Path('a')), 'b': [None, True, 1.5, {'c': 'd'}]}
-    assert plain(value) == {
-        '1': ['torch.float32', 'a'],
-        'b': [None, True, 1.5, {'c': 'd'}],
-    }
+    assert plain(value) == {'1': ['torch.float32', 'a'], 'b': [None, True, 1.5, {'c': 'd'}]}

@@ -10,12 +10,7 @@ from torch import Tensor
 
 import sci_plugins
 from sci_plugins.errors import ConfigError
-from sci_plugins.models.enhancers import (
-    BaseEnhancer,
-    GammaEnhancer,
-    GatedEnhancer,
-    SCIEnhancer,
-)
+from sci_plugins.models.enhancers import BaseEnhancer, GammaEnhancer, GatedEnhancer, SCIEnhancer
 from sci_plugins.models.enhancers.export import save_enhancer
 
 
@@ -156,8 +151,7 @@ def test_its_own_checkpoint_loads_and_a_foreign_one_is_refused() -> None:
     donor, gated = GatedEnhancer(_differing()), GatedEnhancer(SCIEnhancer())
     gated.load_state_dict(donor.state_dict(), strict=True)
     assert torch.equal(
-        gated.enhancer.state_dict()['in_conv.weight'],
-        donor.enhancer.state_dict()['in_conv.weight'],
+        gated.enhancer.state_dict()['in_conv.weight'], donor.enhancer.state_dict()['in_conv.weight']
     )
     with pytest.raises(RuntimeError, match='Missing key'):
         gated.load_state_dict({'other': torch.zeros(1)}, strict=True)

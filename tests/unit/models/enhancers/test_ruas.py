@@ -53,9 +53,7 @@ def test_follows_the_formula(iterations: int, training: bool) -> None:
     result = enhancer.illuminate(image)
     wanted = _formula(enhancer.state_dict(), image, iterations)
     torch.testing.assert_close(result.illumination, wanted, rtol=0, atol=1e-10)
-    torch.testing.assert_close(
-        result.image, (image / wanted).clamp(0, 1), rtol=0, atol=1e-10
-    )
+    torch.testing.assert_close(result.image, (image / wanted).clamp(0, 1), rtol=0, atol=1e-10)
     assert float(wanted.detach().std()) > 0.05  # the case is worth comparing
 
 
@@ -68,8 +66,7 @@ def test_each_iteration_changes_the_result() -> None:
 
 def test_iterations_share_their_weights() -> None:
     sizes = [
-        sum(value.numel() for value in RUASEnhancer(iterations=n).parameters())
-        for n in (1, 3)
+        sum(value.numel() for value in RUASEnhancer(iterations=n).parameters()) for n in (1, 3)
     ]
     assert sizes == [252, 252]
 
@@ -174,9 +171,7 @@ def test_files_of_another_estimator_are_refused(
 
 @pytest.mark.parametrize('stages', [1, 3])
 def test_the_learner_trains_every_weight(stages: int) -> None:
-    learner = SelfCalibratedLearner(
-        estimator=dict(type='sci_plugins.RUASEnhancer'), stages=stages
-    )
+    learner = SelfCalibratedLearner(estimator=dict(type='sci_plugins.RUASEnhancer'), stages=stages)
     sum(learner(_dark(2, 3, 12, 12).float(), mode='loss').values()).backward()
     for name, value in learner.estimator.named_parameters():
         assert value.grad is not None, name

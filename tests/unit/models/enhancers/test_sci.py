@@ -13,9 +13,7 @@ from sci_plugins.models.enhancers import SCIEnhancer
 CHAINS = [(0, 3), (1, 3), (2, 3), (3, 3), (1, 1), (1, 8), (1, 16), (2, 8)]
 
 
-def _formula(
-    state: dict[str, Tensor], image: Tensor, layers: int
-) -> tuple[Tensor, Tensor]:
+def _formula(state: dict[str, Tensor], image: Tensor, layers: int) -> tuple[Tensor, Tensor]:
     """facts: relu(conv), f + relu(bn(conv f)), clamp(sigmoid(conv f) + x), x / i."""
 
     def conv(name: str, value: Tensor) -> Tensor:
@@ -62,9 +60,7 @@ def test_follows_the_formula(layers: int, channels: int, grad: bool) -> None:
 
 
 @pytest.mark.parametrize(('layers', 'channels'), CHAINS)
-def test_follows_the_formula_in_float32_at_a_photograph_s_size(
-    layers: int, channels: int
-) -> None:
+def test_follows_the_formula_in_float32_at_a_photograph_s_size(layers: int, channels: int) -> None:
     enhancer = _with_large_weights(SCIEnhancer(layers=layers, channels=channels))
     image = torch.rand(1, 3, 121, 190)
     with torch.no_grad():
@@ -209,9 +205,7 @@ def test_gradcheck_at_interior_points(mode: str) -> None:
     def run(image: Tensor, *values: Tensor) -> tuple[Tensor, Tensor]:
         state = dict(zip(names, values, strict=True))
         fresh = {name: value.clone() for name, value in buffers.items()}
-        call = torch.func.functional_call(
-            _Illuminating(enhancer), _nested(state, fresh), image
-        )
+        call = torch.func.functional_call(_Illuminating(enhancer), _nested(state, fresh), image)
         return call
 
     enhanced, illumination = run(image, *values)

@@ -68,9 +68,7 @@ def test_taken_without_gradients(
     torch.testing.assert_close(both.illumination, light, rtol=0, atol=1e-5)
 
 
-def test_taken_when_frozen(
-    enhancer: SCIEnhancer, image: Tensor, fast_calls: list[Tensor]
-) -> None:
+def test_taken_when_frozen(enhancer: SCIEnhancer, image: Tensor, fast_calls: list[Tensor]) -> None:
     """As in front of a host, where gradients are on and the enhancer needs none."""
     enhancer.requires_grad_(False)
     enhancer(image)
@@ -185,17 +183,12 @@ def test_a_trace_takes_any_size(enhancer: SCIEnhancer, fast_calls: list[Tensor])
     assert not fast_calls
     for size in ((30, 7), (1, 1)):
         other = torch.rand(2, 3, *size)
-        torch.testing.assert_close(
-            traced(other), plain_enhance(enhancer, other), rtol=0, atol=1e-6
-        )
+        torch.testing.assert_close(traced(other), plain_enhance(enhancer, other), rtol=0, atol=1e-6)
 
 
 @torch.no_grad()
 def test_compiling(
-    enhancer: SCIEnhancer,
-    image: Tensor,
-    fast_calls: list[Tensor],
-    monkeypatch: pytest.MonkeyPatch,
+    enhancer: SCIEnhancer, image: Tensor, fast_calls: list[Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.compiler, 'is_compiling', lambda: True)
     _check_slow(enhancer, image, fast_calls)

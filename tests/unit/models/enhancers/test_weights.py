@@ -79,9 +79,7 @@ PREFIXES = [
 def test_our_own_names(
     save: Callable, donor: SCIEnhancer, prefix: str, wrapped: bool, log_lines: list[str]
 ) -> None:
-    state: Any = OrderedDict(
-        (f'{prefix}{key}', value) for key, value in donor.state_dict().items()
-    )
+    state: Any = OrderedDict((f'{prefix}{key}', value) for key, value in donor.state_dict().items())
     state['backbone.conv1.weight'] = torch.zeros(2, 2)  # a host model around it
     if prefix in ('', 'module.'):
         del state['backbone.conv1.weight']
@@ -94,15 +92,10 @@ def test_our_own_names(
     assert '11 of 11 entries' in log_lines[-1]
 
 
-def test_a_checkpoint_of_joint_training(
-    save: Callable, donor: SCIEnhancer, tmp_path: Path
-) -> None:
+def test_a_checkpoint_of_joint_training(save: Callable, donor: SCIEnhancer, tmp_path: Path) -> None:
     """The enhancer is found among a detector's entries, which have an `in_conv` too."""
     state = {f'data_preprocessor.enhancer.{k}': v for k, v in donor.state_dict().items()}
-    state = {
-        'backbone.in_conv.0.weight': torch.zeros(1),
-        'neck.conv.0.bias': torch.ones(2),
-    } | state
+    state = {'backbone.in_conv.0.weight': torch.zeros(1), 'neck.conv.0.bias': torch.ones(2)} | state
     twin = SCIEnhancer(weights=save(dict(state_dict=state, optimizer={}, meta={})))
     assert torch.equal(twin.in_conv.weight, donor.in_conv.weight)
 
@@ -116,9 +109,7 @@ def test_half_precision_files_load(save: Callable, donor: SCIEnhancer) -> None:
     state = copy.deepcopy(donor).half().state_dict()
     twin = SCIEnhancer(weights=save(state))
     assert twin.in_conv.weight.dtype == torch.float32
-    torch.testing.assert_close(
-        twin.in_conv.weight, donor.in_conv.weight, rtol=0, atol=1e-3
-    )
+    torch.testing.assert_close(twin.in_conv.weight, donor.in_conv.weight, rtol=0, atol=1e-3)
 
 
 def test_loading_into_a_used_enhancer(save: Callable, donor: SCIEnhancer) -> None:

@@ -51,9 +51,7 @@ class _Server:
         self.requests = requests
         self.server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
         self.address = f'http://127.0.0.1:{self.server.server_port}'
-        threading.Thread(
-            target=self.server.serve_forever, args=(0.01,), daemon=True
-        ).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:
         self.server.shutdown()
@@ -100,11 +98,7 @@ def test_a_folder_without_the_file(
 
 @pytest.mark.parametrize('slash', ['', '/'])
 def test_a_mirror_fills_the_cache_once(
-    server: _Server,
-    mirror: Path,
-    clean_sources: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    slash: str,
+    server: _Server, mirror: Path, clean_sources: Path, monkeypatch: pytest.MonkeyPatch, slash: str
 ) -> None:
     monkeypatch.setenv('SCI_PLUGINS_WEIGHTS', server.address + slash)
     found = find_weight_file('official/easy')
@@ -171,11 +165,7 @@ def test_putting_the_file_there_helps(
 
 @pytest.mark.parametrize('kind', ['missing', 'cut', 'wrong', 'page'])
 def test_a_bad_answer_leaves_nothing_behind(
-    server: _Server,
-    mirror: Path,
-    clean_sources: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    kind: str,
+    server: _Server, mirror: Path, clean_sources: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setenv('SCI_PLUGINS_WEIGHTS', server.address)
     if kind == 'missing':
@@ -192,9 +182,7 @@ def test_a_bad_answer_leaves_nothing_behind(
     assert not [item for item in clean_sources.rglob('*') if item.is_file()]
 
 
-@pytest.mark.parametrize(
-    'address', ['ftp:/nowhere', 'foo://bar', 'http://', 'http://[', '://']
-)
+@pytest.mark.parametrize('address', ['ftp:/nowhere', 'foo://bar', 'http://', 'http://[', '://'])
 def test_nonsense_for_a_mirror(
     clean_sources: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
@@ -268,9 +256,7 @@ def test_a_path(tmp_path: Path) -> None:
         assert find_weight_file(given) == (path, str(path), digest)
 
 
-def test_a_path_in_the_home_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_path_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('HOME', str(tmp_path))
     (tmp_path / 'own.pth').write_bytes(b'x')
     assert find_weight_file('~/own.pth').path == tmp_path / 'own.pth'
@@ -296,6 +282,5 @@ def test_the_real_files(
     SCIEnhancer(weights=f'official/{name}')
     assert (clean_sources / 'weights' / f'{name}.pt').stat().st_size == 43967
     assert log_lines == [
-        f'SCIEnhancer: 18 of 18 entries from official/{name} '
-        f'(sha256 {AUTHORS_HASHES[name][:8]}…)'
+        f'SCIEnhancer: 18 of 18 entries from official/{name} (sha256 {AUTHORS_HASHES[name][:8]}…)'
     ]

@@ -17,9 +17,7 @@ from sci_plugins.models.enhancers import GammaEnhancer, SCIEnhancer, load_enhanc
 MakeEntries = Callable[..., dict[str, Tensor]]
 
 
-def _refused(
-    content: Any, save: Callable, word: str, enhancer: nn.Module | None = None
-) -> str:
+def _refused(content: Any, save: Callable, word: str, enhancer: nn.Module | None = None) -> str:
     """Loading fails with one line that names file and cause; nothing has changed."""
     enhancer = SCIEnhancer() if enhancer is None else enhancer
     before = copy.deepcopy(enhancer.state_dict())
@@ -34,17 +32,11 @@ def _refused(
     return message
 
 
-ALIASES = [
-    'enhance.blocks.0.0.weight',
-    'enhance.conv.1.running_mean',
-    'enhance.conv.0.bias',
-]
+ALIASES = ['enhance.blocks.0.0.weight', 'enhance.conv.1.running_mean', 'enhance.conv.0.bias']
 
 
 @pytest.mark.parametrize('key', ALIASES)
-def test_aliases_must_agree(
-    save: Callable, authors_entries: MakeEntries, key: str
-) -> None:
+def test_aliases_must_agree(save: Callable, authors_entries: MakeEntries, key: str) -> None:
     entries = authors_entries()
     entries[key] = entries[key] + 1e-3
     assert 'blocks.0' in _refused(entries, save, 'share')
@@ -62,9 +54,7 @@ def test_wrong_layers(
 ) -> None:
     """The shapes are the same, so only the names tell."""
     enhancer = SCIEnhancer(layers=wanted)
-    message = _refused(
-        authors_entries(layers=stored), save, 'wrong architecture', enhancer
-    )
+    message = _refused(authors_entries(layers=stored), save, 'wrong architecture', enhancer)
     assert str(stored) in message
     assert f'layers={wanted}' in message
 
@@ -79,9 +69,7 @@ def test_hidden_layers_or_none(save: Callable, donor: SCIEnhancer) -> None:
 
 
 @pytest.mark.parametrize('key', ['layers', 'channels'])
-def test_the_recipe_in_our_files_is_heeded(
-    save: Callable, donor: SCIEnhancer, key: str
-) -> None:
+def test_the_recipe_in_our_files_is_heeded(save: Callable, donor: SCIEnhancer, key: str) -> None:
     content = dict(state_dict=donor.state_dict(), meta={key: 4})
     assert f'{key}=4' in _refused(content, save, 'wrong architecture')
 
@@ -99,9 +87,7 @@ def test_an_unexpected_entry(save: Callable, donor: SCIEnhancer) -> None:
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])
-def test_values_that_are_no_numbers(
-    save: Callable, donor: SCIEnhancer, value: float
-) -> None:
+def test_values_that_are_no_numbers(save: Callable, donor: SCIEnhancer, value: float) -> None:
     state = donor.state_dict()
     state['block_norm.running_mean'][1] = value
     assert 'block_norm.running_mean' in _refused(state, save, 'NaN or infinite')
@@ -148,12 +134,9 @@ def test_truncated_files(
 
 
 @pytest.mark.parametrize(
-    ('content', 'word'),
-    [(b'', 'empty'), (b'no weights\n', 'damaged'), (b'PK', 'damaged')],
+    ('content', 'word'), [(b'', 'empty'), (b'no weights\n', 'damaged'), (b'PK', 'damaged')]
 )
-def test_files_of_another_kind(
-    tmp_path: Path, save: Callable, content: bytes, word: str
-) -> None:
+def test_files_of_another_kind(tmp_path: Path, save: Callable, content: bytes, word: str) -> None:
     path = tmp_path / 'other.pth'
     path.write_bytes(content)
     _refused(str(path), save, word)
@@ -183,9 +166,7 @@ def test_a_missing_file_is_said_as_such() -> None:
         SCIEnhancer(weights='no/such.pth')
 
 
-def test_an_enhancer_without_weights_takes_none(
-    save: Callable, donor: SCIEnhancer
-) -> None:
+def test_an_enhancer_without_weights_takes_none(save: Callable, donor: SCIEnhancer) -> None:
     _refused(donor.state_dict(), save, 'unexpected', GammaEnhancer())
 
 

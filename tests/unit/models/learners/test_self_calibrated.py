@@ -99,10 +99,7 @@ def test_train_losses_are_the_authors(golden, official):
         stages = official.train().cascade(read_image(golden))
     assert len(stages) == 3
     for number, (image, illumination, _) in enumerate(stages):
-        for function, name in (
-            (fidelity_loss, 'fidelity'),
-            (smoothness_loss, 'smoothness'),
-        ):
+        for function, name in ((fidelity_loss, 'fidelity'), (smoothness_loss, 'smoothness')):
             want = float(golden[f'train_stage{number}_{name}'])
             got = float(function(illumination, image))
             assert got == pytest.approx(want, rel=1e-5), (number, name)
@@ -115,9 +112,7 @@ def test_train_losses_are_the_authors(golden, official):
         (torch.float32, 'train_total_loss', 'grad', 2e-3),
     ],
 )
-def test_total_and_gradients_are_the_authors(
-    golden, official, dtype, total, prefix, tolerance
-):
+def test_total_and_gradients_are_the_authors(golden, official, dtype, total, prefix, tolerance):
     model = official.to(dtype).train()
     loss, logged = model.parse_losses(model(read_image(golden).to(dtype), mode='loss'))
     relative = 1e-8 if dtype == torch.float64 else 1e-5
@@ -226,8 +221,7 @@ def test_a_compiler_takes_the_loss_whole():
 
     compiled = torch.compile(total, backend='aot_eager', fullgraph=True)
     grads = [
-        torch.autograd.grad(function(), list(model.parameters()))
-        for function in (compiled, total)
+        torch.autograd.grad(function(), list(model.parameters())) for function in (compiled, total)
     ]
     for got, want in zip(*grads, strict=True):
         torch.testing.assert_close(got, want)
@@ -261,8 +255,7 @@ def test_without_arguments_it_is_the_authors_network():
     model = sci_plugins.SelfCalibratedLearner()
     assert model.stages == 3
     sizes = [
-        sum(p.numel() for p in part.parameters())
-        for part in (model.estimator, model.calibrator)
+        sum(p.numel() for p in part.parameters()) for part in (model.estimator, model.calibrator)
     ]
     assert sizes == [258, 5619]
     assert repr(model.loss) == repr(MODELS.build(dict(type='sci_plugins.SCILoss')))

@@ -50,9 +50,7 @@ def test_default_architecture_and_initialisation():
     assert float(weights.detach().std()) == pytest.approx(0.02, rel=0.1)
     norms = [m for m in calibrator.modules() if isinstance(m, nn.BatchNorm2d)]
     assert len(norms) == 3
-    assert float(torch.cat([m.weight for m in norms]).mean()) == pytest.approx(
-        1, abs=0.02
-    )
+    assert float(torch.cat([m.weight for m in norms]).mean()) == pytest.approx(1, abs=0.02)
     biases = [p for name, p in calibrator.named_parameters() if name.endswith('bias')]
     assert not torch.cat(biases).any()
 

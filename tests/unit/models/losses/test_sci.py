@@ -25,9 +25,7 @@ def test_options_reach_the_loss(pair):
     options = dict(sigma=0.1, color='corrected')
     losses = build(fidelity_weight=0.5, smoothness_weight=2.0, **options)(*pair)
     torch.testing.assert_close(losses['fidelity'], 0.5 * fidelity_loss(*pair))
-    torch.testing.assert_close(
-        losses['smoothness'], 2 * smoothness_loss(*pair, 0.1, 'corrected')
-    )
+    torch.testing.assert_close(losses['smoothness'], 2 * smoothness_loss(*pair, 0.1, 'corrected'))
 
 
 def test_half_precision_is_computed_in_float32_under_autocast(pair):
@@ -74,9 +72,7 @@ def test_says_what_it_is():
 def test_each_loss_alone(pair):
     options = dict(sigma=0.3, color='corrected')
     fidelity = MODELS.build(dict(type='sci_plugins.FidelityLoss', weight=0.5))
-    smoothness = MODELS.build(
-        dict(type='sci_plugins.SmoothnessLoss', weight=2.0, **options)
-    )
+    smoothness = MODELS.build(dict(type='sci_plugins.SmoothnessLoss', weight=2.0, **options))
     both = build(fidelity_weight=0.5, smoothness_weight=2.0, **options)(*pair)
     assert float(fidelity(*pair)) == float(both['fidelity']) > 0
     assert float(smoothness(*pair)) == float(both['smoothness']) > 0

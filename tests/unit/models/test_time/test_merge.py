@@ -145,16 +145,12 @@ SETTINGS = pytest.mark.parametrize(
 
 
 @SETTINGS
-def test_the_ends_are_the_hosts_to_the_bit(
-    weights: Path, test_cfg: Any, sizes: list
-) -> None:
+def test_the_ends_are_the_hosts_to_the_bit(weights: Path, test_cfg: Any, sizes: list) -> None:
     config, data = _config(weights, test_cfg), _data(*sizes)
     raw, enhanced = _plain(_build(config), data)
     assert len(raw) == len(sizes)
     for weight, expected in ((0, raw), (1, enhanced)):
-        for found, wanted in zip(
-            _run(_merge(config, weight), data), expected, strict=True
-        ):
+        for found, wanted in zip(_run(_merge(config, weight), data), expected, strict=True):
             for key in ('pred_sem_seg', 'seg_logits'):
                 assert torch.equal(found.get(key).data, wanted.get(key).data)
             assert found.metainfo == wanted.metainfo
@@ -281,11 +277,7 @@ def test_the_runners_preprocessor_goes_to_the_segmentor(weights: Path) -> None:
     config = _config(weights)
     preprocessor = config.pop('data_preprocessor')
     model = _build(
-        dict(
-            type='sci_plugins.RawEnhancedMerge',
-            segmentor=config,
-            data_preprocessor=preprocessor,
-        )
+        dict(type='sci_plugins.RawEnhancedMerge', segmentor=config, data_preprocessor=preprocessor)
     )
     assert model.data_preprocessor is model.segmentor.data_preprocessor
     assert model.data_preprocessor.enhancer is not None
@@ -304,9 +296,7 @@ def test_it_moves_and_counts_as_one_model(weights: Path, device: torch.device) -
 def test_mistakes(weights: Path) -> None:
     with pytest.raises(ConfigError, match=r'weight must be in \[0, 1\], got 2'):
         _merge(_config(weights), 2)
-    with pytest.raises(
-        ConfigError, match=r'with an enhancer: its .*SegDataPreProcessor$'
-    ):
+    with pytest.raises(ConfigError, match=r'with an enhancer: its .*SegDataPreProcessor$'):
         _merge(_config(None))
     model = _merge(_config(weights))
     with pytest.raises(ConfigError, match='for tests: train its segmentor'):

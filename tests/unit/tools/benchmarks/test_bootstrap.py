@@ -118,9 +118,7 @@ def test_the_models_differ_and_the_truth_does_not() -> None:
     assert isinstance(one, DetectionRecords)
     assert one.ids == other.ids == ['0', '1', '2']
     np.testing.assert_array_equal(one.images[0].boxes, other.images[2].boxes)
-    assert (
-        0.4 < (one.images[0].predictions - other.images[0].predictions)[:, :4].std() < 1
-    )
+    assert 0.4 < (one.images[0].predictions - other.images[0].predictions)[:, :4].std() < 1
     every = [make(model, range(30)).metrics()['COCO_AP50'] for model in (0, 1)]
     assert 0.1 < every[1] < every[0] < 0.9
 

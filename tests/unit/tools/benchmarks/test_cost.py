@@ -7,23 +7,12 @@ import torch
 from torch import nn
 
 from benchmarks import cost as module
-from benchmarks.cost import (
-    ARCHITECTURES,
-    benchmark_cost,
-    count_macs,
-    count_parameters,
-)
+from benchmarks.cost import ARCHITECTURES, benchmark_cost, count_macs, count_parameters
 from sci_plugins.errors import ConfigError
 from sci_plugins.models.enhancers import RUASEnhancer, SCIEnhancer
 
 #: SCI's paper, at 600x400: GMACs (called FLOPs there) by chain.
-PAPER = {
-    '3-3': 0.0202,
-    '3-3-3': 0.0410,
-    '3-3-3-3': 0.0619,
-    '3-8-8-3': 0.2503,
-    '3-16-16-3': 0.7764,
-}
+PAPER = {'3-3': 0.0202, '3-3-3': 0.0410, '3-3-3-3': 0.0619, '3-8-8-3': 0.2503, '3-16-16-3': 0.7764}
 
 
 @pytest.mark.parametrize('chain', list(PAPER))

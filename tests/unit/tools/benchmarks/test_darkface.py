@@ -9,11 +9,7 @@ import pytest
 from benchmarks.darkface import benchmark_darkface, random_submission
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.detection_records import DetectionRecords
-from sci_plugins.functional.detection_ap import (
-    count_official,
-    official_ap,
-    resampled_official_ap,
-)
+from sci_plugins.functional.detection_ap import count_official, official_ap, resampled_official_ap
 
 pytest.importorskip('pycocotools')
 

@@ -6,11 +6,7 @@ import pytest
 import torch
 
 from benchmarks import enhancer as module
-from benchmarks.enhancer import (
-    benchmark_enhancer,
-    plain_enhance,
-    randomize,
-)
+from benchmarks.enhancer import benchmark_enhancer, plain_enhance, randomize
 from sci_plugins.errors import ConfigError
 from sci_plugins.models.enhancers import SCIEnhancer
 

@@ -8,9 +8,7 @@ from benchmarks import memory
 from benchmarks.memory import Memory, measure_memory, peak_mb
 from sci_plugins.errors import SciPluginsError
 
-linux = pytest.mark.skipif(
-    not Path('/proc/self/status').exists(), reason='no /proc on this system'
-)
+linux = pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='no /proc on this system')
 
 
 @linux

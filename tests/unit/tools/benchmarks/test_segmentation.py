@@ -66,9 +66,7 @@ def test_what_is_timed(tmp_path: Path) -> None:
 def test_a_photograph_of_ones_own(tmp_path: Path, rng: np.random.Generator) -> None:
     path = tmp_path / 'mine.png'
     write_image(path, rng.integers(0, 256, (50, 80, 3), dtype=np.uint8))
-    result = benchmark_segmentation(
-        CONFIG, 64, 96, threads=1, runs=1, steps=1, image=str(path)
-    )
+    result = benchmark_segmentation(CONFIG, 64, 96, threads=1, runs=1, steps=1, image=str(path))
     assert result.image == 'mine.png'
     assert result.windows == 1
 

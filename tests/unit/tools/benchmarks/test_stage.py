@@ -4,13 +4,7 @@ import pytest
 
 pytest.importorskip('mmdet')
 
-from benchmarks.stage import (
-    ENHANCED,
-    PLAIN,
-    STEP,
-    _calls,
-    benchmark_stage,
-)
+from benchmarks.stage import ENHANCED, PLAIN, STEP, _calls, benchmark_stage
 from sci_plugins.errors import ConfigError
 
 

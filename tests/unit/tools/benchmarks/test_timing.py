@@ -17,9 +17,7 @@ class _Clock:
         return self.now
 
 
-def test_times_in_turn_and_leaves_out_the_warm_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_times_in_turn_and_leaves_out_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, order = _Clock(), []
     monkeypatch.setattr(timing, 'time', clock)
     slow = iter([99.0] * timing.WARM_UP + [0.004, 0.001, 0.009])

@@ -8,13 +8,7 @@ import torch
 
 from benchmarks import train as module
 from benchmarks.memory import Memory
-from benchmarks.train import (
-    COMPILED,
-    OURS,
-    PLAIN,
-    benchmark_train,
-    run_steps,
-)
+from benchmarks.train import COMPILED, OURS, PLAIN, benchmark_train, run_steps
 from sci_plugins.errors import ConfigError
 
 SMALL = dict(height=20, width=32, threads=1, runs=1)
@@ -54,10 +48,7 @@ def test_small(asked: list[dict]) -> None:
 def test_loss_and_gradients_are_equal() -> None:
     differences = benchmark_train(**SMALL).differences
     assert len(differences) == 2
-    single, double = (
-        differences[OURS],
-        differences[f'{OURS}, float64, a quarter of the size'],
-    )
+    single, double = (differences[OURS], differences[f'{OURS}, float64, a quarter of the size'])
     assert single.loss < 1e-6
     assert single.gradient < 5e-3
     assert double.loss < 1e-14
@@ -102,12 +93,8 @@ def test_every_variant_is_a_whole_step() -> None:
 def test_plain_is_plain_and_ours_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     learner, image = module._start((1, 3, 6, 7), None)
     calls = []
-    monkeypatch.setattr(
-        module, 'plain_loss', lambda *args: calls.append('plain') or args[1].sum()
-    )
-    monkeypatch.setattr(
-        module, '_our_loss', lambda *args: calls.append('ours') or args[1].sum()
-    )
+    monkeypatch.setattr(module, 'plain_loss', lambda *args: calls.append('plain') or args[1].sum())
+    monkeypatch.setattr(module, '_our_loss', lambda *args: calls.append('ours') or args[1].sum())
     for name in (PLAIN, OURS):
         module._Step(name, learner, image).loss(learner, image)
     assert calls == ['plain', 'ours']
@@ -141,9 +128,7 @@ def test_without_a_compiler(
 
 def test_with_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv('CXX', raising=False)
-    monkeypatch.setattr(
-        shutil, 'which', lambda name: '/bin/g++' if name == 'g++' else None
-    )
+    monkeypatch.setattr(shutil, 'which', lambda name: '/bin/g++' if name == 'g++' else None)
     module._check_compiler()
 
 

@@ -5,13 +5,7 @@ import math
 import pytest
 
 from sci_plugins.evaluation.bootstrap import Interval
-from sci_plugins.visualization.report.cells import (
-    Scale,
-    Table,
-    make_bar,
-    make_cell,
-    scale_over,
-)
+from sci_plugins.visualization.report.cells import Scale, Table, make_bar, make_cell, scale_over
 
 NAN = Interval(math.nan, math.nan, math.nan)
 
@@ -70,9 +64,7 @@ def test_a_table_counts_its_verdicts() -> None:
 @pytest.mark.parametrize(
     ('columns', 'rows', 'turned'), [(8, 2, False), (9, 9, False), (9, 8, True)]
 )
-def test_a_table_that_is_too_wide_is_turned(
-    columns: int, rows: int, turned: bool
-) -> None:
+def test_a_table_that_is_too_wide_is_turned(columns: int, rows: int, turned: bool) -> None:
     cells = [
         [make_cell((0, 1), Interval(1, 0.5, 1.5), 'AP') for _ in range(columns)]
         for _ in range(rows)

@@ -2,12 +2,7 @@
 
 from sci_plugins.evaluation.comparison import Comparison
 from sci_plugins.evaluation.conditions import Condition
-from sci_plugins.visualization.report.cells import (
-    all_analyses,
-    label_of,
-    labels_of,
-    rows_of,
-)
+from sci_plugins.visualization.report.cells import all_analyses, label_of, labels_of, rows_of
 from tests.report_samples import make_analysis, make_comparison, make_result
 
 DAY, NIGHT = Condition(), Condition(0.05)

@@ -24,9 +24,7 @@ ABOUT: dict[str, Any] = dict(
 def _analysis(ap: float, ap50: float, **settings: Any) -> VariantAnalysis:
     """Intervals 0.1 to either side; the base has an AP of 0.3 and an AP50 of 0.5."""
     values = dict(COCO_AP=(0.3, ap), COCO_AP50=(0.5, ap50))
-    found = dict(
-        base='none', metric='COCO_AP', images=60, units=60, resamples=1000, seed=3
-    )
+    found = dict(base='none', metric='COCO_AP', images=60, units=60, resamples=1000, seed=3)
     return VariantAnalysis(
         **found | settings,
         intervals={
@@ -60,9 +58,7 @@ def _rows(text: str, start: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip('|').split('|')] for line in lines]
 
 
-def test_intervals_stand_beside_numbers_that_the_records_have(
-    comparison: Comparison,
-) -> None:
+def test_intervals_stand_beside_numbers_that_the_records_have(comparison: Comparison) -> None:
     text = tell_comparison(comparison)
     first = _rows(text, 'coco/bbox_mAP')[0]
     assert first[2:4] == ['0.6', '+0.3 [+0.2, +0.4]']
@@ -174,9 +170,7 @@ def test_the_analysis_comes_back_from_json(comparison: Comparison) -> None:
     assert tell_comparison(again) == tell_comparison(comparison)
 
 
-def test_classes_that_no_image_has_are_named_below_the_table(
-    comparison: Comparison,
-) -> None:
+def test_classes_that_no_image_has_are_named_below_the_table(comparison: Comparison) -> None:
     for result in comparison.results:
         if result.analysis is not None:
             undefined = Interval(math.nan, math.nan, math.nan)

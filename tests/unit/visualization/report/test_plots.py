@@ -61,10 +61,7 @@ def test_twelve_variants_can_be_told_apart() -> None:
 def test_axes_are_shared_and_end_above_the_largest_recall(
     ends: tuple[float, float], last: str
 ) -> None:
-    curves = {
-        ('as is', 'none'): make_curve(ends[0]),
-        (NIGHT, 'none'): make_curve(ends[1]),
-    }
+    curves = {('as is', 'none'): make_curve(ends[0]), (NIGHT, 'none'): make_curve(ends[1])}
     drawn = plots.precision_recall(ROWS, LABELS, curves)
     for plot in drawn:
         assert plot.across[-1] == (plots.RIGHT, last)

@@ -80,10 +80,7 @@ def sheets(tmp_path: Path) -> list[Sheet]:
 
 @pytest.fixture()
 def html(sheets: list[Sheet]) -> str:
-    curves = {
-        ('as is', 'none'): make_curve(0.5),
-        ('as is', 'gamma'): make_curve(0.8),
-    }
+    curves = {('as is', 'none'): make_curve(0.5), ('as is', 'gamma'): make_curve(0.8)}
     legend = [('Car', (64, 0, 128)), ('Road', (128, 64, 128))]
     return render_report(_detections(), curves, sheets, legend)
 
@@ -119,9 +116,7 @@ def test_everything_is_there(html: str) -> None:
 
 
 def test_classes_of_a_segmentor() -> None:
-    comparison = make_comparison(
-        {'gamma': [5.0]}, metrics=('mIoU', 'IoU/Car'), half=1, start=40
-    )
+    comparison = make_comparison({'gamma': [5.0]}, metrics=('mIoU', 'IoU/Car'), half=1, start=40)
     html = render_report(comparison, {}, [], [('Car', (64, 0, 128))])
     assert 'IoU by class' in html
     assert 'fill="rgb(64,0,128)"' in html
@@ -159,10 +154,7 @@ def test_it_can_be_read_without_eyes(html: str) -> None:
     assert page.all('html') == [dict(lang='en')]
     assert len(page.all('h1')) == 1
     assert all(image.get('alt') for image in page.all('img'))
-    assert all(
-        'aria-hidden' in drawing or drawing.get('aria-label')
-        for drawing in page.all('svg')
-    )
+    assert all('aria-hidden' in drawing or drawing.get('aria-label') for drawing in page.all('svg'))
     assert len(page.all('caption')) == len(page.all('table')) > 5
     assert all(head.get('scope') in ('col', 'row', 'rowgroup') for head in page.all('th'))
     scrolling = [box for box in page.all('div') if box.get('class') == 'scroll']
@@ -281,8 +273,5 @@ def test_pictures_over_the_budget_are_told(sheets: list[Sheet]) -> None:
 
 def test_without_jinja_the_extra_is_named() -> None:
     absent = mock.patch.dict(sys.modules, {'jinja2': None})
-    with (
-        absent,
-        pytest.raises(MissingDependencyError, match=r'Jinja2.*sci_plugins\[det\]'),
-    ):
+    with absent, pytest.raises(MissingDependencyError, match=r'Jinja2.*sci_plugins\[det\]'):
         render_report(_detections(), {}, [])

@@ -16,9 +16,7 @@ def _colors(css: str) -> dict[str, str]:
 def _luminance(color: str) -> float:
     digits = color[1:] if len(color) == 7 else ''.join(d * 2 for d in color[1:])
     channels = np.array([int(digits[i : i + 2], 16) for i in (0, 2, 4)]) / 255
-    linear = np.where(
-        channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4
-    )
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 

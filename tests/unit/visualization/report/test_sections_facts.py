@@ -53,8 +53,7 @@ def test_no_intervals() -> None:
 
 
 @pytest.mark.parametrize(
-    'versions',
-    ['torch 2.14.1+cu130, mmengine 0.10', dict(torch='2.14.1+cu130', mmengine='0.10')],
+    'versions', ['torch 2.14.1+cu130, mmengine 0.10', dict(torch='2.14.1+cu130', mmengine='0.10')]
 )
 def test_versions(versions: object) -> None:
     found = facts.versions_of(dict(versions=versions))
@@ -68,10 +67,7 @@ def test_no_versions() -> None:
 
 def test_weights() -> None:
     about = dict(weights={'a': dict(name='official/easy', sha256='b17'), 'b': 'mine.pth'})
-    assert facts.weights_of(about) == [
-        ('a', 'official/easy', 'b17'),
-        ('b', 'mine.pth', ''),
-    ]
+    assert facts.weights_of(about) == [('a', 'official/easy', 'b17'), ('b', 'mine.pth', '')]
     assert facts.weights_of({}) == []
 
 

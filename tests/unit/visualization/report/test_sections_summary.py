@@ -55,10 +55,7 @@ def test_the_headline_of_numbers_without_intervals() -> None:
         (dict(a=[0.2], b=[0.3], c=[0.1]), 'all 3 help, most b (+0.300).'),
         (dict(a=[0.2], b=[0.3]), 'both help, most b (+0.300).'),
         (dict(a=[0.0], b=[0.01]), 'no difference is shown for both.'),
-        (
-            dict(a=[math.nan], b=[0.2]),
-            'b helps (+0.200); the difference is not defined for a.',
-        ),
+        (dict(a=[math.nan], b=[0.2]), 'b helps (+0.200); the difference is not defined for a.'),
         (
             dict(a=[0.2], b=[-0.3], c=[0.3], d=[0.4], e=[0.5], f=[0.6]),
             'b hurts (−0.300); all but b help, most f (+0.600).',
@@ -75,9 +72,7 @@ def test_sentences(deltas: dict[str, list[float]], text: str) -> None:
 
 def test_a_condition_that_the_base_was_not_measured_under() -> None:
     comparison = make_comparison({'a': [0.2, 0.2]})
-    comparison.results[2:] = [
-        make_result('a', comparison.results[3].condition, {'AP': 0.2})
-    ]
+    comparison.results[2:] = [make_result('a', comparison.results[3].condition, {'AP': 0.2})]
     rows = rows_of(comparison)
     assert summary.sentence(rows[1]) == 'none was not measured, so there is no verdict.'
     assert summary.matrix(rows).rows[1] == ('gain 0.1, noise 0', '–', [None])
@@ -94,9 +89,7 @@ def test_the_matrix() -> None:
     table = summary.matrix(_rows(a=[0.2, -0.2], b=[0.0, 0.1]))
     assert table.columns == ['a', 'b']
     assert table.base == 'none'
-    verdicts = {
-        name: [cell.verdict for cell in cells if cell] for name, _, cells in table.rows
-    }
+    verdicts = {name: [cell.verdict for cell in cells if cell] for name, _, cells in table.rows}
     assert verdicts == {
         'as is': ['helps', 'no difference shown'],
         'gain 0.1, noise 0': ['hurts', 'helps'],
