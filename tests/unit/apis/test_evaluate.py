@@ -1,5 +1,7 @@
 """Several enhancers on one folder: numbers, pictures and mistakes."""
 
+import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sci_plugins.apis.evaluate import METRIC_NAMES, REFERENCE, evaluate_enhancement
+from sci_plugins.apis.evaluate import METRIC_NAMES, REFERENCE, QualityTable, evaluate_enhancement
 from sci_plugins.datasets.low_light_folder import to_tensor
 from sci_plugins.errors import CheckpointError, ConfigError, DataError
 from sci_plugins.evaluation.metrics import EME, PSNR
@@ -127,3 +129,42 @@ def test_data_that_is_not_right(folders: tuple[Path, Path], tmp_path: Path) -> N
     (low / '0.png').write_text('no image')
     with pytest.raises(DataError, match=r'0\.png'):
         evaluate_enhancement(low, None, ['none'])
+
+
+@pytest.fixture()
+def table() -> QualityTable:
+    scores = {
+        'none': {'PSNR': [8.0, 6.0], 'EME': [1.0, 2.0]},
+        'sci/official/medium': {'PSNR': [math.inf, 15.0], 'EME': [3.0, 4.0]},
+        'reference': {'EME': [5.0, 6.0]},
+    }
+    return QualityTable(dict(low='night'), ['a.png', 'b.png'], scores)
+
+
+def test_means(table: QualityTable) -> None:
+    assert table.metrics == ['PSNR', 'EME']
+    assert table.mean('none', 'PSNR') == 7
+    assert table.mean('sci/official/medium', 'PSNR') == math.inf
+    assert math.isnan(table.mean('reference', 'PSNR'))
+
+
+def test_text(table: QualityTable) -> None:
+    assert table.to_text().split('\n') == [
+        'variant              PSNR  EME',
+        'none                    7  1.5',
+        'sci/official/medium   inf  3.5',
+        'reference               –  5.5',
+        'means over 2 images',
+    ]
+
+
+def test_json(table: QualityTable) -> None:
+    content = json.loads(table.to_json())
+    assert content['about'] == dict(low='night')
+    assert content['images'] == ['a.png', 'b.png']
+    none, sci, reference = content['variants']
+    assert none['mean'] == dict(PSNR=7.0, EME=1.5)
+    assert sci['mean'] == dict(PSNR=None, EME=3.5)  # JSON holds no infinity
+    assert sci['images']['PSNR'] == [None, 15.0]
+    assert reference['mean'] == dict(EME=5.5)
+    assert 'Infinity' not in table.to_json()

@@ -1,5 +1,6 @@
-"""Deformable convolution, plain and modulated, against grid_sample and by hand."""
+"""Deformable convolution against grid_sample and by hand; absent ops; number types."""
 
+import shlex
 from types import ModuleType
 from typing import Any
 
@@ -7,6 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from sci_plugins.compat.ops import INSTALL, MissingOpError, as_computed
+from sci_plugins.errors import SciPluginsError
 
 # stride, padding, dilation, groups, deform_groups; pairs are (vertical, horizontal)
 CASES: dict[str, tuple[Any, Any, Any, int, int]] = {
@@ -250,3 +254,60 @@ def test_wrong_offset_channels_raise(ops: ModuleType) -> None:
     made = operands(CASES['plain'])
     with pytest.raises(RuntimeError, match='offset'):
         ops.deform_conv2d(made['image'], made['offset'][:, 1:], made['weight'])
+
+
+def test_the_line_names_the_op_what_there_is_and_the_way_out() -> None:
+    error = MissingOpError('carafe_forward', ['nms', 'roi_align_forward'])
+    message = str(error)
+    assert 'mmcv op carafe_forward' in message
+    assert 'only nms, roi_align_forward;' in message
+    assert message.endswith(INSTALL)
+    assert '\n' not in message
+
+
+def test_it_is_an_error_of_ours_and_of_a_feature_that_is_missing() -> None:
+    for kind in (SciPluginsError, NotImplementedError):
+        with pytest.raises(kind):
+            raise MissingOpError('carafe_forward', [])
+
+
+def test_the_command_compiles_and_takes_no_wheel_from_a_cache() -> None:
+    words = shlex.split(INSTALL)
+    assert words[:2] == ['pip', 'install']
+    assert {'--no-build-isolation', '--no-cache-dir', '--force-reinstall'} < set(words)
+    assert words[-1] == 'onedl-mmcv'
+
+
+HALF, BRAIN, SINGLE, DOUBLE = torch.float16, torch.bfloat16, torch.float32, torch.float64
+
+
+@pytest.mark.parametrize(
+    ('given', 'computed'),
+    [
+        ([SINGLE, SINGLE], SINGLE),
+        ([HALF, HALF], SINGLE),
+        ([BRAIN, SINGLE], SINGLE),
+        ([torch.int64, HALF], SINGLE),
+        ([HALF, DOUBLE], DOUBLE),
+        ([DOUBLE, SINGLE, BRAIN], DOUBLE),
+    ],
+)
+def test_double_if_one_is_else_single(given: list[torch.dtype], computed: torch.dtype) -> None:
+    tensors = [torch.ones(2, dtype=dtype) for dtype in given]
+    found = as_computed(*tensors)
+    assert [each.dtype for each in found] == [computed] * len(given)
+    assert [each.dtype for each in tensors] == given
+
+
+def test_values_and_gradients_pass() -> None:
+    half = torch.tensor([0.5, -2.0], dtype=HALF, requires_grad=True)
+    (single,) = as_computed(half)
+    assert single.tolist() == [0.5, -2.0]
+    (single * 3).sum().backward()
+    assert half.grad is not None
+    assert half.grad.tolist() == [3, 3]
+
+
+def test_what_fits_is_not_copied() -> None:
+    tensor = torch.rand(3)
+    assert as_computed(tensor)[0] is tensor

@@ -1,13 +1,24 @@
-"""3x3 convolutions and their gradients against PyTorch's own."""
+"""3x3 convolutions, whole and packed, and their gradients against PyTorch's own."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import Function
 
 from benchmarks.timing import threads_set_to
 from sci_plugins.functional import conv3x3 as module
-from sci_plugins.functional.conv3x3 import conv3x3, convolve, grad_of_weight, sum_pixels
+from sci_plugins.functional import conv3x3 as packed_conv
+from sci_plugins.functional.conv3x3 import (
+    Conv,
+    PackedConv,
+    conv3x3,
+    convolve,
+    first_derivative_only,
+    grad_of_weight,
+    pixels_per_step,
+    sum_pixels,
+)
 
 CHANNELS = [(3, 3), (3, 16), (16, 16), (16, 3), (2, 5), (1, 1), (17, 2)]
 
@@ -174,3 +185,80 @@ def test_a_compiler_takes_it_whole():
         ]
     for got, want in zip(*grads, strict=True):
         torch.testing.assert_close(got, want)
+
+
+def _conv(outputs: int, inputs: int) -> Conv:
+    return Conv(torch.randn(outputs, inputs, 3, 3) * 0.3, torch.randn(outputs))
+
+
+@pytest.mark.parametrize(('inputs', 'outputs'), [(3, 3), (3, 8), (8, 3), (1, 1), (2, 5)])
+@pytest.mark.parametrize('pixels', [1, 2, 5, 16])
+@pytest.mark.parametrize('steps', [2, 3])
+def test_is_a_convolution_without_rows_of_padding(
+    inputs: int, outputs: int, pixels: int, steps: int
+) -> None:
+    conv = _conv(outputs, inputs)
+    image = torch.randn(2, inputs, 7, pixels * steps)
+    result = PackedConv(conv, pixels)(image.to(memory_format=torch.channels_last))
+    wanted = F.conv2d(image, *conv, padding=(0, 1))
+    torch.testing.assert_close(result, wanted, rtol=0, atol=1e-5)
+
+
+def test_the_result_is_not_rearranged() -> None:
+    """The image is a view of the convolution's result, not a copy."""
+    result = PackedConv(_conv(3, 3), 5)(
+        torch.randn(1, 3, 6, 20).to(memory_format=torch.channels_last)
+    )
+    assert result.is_contiguous(memory_format=torch.channels_last)
+    assert result._is_view()
+
+
+@pytest.mark.parametrize(
+    ('unit', 'channels', 'pixels'),
+    [
+        ('AVX512', 3, 5),
+        ('AVX512', 8, 2),
+        ('AVX512', 16, 1),
+        ('AVX512', 64, 1),
+        ('AVX2', 3, 2),
+        ('DEFAULT', 3, 1),
+    ],
+)
+def test_pixels_fill_a_vector_register(
+    monkeypatch: pytest.MonkeyPatch, unit: str, channels: int, pixels: int
+) -> None:
+    monkeypatch.setattr(packed_conv.torch.backends.cpu, 'get_cpu_capability', lambda: unit)
+    assert pixels_per_step(channels) == pixels
+
+
+class Square(Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**2
+
+    @staticmethod
+    @first_derivative_only
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        assert not torch.is_grad_enabled()
+        return 2 * x * grad
+
+
+def test_the_first_derivative():
+    x = torch.tensor(3.0, requires_grad=True)
+    Square.apply(x).backward()
+    assert float(x.grad) == 6
+
+
+def test_a_second_one_is_refused_where_it_would_be_wrong():
+    """A term that has one beside a term that has none."""
+    x = torch.tensor(3.0, requires_grad=True)
+    with pytest.raises(RuntimeError, match=r'no second derivative.*create_graph=True'):
+        torch.autograd.grad(Square.apply(x) + x**3, x, create_graph=True)
+
+
+def test_a_compiler_takes_the_decorated_backward():
+    x = torch.tensor(3.0, requires_grad=True)
+    torch.compile(Square.apply, backend='aot_eager', fullgraph=True)(x).backward()
+    assert float(x.grad) == 6

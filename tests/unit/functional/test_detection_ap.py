@@ -1,10 +1,12 @@
-"""VOC's and COCO's averages against mmdet's and pycocotools' own."""
+"""Box overlap; VOC's and COCO's averages against mmdet's and pycocotools' own."""
 
 import math
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torchvision.ops import box_iou
 
 from sci_plugins.errors import DataError
 from sci_plugins.functional.detection_ap import (
@@ -12,10 +14,11 @@ from sci_plugins.functional.detection_ap import (
     area_ap,
     coco_ap,
     match_voc,
+    pairwise_iou,
     rank,
     recall_at_fppi,
 )
-from tests.plain_darkface_ap import random_faces
+from tests.plain_darkface_ap import pixel_iou, random_faces
 
 
 def _rank(predictions: list[np.ndarray], boxes: list[np.ndarray]) -> RankedDetections:
@@ -241,3 +244,41 @@ def test_a_better_score_takes_the_box_whatever_the_order() -> None:
     found = np.array([[*box, 0.5], [*near, 0.9], [*near, 0.9]])
     assert match_voc(found, truth).tolist() == [False, True, False]
     assert match_voc(found, truth, min_iou=0.85).tolist() == [True, False, False]
+
+
+def _boxes(rng: np.random.Generator, count: int) -> np.ndarray:
+    corner = rng.uniform(0, 40, (count, 2))
+    return np.concatenate([corner, corner + rng.uniform(1, 30, (count, 2))], 1)
+
+
+def test_without_a_pixel_it_is_torchvisions(rng: np.random.Generator) -> None:
+    one, two = _boxes(rng, 9), _boxes(rng, 5)
+    expected = box_iou(torch.from_numpy(one), torch.from_numpy(two)).numpy()
+    assert (expected > 0).any()
+    np.testing.assert_allclose(pairwise_iou(one, two), expected, rtol=1e-12)
+
+
+def test_with_a_pixel_it_counts_them(rng: np.random.Generator) -> None:
+    one, two = _boxes(rng, 9).round(), _boxes(rng, 5)
+    expected = [[pixel_iou(box, other) for other in two] for box in one]
+    np.testing.assert_allclose(pairwise_iou(one, two, pixel=1), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(('pixel', 'expected'), [(0, 0.0), (1, 0.25)])
+def test_one_pixel(pixel: float, expected: float) -> None:
+    """From 3 to 3 is one pixel of the four from 3 to 4."""
+    iou = pairwise_iou(np.array([[3, 3, 3, 3]]), np.array([[3, 3, 4, 4]]), pixel)
+    assert iou.tolist() == [[expected]]
+
+
+@pytest.mark.parametrize('pixel', [0, 1])
+def test_inverted_boxes_overlap_nothing(pixel: float) -> None:
+    inverted = np.array([[9, 9, 1, 1], [9, 1, 1, 9], [1, 9, 9, 1]])
+    assert not pairwise_iou(inverted, np.array([[0, 0, 10, 10]]), pixel).any()
+    assert not pairwise_iou(inverted, inverted, pixel).any()
+
+
+def test_no_boxes() -> None:
+    none, one = np.zeros((0, 4)), np.array([[0, 0, 1, 1]])
+    assert pairwise_iou(none, one).shape == (0, 1)
+    assert pairwise_iou(one, none).shape == (1, 0)

@@ -1,6 +1,8 @@
-"""YuNet as a host's detector; its numbers are those of OpenCV's own class."""
+"""YuNet as a host's detector with OpenCV's numbers; its decoding; ONNX files."""
 
 import copy
+import math
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from sci_plugins import registry
 from sci_plugins.apis.attach import attach
-from sci_plugins.errors import CheckpointError, ConfigError
+from sci_plugins.errors import CheckpointError, ConfigError, MissingDependencyError
+from sci_plugins.models.detectors.yunet import YUNET_STRIDES, OnnxNetwork, decode_yunet
 from sci_plugins.models.enhancers import BaseEnhancer
 from sci_plugins.registry import MODELS
 
@@ -178,3 +183,112 @@ def test_another_network_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(OnnxNetwork, 'output_names', ['cls_8', 'labels'])
     with pytest.raises(CheckpointError, match=r'is no YuNet: it lacks .* bbox_16'):
         build(folder)
+
+
+def _maps(height: int, width: int, batch: int = 2) -> dict[str, Tensor]:
+    maps = {}
+    for stride in YUNET_STRIDES:
+        cells = (height // stride) * (width // stride)
+        maps[f'cls_{stride}'] = torch.rand(batch, cells, 1) * 1.2 - 0.1  # beyond [0, 1]
+        maps[f'obj_{stride}'] = torch.rand(batch, cells, 1) * 1.2 - 0.1
+        maps[f'bbox_{stride}'] = torch.randn(batch, cells, 4)
+    return maps
+
+
+def test_a_plain_loop_gives_the_same() -> None:
+    height, width = 64, 96  # not square: rows and columns must not be mixed up
+    maps = _maps(height, width)
+    boxes, scores = decode_yunet(maps, height, width)
+    assert boxes.shape == (2, 96 + 24 + 6, 4)
+    at = 0
+    for stride in (8, 16, 32):
+        for row in range(height // stride):
+            for column in range(width // stride):
+                cell = row * (width // stride) + column
+                dx, dy, log_w, log_h = maps[f'bbox_{stride}'][1, cell].tolist()
+                x, y = (column + dx) * stride, (row + dy) * stride
+                w, h = math.exp(log_w) * stride, math.exp(log_h) * stride
+                wanted = [x - w / 2, y - h / 2, x + w / 2, y + h / 2]
+                assert boxes[1, at].tolist() == pytest.approx(wanted, abs=1e-3)
+                cls, obj = (
+                    min(max(maps[f'{name}_{stride}'][1, cell, 0].item(), 0), 1)
+                    for name in ('cls', 'obj')
+                )
+                assert scores[1, at].item() == pytest.approx(math.sqrt(cls * obj))
+                at += 1
+    assert at == boxes.shape[1]
+
+
+def test_dtype_is_kept() -> None:
+    maps = {name: value.double() for name, value in _maps(32, 32).items()}
+    boxes, scores = decode_yunet(maps, 32, 32)
+    assert boxes.dtype == scores.dtype == torch.float64
+
+
+def test_maps_of_another_size_are_refused() -> None:
+    with pytest.raises(ValueError, match=r'stride 8 must have 32 cells .* 64x32, got 16'):
+        decode_yunet(_maps(32, 32), 32, 64)
+
+
+@pytest.fixture(scope='module')
+def open_sizes(shared_data: Path) -> OnnxNetwork:
+    return OnnxNetwork(shared_data / 'data/yunet/yunet_n_dynamic.onnx', 'Detector')
+
+
+def test_outputs_by_name(open_sizes: OnnxNetwork) -> None:
+    outputs = open_sizes.run(torch.rand(2, 3, 32, 64) * 255)
+    assert list(outputs) == open_sizes.output_names
+    assert outputs['bbox_8'].shape == (2, 32, 4)
+    assert outputs['bbox_8'].dtype == torch.float32
+
+
+def test_any_layout_and_dtype(open_sizes: OnnxNetwork) -> None:
+    batch = torch.randint(0, 256, (1, 3, 32, 32), dtype=torch.uint8)
+    wanted = open_sizes.run(batch.float())
+    channels_last = batch.double().contiguous(memory_format=torch.channels_last)
+    for other in (batch, channels_last, batch.float().requires_grad_()):
+        found = open_sizes.run(other)
+        assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_copies_and_pickles(open_sizes: OnnxNetwork) -> None:
+    batch = torch.rand(1, 3, 32, 32) * 255
+    wanted = open_sizes.run(batch)['obj_8']
+    for twin in (copy.deepcopy(open_sizes), pickle.loads(pickle.dumps(open_sizes))):
+        assert torch.equal(twin.run(batch)['obj_8'], wanted)
+
+
+def test_a_file_of_fixed_size_says_so(shared_data: Path) -> None:
+    network = OnnxNetwork(shared_data / 'data/yunet/yunet_n_640_640.onnx', 'Detector')
+    with pytest.raises(ConfigError) as caught:
+        network.run(torch.rand(1, 3, 32, 64))
+    message = str(caught.value)
+    assert '(1, 3, 640, 640)' in message
+    assert 'got (1, 3, 32, 64)' in message
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        OnnxNetwork(tmp_path / 'none.onnx', 'Detector')
+    assert f'Detector: there is no ONNX file {tmp_path}/none.onnx' in str(caught.value)
+
+
+@pytest.mark.parametrize('content', [b'', b'no network at all', b'\x08\x07' * 40])
+def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / 'damaged.onnx'
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        OnnxNetwork(path, 'Detector')
+    assert f'{path} is damaged or no ONNX file' in str(caught.value)
+    assert '\n' not in str(caught.value)
+
+
+def test_without_onnxruntime_the_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, 'find_spec', lambda _: None)
+    with pytest.raises(MissingDependencyError) as caught:
+        OnnxNetwork(tmp_path / 'none.onnx', 'Detector')
+    message = str(caught.value)
+    assert 'Detector needs the package onnxruntime' in message
+    assert 'pip install "sci_plugins[dev]"' in message
