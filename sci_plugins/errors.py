@@ -7,6 +7,8 @@ Other libraries' errors are condensed to one line here as well.
 
 import pickle
 import re
+from numbers import Integral, Real
+from typing import Any
 
 
 class SciPluginsError(Exception):
@@ -31,6 +33,27 @@ class TrainingError(SciPluginsError, RuntimeError):
 
 class MissingDependencyError(SciPluginsError, ImportError):
     """An optional package (mmdet, mmseg, ...) is needed and not installed."""
+
+
+def check_at_least(least: float, owner: str = '', /, **values: Any) -> None:
+    """Refuse arguments below ``least``.
+
+    Args:
+        least: smallest allowed value; where it is an int, so must the values be.
+        owner: class to name in front, for arguments that come from a config.
+        values: the arguments by name.
+
+    Raises:
+        ConfigError: such as ``steps must be at least 1, got 0``.
+    """
+    kind: type[Any] = Integral if isinstance(least, int) else Real
+    prefix = f'{owner}: ' if owner else ''
+    for name, value in values.items():
+        if not isinstance(value, kind) or isinstance(value, bool):
+            noun = 'an int of' if kind is Integral else 'a number of'
+            raise ConfigError(f'{prefix}{name} must be {noun} at least {least:g}, got {value!r}')
+        if not value >= least:  # also NaN
+            raise ConfigError(f'{prefix}{name} must be at least {least:g}, got {value}')
 
 
 _ADVICE = 'Pass --trust-checkpoint (trust=True) only if you made it yourself'

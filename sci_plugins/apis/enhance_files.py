@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from sci_plugins.apis.enhance import DEFAULT_ENHANCER
 from sci_plugins.apis.tiling import enhance_pixels
-from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.errors import ConfigError, DataError, check_at_least
 from sci_plugins.models.enhancers.base import BaseEnhancer, RetinexEnhancer
 from sci_plugins.models.enhancers.build import build_enhancer
 from sci_plugins.utils.images import (
@@ -307,8 +307,8 @@ def enhance_files(
         FileNotFoundError: if an input does not exist.
     """
     workers = min(os.cpu_count() or 1, 4) if workers is None else workers
-    _check_at_least('workers', workers, 1)
-    _check_at_least('tile', tile, 16)
+    check_at_least(1, workers=workers)
+    check_at_least(16, tile=tile)
     jobs = plan_jobs(inputs, out_dir, image_format=image_format, illumination=illumination)
     model = _prepare(enhancer, device, illumination)
     log = EnhanceLog(Path(out_dir), enhancer_fingerprint(model))
@@ -316,11 +316,6 @@ def enhance_files(
     Path(out_dir).mkdir(parents=True, exist_ok=True)
     with tqdm(total=len(jobs), unit='image', disable=not progress) as bar:
         return _run(jobs, worker, workers, bar, on_failure)
-
-
-def _check_at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise ConfigError(f'{name} must be at least {least}, got {value}')
 
 
 def _prepare(enhancer: Spec, device: str, illumination: bool) -> BaseEnhancer:

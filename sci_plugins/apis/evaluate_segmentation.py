@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from sci_plugins.datasets.night_layouts import CLASS_NAMES
-from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.errors import ConfigError, DataError, check_at_least
 from sci_plugins.evaluation.segmentation_records import (
     SegmentationRecords,
     choose_classes,
@@ -381,8 +381,7 @@ def name_classes(num_classes: int, classes: str | Sequence[str] | None) -> list[
     Raises:
         ConfigError: if there are not ``num_classes`` different ones.
     """
-    if num_classes < 1:
-        raise ConfigError(f'num_classes must be at least 1, got {num_classes}')
+    check_at_least(1, num_classes=num_classes)
     if classes is None:
         return [str(index) for index in range(num_classes)]
     given = [classes] if isinstance(classes, str) else list(classes)

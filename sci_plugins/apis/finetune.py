@@ -15,7 +15,7 @@ from tqdm import tqdm
 from sci_plugins.apis.enhance import DEFAULT_ENHANCER
 from sci_plugins.datasets.low_light_folder import LowLightFolder
 from sci_plugins.datasets.samplers import SeededInfiniteSampler
-from sci_plugins.errors import ConfigError, TrainingError
+from sci_plugins.errors import ConfigError, TrainingError, check_at_least
 from sci_plugins.models.enhancers import RetinexEnhancer, build_enhancer, parse_enhancer
 from sci_plugins.models.enhancers.export import save_enhancer
 from sci_plugins.models.losses import SCILoss
@@ -167,8 +167,7 @@ def _save(result: FinetuneResult, out: Path, start: str, settings: dict[str, Any
 
 
 def _check_options(out: Path, steps: int, lr: float, until: float | None, device: str) -> None:
-    if steps < 1:
-        raise ConfigError(f'steps must be at least 1, got {steps}')
+    check_at_least(1, steps=steps)
     for name, value in (('lr', lr), ('until', until)):
         if value is not None and not 0 < value < math.inf:
             raise ConfigError(f'{name} must be a number above 0, got {value}')

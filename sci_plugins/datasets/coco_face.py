@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from mmdet.datasets import CocoDataset
 
-from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.errors import ConfigError, DataError, check_at_least
 from sci_plugins.registry import DATASETS
 
 SPLITS = (None, 'train', 'test')
@@ -65,8 +65,7 @@ class CocoFaceDataset(CocoDataset):
             raise ConfigError(f'split must be one of {SPLITS}, got {split!r}')
         if not 0 < test_fraction < 1:
             raise ConfigError(f'test_fraction must be in (0, 1), got {test_fraction}')
-        if min_size < 0:
-            raise ConfigError(f'min_size must be 0 or more pixels, got {min_size}')
+        check_at_least(0.0, min_size=min_size)
         self.split = split
         self.test_fraction = test_fraction
         self.min_size = min_size

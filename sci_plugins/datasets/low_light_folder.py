@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sci_plugins.datasets.samplers import Draw
-from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.errors import ConfigError, DataError, check_at_least
 from sci_plugins.registry import DATASETS, FUNCTIONS
 from sci_plugins.utils.images import IMAGE_FORMATS, open_lazily, read_image
 
@@ -210,12 +210,8 @@ def _random_crop(
 
 
 def _check_size(name: str, value: int | None) -> None:
-    if value is None:
-        return
-    if not isinstance(value, int) or isinstance(value, bool) or value < MIN_SIDE:
-        raise ConfigError(
-            f'LowLightFolder: {name} must be an int of at least {MIN_SIDE} or None, got {value!r}'
-        )
+    if value is not None:
+        check_at_least(MIN_SIDE, 'LowLightFolder', **{name: value})
 
 
 _MIXED = ('refuse', 'crop')

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.errors import ConfigError, DataError, check_at_least
 
 #: Fewer units than this (images, clips, blocks) say too little for an interval.
 FEW_UNITS = 10
@@ -80,11 +80,8 @@ def resample_weights(
         ConfigError: if ``resamples`` is below 1 or the seed below 0.
         DataError: if there is no image.
     """
-    if resamples < 1 or seed < 0:
-        raise ConfigError(
-            'expected at least one resample and a seed from 0, got '
-            f'resamples={resamples}, seed={seed}'
-        )
+    check_at_least(1, resamples=resamples)
+    check_at_least(0, seed=seed)
     members = np.arange(groups) if isinstance(groups, int) else _number(groups)
     if len(members) == 0:
         raise DataError('there is no image to resample')

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.errors import DataError, check_at_least
 
 # Ids of one byte: the joint histogram of two such maps needs no mask and no check of
 # its own, and stays in a processor's cache.
@@ -39,8 +39,7 @@ def confusion_matrix(
         DataError: if the sizes differ, or naming ids that are out of range, in pixels
             that do not count as well.
     """
-    if num_classes < 1:
-        raise ConfigError(f'num_classes must be at least 1, got {num_classes}')
+    check_at_least(1, num_classes=num_classes)
     found, true = _whole(prediction, 'prediction'), _whole(truth, 'truth')
     if found.shape != true.shape:
         raise DataError(

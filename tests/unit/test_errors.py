@@ -1,10 +1,46 @@
-"""Other people's errors, told in a sentence."""
+"""Refused arguments, and other people's errors, in one line."""
 
 import pickle
+from typing import Any
 
+import numpy as np
 import pytest
 
-from sci_plugins.errors import describe_damage, describe_unpickling, first_line, tell_cause
+from sci_plugins.errors import (
+    ConfigError,
+    check_at_least,
+    describe_damage,
+    describe_unpickling,
+    first_line,
+    tell_cause,
+)
+
+
+def test_what_is_large_enough_passes() -> None:
+    check_at_least(1, steps=1, images=np.int64(2))
+    check_at_least(0.5, 'Layer', weight=1, sigma=0.5)
+
+
+@pytest.mark.parametrize(
+    ('least', 'value', 'message'),
+    [
+        (1, 0, 'size must be at least 1, got 0'),
+        (0.5, 0.25, 'size must be at least 0.5, got 0.25'),
+        (0.0, -1, 'size must be at least 0, got -1'),
+        (0.0, float('nan'), 'size must be at least 0, got nan'),
+        (1, 1.5, 'size must be an int of at least 1, got 1.5'),
+        (1, True, 'size must be an int of at least 1, got True'),
+        (1, '3', "size must be an int of at least 1, got '3'"),
+        (0.0, None, 'size must be a number of at least 0, got None'),
+    ],
+)
+def test_what_is_too_small_is_named(least: float, value: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_at_least(least, count=1, size=value)
+    assert str(caught.value) == message
+    with pytest.raises(ConfigError) as caught:
+        check_at_least(least, 'Layer', size=value)
+    assert str(caught.value) == f'Layer: {message}'
 
 
 def test_first_line() -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.darkface import random_submission
-from benchmarks.timing import Timing, check_positive, time_in_turn
+from benchmarks.timing import Timing, time_in_turn
+from sci_plugins.errors import check_at_least
 from sci_plugins.evaluation.analysis import analyse
 from sci_plugins.evaluation.bootstrap import ImageRecords, resample_weights
 from sci_plugins.evaluation.detection_records import DetectionRecords
@@ -109,8 +110,8 @@ def benchmark_bootstrap(
         ConfigError: if a number is below 1.
         MissingDependencyError: if pycocotools is not installed.
     """
-    check_positive(images=images, predictions=predictions, streets=streets)
-    check_positive(classes=classes, resamples=resamples, runs=runs)
+    check_at_least(1, images=images, predictions=predictions, streets=streets)
+    check_at_least(1, classes=classes, resamples=resamples, runs=runs)
     return BootstrapResult(
         machine=describe_machine(),
         blas_threads=os.environ.get('OMP_NUM_THREADS', ''),

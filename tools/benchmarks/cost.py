@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
-from benchmarks.timing import Timing, check_positive, threads_set_to, time_in_turn
+from benchmarks.timing import Timing, threads_set_to, time_in_turn
+from sci_plugins.errors import check_at_least
 from sci_plugins.models.enhancers import RetinexEnhancer, RUASEnhancer, SCIEnhancer
 from sci_plugins.utils.machine import describe_machine, machine_line
 
@@ -73,7 +74,7 @@ def benchmark_cost(
     Raises:
         ConfigError: if a number is below 1.
     """
-    check_positive(height=height, width=width, threads=threads, runs=runs)
+    check_at_least(1, height=height, width=width, threads=threads, runs=runs)
     enhancers = {name: make().eval() for name, make in ARCHITECTURES.items()}
     image = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
     image *= 0.3

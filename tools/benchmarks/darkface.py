@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.timing import Timing, check_positive, time_in_turn, to_table
+from benchmarks.timing import Timing, time_in_turn, to_table
+from sci_plugins.errors import check_at_least
 from sci_plugins.evaluation.detection_records import DetectionRecords, ImageDetections
 from sci_plugins.functional.detection_ap import count_official, official_ap, resampled_official_ap
 from sci_plugins.utils.machine import describe_machine, machine_line
@@ -68,7 +69,7 @@ def benchmark_darkface(
         ConfigError: if a number is below 1.
         MissingDependencyError: if pycocotools is not installed.
     """
-    check_positive(images=images, predictions=predictions, resamples=resamples, runs=runs)
+    check_at_least(1, images=images, predictions=predictions, resamples=resamples, runs=runs)
     few, many = (random_submission(images, predictions * times) for times in (1, 10))
     timings = time_in_turn(
         {OFFICIAL: lambda: _official(few), TEN_TIMES: lambda: _official(many)}, runs

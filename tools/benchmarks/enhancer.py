@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.timing import Timing, check_positive, threads_set_to, time_in_turn, to_table
+from benchmarks.timing import Timing, threads_set_to, time_in_turn, to_table
+from sci_plugins.errors import check_at_least
 from sci_plugins.models.enhancers import SCIEnhancer
 from sci_plugins.utils.machine import describe_machine, machine_line
 
@@ -80,7 +81,7 @@ def benchmark_enhancer(
     Raises:
         ConfigError: if a number is below 1 or the weights are not known.
     """
-    check_positive(height=height, width=width, batch=batch, threads=threads, runs=runs)
+    check_at_least(1, height=height, width=width, batch=batch, threads=threads, runs=runs)
     source = torch.Generator().manual_seed(0)
     enhancer = SCIEnhancer(weights=weights).eval()
     if weights is None:

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from mmcv.transforms import Compose
 
-from benchmarks.timing import Timing, check_positive, threads_set_to, time_in_turn
+from benchmarks.timing import Timing, threads_set_to, time_in_turn
 from sci_plugins.apis.attach import attach
 from sci_plugins.apis.config import load_config, require
 from sci_plugins.demo.streets import draw_street
-from sci_plugins.errors import ConfigError
+from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.functional.low_light import expose, linear_to_srgb, to_uint8
 from sci_plugins.models.enhancers import SCIEnhancer
 from sci_plugins.registry import require_host
@@ -111,7 +111,7 @@ def benchmark_segmentation(
         ConfigError: if a number is below 1, or the config is none of a segmentor.
         MissingDependencyError: if mmseg is not installed.
     """
-    check_positive(height=height, width=width, threads=threads, runs=runs, steps=steps)
+    check_at_least(1, height=height, width=width, threads=threads, runs=runs, steps=steps)
     require_host('the benchmark of segmentation', 'mmseg', 'seg')
     model, pipeline = _build(config)
     pixels = _draw_night(height, width) if image is None else _read(image, height, width)

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
-from benchmarks.timing import Timing, check_positive, threads_set_to, time_in_turn, to_table
+from benchmarks.timing import Timing, threads_set_to, time_in_turn, to_table
 from sci_plugins.apis.attach import attach
 from sci_plugins.apis.config import load_config
+from sci_plugins.errors import check_at_least
 from sci_plugins.models.enhancers import SCIEnhancer
 from sci_plugins.registry import require_host
 from sci_plugins.utils.machine import describe_machine, machine_line
@@ -65,7 +66,7 @@ def benchmark_stage(
         ConfigError: if a number is below 1 or the weights are not known.
         MissingDependencyError: if mmdet is not installed.
     """
-    check_positive(height=height, width=width, threads=threads, runs=runs)
+    check_at_least(1, height=height, width=width, threads=threads, runs=runs)
     require_host('the benchmark of the preprocessing stage', 'mmdet', 'det')
     with torch.no_grad(), threads_set_to(threads):
         timings = time_in_turn(_calls(height, width, weights), runs)

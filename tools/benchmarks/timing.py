@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import torch
 
-from sci_plugins.errors import ConfigError
-
 WARM_UP = 3
 
 
@@ -78,17 +76,6 @@ def threads_set_to(number: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def check_positive(**values: int) -> None:
-    """Refuse what is below 1.
-
-    Raises:
-        ConfigError: naming the argument.
-    """
-    for name, value in values.items():
-        if value < 1:
-            raise ConfigError(f'{name} must be at least 1, got {value}')
 
 
 def to_table(timings: Mapping[str, Timing]) -> str:

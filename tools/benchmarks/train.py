@@ -12,8 +12,8 @@ from torch import Tensor
 
 from benchmarks.memory import Memory, measure_memory
 from benchmarks.plain_training import plain_loss
-from benchmarks.timing import Timing, check_positive, threads_set_to, time_in_turn, to_table
-from sci_plugins.errors import ConfigError
+from benchmarks.timing import Timing, threads_set_to, time_in_turn, to_table
+from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.models.learners import SelfCalibratedLearner
 from sci_plugins.utils.machine import describe_machine, machine_line
 
@@ -112,7 +112,7 @@ def benchmark_train(
         ConfigError: if a number is below 1, the weights are not known, or there is no
             C++ compiler to compile with.
     """
-    check_positive(height=height, width=width, batch=batch, threads=threads, runs=runs)
+    check_at_least(1, height=height, width=width, batch=batch, threads=threads, runs=runs)
     if compile:
         _check_compiler()
     shape = (batch, 3, height, width)

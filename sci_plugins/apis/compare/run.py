@@ -15,7 +15,7 @@ from sci_plugins.apis.compare.judging import Judge, parse_resampling
 from sci_plugins.apis.compare.records import RecordStore
 from sci_plugins.apis.compare.session import Session, write_comparison
 from sci_plugins.apis.config import require
-from sci_plugins.errors import ConfigError, MissingDependencyError
+from sci_plugins.errors import ConfigError, MissingDependencyError, check_at_least
 from sci_plugins.evaluation.comparison import Comparison, VariantResult
 from sci_plugins.evaluation.conditions import Condition
 
@@ -112,7 +112,8 @@ def compare(
     Raises:
         SciPluginsError: if something does not fit, as early as it can be known.
     """
-    _check_counts(resamples=resamples, pictures=pictures, changed=changed, seed=seed)
+    check_at_least(1, resamples=resamples)
+    check_at_least(0, pictures=pictures, changed=changed, seed=seed)
     _check(cfg, report)
     first, units = ModelSource(cfg, checkpoint), parse_resampling(resample)
     options: dict[str, Any] = dict(base=base, trust=trust, input_order=input_order)
@@ -139,13 +140,6 @@ def _begin(work_dir: Path, contenders: Contenders, judge: Judge, resume: bool) -
         read_earlier(work_dir, comparison, session.store)
     session.judge_all()
     return session
-
-
-def _check_counts(**counts: int) -> None:
-    for name, value in counts.items():
-        least = int(name == 'resamples')
-        if value < least:
-            raise ConfigError(f'{name} must be at least {least}, got {value}')
 
 
 def _check(cfg: Config, report: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from sci_plugins.errors import ConfigError
+from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.functional.low_light import (
     CURVES,
     check_amount,
@@ -102,10 +102,8 @@ class SynthesizeLowLight(BaseTransform):
         self.jpeg_quality = _read_quality(jpeg_quality)
         self.curve = _read_choice('curve', curve, CURVES)
         self.channel_order = _read_choice('channel_order', channel_order, CHANNEL_ORDERS)
-        if seed is not None and (not isinstance(seed, int) or seed < 0):
-            raise ConfigError(
-                f'SynthesizeLowLight: seed must be an int from 0 or None, got {seed!r}'
-            )
+        if seed is not None:
+            check_at_least(0, 'SynthesizeLowLight', seed=seed)
         self.seed = seed
 
     def transform(self, results: dict) -> dict:

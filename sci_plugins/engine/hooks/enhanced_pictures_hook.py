@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from sci_plugins.datasets.low_light_folder import LowLightFolder, find_images
-from sci_plugins.errors import ConfigError
+from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.functional.image_quality import clipped_share, color_cast, mean_brightness
 from sci_plugins.models.enhancers import BaseEnhancer, RetinexEnhancer
 from sci_plugins.registry import HOOKS
@@ -57,9 +57,7 @@ class EnhancedPicturesHook(Hook):
         max_size: int = 640,
         module: str = 'estimator',
     ) -> None:
-        for name, value in (('interval', interval), ('count', count)):
-            if value < 1:
-                raise ConfigError(f'EnhancedPicturesHook: {name} must be at least 1, got {value}')
+        check_at_least(1, 'EnhancedPicturesHook', interval=interval, count=count)
         self.interval = interval
         self.by_epoch = by_epoch
         self.data_root = data_root

@@ -16,7 +16,7 @@ from mmdet.models.necks.ssd_neck import L2Norm
 from mmdet.models.task_modules.assigners import AssignResult, MaxIoUAssigner
 from torch import Tensor, nn
 
-from sci_plugins.errors import ConfigError
+from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.registry import MODELS, TASK_UTILS
 
 #: Outputs of conv3_3, conv4_3, conv5_3 and conv_fc7, each after its ReLU.
@@ -49,8 +49,7 @@ class S3FDVGG(SSDVGG):
     """
 
     def __init__(self, fc6_dilation: int = 1, init_cfg: dict | list[dict] | None = None) -> None:
-        if fc6_dilation < 1:
-            raise ConfigError(f'S3FDVGG: fc6_dilation must be above 0, got {fc6_dilation}')
+        check_at_least(1, 'S3FDVGG', fc6_dilation=fc6_dilation)
         super().__init__(
             depth=16,
             with_last_pool=False,
@@ -195,8 +194,7 @@ class S3FDHead(SSDHead):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_classes=num_classes, in_channels=in_channels, **kwargs)
-        if max_out < 1:
-            raise ConfigError(f'S3FDHead: max_out must be above 0, got {max_out}')
+        check_at_least(1, 'S3FDHead', max_out=max_out)
         if self.num_base_priors[0] != 1:
             raise ConfigError(
                 'S3FDHead: expected one anchor a location on the first level, got '
@@ -322,11 +320,8 @@ class ScaleCompensatedAssigner(MaxIoUAssigner):
                 'ScaleCompensatedAssigner: expected 0 <= compensation_iou_thr < '
                 f'pos_iou_thr <= 1, got {compensation_iou_thr!r} and {pos_iou_thr!r}'
             )
-        if top_n is not None and (not isinstance(top_n, int) or top_n < 1):
-            raise ConfigError(
-                'ScaleCompensatedAssigner: top_n must be a whole number above 0 or '
-                f'None, got {top_n!r}'
-            )
+        if top_n is not None:
+            check_at_least(1, 'ScaleCompensatedAssigner', top_n=top_n)
         super().__init__(
             pos_iou_thr=float(pos_iou_thr),
             neg_iou_thr=float(pos_iou_thr),

@@ -18,7 +18,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torchvision.ops import nms
 
-from sci_plugins.errors import CheckpointError, ConfigError, first_line
+from sci_plugins.errors import CheckpointError, ConfigError, check_at_least, first_line
 from sci_plugins.registry import MODELS, require_host
 
 #: Pixels between two neighbouring cells of each of its three maps.
@@ -289,5 +289,4 @@ def _check_settings(score_thr: Any, iou_threshold: Any, max_per_img: Any) -> Non
         raise ConfigError(f'{_NAME}: score_thr must be in [0, 1], got {score_thr!r}')
     if not 0 < iou_threshold <= 1:
         raise ConfigError(f'{_NAME}: iou_threshold must be in (0, 1], got {iou_threshold!r}')
-    if not isinstance(max_per_img, int) or max_per_img < 1:
-        raise ConfigError(f'{_NAME}: max_per_img must be an int of at least 1, got {max_per_img!r}')
+    check_at_least(1, _NAME, max_per_img=max_per_img)

@@ -1,12 +1,10 @@
 """An illumination estimator by unrolled iterations, after RUAS."""
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sci_plugins.errors import ConfigError
+from sci_plugins.errors import check_at_least
 from sci_plugins.functional.conv_norm import apply_conv
 from sci_plugins.functional.retinex import divide_illumination, limit_illumination
 from sci_plugins.models.enhancers.base import RetinexEnhancer
@@ -52,8 +50,9 @@ class RUASEnhancer(RetinexEnhancer):
 
     def __init__(self, iterations: int = 3, channels: int = 3, weights: str | None = None) -> None:
         super().__init__()
-        self.iterations = _check_positive('iterations', iterations)
-        self.channels = _check_positive('channels', channels)
+        check_at_least(1, 'RUASEnhancer', iterations=iterations, channels=channels)
+        self.iterations = iterations
+        self.channels = channels
         self.guess_conv1 = nn.Conv2d(3, channels, 3, padding=1)
         self.guess_conv2 = nn.Conv2d(channels, 3, 3, padding=1)
         self.light_conv = nn.Conv2d(3, 3, 3, padding=1)
@@ -108,9 +107,3 @@ def local_maximum(image: Tensor) -> Tensor:
         after = torch.cat([image.narrow(axis, 1, length - 1), last], axis)
         image = torch.maximum(image, torch.maximum(before, after))
     return image
-
-
-def _check_positive(name: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f'RUASEnhancer: {name} must be an int of at least 1, got {value!r}')
-    return value

@@ -1,13 +1,11 @@
 """SCI's illumination estimator: the one block that is used at inference."""
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.forward_ad import unpack_dual
 
-from sci_plugins.errors import ConfigError
+from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.functional.conv_norm import apply_conv, apply_conv_norm_relu
 from sci_plugins.functional.retinex import limit_illumination
 from sci_plugins.functional.sci_inference import FoldedSCI, enhance_folded, fold_sci
@@ -170,16 +168,11 @@ class SCIEnhancer(RetinexEnhancer):
 
 
 def _check_sizes(layers: int, channels: int | None) -> None:
-    _check_at_least('layers', layers, 0)
+    check_at_least(0, 'SCIEnhancer', layers=layers)
     if channels is None and layers > 0:
         raise ConfigError(
             'SCIEnhancer: channels must be an int of at least 1, and None only if '
             f'layers=0, got None with layers={layers}'
         )
     if channels is not None:
-        _check_at_least('channels', channels, 1)
-
-
-def _check_at_least(name: str, value: Any, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(f'SCIEnhancer: {name} must be an int of at least {least}, got {value!r}')
+        check_at_least(1, 'SCIEnhancer', channels=channels)

@@ -9,7 +9,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from sci_plugins.errors import ConfigError
+from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.functional.conv3x3 import channels_last
 from sci_plugins.functional.conv_norm import apply_conv, apply_conv_norm_relu, apply_residual_block
 from sci_plugins.functional.retinex import divide_illumination
@@ -84,7 +84,8 @@ class SelfCalibratedLearner(BaseModel):
         data_preprocessor: dict | nn.Module | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
-        self.stages = _check_stages(stages)
+        check_at_least(1, 'SelfCalibratedLearner', stages=stages)
+        self.stages = stages
         self.estimator = _build_estimator(estimator)
         self.calibrator = _build(calibrator, 'SelfCalibrator') if stages > 1 else None
         self.loss = _build(loss, 'SCILoss')
@@ -145,14 +146,6 @@ class SelfCalibratedLearner(BaseModel):
         return total
 
 
-def _check_stages(stages: int) -> int:
-    if not isinstance(stages, int) or isinstance(stages, bool) or stages < 1:
-        raise ConfigError(
-            f'SelfCalibratedLearner: stages must be an int of at least 1, got {stages!r}'
-        )
-    return stages
-
-
 def _build(module: nn.Module | dict | None, default: str) -> nn.Module:
     if isinstance(module, nn.Module):
         return module
@@ -194,11 +187,8 @@ class SelfCalibrator(nn.Module):
 
     def __init__(self, layers: int = 3, channels: int = 16) -> None:
         super().__init__()
-        for name, value, least in (('layers', layers, 0), ('channels', channels, 1)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ConfigError(
-                    f'SelfCalibrator: {name} must be an int of at least {least}, got {value!r}'
-                )
+        check_at_least(0, 'SelfCalibrator', layers=layers)
+        check_at_least(1, 'SelfCalibrator', channels=channels)
         self.layers = layers
         self.channels = channels
         self.in_conv = nn.Conv2d(3, channels, 3, padding=1)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from sci_plugins.errors import ConfigError
+from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.functional.losses import (
     FIDELITY_WEIGHT,
     ColorMode,
@@ -33,7 +33,7 @@ class FidelityLoss(nn.Module):
 
     def __init__(self, weight: float = FIDELITY_WEIGHT) -> None:
         super().__init__()
-        _check_weight('FidelityLoss: weight', weight)
+        check_at_least(0.0, 'FidelityLoss', weight=weight)
         self.weight = weight
 
     def forward(self, illumination: Tensor, image: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ class SmoothnessLoss(nn.Module):
         self, weight: float = 1.0, sigma: float = 10.0, color: ColorMode = 'official'
     ) -> None:
         super().__init__()
-        _check_weight('SmoothnessLoss: weight', weight)
+        check_at_least(0.0, 'SmoothnessLoss', weight=weight)
         if not sigma > 0:
             raise ValueError(f'SmoothnessLoss: sigma must be positive, got {sigma}')
         guide_colors(torch.zeros(1, 3, 1, 1), color)  # an unknown name fails here
@@ -116,8 +116,8 @@ class SCILoss(nn.Module):
         color: ColorMode = 'official',
     ) -> None:
         super().__init__()
-        _check_weight('SCILoss: fidelity_weight', fidelity_weight)
-        _check_weight('SCILoss: smoothness_weight', smoothness_weight)
+        weights = dict(fidelity_weight=fidelity_weight, smoothness_weight=smoothness_weight)
+        check_at_least(0.0, 'SCILoss', **weights)
         self.fidelity = FidelityLoss(fidelity_weight)
         self.smoothness = SmoothnessLoss(smoothness_weight, sigma, color)
 
@@ -126,11 +126,6 @@ class SCILoss(nn.Module):
             fidelity=self.fidelity(illumination, image),
             smoothness=self.smoothness(illumination, image),
         )
-
-
-def _check_weight(name: str, value: float) -> None:
-    if value < 0:
-        raise ValueError(f'{name} must not be negative, got {value}')
 
 
 @MODELS.register_module()

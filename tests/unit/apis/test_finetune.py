@@ -149,7 +149,7 @@ def test_a_loss_that_is_no_number(tmp_path: Path, images: Path) -> None:
         (dict(device='abacus'), "unknown device 'abacus'"),
         (dict(enhancer='gamma'), 'got GammaEnhancer'),
         (dict(enhancer='unknown'), 'unknown enhancer'),
-        (dict(crop_size=2), 'crop_size must be an int of at least 5'),
+        (dict(crop_size=2), 'crop_size must be at least 5'),
     ],
 )
 def test_mistakes(tmp_path: Path, images: Path, options: Any, message: str) -> None:

@@ -104,7 +104,7 @@ def test_min_size_ignores_by_the_root_of_the_area(root: Path) -> None:
         (dict(split='val'), "split must be one of .* got 'val'"),
         (dict(test_fraction=0), 'test_fraction must be in'),
         (dict(test_fraction=1), 'test_fraction must be in'),
-        (dict(min_size=-1), 'min_size must be 0 or more'),
+        (dict(min_size=-1), 'min_size must be at least 0'),
     ],
 )
 def test_options_out_of_range_are_refused(root: Path, option: dict, message: str) -> None:

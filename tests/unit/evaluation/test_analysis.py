@@ -288,7 +288,7 @@ def test_other_bad_input() -> None:
             analyse(base, other, base_name='none', groups=groups)
     with pytest.raises(DataError, match="brightness lacks 'image1'"):
         analyse(base, other, base_name='none', brightness={'image0': 0.1})
-    with pytest.raises(ConfigError, match='at least one resample'):
+    with pytest.raises(ConfigError, match='resamples must be at least 1, got 0'):
         analyse(base, other, base_name='none', resamples=0)
     with pytest.raises(DataError, match='no image to resample'):
         analyse(_matrices(0, []), _matrices(1, []), base_name='none')

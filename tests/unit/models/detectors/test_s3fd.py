@@ -99,7 +99,7 @@ def test_the_output_stands_on_its_place(backbone: Any) -> None:
 
 
 def test_bad_dilation() -> None:
-    with pytest.raises(ConfigError, match='fc6_dilation must be above 0, got 0'):
+    with pytest.raises(ConfigError, match='fc6_dilation must be at least 1, got 0'):
         MODELS.build(dict(type='sci_plugins.S3FDVGG', fc6_dilation=0))
 
 

@@ -147,7 +147,7 @@ def test_boxes_in_original_pixels() -> None:
 
 
 def test_bad_settings() -> None:
-    with pytest.raises(ConfigError, match='max_out must be above 0, got 0'):
+    with pytest.raises(ConfigError, match='max_out must be at least 1, got 0'):
         _build(max_out=0)
     generator = dict(
         type='AnchorGenerator', strides=[4, 8, 16, 32, 64, 128], scales=[4], ratios=[1, 2]

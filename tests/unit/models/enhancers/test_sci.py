@@ -252,13 +252,13 @@ def test_gradient_is_zero_on_the_clamp() -> None:
 
 @pytest.mark.parametrize('value', [-1, 1.5, '3', None, True])
 def test_layers_out_of_range(value: object) -> None:
-    with pytest.raises(ConfigError, match='layers must be an int of at least 0'):
+    with pytest.raises(ConfigError, match=r'layers must be (an int of )?at least 0'):
         SCIEnhancer(layers=value)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize('value', [0, -3, 1.5, '3', None, True])
 def test_channels_out_of_range(value: object) -> None:
-    with pytest.raises(ConfigError, match='channels must be an int of at least 1'):
+    with pytest.raises(ConfigError, match=r'channels must be (an int of )?at least 1'):
         SCIEnhancer(channels=value)  # type: ignore[arg-type]
 
 

@@ -56,8 +56,8 @@ def test_float64_stays(pair):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(fidelity_weight=-1), 'fidelity_weight must not be negative, got -1'),
-        (dict(smoothness_weight=-2), 'smoothness_weight must not be negative'),
+        (dict(fidelity_weight=-1), 'fidelity_weight must be at least 0, got -1'),
+        (dict(smoothness_weight=-2), 'smoothness_weight must be at least 0'),
         (dict(sigma=0), 'sigma must be positive, got 0'),
         (dict(color='lab'), 'color must be one of'),
     ],
@@ -97,8 +97,8 @@ def test_each_alone_in_half_precision(pair, name):
 @pytest.mark.parametrize(
     ('name', 'options', 'message'),
     [
-        ('FidelityLoss', dict(weight=-1), 'FidelityLoss: weight must not be negative'),
-        ('SmoothnessLoss', dict(weight=-1), 'SmoothnessLoss: weight must not be neg'),
+        ('FidelityLoss', dict(weight=-1), 'FidelityLoss: weight must be at least 0'),
+        ('SmoothnessLoss', dict(weight=-1), 'SmoothnessLoss: weight must be at least 0'),
         ('SmoothnessLoss', dict(sigma=0), 'sigma must be positive, got 0'),
         ('SmoothnessLoss', dict(color='lab'), 'color must be one of'),
     ],

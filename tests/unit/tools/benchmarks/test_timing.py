@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from benchmarks import timing
-from benchmarks.timing import check_positive, threads_set_to, time_in_turn, to_table
-from sci_plugins.errors import ConfigError
+from benchmarks.timing import threads_set_to, time_in_turn, to_table
 from sci_plugins.utils.machine import describe_machine, machine_line
 
 
@@ -79,9 +78,3 @@ def test_the_machine_in_one_line() -> None:
     assert torch.__version__ in line
     assert f'{torch.get_num_threads()} threads' in line
     assert '\n' not in line
-
-
-def test_numbers_below_one_are_refused() -> None:
-    check_positive(runs=1)
-    with pytest.raises(ConfigError, match='runs must be at least 1, got 0'):
-        check_positive(height=3, runs=0)
