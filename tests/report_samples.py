@@ -1,14 +1,13 @@
 """Comparisons made up for the report: numbers by formula, verdicts by their rule."""
 
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from sci_plugins.evaluation.analysis import GroupResult, VariantAnalysis
 from sci_plugins.evaluation.bootstrap import Interval
-from sci_plugins.evaluation.comparison import Comparison
+from sci_plugins.evaluation.comparison import Comparison, VariantResult
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.visualization.report import Curve
 
@@ -61,18 +60,10 @@ def make_result(
     condition: Condition,
     metrics: dict[str, float],
     analysis: Any = None,
-    model: str = '',
     images: int = 49,
-) -> Any:
-    return SimpleNamespace(
-        variant=variant,
-        condition=condition,
-        metrics=metrics,
-        seconds=1.0,
-        images=images,
-        analysis=analysis,
-        model=model,
-    )
+    note: str = '',
+) -> VariantResult:
+    return VariantResult(variant, condition, metrics, 1.0, images, analysis=analysis, note=note)
 
 
 def make_comparison(

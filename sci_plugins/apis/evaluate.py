@@ -1,6 +1,7 @@
 """How good enhanced images look: several enhancers on one folder of images."""
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from sci_plugins.registry import METRICS
 from sci_plugins.utils.files import replacing
 from sci_plugins.version import __version__
 from sci_plugins.visualization.panels import image_cell, make_grid
-from sci_plugins.visualization.report.cells import format_value
+from sci_plugins.visualization.report.cells import plain
 
 
 @dataclass
@@ -55,7 +56,9 @@ class QualityTable:
         rows = [['variant', *self.metrics]]
         for variant in self.scores:
             means = [self.mean(variant, metric) for metric in self.metrics]
-            rows.append([variant, *map(format_value, means)])
+            rows.append(
+                [variant, *('inf' if mean == math.inf else plain(mean, 3) for mean in means)]
+            )
         return '\n'.join([*_align(rows), f'means over {len(self.images)} images'])
 
     def to_json(self) -> str:
@@ -76,6 +79,11 @@ def _finite(row: Mapping[str, Sequence[float]]) -> dict[str, list[float | None]]
         metric: list(finite_or_none({str(i): v for i, v in enumerate(values)}).values())
         for metric, values in row.items()
     }
+
+
+def _told(mean: float) -> str:
+    """PSNR of an image with itself is infinite, which is no number that is missing."""
+    return 'inf' if mean == math.inf else plain(mean, 3)
 
 
 def _align(rows: list[list[str]]) -> list[str]:

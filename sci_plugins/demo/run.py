@@ -18,12 +18,8 @@ from sci_plugins.evaluation.bootstrap import Interval
 from sci_plugins.evaluation.comparison import Comparison
 from sci_plugins.utils.checkpoint import use_safe_loading
 from sci_plugins.utils.files import write_atomically
-from sci_plugins.visualization.report.cells import (
-    format_interval,
-    format_value,
-    table_head,
-    table_row,
-)
+from sci_plugins.visualization.report.cells import interval, places_of, plain, signed
+from sci_plugins.visualization.report.markdown import markdown_table
 
 #: Sheets of pictures for each task and condition.
 _PICTURES = 3
@@ -214,24 +210,24 @@ def _report(rows: list[Row], enhancer: str, out: Path, root: Path) -> str:
 
 
 def _table(rows: list[Row], enhancer: str) -> list[str]:
+    head = ['task', 'images', 'without', 'gamma', 'SCI', 'gated SCI', 'Δ SCI', '95 % interval']
+    lines = [_table_row(row, enhancer) for row in rows]
+    return markdown_table([*head, 'verdict on SCI', 'on gated SCI'], lines)
+
+
+def _table_row(row: Row, enhancer: str) -> list[str]:
+    places = places_of(TASKS[row.task].metric)
     variants = ['none', 'gamma', enhancer, gated(enhancer)]
-    header = ['task', 'images', 'without', 'gamma', 'SCI', 'gated SCI', 'Δ SCI [95 %]']
-    lines = table_head([*header, 'verdict on SCI', 'on gated SCI'])
-    for row in rows:
-        numbers = [row.values.get(name, math.nan) for name in variants]
-        ours = [row.changes.get(name, _UNDEFINED) for name in variants[2:]]
-        lines.append(
-            table_row(
-                [
-                    f'{row.task} ({TASKS[row.task].metric})',
-                    describe(row.condition),
-                    *map(format_value, numbers),
-                    format_interval(ours[0]),
-                    *(change.verdict for change in ours),
-                ]
-            )
-        )
-    return lines
+    sci, behind_gate = (row.changes.get(name, _UNDEFINED) for name in variants[2:])
+    return [
+        f'{row.task} ({TASKS[row.task].metric})',
+        describe(row.condition),
+        *(plain(row.values.get(name, math.nan), places) for name in variants),
+        signed(sci.delta, places),
+        interval(sci.low, sci.high, places),
+        sci.verdict,
+        behind_gate.verdict,
+    ]
 
 
 _INTRODUCTION = """# Does SCI help a network that was trained by day?

@@ -21,7 +21,7 @@ _MAIN_METRICS = ('mIoU', 'bbox_mAP', 'mAP', 'AP')
 _IN_RECORDS = dict(bbox_mAP='COCO_AP', bbox_mAP_50='COCO_AP50', bbox_mAP_75='COCO_AP75')
 #: Half of a host's last digit: mmseg rounds percents to 2, mmdet fractions to 3 places.
 _PERCENT_ROUNDING, _FRACTION_ROUNDING = 0.005, 0.0005
-_PERCENTS = ('mIoU', 'aAcc', 'mAcc', 'IoU')
+_PERCENTS = frozenset(('mIoU', 'aAcc', 'mAcc', 'IoU'))
 
 
 def main_metric(metrics: Mapping[str, float], wanted_metric: str | None = None) -> str:
@@ -73,6 +73,11 @@ def name_in_records(host_name: str, known: Container[str]) -> str | None:
     return None
 
 
+def is_percentage(metric: str) -> bool:
+    """Whether a metric of the records or of a host is in percent; others are fractions."""
+    return bool(_PERCENTS.intersection(metric.split('/')))
+
+
 def agrees(host_value: float, value: float, name: str) -> bool:
     """Whether a host's number is a record's number, but for the host's rounding.
 
@@ -83,8 +88,7 @@ def agrees(host_value: float, value: float, name: str) -> bool:
     """
     if math.isnan(host_value) or math.isnan(value):
         return math.isnan(host_value) and math.isnan(value)
-    is_percent = name.split('/', 1)[0] in _PERCENTS
-    half_digit = _PERCENT_ROUNDING if is_percent else _FRACTION_ROUNDING
+    half_digit = _PERCENT_ROUNDING if is_percentage(name) else _FRACTION_ROUNDING
     return abs(host_value - value) <= 1.001 * half_digit
 
 

@@ -4,48 +4,13 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from sci_plugins.evaluation.analysis import VariantAnalysis
 from sci_plugins.evaluation.bootstrap import HELPS, HURTS, NOISE, NOT_DEFINED, NOT_SHOWN, Interval
-from sci_plugins.evaluation.comparison import Comparison, VariantResult
+from sci_plugins.evaluation.comparison import Comparison, VariantResult, is_percentage
 from sci_plugins.evaluation.conditions import Condition
-
-#: Signs of the verdicts in a table; each is also told in words beside it.
-SIGNS = {'helps': '▲', 'hurts': '▼', 'no difference shown': '○', 'not defined': '–'}
-
-
-def format_value(value: float) -> str:
-    """Four significant digits; a dash for what is not defined."""
-    return '–' if math.isnan(value) else f'{value:.4g}'
-
-
-def format_difference(value: float) -> str:
-    """A signed number, with a true minus sign."""
-    if math.isnan(value):
-        return '–'
-    return f'{0.0 if abs(value) < NOISE else value:+.3g}'.replace('-', '−')
-
-
-def format_interval(interval: Any) -> str:
-    """``+0.02 [−0.01, +0.05]``; a dash for what is not defined."""
-    if math.isnan(interval.low) or math.isnan(interval.high):
-        return format_difference(interval.delta)
-    ends = f'{format_difference(interval.low)}, {format_difference(interval.high)}'
-    return f'{format_difference(interval.delta)} [{ends}]'
-
-
-def table_row(cells: list[str]) -> str:
-    """A line of a table; a bar inside a cell stays part of it."""
-    return '| ' + ' | '.join(cell.replace('|', '\\|') for cell in cells) + ' |'
-
-
-def table_head(cells: list[str]) -> list[str]:
-    """The first two lines: names to the left, numbers to the right."""
-    return [table_row(cells), table_row(['---'] + ['---:'] * (len(cells) - 1))]
-
 
 DASH = '–'
 #: Verdict -> class of its cells in the style sheet, and a mark that needs no colour.
@@ -55,13 +20,12 @@ MARKS = {
     NOT_SHOWN: ('same', '○'),
     NOT_DEFINED: ('undefined', DASH),
 }
-#: First part of the names of metrics that are percentages; all others are fractions.
-_PERCENTAGES = {'mIoU', 'aAcc', 'mAcc', 'IoU'}
-
-
-def is_percentage(metric: str) -> bool:
-    """Whether a metric of the records is in percent."""
-    return metric.split('/', 1)[0] in _PERCENTAGES
+#: What each verdict means, told wherever verdicts stand.
+MEANINGS = {
+    HELPS: 'the whole interval is above zero',
+    HURTS: 'all of it is below',
+    NOT_SHOWN: 'zero is inside, which does not prove that there is none',
+}
 
 
 def places_of(metric: str) -> int:
@@ -160,40 +124,6 @@ def round_step(smallest: float) -> float:
     return float(next(s * power for s in _STEPS if s * power >= smallest * (1 - 1e-9)))
 
 
-def thinned(points: np.ndarray, tolerance: float) -> np.ndarray:
-    """A polyline with fewer points that stays within ``tolerance`` of the given one.
-
-    Ramer's and Douglas and Peucker's rule, without recursion.
-
-    Args:
-        points: ``(P, 2)``, in the unit of the drawing.
-        tolerance: largest distance of a point that is left out.
-    """
-    if len(points) < 3:
-        return points
-    keep = np.zeros(len(points), bool)
-    keep[[0, -1]] = True
-    spans = [(0, len(points) - 1)]
-    while spans:
-        first, last = spans.pop()
-        distances = _distances(points[first : last + 1])
-        if distances.size and distances.max() > tolerance:
-            middle = first + 1 + int(distances.argmax())
-            keep[middle] = True
-            spans += [(first, middle), (middle, last)]
-    return points[keep]
-
-
-def _distances(points: np.ndarray) -> np.ndarray:
-    """Distance of the inner points from the straight piece between the two ends."""
-    start, along = points[0], points[-1] - points[0]
-    offset = points[1:-1] - start
-    length = float(along @ along)
-    share = np.clip(offset @ along / length, 0, 1) if length else np.zeros(len(offset))
-    gap = offset - share[:, None] * along
-    return np.hypot(gap[:, 0], gap[:, 1])
-
-
 #: More variants than this do not stand side by side on a desktop's screen.
 _MOST_COLUMNS = 8
 
@@ -209,16 +139,33 @@ class Bar:
 
 @dataclass(frozen=True)
 class Cell:
-    """A difference as text, and as a bar where it is drawn."""
+    """A result beside the base's as text, and its interval as a bar where it is drawn.
+
+    Without an interval there is no verdict.
+    """
 
     base: str
     value: str
     delta: str
-    interval: str
-    verdict: str
-    style: str
-    mark: str
+    interval: str = ''
+    verdict: str = ''
     bar: Bar | None = None
+
+    @property
+    def style(self) -> str:
+        """Class in the style sheet."""
+        return MARKS[self.verdict][0] if self.verdict else 'plain'
+
+    @property
+    def mark(self) -> str:
+        """Sign of the verdict."""
+        return MARKS[self.verdict][1] if self.verdict else ''
+
+    @property
+    def text(self) -> str:
+        """All in one line: ``0.600 (+0.300, +0.200 to +0.400) ▲``."""
+        change = f'{self.delta}, {self.interval}' if self.interval else self.delta
+        return f'{self.value} ({change}) {self.mark}'.rstrip()
 
 
 @dataclass(frozen=True)
@@ -269,27 +216,26 @@ class Table:
 
 
 def make_cell(
-    values: tuple[float, float], found: Interval, metric: str, scale: Scale | None = None
+    values: tuple[float, float], found: Interval | None, metric: str, scale: Scale | None = None
 ) -> Cell:
     """A cell of one difference.
 
     Args:
         values: of the base and of the other.
-        found: the interval of the difference.
+        found: the interval of the difference, if there is one.
         metric: its name, which decides the decimals.
         scale: the axis that the interval is drawn on, if it is.
     """
     places = places_of(metric)
-    style, mark = MARKS[found.verdict]
+    texts = plain(values[0], places), plain(values[1], places)
+    if found is None:
+        return Cell(*texts, signed(values[1] - values[0], places))
     return Cell(
-        base=plain(values[0], places),
-        value=plain(values[1], places),
-        delta=signed(found.delta, places),
-        interval=interval(found.low, found.high, places),
-        verdict=found.verdict,
-        style=style,
-        mark=mark,
-        bar=None if scale is None else make_bar(found, scale),
+        *texts,
+        signed(found.delta, places),
+        interval(found.low, found.high, places),
+        found.verdict,
+        None if scale is None else make_bar(found, scale),
     )
 
 
@@ -306,10 +252,6 @@ def scale_over(found: Sequence[Interval]) -> Scale:
     return Scale.over(end for each in found for end in (each.low, each.high, each.delta))
 
 
-#: Variants that say no more than the model's own label does.
-_AS_IT_IS = ('', 'config')
-
-
 @dataclass(frozen=True)
 class ConditionRows:
     """All results under one condition."""
@@ -320,21 +262,10 @@ class ConditionRows:
 
     @property
     def analyses(self) -> dict[str, VariantAnalysis]:
-        """Label -> what is known against the base, of the results that have intervals."""
+        """Variant -> what is known against the base, of the results that have intervals."""
         return {
-            label_of(result): result.analysis
-            for result in self.others
-            if result.analysis is not None
+            result.variant: result.analysis for result in self.others if result.analysis is not None
         }
-
-
-def label_of(result: VariantResult) -> str:
-    """The variant, and the model where it is not the first one."""
-    if not result.model:
-        return result.variant
-    if result.variant in (*_AS_IT_IS, result.model):
-        return result.model
-    return f'{result.model}: {result.variant}'
 
 
 def rows_of(comparison: Comparison) -> list[ConditionRows]:
@@ -350,7 +281,7 @@ def rows_of(comparison: Comparison) -> list[ConditionRows]:
 
 def labels_of(rows: Sequence[ConditionRows]) -> list[str]:
     """Names of what was compared with the base, each once, in order."""
-    return list(dict.fromkeys(label_of(other) for row in rows for other in row.others))
+    return list(dict.fromkeys(other.variant for row in rows for other in row.others))
 
 
 def _base(
@@ -359,7 +290,7 @@ def _base(
     """The base's result; an empty one where it was not measured."""
     names = [name, *(each.analysis.base for each in results if each.analysis)]
     for result in results:
-        if label_of(result) in names:
+        if result.variant in names:
             return result
     if name is None:
         return results[0]

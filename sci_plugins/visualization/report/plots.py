@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sci_plugins.errors import DataError
-from sci_plugins.visualization.report.cells import ConditionRows, label_of, round_step, thinned
+from sci_plugins.visualization.report.cells import ConditionRows, round_step
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Sheet:
 
     Args:
         condition: name of the condition that the image was seen under.
-        variant: what the base is compared with, as in the tables (``label_of``).
+        variant: what the base is compared with, as in the tables.
         image: its name.
         effect: by how much Δ of the set falls when the image is left out, in the unit
             of the metric; above 0 for an image that gained.
@@ -50,7 +50,6 @@ class Sheet:
 #: The drawing, in units of about a pixel: whole, and the area of the curves.
 WIDTH, HEIGHT = 360, 290
 LEFT, TOP, RIGHT, BOTTOM = 46, 10, 348, 246
-_TOLERANCE = 0.25  # of a unit: not to be seen
 _COLORS, _DASHES = 6, 4
 
 
@@ -85,7 +84,7 @@ def line_style(index: int) -> str:
     return f'curve c{(index - 1) % _COLORS + 1} d{(index - 1) % _DASHES + 1}'
 
 
-def precision_recall(
+def draw_curves(
     rows: Sequence[ConditionRows], labels: Sequence[str], curves: Mapping[tuple[str, str], Curve]
 ) -> list[Plot]:
     """A drawing a condition, all with the same axes.
@@ -103,7 +102,7 @@ def precision_recall(
     for row in rows:
         lines = [
             Line(curve.name or label, _path(curve, end), labels.index(label))
-            for label in map(label_of, (row.base, *row.others))
+            for label in (result.variant for result in (row.base, *row.others))
             if (curve := curves.get((row.condition, label))) is not None
         ]
         if lines:
@@ -144,7 +143,9 @@ def _path(curve: Curve, end: float) -> str:
         )
     known = np.isfinite(recall) & np.isfinite(precision)
     points = np.stack([across(recall[known], end), up(precision[known])], axis=1)
-    points = np.round(thinned(points, _TOLERANCE), 1)
+    # One point in each column of pixels, and both ends: more cannot be seen.
+    last_in_column = np.flatnonzero(np.diff(np.floor(points[:, 0]), append=math.inf))
+    points = np.round(points[np.union1d(last_in_column, np.arange(len(points))[:1])], 1)
     return 'M' + 'L'.join(f'{x:g} {y:g}' for x, y in points) if len(points) else ''
 
 

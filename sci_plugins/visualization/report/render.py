@@ -13,21 +13,11 @@ from typing import Any
 from PIL import Image
 
 from sci_plugins.errors import MissingDependencyError
-from sci_plugins.evaluation.comparison import Comparison, definitions_of
-from sci_plugins.visualization.report import plots, sections
-from sci_plugins.visualization.report import sections as facts
-from sci_plugins.visualization.report import sections as summary
-from sci_plugins.visualization.report.cells import (
-    ConditionRows,
-    all_analyses,
-    count,
-    is_percentage,
-    label_of,
-    labels_of,
-    places_of,
-    rows_of,
-    signed,
-)
+from sci_plugins.evaluation.comparison import Comparison
+from sci_plugins.version import __version__
+from sci_plugins.visualization.report import plots
+from sci_plugins.visualization.report.account import NOT_A_TRAINING_RUN, account_of
+from sci_plugins.visualization.report.cells import MARKS, MEANINGS, count, places_of, signed
 from sci_plugins.visualization.report.plots import Curve, Sheet
 
 #: Largest size of all pictures together in the file, in bytes of base64.
@@ -38,7 +28,7 @@ _SAMPLE = 6
 
 
 @dataclass(frozen=True)
-class Picture:
+class EmbeddedSheet:
     """A sheet and its JPEG in base64; empty, with the reason, where it cannot be read."""
 
     sheet: Sheet
@@ -52,7 +42,7 @@ class Picture:
 class Album:
     """The pictures that are shown, and what was done to make them fit."""
 
-    pictures: list[Picture]
+    pictures: list[EmbeddedSheet]
     note: str = ''
 
 
@@ -86,7 +76,7 @@ def _estimate(sheets: Sequence[Sheet], level: tuple[int, int] | None) -> float:
     return sum(len(_read(sheet, level).data) for sheet in some) / len(some) * len(sheets)
 
 
-def _until(budget: int, pictures: Iterable[Picture]) -> Iterator[Picture]:
+def _until(budget: int, pictures: Iterable[EmbeddedSheet]) -> Iterator[EmbeddedSheet]:
     used = 0
     for picture in pictures:
         used += len(picture.data)
@@ -105,7 +95,7 @@ def _strongest_first(sheets: Sequence[Sheet]) -> list[Sheet]:
     return sorted(sheets, key=lambda sheet: ranks[id(sheet)])
 
 
-def _read(sheet: Sheet, level: tuple[int, int] | None) -> Picture:
+def _read(sheet: Sheet, level: tuple[int, int] | None) -> EmbeddedSheet:
     try:
         content = sheet.path.read_bytes()
         with Image.open(io.BytesIO(content)) as image:
@@ -116,8 +106,8 @@ def _read(sheet: Sheet, level: tuple[int, int] | None) -> Picture:
                 content, size = _encode(image, *(level or (image.width, 90)))
     except (OSError, ValueError, SyntaxError) as error:
         # One lost picture must not cost the report of hours of work.
-        return Picture(sheet, '', problem=type(error).__name__)
-    return Picture(sheet, base64.b64encode(content).decode(), *size)
+        return EmbeddedSheet(sheet, '', problem=type(error).__name__)
+    return EmbeddedSheet(sheet, base64.b64encode(content).decode(), *size)
 
 
 def _encode(image: Image.Image, width: int, quality: int) -> tuple[bytes, tuple[int, int]]:
@@ -160,7 +150,7 @@ def render_report(
     Args:
         comparison: the results, with the analysis of each against the base.
         curves: precision against recall, by the condition's name and the variant's
-            name in the tables (:func:`label_of`).
+            name in the tables.
         sheets: pictures of the images that gained and lost most.
         legend: names and RGB colours in [0, 255] of the classes in the pictures.
         picture_budget: most bytes that the pictures take in the page; where they are
@@ -201,69 +191,36 @@ def _content(
     legend: Sequence[tuple[str, tuple[int, int, int]]],
     picture_budget: int,
 ) -> dict[str, Any]:
-    rows, about = rows_of(comparison), comparison.about
-    metric = _metric(rows)
-    labels = [label_of(rows[0].base), *labels_of(rows)] if rows else []
+    account = account_of(comparison)
     album = collect(sheets, picture_budget)
     return dict(
-        about=about,
-        metric=metric,
-        unit='in percent' if is_percentage(metric) else 'from 0 to 1',
-        base=labels[0] if labels else '',
-        images=rows[0].base.images if rows else 0,
-        resampling=facts.resampling_of(rows, about),
-        **_answer(rows, metric),
-        **_details(rows),
-        labels=labels,
-        line_style=plots.line_style,
+        account=account,
+        meanings=[(*MARKS[verdict], verdict, told) for verdict, told in MEANINGS.items()],
+        caveat=NOT_A_TRAINING_RUN,
         drawing=plots,
-        plots=plots.precision_recall(rows, labels, curves),
+        plots=plots.draw_curves(account.rows, account.labels, curves),
         legend=legend,
         album=album,
-        picture_groups=_grouped(album.pictures, metric),
-        definitions=definitions_of(
-            name for found in all_analyses(rows) for name in found.intervals
-        ),
-        diffs={
-            label: facts.diff_lines(text)
-            for label, text in (about.get('config_diff') or {}).items()
-        },
-        environment=about.get('environment') or {},
-        versions=facts.versions_of(about),
-        weights=facts.weights_of(about),
-        settings=facts.settings_of(about),
+        picture_groups=_grouped(album.pictures, account.metric),
+        diffs={label: diff_lines(text) for label, text in account.diffs.items()},
+        version=__version__,
     )
 
 
-def _metric(rows: Sequence[ConditionRows]) -> str:
-    """The metric that decides; empty without any analysis."""
-    return next((found.metric for found in all_analyses(rows)), '')
-
-
-def _answer(rows: Sequence[ConditionRows], metric: str) -> dict[str, Any]:
-    return dict(
-        headline=summary.headline(rows),
-        judged=len(all_analyses(rows)),
-        sentences=[(row.condition, summary.sentence(row)) for row in rows],
-        matrix=summary.matrix(rows) if metric else None,
-        forests=summary.forests(rows) if metric else [],
-    )
-
-
-def _details(rows: Sequence[ConditionRows]) -> dict[str, Any]:
-    return dict(
-        strata=[*sections.by_group(rows), *sections.by_size(rows)],
-        classes=sections.by_class(rows),
-        metrics=sections.all_metrics(rows),
-        host_numbers=sections.host_numbers(rows),
-    )
+def diff_lines(text: str) -> list[tuple[str, str]]:
+    """Lines of a unified diff with their class in the style sheet."""
+    kinds = {'+': 'added', '-': 'removed', '@': 'place'}
+    return [
+        ('file' if line.startswith(('+++', '---')) else kinds.get(line[:1], ''), line)
+        for line in text.splitlines()
+    ]
 
 
 def _grouped(
-    pictures: Sequence[Picture], metric: str
-) -> dict[str, dict[str, list[tuple[Picture, str]]]]:
+    pictures: Sequence[EmbeddedSheet], metric: str
+) -> dict[str, dict[str, list[tuple[EmbeddedSheet, str]]]]:
     """Condition -> variant -> pictures, each with its effect as text."""
-    groups: dict[str, dict[str, list[tuple[Picture, str]]]] = {}
+    groups: dict[str, dict[str, list[tuple[EmbeddedSheet, str]]]] = {}
     places = places_of(metric)
     for picture in pictures:
         sheet = picture.sheet

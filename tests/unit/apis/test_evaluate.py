@@ -150,10 +150,10 @@ def test_means(table: QualityTable) -> None:
 
 def test_text(table: QualityTable) -> None:
     assert table.to_text().split('\n') == [
-        'variant              PSNR  EME',
-        'none                    7  1.5',
-        'sci/official/medium   inf  3.5',
-        'reference               –  5.5',
+        'variant               PSNR    EME',
+        'none                 7.000  1.500',
+        'sci/official/medium    inf  3.500',
+        'reference                –  5.500',
         'means over 2 images',
     ]
 

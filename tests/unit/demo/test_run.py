@@ -64,10 +64,14 @@ def test_table_says_where_sci_helps_and_where_it_hurts(out: Path) -> None:
     rows = [line for line in lines if line.startswith(('| faces', '| streets'))]
     assert len(rows) == 2 * len(CONDITIONS)
     for row in rows:
-        change = '+2 [+1.5, +2.5]' if 'dark (' in row else '−2 [−2.5, −1.5]'
-        value, word = ('2.5', 'helps') if 'dark (' in row else ('-1.5', 'hurts')
-        gated = '0.5 | ' + change + f' | {word} | no difference shown |'
-        assert row.endswith(f'| 0.5 | 0.5 | {value} | {gated}')
+        half, two = ('0.500', '2.000') if row.startswith('| faces') else ('0.50', '2.00')
+        low, high = ('1.500', '2.500') if row.startswith('| faces') else ('1.50', '2.50')
+        if 'dark (' in row:
+            value, change, word = high, f'+{two} | +{low} to +{high}', 'helps'
+        else:
+            value, change, word = f'−{low}', f'−{two} | −{high} to −{low}', 'hurts'
+        numbers = f'| {half} | {half} | {value} | {half} | {change} |'
+        assert row.endswith(f'{numbers} {word} | no difference shown |')
 
 
 def test_pictures_are_shown_and_lie_where_the_text_says(out: Path) -> None:

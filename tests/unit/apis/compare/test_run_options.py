@@ -145,7 +145,7 @@ def test_without_a_truth_a_line_says_why(
     assert [result.analysis for result in found.results] == [None, None]
     assert {result.note for result in found.results} == {'the images have no boxes to find'}
     text = (tmp_path / 'comparison.md').read_text()
-    assert text.count('No intervals: the images have no boxes to find.') == 1
+    assert text.count('without an interval (the images have no boxes to find), so no verdict') == 1
     assert not (tmp_path / 'records').exists()
     assert (tmp_path / 'report.html').is_file()
 

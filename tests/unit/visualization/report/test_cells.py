@@ -5,7 +5,14 @@ import math
 import pytest
 
 from sci_plugins.evaluation.bootstrap import Interval
-from sci_plugins.visualization.report.cells import Scale, Table, make_bar, make_cell, scale_over
+from sci_plugins.visualization.report.cells import (
+    MARKS,
+    Scale,
+    Table,
+    make_bar,
+    make_cell,
+    scale_over,
+)
 
 NAN = Interval(math.nan, math.nan, math.nan)
 
@@ -31,6 +38,24 @@ def test_texts() -> None:
     assert cell.bar is None
     percent = make_cell((40, 50), Interval(10, 5, 20), 'IoU/Car')
     assert (percent.base, percent.delta) == ('40.00', '+10.00')
+
+
+def test_without_an_interval_there_is_no_verdict() -> None:
+    cell = make_cell((0.4, 0.5), None, 'AP', Scale(-1, 1))
+    assert (cell.value, cell.delta, cell.interval) == ('0.500', '+0.100', '')
+    assert (cell.verdict, cell.mark, cell.style, cell.bar) == ('', '', 'plain', None)
+    assert cell.text == '0.500 (+0.100)'
+
+
+def test_a_cell_in_one_line() -> None:
+    cell = make_cell((0.4, 0.5), Interval(0.1, 0.05, 0.2), 'AP')
+    assert cell.text == '0.500 (+0.100, +0.050 to +0.200) ▲'
+
+
+def test_every_verdict_has_a_sign_of_its_own() -> None:
+    found = {Interval(d, d - 1, d + 1).verdict for d in (-2.0, 0.0, 2.0, math.nan)}
+    assert found == set(MARKS)
+    assert len({mark for _, mark in MARKS.values()}) == len(MARKS)
 
 
 def test_not_defined_is_a_dash() -> None:

@@ -2,7 +2,7 @@
 
 from sci_plugins.evaluation.comparison import Comparison
 from sci_plugins.evaluation.conditions import Condition
-from sci_plugins.visualization.report.cells import all_analyses, label_of, labels_of, rows_of
+from sci_plugins.visualization.report.cells import all_analyses, labels_of, rows_of
 from tests.report_samples import make_analysis, make_comparison, make_result
 
 DAY, NIGHT = Condition(), Condition(0.05)
@@ -55,16 +55,6 @@ def test_a_variant_that_is_missing_under_one_condition() -> None:
     day, night = rows_of(Comparison({}, results))
     assert len(day.others) == 1
     assert night.others == []
-
-
-def test_labels_tell_the_model() -> None:
-    def label(variant: str, model: str) -> str:
-        return label_of(make_result(variant, DAY, {}, model=model))
-
-    assert label('gamma', '') == 'gamma'
-    assert label('config', 'joint') == 'joint'
-    assert label('joint', 'joint') == 'joint'
-    assert label('gamma', 'retrained') == 'retrained: gamma'
 
 
 def test_nothing_measured() -> None:

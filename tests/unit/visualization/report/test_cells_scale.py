@@ -1,11 +1,10 @@
-"""Axes with round ticks, and lines that keep their shape with fewer points."""
+"""Axes with round ticks."""
 
 import math
 
-import numpy as np
 import pytest
 
-from sci_plugins.visualization.report.cells import Scale, round_step, thinned
+from sci_plugins.visualization.report.cells import Scale, round_step
 
 
 def test_zero_is_always_on_the_axis() -> None:
@@ -53,40 +52,3 @@ def test_never_more_than_six_ticks_and_never_one(exponent: int, factor: float) -
 )
 def test_steps(smallest: float, step: float) -> None:
     assert round_step(smallest) == pytest.approx(step)
-
-
-def _distance(points: np.ndarray, line: np.ndarray) -> float:
-    """Largest distance of points from a polyline, by brute force."""
-    starts, ends = line[:-1], line[1:]
-    along = ends - starts
-    length = np.maximum((along**2).sum(axis=1), 1e-12)
-    worst = 0.0
-    for point in points:
-        share = np.clip(((point - starts) * along).sum(axis=1) / length, 0, 1)
-        gaps = np.hypot(*(starts + share[:, None] * along - point).T)
-        worst = max(worst, float(gaps.min()))
-    return worst
-
-
-def test_a_thinned_line_stays_close(rng: np.random.Generator) -> None:
-    points = np.stack([np.linspace(0, 300, 2000), rng.normal(0, 2, 2000).cumsum()], 1)
-    fewer = thinned(points, 1.0)
-    assert len(fewer) < 1500
-    assert _distance(points, fewer) <= 1.0
-    np.testing.assert_array_equal(fewer[[0, -1]], points[[0, -1]])
-
-
-def test_straight_lines_keep_their_ends() -> None:
-    line = np.stack([np.arange(50.0), 2 * np.arange(50.0)], axis=1)
-    np.testing.assert_array_equal(thinned(line, 0.1), line[[0, -1]])
-
-
-def test_a_line_that_returns_to_its_start() -> None:
-    line = np.array([[0.0, 0.0], [5.0, 5.0], [0.0, 0.0]])
-    np.testing.assert_array_equal(thinned(line, 0.1), line)
-
-
-@pytest.mark.parametrize('count', [0, 1, 2])
-def test_short_lines_stay(count: int) -> None:
-    line = np.ones((count, 2))
-    np.testing.assert_array_equal(thinned(line, 0.1), line)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from sci_plugins.visualization.report import cells as wording
+from sci_plugins.visualization.report import cells
 
 
 @pytest.mark.parametrize(
@@ -23,20 +23,20 @@ from sci_plugins.visualization.report import cells as wording
     ],
 )
 def test_differences(value: float, places: int, text: str) -> None:
-    assert wording.signed(value, places) == text
+    assert cells.signed(value, places) == text
 
 
 @pytest.mark.parametrize(
     ('value', 'text'), [(0.5, '0.500'), (0, '0.000'), (-1, '−1.000'), (math.nan, '–')]
 )
 def test_values(value: float, text: str) -> None:
-    assert wording.plain(value, 3) == text
+    assert cells.plain(value, 3) == text
 
 
 def test_intervals() -> None:
-    assert wording.interval(-0.1, 0.25, 2) == '−0.10 to +0.25'
-    assert wording.interval(math.nan, 0.25, 2) == '–'
-    assert wording.interval(0.1, math.nan, 2) == '–'
+    assert cells.interval(-0.1, 0.25, 2) == '−0.10 to +0.25'
+    assert cells.interval(math.nan, 0.25, 2) == '–'
+    assert cells.interval(0.1, math.nan, 2) == '–'
 
 
 @pytest.mark.parametrize(
@@ -44,23 +44,23 @@ def test_intervals() -> None:
     [('mIoU', 2), ('IoU/Car', 2), ('mAcc', 2), ('AP', 3), ('COCO_AP50_below_16px', 3)],
 )
 def test_percentages_and_fractions(metric: str, places: int) -> None:
-    assert wording.places_of(metric) == places
-    assert wording.is_percentage(metric) == (places == 2)
+    assert cells.places_of(metric) == places
+    assert cells.is_percentage(metric) == (places == 2)
 
 
 def test_lists_of_names() -> None:
-    assert wording.listing(['a']) == 'a'
-    assert wording.listing(['a', 'b']) == 'a and b'
-    assert wording.listing(['a', 'b', 'c']) == 'a, b and c'
+    assert cells.listing(['a']) == 'a'
+    assert cells.listing(['a', 'b']) == 'a and b'
+    assert cells.listing(['a', 'b', 'c']) == 'a, b and c'
 
 
 def test_counts() -> None:
-    assert wording.count(1, 'image') == '1 image'
-    assert wording.count(1000, 'image') == '1,000 images'
-    assert wording.count(2, 'box', 'boxes') == '2 boxes'
+    assert cells.count(1, 'image') == '1 image'
+    assert cells.count(1000, 'image') == '1,000 images'
+    assert cells.count(2, 'box', 'boxes') == '2 boxes'
 
 
 @pytest.mark.parametrize('value', [1e-16, -1e-16])
 def test_rounding_errors_of_sums_are_no_difference(value: float) -> None:
-    assert wording.signed(value, 3) == wording.signed(0.0, 3)
-    assert wording.signed(1e-9, 3) == '+0.000000001'
+    assert cells.signed(value, 3) == cells.signed(0.0, 3)
+    assert cells.signed(1e-9, 3) == '+0.000000001'

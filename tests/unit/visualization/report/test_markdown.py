@@ -1,198 +1,232 @@
-"""The text of a comparison with intervals: every number where it belongs."""
+"""The Markdown: the same account as the page, and not broken by any name."""
 
 import math
+import re
 from dataclasses import replace
-from typing import Any
+from html.parser import HTMLParser
 
 import pytest
 
-from sci_plugins.evaluation.analysis import GroupResult, VariantAnalysis
+from sci_plugins.evaluation.analysis import GroupResult
 from sci_plugins.evaluation.bootstrap import Interval
 from sci_plugins.evaluation.comparison import Comparison, VariantResult
 from sci_plugins.evaluation.conditions import Condition
-from sci_plugins.visualization.report.markdown import tell_comparison
+from sci_plugins.visualization.report import render_report, tell_comparison
+from sci_plugins.visualization.report.markdown import escape, markdown_table
+from tests.report_samples import make_analysis, make_comparison, make_result
 
-DARK = Condition(0.05)
-ABOUT: dict[str, Any] = dict(
-    config='a.py',
-    base='none',
-    resampling='images',
-    config_diff={'joint': '--- a.py\n+++ b.py\n+x = 1'},
-)
-
-
-def _analysis(ap: float, ap50: float, **settings: Any) -> VariantAnalysis:
-    """Intervals 0.1 to either side; the base has an AP of 0.3 and an AP50 of 0.5."""
-    values = dict(COCO_AP=(0.3, ap), COCO_AP50=(0.5, ap50))
-    found = dict(base='none', metric='COCO_AP', images=60, units=60, resamples=1000, seed=3)
-    return VariantAnalysis(
-        **found | settings,
-        intervals={
-            name: Interval(after - before, after - before - 0.1, after - before + 0.1)
-            for name, (before, after) in values.items()
-        },
-        values=values,
-    )
-
-
-def _result(name: str, ap: float, ap50: float, **settings: Any) -> VariantResult:
-    metrics = {'coco/bbox_mAP': ap, 'coco/bbox_mAP_50': ap50, 'coco/bbox_mAP_s': 0.25}
-    return VariantResult(name, Condition(), metrics, 1.0, 60, **settings)
+DAY, DARK = Condition(), Condition(0.05)
+THIRDS = ('darkest third', 'middle third', 'brightest third')
 
 
 @pytest.fixture()
 def comparison() -> Comparison:
-    results = [
-        _result('none', 0.3, 0.5),
-        _result('sci', 0.6, 0.9, analysis=_analysis(0.6, 0.9)),
-        _result('gamma', 0.1, 0.45, analysis=_analysis(0.1, 0.45)),
-        _result('joint', 0.35, 0.5, analysis=_analysis(0.35, 0.5), model='joint'),
-    ]
-    results += [replace(result, condition=DARK) for result in results]
-    return Comparison(dict(ABOUT), results)
+    return make_comparison(
+        {'sci': [0.3, -0.21], 'gamma': [-0.2, 0.013], 'joint': [0.05, math.nan]},
+        metrics=('COCO_AP', 'COCO_AP50', 'COCO_AP50_below_16px', 'COCO_AP50/car'),
+        thirds=THIRDS,
+        half=0.1,
+        about=dict(config_diff={'joint': '--- a.py\n+++ b.py\n+x = 1'}, versions=dict(torch='2')),
+    )
 
 
-def _rows(text: str, start: str) -> list[list[str]]:
-    """Cells of the rows that begin with ``start``."""
-    lines = [line for line in text.splitlines() if line.startswith(f'| {start} |')]
-    return [[cell.strip() for cell in line.strip('|').split('|')] for line in lines]
+def _tables(text: str) -> list[list[list[str]]]:
+    """Cells of each table, without the line of dashes."""
+    tables, rows = [], []
+    for line in [*text.splitlines(), '']:
+        if line.startswith('|'):
+            rows.append([cell.strip() for cell in re.split(r'(?<!\\)\|', line)[1:-1]])
+        elif rows:
+            assert set(''.join(rows[1])) <= set('-:')
+            assert len({len(row) for row in rows}) == 1
+            tables.append([rows[0], *rows[2:]])
+            rows = []
+    return tables
 
 
-def test_intervals_stand_beside_numbers_that_the_records_have(comparison: Comparison) -> None:
-    text = tell_comparison(comparison)
-    first = _rows(text, 'coco/bbox_mAP')[0]
-    assert first[2:4] == ['0.6', '+0.3 [+0.2, +0.4]']
-    assert first[4:6] == ['0.1', '−0.2 [−0.3, −0.1]']
-    assert _rows(text, 'coco/bbox_mAP_s')[0][2:4] == ['0.25', '+0']  # not in the records
+def _row(text: str, title: str, name: str, table: int = 0) -> list[str]:
+    """A row of the n-th table below a heading."""
+    part = text[text.index(f'## {title}') :]
+    return next(row[1:] for row in _tables(part)[table] if row[0] == name)
 
 
-@pytest.mark.parametrize('which', ['base', 'variant'])
-def test_no_interval_beside_a_number_by_another_definition(
-    comparison: Comparison, which: str
-) -> None:
-    index = 0 if which == 'base' else 1
-    result = comparison.results[index]
-    result.metrics['coco/bbox_mAP'] += 0.001
-    row = _rows(tell_comparison(comparison), 'coco/bbox_mAP')[0]
-    assert row[3] == ('+0.299' if which == 'base' else '+0.301')
-
-
-def test_verdicts(comparison: Comparison) -> None:
+def test_the_answer_comes_first(comparison: Comparison) -> None:
     lines = tell_comparison(comparison).splitlines()
-    assert '- sci: **helps**: COCO_AP from 0.3 to 0.6, Δ +0.3 [+0.2, +0.4]' in lines
-    assert '- gamma: **hurts**: COCO_AP from 0.3 to 0.1, Δ −0.2 [−0.3, −0.1]' in lines
-    assert any(line.startswith('- joint: **no difference shown**') for line in lines)
-    assert not any('rises' in line or 'falls' in line for line in lines)
+    assert lines[0] == "# Does it help? faces.py, 49 images, compared with 'none' by COCO_AP"
+    assert lines[2].startswith('**Helps in 1 of 6 comparisons, hurts in 2')
+    assert lines[4].startswith('- as is: gamma hurts (−0.200); sci helps (+0.300);')
 
 
-def test_the_summary_has_signs(comparison: Comparison) -> None:
+def test_the_matrix(comparison: Comparison) -> None:
     text = tell_comparison(comparison)
-    assert '## COCO_AP of all' in text
-    row = ['0.3', '0.6 (+0.3) ▲', '0.1 (−0.2) ▼', '0.35 (+0.05) ○']
-    assert _rows(text, 'as is')[0] == ['as is', *row]
-    assert _rows(text, DARK.name)[0] == [DARK.name, *row]
-    assert '▲ helps, ▼ hurts, ○ no difference shown' in text
+    head, day, dark = _tables(text)[0]
+    assert head == ['images', 'none', 'sci', 'gamma', 'joint']
+    assert day[:3] == ['as is', '0.400', '0.700 (+0.300, +0.200 to +0.400) ▲']
+    assert day[3] == '0.200 (−0.200, −0.300 to −0.100) ▼'
+    assert dark[3] == '0.413 (+0.013, −0.087 to +0.113) ○'
+    assert dark[4] == '– (–, –) –'
+    assert '▲ helps: the whole interval is above zero' in text
 
 
-def test_the_base_comes_first_wherever_it_was_measured(comparison: Comparison) -> None:
-    comparison.results.reverse()
-    assert comparison.variants[0] == 'none'
-    assert _rows(tell_comparison(comparison), 'images')[0][:2] == ['images', 'none']
-
-
-def test_the_records_own_numbers_and_what_they_are(comparison: Comparison) -> None:
+def test_every_table_of_the_page(comparison: Comparison) -> None:
     text = tell_comparison(comparison)
-    row = _rows(text, 'COCO_AP50')[0]
-    assert row[:4] == ['COCO_AP50', '0.5', '0.9', '+0.4 [+0.3, +0.5]']
+    part = _row(text, 'COCO_AP by brightness of the images', 'sci')[0]
+    assert part.startswith('0.400 → 0.700 (+0.300')
+    assert _row(text, 'COCO_AP50 by size of the objects', 'sci')
+    assert _row(text, 'COCO_AP50 by class', 'car')[0] == '0.400'
+    assert _row(text, 'All metrics', 'COCO_AP50')[:2] == [
+        '0.400',
+        '0.700 (+0.300, +0.200 to +0.400) ▲',
+    ]
+    assert _row(text, "Numbers of the config's own evaluator", 'COCO_AP')[0] == '0.400'
+    assert _row(text, 'Made with', 'torch') == ['2']
     assert '- COCO_AP: pycocotools: IoU 0.5 to 0.95' in text
-    assert '- AP: ' not in text
+    assert '49 images drawn with replacement 1,000 times (seed 0)' in text
+    assert '## joint: changes in the config\n\n```diff\n--- a.py\n+++ b.py\n+x = 1\n```' in text
 
 
-def test_how_to_read_it(comparison: Comparison) -> None:
-    text = tell_comparison(comparison)
-    assert 'difference to none, the first column' in text
-    assert '60 images drawn with replacement 1000 times (seed 3)' in text
-    assert 'no interval is computed' not in text
-    assert 'Only' not in text
+class _Numbers(HTMLParser):
+    """Numbers in the cells of a page's tables."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.inside, self.found = '', set()
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ('td', 'th', 'svg', 'caption', 'section'):
+            self.inside = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ('td', 'svg'):
+            self.inside = ''
+
+    def handle_data(self, data: str) -> None:
+        if self.inside == 'td':
+            self.found |= _numbers(data)
 
 
-def test_parts_by_brightness(comparison: Comparison) -> None:
-    group = GroupResult('darkest third, 0 to 0.1', 20, 0.2, 0.5, Interval(0.3, 0.1, 0.4))
-    analysis = replace(_analysis(0.6, 0.9), groups=dict(brightness=[group]))
-    comparison.results[1] = replace(comparison.results[1], analysis=analysis)
-    text = tell_comparison(comparison)
-    assert 'COCO_AP by brightness of the images:' in text
-    row = _rows(text, 'darkest third, 0 to 0.1 (20)')[0]
-    assert row[1:] == ['0.2', '0.5', '+0.3 [+0.1, +0.4]', '', '', '', '']
+def _numbers(text: str) -> set[str]:
+    return set(re.findall(r'[+−]?\d+(?:\.\d+)?', text))
 
 
-def test_few_units_are_said_wherever_an_interval_stands(comparison: Comparison) -> None:
-    comparison.about['resampling'] = 'clips'
-    comparison.results = [
-        replace(result, analysis=result.analysis and replace(result.analysis, units=4))
-        for result in comparison.results
-    ]
-    lines = tell_comparison(comparison).splitlines()
-    assert any('**Only 4 clips** were there to draw' in line for line in lines)
-    assert any('4 clips (60 images) drawn with replacement' in line for line in lines)
-    for line in lines:
-        if 'Δ [95 %' in line:
-            assert line.count('from only 4 clips') == line.count('Δ [95 %') == 3
-        if line.startswith(('- sci: **', '- gamma: **')):
-            assert line.endswith('from only 4 clips')
-    assert sum('Δ [95 %' in line for line in lines) == 4
+@pytest.mark.parametrize('metric', ['COCO_AP', 'mIoU'])
+def test_page_and_markdown_show_the_same_numbers_with_the_same_digits(metric: str) -> None:
+    scale = 100 if metric == 'mIoU' else 1
+    comparison = make_comparison(
+        {'sci': [0.31 * scale, -0.21 * scale], 'gamma': [0.00002 * scale, math.nan]},
+        metrics=(metric, 'IoU/car'),
+        start=0.41234 * scale,
+        half=0.0777 * scale,
+        thirds=THIRDS,
+    )
+    comparison.results[0].metrics['other'] = 12.3456
+    page = _Numbers(render_report(comparison, {}, [])).found
+    tables = _tables(tell_comparison(comparison))
+    told = set().union(*(_numbers(cell) for rows in tables for row in rows[1:] for cell in row[1:]))
+    assert told == page
+    assert len(told) > 40
 
 
-def test_a_reason_stands_where_there_is_no_interval() -> None:
+def test_few_units_are_said_beside_every_table_with_intervals() -> None:
+    text = tell_comparison(make_comparison({'sci': [0.3]}, units=4, thirds=THIRDS))
+    assert text.count(' Only 4 images to resample: see the warning.') == 3
+    assert '**Few units.** Only 4 images to resample' in text
+    assert '**Helps, but from only 4 images.**' in text
+
+
+def test_without_intervals_there_is_no_claim() -> None:
+    note = 'the images have no boxes to find'
     results = [
-        _result('none', 0.3, 0.5, note='the images have no boxes to find'),
-        _result('sci', 0.6, 0.9, note='the images have no boxes to find'),
+        make_result('none', DAY, dict(aAcc=80.0, mIoU=40.0), note=note),
+        make_result('sci', DAY, dict(aAcc=85.0, mIoU=35.5), note=note),
+        make_result('gamma', DAY, dict(aAcc=85.0), note=note),
     ]
-    text = tell_comparison(Comparison(dict(config='a.py'), results))
-    assert text.count('- No intervals: the images have no boxes to find.') == 1
-    assert '- sci: coco/bbox_mAP rises by 0.3' in text
+    text = tell_comparison(Comparison({}, results))
+    assert (
+        f'- as is: without an interval ({note}), so no verdict: mIoU of sci falls by 4.50, '
+        'gamma is not defined.'
+    ) in text
+    assert 'a small difference may be chance' in text
+    assert _row(text, 'Differences', 'as is') == ['40.00', '35.50 (−4.50)', '– (–)']
+    assert not any(word in text for word in ('helps', 'hurts', '95 %'))
 
 
-def test_changes_in_the_config_are_shown(comparison: Comparison) -> None:
+def test_the_wanted_metric_decides() -> None:
+    results = [
+        make_result(n, DAY, {'mAP': v, 'mAP_50': 2 * v}) for n, v in (('a', 0.1), ('b', 0.3))
+    ]
+    text = tell_comparison(Comparison({}, results, metric='mAP_50'))
+    assert _row(text, 'Differences', 'as is') == ['0.200', '0.600 (+0.400)']
+
+
+def test_images_that_the_base_was_not_measured_on(comparison: Comparison) -> None:
+    first, *rest = comparison.results[4:]
+    comparison.results[4:] = [result.without_analysis() for result in rest]
+    assert first.variant == 'none'
     text = tell_comparison(comparison)
-    assert '## joint: changes in the config\n\n```diff\n--- a.py' in text
-    assert '+x = 1\n```' in text
+    assert f'- {DARK.name}' not in text
+    condition = rest[0].condition.name
+    assert f'- {condition}: none was not measured, so there is no verdict.' in text
+    assert _row(text, 'Verdicts', condition)[:2] == ['–', '0.190 (–)']
+    assert _row(text, "Numbers of the config's own", 'COCO_AP', table=1)[:2] == ['–', '0.190 (–)']
 
 
-def test_the_analysis_comes_back_from_json(comparison: Comparison) -> None:
+def test_a_turned_table_keeps_the_base() -> None:
+    text = tell_comparison(make_comparison({f'v{index}': [0.1, 0.2] for index in range(9)}))
+    head, base, first, *_ = _tables(text)[0]
+    assert head == ['variant', 'as is', 'gain 0.1, noise 0']
+    assert base == ['none', '0.400', '0.400']
+    assert first[0] == 'v0'
+
+
+def test_classes_that_no_image_has_are_named_below_the_table(comparison: Comparison) -> None:
+    for result in comparison.results:
+        if result.analysis is not None:
+            result.analysis.intervals['COCO_AP50/cat'] = Interval(math.nan, math.nan, math.nan)
+            result.analysis.values['COCO_AP50/cat'] = (math.nan, math.nan)
+    assert tell_comparison(comparison).count('\n\nNot in these images: cat.\n') == 2
+
+
+def test_names_do_not_break_the_table() -> None:
+    odd = 'X(a|b)\n<b>&'
+    results = [make_result('none', DAY, {odd: 0.5}), make_result(odd, DAY, {odd: 0.5})]
+    text = tell_comparison(Comparison(dict(config=odd), results))
+    assert r'X(a\|b) &lt;b&gt;&' in _tables(text)[0][0]
+    assert '<b>' not in text
+    assert escape('a\r\nb') == 'a  b'
+
+
+def test_table() -> None:
+    assert markdown_table(['a', 'b|c'], [['x', '1']]) == [
+        '| a | b\\|c |',
+        '| --- | ---: |',
+        '| x | 1 |',
+    ]
+
+
+def test_the_same_after_json(comparison: Comparison) -> None:
     import json
 
     content = json.loads(comparison.to_json())
     again = Comparison(
         content['about'], [VariantResult.from_dict(each) for each in content['results']]
     )
-    assert again.results == comparison.results
+    # Two NaN are never equal: compare what is told.
     assert tell_comparison(again) == tell_comparison(comparison)
+    assert 'faces.py' in tell_comparison(Comparison(dict(config='faces.py')))
 
 
-def test_classes_that_no_image_has_are_named_below_the_table(comparison: Comparison) -> None:
-    for result in comparison.results:
-        if result.analysis is not None:
-            undefined = Interval(math.nan, math.nan, math.nan)
-            for name in ('COCO_AP50/Cat', 'COCO_AP50/Dog'):
-                result.analysis.intervals[name] = undefined
-                result.analysis.values[name] = (math.nan, math.nan)
-            result.analysis.intervals['COCO_AP50/Car'] = Interval(0.1, 0.0, 0.2)
-            result.analysis.values['COCO_AP50/Car'] = (0.2, 0.3)
-    text = tell_comparison(comparison)
-    assert len(_rows(text, 'COCO_AP50/Car')) == 2
-    assert _rows(text, 'COCO_AP50/Cat') == []
-    assert text.count('\n\nNot in these images: Cat, Dog.\n') == 2
-    assert '- COCO_AP, COCO_AP50: means over the classes' in text
-
-
-def test_images_that_the_base_was_not_measured_on(comparison: Comparison) -> None:
-    del comparison.results[4]
-    for index in (4, 5, 6):
-        comparison.results[index] = comparison.results[index].without_analysis()
-    text = tell_comparison(comparison)
-    dark = text[text.index(f'## Images: {DARK.name}') : text.index('## What the')]
-    assert 'none was not measured on these images: there are no differences.' in dark
-    assert _rows(dark, 'metric') == [['metric', 'sci', 'gamma', 'joint']]
-    assert _rows(dark, 'coco/bbox_mAP') == [['coco/bbox_mAP', '0.6', '0.1', '0.35']]
-    assert _rows(text, DARK.name) == [[DARK.name, '', '0.6', '0.1', '0.35']]
+def test_a_part_that_only_one_variant_has() -> None:
+    group = GroupResult('darkest third, 0 to 0.1', 20, 0.2, 0.5, Interval(0.3, 0.1, 0.4))
+    found = replace(make_analysis({'AP': (0.3, 0.6)}, 0.1), groups=dict(brightness=[group]))
+    results = [
+        make_result('none', DAY, {'AP': 0.3}),
+        make_result('sci', DAY, {'AP': 0.6}, found),
+        make_result('gamma', DAY, {'AP': 0.6}, replace(found, groups={})),
+    ]
+    text = tell_comparison(Comparison({}, results))
+    (head, sci, gamma) = _tables(text[text.index('## AP by brightness') :])[0]
+    assert head == ['variant', 'darkest third, 0 to 0.1 (20 images)']
+    assert sci == ['sci', '0.200 → 0.500 (+0.300, +0.100 to +0.400) ▲']
+    assert gamma == ['gamma', '']

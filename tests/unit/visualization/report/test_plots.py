@@ -22,7 +22,7 @@ def _points(path: str) -> np.ndarray:
 
 def test_points_stand_where_their_numbers_are() -> None:
     curve = Curve([0.0, 0.5, 1.0], [1.0, 0.25, 0.0])
-    (plot,) = plots.precision_recall(ROWS, LABELS, {('as is', 'none'): curve})
+    (plot,) = plots.draw_curves(ROWS, LABELS, {('as is', 'none'): curve})
     points = _points(plot.lines[0].path)
     width, height = plots.RIGHT - plots.LEFT, plots.BOTTOM - plots.TOP
     recall = (points[:, 0] - plots.LEFT) / width
@@ -33,7 +33,7 @@ def test_points_stand_where_their_numbers_are() -> None:
 
 def test_a_drawing_a_condition_and_a_line_a_variant() -> None:
     curves = {(row.condition, label): make_curve(0.9) for row in ROWS for label in LABELS}
-    drawn = plots.precision_recall(ROWS, LABELS, curves)
+    drawn = plots.draw_curves(ROWS, LABELS, curves)
     assert [plot.title for plot in drawn] == ['as is', NIGHT]
     for plot in drawn:
         assert [line.label for line in plot.lines] == LABELS
@@ -47,7 +47,7 @@ def test_a_variant_looks_the_same_in_every_drawing() -> None:
         ('as is', 'clahe'): make_curve(0.9),
         (NIGHT, 'clahe'): make_curve(0.9),
     }
-    day, night = plots.precision_recall(ROWS, LABELS, curves)
+    day, night = plots.draw_curves(ROWS, LABELS, curves)
     assert day.lines[1].style == night.lines[0].style == plots.line_style(2)
 
 
@@ -62,7 +62,7 @@ def test_axes_are_shared_and_end_above_the_largest_recall(
     ends: tuple[float, float], last: str
 ) -> None:
     curves = {('as is', 'none'): make_curve(ends[0]), (NIGHT, 'none'): make_curve(ends[1])}
-    drawn = plots.precision_recall(ROWS, LABELS, curves)
+    drawn = plots.draw_curves(ROWS, LABELS, curves)
     for plot in drawn:
         assert plot.across[-1] == (plots.RIGHT, last)
         assert plot.across[0][0] == plots.LEFT
@@ -72,23 +72,28 @@ def test_axes_are_shared_and_end_above_the_largest_recall(
 
 def test_a_long_curve_gets_fewer_points() -> None:
     curve = make_curve(1.0, points=20_000)
-    (plot,) = plots.precision_recall(ROWS, LABELS, {('as is', 'none'): curve})
-    assert len(plot.lines[0].path) < 2000
+    (plot,) = plots.draw_curves(ROWS, LABELS, {('as is', 'none'): curve})
+    points = _points(plot.lines[0].path)
+    assert len(points) <= plots.RIGHT - plots.LEFT + 2
+    wanted = plots.up(1 - 0.5 * ((points[:, 0] - plots.LEFT) / (plots.RIGHT - plots.LEFT)) ** 3)
+    np.testing.assert_allclose(points[:, 1], wanted, atol=0.2)
+    assert points[0, 0] == plots.LEFT
+    assert points[-1, 0] == plots.RIGHT
 
 
 def test_nothing_to_draw() -> None:
-    assert plots.precision_recall(ROWS, LABELS, {}) == []
+    assert plots.draw_curves(ROWS, LABELS, {}) == []
     empty = {('as is', 'none'): Curve([], [])}
-    assert plots.precision_recall(ROWS, LABELS, empty)[0].lines[0].path == ''
+    assert plots.draw_curves(ROWS, LABELS, empty)[0].lines[0].path == ''
 
 
 def test_values_that_are_not_defined_are_left_out() -> None:
     curve = Curve([0.0, 0.5, 1.0], [float('nan'), 0.5, 0.1])
-    (plot,) = plots.precision_recall(ROWS, LABELS, {('as is', 'none'): curve})
+    (plot,) = plots.draw_curves(ROWS, LABELS, {('as is', 'none'): curve})
     assert len(_points(plot.lines[0].path)) == 2
 
 
 def test_a_curve_with_a_value_missing() -> None:
     curves = {('as is', 'none'): Curve([0.0, 1.0], [1.0])}
     with pytest.raises(DataError, match='a precision for each recall, got 1 and 2'):
-        plots.precision_recall(ROWS, LABELS, curves)
+        plots.draw_curves(ROWS, LABELS, curves)

@@ -15,7 +15,7 @@ from sci_plugins.errors import MissingDependencyError
 from sci_plugins.evaluation.comparison import Comparison
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.visualization.report import Sheet, render_report
-from tests.report_samples import make_analysis, make_comparison, make_curve, make_result
+from tests.report_samples import make_comparison, make_curve, make_result
 
 SIZES = ('COCO_AP50_below_16px', 'COCO_AP50_16_to_32px', 'COCO_AP50_above_32px')
 THIRDS = ('darkest third', 'middle third', 'brightest third')
@@ -251,19 +251,6 @@ def test_numbers_without_intervals() -> None:
 
 def test_nothing_measured() -> None:
     assert 'Nothing was measured' in render_report(Comparison({}, []), {}, [])
-
-
-def test_models_stand_beside_variants() -> None:
-    day = Condition()
-    found = make_analysis({'AP': (0.2, 0.5)}, 0.05)
-    results = [
-        make_result('none', day, {'AP': 0.2}),
-        make_result('gamma', day, {'AP': 0.5}, found),
-        make_result('config', day, {'AP': 0.5}, found, model='joint'),
-    ]
-    html = render_report(Comparison({}, results), {}, [])
-    assert 'both help' in html
-    assert html.count('>joint<') >= 3
 
 
 def test_pictures_over_the_budget_are_told(sheets: list[Sheet]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sci_plugins.visualization.report import Sheet
-from sci_plugins.visualization.report.render import Picture, collect
+from sci_plugins.visualization.report.render import EmbeddedSheet, collect
 
 
 @pytest.fixture()
@@ -25,11 +25,11 @@ def sheets(tmp_path: Path, rng: np.random.Generator) -> list[Sheet]:
     return made
 
 
-def _open(picture: Picture) -> Image.Image:
+def _open(picture: EmbeddedSheet) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(picture.data)))
 
 
-def _size(pictures: list[Picture]) -> int:
+def _size(pictures: list[EmbeddedSheet]) -> int:
     return sum(len(picture.data) for picture in pictures)
 
 

@@ -98,16 +98,36 @@ def test_thirds_that_differ_between_conditions() -> None:
 
 def test_the_hosts_own_numbers() -> None:
     first, second = sections.host_numbers(rows_of(make_comparison(DELTAS)))
-    assert first.columns == ['none', 'gamma', 'Δ', 'clahe', 'Δ']
-    assert first.rows == [('COCO_AP50', ['0.4', '0.6', '+0.2', '0.4', '+0'])]
-    assert second.rows[0][1][2] == '−0.2'
+    assert (first.base, first.columns) == ('none', ['gamma', 'clahe'])
+    ((name, base, (gamma, clahe)),) = first.rows
+    assert (name, base) == ('COCO_AP50', '0.400')
+    assert gamma is not None
+    assert clahe is not None
+    assert (gamma.value, gamma.delta, gamma.interval) == ('0.600', '+0.200', '+0.150 to +0.250')
+    assert (clahe.value, clahe.delta) == ('0.400', '0.000')
+    cell = second.rows[0][2][0]
+    assert cell is not None
+    assert cell.delta == '−0.200'
+
+
+@pytest.mark.parametrize('which', [0, 1])
+def test_no_interval_beside_a_number_by_another_definition(which: int) -> None:
+    comparison = make_comparison(DELTAS)
+    comparison.results[which].metrics['COCO_AP50'] += 0.001
+    cell = sections.host_numbers(rows_of(comparison))[0].rows[0][2][0]
+    assert cell is not None
+    assert (cell.interval, cell.verdict) == ('', '')
+    assert cell.delta == ('+0.199' if which == 0 else '+0.201')
 
 
 def test_a_number_that_only_the_base_has() -> None:
     day = Condition()
     results = [make_result('none', day, {'AP': 0.2}), make_result('gamma', day, {})]
     (table,) = sections.host_numbers(rows_of(Comparison({}, results)))
-    assert table.rows == [('AP', ['0.2', '–', '–'])]
+    ((name, base, (cell,)),) = table.rows
+    assert (name, base) == ('AP', '0.200')
+    assert cell is not None
+    assert (cell.value, cell.delta, cell.interval) == ('–', '–', '')
 
 
 @pytest.mark.parametrize('build', ['all_metrics', 'by_class', 'by_size', 'by_group'])

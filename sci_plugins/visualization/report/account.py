@@ -1,0 +1,407 @@
+"""What a comparison says, once: HTML and Markdown render the same :class:`Account`."""
+
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sci_plugins.evaluation.analysis import VariantAnalysis
+from sci_plugins.evaluation.bootstrap import FEW_UNITS, HELPS, HURTS, NOT_DEFINED, NOT_SHOWN
+from sci_plugins.evaluation.comparison import (
+    Comparison,
+    VariantResult,
+    definitions_of,
+    find_metric,
+    is_percentage,
+    main_metric,
+    name_in_records,
+)
+from sci_plugins.visualization.report.cells import (
+    Cell,
+    ConditionRows,
+    Scale,
+    Table,
+    all_analyses,
+    count,
+    interval,
+    labels_of,
+    listing,
+    make_cell,
+    places_of,
+    plain,
+    rows_of,
+    scale_over,
+    signed,
+)
+from sci_plugins.visualization.report.sections import (
+    Section,
+    all_metrics,
+    by_class,
+    by_group,
+    by_size,
+    host_numbers,
+)
+
+#: Longer lists of names are told by those that are not on them, if these are few.
+_MOST_NAMES = 4
+#: Differences below this are told as no difference; it is no test of significance.
+_SAME = 1e-9
+_HAVE_TABLES = ('environment', 'weights', 'config_diff', 'versions', 'base')
+NOT_A_TRAINING_RUN = (
+    'The interval tells how much the difference depends on which images are in the set. It says '
+    'nothing of another training run of the model, or of other cameras and scenes.'
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A table of plain texts: what a comparison was made with."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Method:
+    """How the intervals were made."""
+
+    text: str
+    few: str = ''  # the units, where they are too few: '4 clips'
+
+    @property
+    def caveat(self) -> str:
+        """For the headline."""
+        return f', but from only {self.few}' if self.few else ''
+
+    @property
+    def warning(self) -> str:
+        """A paragraph; empty where there are enough units."""
+        if not self.few:
+            return ''
+        return (
+            f'Only {self.few} to resample: with fewer than {FEW_UNITS} the intervals '
+            'are unreliable, as a rule too narrow. Take the verdicts as hints.'
+        )
+
+    @property
+    def mark(self) -> str:
+        """For every caption of a table with intervals."""
+        return f' Only {self.few} to resample: see the warning.' if self.few else ''
+
+
+@dataclass(frozen=True)
+class Account:
+    """Everything that is told of a comparison, in the order in which it is told.
+
+    Args:
+        rows: the results, condition by condition.
+        question: what was compared with what.
+        headline: the verdicts in a few words.
+        answers: condition and sentence.
+        metric: the one that decides; empty where nothing was measured.
+        unit: of that metric, in words.
+        base: what the others are compared with.
+        labels: the base, then all others.
+        method: how intervals were made.
+        judged: how many verdicts there are.
+        matrix: the metric that decides, conditions down and variants across.
+        forests: the same with bars, a table a condition.
+        strata: by brightness and by size.
+        classes: class by class.
+        metrics: all others, a table a condition.
+        host_numbers: of the config's own evaluator, a table a condition.
+        definitions: metric -> what it is.
+        facts: weights, versions, environment, settings.
+        diffs: model -> unified diff of its config.
+    """
+
+    rows: list[ConditionRows]
+    question: str
+    headline: str
+    answers: list[tuple[str, str]]
+    metric: str
+    unit: str
+    base: str
+    labels: list[str]
+    method: Method
+    judged: int
+    matrix: Table | None
+    forests: list[Table]
+    strata: list[Section]
+    classes: list[Section]
+    metrics: list[Table]
+    host_numbers: list[Table]
+    definitions: dict[str, str]
+    facts: list[Facts]
+    diffs: dict[str, str]
+
+
+def account_of(comparison: Comparison) -> Account:
+    """Collect what a comparison says.
+
+    Args:
+        comparison: the results, with the analysis of each against the base.
+    """
+    rows, about = rows_of(comparison), comparison.about
+    analyses = all_analyses(rows)
+    metric = _deciding_metric(rows, comparison.metric)
+    base = rows[0].base.variant if rows else ''
+    return Account(
+        rows=rows,
+        question=_question(about, rows, metric, base),
+        headline=headline(rows),
+        answers=[(row.condition, sentence(row, metric)) for row in rows],
+        metric=metric,
+        unit='in percent' if is_percentage(metric) else 'from 0 to 1',
+        base=base,
+        labels=[base, *labels_of(rows)] if rows else [],
+        method=method_of(rows, about),
+        judged=len(analyses),
+        matrix=matrix(rows, metric) if metric else None,
+        forests=forests(rows),
+        strata=[*by_group(rows), *by_size(rows)],
+        classes=by_class(rows),
+        metrics=all_metrics(rows),
+        host_numbers=host_numbers(rows),
+        definitions=definitions_of(name for found in analyses for name in found.intervals),
+        facts=facts_of(about),
+        diffs=about.get('config_diff') or {},
+    )
+
+
+def _question(
+    about: Mapping[str, Any], rows: Sequence[ConditionRows], metric: str, base: str
+) -> str:
+    images = count(rows[0].base.images if rows else 0, 'image')
+    against = f', compared with {base!r} by {metric}' if metric else ''
+    return f'{about.get("config", "comparison")}, {images}{against}'
+
+
+def _deciding_metric(rows: Sequence[ConditionRows], wanted: str | None) -> str:
+    """The records' metric that decides, or the host's where there are no records."""
+    for found in all_analyses(rows):
+        return found.metric
+    measured = [r.metrics for row in rows for r in (row.base, *row.others) if r.metrics]
+    if not measured:
+        return ''
+    # A metric of the records is none of the host's, whose numbers are all there are here.
+    known = wanted is not None and find_metric(measured[0], wanted) is not None
+    return main_metric(measured[0], wanted if known else None)
+
+
+# The answer
+
+
+def headline(rows: Sequence[ConditionRows]) -> str:
+    """What came out, in so few words that it can be a title."""
+    found = Counter(analysis.main.verdict for analysis in all_analyses(rows))
+    total = found.total()
+    if not rows:
+        return 'Nothing was measured'
+    if total == 0:
+        return 'Measured, but without intervals: no verdict'
+    if len(found) == 1:
+        verdict = next(iter(found))
+        every = f' in all {total} comparisons' if total > 1 else ''
+        return f'{verdict[0].upper()}{verdict[1:]}{every}'
+    parts = [
+        f'{verdict} in {found[verdict]}'
+        for verdict in (HELPS, HURTS, NOT_SHOWN, NOT_DEFINED)
+        if found[verdict]
+    ]
+    text = listing([f'{parts[0]} of {total} comparisons', *parts[1:]])
+    return text[0].upper() + text[1:]
+
+
+def sentence(row: ConditionRows, metric: str) -> str:
+    """The verdicts under one condition; what hurts comes first."""
+    if not row.base.metrics:
+        return f'{row.base.variant} was not measured, so there is no verdict.'
+    parts = _judged(row) + _without_interval(row, metric)
+    return '; '.join(parts) + '.' if parts else 'nothing was compared.'
+
+
+def _judged(row: ConditionRows) -> list[str]:
+    if len(row.analyses) == 1:
+        return [_single(*next(iter(row.analyses.items())))]
+    by_verdict: dict[str, dict[str, VariantAnalysis]] = {}
+    for label, found in row.analyses.items():
+        by_verdict.setdefault(found.main.verdict, {})[label] = found
+    return [
+        _told(verdict, by_verdict[verdict], list(row.analyses))
+        for verdict in (HURTS, HELPS, NOT_SHOWN, NOT_DEFINED)
+        if verdict in by_verdict
+    ]
+
+
+def _without_interval(row: ConditionRows, metric: str) -> list[str]:
+    """What is known of results without records, and why there are none."""
+    bare = [result for result in row.others if result.analysis is None]
+    if not bare:
+        return []
+    before, places = _host_value(row.base, metric), places_of(metric)
+    told = [
+        f'{result.variant} {_change(_host_value(result, metric) - before, places)}'
+        for result in bare
+    ]
+    notes = dict.fromkeys(result.note for result in (row.base, *bare) if result.note)
+    reason = f' ({", ".join(notes)})' if notes else ''
+    return [f'without an interval{reason}, so no verdict: {metric} of {", ".join(told)}']
+
+
+def _change(difference: float, places: int) -> str:
+    if math.isnan(difference):
+        return 'is not defined'
+    if abs(difference) < _SAME:
+        return 'is the same'
+    return f'{"rises" if difference > 0 else "falls"} by {plain(abs(difference), places)}'
+
+
+def _host_value(result: VariantResult, metric: str) -> float:
+    """The host's number that is a metric of its own or of the records."""
+    for name, value in result.metrics.items():
+        if metric in (name, name_in_records(name, [metric])):
+            return value
+    return math.nan
+
+
+def _told(verdict: str, found: dict[str, VariantAnalysis], names_of_all: list[str]) -> str:
+    """``gamma and clahe hurt``, ``all 6 help, most x (+0.5)``, ..."""
+    names = _names(found, names_of_all)
+    if verdict == NOT_SHOWN:
+        return f'no difference is shown for {names}'
+    if verdict == NOT_DEFINED:
+        return f'the difference is not defined for {names}'
+    verb = verdict if len(found) == 1 else verdict.removesuffix('s')
+    return f'{names} {verb}{_strongest(verdict, found)}'
+
+
+def _names(found: Collection[str], names_of_all: list[str]) -> str:
+    others = [name for name in names_of_all if name not in found]
+    if not others:
+        return 'both' if len(found) == 2 else f'all {len(found)}'
+    if len(found) > _MOST_NAMES >= len(others):
+        return f'all but {listing(others)}'
+    return listing(list(found))
+
+
+def _strongest(verdict: str, found: dict[str, VariantAnalysis]) -> str:
+    sign = 1 if verdict == HELPS else -1
+    label, top = max(found.items(), key=lambda item: sign * item[1].main.delta)
+    change = signed(top.main.delta, places_of(top.metric))
+    return f' ({change})' if len(found) == 1 else f', most {label} ({change})'
+
+
+def _single(label: str, found: VariantAnalysis) -> str:
+    name, places = found.metric, places_of(found.metric)
+    before, after = (plain(value, places) for value in found.values[name])
+    spread = interval(found.main.low, found.main.high, places)
+    return (
+        f'{label}: {found.main.verdict}; {name} goes from {before} to {after} '
+        f'(Δ {signed(found.main.delta, places)}, 95 % interval {spread})'
+    )
+
+
+def matrix(rows: Sequence[ConditionRows], metric: str) -> Table:
+    """Conditions down, variants across: the metric that decides."""
+    columns = labels_of(rows)
+    lines = []
+    for row in rows:
+        before = _base_value(row, metric)
+        cells = {result.variant: _main_cell(result, before, metric) for result in row.others}
+        base = plain(before, places_of(metric))
+        lines.append((row.condition, base, [cells.get(column) for column in columns]))
+    title = 'Verdicts' if all_analyses(rows) else 'Differences'
+    table = Table(title, 'images', columns, lines, base=rows[0].base.variant)
+    return table.turned('variant')
+
+
+def _base_value(row: ConditionRows, metric: str) -> float:
+    for found in row.analyses.values():
+        if metric in found.values:
+            return found.values[metric][0]
+    return _host_value(row.base, metric)
+
+
+def _main_cell(
+    result: VariantResult, before: float, metric: str, scale: Scale | None = None
+) -> Cell:
+    found = result.analysis
+    if found is None or metric not in found.values:
+        return make_cell((before, _host_value(result, metric)), None, metric)
+    return make_cell(found.values[metric], found.intervals[metric], metric, scale)
+
+
+def forests(rows: Sequence[ConditionRows]) -> list[Table]:
+    """A table of bars a condition, all on one axis: the metric that decides."""
+    scale = scale_over([found.main for found in all_analyses(rows)])
+    return [
+        Table(
+            title=row.condition,
+            corner='variant',
+            columns=[''],
+            rows=[
+                (name, '', [make_cell(found.values[found.metric], found.main, found.metric, scale)])
+                for name, found in row.analyses.items()
+            ],
+            scale=scale,
+        )
+        for row in rows
+        if row.analyses
+    ]
+
+
+# What the numbers rest on
+
+
+def method_of(rows: Sequence[ConditionRows], about: Mapping[str, Any]) -> Method:
+    """A sentence on the resamples, and a warning where there are too few units."""
+    analyses = all_analyses(rows)
+    if not analyses:
+        return Method(
+            'No resamples were drawn, so there are no intervals: a small difference may be chance.'
+        )
+    unit = str(about.get('resampling') or 'images')
+    fewest = min(analyses, key=lambda found: found.units)
+    units = f'{fewest.units:,} {unit}'
+    if unit != 'images':
+        units += f' ({count(fewest.images, "image")})'
+    text = (
+        f'Paired bootstrap: {units} drawn with replacement '
+        f'{count(fewest.resamples, "time")} (seed {fewest.seed}), the same draw for the '
+        'base and the variant; the interval holds the middle 95 % of the differences.'
+    )
+    return Method(text, f'{fewest.units} {unit}' * (fewest.units < FEW_UNITS))
+
+
+def facts_of(about: Mapping[str, Any]) -> list[Facts]:
+    """Weights, versions, environment and all other settings, each if there are any."""
+    settings = {key: str(value) for key, value in about.items() if key not in _HAVE_TABLES}
+    environment = {key: str(value) for key, value in (about.get('environment') or {}).items()}
+    tables = [
+        Facts('Weights of the enhancers', ('variant', 'weights', 'sha256'), weights_of(about)),
+        Facts('Versions', ('package', 'version'), list(versions_of(about).items())),
+        Facts('Environment', ('what', 'value'), list(environment.items())),
+        Facts('What was measured', ('what', 'value'), list(settings.items())),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def versions_of(about: Mapping[str, Any]) -> dict[str, str]:
+    """Package -> version, from a mapping or from ``name version, name version``."""
+    versions = about.get('versions') or {}
+    if isinstance(versions, Mapping):
+        return {str(name): str(value) for name, value in versions.items()}
+    pairs = (part.strip().rpartition(' ') for part in str(versions).split(','))
+    return {name or value: value if name else '' for name, _, value in pairs}
+
+
+def weights_of(about: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Variant, name of its weights, sha256 of them."""
+    rows: list[tuple[str, ...]] = []
+    for variant, weights in (about.get('weights') or {}).items():
+        found = weights if isinstance(weights, Mapping) else dict(name=weights)
+        rows.append((variant, str(found.get('name', '')), str(found.get('sha256') or '')))
+    return rows
