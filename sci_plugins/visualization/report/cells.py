@@ -164,6 +164,8 @@ class Cell:
     @property
     def text(self) -> str:
         """All in one line: ``0.600 (+0.300, +0.200 to +0.400) ▲``."""
+        if self.verdict == NOT_DEFINED:
+            return f'{self.value} (not defined)'
         change = f'{self.delta}, {self.interval}' if self.interval else self.delta
         return f'{self.value} ({change}) {self.mark}'.rstrip()
 

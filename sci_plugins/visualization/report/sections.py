@@ -162,7 +162,7 @@ def _class_section(rows: Sequence[ConditionRows], prefix: str) -> Section:
             table = _metric_table(row, names, scale, f'{prefix}/').turned('variant')
             note = f'Not in these images: {listing(absent)}.' if absent else ''
             tables.append(replace(table, note=note))
-    note = f'Δ of {prefix} of each class, all on one axis.'
+    note = f'Δ of {prefix} of each class.'
     return Section(f'{prefix} by class', note, tables)
 
 
@@ -178,7 +178,7 @@ def _size_section(rows: Sequence[ConditionRows], metric: str, names: dict[str, s
             for title, name in names.items()
         }
         tables.append(_strata_table(row, list(names), cells, scale))
-    note = f'Δ of {metric} of objects of each size, all on one axis.'
+    note = f'Δ of {metric} of objects of each size.'
     return Section(f'{metric} by size of the objects', note, tables)
 
 
@@ -188,7 +188,7 @@ def _group_section(rows: Sequence[ConditionRows], key: str) -> Section:
     scale = scale_over([group.interval for group in groups])
     tables = [_group_table(row, key, scale) for row in rows if row.analyses]
     metric = found[0].metric
-    note = f'Δ of {metric} within each part of the images, all on one axis.'
+    note = f'Δ of {metric} within each part of the images.'
     if key == 'brightness':
         note += ' Parted by the mean luma (0 to 1) of the image as it was tested.'
     return Section(f'{metric} by {key} of the images', note, tables)

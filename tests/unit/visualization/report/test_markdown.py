@@ -64,7 +64,7 @@ def test_the_matrix(comparison: Comparison) -> None:
     assert day[:3] == ['as is', '0.400', '0.700 (+0.300, +0.200 to +0.400) ▲']
     assert day[3] == '0.200 (−0.200, −0.300 to −0.100) ▼'
     assert dark[3] == '0.413 (+0.013, −0.087 to +0.113) ○'
-    assert dark[4] == '– (–, –) –'
+    assert dark[4] == '– (not defined)'
     assert '▲ helps: the whole interval is above zero' in text
 
 
