@@ -417,10 +417,10 @@ class _Worker:
                 device=self.device,
             )
         if job.illumination is not None and result.illumination is not None:
-            write_picture(job.illumination, Picture(result.illumination))
+            write_picture(job.illumination, Picture(result.illumination), sync=True)
         alpha, profile = picture.alpha, picture.icc_profile
         del picture  # its pixels need not wait for the encoder
-        write_picture(job.target, Picture(result.image, alpha, profile))
+        write_picture(job.target, Picture(result.image, alpha, profile), sync=True)
 
 
 class _PixelBudget:

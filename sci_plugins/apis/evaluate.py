@@ -21,7 +21,7 @@ from sci_plugins.evaluation.metrics.image_quality import ImageQualityMetric
 from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer, parse_enhancer
 from sci_plugins.models.enhancers.weights import find_weight_file, weights_name
 from sci_plugins.registry import METRICS
-from sci_plugins.utils.files import replacing
+from sci_plugins.utils.images import write_sheet
 from sci_plugins.version import __version__
 from sci_plugins.visualization.panels import image_cell, make_grid
 from sci_plugins.visualization.report.cells import plain
@@ -220,8 +220,7 @@ def _write_sheet(path: Path, image: Tensor, shown: Mapping[str, Tensor]) -> None
         cells.insert(0, image_cell('input', image))
     half = (len(cells) + 1) // 2 if len(cells) > 3 else len(cells)
     rows = [row for row in (cells[:half], cells[half:]) if row]
-    with replacing(path) as beside:
-        make_grid(rows).save(beside, quality=90)
+    write_sheet(path, make_grid(rows))
 
 
 def _about(

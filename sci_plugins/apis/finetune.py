@@ -19,7 +19,7 @@ from sci_plugins.errors import ConfigError, TrainingError, check_at_least
 from sci_plugins.models.enhancers import RetinexEnhancer, build_enhancer, parse_enhancer
 from sci_plugins.models.enhancers.export import save_enhancer
 from sci_plugins.models.losses import SCILoss
-from sci_plugins.utils.files import replacing
+from sci_plugins.utils.images import write_sheet
 from sci_plugins.visualization.panels import image_cell, make_grid
 
 #: As in the authors' code.
@@ -246,8 +246,7 @@ def _write_picture(
                 image_cell('after', after(image)[0]),
             ]
         )
-    with replacing(path) as beside:
-        make_grid(rows).save(beside, quality=90)
+    write_sheet(path, make_grid(rows))
 
 
 def _name(enhancer: Spec) -> str:

@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 from sci_plugins.datasets.check_report import NAMED
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.registry import DATASETS
-from sci_plugins.utils.files import read_numbered_lines
+from sci_plugins.utils.files import read_numbered_lines, write_atomically
 from sci_plugins.utils.images import read_image_size
 
 Box = tuple[float, float, float, float]
@@ -149,7 +149,7 @@ def id_order(name: str) -> tuple[bool, int, str]:
 def write_boxes(path: str | Path, boxes: Iterable[Sequence[float]]) -> None:
     """Write boxes ``(x1, y1, x2, y2)`` in the native layout, as short as they are."""
     lines = [_text(box) for box in boxes]
-    Path(path).write_text('\n'.join([str(len(lines)), *lines]) + '\n')
+    write_atomically(path, '\n'.join([str(len(lines)), *lines]) + '\n')
 
 
 def _parse_box(path: str | Path, number: int, text: str) -> Box:

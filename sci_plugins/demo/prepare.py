@@ -17,7 +17,7 @@ from sci_plugins.demo.faces import draw_face_scene, load_material
 from sci_plugins.demo.streets import draw_street
 from sci_plugins.errors import ConfigError
 from sci_plugins.functional.low_light import darken, expose, linear_to_srgb, to_uint8
-from sci_plugins.utils.files import cache_folder
+from sci_plugins.utils.files import cache_folder, write_atomically
 from sci_plugins.utils.images import write_image
 
 #: Counts up with every change of the pictures, so that no old ones are used.
@@ -114,7 +114,7 @@ def _make(
             write(beside, split, index)
         conditions = {key: value._asdict() for key, value in _conditions(split)}
         stamp = dict(version=VERSION, seed=SEED, images=count, conditions=conditions)
-        (beside / 'demo.json').write_text(json.dumps(stamp, indent=2) + '\n')
+        write_atomically(beside / 'demo.json', json.dumps(stamp, indent=2) + '\n')
         beside.chmod(0o755)  # mkdtemp's folders are private
         _put_in_place(beside, target)
     finally:

@@ -27,7 +27,6 @@ from sci_plugins.errors import (
     tell_cause,
 )
 from sci_plugins.utils.cli import frames_of
-from sci_plugins.utils.files import replacing
 
 # Read by torch.load at each call: what a caller asks for is then overruled.
 _FORCE_VARIABLE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
@@ -67,16 +66,6 @@ def read_checkpoint(
         if isinstance(error, MemoryError) or getattr(error, 'filename', None):
             raise
         raise CheckpointError(describe_damage(str(path), error)) from error
-
-
-def save_atomically(content: Any, path: str | os.PathLike[str]) -> None:
-    """``torch.save`` beside ``path``, then rename: no half-written file is left.
-
-    Raises:
-        OSError: if the folder cannot be written; an older file stays intact.
-    """
-    with replacing(path) as beside:
-        torch.save(content, beside)
 
 
 def use_safe_loading(*, trust: bool = False) -> None:

@@ -1,6 +1,10 @@
 """Files that are whole or not there, text by line, arrays, and the cache folder."""
 
+import errno
+import io
 import os
+import secrets
+import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -39,11 +43,67 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
 
 
-def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Write text (UTF-8) or bytes to ``path``, whole or not at all."""
+def write_atomically(
+    path: str | os.PathLike[str], content: str | bytes | memoryview, *, sync: bool = False
+) -> None:
+    """Write text (UTF-8) or bytes to ``path``, whole or not at all.
+
+    The bytes go to a hidden file of a unique name in the same folder, which then takes
+    the place of ``path``. Until then, and after any failure, an older file is intact.
+    Several processes may write into one folder. As with ``open``: links are followed, an
+    older file keeps its permissions, and a write-protected one is not replaced. A device or
+    a pipe, such as ``/dev/stdout``, is written to directly. Makes missing folders.
+
+    Args:
+        path: of the file.
+        content: all of it.
+        sync: wait until the bytes are on the disk; needed where another file, such as
+            a log, is about to say so.
+
+    Raises:
+        OSError: naming the file, if it cannot be written in full.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
     data = content.encode() if isinstance(content, str) else content
-    with replacing(path) as beside:
-        beside.write_bytes(data)
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+        else:
+            _replace(path, data, sync)
+    except OSError as error:  # would name the temporary file, or none
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _replace(path: Path, data: bytes | memoryview, sync: bool) -> None:
+    is_there = path.exists()
+    if is_there and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    # Independent of the name of `path`, which may be as long as a name can be.
+    beside = path.with_name(f'.{secrets.token_hex(8)}.tmp')
+    try:
+        with open(beside, 'xb', buffering=0) as file:
+            _write_all(file, data)
+            if sync:
+                os.fsync(file.fileno())
+        if is_there:
+            shutil.copymode(path, beside)
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _write_all(file: io.FileIO, data: bytes | memoryview) -> None:
+    """A nearly full disk, or more than 2 GB, takes only a part in one call."""
+    rest = memoryview(data)
+    while len(rest):
+        written = file.write(rest)
+        if not written:
+            raise OSError(errno.EIO, 'nothing was written')
+        rest = rest[written:]
 
 
 def _umask() -> int:

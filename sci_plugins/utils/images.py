@@ -4,9 +4,8 @@ Pillow decodes what has 8 bits a channel, as the authors' code does; OpenCV what
 16, because Pillow cuts 16-bit colour down to 8.
 """
 
+import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -17,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sci_plugins.errors import DataError
+from sci_plugins.utils.files import write_atomically
 
 #: Largest image that is opened, in pixels; OpenCV's own limit.
 MAX_PIXELS = 2**30
@@ -268,11 +268,15 @@ def storable_dtype(path: str | os.PathLike[str], dtype: Any) -> np.dtype:
     return np.dtype(dtype)
 
 
-def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
-    """Save in the format that the suffix of ``path`` names; makes its folder.
+def write_picture(path: str | os.PathLike[str], picture: Picture, *, sync: bool = False) -> None:
+    """Save in the format that the suffix of ``path`` names, whole or not at all.
 
-    Written beside and then renamed: no half-written file is left. PNG, BMP and
-    TIFF are lossless, JPEG has quality 95 without chroma subsampling.
+    PNG, BMP and TIFF are lossless, JPEG has quality 95 without chroma subsampling.
+
+    Args:
+        path: of the file; its folder is made.
+        picture: what to save.
+        sync: as in :func:`sci_plugins.utils.files.write_atomically`.
 
     Raises:
         DataError: if the format cannot hold the depth or the alpha channel.
@@ -284,11 +288,16 @@ def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
         raise DataError(f'{path}: {kind} cannot hold {picture.pixels.dtype} pixels')
     if picture.alpha is not None and kind in ('JPEG', 'BMP'):
         raise DataError(f'{path}: {kind} cannot hold an alpha channel; PNG can')
-    with _written_beside(path) as beside:
-        if picture.pixels.dtype == np.uint16:
-            _save_with_opencv(beside, picture, kind)
-        else:
-            _save_with_pillow(beside, picture, kind)
+    # In memory: an encoder that writes to a file may overlook that the disk is full.
+    encode = _encode_with_opencv if picture.pixels.dtype == np.uint16 else _encode_with_pillow
+    write_atomically(path, encode(path, picture, kind), sync=sync)
+
+
+def write_sheet(path: str | os.PathLike[str], sheet: Image.Image) -> None:
+    """Save pictures with captions as a JPEG of quality 90, whole or not at all."""
+    content = io.BytesIO()
+    sheet.save(content, 'JPEG', quality=90)
+    write_atomically(path, content.getbuffer())
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
@@ -304,7 +313,7 @@ def _format_of(path: Path) -> str:
     return kind
 
 
-def _save_with_pillow(path: Path, picture: Picture, kind: str) -> None:
+def _encode_with_pillow(path: Path, picture: Picture, kind: str) -> memoryview:
     array = picture.pixels
     if picture.alpha is not None:
         array = np.concatenate([array, picture.alpha[..., None]], axis=2)
@@ -312,10 +321,12 @@ def _save_with_pillow(path: Path, picture: Picture, kind: str) -> None:
     options = dict(_SAVE_OPTIONS.get(kind, {}))
     if picture.icc_profile is not None and kind != 'BMP':
         options['icc_profile'] = picture.icc_profile
-    Image.fromarray(array).save(path, format=kind, **options)
+    content = io.BytesIO()
+    Image.fromarray(array).save(content, format=kind, **options)
+    return content.getbuffer()
 
 
-def _save_with_opencv(path: Path, picture: Picture, kind: str) -> None:
+def _encode_with_opencv(path: Path, picture: Picture, kind: str) -> memoryview:
     """16-bit PNG or TIFF; grey with alpha becomes RGBA, which OpenCV can write."""
     array = picture.pixels[..., ::-1]
     if picture.alpha is not None:
@@ -326,21 +337,7 @@ def _save_with_opencv(path: Path, picture: Picture, kind: str) -> None:
     done, encoded = cv2.imencode(suffix, np.ascontiguousarray(array), options)
     if not done:
         raise DataError(f'{path}: OpenCV could not encode a 16-bit {kind}')
-    encoded.tofile(path)
-
-
-@contextmanager
-def _written_beside(path: Path) -> Iterator[Path]:
-    """A hidden file beside ``path``, renamed at the end, removed after an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # One name per target: what a killed run has left is written over by the next.
-    beside = path.with_name(f'.{path.name}.part')
-    try:
-        yield beside
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    return memoryview(encoded.tobytes())
 
 
 def read_image_size(path: str | os.PathLike[str]) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from sci_plugins.apis.compare.about import ImageSet
 from sci_plugins.apis.compare.records import file_slug
 from sci_plugins.engine.hooks import KeptSample, SampleKeeperHook, keep_sample
 from sci_plugins.evaluation.comparison import VariantResult
-from sci_plugins.utils.files import replacing
+from sci_plugins.utils.images import write_sheet
 from sci_plugins.visualization.panels import (
     TRUTH_COLOR,
     box_colors,
@@ -75,8 +75,7 @@ class PictureBook:
             sheet = make_grid(rows)
             if index in self._earlier:
                 sheet = place_beside(self._earlier[index], sheet)
-            with replacing(self._path(index)) as path:
-                sheet.save(path, quality=90)
+            write_sheet(self._path(index), sheet)
 
     def _path(self, index: int) -> Path:
         return self.folder / f'{index:04d}_{self._names[index]}.jpg'
@@ -206,8 +205,7 @@ class ChangedSheets:
         names = (base, changed.result.variant)
         columns = [self._starts[index], *(self._columns[name][index] for name in names)]
         rows = [[column[row] for column in columns] for row in (0, 1)]
-        with replacing(changed.path) as path:
-            make_grid(rows).save(path, quality=90)
+        write_sheet(changed.path, make_grid(rows))
 
 
 def legend_of(

@@ -18,7 +18,8 @@ class AtomicBackend(LocalBackend):
     """MMEngine's local files, written beside their place and renamed."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        write_atomically(filepath, obj)
+        # `last_checkpoint` will name this file, and an older one is removed.
+        write_atomically(filepath, obj, sync=True)
 
 
 register_backend(_BACKEND, AtomicBackend, force=True)

@@ -18,7 +18,7 @@ from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.functional.image_quality import clipped_share, color_cast, mean_brightness
 from sci_plugins.models.enhancers import BaseEnhancer, RetinexEnhancer
 from sci_plugins.registry import HOOKS
-from sci_plugins.utils.files import replacing
+from sci_plugins.utils.images import write_sheet
 from sci_plugins.visualization.panels import image_cell, make_grid
 
 
@@ -132,8 +132,7 @@ class EnhancedPicturesHook(Hook):
         unit = 'epoch' if self.by_epoch else 'iter'
         rows = [_row(Path(path).name, columns) for path, columns in shown.items()]
         path = Path(runner.work_dir) / 'pictures' / f'{unit}_{step:06d}.jpg'
-        with replacing(path) as beside:
-            make_grid(rows).save(beside, quality=90)
+        write_sheet(path, make_grid(rows))
         runner.visualizer.add_scalars(_statistics(list(shown.values())), step=iteration)
 
 

@@ -44,7 +44,7 @@ def save_enhancer(enhancer: nn.Module, path: str | os.PathLike[str], **recipe: A
     # Into memory first: torch would write the name of a file into the file.
     content = io.BytesIO()
     torch.save(dict(state_dict=state, meta=meta), content)
-    write_atomically(path, content.getvalue())
+    write_atomically(path, content.getbuffer())
     return hashlib.sha256(content.getvalue()).hexdigest()
 
 

@@ -12,7 +12,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 
 from sci_plugins.errors import CheckpointError
-from sci_plugins.utils.checkpoint import read_checkpoint, save_atomically
+from sci_plugins.utils.checkpoint import read_checkpoint
 
 
 class _Code:
@@ -198,20 +198,3 @@ def test_getattr_reaches_nothing_else(tmp_path: Path, owner: Any, name: str, for
     path.write_bytes(_saved(dict(way=_Getattr(owner, name)), form))
     with pytest.raises(CheckpointError, match='getattr'):
         read_checkpoint(path)
-
-
-def test_save_and_read(tmp_path: Path, checkpoint: dict) -> None:
-    path = tmp_path / 'deep' / 'er' / 'weights.pth'
-    save_atomically(checkpoint, path)
-    assert read_checkpoint(path)['meta'] == checkpoint['meta']
-    assert [item.name for item in path.parent.iterdir()] == ['weights.pth']
-
-
-def test_an_interrupted_save_keeps_the_old_file(tmp_path: Path, checkpoint: dict) -> None:
-    path = tmp_path / 'weights.pth'
-    save_atomically(checkpoint, path)
-    before = path.read_bytes()
-    with pytest.raises((AttributeError, pickle.PicklingError)):
-        save_atomically(dict(checkpoint, bad=lambda: None), path)
-    assert path.read_bytes() == before
-    assert [item.name for item in tmp_path.iterdir()] == ['weights.pth']

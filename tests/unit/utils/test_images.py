@@ -1,5 +1,6 @@
 """Image files in and out: what each format keeps and refuses."""
 
+import io
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from sci_plugins.errors import DataError
+from sci_plugins.utils import images
 from sci_plugins.utils.images import (
     Picture,
     image_pixels,
@@ -16,6 +18,7 @@ from sci_plugins.utils.images import (
     storable_dtype,
     write_image,
     write_picture,
+    write_sheet,
 )
 
 SIZE = (5, 7)  # height, width
@@ -174,8 +177,8 @@ def test_a_failed_write_leaves_the_old_file(
     path = tmp_path / 'a.png'
     write_image(path, np.full((2, 2, 3), 7, np.uint8))
 
-    def half_written(self: Image.Image, path: Path, **options: object) -> None:
-        Path(path).write_bytes(b'half')
+    def half_written(self: Image.Image, target: io.BytesIO, **options: object) -> None:
+        target.write(b'half')
         raise OSError('disk full')
 
     monkeypatch.setattr(Image.Image, 'save', half_written)
@@ -188,3 +191,37 @@ def test_a_failed_write_leaves_the_old_file(
 def test_makes_the_folder(tmp_path: Path) -> None:
     write_image(tmp_path / 'b' / 'c' / 'a.png', np.zeros((2, 2, 3), np.uint8))
     assert (tmp_path / 'b' / 'c' / 'a.png').is_file()
+
+
+@pytest.mark.parametrize('dtype', ['uint8', 'uint16'])
+@pytest.mark.parametrize('suffix', ['.png', '.jpg', '.bmp', '.tif'])
+def test_encoders_never_see_the_path(
+    tmp_path: Path, dtype: str, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they write to a full disk, they may say is written."""
+    if dtype == 'uint16' and suffix in ('.jpg', '.bmp'):
+        return
+    written: list[int] = []
+    monkeypatch.setattr(
+        images, 'write_atomically', lambda path, content, sync: written.append(len(content))
+    )
+    write_picture(tmp_path / f'a{suffix}', Picture(np.zeros((5, 7, 3), dtype)))
+    assert written[0] > 60
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.jpg', '.bmp', '.tif'])
+@pytest.mark.parametrize('letter', ['x', '\u591c'])
+def test_the_longest_names(tmp_path: Path, suffix: str, letter: str) -> None:
+    name = letter * ((255 - len(suffix)) // len(letter.encode())) + suffix
+    image = np.full((9, 9, 3), 7, np.uint8)
+    write_image(tmp_path / name, image)
+    assert np.array_equal(read_image(tmp_path / name), image)
+
+
+def test_a_sheet(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    write_sheet(tmp_path / 'new' / 'a.jpg', Image.fromarray(pixels))
+    expected = io.BytesIO()
+    Image.fromarray(pixels).save(expected, 'JPEG', quality=90)
+    assert (tmp_path / 'new' / 'a.jpg').read_bytes() == expected.getvalue()

@@ -9,6 +9,7 @@ import torch
 from mmengine.hooks import Hook
 
 from sci_plugins.engine.hooks import atomic_checkpoint_hook
+from sci_plugins.utils import files
 from tests.tiny_training import make_config, train
 
 
@@ -63,18 +64,18 @@ def test_a_full_disk_leaves_the_old_one(
     """Half a file is written, then the disk is full."""
     work_dir = tmp_path / 'work'
     write = atomic_checkpoint_hook.write_atomically
-    real_write = Path.write_bytes
 
-    def fill(path: Path, data: bytes) -> int:
-        real_write(path, data[: len(data) // 2])
-        raise OSError(errno.ENOSPC, 'No space left on device', str(path))
+    def fill(file: Any, data: bytes) -> None:
+        file.write(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, 'No space left on device')
 
-    def write_or_fail(path: Any, content: Any) -> None:
+    def write_or_fail(path: Any, content: Any, sync: bool = False) -> None:
+        assert sync == (Path(path).suffix == '.pth')
         full = Path(path).name == full_at and (work_dir / 'last_checkpoint').exists()
         with monkeypatch.context() as patch:
             if full:
-                patch.setattr(Path, 'write_bytes', fill)
-            write(path, content)
+                patch.setattr(files, '_write_all', fill)
+            write(path, content, sync=sync)
 
     monkeypatch.setattr(atomic_checkpoint_hook, 'write_atomically', write_or_fail)
     config = make_config(tmp_path, **{'default_hooks.checkpoint.max_keep_ckpts': 1})

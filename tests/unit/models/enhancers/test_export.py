@@ -9,6 +9,7 @@ from torch import nn
 
 from sci_plugins.models.enhancers import GammaEnhancer, SCIEnhancer
 from sci_plugins.models.enhancers.export import architecture, plain, save_enhancer
+from sci_plugins.utils import files
 
 
 def test_what_was_saved_loads(tmp_path: Path) -> None:
@@ -42,7 +43,7 @@ def test_an_older_file_outlives_a_failure(tmp_path: Path, monkeypatch: pytest.Mo
     def full(*_: object) -> None:
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr(Path, 'write_bytes', full)
+    monkeypatch.setattr(files, '_write_all', full)
     with pytest.raises(OSError, match='No space left'):
         save_enhancer(SCIEnhancer(), path)
     assert path.read_bytes() == before
