@@ -10,52 +10,105 @@ name: an mmseg user need not have mmdet, and the reverse.
 
 from importlib import import_module
 from importlib.util import find_spec
+from typing import NamedTuple, TypeVar
 
-from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS
-from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import METRICS as MMENGINE_METRICS
-from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
-from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
-from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
+import mmengine.registry
 from mmengine.registry import Registry
 
 from sci_plugins.errors import MissingDependencyError
 
-# name -> (module that registers it, host package, extra that installs the host)
+Kind = TypeVar('Kind', bound=Registry)
+
+
+class Host(NamedTuple):
+    """A family of models that an enhancer can stand in front of.
+
+    Its package is named as its scope.
+
+    Attributes:
+        install: what ``pip install`` takes.
+        preprocessor: its class of data preprocessors.
+        enhanced: ours in front of it, with a ``type`` of its own for configs; where
+            there is none, ``attach`` makes one.
+        distributions: names under which pip knows the package.
+        loaders: steps of its pipelines that load an image.
+        fill_color: what its pipelines pad with; ``None`` if they do not.
+    """
+
+    install: str
+    preprocessor: str
+    enhanced: str | None
+    distributions: tuple[str, ...]
+    loaders: tuple[str, ...] = ('LoadImageFromFile', 'LoadImageFromNDArray')
+    fill_color: float | None = None
+
+
+#: Scope -> host: all that this package knows of each.
+HOSTS = {
+    'mmdet': Host(
+        'sci_plugins[det]',
+        'DetDataPreprocessor',
+        'EnhancedDetDataPreprocessor',
+        ('onedl-mmdetection', 'mmdet'),
+        fill_color=114,  # YOLOX, RTMDet and their relatives
+    ),
+    'mmseg': Host(
+        'sci_plugins[seg]',
+        'SegDataPreProcessor',
+        'EnhancedSegDataPreProcessor',
+        ('onedl-mmsegmentation', 'mmsegmentation'),
+    ),
+    'mmpretrain': Host(
+        'onedl-mmpretrain', 'ClsDataPreprocessor', None, ('onedl-mmpretrain', 'mmpretrain')
+    ),
+    'mmpose': Host('mmpose', 'PoseDataPreprocessor', None, ('mmpose',), ('LoadImage',)),
+}
+
+# Scope of the host -> module that needs it -> what the module registers.
+_NEEDING: dict[str, dict[str, tuple[str, ...]]] = {
+    'mmdet': {
+        'models.data_preprocessors.det': ('EnhancedDetDataPreprocessor',),
+        'models.detectors.s3fd': ('S3FDVGG', 'S3FDNeck', 'S3FDHead', 'ScaleCompensatedAssigner'),
+        # Needs onnxruntime as well, which it asks for by itself.
+        'models.detectors.yunet': ('YuNetONNX',),
+        'datasets.darkface': ('DarkFaceDataset',),
+        'datasets.exdark': ('ExDarkDataset',),
+        'datasets.wider_face': ('WiderFaceTextDataset',),
+        'datasets.coco_face': ('CocoFaceDataset',),
+    },
+    'mmseg': {
+        'models.data_preprocessors.seg': ('EnhancedSegDataPreProcessor',),
+        'demo.night_street': ('NightStreetDataset',),
+        'datasets.camvid': ('CamVidDataset',),
+        'datasets.acdc': ('ACDCDataset',),
+        'datasets.nightcity': ('NightCityDataset',),
+        'datasets.bdd100k_night': ('BDD100KNightDataset',),
+    },
+}
+#: Name -> (module that registers it, scope of the host that it needs).
 HOST_MODULES = {
-    'EnhancedDetDataPreprocessor': ('sci_plugins.models.data_preprocessors.det', 'mmdet', 'det'),
-    'EnhancedSegDataPreProcessor': ('sci_plugins.models.data_preprocessors.seg', 'mmseg', 'seg'),
-    'S3FDVGG': ('sci_plugins.models.detectors.s3fd', 'mmdet', 'det'),
-    'S3FDNeck': ('sci_plugins.models.detectors.s3fd', 'mmdet', 'det'),
-    'S3FDHead': ('sci_plugins.models.detectors.s3fd', 'mmdet', 'det'),
-    # Needs onnxruntime as well, which it asks for by itself.
-    'YuNetONNX': ('sci_plugins.models.detectors.yunet', 'mmdet', 'det'),
-    'ScaleCompensatedAssigner': ('sci_plugins.models.detectors.s3fd', 'mmdet', 'det'),
-    'DarkFaceDataset': ('sci_plugins.datasets.darkface', 'mmdet', 'det'),
-    'ExDarkDataset': ('sci_plugins.datasets.exdark', 'mmdet', 'det'),
-    'WiderFaceTextDataset': ('sci_plugins.datasets.wider_face', 'mmdet', 'det'),
-    'CocoFaceDataset': ('sci_plugins.datasets.coco_face', 'mmdet', 'det'),
-    'NightStreetDataset': ('sci_plugins.demo.night_street', 'mmseg', 'seg'),
-    'CamVidDataset': ('sci_plugins.datasets.camvid', 'mmseg', 'seg'),
-    'ACDCDataset': ('sci_plugins.datasets.acdc', 'mmseg', 'seg'),
-    'NightCityDataset': ('sci_plugins.datasets.nightcity', 'mmseg', 'seg'),
-    'BDD100KNightDataset': ('sci_plugins.datasets.bdd100k_night', 'mmseg', 'seg'),
+    name: (f'sci_plugins.{module}', scope)
+    for scope, modules in _NEEDING.items()
+    for module, names in modules.items()
+    for name in names
 }
 
 
-def require_host(name: str, host: str, extra: str) -> None:
-    """Check that the package ``host`` is there before ``name`` needs it.
+def require_host(name: str, package: str, extra: str | None = None) -> None:
+    """Check that ``package`` is installed before ``name`` needs it.
+
+    Args:
+        name: what needs it, for the error.
+        package: a host, or another package.
+        extra: of this package, that installs it; not needed for a host.
 
     Raises:
-        MissingDependencyError: naming the extra to install.
+        MissingDependencyError: naming what to install.
     """
-    if find_spec(host) is None:
+    if find_spec(package) is None:
+        install = f'sci_plugins[{extra}]' if extra else HOSTS[package].install
         raise MissingDependencyError(
-            f'{name} needs the package {host}, which is not installed: '
-            f'pip install "sci_plugins[{extra}]"'
+            f'{name} needs the package {package}, which is not installed: pip install "{install}"'
         )
 
 
@@ -65,48 +118,25 @@ class HostAwareRegistry(Registry):
     def get(self, key: str) -> type | None:
         name = key.removeprefix(f'{self.scope}.')
         if name in HOST_MODULES and name not in self._module_dict:
-            module, host, extra = HOST_MODULES[name]
-            require_host(f'{self.scope}.{name}', host, extra)
+            module, host = HOST_MODULES[name]
+            require_host(f'{self.scope}.{name}', host)
             import_module(module)
         return super().get(key)
 
 
-MODELS = HostAwareRegistry(
-    'model', parent=MMENGINE_MODELS, scope='sci_plugins', locations=['sci_plugins.models']
-)
-TASK_UTILS = HostAwareRegistry(
-    'task util', parent=MMENGINE_TASK_UTILS, scope='sci_plugins', locations=['sci_plugins.models']
-)
-DATASETS = HostAwareRegistry(
-    'dataset', parent=MMENGINE_DATASETS, scope='sci_plugins', locations=['sci_plugins.datasets']
-)
-DATA_SAMPLERS = Registry(
-    'data sampler',
-    parent=MMENGINE_DATA_SAMPLERS,
-    scope='sci_plugins',
-    locations=['sci_plugins.datasets'],
-)
-FUNCTIONS = Registry(
-    'function', parent=MMENGINE_FUNCTIONS, scope='sci_plugins', locations=['sci_plugins.datasets']
-)
-TRANSFORMS = Registry(
-    'transform',
-    parent=MMENGINE_TRANSFORMS,
-    scope='sci_plugins',
-    locations=['sci_plugins.datasets.transforms'],
-)
-HOOKS = Registry(
-    'hook', parent=MMENGINE_HOOKS, scope='sci_plugins', locations=['sci_plugins.engine.hooks']
-)
-METRICS = Registry(
-    'metric',
-    parent=MMENGINE_METRICS,
-    scope='sci_plugins',
-    locations=['sci_plugins.evaluation.metrics'],
-)
-VISBACKENDS = Registry(
-    'vis_backend',
-    parent=MMENGINE_VISBACKENDS,
-    scope='sci_plugins',
-    locations=['sci_plugins.visualization'],
-)
+def _child(kind: type[Kind], root: str, folder: str) -> Kind:
+    """Our child of one of MMEngine's registries, filled from a folder of ours."""
+    parent: Registry = getattr(mmengine.registry, root)
+    locations = [f'sci_plugins.{folder}']
+    return kind(parent.name, parent=parent, scope='sci_plugins', locations=locations)
+
+
+MODELS = _child(HostAwareRegistry, 'MODELS', 'models')
+TASK_UTILS = _child(HostAwareRegistry, 'TASK_UTILS', 'models')
+DATASETS = _child(HostAwareRegistry, 'DATASETS', 'datasets')
+DATA_SAMPLERS = _child(Registry, 'DATA_SAMPLERS', 'datasets')
+FUNCTIONS = _child(Registry, 'FUNCTIONS', 'datasets')
+TRANSFORMS = _child(Registry, 'TRANSFORMS', 'datasets.transforms')
+HOOKS = _child(Registry, 'HOOKS', 'engine.hooks')
+METRICS = _child(Registry, 'METRICS', 'evaluation.metrics')
+VISBACKENDS = _child(Registry, 'VISBACKENDS', 'visualization')

@@ -4,19 +4,15 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeVar
 
-from mmengine.model import ImgDataPreprocessor, is_model_wrapper
+from mmengine.model import BaseDataPreprocessor
 from torch import nn
 
-from sci_plugins.errors import ConfigError
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancers import BaseEnhancer
-from sci_plugins.registry import HOST_MODULES, MODELS
+from sci_plugins.registry import HOSTS, MODELS, Host
+from sci_plugins.utils.model_parts import find_preprocessor
 
 Model = TypeVar('Model', bound=nn.Module)
-_NAMED = {
-    'DetDataPreprocessor': 'EnhancedDetDataPreprocessor',
-    'SegDataPreProcessor': 'EnhancedSegDataPreProcessor',
-}
 _AUTO = object()
 
 
@@ -29,14 +25,16 @@ def attach(
     input_order: str = 'bgr',
     fill_color: Any = _AUTO,
 ) -> Model:
-    """Put an enhancer in front of a built mmdet or mmseg model, in place.
+    """Put an enhancer in front of a built model of an OpenMMLab family, in place.
 
     Gives the same model as the two config keys would. An enhancer that was
     there before is replaced; :func:`detach` takes it off again.
 
     Args:
-        model: any MMEngine model with an ``ImgDataPreprocessor`` (every mmdet
-            detector and mmseg segmentor has one), or a parallel wrapper of it.
+        model: any MMEngine model whose data preprocessor takes ``inputs``, a list of
+            ``(3, H, W)`` or one ``(N, 3, H, W)``: mmdet's detectors, mmseg's
+            segmentors, mmpretrain's classifiers, mmpose's estimators; or what wraps
+            one (parallel, averaged, test-time augmentation).
         enhancer: an enhancer, a config dict, or a name such as
             ``'sci/official/medium'``.
         frozen, norm_eval, input_order, fill_color: see
@@ -73,53 +71,52 @@ def detach(model: Model) -> Model:
     """Take the enhancer off a model again, in place; a plain model stays as it is.
 
     Raises:
-        ConfigError: if the model has no image data preprocessor.
+        ConfigError: if the model has no data preprocessor of MMEngine's.
     """
     preprocessor: Any = find_preprocessor(model)
     if isinstance(preprocessor, EnhancementMixin):
         del preprocessor.enhancer
         preprocessor.kept_pairs = []
-        plain: Any = next(
-            base
-            for base in type(preprocessor).__mro__
-            if issubclass(base, ImgDataPreprocessor) and not issubclass(base, EnhancementMixin)
-        )
-        preprocessor.__class__ = plain
+        preprocessor.__class__ = _plain_class(type(preprocessor))
     return model
 
 
-def find_preprocessor(model: nn.Module) -> nn.Module:
-    """The image data preprocessor of a model or of what a wrapper wraps.
-
-    Raises:
-        ConfigError: if there is none.
-    """
-    inner = model.module if is_model_wrapper(model) else model
-    found = getattr(inner, 'data_preprocessor', None)
-    if not isinstance(found, ImgDataPreprocessor):
-        raise ConfigError(
-            f'{type(inner).__name__} has no image data preprocessor to enhance in: '
-            'expected a DetDataPreprocessor or SegDataPreProcessor, got '
-            f'{type(found).__name__}; give its config a data_preprocessor'
-        )
-    return found
+def _plain_class(enhanced: type) -> Any:
+    return next(
+        base
+        for base in enhanced.__mro__
+        if issubclass(base, BaseDataPreprocessor) and not issubclass(base, EnhancementMixin)
+    )
 
 
 @cache
 def _enhanced_class(plain: Any) -> Any:
-    name = _NAMED.get(plain.__name__)
-    if name is not None and plain.__module__.startswith(HOST_MODULES[name][1]):
-        found: Any = MODELS.get(name)
+    host = _host_of(plain)
+    if host is not None and host.enhanced and plain.__name__ == host.preprocessor:
+        found: Any = MODELS.get(host.enhanced)
         return found
     # Another family's, or a user's own: the same step in front of it.
-    return type(f'Enhanced{plain.__name__}', (EnhancementMixin, plain), {})
+    return type(f'Enhanced{plain.__name__}', (_MadeOnDemand, EnhancementMixin, plain), {})
+
+
+class _MadeOnDemand:
+    """Pickles a class that no module holds by the class that it was made from."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        reduced: Any = super().__reduce_ex__(max(int(protocol), 2))
+        return (_new_enhanced, (_plain_class(type(self)),), *reduced[2:])
+
+
+def _new_enhanced(plain: Any) -> Any:
+    kind = _enhanced_class(plain)
+    return kind.__new__(kind)
+
+
+def _host_of(kind: type) -> Host | None:
+    return HOSTS.get(kind.__module__.partition('.')[0])
 
 
 def default_fill_color(preprocessor: nn.Module) -> float | None:
     """What the pipelines of a preprocessor's host pad with; ``None`` if they do not."""
-    names = [base.__name__ for base in type(preprocessor).__mro__]
-    if 'DetDataPreprocessor' not in names:
-        return None
-    from sci_plugins.models.data_preprocessors.det import DET_FILL_COLOR
-
-    return DET_FILL_COLOR
+    hosts = (_host_of(base) for base in type(preprocessor).__mro__)
+    return next((host.fill_color for host in hosts if host is not None), None)

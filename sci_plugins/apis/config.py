@@ -14,10 +14,9 @@ from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.hub import get_config
 
 from sci_plugins.errors import ConfigError, SciPluginsError, tell_cause
-from sci_plugins.registry import require_host
+from sci_plugins.registry import HOSTS, require_host
 from sci_plugins.utils.checkpoint import use_safe_loading
 
-_HOSTS = dict(mmdet='det', mmseg='seg')  # scope -> the extra that installs it
 _RANK_VARIABLES = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
 
 
@@ -62,8 +61,8 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
             raise ConfigError(f'--cfg-options: {key!r} is no name of a setting')
     scope, is_host_name, _ = path.partition('::')
     if is_host_name:
-        if scope not in _HOSTS:  # MMEngine would have pip install it
-            raise ConfigError(f'config {path}: {scope!r} is neither mmdet nor mmseg')
+        if scope not in HOSTS:  # MMEngine would have pip install it
+            raise ConfigError(f'config {path}: unknown host {scope!r}; known: {", ".join(HOSTS)}')
         _require_scope(scope, path)
     elif not Path(path).is_file():
         raise FileNotFoundError(f'config not found: {path}')
@@ -88,7 +87,7 @@ def _found_by_module() -> Iterator[None]:
     one has another name; for mmdet it looks for the module.
     """
     before = dict(MODULE2PACKAGE)
-    MODULE2PACKAGE.update({name: name for name in _HOSTS})
+    MODULE2PACKAGE.update({name: name for name in HOSTS})
     try:
         yield
     finally:
@@ -96,8 +95,8 @@ def _found_by_module() -> Iterator[None]:
 
 
 def _require_scope(scope: Any, path: str) -> None:
-    if scope in _HOSTS:
-        require_host(f'config {path}', scope, _HOSTS[scope])
+    if scope in HOSTS:
+        require_host(f'config {path}', scope)
 
 
 def _cause(error: Exception) -> str:

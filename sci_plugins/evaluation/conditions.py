@@ -8,9 +8,10 @@ from typing import Any
 from mmengine.config import Config
 
 from sci_plugins.errors import ConfigError
+from sci_plugins.registry import HOSTS
 
 #: Loaders after which an image is darkened.
-_LOADERS = ('LoadImageFromFile', 'LoadImageFromNDArray')
+_LOADERS = {name for host in HOSTS.values() for name in host.loaders}
 
 
 @dataclass(frozen=True)

@@ -115,17 +115,6 @@ def smoothness_loss(
     return total.to(illumination.dtype)
 
 
-def sci_loss(
-    illumination: Tensor, image: Tensor, sigma: float = 10.0, color: ColorMode = 'official'
-) -> Tensor:
-    """Loss of one stage: ``1.5 * fidelity + smoothness``; a scalar.
-
-    Arguments and errors as in :func:`smoothness_loss`.
-    """
-    fidelity = fidelity_loss(illumination, image)
-    return FIDELITY_WEIGHT * fidelity + smoothness_loss(illumination, image, sigma, color)
-
-
 def _check_pair(illumination: Tensor, image: Tensor) -> None:
     for name, tensor in (('illumination', illumination), ('image', image)):
         if tensor.ndim != 4 or tensor.shape[1] != 3:

@@ -16,7 +16,6 @@ from urllib.error import HTTPError, URLError
 
 import numpy as np
 import torch
-from mmengine.model import is_model_wrapper
 from torch import nn
 
 from sci_plugins.errors import (
@@ -27,6 +26,7 @@ from sci_plugins.errors import (
     tell_cause,
 )
 from sci_plugins.utils.cli import frames_of
+from sci_plugins.utils.model_parts import unwrap_model
 
 # Read by torch.load at each call: what a caller asks for is then overruled.
 _FORCE_VARIABLE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
@@ -116,7 +116,7 @@ def load_fully(model: nn.Module, content: Any, name: str) -> None:
     state = content.get('state_dict', content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping):
         raise CheckpointError(f'{name} holds no state dict')
-    inner: Any = model.module if is_model_wrapper(model) else model
+    inner = unwrap_model(model)
     state = {str(key).removeprefix('module.'): value for key, value in state.items()}
     try:
         missing = set(inner.load_state_dict(state, strict=False).missing_keys)

@@ -1,8 +1,10 @@
 """The scope `sci_plugins` resolves under every host, and says what is missing."""
 
+from importlib.metadata import PackageNotFoundError, metadata, version
 from typing import Any
 
 import pytest
+from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.registry import MODELS as ROOT_MODELS
@@ -12,7 +14,7 @@ from mmengine.registry import DefaultScope, Registry
 
 from sci_plugins import registry
 from sci_plugins.errors import MissingDependencyError
-from sci_plugins.registry import HOST_MODULES, MODELS, require_host
+from sci_plugins.registry import HOST_MODULES, HOSTS, MODELS, require_host
 
 PREPROCESSORS = ['EnhancedDetDataPreprocessor', 'EnhancedSegDataPreProcessor']
 
@@ -59,7 +61,7 @@ def _registries(name: str) -> tuple[Registry, Registry]:
 @pytest.mark.parametrize('name', list(HOST_MODULES))
 def test_host_dependent_names_import_when_asked_for(name: str) -> None:
     root, _ = _registries(name)
-    module, host, _ = HOST_MODULES[name]
+    module, host = HOST_MODULES[name]
     cls = root.get(f'sci_plugins.{name}')
     assert cls is not None
     assert (cls.__name__, cls.__module__) == (name, module)
@@ -75,27 +77,56 @@ def test_a_missing_host_names_the_extra(name: str, monkeypatch: pytest.MonkeyPat
     _, children = _registries(name)
     monkeypatch.setattr(registry, 'find_spec', lambda _: None)
     monkeypatch.delitem(children.module_dict, name, raising=False)
-    _, host, extra = HOST_MODULES[name]
+    host = HOST_MODULES[name][1]
     with pytest.raises(MissingDependencyError) as caught:
         children.get(f'sci_plugins.{name}')
     message = str(caught.value)
     assert f'sci_plugins.{name} needs the package {host}' in message
-    assert f'pip install "sci_plugins[{extra}]"' in message
+    assert f'pip install "{HOSTS[host].install}"' in message
     assert '\n' not in message
 
 
 def test_the_extras_exist() -> None:
-    from importlib.metadata import PackageNotFoundError, metadata
-
     try:
         extras = metadata('sci_plugins').get_all('Provides-Extra')
     except PackageNotFoundError:
         pytest.skip('the package is not installed, only importable')
-    assert {extra for _, _, extra in HOST_MODULES.values()} <= set(extras)
+    wanted = [HOSTS[host].install for _, host in HOST_MODULES.values()]
+    assert set(wanted) <= {f'sci_plugins[{extra}]' for extra in extras}
+
+
+@pytest.mark.parametrize('scope', list(HOSTS))
+def test_the_table_of_hosts_is_true(scope: str) -> None:
+    """Where a host is installed: what the table says of it is there."""
+    pytest.importorskip(scope)
+    host = HOSTS[scope]
+    assert host.enhanced in (None, *HOST_MODULES)
+    assert any(map(_is_installed, host.distributions))
+    with DefaultScope.overwrite_default_scope(scope):
+        plain = ROOT_MODELS.get(f'{scope}.{host.preprocessor}')
+        assert plain is not None
+        assert issubclass(plain, BaseDataPreprocessor)
+        if host.enhanced is not None:
+            assert issubclass(registry.MODELS.get(host.enhanced), plain)
+    with ROOT_TRANSFORMS.switch_scope_and_registry(scope) as transforms:
+        assert all(transforms.get(name) for name in host.loaders)
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        return bool(version(distribution))
+    except PackageNotFoundError:
+        return False
 
 
 def test_a_host_that_is_there_passes() -> None:
     require_host('anything', 'mmengine', 'det')
+
+
+def test_a_host_without_an_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, 'find_spec', lambda _: None)
+    with pytest.raises(MissingDependencyError, match='pip install "onedl-mmpretrain"'):
+        require_host('config x.py', 'mmpretrain')
 
 
 def test_an_unknown_name_is_none_as_in_every_registry() -> None:

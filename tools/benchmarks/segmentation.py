@@ -112,7 +112,7 @@ def benchmark_segmentation(
         MissingDependencyError: if mmseg is not installed.
     """
     check_at_least(1, height=height, width=width, threads=threads, runs=runs, steps=steps)
-    require_host('the benchmark of segmentation', 'mmseg', 'seg')
+    require_host('the benchmark of segmentation', 'mmseg')
     model, pipeline = _build(config)
     pixels = _draw_night(height, width) if image is None else _read(image, height, width)
     with _threads_everywhere(threads), tempfile.TemporaryDirectory() as folder:

@@ -67,7 +67,7 @@ def benchmark_stage(
         MissingDependencyError: if mmdet is not installed.
     """
     check_at_least(1, height=height, width=width, threads=threads, runs=runs)
-    require_host('the benchmark of the preprocessing stage', 'mmdet', 'det')
+    require_host('the benchmark of the preprocessing stage', 'mmdet')
     with torch.no_grad(), threads_set_to(threads):
         timings = time_in_turn(_calls(height, width, weights), runs)
         machine = describe_machine()

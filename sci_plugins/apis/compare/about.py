@@ -24,6 +24,7 @@ from sci_plugins.apis.compare.contenders import NO_CHECKPOINT, Contenders, Model
 from sci_plugins.engine.naming_runner import NamingRunner
 from sci_plugins.models.enhancers import parse_enhancer
 from sci_plugins.models.enhancers.weights import file_sha256, find_weight_file, weights_name
+from sci_plugins.registry import HOSTS
 from sci_plugins.utils.machine import describe_machine
 from sci_plugins.version import __version__
 
@@ -115,8 +116,7 @@ _PACKAGES = {
     'torchvision': ('torchvision',),
     'mmengine': ('onedl-mmengine', 'mmengine'),
     'mmcv': ('onedl-mmcv', 'mmcv', 'mmcv-lite'),
-    'mmdet': ('onedl-mmdetection', 'mmdet'),
-    'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
+    **{scope: host.distributions for scope, host in HOSTS.items()},
     'pycocotools': ('pycocotools',),
     'numpy': ('numpy',),
     'opencv': ('opencv-python', 'opencv-python-headless'),

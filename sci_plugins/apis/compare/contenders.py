@@ -15,7 +15,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.registry import MODELS as ROOT_MODELS
 from torch import nn
 
-from sci_plugins.apis.attach import attach, default_fill_color, detach, find_preprocessor
+from sci_plugins.apis.attach import attach, default_fill_color, detach
 from sci_plugins.apis.config import load_config
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.conditions import loading_pipelines
@@ -23,6 +23,7 @@ from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancers import build_enhancer
 from sci_plugins.models.test_time import RawEnhancedMerge
 from sci_plugins.utils.checkpoint import load_fully, read_checkpoint
+from sci_plugins.utils.model_parts import find_preprocessor
 
 _LOADERS = ('test_dataloader', 'val_dataloader', 'train_dataloader')
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
 from sci_plugins.errors import ConfigError
 from sci_plugins.registry import HOOKS
+from sci_plugins.utils.model_parts import find_part
 
 
 def symmetrize_channels(module: nn.Module) -> None:
@@ -88,10 +88,4 @@ class ChannelSymmetryHook(Hook):
         self._project(runner)
 
     def _project(self, runner: Runner) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        try:
-            symmetrize_channels(model.get_submodule(self.module))
-        except AttributeError as error:
-            raise ConfigError(
-                f'ChannelSymmetryHook: {type(model).__name__} has no module {self.module!r}'
-            ) from error
+        symmetrize_channels(find_part(runner.model, self.module, nn.Module, 'ChannelSymmetryHook'))

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from sci_plugins.functional.image_quality import clipped_share, color_cast, mean
 from sci_plugins.models.enhancers import BaseEnhancer, RetinexEnhancer
 from sci_plugins.registry import HOOKS
 from sci_plugins.utils.images import write_sheet
+from sci_plugins.utils.model_parts import find_part
 from sci_plugins.visualization.panels import image_cell, make_grid
 
 
@@ -105,16 +105,8 @@ class EnhancedPicturesHook(Hook):
         return [path for root in self.data_root for path in find_images(root)]
 
     def _find_enhancer(self, runner: Runner) -> BaseEnhancer:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        try:
-            enhancer = model.get_submodule(self.module)
-        except AttributeError:
-            enhancer = None
-        if not isinstance(enhancer, BaseEnhancer):
-            raise ConfigError(
-                f'EnhancedPicturesHook: {type(model).__name__} has no enhancer {self.module!r}'
-            )
-        return enhancer
+        kind: type[BaseEnhancer] = BaseEnhancer  # type: ignore[type-abstract]
+        return find_part(runner.model, self.module, kind, 'EnhancedPicturesHook')
 
     def _write(self, runner: Runner, step: int, iteration: int) -> None:
         if not is_main_process():

@@ -5,7 +5,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
@@ -13,6 +12,7 @@ from sci_plugins.errors import ConfigError
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancers import RetinexEnhancer
 from sci_plugins.registry import HOOKS, MODELS
+from sci_plugins.utils.model_parts import inner_preprocessor, unwrap_model
 
 #: Side of the smallest image that has all the neighbours of SCI's smoothness loss.
 _SMALLEST = 3
@@ -46,22 +46,20 @@ class EnhancementLossHook(Hook):
         self._handle: Any = None
 
     def before_train(self, runner: Runner) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        preprocessor = _check_preprocessor(getattr(model, 'data_preprocessor', None))
+        preprocessor = _check_preprocessor(inner_preprocessor(runner.model))
         preprocessor.keep_pairs = True
         device: Any = preprocessor.device
         self.loss.to(device)
-        self._handle = model.register_forward_hook(self._add_losses)
+        self._handle = unwrap_model(runner.model).register_forward_hook(self._add_losses)
 
     def after_train(self, runner: Runner) -> None:
         if self._handle is not None:
             self._handle.remove()
             self._handle = None
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        model.data_preprocessor.keep_pairs = False
+        inner_preprocessor(runner.model).keep_pairs = False
 
     def _add_losses(self, model: nn.Module, args: Any, output: Any) -> Any:
-        preprocessor: EnhancementMixin = model.data_preprocessor  # type: ignore[assignment]
+        preprocessor: EnhancementMixin = inner_preprocessor(model)
         # Cleared at once: a stashed graph costs memory and breaks deepcopy (EMA).
         pairs, preprocessor.kept_pairs = preprocessor.kept_pairs, []
         if not pairs or not isinstance(output, dict):

@@ -6,13 +6,12 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from sci_plugins.errors import ConfigError
 from sci_plugins.models.enhancers.export import save_enhancer
 from sci_plugins.registry import HOOKS
+from sci_plugins.utils.model_parts import find_part
 
 
 @HOOKS.register_module()
@@ -64,13 +63,7 @@ class ExportEnhancerHook(Hook):
         runner.logger.info(f'enhancer exported to {path} (sha256 {digest})')
 
     def _find_module(self, runner: Runner) -> nn.Module:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        try:
-            return model.get_submodule(self.module)
-        except AttributeError as error:
-            raise ConfigError(
-                f'ExportEnhancerHook: {type(model).__name__} has no module {self.module!r}'
-            ) from error
+        return find_part(runner.model, self.module, nn.Module, 'ExportEnhancerHook')
 
 
 def _training_settings(cfg: Config) -> dict[str, Any]:

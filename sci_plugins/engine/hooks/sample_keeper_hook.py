@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.registry import HOOKS
+from sci_plugins.utils.model_parts import inner_preprocessor
 from sci_plugins.visualization.panels import palette_of
 
 
@@ -66,13 +66,12 @@ class SampleKeeperHook(Hook):
         data_batch: Any = None,
         outputs: Sequence[Any] | None = None,
     ) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         for position, output in enumerate(outputs or []):
             # MMEngine's sampler deals the images out in turn.
             index = (self._seen + position) * get_world_size() + get_rank()
             if index in self.indices:
                 image = data_batch['inputs'][position]
-                self.samples[index] = keep_sample(index, model, image, output)
+                self.samples[index] = keep_sample(index, runner.model, image, output)
         self._seen += len(outputs or [])
 
 
@@ -81,11 +80,11 @@ def keep_sample(index: int, model: Any, image: Tensor, output: Any) -> KeptSampl
 
     Args:
         index: position in the test set.
-        model: whose ``data_preprocessor`` may enhance.
+        model: whose data preprocessor may enhance; may be wrapped.
         image: ``(3, H, W)`` in [0, 255], as the data loader gives it.
         output: what the model answered.
     """
-    preprocessor: Any = model.data_preprocessor
+    preprocessor = inner_preprocessor(model)
     enhanced = image
     if isinstance(preprocessor, EnhancementMixin):
         with torch.no_grad():

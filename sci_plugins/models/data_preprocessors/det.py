@@ -7,10 +7,7 @@ from mmdet.models.data_preprocessors import DetDataPreprocessor
 
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancers import BaseEnhancer
-from sci_plugins.registry import MODELS
-
-#: What the pipelines of YOLOX, RTMDet and their relatives pad with.
-DET_FILL_COLOR = 114
+from sci_plugins.registry import HOSTS, MODELS
 
 
 @MODELS.register_module()
@@ -38,7 +35,7 @@ class EnhancedDetDataPreprocessor(EnhancementMixin, DetDataPreprocessor):
         frozen: bool = True,
         norm_eval: bool = True,
         input_order: str = 'bgr',
-        fill_color: float | Sequence[float] | None = DET_FILL_COLOR,
+        fill_color: float | Sequence[float] | None = HOSTS['mmdet'].fill_color,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

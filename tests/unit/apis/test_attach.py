@@ -1,20 +1,29 @@
 """Enhancers in front of models that are already built, and off again."""
 
 import copy
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from mmengine.model import BaseDataPreprocessor, ImgDataPreprocessor
+from mmengine.model import (
+    BaseDataPreprocessor,
+    BaseTTAModel,
+    ExponentialMovingAverage,
+    ImgDataPreprocessor,
+)
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from sci_plugins import attach, detach
-from sci_plugins.apis.attach import find_preprocessor
 from sci_plugins.errors import ConfigError
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancers import GammaEnhancer, SCIEnhancer
 from sci_plugins.registry import MODELS
+from sci_plugins.utils.model_parts import find_preprocessor, unwrap_model
 from tests.plain_sci import enhance_host_image, read_weights, save_visible_weights
 
 HOSTS = {
@@ -135,13 +144,122 @@ def test_subclasses_of_mmdet_s_keep_its_fill_colour() -> None:
     assert plain.fill_color is None
 
 
-def test_in_a_wrapper(image: Tensor) -> None:
-    wrapped = nn.DataParallel(_Model(ImgDataPreprocessor()))
+class _TTAModel(BaseTTAModel):
+    """Like mmdet's and mmseg's, which have a data preprocessor that nobody calls."""
+
+    def merge_preds(self, data_samples_list: Any) -> Any:
+        return data_samples_list
+
+
+class _Tested(_Model):
+    def test_step(self, data: Any) -> Any:
+        return data
+
+
+@pytest.mark.parametrize(
+    'wrap',
+    [
+        nn.DataParallel,
+        _TTAModel,
+        ExponentialMovingAverage,
+        AveragedModel,
+        lambda model: nn.DataParallel(_TTAModel(model)),
+        lambda model: ExponentialMovingAverage(nn.DataParallel(model)),
+    ],
+    ids=['parallel', 'test-time', 'moving average', "torch's average", 'two', 'other two'],
+)
+def test_in_a_wrapper(wrap: Any) -> None:
+    wrapped = wrap(_Tested(ImgDataPreprocessor()))
+    inner = unwrap_model(wrapped)
+    assert type(inner) is _Tested
     assert attach(wrapped, 'gamma') is wrapped
-    assert isinstance(wrapped.module.data_preprocessor.enhancer, GammaEnhancer)
-    assert find_preprocessor(wrapped) is wrapped.module.data_preprocessor
+    assert isinstance(inner.data_preprocessor.enhancer, GammaEnhancer)
+    assert find_preprocessor(wrapped) is inner.data_preprocessor
     detach(wrapped)
-    assert not hasattr(wrapped.module.data_preprocessor, 'enhancer')
+    assert not hasattr(inner.data_preprocessor, 'enhancer')
+
+
+@pytest.mark.parametrize('scope', ['mmdet', 'mmseg'])
+def test_the_hosts_own_test_time_augmentation(scope: str) -> None:
+    models = pytest.importorskip(f'{scope}.models')
+    kind = dict(mmdet='DetTTAModel', mmseg='SegTTAModel')[scope]
+    wrapped = getattr(models, kind)(module=_Tested(ImgDataPreprocessor()))
+    attach(wrapped, 'gamma')
+    assert isinstance(wrapped.module.data_preprocessor.enhancer, GammaEnhancer)
+
+
+def test_every_branch_of_semi_supervised_training_is_enhanced(image: Tensor) -> None:
+    pytest.importorskip('mmdet')
+    from mmdet.models.data_preprocessors import MultiBranchDataPreprocessor
+    from mmdet.structures import DetDataSample
+
+    inner = dict(type='mmdet.DetDataPreprocessor')
+    model = attach(_Model(MultiBranchDataPreprocessor(inner)), 'gamma/0.5')
+    assert isinstance(find_preprocessor(model), EnhancementMixin)
+    branches = dict(sup=[image, None], teacher=[None, image])
+    samples = dict(sup=[DetDataSample(), None], teacher=[None, DetDataSample()])
+    data = model.data_preprocessor(dict(inputs=branches, data_samples=samples), True)
+    wanted = 255 * (image / 255) ** 0.5
+    for branch in ('sup', 'teacher'):
+        torch.testing.assert_close(data['inputs'][branch][0], wanted, rtol=0, atol=1e-3)
+    assert type(find_preprocessor(detach(model))).__name__ == 'DetDataPreprocessor'
+
+
+class OtherFamilysPreprocessor(BaseDataPreprocessor):
+    """As mmpretrain's and upstream mmseg's: below the base class, not the image class."""
+
+    def forward(self, data: dict, training: bool = False) -> Any:
+        inputs = self.cast_data(data['inputs'])
+        stacked = inputs if isinstance(inputs, Tensor) else torch.stack(inputs)
+        return dict(data, inputs=stacked.float() - 10)
+
+
+@pytest.mark.parametrize('as_list', [False, True])
+def test_a_preprocessor_below_the_base_class_only(image: Tensor, as_list: bool) -> None:
+    model = attach(_Model(OtherFamilysPreprocessor()), 'gamma/0.5')
+    inputs = [image, image] if as_list else torch.stack([image, image])
+    result = model.data_preprocessor(dict(inputs=inputs), False)['inputs']
+    wanted = 255 * (image / 255) ** 0.5 - 10
+    torch.testing.assert_close(result, torch.stack([wanted, wanted]), rtol=0, atol=1e-3)
+    assert type(detach(model).data_preprocessor) is OtherFamilysPreprocessor
+
+
+@pytest.mark.parametrize('kind', [ImgDataPreprocessor, OtherFamilysPreprocessor])
+def test_an_attached_model_can_be_saved_whole(kind: Any, image: Tensor, tmp_path: Path) -> None:
+    model = attach(_Model(kind()), SCIEnhancer(), frozen=False, input_order='rgb')
+    torch.save(model, tmp_path / 'model.pth')
+    copies = [
+        torch.load(tmp_path / 'model.pth', weights_only=False),
+        pickle.loads(pickle.dumps(model)),
+        copy.deepcopy(model),
+    ]
+    for twin in copies:
+        assert type(twin.data_preprocessor) is type(model.data_preprocessor)
+        assert vars(twin.data_preprocessor).keys() == vars(model.data_preprocessor).keys()
+        assert list(twin.state_dict()) == list(model.state_dict())
+        assert torch.equal(_output(twin, image), _output(model, image))
+        assert twin.data_preprocessor.enhancer is not model.data_preprocessor.enhancer
+        assert type(detach(twin).data_preprocessor) is kind
+
+
+def _output(model: nn.Module, image: Tensor) -> Tensor:
+    return model.data_preprocessor(dict(inputs=[image]), False)['inputs'][0]
+
+
+def test_a_saved_model_loads_in_another_process(image: Tensor, tmp_path: Path) -> None:
+    preprocessor = attach(_Model(ImgDataPreprocessor()), 'gamma/0.5').data_preprocessor
+    torch.save((preprocessor, image), tmp_path / 'model.pth')
+    code = (
+        'import sys, torch\n'
+        'model, image = torch.load(sys.argv[1], weights_only=False)\n'
+        "print(model(dict(inputs=[image]), False)['inputs'].sum().item())"
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code, str(tmp_path / 'model.pth')], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    wanted = preprocessor(dict(inputs=[image]), False)['inputs'].sum().item()
+    assert float(done.stdout.splitlines()[-1]) == pytest.approx(wanted)
 
 
 def test_a_module_is_used_as_it_is_and_follows_the_model() -> None:
@@ -157,11 +275,10 @@ def test_a_module_is_used_as_it_is_and_follows_the_model() -> None:
 @pytest.mark.parametrize(
     ('model', 'word'),
     [
-        (lambda: nn.Linear(1, 1), 'Linear has no image data preprocessor.*NoneType'),
-        (lambda: _Model(BaseDataPreprocessor()), 'got BaseDataPreprocessor'),
+        (lambda: nn.Linear(1, 1), 'Linear has no data preprocessor.*NoneType'),
         (lambda: _Model(nn.Identity()), 'got Identity'),
     ],
-    ids=['none', 'base', 'another module'],
+    ids=['none', 'another module'],
 )
 @pytest.mark.parametrize('call', [lambda model: attach(model, 'gamma'), detach])
 def test_models_that_cannot_be_enhanced(call: Any, model: Any, word: str) -> None:

@@ -140,8 +140,8 @@ def test_mmseg_s_own_config_by_name_and_as_a_base(tmp_path: Path, asked_for: lis
 def test_a_scope_that_is_no_host_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[str] = []
     monkeypatch.setattr(config, 'get_config', called.append)
-    with pytest.raises(ConfigError, match="'mmpretrain' is neither mmdet nor mmseg"):
-        load_config('mmpretrain::resnet/resnet50_8xb32_in1k.py')
+    with pytest.raises(ConfigError, match="unknown host 'mmagic'; known: mmdet, mmseg"):
+        load_config('mmagic::srcnn/srcnn_x4k915_1xb16-1000k_div2k.py')
     assert called == []
 
 

@@ -7,16 +7,22 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from sci_plugins.apis import finetune as module
 from sci_plugins.apis.finetune import finetune, has_settled
 from sci_plugins.datasets.low_light_folder import to_tensor
 from sci_plugins.errors import ConfigError, DataError, TrainingError
-from sci_plugins.functional.losses import sci_loss
+from sci_plugins.functional.losses import fidelity_loss, smoothness_loss
 from sci_plugins.models.enhancers import SCIEnhancer
 from sci_plugins.utils.images import read_image
 from tests.tiny_training import draw_images
+
+
+def sci_loss(illumination: Tensor, image: Tensor) -> Tensor:
+    """Loss of one stage, with the authors' weights."""
+    smoothness = smoothness_loss(illumination, image)
+    return 1.5 * fidelity_loss(illumination, image) + smoothness
 
 
 @pytest.fixture()

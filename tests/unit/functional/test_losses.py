@@ -1,5 +1,7 @@
 """The losses of SCI and of exposure against their formulas, pixel by pixel."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,11 +11,16 @@ from sci_plugins.functional.losses import (
     fidelity_loss,
     guide_colors,
     mean_brightness,
-    sci_loss,
     smoothness_loss,
 )
 
 SHAPES = [(1, 3, 3, 3), (2, 3, 5, 8), (1, 3, 9, 3), (3, 3, 7, 6)]
+
+
+def sci_loss(illumination: Tensor, image: Tensor, **options: Any) -> Tensor:
+    """Loss of one stage, with the authors' weights."""
+    smoothness = smoothness_loss(illumination, image, **options)
+    return 1.5 * fidelity_loss(illumination, image) + smoothness
 
 
 def make_pair(*shape: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:

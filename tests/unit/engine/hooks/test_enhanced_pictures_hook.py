@@ -82,8 +82,8 @@ def test_images_of_ones_own_and_a_damaged_one(tmp_path: Path) -> None:
     [
         (dict(interval=0), ConfigError, 'interval must be at least 1'),
         (dict(count=0), ConfigError, 'count must be at least 1'),
-        (dict(module='loss'), ConfigError, "has no enhancer 'loss'"),
-        (dict(module='nothing'), ConfigError, "has no enhancer 'nothing'"),
+        (dict(module='loss'), ConfigError, "module 'loss'.* to be a BaseEnhancer"),
+        (dict(module='nothing'), ConfigError, "has no module 'nothing'"),
         (dict(data_root='/nowhere'), DataError, 'image folder not found'),
     ],
 )

@@ -19,10 +19,16 @@ from torch.utils.data import Dataset
 
 from sci_plugins.apis import attach
 from sci_plugins.engine.hooks import EnhancementLossHook
-from sci_plugins.functional.losses import fidelity_loss, sci_loss, smoothness_loss
+from sci_plugins.functional.losses import fidelity_loss, smoothness_loss
 from sci_plugins.models.enhancers import SCIEnhancer
 from sci_plugins.registry import HOOKS, MODELS
 from tests.plain_sci import plain_illumination, visible_weights
+
+
+def sci_loss(illumination: Tensor, image: Tensor) -> Tensor:
+    """Loss of one stage, with the authors' weights."""
+    smoothness = smoothness_loss(illumination, image)
+    return 1.5 * fidelity_loss(illumination, image) + smoothness
 
 
 class _Model(BaseModel):

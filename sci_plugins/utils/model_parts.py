@@ -1,0 +1,77 @@
+"""Parts of a model, also where something is wrapped around it."""
+
+from typing import Any, TypeVar
+
+from mmengine.model import BaseAveragedModel, BaseDataPreprocessor, BaseTTAModel, is_model_wrapper
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from sci_plugins.errors import ConfigError
+
+Part = TypeVar('Part', bound=nn.Module)
+_WRAPPERS = (BaseTTAModel, BaseAveragedModel, AveragedModel)
+
+
+def unwrap_model(model: nn.Module) -> Any:
+    """The model itself, out of all that is wrapped around it.
+
+    That is a parallel wrapper, an averaged model (EMA) or one for test-time
+    augmentation (``DetTTAModel``, ``SegTTAModel``), also one inside another.
+    """
+    while is_model_wrapper(model) or isinstance(model, _WRAPPERS):
+        model = model.module  # type: ignore[assignment]
+    return model
+
+
+def find_part(model: nn.Module, path: str, kind: type[Part], owner: str) -> Part:
+    """The module at ``path`` inside a model, which may be wrapped.
+
+    Args:
+        model: the model, or a wrapper of it.
+        path: dotted, such as ``'data_preprocessor.enhancer'``.
+        kind: class that it has to be of.
+        owner: who asks, for the error.
+
+    Raises:
+        ConfigError: if there is no such module, or it is of another class.
+    """
+    model = unwrap_model(model)
+    try:
+        found = model.get_submodule(path)
+    except AttributeError as error:
+        raise ConfigError(f'{owner}: {type(model).__name__} has no module {path!r}') from error
+    if not isinstance(found, kind):
+        raise ConfigError(
+            f'{owner}: expected module {path!r} of {type(model).__name__} to be a '
+            f'{kind.__name__}, got {type(found).__name__}'
+        )
+    return found
+
+
+def inner_preprocessor(model: nn.Module) -> Any:
+    """The data preprocessor that sees the images, whatever it is; ``None`` without one.
+
+    ``MultiBranchDataPreprocessor`` (semi-supervised training) holds another one that
+    does the work for each of its branches.
+    """
+    found: Any = getattr(unwrap_model(model), 'data_preprocessor', None)
+    while isinstance(getattr(found, 'data_preprocessor', None), nn.Module):
+        found = found.data_preprocessor
+    return found
+
+
+def find_preprocessor(model: nn.Module) -> BaseDataPreprocessor:
+    """The data preprocessor that sees the images of a model, which may be wrapped.
+
+    Raises:
+        ConfigError: if there is none, or it is not one of MMEngine's.
+    """
+    found = inner_preprocessor(model)
+    if not isinstance(found, BaseDataPreprocessor):
+        raise ConfigError(
+            f'{type(unwrap_model(model)).__name__} has no data preprocessor to enhance in: '
+            "expected a subclass of MMEngine's BaseDataPreprocessor, such as "
+            f'DetDataPreprocessor, got {type(found).__name__}; give its config a '
+            'data_preprocessor'
+        )
+    return found
