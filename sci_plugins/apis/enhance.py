@@ -1,5 +1,6 @@
 """Enhancing one image in one line of Python."""
 
+import copy
 import os
 from collections.abc import Mapping
 from functools import lru_cache
@@ -8,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from sci_plugins.errors import DataError
+from sci_plugins.errors import ConfigError, DataError, first_line
 from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer, parse_enhancer
 from sci_plugins.utils.images import read_image
 
@@ -101,6 +102,33 @@ def _enhance_tensor(image: Tensor, enhancer: Any) -> Tensor:
         for part, mode in modes.items():
             part.training = mode
     return enhanced if image.ndim == 4 else enhanced[0]
+
+
+def prepare_enhancer(
+    enhancer: nn.Module | Mapping[str, Any] | str, device: str = 'cpu'
+) -> BaseEnhancer:
+    """An enhancer in eval mode on a device; a module of the caller's is copied.
+
+    Args:
+        enhancer: whatever :func:`build_enhancer` takes.
+        device: such as ``'cpu'`` or ``'cuda'``.
+
+    Raises:
+        ConfigError: if the enhancer or the device is unknown, or the device is not there.
+    """
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        kind = 'meta'
+    if kind == 'meta':  # holds no values
+        raise ConfigError(f'unknown device {device!r}; use cpu or cuda')
+    if kind == 'cuda' and not torch.cuda.is_available():
+        raise ConfigError(f'device {device}: no CUDA device is available')
+    built = build_enhancer(enhancer)
+    try:
+        return (copy.deepcopy(built) if built is enhancer else built).to(device).eval()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch's words
+        raise ConfigError(f'cannot use device {device!r}: {first_line(error)}') from error
 
 
 def truncate_to_8_bits(image: np.ndarray) -> np.ndarray:

@@ -4,7 +4,6 @@ A log in the output folder says what was written with which settings, so that an
 interrupted run can be resumed.
 """
 
-import copy
 import hashlib
 import json
 import os
@@ -21,11 +20,10 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from sci_plugins.apis.enhance import DEFAULT_ENHANCER
+from sci_plugins.apis.enhance import DEFAULT_ENHANCER, prepare_enhancer
 from sci_plugins.apis.tiling import enhance_pixels
 from sci_plugins.errors import ConfigError, DataError, check_at_least
 from sci_plugins.models.enhancers.base import BaseEnhancer, RetinexEnhancer
-from sci_plugins.models.enhancers.build import build_enhancer
 from sci_plugins.utils.images import (
     IMAGE_FORMATS,
     Picture,
@@ -310,26 +308,14 @@ def enhance_files(
     check_at_least(1, workers=workers)
     check_at_least(16, tile=tile)
     jobs = plan_jobs(inputs, out_dir, image_format=image_format, illumination=illumination)
-    model = _prepare(enhancer, device, illumination)
+    model = prepare_enhancer(enhancer, device)
+    if illumination and not isinstance(model, RetinexEnhancer):
+        raise ConfigError(f'illumination: {type(model).__name__} does not estimate any')
     log = EnhanceLog(Path(out_dir), enhancer_fingerprint(model))
     worker = _Worker(model, log, tile=tile, device=device, overwrite=overwrite)
     Path(out_dir).mkdir(parents=True, exist_ok=True)
     with tqdm(total=len(jobs), unit='image', disable=not progress) as bar:
         return _run(jobs, worker, workers, bar, on_failure)
-
-
-def _prepare(enhancer: Spec, device: str, illumination: bool) -> BaseEnhancer:
-    try:
-        kind = torch.device(device).type
-    except RuntimeError as error:
-        raise ConfigError(f'unknown device {device!r}; use cpu or cuda') from error
-    if kind == 'cuda' and not torch.cuda.is_available():
-        raise ConfigError(f'device {device}: no CUDA device is available')
-    model = build_enhancer(enhancer)
-    if illumination and not isinstance(model, RetinexEnhancer):
-        raise ConfigError(f'illumination: {type(model).__name__} does not estimate any')
-    # A module of the caller's stays where and how it is.
-    return (copy.deepcopy(model) if model is enhancer else model).to(device).eval()
 
 
 def _run(

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sci_plugins.apis.enhance import DEFAULT_ENHANCER
+from sci_plugins.apis.enhance import DEFAULT_ENHANCER, prepare_enhancer
 from sci_plugins.datasets.low_light_folder import LowLightFolder
 from sci_plugins.datasets.paired_low_light import PairedLowLightDataset
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.comparison import finite_or_none
 from sci_plugins.evaluation.metrics.image_quality import ImageQualityMetric
-from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer, parse_enhancer
+from sci_plugins.models.enhancers import BaseEnhancer, parse_enhancer
 from sci_plugins.models.enhancers.weights import find_weight_file, weights_name
 from sci_plugins.registry import METRICS
 from sci_plugins.utils.images import write_sheet
@@ -143,7 +143,7 @@ def evaluate_enhancement(
     if reference is None:
         measures = [measure for measure in measures if not measure.needs_reference]
     specs = _name_variants(variants)
-    enhancers = {name: _prepare(spec, device) for name, spec in specs.items()}
+    enhancers = {name: prepare_enhancer(spec, device) for name, spec in specs.items()}
     names = [str(path.relative_to(Path(low).expanduser())) for path in data.files]
     table = QualityTable(_about(low, reference, specs, max_size), names)
     for index in tqdm(range(len(data)), unit='image', disable=not progress):
@@ -185,14 +185,6 @@ def _build_metric(name: str) -> ImageQualityMetric:
     if not (isinstance(kind, type) and issubclass(kind, ImageQualityMetric)):
         raise ConfigError(f'unknown metric {name!r}; known: {", ".join(METRIC_NAMES)}, NIQE')
     return kind()
-
-
-def _prepare(spec: Spec, device: str) -> BaseEnhancer:
-    enhancer = build_enhancer(spec)  # its own errors are no device's
-    try:
-        return enhancer.to(torch.device(device)).eval()
-    except (RuntimeError, AssertionError) as error:  # torch's words for a device
-        raise ConfigError(f'cannot use device {device!r}: {error}') from error
 
 
 @torch.no_grad()

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sci_plugins.apis.enhance import DEFAULT_ENHANCER
+from sci_plugins.apis.enhance import DEFAULT_ENHANCER, prepare_enhancer
 from sci_plugins.datasets.low_light_folder import LowLightFolder
 from sci_plugins.datasets.samplers import SeededInfiniteSampler
 from sci_plugins.errors import ConfigError, TrainingError, check_at_least
-from sci_plugins.models.enhancers import RetinexEnhancer, build_enhancer, parse_enhancer
+from sci_plugins.models.enhancers import RetinexEnhancer, parse_enhancer
 from sci_plugins.models.enhancers.export import save_enhancer
 from sci_plugins.models.losses import SCILoss
 from sci_plugins.utils.images import write_sheet
@@ -101,11 +101,11 @@ def finetune(
     out = Path(out)
     if steps is None:
         steps = STEPS if until is None else MAX_STEPS
-    _check_options(out, steps, lr, until, device)
+    _check_options(out, steps, lr, until)
+    before = _prepare(enhancer, device)
     data = LowLightFolder(
         inputs, max_size=max_size, crop_size=crop_size, cache=True, skip_unreadable=True
     )
-    before = _prepare(enhancer, device)
     out.parent.mkdir(parents=True, exist_ok=True)
     result = FinetuneResult(deepcopy(before))
     draws = _draw_images(data, seed, torch.device(device), result.skipped)
@@ -166,30 +166,23 @@ def _save(result: FinetuneResult, out: Path, start: str, settings: dict[str, Any
     result.sha256 = save_enhancer(result.enhancer, out, **recipe)
 
 
-def _check_options(out: Path, steps: int, lr: float, until: float | None, device: str) -> None:
+def _check_options(out: Path, steps: int, lr: float, until: float | None) -> None:
     check_at_least(1, steps=steps)
     for name, value in (('lr', lr), ('until', until)):
         if value is not None and not 0 < value < math.inf:
             raise ConfigError(f'{name} must be a number above 0, got {value}')
     if out.is_dir():
         raise ConfigError(f'{out} is a folder; name a file to write, such as night.pth')
-    try:
-        kind = torch.device(device).type
-    except RuntimeError as error:
-        raise ConfigError(f'unknown device {device!r}; use cpu or cuda') from error
-    if kind == 'cuda' and not torch.cuda.is_available():
-        raise ConfigError(f'device {device}: no CUDA device is available')
 
 
 def _prepare(enhancer: Spec, device: str) -> RetinexEnhancer:
-    built = build_enhancer(enhancer)
+    built = prepare_enhancer(enhancer, device)
     if not isinstance(built, RetinexEnhancer) or not any(True for _ in built.parameters()):
         raise ConfigError(
             'fine-tuning needs an enhancer with weights that estimates an illumination, '
             f'such as {DEFAULT_ENHANCER}; got {type(built).__name__}'
         )
-    # A module of the caller's stays where and how it is.
-    return (deepcopy(built) if built is enhancer else built).to(device).eval()
+    return built
 
 
 def _draw_images(

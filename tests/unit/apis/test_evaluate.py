@@ -99,7 +99,8 @@ def test_pictures(folders: tuple[Path, Path], tmp_path: Path, variants: Any, row
         (dict(variants=['nothing']), "unknown enhancer 'nothing'"),
         (dict(metrics=['Nothing']), "unknown metric 'Nothing'; known: PSNR"),
         (dict(metrics=['DarkFaceMetric']), "unknown metric 'DarkFaceMetric'"),
-        (dict(device='abacus'), "cannot use device 'abacus'"),
+        (dict(device='abacus'), "unknown device 'abacus'"),
+        (dict(device='meta'), "unknown device 'meta'"),
     ],
 )
 def test_mistakes(folders: tuple[Path, Path], options: Any, message: str) -> None:
