@@ -11,6 +11,7 @@ from typing import Any
 
 import mmengine
 from mmengine.config import Config
+from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.registry import MODELS as ROOT_MODELS
 from torch import nn
@@ -318,7 +319,12 @@ def build_model(cfg: Config, checkpoint: str, trust: bool = False) -> nn.Module:
     if cfg.get('custom_imports'):
         mmengine.utils.import_modules_from_strings(**cfg.custom_imports)
     model: nn.Module = ROOT_MODELS.build(copy.deepcopy(cfg.model))
-    find_preprocessor(model)  # a model without one is refused before any work
+    # Refused before any work: MMEngine's base class stands in where a config has none.
+    if type(find_preprocessor(model)) is BaseDataPreprocessor:
+        raise ConfigError(
+            f'the config of {type(model).__name__} has no data_preprocessor, so the model '
+            'would get a list of images instead of a batch'
+        )
     if content is not None:
         load_fully(model, content, checkpoint)
     elif _count_parameters(model):
