@@ -21,6 +21,7 @@ from sci_plugins.evaluation.metrics.image_quality import ImageQualityMetric
 from sci_plugins.models.enhancers import BaseEnhancer, parse_enhancer
 from sci_plugins.models.enhancers.weights import find_weight_file, weights_name
 from sci_plugins.registry import METRICS
+from sci_plugins.utils.cli import text_table
 from sci_plugins.utils.images import write_sheet
 from sci_plugins.version import __version__
 from sci_plugins.visualization.panels import image_cell, make_grid
@@ -53,13 +54,12 @@ class QualityTable:
 
     def to_text(self) -> str:
         """Means, variants down, metrics across; columns are aligned."""
-        rows = [['variant', *self.metrics]]
-        for variant in self.scores:
-            means = [self.mean(variant, metric) for metric in self.metrics]
-            rows.append(
-                [variant, *('inf' if mean == math.inf else plain(mean, 3) for mean in means)]
-            )
-        return '\n'.join([*_align(rows), f'means over {len(self.images)} images'])
+        rows = [
+            [variant, *(_told(self.mean(variant, metric)) for metric in self.metrics)]
+            for variant in self.scores
+        ]
+        table = text_table(['variant', *self.metrics], rows)
+        return f'{table}\nmeans over {len(self.images)} images'
 
     def to_json(self) -> str:
         variants = [
@@ -84,17 +84,6 @@ def _finite(row: Mapping[str, Sequence[float]]) -> dict[str, list[float | None]]
 def _told(mean: float) -> str:
     """PSNR of an image with itself is infinite, which is no number that is missing."""
     return 'inf' if mean == math.inf else plain(mean, 3)
-
-
-def _align(rows: list[list[str]]) -> list[str]:
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        '  '.join(
-            cell.ljust(width) if index == 0 else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
 
 
 #: What is measured, in the order of the table; the first two need references.

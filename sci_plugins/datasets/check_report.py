@@ -3,7 +3,10 @@
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from textwrap import indent
 from typing import Any
+
+from sci_plugins.utils.cli import text_table
 
 #: How many problems of one kind the text names; the JSON form has all.
 NAMED = 5
@@ -62,7 +65,8 @@ class CheckReport:
         lines = [self.name]
         lines += [f'  {key:<{width}}  {value}' for key, value in self.facts.items()]
         for name, rows in self.tables.items():
-            lines += ['', name, *_table(rows)]
+            table = text_table(list(rows[0]), [list(row.values()) for row in rows])
+            lines += ['', name, indent(table, '  ')]
         for word, is_error in (('ERROR', True), ('note', False)):
             lines += self._problems(word, is_error)
         count = len(self.errors)
@@ -81,9 +85,3 @@ class CheckReport:
             if count > NAMED:
                 lines.append(f'  and {count - NAMED} more')
         return lines
-
-
-def _table(rows: list[dict[str, Any]]) -> list[str]:
-    cells = [list(rows[0])] + [[str(value) for value in row.values()] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return ['  ' + '  '.join(map(str.ljust, row, widths)).rstrip() for row in cells]

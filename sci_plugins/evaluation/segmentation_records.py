@@ -12,6 +12,7 @@ import numpy as np
 from sci_plugins.datasets.night_layouts import CITYSCAPES
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.functional.confusion import pixel_counts, ratio
+from sci_plugins.utils.cli import text_table
 from sci_plugins.utils.files import reading_arrays, replacing
 
 #: What each number is. All are in percent, from the pixels of all images together.
@@ -276,13 +277,13 @@ def class_table(records: SegmentationRecords) -> str:
     """
     numbers, accuracy = records.metrics(), records.class_accuracy()
     share = records.class_share()
-    width = max(len('class'), *map(len, records.subset))
-    lines = [f'{"class":<{width}} {"IoU":>7} {"Acc":>7} {"pixels":>7}']
-    for name in records.subset:
-        cells = (numbers[f'IoU/{name}'], accuracy[name], share[name])
-        lines.append(f'{name:<{width}} ' + ' '.join(map(_cell, cells)))
-    means = ', '.join(f'{key} {_cell(numbers[key]).strip()}' for key in _MEANS)
-    return '\n'.join([*lines, f'{means} ({describe_classes(records)})'])
+    rows = [
+        (name, *map(_cell, (numbers[f'IoU/{name}'], accuracy[name], share[name])))
+        for name in records.subset
+    ]
+    table = text_table(('class', 'IoU', 'Acc', 'pixels'), rows)
+    means = ', '.join(f'{key} {_cell(numbers[key])}' for key in _MEANS)
+    return f'{table}\n{means} ({describe_classes(records)})'
 
 
 def describe_classes(records: SegmentationRecords) -> str:
@@ -303,4 +304,4 @@ _MEANS = ('mIoU', 'mAcc', 'aAcc')
 
 
 def _cell(value: float) -> str:
-    return f'{"-":>7}' if math.isnan(value) else f'{value:7.2f}'
+    return '-' if math.isnan(value) else f'{value:.2f}'

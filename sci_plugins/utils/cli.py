@@ -1,13 +1,16 @@
-"""What every command line tool shares: one line for a user's mistake."""
+"""What the command line tools share: one line for a user's mistake, tables of text."""
 
 import os
 import pickle
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from textwrap import dedent
 from types import FrameType
 from typing import Any, NoReturn
+
+from prettytable import PrettyTable
 
 from sci_plugins.errors import SciPluginsError, first_line
 
@@ -152,3 +155,20 @@ def _samples(value: Any) -> list[Any]:
     """Data samples with a label map, if that is what ``value`` holds."""
     found = value if isinstance(value, list | tuple) else []
     return [sample for sample in found if hasattr(sample, 'gt_sem_seg')]
+
+
+def text_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Aligned columns for reading; those with numbers in them to the right.
+
+    Args:
+        head: titles of the columns; the first column stays on the left.
+        rows: cells, of any type. Text that begins with a digit is a number too.
+    """
+    cells = [[str(cell) for cell in row] for row in rows]
+    table = PrettyTable(list(head), border=False, left_padding_width=0, right_padding_width=1)
+    table.align = 'l'
+    for index, title in enumerate(head):
+        if index and any(re.match(r'[-+]?[\d.]', row[index]) for row in cells):
+            table.align[title] = 'r'
+    table.add_rows(cells)
+    return '\n'.join(line.rstrip() for line in dedent(table.get_string()).splitlines())

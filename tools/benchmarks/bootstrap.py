@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.darkface import random_submission
-from benchmarks.timing import Timing, time_in_turn
+from benchmarks.timing import Timing, time_in_turn, told
 from sci_plugins.errors import check_at_least
 from sci_plugins.evaluation.analysis import analyse
 from sci_plugins.evaluation.bootstrap import ImageRecords, resample_weights
 from sci_plugins.evaluation.detection_records import DetectionRecords
 from sci_plugins.evaluation.segmentation_records import SegmentationRecords
+from sci_plugins.utils.cli import text_table
 from sci_plugins.utils.machine import describe_machine, machine_line
 
 RECORDS, BOOTSTRAP = 'records of both models', 'paired bootstrap'
@@ -47,17 +48,16 @@ class TaskResult:
     difference: float
 
     def to_text(self) -> str:
-        lines = [f'{self.about}; {self.metrics} numbers']
-        lines.append(f'{"":22}  {"median":>13}  {"fastest":>13}')
-        for name, timing in self.timings.items():
-            times = f'{timing.median_ms:10,.1f} ms  {timing.min_ms:10,.1f} ms'
-            lines.append(f'{name:22}  {times}')
-        lines.append(
-            f'all resamples anew, extrapolated: {self.anew_seconds:,.1f} s, '
-            f'{self.ratio:,.0f} times the bootstrap; largest difference of the numbers '
-            f'{self.difference:.1g}'
+        rows = [(name, *told(timing, 1)) for name, timing in self.timings.items()]
+        return '\n'.join(
+            [
+                f'{self.about}; {self.metrics} numbers',
+                text_table(('', 'median', 'fastest'), rows),
+                f'all resamples anew, extrapolated: {self.anew_seconds:,.1f} s, '
+                f'{self.ratio:,.0f} times the bootstrap; largest difference of the numbers '
+                f'{self.difference:.1g}',
+            ]
         )
-        return '\n'.join(lines)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
-from benchmarks.timing import Timing, threads_set_to, time_in_turn
+from benchmarks.timing import Timing, threads_set_to, time_in_turn, told
 from sci_plugins.errors import check_at_least
 from sci_plugins.models.enhancers import RetinexEnhancer, RUASEnhancer, SCIEnhancer
+from sci_plugins.utils.cli import text_table
 from sci_plugins.utils.machine import describe_machine, machine_line
 
 #: The chains of SCI's paper, one 3x3 convolution a hyphen, and another estimator.
@@ -48,16 +49,15 @@ class CostResult:
 
     def to_text(self) -> str:
         height, width = self.size
-        head = f'{"":9}  parameters   GMACs     median    fastest  fast path'
-        rows = [_row(name, cost) for name, cost in self.costs.items()]
+        head = ('', 'parameters', 'GMACs', 'median', 'fastest', 'fast path')
+        table = text_table(head, [_row(name, cost) for name, cost in self.costs.items()])
         title = f'one image, {width}x{height} float32, without gradients'
-        return '\n'.join([machine_line(self.machine), title, head, *rows])
+        return '\n'.join([machine_line(self.machine), title, table])
 
 
-def _row(name: str, cost: Cost) -> str:
-    times = f'{cost.timing.median_ms:7.2f} ms {cost.timing.min_ms:7.2f} ms'
+def _row(name: str, cost: Cost) -> tuple[object, ...]:
     fast = 'yes' if cost.fast_path else 'no'
-    return f'{name:9}  {cost.parameters:10}  {cost.macs / 1e9:6.4f} {times}  {fast}'
+    return name, cost.parameters, f'{cost.macs / 1e9:.4f}', *told(cost.timing), fast
 
 
 def benchmark_cost(

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from mmcv.transforms import Compose
 
-from benchmarks.timing import Timing, threads_set_to, time_in_turn
+from benchmarks.timing import Timing, threads_set_to, time_in_turn, told
 from sci_plugins.apis.attach import attach
 from sci_plugins.apis.config import load_config, require
 from sci_plugins.demo.streets import draw_street
@@ -21,6 +21,7 @@ from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.functional.low_light import expose, linear_to_srgb, to_uint8
 from sci_plugins.models.enhancers import SCIEnhancer
 from sci_plugins.registry import require_host
+from sci_plugins.utils.cli import text_table
 from sci_plugins.utils.images import read_image, write_image
 from sci_plugins.utils.machine import describe_machine, machine_line
 
@@ -74,11 +75,11 @@ class SegmentationResult:
 
 
 def _to_table(timings: dict[str, Timing]) -> str:
-    lines = [f'{"":22}  {"median":>11}  {"fastest":>11}  images/s']
-    for name, timing in timings.items():
-        times = f'{timing.median_ms:8.1f} ms  {timing.min_ms:8.1f} ms'
-        lines.append(f'{name:22}  {times}  {1e3 / timing.median_ms:8.2f}')
-    return '\n'.join(lines)
+    rows = [
+        (name, *told(timing, 1), f'{1e3 / timing.median_ms:.2f}')
+        for name, timing in timings.items()
+    ]
+    return text_table(('', 'median', 'fastest', 'images/s'), rows)
 
 
 def benchmark_segmentation(

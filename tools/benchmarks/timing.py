@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
+from sci_plugins.utils.cli import text_table
+
 WARM_UP = 3
 
 
@@ -80,10 +82,13 @@ def threads_set_to(number: int) -> Iterator[None]:
 
 def to_table(timings: Mapping[str, Timing]) -> str:
     """One line a variant, for reading."""
-    width = max(map(len, timings))
-    lines = [f'{"":{width}}  {"median":>10}  {"fastest":>10}  page faults a call']
-    for name, timing in timings.items():
-        faults = 'not counted' if timing.page_faults is None else timing.page_faults
-        times = f'{timing.median_ms:7.2f} ms  {timing.min_ms:7.2f} ms'
-        lines.append(f'{name:{width}}  {times}  {faults}')
-    return '\n'.join(lines)
+    rows = [
+        (name, *told(timing), 'not counted' if timing.page_faults is None else timing.page_faults)
+        for name, timing in timings.items()
+    ]
+    return text_table(('', 'median', 'fastest', 'page faults a call'), rows)
+
+
+def told(timing: Timing, places: int = 2) -> tuple[str, str]:
+    """Median and fastest time, with their unit."""
+    return f'{timing.median_ms:,.{places}f} ms', f'{timing.min_ms:,.{places}f} ms'

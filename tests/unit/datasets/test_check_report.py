@@ -19,7 +19,7 @@ def test_text_without_problems() -> None:
         '',
         'splits',
         '  split  faces',
-        '  train  5',
+        '  train      5',
         '  b      11111',
         '',
         'usable for training',

@@ -14,7 +14,7 @@ from sci_plugins.errors import (
     MissingDependencyError,
     SciPluginsError,
 )
-from sci_plugins.utils.cli import TRACEBACK_VARIABLE, run
+from sci_plugins.utils.cli import TRACEBACK_VARIABLE, run, text_table
 
 ERRORS = [SciPluginsError, ConfigError, DataError, CheckpointError, MissingDependencyError]
 
@@ -144,3 +144,13 @@ def test_every_error_of_ours_has_the_builtin_kind_that_fits() -> None:
     for ours, builtin in pairs.items():
         assert issubclass(ours, SciPluginsError)
         assert issubclass(ours, builtin)
+
+
+def test_a_table_is_aligned() -> None:
+    rows = [('夜', 1.5, 'yes', '12.25 ms'), ('3-3-3', 100, '-', '3.5 ms'), (2, '-', '', '-')]
+    assert text_table(('', 'n', 'fast', 'time'), rows).split('\n') == [
+        '         n  fast      time',
+        '夜     1.5  yes   12.25 ms',
+        '3-3-3  100  -       3.5 ms',
+        '2        -               -',
+    ]

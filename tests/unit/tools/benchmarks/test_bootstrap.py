@@ -98,7 +98,7 @@ def test_a_median_of_several_runs_is_shown() -> None:
     timing = module.Timing(median_ms=12_345.67, min_ms=9.04, page_faults=None)
     text = TaskResult('x', 3, {BOOTSTRAP: timing}, 8_000.0, 648.0, 1e-16).to_text()
     assert text.splitlines()[0] == 'x; 3 numbers'
-    assert f'{BOOTSTRAP}          12,345.7 ms         9.0 ms' in text
+    assert f'{BOOTSTRAP}  12,345.7 ms   9.0 ms' in text
     assert 'extrapolated: 8,000.0 s, 648 times' in text
     assert text.endswith('1e-16')
 
