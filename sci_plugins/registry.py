@@ -10,7 +10,7 @@ name: an mmseg user need not have mmdet, and the reverse.
 
 from importlib import import_module
 from importlib.util import find_spec
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import mmengine.registry
 from mmengine.registry import Registry
@@ -110,6 +110,26 @@ def require_host(name: str, package: str, extra: str | None = None) -> None:
         raise MissingDependencyError(
             f'{name} needs the package {package}, which is not installed: pip install "{install}"'
         )
+
+
+def host_class(path: str) -> Any:
+    """A host's class to derive from, in a module that is of use without the host too.
+
+    Without the host a stand-in, whose instances cannot be made:
+    ``MissingDependencyError`` names what to install.
+
+    Args:
+        path: such as ``'mmseg.datasets.BaseSegDataset'``.
+    """
+    module, _, name = path.rpartition('.')
+    host = path.partition('.')[0]
+    if find_spec(host) is not None:
+        return getattr(import_module(module), name)
+
+    def refuse(self: Any, *args: Any, **kwargs: Any) -> None:
+        require_host(type(self).__name__, host)
+
+    return type(name, (), dict(__init__=refuse))
 
 
 class HostAwareRegistry(Registry):

@@ -3,6 +3,7 @@
     python tools/prepare_data.py darkface data/DarkFace --json report.json
     python tools/prepare_data.py acdc data/ACDC
     python tools/prepare_data.py darkzurich data/DarkZurich --against data/ACDC
+    python tools/prepare_data.py my_module.MY_LAYOUT data/mine
 
 Counts, classes, and everything that is wrong, by file and line; for segmentation also
 test frames in training sets. Exit code 1 where training would go wrong, 2 where there is
@@ -10,6 +11,7 @@ nothing to check.
 """
 
 import argparse
+import sys
 from typing import Any
 
 from sci_plugins.utils.cli import run
@@ -22,7 +24,7 @@ def parse_args() -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest='name', required=True, metavar='DATA_SET')
     _add_darkface(commands)
-    _add_segmentation(commands)
+    _add_segmentation(commands, [each for each in sys.argv[1:2] if '.' in each])
     return parser.parse_args()
 
 
@@ -33,7 +35,8 @@ def _add_darkface(commands: Any) -> None:
     parser.add_argument('--size', default='1080x720', help='of every image')
 
 
-def _add_segmentation(commands: Any) -> None:
+def _add_segmentation(commands: Any, own: list[str]) -> None:
+    """The night sets, and a set of the user's own by the name of its layout."""
     for name, text in (
         ('acdc', 'ACDC: rgb_anon/ and gt/'),
         ('darkzurich', 'Dark Zurich: rgb_anon/ and gt/'),
@@ -41,6 +44,7 @@ def _add_segmentation(commands: Any) -> None:
         ('nightcity', 'NightCity or NightCity-fine'),
         ('bdd100k', 'the night images of BDD100K: images/10k/ and labels/'),
         ('camvid', 'CamVid: train/, trainannot/ and so on'),
+        *((name, 'a set of your own') for name in own),
     ):
         parser = commands.add_parser(name, help=text)
         _add_common_arguments(parser)
@@ -49,7 +53,7 @@ def _add_segmentation(commands: Any) -> None:
             nargs='+',
             default=[],
             metavar='FOLDER',
-            help="training sets: warn of this set's test frames below these folders",
+            help="folders of training sets in which to look for this set's test frames",
         )
         parser.add_argument(
             '--content', action='store_true', help='compare pixels too, not only names'

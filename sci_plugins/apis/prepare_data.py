@@ -1,48 +1,66 @@
 """Checking data sets before they are used."""
 
 import os
+import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from sci_plugins.datasets.check_report import CheckReport
-from sci_plugins.datasets.darkface_check import check_darkface
-from sci_plugins.datasets.night_segmentation_check import (
-    check_acdc,
-    check_bdd100k,
-    check_camvid,
-    check_dark_zurich,
-    check_night_driving,
-    check_nightcity,
-)
+from sci_plugins.datasets.night_layouts import NightLayout
+from sci_plugins.datasets.segmentation_check import check_segmentation
 from sci_plugins.errors import ConfigError
 
-#: Name of the data set -> its check: the folder, then options by name.
-CHECKS: dict[str, Callable[..., CheckReport]] = dict(
-    darkface=check_darkface,
-    acdc=check_acdc,
-    darkzurich=check_dark_zurich,
-    nightdriving=check_night_driving,
-    nightcity=check_nightcity,
-    bdd100k=check_bdd100k,
-    camvid=check_camvid,
+#: Name of the data set -> its layout or its check: called with the folder, then options
+#: by name. Imported when asked for, as some of them import a host.
+CHECKS = dict(
+    darkface='sci_plugins.datasets.darkface_check.check_darkface',
+    acdc='sci_plugins.datasets.acdc.ACDC',
+    darkzurich='sci_plugins.datasets.dark_zurich.DARK_ZURICH',
+    nightdriving='sci_plugins.datasets.dark_zurich.NIGHT_DRIVING',
+    nightcity='sci_plugins.datasets.nightcity.check_nightcity',
+    bdd100k='sci_plugins.datasets.bdd100k_night.check_bdd100k',
+    camvid='sci_plugins.datasets.camvid.CAMVID_LAYOUT',
 )
 
 
-def check_data(name: str, root: str | os.PathLike[str], **options: Any) -> CheckReport:
+def check_data(
+    name: str | NightLayout, root: str | os.PathLike[str], **options: Any
+) -> CheckReport:
     """Check a data set's folder.
 
     Args:
-        name: one of :data:`CHECKS`.
+        name: one of :data:`CHECKS`, the layout of a set of your own, or where that is, as
+            ``'MODULE.LAYOUT'``; the module may be in the current folder.
         root: the data set's folder.
-        **options: those of the data set's own check.
+        **options: those of the data set's own check, or of
+            :func:`sci_plugins.datasets.segmentation_check.check_segmentation`.
 
     Raises:
         ConfigError: if there is no check for the name.
         DataError: if there is nothing to check.
     """
-    if name not in CHECKS:
-        raise ConfigError(f'data set must be one of {", ".join(CHECKS)}; got {name!r}')
-    return CHECKS[name](root, **options)
+    found = name if isinstance(name, NightLayout) else _find(name)
+    if isinstance(found, NightLayout):
+        return check_segmentation(found, root, **options)
+    return found(root, **options)
+
+
+def _find(name: str) -> NightLayout | Callable[..., CheckReport]:
+    module, _, attribute = CHECKS.get(name, name).rpartition('.')
+    if not module:
+        raise ConfigError(
+            f'data set must be one of {", ".join(CHECKS)} or MODULE.LAYOUT; got {name!r}'
+        )
+    if os.getcwd() not in sys.path:  # a script's path begins with its own folder instead
+        sys.path.append(os.getcwd())
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise ConfigError(f'cannot load the data set {name}: {error}') from error
+    if name not in CHECKS and not isinstance(found, NightLayout):
+        raise ConfigError(f'{name}: expected a NightLayout, got {type(found).__name__}')
+    return found
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -1,20 +1,46 @@
 """ACDC (Adverse Conditions Dataset) in its native layout, for mmseg."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, ClassVar
 
-from mmseg.datasets import CityscapesDataset
-
-from sci_plugins.datasets.night_layouts import (
-    ACDC_CONDITIONS,
-    ACDC_SPLITS,
-    FolderPair,
-    acdc_pair,
-    choose,
-)
+from sci_plugins.datasets.night_layouts import NightLayout, Overlap
 from sci_plugins.datasets.segmentation_folder import SegmentationFolderDataset
 from sci_plugins.registry import DATASETS
+
+_CONDITIONS = ('night', 'fog', 'rain', 'snow')
+_COUNTS = dict(train=400, val=100, test=500)
+ACDC = NightLayout(
+    name='ACDC',
+    images='rgb_anon/{condition}/{split}',
+    labels='gt/{condition}/{split}',
+    img_suffix='_rgb_anon.png',
+    label_suffix='_gt_labelTrainIds.png',
+    conditions=_CONDITIONS,
+    unlabelled=('test',),
+    part='{condition}/{split}',
+    counts={f'{name}/{split}': n for name in _CONDITIONS for split, n in _COUNTS.items()}
+    | {'night/val': 106},
+    size=(1920, 1080),
+    recording=r'(.+)_frame_\d+',
+    overlaps=(
+        Overlap(
+            'night/val',
+            'the recording of all 50 images of Dark Zurich val, which are among these: do '
+            'not test a model on one of the two that was trained or chosen on the other',
+            'GOPR0356',
+        ),
+        Overlap('night/train', 'the recording of Dark Zurich val', 'GOPR0356', is_error=True),
+        Overlap('night/test', "Dark Zurich's 151 test images are among its 500"),
+        Overlap('night/train', '296 of its 400 are in Dark Zurich train, unlabelled'),
+    ),
+)
+#: Photographs of the same places by day.
+REFERENCE = replace(
+    ACDC,
+    images='rgb_anon/{condition}/{split}_ref',
+    img_suffix='_rgb_ref_anon.png',
+    unlabelled=ACDC.splits,
+)
 
 
 @DATASETS.register_module()
@@ -44,39 +70,7 @@ class ACDCDataset(SegmentationFolderDataset):
         DataError: naming it, if a folder, an image or a label map is missing.
     """
 
-    NAME: ClassVar[str] = 'ACDC'
-    METAINFO: ClassVar[dict] = CityscapesDataset.METAINFO
+    LAYOUT: ClassVar[NightLayout] = ACDC
 
-    def __init__(
-        self,
-        *args: Any,
-        split: str | Sequence[str] | None = None,
-        condition: str | Sequence[str] = 'night',
-        reference: bool = False,
-        data_prefix: dict[str, str] | None = None,
-        img_suffix: str | None = None,
-        seg_map_suffix: str = '_gt_labelTrainIds.png',
-        **kwargs: Any,
-    ) -> None:
-        if data_prefix is None:
-            split = choose(self.NAME, 'split', split, ACDC_SPLITS)
-        self.splits = tuple(split or ())
-        self.conditions = choose(self.NAME, 'condition', condition, ACDC_CONDITIONS)
-        self.reference = reference
-        suffix = '_rgb_ref_anon.png' if reference else '_rgb_anon.png'
-        super().__init__(
-            *args,
-            data_prefix=data_prefix,
-            img_suffix=img_suffix or suffix,
-            seg_map_suffix=seg_map_suffix,
-            **kwargs,
-        )
-
-    def find_folders(self) -> list[FolderPair]:
-        """One folder a condition and split, in the order given."""
-        root = Path(self.data_root or '.')
-        return [
-            acdc_pair(root, condition, split, self.reference)
-            for condition in self.conditions
-            for split in self.splits
-        ]
+    def __init__(self, *args: Any, reference: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, layout=REFERENCE if reference else ACDC, **kwargs)

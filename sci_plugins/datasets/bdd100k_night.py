@@ -9,17 +9,30 @@ all splits are looked through.
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from mmengine.logging import print_log
-from mmseg.datasets import BDD100KDataset
 
-from sci_plugins.datasets.night_layouts import BDD100K_SPLITS, FolderPair, bdd100k_pair, choose
+from sci_plugins.datasets.check_report import CheckReport
+from sci_plugins.datasets.night_layouts import NightLayout, Root, choose
+from sci_plugins.datasets.segmentation_check import check_segmentation
 from sci_plugins.datasets.segmentation_folder import SegmentationFolderDataset
 from sci_plugins.errors import DataError
 from sci_plugins.registry import DATASETS
+from sci_plugins.utils.files import write_atomically
+
+BDD100K = NightLayout(
+    name='BDD100K',
+    images='images/10k/{split}',
+    labels='labels/sem_seg/masks/{split}',
+    img_suffix='.jpg',
+    label_suffix='.png',
+    unlabelled=('test',),
+    size=(1280, 720),
+)
 
 #: Where they lie below the root, newest release first; the last are folders with one
 #: file an image.
@@ -32,6 +45,8 @@ SOURCES = (
     'labels/100k/val',
     'labels/100k/test',
 )
+#: Images of ``val`` taken at night.
+_NIGHT_VAL = 87
 #: The values in use.
 TIMES_OF_DAY = ('daytime', 'night', 'dawn/dusk', 'undefined')
 _CHUNK = 1 << 22
@@ -161,6 +176,67 @@ def _find_array(path: Path, text: str) -> tuple[str, int]:
     return start, bracket + 1
 
 
+def check_bdd100k(
+    root: Root,
+    *,
+    timeofday: str | Sequence[str] = 'night',
+    attributes: str | Sequence[str] | None = None,
+    write_lists: Root | None = None,
+    **options: Any,
+) -> CheckReport:
+    """Check the images of one time of day.
+
+    Args:
+        root: the data set's folder, with ``images`` and ``labels``.
+        timeofday: which images to check.
+        attributes: label files below ``root`` that tell the time of day.
+        write_lists: a folder for the lists ``night_SPLIT.txt``, for ``ann_file``.
+        **options: those of :func:`check_segmentation`.
+
+    Raises:
+        ConfigError: if there is no such time of day.
+        DataError: as :func:`check_segmentation`, or if no label file tells the time of
+            day.
+    """
+    wanted = choose(BDD100K.name, 'timeofday', timeofday, TIMES_OF_DAY)
+    parts = BDD100K.parts(root, BDD100K.splits)
+    stems = {part.name: [image.stem for image in part.find_images()] for part in parts}
+    if not any(stems.values()):
+        raise DataError(f'BDD100K: found no *.jpg below {Path(root, "images/10k")}')
+    sources = find_sources(Path(root), attributes)
+    times = read_times_of_day(sources, {stem for some in stems.values() for stem in some})
+    chosen = {
+        split: [stem for stem in some if times.get(stem) in wanted] for split, some in stems.items()
+    }
+    published = {'val': _NIGHT_VAL} if wanted == ('night',) else {}
+    parts = [
+        replace(part, published=published.get(part.name), chosen=frozenset(chosen[part.name]))
+        for part in parts
+        if stems[part.name]
+    ]
+    layout = replace(BDD100K, name=f'BDD100K, {" or ".join(wanted)},')
+    report = check_segmentation(layout, root, parts=parts, **options)
+    report.facts['time of day from'] = ', '.join(map(str, sources))
+    rows = [_time_row(split, some, times) for split, some in stems.items() if some]
+    report.tables['time of day'] = rows
+    if write_lists is not None:
+        _write_lists(Path(write_lists), '-'.join(wanted).replace('/', '-'), chosen)
+    return report
+
+
+def _write_lists(folder: Path, kind: str, chosen: Mapping[str, list[str]]) -> None:
+    for split, names in chosen.items():
+        if names:
+            text = ''.join(f'{name}\n' for name in names)
+            write_atomically(folder / f'{kind}_{split}.txt', text)
+
+
+def _time_row(split: str, stems: list[str], times: Mapping[str, str]) -> dict:
+    counts = Counter(times.get(stem, 'in no label file') for stem in stems)
+    row = {name: counts[name] for name in (*TIMES_OF_DAY, 'in no label file')}
+    return dict(split=split, images=len(stems), **row)
+
+
 @DATASETS.register_module()
 class BDD100KNightDataset(SegmentationFolderDataset):
     """``images/10k/SPLIT/*.jpg`` with ``labels/sem_seg/masks/SPLIT/*.png``.
@@ -191,36 +267,18 @@ class BDD100KNightDataset(SegmentationFolderDataset):
             missing, or no image was taken at that time.
     """
 
-    NAME: ClassVar[str] = 'BDD100K'
-    METAINFO: ClassVar[dict] = BDD100KDataset.METAINFO
+    LAYOUT: ClassVar[NightLayout] = BDD100K
 
     def __init__(
         self,
         *args: Any,
-        split: str | Sequence[str] | None = None,
         timeofday: str | Sequence[str] = 'night',
         attributes: str | Sequence[str] | None = None,
-        data_prefix: dict[str, str] | None = None,
-        img_suffix: str = '.jpg',
-        seg_map_suffix: str = '.png',
         **kwargs: Any,
     ) -> None:
-        if data_prefix is None:
-            split = choose(self.NAME, 'split', split, BDD100K_SPLITS)
-        self.splits = tuple(split or ())
-        self.times = choose(self.NAME, 'timeofday', timeofday, TIMES_OF_DAY)
+        self.times = choose(BDD100K.name, 'timeofday', timeofday, TIMES_OF_DAY)
         self.attributes = attributes
-        super().__init__(
-            *args,
-            data_prefix=data_prefix,
-            img_suffix=img_suffix,
-            seg_map_suffix=seg_map_suffix,
-            **kwargs,
-        )
-
-    def find_folders(self) -> list[FolderPair]:
-        root = Path(self.data_root or '.')
-        return [bdd100k_pair(root, split) for split in self.splits]
+        super().__init__(*args, **kwargs)
 
     def choose_images(self, images: list[Path]) -> list[Path]:
         """Those taken at the wanted time of day, if no list says which."""
@@ -234,11 +292,11 @@ class BDD100KNightDataset(SegmentationFolderDataset):
         if not chosen:
             seen = ', '.join(f'{n} {time}' for time, n in Counter(times.values()).items())
             raise DataError(
-                f'{self.NAME}: none of the {len(images)} images of {images[0].parent} is '
+                f'{BDD100K.name}: none of the {len(images)} images of {images[0].parent} is '
                 f'{wish} by {names} ({seen or "none is listed there"})'
             )
         print_log(
-            f'{self.NAME}: {len(chosen)} of {len(images)} images of {images[0].parent} '
+            f'{BDD100K.name}: {len(chosen)} of {len(images)} images of {images[0].parent} '
             f'are {wish}; {len(images) - len(times)} are in none of {names}',
             logger='current',
         )

@@ -4,69 +4,74 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sci_plugins.datasets.night_layouts import CAMVID
+from sci_plugins.datasets.night_layouts import CAMVID, IGNORED, LabelCode, NightLayout
 from sci_plugins.datasets.segmentation_folder import SegmentationFolderDataset
 from sci_plugins.errors import DataError
 from sci_plugins.registry import DATASETS
 
-VOID, IGNORED = 11, 255
+_VOID = 11
+CAMVID_LAYOUT = NightLayout(
+    name='CamVid',
+    images='{split}',
+    labels='{split}annot',
+    img_suffix='.jpg',
+    label_suffix='.png',
+    code=LabelCode(dict(enumerate(CAMVID)), frozenset([_VOID, IGNORED])),
+    counts=dict(train=367, val=101, test=233),
+    size=(480, 360),
+    palette=(
+        (128, 128, 128),
+        (128, 0, 0),
+        (192, 192, 128),
+        (128, 64, 128),
+        (60, 40, 222),
+        (128, 128, 0),
+        (192, 128, 128),
+        (64, 64, 128),
+        (64, 0, 128),
+        (64, 64, 0),
+        (0, 128, 192),
+    ),
+    # 0016E5_08370, 0006R0_f02670, Seq05VD_f00000
+    recording=r'((?:\d{4}|Seq\d\d)[A-Z][A-Z0-9])_f?\d+$',
+)
 
 
 @DATASETS.register_module()
 class CamVidDataset(SegmentationFolderDataset):
     """``{train,val,test}/*.jpg`` and ``{train,val,test}annot/*.png``, labels 0-11.
 
-    Label 11 (void) becomes 255, the index that mmseg ignores in its losses and
-    metrics. Frames are named ``SEQUENCE_FRAME``; the name's beginning selects or
-    leaves out whole recordings. ``0001TP`` was filmed at dusk, the others by
-    day. Frames of one recording, ``clip``, are not independent of one another.
+    Label 11 (void) becomes 255, which mmseg's losses and metrics ignore. Frames are named
+    ``SEQUENCE_FRAME``, so that a prefix selects or leaves out whole recordings.
+    ``0001TP`` was filmed at dusk, the others by day. Frames of one recording, ``clip``,
+    are not independent of one another.
 
     Args:
-        include_prefix: keep only frames whose name begins so (or with one of
+        split: ``'train'``, ``'val'``, ``'test'`` or several of them.
+        include_prefix: keep only frames whose name begins with this (or one of
             these); ``None`` keeps all.
-        exclude_prefix: leave out frames whose name begins so.
-        img_suffix, seg_map_suffix, **kwargs: those of
-            :class:`SegmentationFolderDataset`.
+        exclude_prefix: leave out frames whose name begins with this.
+        data_prefix: instead of ``split``, the two folders below ``data_root``, as
+            everywhere in mmseg.
+        **kwargs: those of :class:`SegmentationFolderDataset`.
 
     Raises:
+        ConfigError: if there is no such split.
         DataError: if no frame is left, or a frame or its label map is missing.
     """
 
-    NAME: ClassVar[str] = 'CamVid'
-    METAINFO: ClassVar[dict] = dict(
-        classes=CAMVID,
-        palette=[
-            [128, 128, 128],
-            [128, 0, 0],
-            [192, 192, 128],
-            [128, 64, 128],
-            [60, 40, 222],
-            [128, 128, 0],
-            [192, 128, 128],
-            [64, 64, 128],
-            [64, 0, 128],
-            [64, 64, 0],
-            [0, 128, 192],
-        ],
-    )
+    LAYOUT: ClassVar[NightLayout] = CAMVID_LAYOUT
 
     def __init__(
         self,
         *args: Any,
         include_prefix: str | Sequence[str] | None = None,
         exclude_prefix: str | Sequence[str] | None = None,
-        img_suffix: str = '.jpg',
-        seg_map_suffix: str = '.png',
         **kwargs: Any,
     ) -> None:
         self.include_prefix = _as_tuple(include_prefix)
         self.exclude_prefix = _as_tuple(exclude_prefix)
-        super().__init__(*args, img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs)
-
-    @classmethod
-    def get_label_map(cls, new_classes: Sequence | None = None) -> dict[int, int]:
-        """mmseg's map for a choice of classes, and void to ignored in any case."""
-        return {**(super().get_label_map(new_classes) or {}), VOID: IGNORED}
+        super().__init__(*args, **kwargs)
 
     def choose_images(self, images: list[Path]) -> list[Path]:
         """Frames of the wanted sequences."""

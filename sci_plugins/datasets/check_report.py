@@ -2,14 +2,20 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from textwrap import indent
-from typing import Any
+from typing import Any, TypeVar
+
+from tqdm import tqdm
 
 from sci_plugins.utils.cli import text_table
 
-#: How many problems of one kind the text names; the JSON form has all.
+#: How many problems of one kind the text lists; the JSON form has all.
 NAMED = 5
+Item = TypeVar('Item')
+Result = TypeVar('Result')
 
 
 @dataclass(frozen=True)
@@ -85,3 +91,12 @@ class CheckReport:
             if count > NAMED:
                 lines.append(f'  and {count - NAMED} more')
         return lines
+
+
+def in_threads(
+    function: Callable[[Item], Result], items: Sequence[Item], title: str, workers: int
+) -> Iterator[Result]:
+    """Results in the order of the items, with a progress bar if it takes a while."""
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        results = pool.map(function, items)
+        yield from tqdm(results, title, len(items), delay=2, leave=False)

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mmdet.datasets import BaseDetDataset
 from mmengine.logging import print_log
 
 from sci_plugins.datasets.check_report import NAMED
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.registry import DATASETS
+from sci_plugins.registry import DATASETS, host_class
 from sci_plugins.utils.files import read_numbered_lines, write_atomically
 from sci_plugins.utils.images import read_image_size
 
+# Labels and splits are read without mmdet too, to check and to score a folder.
+BaseDetDataset: Any = host_class('mmdet.datasets.BaseDetDataset')
 Box = tuple[float, float, float, float]
 # What a box can be that a label should not hold.
 INVERTED = 'empty or inverted box'

@@ -1,26 +1,30 @@
-"""The night-time segmentation sets as they are downloaded: folders, names, classes.
+"""How a segmentation set lies on the disk, declared once for all that read it.
 
-Images and label maps are matched by name; some file names tell the recording.
+A set's file declares a :class:`NightLayout`: its mmseg data set, its check and the search
+for leaked test frames all follow it. docs/night_segmentation.md shows a set of one's own.
 """
 
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sci_plugins.errors import ConfigError
 
+Root = str | os.PathLike[str]
+
 
 class FolderPair(NamedTuple):
-    """Images and label maps that have the same path below their folders, but the ends.
+    """Images and label maps whose paths below their folders differ only in the suffix.
 
     Attributes:
-        images: folder of the images; those of its subfolders count as well.
+        images: folder of the images; subfolders are searched too.
         labels: folder of the label maps, ``None`` where none are public.
         img_suffix: how the name of an image ends, such as ``'_rgb_anon.png'``.
-        label_suffix: how that of its label map ends.
+        label_suffix: how the name of its label map ends.
     """
 
     images: Path
@@ -29,11 +33,11 @@ class FolderPair(NamedTuple):
     label_suffix: str
 
     def find_images(self) -> list[Path]:
-        """All images in the order of their paths; none if there is no such folder."""
+        """All images, sorted by path; empty if the folder does not exist."""
         return sorted(find_files(self.images, self.img_suffix), key=str)
 
     def find_labels(self) -> list[Path]:
-        """All label maps in the order of their paths."""
+        """All label maps, sorted by path."""
         if self.labels is None:
             return []
         return sorted(find_files(self.labels, self.label_suffix), key=str)
@@ -52,83 +56,12 @@ class FolderPair(NamedTuple):
 
 
 def find_files(folder: Path, suffix: str) -> Iterator[Path]:
-    """Files below a folder whose names end so, in no order; hidden ones are left out."""
+    """Files below a folder with this suffix, in no order, without hidden ones."""
     for current, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith('.')]
         for name in names:
             if name.endswith(suffix) and not name.startswith('.'):
                 yield Path(current, name)
-
-
-ACDC_CONDITIONS = ('night', 'fog', 'rain', 'snow')
-ACDC_SPLITS = ('train', 'val', 'test')
-NIGHTCITY_SPLITS = ('train', 'val')
-NIGHTCITY_RELEASES = ('original', 'fine')
-BDD100K_SPLITS = ('train', 'val', 'test')
-
-#: Id -> trainId as in Cityscapes; every other id of 0 to 33 counts nowhere.
-CITYSCAPES_IDS = (7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33)
-TRAIN_ID_OF = {
-    number: CITYSCAPES_IDS.index(number) if number in CITYSCAPES_IDS else 255
-    for number in range(34)
-}
-
-
-def acdc_pair(root: Path, condition: str, split: str, reference: bool) -> FolderPair:
-    """One condition and split of ACDC; the labels of ``test`` are not public.
-
-    With ``reference`` the photographs of the same places by day, without labels.
-    """
-    images, labels = root / 'rgb_anon' / condition, root / 'gt' / condition / split
-    if reference:
-        return FolderPair(images / f'{split}_ref', None, '_rgb_ref_anon.png', '')
-    return FolderPair(
-        images / split,
-        None if split == 'test' else labels,
-        '_rgb_anon.png',
-        '_gt_labelTrainIds.png',
-    )
-
-
-def dark_zurich_pair(root: Path, split: str, time: str = 'night') -> FolderPair:
-    """Only ``val`` has public labels."""
-    return FolderPair(
-        root / 'rgb_anon' / split / time,
-        root / 'gt/val/night' if split == 'val' else None,
-        '_rgb_anon.png',
-        '_gt_labelTrainIds.png',
-    )
-
-
-def night_driving_pair(root: Path) -> FolderPair:
-    return FolderPair(
-        root / 'leftImg8bit/test/night',
-        root / 'gtCoarse_daytime_trainvaltest/test/night',
-        '_leftImg8bit.png',
-        '_gtCoarse_labelTrainIds.png',
-    )
-
-
-def nightcity_pair(root: Path, split: str, release: str) -> FolderPair:
-    """NightCity, or NightCity-fine, alone or beside the original's images."""
-    if release == 'original':
-        return FolderPair(root / 'images' / split, root / 'label' / split, '.png', '_labelIds.png')
-    own = root / split
-    if own.is_dir() or not (root / 'images' / split).is_dir():
-        return FolderPair(own / 'img', own / 'lbl', '.png', '_trainIds.png')
-    return FolderPair(root / 'images' / split, root / 'label' / split, '.png', '_trainIds.png')
-
-
-def bdd100k_pair(root: Path, split: str) -> FolderPair:
-    """The 10,000 images with label maps; those of ``test`` are not public."""
-    labels = root / 'labels/sem_seg/masks' / split
-    return FolderPair(
-        root / 'images/10k' / split, None if split == 'test' else labels, '.jpg', '.png'
-    )
-
-
-def camvid_pair(root: Path, split: str) -> FolderPair:
-    return FolderPair(root / split, root / f'{split}annot', '.jpg', '.png')
 
 
 def choose(
@@ -137,7 +70,7 @@ def choose(
     """One or several of the known names, as a tuple.
 
     Raises:
-        ConfigError: naming data set, argument and what was given, for anything else.
+        ConfigError: naming data set, argument and value, for anything else.
     """
     chosen = (value,) if isinstance(value, str) else tuple(value or ())
     if not chosen or not set(chosen) <= set(known) or len(set(chosen)) < len(chosen):
@@ -169,7 +102,7 @@ CITYSCAPES = (
     'motorcycle',
     'bicycle',
 )
-#: CamVid's 11 classes in SegNet's order; the label 11 (void) is to be ignored.
+#: CamVid's 11 classes in SegNet's order; label 11 (void) is ignored.
 CAMVID = (
     'sky',
     'building',
@@ -183,11 +116,12 @@ CAMVID = (
     'pedestrian',
     'bicyclist',
 )
-#: Sets of names that have a name of their own at the command line.
+#: Lists of classes that the command line knows by name.
 CLASS_NAMES = dict(cityscapes=CITYSCAPES, camvid=CAMVID)
 
-
-#: How many strange values of one label map are named.
+#: mmseg's value of pixels that no loss and no metric counts.
+IGNORED = 255
+#: How many unknown values of one label map a message lists.
 _NAMED = 8
 #: Cityscapes' ids are below this, its trainIds below 19.
 _IDS = 34
@@ -198,32 +132,47 @@ class LabelCode:
     """What the numbers of a label map mean.
 
     Args:
-        classes: value -> class; several values may be no class at all.
-        ignored: values of pixels that count nowhere.
-        hint: what to say of a label map with other values, ``''`` for nothing.
+        classes: value -> class, in the order of the classes.
+        ignored: values of pixels that do not count.
+        hint: likely cause of other values, for the message; ``''`` for none.
     """
 
     classes: Mapping[int, str]
-    ignored: frozenset[int]
+    ignored: frozenset[int] = frozenset([IGNORED])
     hint: str = ''
 
     def known(self) -> frozenset[int]:
         return self.ignored | self.classes.keys()
 
-    def tell(self, strange: Mapping[int, int]) -> str:
-        """The end of a sentence on a label map with values that are not known.
+    def label_map(self, chosen: Mapping[int, int] | None = None) -> dict[int, int] | None:
+        """Stored value -> value to train on, for mmseg's ``LoadAnnotations``.
 
         Args:
-            strange: value -> number of pixels.
+            chosen: mmseg's own map from class index to class index, of a subset of the
+                classes.
+
+        Returns:
+            The values that change; ``None`` if none does.
         """
-        named = [f'{value} ({n} pixels)' for value, n in list(strange.items())[:_NAMED]]
-        if len(strange) > _NAMED:
-            named.append(f'{len(strange) - _NAMED} more')
-        hint = f' ({self.hint})' if self.hint and max(strange) < _IDS else ''
-        return f'holds {", ".join(named)}; known are {_tell_runs(self.known())}{hint}'
+        chosen = chosen or {}
+        changed = dict.fromkeys(self.ignored, IGNORED)
+        changed |= {value: chosen.get(index, index) for index, value in enumerate(self.classes)}
+        return {value: new for value, new in changed.items() if value != new} or None
+
+    def describe_unknown(self, unknown: Mapping[int, int]) -> str:
+        """End of a sentence about a label map with unknown values.
+
+        Args:
+            unknown: value -> number of pixels.
+        """
+        named = [f'{value} ({n} pixels)' for value, n in list(unknown.items())[:_NAMED]]
+        if len(unknown) > _NAMED:
+            named.append(f'{len(unknown) - _NAMED} more')
+        hint = f' ({self.hint})' if self.hint and max(unknown) < _IDS else ''
+        return f'contains {", ".join(named)}; expected {_runs(self.known())}{hint}'
 
 
-def _tell_runs(numbers: frozenset[int]) -> str:
+def _runs(numbers: frozenset[int]) -> str:
     """``'0 to 18, 255'``"""
     starts = sorted(number for number in numbers if number - 1 not in numbers)
     ends = sorted(number for number in numbers if number + 1 not in numbers)
@@ -231,29 +180,185 @@ def _tell_runs(numbers: frozenset[int]) -> str:
     return ', '.join(f'{a}' if a == b else f'{a} to {b}' for a, b in runs)
 
 
-# GOPR0356_frame_000324: ACDC and Dark Zurich.
-_NUMBERED = re.compile(r'(?P<clip>.+)_frame_\d+')
-# 0016E5_08370, 0006R0_f02670, Seq05VD_f00000: CamVid.
-_CAMVID = re.compile(r'(?P<clip>(\d{4}|Seq\d\d)[A-Z][A-Z0-9])_f?\d+')
-#: Ends that say what a file is, not what it shows. Not `_rgb_ref_anon`: the photograph
-#: by day that goes with a frame has the frame's name and is another picture.
+def describe_colours(path: Any, shape: tuple[int, ...]) -> str:
+    """One line about a colour picture in place of a label map."""
+    return (
+        f'{path}: is RGB-encoded ({shape[-1]} channels); expected one channel of class '
+        'numbers, got a colour picture of the label map'
+    )
+
+
+def describe_sizes(path: Any, label: tuple[int, ...], image: Any, shape: tuple[int, ...]) -> str:
+    """One line about a label map and an image of different shapes ``(H, W)``."""
+    return f'{path}: is {label[1]}x{label[0]}, its image {image} {shape[1]}x{shape[0]}'
+
+
+#: Cityscapes' classes as trainIds.
+TRAIN_IDS = LabelCode(
+    dict(enumerate(CITYSCAPES)), hint="these look like Cityscapes' *ids*, not trainIds"
+)
+#: The same classes as Cityscapes' ids; every other id up to 33 is ignored.
+IDS = LabelCode(
+    dict(zip((7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33), CITYSCAPES, strict=True)),
+    frozenset([*range(7), 9, 10, 14, 15, 16, 18, 29, 30, IGNORED]),
+)
+
+#: Suffixes that say what a file is, not what it shows. Not `_rgb_ref_anon`: ACDC's daytime
+#: photograph has the name of its night frame but is another picture.
 _KINDS = ('_rgb_anon', '_leftImg8bit')
 
 
-def frame_name(path: str | Path) -> str:
-    """What a frame is called in every data set that has it: ``REC_frame_NUMBER``."""
-    name = Path(path).stem
-    for kind in _KINDS:
-        name = name.removesuffix(kind)
-    return name
+class Overlap(NamedTuple):
+    """Frames of a part that another public set has too.
 
-
-def recording_of(path: str | Path) -> str | None:
-    """The recording of a frame, ``None`` if its name does not tell.
-
-    Frames of one recording follow one another: neighbours show nearly the same, so
-    they are no independent images, neither for an interval nor for a training set.
+    Attributes:
+        part: such as ``'night/val'``.
+        text: what to say of it, after the part's name.
+        recording: only said of images from this recording, with their number. Any of
+            its frames in a training set is an error.
+        is_error: whether they must not be there.
     """
-    name = frame_name(path)
-    match = _NUMBERED.match(name) or _CAMVID.fullmatch(name)
-    return match['clip'] if match else None
+
+    part: str
+    text: str
+    recording: str = ''
+    is_error: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split of a data set, in a folder of its own.
+
+    Args:
+        name: such as ``'night/val'``.
+        folder: where its images and label maps are.
+        published: how many images its authors count, ``None`` if unknown.
+        is_test: whether results are measured on it.
+        chosen: only the images with these names (without suffix); ``None`` takes all.
+    """
+
+    name: str
+    folder: FolderPair
+    published: int | None = None
+    is_test: bool = False
+    chosen: frozenset[str] | None = None
+
+    def exists(self) -> bool:
+        folders = [self.folder.images, self.folder.labels]
+        return any(folder is not None and folder.is_dir() for folder in folders)
+
+    def find_images(self) -> list[Path]:
+        images = self.folder.find_images()
+        if self.chosen is None:
+            return images
+        return [image for image in images if image.stem in self.chosen]
+
+
+@dataclass(frozen=True)
+class NightLayout:
+    """A segmentation set as it is downloaded.
+
+    In ``images``, ``labels`` and ``part`` the words ``{split}`` and ``{condition}`` stand
+    for the names of ``splits`` and ``conditions``.
+
+    Args:
+        name: of the set, for messages.
+        images: folder of a split's images, below the set's root; subfolders are searched.
+        labels: folder of its label maps.
+        img_suffix, label_suffix: how the names of images and of label maps end; what is
+            before is the same.
+        code: what the values of the label maps mean.
+        splits: names of the splits. Those that begin with ``train`` are for training,
+            results are measured on the others.
+        conditions: names of the conditions, if the set has several; the first is the
+            default.
+        unlabelled: splits without public label maps.
+        part: what a split (of a condition) is called in reports.
+        counts: part -> number of images by the authors, where known.
+        size: (width, height) of every image, ``None`` if they vary.
+        palette: RGB of each class; empty for Cityscapes' or mmseg's random colours.
+        recording: pattern at the start of a frame's name (without suffix) whose first
+            group is the recording; ``''`` if names do not tell.
+        overlaps: frames that other sets have too.
+        elsewhere: a second (images, labels), used where the first does not exist.
+    """
+
+    name: str
+    images: str
+    labels: str
+    img_suffix: str
+    label_suffix: str
+    code: LabelCode = TRAIN_IDS
+    splits: tuple[str, ...] = ('train', 'val', 'test')
+    conditions: tuple[str, ...] = ()
+    unlabelled: tuple[str, ...] = ()
+    part: str = '{split}'
+    counts: Mapping[str, int] = field(default_factory=dict)
+    size: tuple[int, int] | None = None
+    palette: tuple[tuple[int, int, int], ...] = ()
+    recording: str = ''
+    overlaps: tuple[Overlap, ...] = ()
+    elsewhere: tuple[str, str] | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their indices."""
+        return tuple(self.code.classes.values())
+
+    def parts(
+        self,
+        root: Root,
+        split: str | Sequence[str] | None,
+        condition: str | Sequence[str] | None = None,
+    ) -> list[Part]:
+        """The wanted parts in the order given, condition by condition.
+
+        Args:
+            root: the set's folder.
+            split: one or several names of ``splits``.
+            condition: one or several names of ``conditions``, ``None`` for the default.
+
+        Raises:
+            ConfigError: if there is no such split or condition.
+        """
+        splits = choose(self.name, 'split', split, self.splits)
+        conditions: tuple[str, ...] = ('',)
+        if self.conditions or condition is not None:
+            wish = condition or self.conditions[:1]
+            conditions = choose(self.name, 'condition', wish, self.conditions)
+        return [self._part(Path(root), *words) for words in product(conditions, splits)]
+
+    def _part(self, root: Path, condition: str, split: str) -> Part:
+        words = dict(condition=condition, split=split)
+        places = [(self.images, self.labels), *([self.elsewhere] if self.elsewhere else [])]
+        pairs = [tuple(root / place.format(**words) for place in pair) for pair in places]
+        images, labels = next((pair for pair in pairs if pair[0].is_dir()), pairs[0])
+        name = self.part.format(**words)
+        folder = FolderPair(
+            images, None if split in self.unlabelled else labels, self.img_suffix, self.label_suffix
+        )
+        return Part(name, folder, self.counts.get(name), not split.startswith('train'))
+
+    def with_suffixes(self, img_suffix: str | None, label_suffix: str | None) -> 'NightLayout':
+        """The same layout with files of other names; ``None`` keeps a suffix."""
+        return replace(
+            self,
+            img_suffix=img_suffix or self.img_suffix,
+            label_suffix=label_suffix or self.label_suffix,
+        )
+
+    def frame_name(self, path: str | Path) -> str:
+        """What a frame is called in every set that has it, such as ``REC_frame_NUMBER``."""
+        name = Path(path).stem
+        for kind in (Path(f'_{self.img_suffix}').stem[1:], *_KINDS):
+            name = name.removesuffix(kind)
+        return name
+
+    def recording_of(self, path: str | Path) -> str | None:
+        """The recording of a frame, ``None`` if its name does not tell.
+
+        Consecutive frames of a recording look nearly the same. They are not independent
+        images, neither for an interval nor for a training set.
+        """
+        match = re.match(self.recording, self.frame_name(path)) if self.recording else None
+        return match[1] if match else None

@@ -1,78 +1,110 @@
-"""What the segmentation sets share: folders of images with their label maps."""
+"""Base of the segmentation sets: folders of images with their label maps, for mmseg."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mmseg.datasets import BaseSegDataset
-
-from sci_plugins.datasets.night_layouts import FolderPair, recording_of
+from sci_plugins.datasets.night_layouts import CITYSCAPES, FolderPair, NightLayout
 from sci_plugins.datasets.transforms.check_label_map import CheckLabelMap
 from sci_plugins.errors import DataError
+from sci_plugins.registry import host_class
 from sci_plugins.utils.files import read_numbered_lines
+
+# The checks read the layouts of the sets' files without mmseg.
+BaseSegDataset: Any = host_class('mmseg.datasets.BaseSegDataset')
+CityscapesDataset: Any = host_class('mmseg.datasets.CityscapesDataset')
 
 
 class SegmentationFolderDataset(BaseSegDataset):
-    """Base of data sets whose images and label maps lie in pairs of folders.
+    """Base of data sets whose folders follow a :class:`NightLayout`.
 
-    Records come in the order of their paths and have the key ``clip``: the recording
-    of a video frame, else the image's own name. Every image has its label map and every
-    label map its image, or the data set says which has not; label maps are looked at as
-    they are loaded (:class:`CheckLabelMap`).
+    A subclass sets ``LAYOUT``, from which its ``METAINFO`` comes too. Records are sorted
+    by path and have the key ``clip``: the recording of a video frame, else the image's
+    own name. Every image must have its label map and every label map its image; label
+    maps are checked as they are loaded (:class:`CheckLabelMap`).
 
     Args:
+        split: one or several of the layout's splits.
+        condition: one or several of its conditions, ``None`` for the default.
         ann_file: a text file with one image a line, as its path below the image folder
-            (the suffix may be left out); only these are taken.
-        data_prefix: ``dict(img_path=..., seg_map_path=...)`` below ``data_root``, as
-            everywhere in mmseg. Subclasses know their own folders without it.
-        img_suffix, seg_map_suffix: how the names of images and label maps end.
+            (with or without the suffix); only these are taken.
+        data_prefix: instead of ``split`` and ``condition``, ``dict(img_path=...,
+            seg_map_path=...)`` below ``data_root``, as everywhere in mmseg.
+        img_suffix, seg_map_suffix: how the names of images and label maps end, instead
+            of the layout's suffixes.
+        layout: instead of ``LAYOUT``, for subclasses whose set has several releases.
         **kwargs: those of ``mmseg.datasets.BaseSegDataset``.
 
     Raises:
+        ConfigError: if there is no such split or condition.
         DataError: naming it, if a folder, an image or a label map is missing.
+        MissingDependencyError: if mmseg is not installed.
     """
 
-    NAME: ClassVar[str] = 'segmentation'
+    LAYOUT: ClassVar[NightLayout]
+    METAINFO: ClassVar[dict]
+    #: Stored value -> value to train on, ``None`` if none changes.
+    label_map: dict[int, int] | None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if 'LAYOUT' in vars(cls) and 'METAINFO' not in vars(cls):
+            cls.METAINFO = _metainfo(cls.LAYOUT)
 
     def __init__(
-        self, *args: Any, data_prefix: dict[str, str] | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        split: str | Sequence[str] | None = None,
+        condition: str | Sequence[str] | None = None,
+        data_prefix: dict[str, str] | None = None,
+        img_suffix: str | None = None,
+        seg_map_suffix: str | None = None,
+        layout: NightLayout | None = None,
+        **kwargs: Any,
     ) -> None:
-        self._prefix_given = data_prefix is not None
+        self.layout = (layout or self.LAYOUT).with_suffixes(img_suffix, seg_map_suffix)
         lazy = kwargs.pop('lazy_init', False)
-        super().__init__(*args, data_prefix=data_prefix or {}, lazy_init=True, **kwargs)
+        super().__init__(
+            *args,
+            data_prefix=data_prefix or {},
+            img_suffix=self.layout.img_suffix,
+            seg_map_suffix=self.layout.label_suffix,
+            lazy_init=True,
+            **kwargs,
+        )
+        root = self.data_root or '.'
+        if data_prefix is not None:
+            self.folders = [self._given_folder(Path(root))]
+        else:
+            self.folders = [part.folder for part in self.layout.parts(root, split, condition)]
+        self.label_map = self.layout.code.label_map(self.label_map)
+        self._metainfo['label_map'] = self.label_map
         self._check_labels_when_loaded()
         if not lazy:
             self.full_init()
 
-    def find_folders(self) -> list[FolderPair]:
-        """The folders to read, by ``data_prefix``."""
+    def _given_folder(self, root: Path) -> FolderPair:
         labels = self.data_prefix.get('seg_map_path')
-        return [
-            FolderPair(
-                Path(self.data_prefix.get('img_path') or self.data_root or '.'),
-                Path(labels) if labels else None,
-                self.img_suffix,
-                self.seg_map_suffix,
-            )
-        ]
+        return FolderPair(
+            Path(self.data_prefix.get('img_path') or root),
+            Path(labels) if labels else None,
+            self.img_suffix,
+            self.seg_map_suffix,
+        )
 
     def clip_of(self, image: Path) -> str:
-        """The recording that an image belongs to; alone, it is one of its own."""
-        return recording_of(image) or image.stem
+        """The recording that an image belongs to, else its own name."""
+        return self.layout.recording_of(image) or image.stem
 
     def choose_images(self, images: list[Path]) -> list[Path]:
-        """Those of a folder's images that the data set wants; all of them here."""
+        """The images of a folder to use; a subclass may leave some out."""
         return images
 
     def load_data_list(self) -> list[dict]:
         """One record an image: paths, ``clip`` and what mmseg's transforms need."""
-        if self._prefix_given:
-            folders = SegmentationFolderDataset.find_folders(self)
-        else:
-            folders = self.find_folders()
         listed = self._read_list()
         records = []
-        for folder in folders:
+        for folder in self.folders:
             images = self._find_images(folder)
             if listed is not None:
                 images = _only_listed(folder, images, listed)
@@ -81,33 +113,33 @@ class SegmentationFolderDataset(BaseSegDataset):
             ]
         if listed:
             raise DataError(
-                f'{self.NAME}: {min(listed)} of {self.ann_file} is not below '
-                f'{folders[0].images} ({len(listed)} such images)'
+                f'{self.layout.name}: {min(listed)} of {self.ann_file} is not below '
+                f'{self.folders[0].images} ({len(listed)} such images)'
             )
         self._check_labels_exist(records)
         return records
 
     def _read_list(self) -> set[str] | None:
-        """Names that the list has, to be crossed off as they are found."""
+        """Names on the list, to be crossed off as they are found."""
         if not self.ann_file:
             return None
         lines = read_numbered_lines(Path(self.ann_file), 'list of images')
         if not lines:
-            raise DataError(f'{self.NAME}: no image in the list {self.ann_file}')
+            raise DataError(f'{self.layout.name}: the list {self.ann_file} is empty')
         return {line.removesuffix(self.img_suffix) for _, line in lines}
 
     def _find_images(self, folder: FolderPair) -> list[Path]:
         if not folder.images.is_dir():
-            raise DataError(f'{self.NAME}: there is no image folder {folder.images}')
+            raise DataError(f'{self.layout.name}: image folder {folder.images} does not exist')
         images = folder.find_images()
         if not images:
-            raise DataError(f'{self.NAME}: no *{folder.img_suffix} below {folder.images}')
+            raise DataError(f'{self.layout.name}: no *{folder.img_suffix} below {folder.images}')
         if not self.ann_file:
             alone = folder.labels_without_image(images)
             if alone:
                 raise DataError(
                     f'{alone[0]}: has no image in {folder.images} ({len(alone)} such '
-                    'label maps); choose images by ann_file to use a part'
+                    'label maps); to use a part of the set, list its images in ann_file'
                 )
         return images
 
@@ -134,7 +166,7 @@ class SegmentationFolderDataset(BaseSegDataset):
             )
 
     def _check_labels_when_loaded(self) -> None:
-        """Put a check behind the pipeline's step that loads the label map."""
+        """Put a check after the pipeline's step that loads the label map."""
         check = CheckLabelMap(len(self.metainfo['classes']), self.ignore_index)
         steps = self.pipeline.transforms
         for index, step in enumerate(steps):
@@ -144,7 +176,7 @@ class SegmentationFolderDataset(BaseSegDataset):
 
 
 def _only_listed(folder: FolderPair, images: list[Path], listed: set[str]) -> list[Path]:
-    """Images on the list, which loses their names."""
+    """Images on the list; their names are removed from it."""
     names = {
         image.relative_to(folder.images).as_posix().removesuffix(folder.img_suffix): image
         for image in images
@@ -152,3 +184,10 @@ def _only_listed(folder: FolderPair, images: list[Path], listed: set[str]) -> li
     found = listed & set(names)
     listed -= found
     return [image for name, image in names.items() if name in found]
+
+
+def _metainfo(layout: NightLayout) -> dict[str, Any]:
+    """mmseg's own for Cityscapes' classes; random colours if the layout has none."""
+    if layout.classes == CITYSCAPES and not layout.palette:
+        return dict(getattr(CityscapesDataset, 'METAINFO', {}))
+    return dict(classes=layout.classes, palette=[list(colour) for colour in layout.palette])

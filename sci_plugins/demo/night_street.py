@@ -1,10 +1,22 @@
 """The demo's night streets in Cityscapes' layout, for mmseg."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from sci_plugins.datasets.night_layouts import LabelCode, NightLayout
 from sci_plugins.datasets.segmentation_folder import SegmentationFolderDataset
 from sci_plugins.demo.streets import STREET_CLASSES, STREET_PALETTE
 from sci_plugins.registry import DATASETS
+
+NIGHT_STREETS = NightLayout(
+    name='night streets',
+    images='leftImg8bit/{split}',
+    labels='gtFine/{split}',
+    img_suffix='_leftImg8bit.png',
+    label_suffix='_gtFine_labelTrainIds.png',
+    code=LabelCode(dict(enumerate(STREET_CLASSES))),
+    splits=('train', 'test'),
+    palette=STREET_PALETTE,
+)
 
 
 @DATASETS.register_module()
@@ -15,9 +27,10 @@ class NightStreetDataset(SegmentationFolderDataset):
     subset of the classes ignores the others, as in mmseg.
 
     Args:
-        img_suffix, seg_map_suffix: endings of image and label files.
-        data_prefix: ``dict(img_path='leftImg8bit/test', seg_map_path='gtFine/test')``
-            below ``data_root``; the folders of the cities are searched.
+        split: ``'train'`` or ``'test'``, taken in full light.
+        data_prefix: instead of ``split``, ``dict(img_path='leftImg8bit/test_dark',
+            seg_map_path='gtFine/test')`` below ``data_root``; the folders of the cities
+            are searched.
         **kwargs: those of :class:`SegmentationFolderDataset`.
 
     Raises:
@@ -25,16 +38,4 @@ class NightStreetDataset(SegmentationFolderDataset):
             is missing.
     """
 
-    NAME: ClassVar[str] = 'night streets'
-    METAINFO: ClassVar[dict] = dict(
-        classes=STREET_CLASSES, palette=[list(colour) for colour in STREET_PALETTE]
-    )
-
-    def __init__(
-        self,
-        *args: Any,
-        img_suffix: str = '_leftImg8bit.png',
-        seg_map_suffix: str = '_gtFine_labelTrainIds.png',
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs)
+    LAYOUT: ClassVar[NightLayout] = NIGHT_STREETS

@@ -92,11 +92,19 @@ class Model(BaseModel):
 model = sci_plugins.attach(Model(ImgDataPreprocessor()), 'gamma/0.5')
 data = dict(inputs=[torch.full((3, 4, 4), 64.0)])
 report['attached'] = round(float(model.data_preprocessor(data)['inputs'].max()), 1)
-from mmengine.registry import MODELS
-pairs = ('det', 'EnhancedDetDataPreprocessor'), ('seg', 'EnhancedSegDataPreProcessor')
-for host, name in pairs:
+from mmengine.registry import DATASETS, MODELS
+import sci_plugins.apis.evaluate_darkface
+import sci_plugins.apis.evaluate_segmentation
+import sci_plugins.datasets.darkface_check
+import sci_plugins.datasets.acdc
+for host, registry, cfg in (
+    ('det', MODELS, dict(type='EnhancedDetDataPreprocessor', enhancer='none')),
+    ('seg', MODELS, dict(type='EnhancedSegDataPreProcessor', enhancer='none')),
+    ('det data', DATASETS, dict(type='DarkFaceDataset')),
+    ('seg data', DATASETS, dict(type='ACDCDataset', split='val')),
+):
     try:
-        MODELS.build(dict(type='sci_plugins.' + name, enhancer='none'))
+        registry.build(cfg | dict(type='sci_plugins.' + cfg['type']))
     except Exception as error:
         report[host] = [type(error).__name__, str(error)]
 print(json.dumps(report))
@@ -130,8 +138,9 @@ def test_attaching_works_without_any_host(report: dict) -> None:
     assert report['attached'] == pytest.approx(255 * (64 / 255) ** 0.5, abs=0.2)
 
 
-@pytest.mark.parametrize('host', ['det', 'seg'])
-def test_a_missing_host_says_what_to_install(report: dict, host: str) -> None:
-    kind, message = report[host]
+@pytest.mark.parametrize('case', ['det', 'seg', 'det data', 'seg data'])
+def test_a_missing_host_says_what_to_install(report: dict, case: str) -> None:
+    """Also of data sets whose checks and labels work without their host."""
+    kind, message = report[case]
     assert kind == 'MissingDependencyError'
-    assert f'pip install "sci_plugins[{host}]"' in message
+    assert f'pip install "sci_plugins[{case[:3]}]"' in message

@@ -3,7 +3,7 @@
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from sci_plugins.datasets.segmentation_check import tell_colours, tell_sizes
+from sci_plugins.datasets.night_layouts import describe_colours, describe_sizes
 from sci_plugins.errors import DataError
 from sci_plugins.registry import TRANSFORMS
 
@@ -37,10 +37,10 @@ class CheckLabelMap(BaseTransform):
     def transform(self, results: dict) -> dict:
         label, path = results['gt_seg_map'], results['seg_map_path']
         if label.ndim != 2:
-            raise DataError(tell_colours(path, label.shape))
+            raise DataError(describe_colours(path, label.shape))
         shape = tuple(results.get('ori_shape', label.shape))[:2]
         if label.shape != shape:
-            raise DataError(tell_sizes(path, label.shape, results.get('img_path'), shape))
+            raise DataError(describe_sizes(path, label.shape, results.get('img_path'), shape))
         outside = (label >= self.num_classes) & (label != self.ignore_index)
         if outside.any():
             values = np.unique(label[outside]).tolist()

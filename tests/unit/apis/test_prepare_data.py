@@ -88,7 +88,7 @@ def test_the_tools_options_for_night_sets(
     make['write_nightcity'](city, release='fine')
     path = tmp_path / 'report.json'
     for arguments, code, words in (
-        (['acdc', acdc, '--json', path], 0, 'Zurich val, which are among these'),
+        (['acdc', acdc, '--json', path], 0, 'Zurich val, which are among'),
         (['acdc', acdc, '--condition', 'fog'], 2, 'nothing to check'),
         (['darkzurich', zurich, '--against', acdc, '--content'], 1, 'by its pixels'),
         (['nightcity', city, '--release', 'fine', '--workers', 1], 0, 'NightCity-fine'),

@@ -75,5 +75,5 @@ def test_wrong_choices(root: Path) -> None:
         _build(root)
     with pytest.raises(ConfigError, match=r"condition must be .*; got 'dusk'"):
         _build(root, split='val', condition='dusk')
-    with pytest.raises(DataError, match=r'no image folder .*rain/val'):
+    with pytest.raises(DataError, match=r'image folder .*rain/val does not exist'):
         _build(root, split='val', condition='rain')

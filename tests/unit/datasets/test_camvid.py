@@ -98,7 +98,7 @@ def test_host_metric_leaves_void_out(root: Path) -> None:
 
 
 def test_missing_folder_is_named(root: Path) -> None:
-    with pytest.raises(DataError, match=r'there is no image folder .*test'):
+    with pytest.raises(DataError, match=r'image folder .*test does not exist'):
         build(root, data_prefix=dict(img_path='test', seg_map_path='testannot'))
 
 

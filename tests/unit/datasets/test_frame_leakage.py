@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from sci_plugins.datasets.acdc import ACDC
+from sci_plugins.datasets.camvid import CAMVID_LAYOUT
 from sci_plugins.datasets.check_report import CheckReport
+from sci_plugins.datasets.dark_zurich import DARK_ZURICH
 from sci_plugins.datasets.frame_leakage import (
     CONTENT,
     FRAME,
@@ -13,10 +16,11 @@ from sci_plugins.datasets.frame_leakage import (
     check_content,
     check_frames,
     find_leaks,
+    image_digest,
+    note_overlaps,
     training_images,
 )
-from sci_plugins.datasets.night_layouts import FolderPair
-from sci_plugins.datasets.segmentation_check import Found, Part, image_digest
+from sci_plugins.datasets.night_layouts import NightLayout
 from sci_plugins.errors import DataError
 
 VAL = Path('zurich/GOPR0356_frame_000324_rgb_anon.png')
@@ -26,9 +30,11 @@ def _kinds(report: CheckReport) -> list[tuple[str, bool]]:
     return [(problem.kind, problem.is_error) for problem in report.problems]
 
 
-def _compare(test: str, train: str, strict: bool = True) -> CheckReport:
+def _compare(
+    test: str, train: str, strict: bool = True, layout: NightLayout = DARK_ZURICH
+) -> CheckReport:
     report = CheckReport('x')
-    check_frames(report, dict(val=[Path(test)]), dict(other=[Path(train)]), strict)
+    check_frames(report, layout, dict(val=[Path(test)]), dict(other=[Path(train)]), strict)
     return report
 
 
@@ -43,7 +49,7 @@ def test_another_frame_of_the_recording() -> None:
     train = 'acdc/GOPR0356_frame_000999_rgb_anon.png'
     assert _kinds(_compare(str(VAL), train)) == [(RECORDING, True)]
     assert _kinds(_compare(str(VAL), train, strict=False)) == [(RECORDING, False)]
-    report = _compare('0016E5_00390.jpg', '0016E5_08000.jpg')
+    report = _compare('0016E5_00390.jpg', '0016E5_08000.jpg', layout=CAMVID_LAYOUT)
     assert _kinds(report) == [(RECORDING, False)]
     assert '1 frames of 0016E5, such as 0016E5_08000.jpg; 1 of val' in report.to_text()
 
@@ -77,7 +83,7 @@ def test_training_images_are_no_label_maps(tmp_path: Path) -> None:
         path.touch()
     names = [path.name for path in training_images(tmp_path)]
     assert names == ['b.png', 'a.jpg', 'R_frame_000001_rgb_anon.png']
-    with pytest.raises(DataError, match=r'labels: there is no training image .*'):
+    with pytest.raises(DataError, match=r'labels: found no training image .*'):
         training_images(tmp_path / 'none/labels')
 
 
@@ -103,16 +109,31 @@ def test_all_ways_at_once(tmp_path: Path) -> None:
     test = _write(tmp_path / 'own/val/GOPR0356_frame_000001_rgb_anon.png', 9)
     train = _write(tmp_path / 'own/train/GOPR0356_frame_000002_rgb_anon.png', 7)
     _write(tmp_path / 'other/x.png', 9)
-    parts = [
-        Part(name, FolderPair(tmp_path / name, None, '.png', ''), is_test=name == 'val')
-        for name in ('train', 'val', 'test')
-    ]
-    found = dict(val=Found([test], {test: image_digest(test)[1]}), train=Found([train]))
+    tested, own = dict(val={test: image_digest(test)[1]}), dict(train=[train])
     report = CheckReport('x')
-    find_leaks(report, parts, found, [tmp_path / 'other'], content=True)
+    find_leaks(report, DARK_ZURICH, tested, own, [tmp_path / 'other'], content=True)
     assert _kinds(report) == [(RECORDING, False), (CONTENT, True)]
-    told = report.facts['training images']
-    assert told.startswith(f'train, {tmp_path}/other: 1 x LEAKAGE: recording')
+    summary = report.facts['training images']
+    assert summary.startswith(f'train, {tmp_path}/other: 1 x LEAKAGE: recording')
     report = CheckReport('x')
-    find_leaks(report, parts[1:], dict(val=found['val']))
+    find_leaks(report, DARK_ZURICH, tested, {})
     assert report.facts['training images'] == 'none compared'
+
+
+def test_undecodable_images_are_not_alike(tmp_path: Path) -> None:
+    """Neither has a digest, which must not count as the same one."""
+    (tmp_path / 'a.png').write_bytes(b'damaged')
+    report = CheckReport('x')
+    check_content(report, dict(val={Path('b.png'): ''}), dict(train=[tmp_path / 'a.png']))
+    assert _kinds(report) == []
+
+
+OF_VAL, OTHER = VAL, Path('GOPR0351_frame_000324_rgb_anon.png')
+
+
+def test_the_recording_in_training_is_an_error() -> None:
+    report = CheckReport('x')
+    note_overlaps(report, ACDC, {'night/train': [OTHER, OF_VAL], 'night/val': [OTHER]})
+    assert [problem.is_error for problem in report.problems] == [True, False]
+    assert 'night/train: 1 images are from GOPR0356, the' in report.problems[0].text
+    assert '296 of its 400' in report.problems[1].text

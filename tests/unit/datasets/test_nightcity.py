@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sci_plugins.datasets.night_layouts import TRAIN_ID_OF
+from sci_plugins.datasets.night_layouts import CITYSCAPES, IDS
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.registry import DATASETS
 
@@ -43,7 +43,10 @@ def _write_all_ids(root: Path, make: SimpleNamespace) -> None:
 def test_every_id(tmp_path: Path, make: SimpleNamespace) -> None:
     _write_all_ids(tmp_path, make)
     row = _build(tmp_path)[0]['gt_seg_map'][0].tolist()
-    assert row[:34] == [TRAIN_ID_OF[number] for number in range(34)]
+    assert row[:34] == [
+        CITYSCAPES.index(IDS.classes[number]) if number in IDS.classes else 255
+        for number in range(34)
+    ]
     assert row[-1] == 255
 
 

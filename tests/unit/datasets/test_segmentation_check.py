@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,13 +11,15 @@ import pytest
 from PIL import Image
 
 from sci_plugins.datasets.check_report import CheckReport
-from sci_plugins.datasets.night_layouts import FolderPair, LabelCode
-from sci_plugins.datasets.segmentation_check import Part, check_segmentation, image_digest
+from sci_plugins.datasets.frame_leakage import image_digest
+from sci_plugins.datasets.night_layouts import CAMVID, LabelCode, NightLayout
+from sci_plugins.datasets.segmentation_check import check_segmentation, load_as_mmseg
 from sci_plugins.errors import DataError
 
-NAMES = ('sky', 'building', 'pole', 'road', 'pavement', 'tree', 'sign', 'fence')
-CODE = LabelCode(dict(enumerate([*NAMES, 'car', 'pedestrian', 'bicyclist'])), frozenset([11]))
-SIZE = (48, 24)
+CODE = LabelCode(dict(enumerate(CAMVID)), frozenset([11]))
+LAYOUT = NightLayout(
+    'a set', '{split}', '{split}annot', '.jpg', '.png', CODE, ('val',), size=(48, 24)
+)
 LABEL, IMAGE = 'valannot/0006R0_f00930.png', 'val/0006R0_f00930.jpg'
 
 
@@ -27,9 +30,8 @@ def root(tmp_path: Path, make: SimpleNamespace) -> Path:
 
 
 def _check(root: Path, published: int | None = 3) -> CheckReport:
-    folder = FolderPair(root / 'val', root / 'valannot', '.jpg', '.png')
-    parts = [Part('val', folder, published, is_test=True)]
-    return check_segmentation('a set', parts, CODE, SIZE)[0]
+    counts = {} if published is None else dict(val=published)
+    return check_segmentation(replace(LAYOUT, counts=counts), root)
 
 
 def _save(root: Path, values: np.ndarray) -> None:
@@ -42,7 +44,7 @@ def test_a_clean_set(root: Path, make: SimpleNamespace) -> None:
     (note,) = report.problems
     assert note.kind == 'class without pixels'
     assert note.text == 'val: no pixel of sign, fence, bicyclist'
-    assert report.facts == {'images': 3, 'label maps': 3}
+    assert report.facts == {'images': 3, 'label maps': 3, 'training images': 'none compared'}
     assert report.tables['parts'] == [{'part': 'val', 'images': 3, 'published': 3, 'label maps': 3}]
     rows = {row['class']: row for row in report.tables['label values of val']}
     truth = [make.frame(50 + number, 8, make.CAMVID)[1] for number in range(3)]
@@ -78,12 +80,12 @@ def _cut(root: Path, name: str) -> None:
         (
             lambda r: _save(r, np.full((24, 48), 12, np.uint8)),
             'class out of range',
-            rf'{LABEL}: holds 12 \(1152 pixels\); known are 0 to 11',
+            rf'{LABEL}: contains 12 \(1152 pixels\); expected 0 to 11',
         ),
         (
             lambda r: _save(r, np.full((24, 48), 256, np.uint16)),
             'class out of range',
-            rf'{LABEL}: holds 256 ',
+            rf'{LABEL}: contains 256 ',
         ),
     ],
 )
@@ -141,16 +143,16 @@ def test_an_empty_folder(root: Path) -> None:
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r'a set: nothing to check, .*val'):
+    with pytest.raises(DataError, match=r'a set in .*: nothing to check, found none of .*val'):
         _check(tmp_path)
 
 
 def test_only_chosen_images(root: Path) -> None:
-    folder = FolderPair(root / 'val', root / 'valannot', '.jpg', '.png')
-    part = Part('val', folder, chosen=frozenset(['0001TP_006690']))
-    report, found = check_segmentation('a set', [part], CODE, SIZE)
+    (part,) = LAYOUT.parts(root, 'val')
+    parts = [replace(part, chosen=frozenset(['0001TP_006690']))]
+    report = check_segmentation(LAYOUT, root, parts=parts)
     assert report.errors == []
-    assert [image.stem for image in found['val'].images] == ['0001TP_006690']
+    assert report.facts['images'] == 1
 
 
 def test_the_digest_is_of_the_pixels(root: Path) -> None:
@@ -162,3 +164,18 @@ def test_the_digest_is_of_the_pixels(root: Path) -> None:
     assert shape == (24, 48)
     assert image_digest(copy) == (shape, digest)
     assert image_digest(root / 'turned.bmp')[1] != digest
+
+
+def test_label_maps_are_seen_as_mmseg_loads_them(tmp_path: Path) -> None:
+    values = np.array([[0, 18, 255]], np.uint8)
+    Image.fromarray(values).save(tmp_path / 'grey.png')
+    palette = Image.fromarray(values).convert('L')
+    palette.putpalette([7] * 768)
+    palette.save(tmp_path / 'palette.png')
+    Image.fromarray(np.array([[300]], np.uint16)).save(tmp_path / 'deep.png')
+    np.testing.assert_array_equal(load_as_mmseg(tmp_path / 'grey.png'), values)
+    np.testing.assert_array_equal(load_as_mmseg(tmp_path / 'palette.png'), values)
+    assert load_as_mmseg(tmp_path / 'deep.png').tolist() == [[300]]
+    (tmp_path / 'a.png').write_bytes(b'no image')
+    with pytest.raises(DataError, match=r'cannot read the label map .*a\.png: '):
+        load_as_mmseg(tmp_path / 'a.png')

@@ -62,7 +62,7 @@ def test_classes_may_be_a_subset(root: Path) -> None:
 
 
 def test_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r'there is no image folder .*leftImg8bit'):
+    with pytest.raises(DataError, match=r'image folder .*leftImg8bit.* does not exist'):
         _build(tmp_path)
 
 

@@ -8,16 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sci_plugins.apis.prepare_data import check_data
 from sci_plugins.datasets.check_report import CheckReport
-from sci_plugins.datasets.frame_leakage import CONTENT, FRAME, KIND, RECORDING
-from sci_plugins.datasets.night_segmentation_check import (
-    check_acdc,
-    check_bdd100k,
-    check_camvid,
-    check_dark_zurich,
-    check_night_driving,
-    check_nightcity,
-)
+from sci_plugins.datasets.frame_leakage import CONTENT, FRAME, OVERLAP, RECORDING
 from sci_plugins.errors import ConfigError, DataError
 
 EXPECTED = {'other number of images', 'other size', 'class without pixels'}
@@ -39,21 +32,21 @@ def test_acdc_by_night(tmp_path: Path, make: SimpleNamespace) -> None:
     make.write_acdc(tmp_path)
     make.write_acdc(tmp_path, split='train', frames=[('GOPR0122', 7)])
     make.write_acdc(tmp_path, split='test', frames=[('GOPR0355', 8)])
-    report = check_acdc(tmp_path)
+    report = check_data('acdc', tmp_path)
     assert report.errors == []
     assert _counts(report) == {'night/train': (1, 1), 'night/val': (3, 3), 'night/test': (1, 0)}
     assert _published(report) == [400, 106, 500]
-    assert _kinds(report) == EXPECTED | {KIND}
-    texts = ' '.join(each.text for each in report.problems if each.kind == KIND)
-    assert 'night/val: 1 images are of GOPR0356' in texts
+    assert _kinds(report) == EXPECTED | {OVERLAP}
+    texts = ' '.join(each.text for each in report.problems if each.kind == OVERLAP)
+    assert 'night/val: 1 images are from GOPR0356, the recording of all 50' in texts
     assert "Dark Zurich's 151 test images" in texts
     assert '296 of its 400' in texts
 
 
 def test_other_conditions_of_acdc(tmp_path: Path, make: SimpleNamespace) -> None:
     make.write_acdc(tmp_path, condition='fog', frames=[('GOPR0476', 7)])
-    report = check_acdc(tmp_path, condition=['fog', 'night'])
-    assert _kinds(report) == EXPECTED | {'part that is not there'}
+    report = check_data('acdc', tmp_path, condition=['fog', 'night'])
+    assert _kinds(report) == EXPECTED | {'missing part'}
     assert report.tables['parts'][1] == {
         'part': 'fog/val',
         'images': 1,
@@ -61,32 +54,42 @@ def test_other_conditions_of_acdc(tmp_path: Path, make: SimpleNamespace) -> None
         'label maps': 1,
     }
     with pytest.raises(ConfigError, match='condition must be'):
-        check_acdc(tmp_path, condition='dusk')
+        check_data('acdc', tmp_path, condition='dusk')
 
 
 def test_acdcs_own_training_part_is_looked_through(tmp_path: Path, make: SimpleNamespace) -> None:
     make.write_acdc(tmp_path)
     make.write_acdc(tmp_path, split='train', frames=[('GOPR0351', 2), ('GOPR0356', 9)])
-    report = check_acdc(tmp_path, content=True)
-    assert {FRAME, RECORDING, CONTENT, KIND} <= _kinds(report)
-    assert _kinds(report, errors=True) == {FRAME, CONTENT, KIND}
+    report = check_data('acdc', tmp_path, content=True)
+    assert {FRAME, RECORDING, CONTENT, OVERLAP} <= _kinds(report)
+    assert _kinds(report, errors=True) == {FRAME, CONTENT, OVERLAP}
+
+
+def test_acdc_without_frames_in_common(tmp_path: Path, make: SimpleNamespace) -> None:
+    make.write_acdc(tmp_path, frames=[('GOPR0351', 1)])
+    make.write_acdc(tmp_path, condition='fog', frames=[('GOPR0356', 2)])
+    assert OVERLAP not in _kinds(check_data('acdc', tmp_path, condition=['night', 'fog']))
 
 
 def test_dark_zurich_against_acdc(tmp_path: Path, make: SimpleNamespace) -> None:
     zurich = make.write_dark_zurich(tmp_path / 'zurich')
-    assert check_dark_zurich(zurich).errors == []
-    assert _kinds(check_dark_zurich(zurich)) == EXPECTED | {KIND}
+    assert check_data('darkzurich', zurich).errors == []
+    report = check_data('darkzurich', zurich)
+    assert _kinds(report) == EXPECTED | {OVERLAP}
+    texts = [each.text for each in report.problems if each.kind == OVERLAP]
+    assert [text.split(':')[0] for text in texts] == ['val/night', 'test/night', 'train/night']
+    assert '2 images are from GOPR0356, a recording of ACDC night val, which has all' in texts[0]
     acdc = make.write_acdc(tmp_path / 'acdc')
-    report = check_dark_zurich(zurich, against=[acdc])
+    report = check_data('darkzurich', zurich, against=[acdc])
     assert _kinds(report, errors=True) == {FRAME, RECORDING}
     assert _counts(report)['val/night'] == (2, 2)
     assert _published(report) == [2416, 50, 151]
     train = [str(acdc / 'rgb_anon/night/val/GOPR0351')]
-    assert check_dark_zurich(zurich, against=train).errors == []
+    assert check_data('darkzurich', zurich, against=train).errors == []
 
 
 def test_night_driving(tmp_path: Path, make: SimpleNamespace) -> None:
-    report = check_night_driving(make.write_night_driving(tmp_path))
+    report = check_data('nightdriving', make.write_night_driving(tmp_path))
     assert _kinds(report) == EXPECTED
     assert _counts(report) == {'test': (2, 2)}
 
@@ -94,28 +97,28 @@ def test_night_driving(tmp_path: Path, make: SimpleNamespace) -> None:
 @pytest.mark.parametrize('release', ['original', 'fine'])
 def test_nightcity(tmp_path: Path, make: SimpleNamespace, release: str) -> None:
     make.write_nightcity(tmp_path, release=release)
-    report = check_nightcity(tmp_path, release=release)
-    assert _kinds(report) == EXPECTED | {'part that is not there'}
+    report = check_data('nightcity', tmp_path, release=release)
+    assert _kinds(report) == EXPECTED | {'missing part'}
     rows = report.tables['label values of val']
     cars = next(row for row in rows if row['class'] == 'car')
     assert cars['value'] == (26 if release == 'original' else 13)
     assert cars['pixels'] > 0
     with pytest.raises(ConfigError, match='release must be'):
-        check_nightcity(tmp_path, release='plus')
+        check_data('nightcity', tmp_path, release='plus')
 
 
 def test_ids_in_place_of_train_ids(tmp_path: Path, make: SimpleNamespace) -> None:
     make.write_nightcity(tmp_path)
     for path in tmp_path.glob('label/val/*_labelIds.png'):
         path.rename(path.with_name(path.name.replace('_labelIds', '_trainIds')))
-    report = check_nightcity(tmp_path, release='fine')
+    report = check_data('nightcity', tmp_path, release='fine')
     assert _kinds(report, errors=True) == {'class out of range'}
-    assert 'these are label maps of ids' in report.errors[0].text
+    assert 'not trainIds' in report.errors[0].text
 
 
 def test_bdd100k(tmp_path: Path, make: SimpleNamespace) -> None:
     make.write_bdd100k(tmp_path)
-    report = check_bdd100k(tmp_path, write_lists=tmp_path / 'lists')
+    report = check_data('bdd100k', tmp_path, write_lists=tmp_path / 'lists')
     assert _kinds(report) == EXPECTED
     assert _counts(report) == {'val': (2, 2)}
     assert _published(report) == [87]
@@ -131,24 +134,24 @@ def test_bdd100k(tmp_path: Path, make: SimpleNamespace) -> None:
     }
     lists = {path.name: path.read_text() for path in (tmp_path / 'lists').iterdir()}
     assert lists == {'night_val.txt': '7d000000-00000000\n7d000002-00000000\n'}
-    other = check_bdd100k(tmp_path, timeofday=['dawn/dusk'], write_lists=tmp_path / 'l')
+    other = check_data('bdd100k', tmp_path, timeofday=['dawn/dusk'], write_lists=tmp_path / 'l')
     assert (_published(other), _counts(other)) == (['?'], {'val': (1, 1)})
     assert (tmp_path / 'l/dawn-dusk_val.txt').read_text() == '7d000003-00000000\n'
 
 
 def test_bdd100k_without_images_or_times(tmp_path: Path, make: SimpleNamespace) -> None:
-    with pytest.raises(DataError, match=r'there is no \*\.jpg below .*images/10k'):
-        check_bdd100k(tmp_path)
+    with pytest.raises(DataError, match=r'found no \*\.jpg below .*images/10k'):
+        check_data('bdd100k', tmp_path)
     make.write_bdd100k(tmp_path, times=[None])
-    assert _counts(check_bdd100k(tmp_path)) == {'val': (0, 0)}
-    assert _kinds(check_bdd100k(tmp_path), errors=True) == {'no images'}
+    assert _counts(check_data('bdd100k', tmp_path)) == {'val': (0, 0)}
+    assert _kinds(check_data('bdd100k', tmp_path), errors=True) == {'no images'}
 
 
 def test_camvid(tmp_path: Path, make: SimpleNamespace) -> None:
     make.write_camvid(tmp_path)
     make.write_camvid(tmp_path, 'val', ['0006R0_f00960'])
-    report = check_camvid(tmp_path)
-    assert _kinds(report) == EXPECTED | {'part that is not there', RECORDING}
+    report = check_data('camvid', tmp_path)
+    assert _kinds(report) == EXPECTED | {'missing part', RECORDING}
     assert report.errors == []
 
 
@@ -171,13 +174,13 @@ def test_bad_label_maps_of_every_set(
     getattr(make, f'write_{name}')(tmp_path)
     labels = [*tmp_path.rglob('*_labelTrainIds.png'), *tmp_path.rglob('*_labelIds.png')]
     damage(labels[0])
-    report = globals()[f'check_{name}'](tmp_path)
+    report = check_data(name.replace('_', ''), tmp_path)
     assert _kinds(report, errors=True) == {kind}
     assert str(labels[0]) in report.errors[0].text
 
 
 def test_real_camvid(shared_data: Path) -> None:
-    report = check_camvid(shared_data / 'data/camvid')
+    report = check_data('camvid', shared_data / 'data/camvid')
     assert report.errors == []
     assert _counts(report) == {'train': (367, 367), 'val': (101, 101), 'test': ('-', '-')}
-    assert _kinds(report) == {'part that is not there', RECORDING}
+    assert _kinds(report) == {'missing part', RECORDING}
