@@ -1,10 +1,10 @@
 """MMEngine's Runner, except that an error in a host's files names the file.
 
-Label maps without an image are named too: mmseg's own data sets leave them out.
+It warns of label maps without an image, which mmseg's own data sets pass over.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -12,22 +12,23 @@ from typing import Any
 
 from mmengine.dataset import BaseDataset, Compose
 from mmengine.logging import print_log
+from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from PIL import UnidentifiedImageError
+from torch import nn
 from torch.utils.data import DataLoader
 
 from sci_plugins.datasets.night_layouts import FolderPair
 from sci_plugins.errors import CheckpointError, DataError, SciPluginsError, first_line, tell_cause
 from sci_plugins.utils.checkpoint import advise
-from sci_plugins.utils.cli import frames_of, is_ours
 
 
 def tell_lone_labels(dataset: Any) -> None:
-    """Warn of the label maps that a data set in folders does not use.
+    """Warn of label maps without an image in a data set's folders.
 
-    mmseg lists the images of a folder and asks for their label maps; an image that is
-    missing is not missed. Nothing is said of a set that is chosen by a list, and of
-    folders that are not on this machine; the same folders are looked through once.
+    mmseg lists the images of a folder and looks for their label maps, so it does not
+    notice a missing image. Data sets chosen by a list and folders on another machine
+    are not checked. The same folders are searched once.
 
     Args:
         dataset: any data set, also one with others inside.
@@ -41,7 +42,7 @@ def _tell(pair: FolderPair) -> None:
     alone = pair.labels_without_image(pair.find_images())
     if alone:
         print_log(
-            f'{alone[0]}: has no image in {pair.images} ({len(alone)} such label maps), not used',
+            f'{alone[0]} has no image in {pair.images}: ignored {len(alone)} such label maps',
             logger='current',
             level=logging.WARNING,
         )
@@ -60,14 +61,16 @@ def _folder_pairs(dataset: Any) -> Iterator[FolderPair]:
 
 
 class NamingRunner(Runner):
-    """Raises ``DataError`` where a host's data set or loader would raise anything.
+    """MMEngine's Runner with errors that name the file they come from.
 
     The hosts' own readers say "need at least one array to concatenate" for a folder
     without images, and ``!buf.empty()`` for an empty file, in a worker process with
-    the file's name nowhere. Weights to start from that cannot be had raise
-    ``CheckpointError`` with the setting that names them. The Runner builds and runs as
-    it always does.
+    the file's name nowhere: these become ``DataError``. So does a label map of another
+    size than its image. Initial weights that cannot be loaded raise ``CheckpointError``
+    with the setting that names them. Otherwise the Runner works as it always does.
     """
+
+    _batch: Any = None
 
     def _init_model_weights(self) -> None:
         with self._naming_the_setting():
@@ -77,10 +80,55 @@ class NamingRunner(Runner):
         """As in MMEngine.
 
         Raises:
-            CheckpointError: if the weights cannot be had, saying how to give others.
+            CheckpointError: if the weights cannot be loaded, saying how to give others.
         """
         with self._naming_the_setting():
             super().load_or_resume()
+
+    def call_hook(self, fn_name: str, **kwargs: Any) -> None:
+        """As in MMEngine; keeps the batch that is about to be worked on."""
+        if fn_name in ('before_train_iter', 'before_val_iter', 'before_test_iter'):
+            self._batch = kwargs.get('data_batch')
+        super().call_hook(fn_name, **kwargs)
+
+    def train(self) -> nn.Module:
+        """As in MMEngine.
+
+        Raises:
+            DataError: naming a label map that does not have the size of its image.
+        """
+        with self._naming_the_label_map():
+            return super().train()
+
+    def val(self) -> dict:
+        """As in MMEngine.
+
+        Raises:
+            DataError: naming a label map that does not have the size of its image.
+        """
+        with self._naming_the_label_map():
+            return super().val()
+
+    def test(self) -> dict:
+        """As in MMEngine.
+
+        Raises:
+            DataError: naming a label map that does not have the size of its image.
+        """
+        with self._naming_the_label_map():
+            return super().test()
+
+    @contextmanager
+    def _naming_the_label_map(self) -> Iterator[None]:
+        try:
+            yield
+        except (IndexError, RuntimeError) as error:
+            message = _describe_label_maps(error, self._batch)
+            if message is None:
+                raise
+            raise DataError(message) from error
+        finally:
+            self._batch = None
 
     @contextmanager
     def _naming_the_setting(self) -> Iterator[None]:
@@ -103,8 +151,11 @@ class NamingRunner(Runner):
         """
         try:
             loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+        except (SciPluginsError, OSError):
+            raise
         except Exception as error:
-            message = _describe_data_set(error)
+            config = dataloader.get('dataset') if isinstance(dataloader, Mapping) else None
+            message = _describe_data_set(config)
             if message is None:
                 raise
             raise DataError(message) from error
@@ -137,7 +188,7 @@ def _is_loader(step: Any) -> bool:
 
 
 class _NamedLoader:
-    """A step ``Load…`` of a pipeline; an error in it becomes a ``DataError``."""
+    """A ``Load…`` step of a pipeline whose errors become ``DataError``."""
 
     def __init__(self, loader: Any) -> None:
         self.loader = loader
@@ -146,7 +197,7 @@ class _NamedLoader:
         try:
             return self.loader(results)
         except Exception as error:
-            # Ours, and a missing file's, say all by themselves.
+            # Our errors, and those of missing files, name the file.
             if isinstance(error, SciPluginsError) or getattr(error, 'filename', None):
                 raise
             path = self._path(results)
@@ -170,27 +221,74 @@ def _tell_file(path: str, error: Exception) -> str:
     if path in str(error):
         return first_line(error)
     if isinstance(error, UnidentifiedImageError):  # its message is a memory address
-        return f'{path} is no image that can be read'
+        return f'{path} is not a readable image'
     return f'{path} cannot be read: {tell_cause(error)}'
 
 
-def _describe_data_set(error: Exception) -> str | None:
-    """One line for an error while a data set read its annotations, if it is one."""
-    frames = frames_of(error)
-    if isinstance(error, SciPluginsError | OSError) or is_ours(frames[-1]):
+def _describe_data_set(config: Any) -> str | None:
+    """Read annotations again, one data set at a time, to find the one that failed.
+
+    ``None`` where all can be read, or the data set cannot be built at all: then
+    something other than its annotations is wrong.
+    """
+    for each in _data_set_configs(config):
+        try:
+            dataset = DATASETS.build({**each, 'lazy_init': True})
+        except Exception:
+            continue
+        if not isinstance(dataset, BaseDataset):
+            continue
+        dataset.serialize_data = False  # which fails for an empty list
+        try:
+            dataset.full_init()
+        except Exception as error:
+            kind, where = type(dataset).__name__, _where(dataset)
+            return f'{kind} cannot read its annotations{where}: {tell_cause(error)}'
+        if len(dataset) == 0:
+            return _tell_empty(dataset)
+    return None
+
+
+def _data_set_configs(config: Any) -> Iterator[Mapping[str, Any]]:
+    """The data sets that read annotations, without what combines or repeats them."""
+    if not isinstance(config, Mapping):
+        return
+    inner = [config.get('dataset'), *(config.get('datasets') or [])]
+    if not any(isinstance(each, Mapping) for each in inner):
+        yield config
+    for each in inner:
+        yield from _data_set_configs(each)
+
+
+def _describe_label_maps(error: Exception, batch: Any) -> str | None:
+    """One line for the label map in a batch whose size made ``error``, if one did."""
+    # mmseg's loss stacks label maps as the pipeline gives them, its metric compares
+    # them with a prediction of the image's size in the file.
+    if 'stack expects each' in str(error):
+        key, note = 'img_shape', ' (as the pipeline gives them)'
+    elif 'shape of the mask' in str(error):
+        key, note = 'ori_shape', ''
+    else:
         return None
-    found = [
-        frame.f_locals['self']
-        for frame in frames
-        if frame.f_code.co_name == 'full_init'
-        and isinstance(frame.f_locals.get('self'), BaseDataset)
-    ]
-    if not found:
-        return None
-    if frames[-1].f_code.co_name == '_serialize_data':
-        return _tell_empty(found[-1])
-    kind, where = type(found[-1]).__name__, _where(found[-1])
-    return f'{kind} cannot read its annotations{where}: {tell_cause(error)}'
+    for sample in _samples(batch):
+        label = tuple(sample.gt_sem_seg.shape[-2:])
+        image = tuple(sample.get(key, label))[:2]
+        if label != image:
+            path = sample.get('seg_map_path') or sample.get('img_path')
+            return (
+                f'{path}: the label map has the size {list(label)}, the image {list(image)}{note}'
+            )
+    return None
+
+
+def _samples(batch: Any) -> Iterator[Any]:
+    """Data samples with a label map; those of one image are a list in test-time augmentation."""
+    found = batch.get('data_samples') if isinstance(batch, Mapping) else batch
+    for each in found if isinstance(found, list | tuple) else []:
+        if isinstance(each, list | tuple):
+            yield from _samples(each)
+        elif hasattr(each, 'gt_sem_seg'):
+            yield each
 
 
 def _tell_empty(dataset: BaseDataset) -> str:

@@ -25,7 +25,6 @@ from sci_plugins.errors import (
     describe_unpickling,
     tell_cause,
 )
-from sci_plugins.utils.cli import frames_of
 from sci_plugins.utils.model_parts import unwrap_model
 
 # Read by torch.load at each call: what a caller asks for is then overruled.
@@ -74,16 +73,14 @@ def use_safe_loading(*, trust: bool = False) -> None:
     MMEngine's own loader falls back to ``weights_only=False`` where a file does
     not load safely, and so it does for addresses and for backbones. Local files
     then go through :func:`read_checkpoint`, and torch is told to refuse code
-    wherever else it loads. Addresses that give no weights say so in one line, see
-    :func:`sci_plugins.utils.checkpoint.guard_addresses`. Our command line tools
+    wherever else it loads. Addresses that cannot be loaded are named in one line, see
+    :func:`guard_addresses`. Our command line tools
     call this first.
 
     Args:
         trust: allow arbitrary objects again.
     """
     from mmengine.runner.checkpoint import CheckpointLoader
-
-    from sci_plugins.utils.checkpoint import guard_addresses
 
     def load(filename: str, map_location: Any = None) -> Any:
         path = os.path.expanduser(filename)
@@ -187,17 +184,17 @@ def _renamed(function: Any, module: str, name: str) -> Any:
     return call
 
 
-#: Seconds that a server may stay silent; without it a connection waits for minutes.
+#: Seconds that a server may stay silent; without a limit a connection waits for minutes.
 TIMEOUT = 20.0
 
 
 def guard_addresses() -> None:
-    """Let MMEngine's loaders of addresses say what it was that they could not get.
+    """Let MMEngine's loaders of addresses name what they cannot load.
 
-    ``https://``, ``torchvision://``, ``open-mmlab://`` and their like, where MMEngine
-    lets ``<urlopen error [Errno -2] Name or service not known>`` through. They then
-    raise ``CheckpointError``, at the latest ``TIMEOUT`` seconds after a server fell
-    silent. Calling it again changes nothing.
+    For ``https://``, ``torchvision://``, ``open-mmlab://`` and the like MMEngine lets
+    ``<urlopen error [Errno -2] Name or service not known>`` through. They then raise
+    ``CheckpointError``, at the latest ``TIMEOUT`` seconds after a server fell silent.
+    Calling it again changes nothing.
     """
     from mmengine.runner.checkpoint import CheckpointLoader
 
@@ -241,21 +238,30 @@ def _guard(loader: Callable) -> Callable:
 
 
 def _tell(name: str, error: Exception) -> str:
-    """What could not be had, from where, and why."""
-    addresses = [
-        frame.f_locals.get('filename')
-        for frame in frames_of(error)
-        if frame.f_code.co_name == 'load_from_http'
-    ]
-    if not addresses and isinstance(error, KeyError):
-        return f'weights {name} cannot be had: MMEngine knows no such name'
-    address = addresses[-1] if addresses else name
-    place = f'weights {name}' + (f' ({address})' if address != name else '')
+    """What could not be loaded, from where, and why."""
+    address = _address(name)
+    if address is None:
+        return f'cannot load weights {name}: MMEngine knows no such name'
+    place = name if address == name else f'{name} ({address})'
     if isinstance(error, pickle.UnpicklingError):
-        return describe_unpickling(place, error)
+        return describe_unpickling(f'weights {place}', error)
     reachable = not isinstance(error, URLError) or isinstance(error, HTTPError)
     cause = tell_cause(error) if reachable else getattr(error, 'reason', error)
-    return f'{place} cannot be had: {cause}'
+    return f'cannot load weights {place}: {cause}'
+
+
+def _address(name: str) -> str | None:
+    """What MMEngine's lists say where a name in them is kept; ``None`` if it is in none."""
+    from mmengine.runner import checkpoint as lists
+
+    scheme, _, key = name.partition('://')
+    if scheme in ('torchvision', 'modelzoo'):
+        return lists.get_torchvision_models().get(key)
+    if scheme in ('open-mmlab', 'openmmlab'):
+        return lists.get_external_models().get(lists.get_deprecated_model_names().get(key, key))
+    if scheme == 'mmcls':
+        return lists.get_mmcls_models().get(key)
+    return name
 
 
 def _checkpoints(node: Any, key: str = '') -> Iterator[tuple[str, str]]:

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset, Compose, ConcatDataset
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement, PixelData
+from PIL import Image
 
 from sci_plugins.engine import naming_runner as lone_labels
-from sci_plugins.engine.naming_runner import NamingRunner, name_loaders
+from sci_plugins.engine.naming_runner import NamingRunner, _describe_label_maps, name_loaders
 from sci_plugins.errors import DataError
 
 pytest.importorskip('mmdet')
@@ -80,7 +83,7 @@ def test_an_unreadable_label_map(tmp_path: Path) -> None:
     cfg = _config(tmp_path / 'set', 'segmentation')
     path = tmp_path / 'set' / 'labels' / '001.png'
     path.write_bytes(b'no image')
-    assert _refused(cfg) == f'{path} is no image that can be read'
+    assert _refused(cfg) == f'{path} is not a readable image'
     path.write_bytes(b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR')
     assert _refused(cfg).startswith(f'{path} ')
 
@@ -115,7 +118,7 @@ def test_a_label_map_without_image_is_named(
     _load_all(cfg)
     _load_all(cfg)
     assert len(said) == 1  # once for all loaders of a process
-    assert said[0].startswith(f'{tmp_path}/set/labels/001.png: has no image in ')
+    assert said[0].startswith(f'{tmp_path}/set/labels/001.png has no image in ')
 
 
 @pytest.mark.parametrize(
@@ -138,13 +141,22 @@ def test_annotations_that_cannot_be_read(tmp_path: Path, content: Any, cause: st
     assert cause in message
 
 
-def test_a_defect_of_ours_keeps_its_traceback(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_data_set_among_others_that_cannot_be_read(tmp_path: Path) -> None:
     cfg = _config(tmp_path / 'set', 'detection')
-    (tmp_path / 'set' / 'coco.json').write_text('{')
-    monkeypatch.setattr('sci_plugins.engine.naming_runner.is_ours', lambda frame: True)
-    with pytest.raises(json.JSONDecodeError):
+    inner = cfg.train_dataloader.dataset.to_dict()
+    bad = tmp_path / 'bad.json'
+    bad.write_text('{}')
+    repeated = dict(type='RepeatDataset', times=2, dataset=dict(inner, ann_file=str(bad)))
+    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[inner, repeated])
+    assert (
+        _refused(cfg) == f"CocoDataset cannot read its annotations in {bad}: KeyError: 'categories'"
+    )
+
+
+def test_what_is_wrong_elsewhere_keeps_its_error(tmp_path: Path) -> None:
+    cfg = _config(tmp_path / 'set', 'detection')
+    cfg.train_dataloader.dataset.pipeline[0] = dict(type='LoadImageFromFile', no_such_argument=1)
+    with pytest.raises(TypeError, match='no_such_argument'):
         _load_all(cfg)
 
 
@@ -188,3 +200,61 @@ def test_errors_elsewhere_are_not_ours_to_tell() -> None:
     config = dict(dataset=_Broken(), batch_size=1, sampler=sampler)
     with pytest.raises(TypeError, match='no_such_argument'):
         NamingRunner.build_dataloader(config)
+
+
+def _batch(sizes: list[tuple[int, int]]) -> dict[str, list]:
+    """As mmseg's pipelines make it; each image is 64x48, of a file of 32x24."""
+    samples = []
+    for index, size in enumerate(sizes):
+        paths = dict(seg_map_path=f'{index}.png', img_path=f'{index}.jpg')
+        sample = BaseDataElement(metainfo=paths | dict(img_shape=(64, 48), ori_shape=(32, 24)))
+        sample.gt_sem_seg = PixelData(data=torch.zeros(1, *size))
+        samples.append(sample)
+    return dict(data_samples=samples)
+
+
+def test_label_maps_that_make_no_batch() -> None:
+    batch = _batch([(64, 48), (64, 40)])
+    with pytest.raises(RuntimeError) as caught:
+        torch.stack([each.gt_sem_seg.data for each in batch['data_samples']])
+    assert _describe_label_maps(caught.value, batch) == (
+        '1.png: the label map has the size [64, 40], the image [64, 48] '
+        '(as the pipeline gives them)'
+    )
+    assert _describe_label_maps(caught.value, _batch([(64, 48)])) is None  # others' tensors
+    assert _describe_label_maps(caught.value, None) is None
+    assert _describe_label_maps(RuntimeError('something else'), batch) is None
+
+
+def test_a_label_map_that_the_metric_cannot_compare() -> None:
+    batch = _batch([(32, 24), (32, 25)])
+    with pytest.raises(IndexError) as caught:
+        torch.zeros(32, 24)[torch.zeros(32, 25, dtype=torch.bool)]
+    line = '1.png: the label map has the size [32, 25], the image [32, 24]'
+    assert _describe_label_maps(caught.value, batch) == line
+    augmented = dict(data_samples=[[each] for each in batch['data_samples']])
+    assert _describe_label_maps(caught.value, augmented) == line
+    batch['data_samples'][1].set_metainfo(dict(seg_map_path=None))
+    message = _describe_label_maps(caught.value, batch)
+    assert message is not None
+    assert message.startswith('1.jpg: ')
+
+
+@pytest.mark.parametrize('work', ['train', 'val', 'test'])
+def test_a_label_map_of_another_size(tmp_path: Path, work: str) -> None:
+    cfg = _config(tmp_path / 'set', 'segmentation')
+    cfg.work_dir = str(tmp_path / 'work')
+    cfg.train_dataloader.batch_size = 2
+    path = tmp_path / 'set' / 'labels' / '001.png'
+    Image.new('L', (60, 48)).save(path)
+    if work == 'train':
+        keep = ('LoadImageFromFile', 'LoadAnnotations', 'PackSegInputs')
+        pipeline = [dict(type=name) for name in keep]
+        cfg.train_dataloader.dataset.pipeline = pipeline
+    else:
+        cfg.val_dataloader, cfg.val_evaluator = cfg.test_dataloader, cfg.test_evaluator
+        cfg.val_cfg = dict(type='ValLoop')
+    runner = NamingRunner.from_cfg(cfg)
+    with pytest.raises(DataError, match=rf'^{path}: the label map has the size \[48, 60\], '):
+        getattr(runner, work)()
+    assert runner._batch is None

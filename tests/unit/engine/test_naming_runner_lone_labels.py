@@ -49,8 +49,7 @@ def test_the_first_is_named_and_all_are_counted(
         dataset = SimpleNamespace(datasets=[dataset])
     tell_lone_labels(dataset)
     assert said == [
-        f'{tmp_path}/labels/3_id.png: has no image in {tmp_path}/images '
-        '(2 such label maps), not used'
+        f'{tmp_path}/labels/3_id.png has no image in {tmp_path}/images: ignored 2 such label maps'
     ]
 
 

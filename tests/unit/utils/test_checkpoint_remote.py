@@ -62,13 +62,13 @@ def test_served_weights_load(server: tuple[str, Path]) -> None:
 
 def test_no_network() -> None:
     message = _refused(NOWHERE)
-    assert message.startswith(f'weights {NOWHERE} cannot be had: ')
+    assert message.startswith(f'cannot load weights {NOWHERE}: ')
     assert 'urlopen' not in message
 
 
 def test_a_file_that_is_not_there(server: tuple[str, Path]) -> None:
     message = _refused(f'{server[0]}/none.pth')
-    assert message == f'weights {server[0]}/none.pth cannot be had: HTTPError: ' + (
+    assert message == f'cannot load weights {server[0]}/none.pth: HTTPError: ' + (
         'HTTP Error 404: File not found'
     )
 
@@ -101,13 +101,13 @@ def test_a_name_says_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
     names = dict(vgg=NOWHERE)
     monkeypatch.setattr(mmengine_checkpoint, 'get_external_models', lambda: names)
     message = _refused('open-mmlab://vgg')
-    assert message.startswith(f'weights open-mmlab://vgg ({NOWHERE}) cannot be had: ')
+    assert message.startswith(f'cannot load weights open-mmlab://vgg ({NOWHERE}): ')
 
 
 def test_an_unknown_name() -> None:
     message = _refused('open-mmlab://no_such_network')
     assert message == (
-        'weights open-mmlab://no_such_network cannot be had: MMEngine knows no such name'
+        'cannot load weights open-mmlab://no_such_network: MMEngine knows no such name'
     )
 
 
@@ -121,7 +121,7 @@ def test_guarding_twice_changes_nothing() -> None:
 def test_advice_names_the_setting() -> None:
     start = dict(type='Pretrained', checkpoint='open-mmlab://vgg')
     config = dict(model=dict(backbone=dict(init_cfg=start), pretrained=None), load_from='day.pth')
-    assert advise(config, 'weights open-mmlab://vgg (x) cannot be had') == (
+    assert advise(config, 'cannot load weights open-mmlab://vgg (x)') == (
         '; give a file by --cfg-options model.backbone.init_cfg.checkpoint=FILE, or '
         'none by model.backbone.init_cfg=None'
     )
