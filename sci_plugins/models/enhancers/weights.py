@@ -8,6 +8,7 @@ import hashlib
 import logging
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
@@ -67,7 +68,10 @@ OFFICIAL_SHA256 = {
     'medium': '4ff1e7e66e8f18114f790e5085ca4c936f0858e329e7ad1cb65b8aa09a9c6916',
     'difficult': '657fa1f280cae1035df0d5cbe628e91f2d0f28660df608a3fa3f7e9a71da5a13',
 }
-_TIMEOUT_SECONDS = 30
+#: Size of each of these files; nothing longer is downloaded.
+OFFICIAL_BYTES = 43_967
+_SILENT_SECONDS = 30.0  # between two pieces of an answer
+_TOTAL_SECONDS = 120.0
 
 
 class WeightFile(NamedTuple):
@@ -87,7 +91,7 @@ def find_weight_file(name: str | os.PathLike[str]) -> WeightFile:
     Raises:
         ConfigError: if the name is not known.
         FileNotFoundError: if there is no such file.
-        CheckpointError: if an official file has another hash or cannot be had.
+        CheckpointError: if an official file has another hash or cannot be downloaded.
     """
     name = os.fspath(name)
     if name.startswith('official/'):
@@ -140,8 +144,8 @@ def _find_official(name: str) -> WeightFile:
 
 def _download(address: str, path: Path) -> None:
     try:
-        with urlopen(address, timeout=_TIMEOUT_SECONDS) as response:
-            content = response.read()
+        with urlopen(address, timeout=_SILENT_SECONDS) as response:
+            content = _read_limited(response)
     except (OSError, ValueError, HTTPException) as error:
         raise CheckpointError(
             f'cannot fetch {address} ({error}); put the file at {path}, or set '
@@ -149,6 +153,20 @@ def _download(address: str, path: Path) -> None:
         ) from error
     _check_hash(content, path.stem, address)
     write_atomically(path, content)  # several ranks or workers may fetch at once
+
+
+def _read_limited(response: Any) -> bytes:
+    """All of an answer, within limits that ``torch.hub.download_url_to_file`` lacks."""
+    content, begin = b'', time.monotonic()
+    while piece := response.read1(2**16):
+        content += piece
+        if len(content) > OFFICIAL_BYTES:
+            raise OSError(f'it has more than {OFFICIAL_BYTES} bytes')
+        if time.monotonic() - begin > _TOTAL_SECONDS:
+            raise TimeoutError(f'not complete after {_TOTAL_SECONDS:g} seconds')
+    if getattr(response, 'length', 0):  # of an HTTP answer, what has not come
+        raise OSError(f'the connection closed after {len(content)} bytes')
+    return content
 
 
 def _check_hash(content: bytes, short: str, where: str) -> None:
@@ -223,7 +241,7 @@ def tensors_of(content: Any) -> dict[str, Tensor]:
     """
     state = content.get('state_dict', content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not state:
-        raise CheckpointError(f'no state dict in it, but a {type(content).__name__}')
+        raise CheckpointError(f'expected a state dict, got a {type(content).__name__}')
     return {
         str(key).removeprefix('module.'): value
         for key, value in state.items()

@@ -110,6 +110,8 @@ def mirror(
         torch.save(authors_entries(seed=seed), path)
         hashes[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setattr(official, 'OFFICIAL_SHA256', hashes)
+    sizes = [path.stat().st_size for path in folder.iterdir()]
+    monkeypatch.setattr(official, 'OFFICIAL_BYTES', max(sizes))
     return folder
 
 

@@ -1,10 +1,12 @@
 """Where the authors' weights come from: folder, cache, mirror, address, or an error."""
 
+import contextlib
 import hashlib
 import http.server
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -42,6 +44,13 @@ class _Server:
                     self.send_header('Content-Length', '100000')
                     self.end_headers()
                     self.wfile.write(b'half a file')
+                elif (folder / 'slow').exists():
+                    self.send_response(200)
+                    self.end_headers()
+                    with contextlib.suppress(OSError):  # nobody listens any more
+                        for _ in range(100):
+                            self.wfile.write(b'x')
+                            time.sleep(0.05)
                 else:
                     super().do_GET()
 
@@ -163,15 +172,35 @@ def test_putting_the_file_there_helps(
     assert find_weight_file('official/medium').path == place
 
 
-@pytest.mark.parametrize('kind', ['missing', 'cut', 'wrong', 'page'])
+@pytest.mark.parametrize(
+    ('kind', 'cause'),
+    [
+        ('missing', 'HTTP Error 404'),
+        ('cut', 'the connection closed after 11 bytes'),
+        ('wrong', 'is not the official medium.pt'),
+        ('page', 'is not the official medium.pt'),
+        ('long', 'bytes'),
+        ('slow', 'not complete after 0.2 seconds'),
+        ('silent', 'timed out'),
+    ],
+)
 def test_a_bad_answer_leaves_nothing_behind(
-    server: _Server, mirror: Path, clean_sources: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    server: _Server,
+    mirror: Path,
+    clean_sources: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    cause: str,
 ) -> None:
     monkeypatch.setenv('SCI_PLUGINS_WEIGHTS', server.address)
     if kind == 'missing':
         (mirror / 'medium.pt').unlink()
-    elif kind == 'cut':
-        (mirror / 'cut').touch()
+    elif kind in ('cut', 'slow', 'silent'):
+        (mirror / kind.replace('silent', 'slow')).touch()
+        limit = '_TOTAL_SECONDS' if kind == 'slow' else '_SILENT_SECONDS'
+        monkeypatch.setattr(official, limit, 0.2 if kind == 'slow' else 0.02)
+    elif kind == 'long':
+        (mirror / 'medium.pt').write_bytes(bytes(10_000_000))
     elif kind == 'wrong':
         (mirror / 'medium.pt').write_bytes((mirror / 'easy.pt').read_bytes())
     else:
@@ -179,6 +208,7 @@ def test_a_bad_answer_leaves_nothing_behind(
     with pytest.raises(CheckpointError) as caught:
         SCIEnhancer(weights='official/medium')
     assert f'{server.address}/medium.pt' in _one_line(caught.value)
+    assert cause in str(caught.value)
     assert not [item for item in clean_sources.rglob('*') if item.is_file()]
 
 

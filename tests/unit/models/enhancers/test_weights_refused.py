@@ -117,7 +117,7 @@ def test_an_entry_that_is_no_tensor(save: Callable, donor: SCIEnhancer) -> None:
 def test_files_without_an_estimator(save: Callable, content: Any) -> None:
     if isinstance(content, str):
         content = dict(text=content)
-    _refused(content, save, 'no state dict|no SCI estimator')
+    _refused(content, save, 'expected a state dict|no SCI estimator')
 
 
 @pytest.mark.parametrize('legacy', [False, True])
