@@ -69,6 +69,8 @@ def main() -> int:
         progress=sys.stderr.isatty(),
         on_failure=lambda line: print(f'failed: {line}', file=sys.stderr),
     )
+    for line in summary.passed_over:
+        print(line, file=sys.stderr)
     print(
         f'{args.out}: {summary.written} enhanced, {summary.skipped} there already, '
         f'{len(summary.failed)} failed'

@@ -16,21 +16,22 @@ from pathlib import Path
 from threading import Condition, Event, Lock
 from typing import Any
 
-import torch
 from torch import nn
 from tqdm import tqdm
 
 from sci_plugins.apis.enhance import DEFAULT_ENHANCER, prepare_enhancer
 from sci_plugins.apis.tiling import enhance_pixels
-from sci_plugins.errors import ConfigError, DataError, check_at_least
+from sci_plugins.errors import ConfigError, DataError, SciPluginsError, check_at_least
 from sci_plugins.models.enhancers.base import BaseEnhancer, RetinexEnhancer
+from sci_plugins.utils.files import write_atomically
+from sci_plugins.utils.folders import check_regular_file, list_files
 from sci_plugins.utils.images import (
     IMAGE_FORMATS,
     Picture,
+    encode_picture,
     image_pixels,
     read_picture,
     storable_dtype,
-    write_picture,
 )
 
 
@@ -60,18 +61,21 @@ def plan_jobs(
     *,
     image_format: str = 'same',
     illumination: bool = False,
+    skipped: list[str] | None = None,
 ) -> list[FileJob]:
     """List what to read and where to write it.
 
     A file goes to ``out_dir/NAME``; what lies in a folder keeps its path below that
-    folder. Hidden files, files that are no images, and ``out_dir`` itself are passed
-    over. The illumination map of ``NAME.jpg`` is ``NAME_illumination.png``.
+    folder; see :func:`sci_plugins.utils.folders.list_files` for what is passed over.
+    ``out_dir`` itself is no input. The illumination map of ``NAME.jpg`` is
+    ``NAME_illumination.png``.
 
     Args:
         inputs: image files and folders.
         out_dir: folder of the results; need not exist.
         image_format: ``'same'`` keeps each file's suffix, ``'png'`` makes all PNG.
         illumination: whether to write illumination maps as well.
+        skipped: gets a line for each folder with files that are passed over.
 
     Raises:
         ConfigError: if two files would be written to one place, or over an input.
@@ -83,9 +87,10 @@ def plan_jobs(
     out_dir = Path(out_dir)
     if out_dir.exists() and not out_dir.is_dir():
         raise ConfigError(f'{out_dir} is a file, not a folder to write to')
+    notes = [] if skipped is None else skipped
     jobs: dict[tuple[Path, Path], FileJob] = {}  # one image named twice is one job
     for item in map(Path, inputs):
-        for source, place in _find_images(item, out_dir):
+        for source, place in _find_images(item, out_dir, notes):
             target = out_dir / place
             map_file = target.with_name(f'{target.stem}_illumination.png')
             if image_format == 'png':
@@ -96,40 +101,22 @@ def plan_jobs(
     return list(jobs.values())
 
 
-def _find_images(item: Path, out_dir: Path) -> list[tuple[Path, Path]]:
-    """Image files and their paths below the output folder."""
-    if item.is_file():
+def _find_images(item: Path, out_dir: Path, skipped: list[str]) -> list[tuple[Path, Path]]:
+    """Image files and their paths below the output folder; results are no input."""
+    if not item.is_dir():
+        check_regular_file(item, 'image or folder')
         if item.suffix.lower() not in IMAGE_FORMATS:
             known = ', '.join(IMAGE_FORMATS)
-            raise DataError(f'{item} is no image file by its suffix; known: {known}')
+            raise DataError(f'{item}: expected an image with one of the suffixes {known}')
         return [(item, Path(item.name))]
-    if not item.is_dir():
-        raise FileNotFoundError(f'no such file or folder: {item}')
     if item.resolve() == out_dir.resolve():
         raise ConfigError(f'{item} is both input and output; choose another folder')
-    found = [(path, path.relative_to(item)) for path in _walk(item, out_dir)]
-    if not found:
-        raise DataError(f'{item} holds no PNG, JPEG, BMP or TIFF image')
-    return found
-
-
-def _walk(folder: Path, out_dir: Path) -> Iterator[Path]:
-    seen = {out_dir.resolve()}  # results of an earlier run are no input
-    for current, folders, names in os.walk(folder, followlinks=True, onerror=_raise):
-        here = Path(current).resolve()
-        if here in seen:  # the output folder, or a loop of links
-            folders.clear()
-            continue
-        seen.add(here)
-        folders[:] = sorted(name for name in folders if not name.startswith('.'))
-        for name in sorted(names):
-            path = Path(current, name)
-            if not name.startswith('.') and path.suffix.lower() in IMAGE_FORMATS:
-                yield path
-
-
-def _raise(error: OSError) -> None:
-    raise error
+    listing = list_files(item, IMAGE_FORMATS, leave_out=[out_dir])
+    if listing.note:
+        skipped.append(f'{item}: {listing.note}')
+    if not listing.files:
+        raise DataError('; '.join([f'{item}: found no image', *filter(None, [listing.note])]))
+    return [(path, path.relative_to(item)) for path in listing.files]
 
 
 def _check_outputs(jobs: list[FileJob]) -> None:
@@ -164,10 +151,12 @@ def enhancer_fingerprint(enhancer: BaseEnhancer) -> str:
 
 
 class EnhanceLog:
-    """The file ``enhance_log.jsonl`` of an output folder, one line per file written.
+    """The file ``enhance_log.jsonl`` of an output folder, a line for each file to be written.
 
-    A result counts as done while its file has the size that was logged, its source
-    has the size and time that were logged, and the enhancer is the same.
+    A line is on the disk before its file is: whenever a run is killed, every result in the
+    folder is one that the log knows. A result counts as done while its file has the size
+    that the last line about it says, its source the size and time, and the enhancer is the
+    same.
 
     Args:
         out_dir: output folder; made when the first line is written.
@@ -184,32 +173,46 @@ class EnhanceLog:
     def is_done(self, job: FileJob) -> bool:
         """Whether all files of ``job`` are there and up to date."""
         wanted = self._state(job)
-        return all(
-            self.is_ours(path) and wanted.items() <= self._entries[self._key(path)].items()
-            for path in job.outputs
-        )
+        return all(self._is_up_to_date(path, wanted) for path in job.outputs)
 
     def is_ours(self, path: Path) -> bool:
-        """Whether ``path`` exists as an earlier run has left it."""
-        entry = self._entries.get(self._key(path))
-        return (
-            entry is not None
-            and path.is_file()
-            and entry.get('output_bytes') == path.stat().st_size
+        """Whether ``path`` exists as this run or an earlier one has left it.
+
+        Also the result before the last one: a run may be killed between line and file.
+        """
+        return path.is_file() and any(
+            entry.get('output_bytes') == path.stat().st_size for entry in self._of(path)
         )
 
-    def add(self, job: FileJob) -> None:
-        """Log that all files of ``job`` have been written."""
+    def begin(self, job: FileJob, contents: Mapping[Path, memoryview]) -> None:
+        """Log what is about to be written, and wait until the log is on the disk.
+
+        Args:
+            job: whose files they are.
+            contents: output file -> its bytes.
+        """
+        lines = []
+        for path, content in contents.items():
+            entry = self._state(job) | dict(output_bytes=content.nbytes)
+            lines.append(dict(output=self._key(path), source=str(job.source), **entry))
+        text = ''.join(json.dumps(line) + '\n' for line in lines)
         with self._lock, open(self.path, 'a', encoding='utf-8') as file:
-            if self._cut_off:
-                file.write('\n')
-                self._cut_off = False
-            for path in job.outputs:
-                key = self._key(path)
-                entry = self._state(job) | dict(output_bytes=path.stat().st_size)
-                self._entries[key] = entry
-                line = dict(output=key, source=str(job.source), **entry)
-                file.write(json.dumps(line) + '\n')
+            file.write('\n' + text if self._cut_off else text)
+            file.flush()
+            os.fsync(file.fileno())
+            self._cut_off = False
+            for line in lines:
+                self._entries.setdefault(line['output'], []).append(line)
+
+    def _is_up_to_date(self, path: Path, wanted: Mapping[str, Any]) -> bool:
+        entries = self._of(path)
+        if not entries or not path.is_file():
+            return False
+        is_whole = entries[-1].get('output_bytes') == path.stat().st_size
+        return is_whole and wanted.items() <= entries[-1].items()
+
+    def _of(self, path: Path) -> list[dict[str, Any]]:
+        return self._entries.get(self._key(path), [])
 
     def _key(self, path: Path) -> str:
         return path.relative_to(self.path.parent).as_posix()
@@ -220,13 +223,16 @@ class EnhanceLog:
             source_bytes=source.st_size, source_time_ns=source.st_mtime_ns, enhancer=self.enhancer
         )
 
-    def _read(self) -> dict[str, dict[str, Any]]:
+    def _read(self) -> dict[str, list[dict[str, Any]]]:
         if not self.path.is_file():
             return {}
         text = self.path.read_text(encoding='utf-8', errors='replace')
-        self._cut_off = not text.endswith('\n')
-        entries = [entry for line in text.split('\n') if (entry := _parse(line))]
-        return {entry['output']: entry for entry in entries}
+        self._cut_off = bool(text) and not text.endswith('\n')
+        entries: dict[str, list[dict[str, Any]]] = {}
+        for line in text.split('\n'):
+            if entry := _parse(line):
+                entries.setdefault(entry['output'], []).append(entry)
+        return entries
 
 
 def _parse(line: str) -> dict[str, Any] | None:
@@ -234,7 +240,8 @@ def _parse(line: str) -> dict[str, Any] | None:
         entry = json.loads(line)
     except ValueError:  # cut off by a crash: that file is simply done again
         return None
-    return entry if isinstance(entry, dict) and 'output' in entry else None
+    is_entry = isinstance(entry, dict) and isinstance(entry.get('output'), str)
+    return entry if is_entry else None
 
 
 #: Images that are worked on at the same time have no more pixels together than
@@ -252,11 +259,13 @@ class EnhanceSummary:
         written: number of images enhanced.
         skipped: number of images that an earlier run had enhanced already.
         failed: image file -> why it could not be enhanced.
+        passed_over: a line for each folder with files that are no images.
     """
 
     written: int = 0
     skipped: int = 0
     failed: dict[Path, str] = field(default_factory=dict)
+    passed_over: list[str] = field(default_factory=list)
 
 
 def enhance_files(
@@ -282,7 +291,7 @@ def enhance_files(
     unchanged file, is skipped: a run that was stopped can be taken up again.
 
     Args:
-        inputs: PNG, JPEG, BMP or TIFF files, and folders that hold such.
+        inputs: PNG, JPEG, BMP, TIFF or WebP files, and folders that hold such.
         out_dir: where to write; the structure of each folder is kept.
         enhancer: anything that ``build_enhancer`` takes.
         illumination: also write ``NAME_illumination.png``.
@@ -307,7 +316,14 @@ def enhance_files(
     workers = min(os.cpu_count() or 1, 4) if workers is None else workers
     check_at_least(1, workers=workers)
     check_at_least(16, tile=tile)
-    jobs = plan_jobs(inputs, out_dir, image_format=image_format, illumination=illumination)
+    summary = EnhanceSummary()
+    jobs = plan_jobs(
+        inputs,
+        out_dir,
+        image_format=image_format,
+        illumination=illumination,
+        skipped=summary.passed_over,
+    )
     model = prepare_enhancer(enhancer, device)
     if illumination and not isinstance(model, RetinexEnhancer):
         raise ConfigError(f'illumination: {type(model).__name__} does not estimate any')
@@ -315,7 +331,8 @@ def enhance_files(
     worker = _Worker(model, log, tile=tile, device=device, overwrite=overwrite)
     Path(out_dir).mkdir(parents=True, exist_ok=True)
     with tqdm(total=len(jobs), unit='image', disable=not progress) as bar:
-        return _run(jobs, worker, workers, bar, on_failure)
+        _run(jobs, worker, workers, bar, on_failure, summary)
+    return summary
 
 
 def _run(
@@ -324,8 +341,8 @@ def _run(
     workers: int,
     bar: tqdm,
     on_failure: Callable[[str], None] | None,
-) -> EnhanceSummary:
-    summary = EnhanceSummary()
+    summary: EnhanceSummary,
+) -> None:
     pool = ThreadPoolExecutor(workers, thread_name_prefix='enhance')
     try:
         futures = {pool.submit(worker, job): job for job in jobs}
@@ -338,20 +355,26 @@ def _run(
     finally:  # after Ctrl-C too: what is begun ends, nothing stays half-written
         worker.stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
-    return summary
 
 
 def _take(future: 'Future[bool]', job: FileJob, summary: EnhanceSummary) -> str | None:
     """Count one result; the line to tell if it is a failure."""
     try:
         written = future.result()
-    except (DataError, OSError, MemoryError, torch.cuda.OutOfMemoryError) as error:
-        cause = ' '.join(str(error).split()) or type(error).__name__
+    except Exception as error:  # whatever one image raises stops no other
+        cause = _tell(error)
         summary.failed[job.source] = cause
         return cause if str(job.source) in cause else f'{job.source}: {cause}'
     summary.written += written
     summary.skipped += not written
     return None
+
+
+def _tell(error: Exception) -> str:
+    text = ' '.join(str(error).split())
+    if isinstance(error, (SciPluginsError, OSError)) and text:
+        return text
+    return f'{type(error).__name__}: {text}' if text else type(error).__name__
 
 
 class _Worker:
@@ -379,8 +402,10 @@ class _Worker:
         with self._budget.hold(image_pixels(job.source)):
             if self.stop.is_set():
                 return False
-            self._enhance(job)
-        self.log.add(job)
+            contents = self._enhance(job)
+        self.log.begin(job, contents)
+        for path, content in contents.items():
+            write_atomically(path, content, sync=True)
         return True
 
     def _refuse_foreign(self, job: FileJob) -> None:
@@ -391,7 +416,8 @@ class _Worker:
                     'was changed since; overwrite replaces it'
                 )
 
-    def _enhance(self, job: FileJob) -> None:
+    def _enhance(self, job: FileJob) -> dict[Path, memoryview]:
+        """Output file -> its bytes."""
         picture = read_picture(job.source)
         with self._enhancing:
             result = enhance_pixels(
@@ -402,11 +428,15 @@ class _Worker:
                 dtype=storable_dtype(job.target, picture.pixels.dtype),
                 device=self.device,
             )
+        contents = {}
         if job.illumination is not None and result.illumination is not None:
-            write_picture(job.illumination, Picture(result.illumination), sync=True)
+            contents[job.illumination] = encode_picture(
+                job.illumination, Picture(result.illumination)
+            )
         alpha, profile = picture.alpha, picture.icc_profile
         del picture  # its pixels need not wait for the encoder
-        write_picture(job.target, Picture(result.image, alpha, profile), sync=True)
+        contents[job.target] = encode_picture(job.target, Picture(result.image, alpha, profile))
+        return contents
 
 
 class _PixelBudget:

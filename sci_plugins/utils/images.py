@@ -17,11 +17,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sci_plugins.errors import DataError
 from sci_plugins.utils.files import write_atomically
+from sci_plugins.utils.folders import check_regular_file
 
 #: Largest image that is opened, in pixels; OpenCV's own limit.
 MAX_PIXELS = 2**30
 
-_READABLE = ('PNG', 'JPEG', 'BMP', 'TIFF')
+_READABLE = ('PNG', 'JPEG', 'BMP', 'TIFF', 'WEBP')
 # Pillow's mode -> (mode to convert to, and that where one colour is transparent)
 _MODES = {
     '1': ('L', 'LA'),
@@ -65,7 +66,7 @@ def open_lazily(path: Path) -> Image.Image:
 
     Raises:
         DataError: if the header claims more than ``MAX_PIXELS`` pixels.
-        OSError: if the file is missing or no PNG, JPEG, BMP or TIFF.
+        OSError: if the file is missing or no PNG, JPEG, BMP, TIFF or WebP.
     """
     # Pillow refuses some 180 megapixels as an attack; a mosaic or a scan may have
     # more. The limit is a global, so it is lifted for the opening alone.
@@ -189,6 +190,7 @@ IMAGE_FORMATS = {
     '.png': 'PNG',
     '.tif': 'TIFF',
     '.tiff': 'TIFF',
+    '.webp': 'WEBP',
 }
 
 # Half the time of zlib's default of 6, for files of nearly the same size.
@@ -198,11 +200,12 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     # No chroma subsampling: enhancing has already amplified the colour noise.
     'JPEG': dict(quality=95, subsampling=0),
     'TIFF': dict(compression='tiff_lzw'),
+    'WEBP': dict(quality=95),
 }
 
 
 def read_picture(path: str | os.PathLike[str]) -> Picture:
-    """Decode a PNG, JPEG, BMP or TIFF file, whatever its suffix.
+    """Decode a PNG, JPEG, BMP, TIFF or still WebP file, whatever its suffix.
 
     Palette, CMYK and YCbCr become RGB; 1-bit becomes 8-bit grey. Depth, grey and
     alpha stay. Float TIFFs are read where they are grey and within [0, 1].
@@ -212,9 +215,7 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
         DataError: if the file is empty, damaged, of another kind, has several
             pages, or holds NaN or values that no image has.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f'image not found: {path}')
+    path = check_regular_file(path, 'image')
     if path.stat().st_size == 0:
         raise DataError(f'{path} is empty (0 bytes)')
     try:
@@ -223,7 +224,7 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
     except DataError:
         raise
     except UnidentifiedImageError as error:
-        raise DataError(f'{path} is no PNG, JPEG, BMP or TIFF that can be read') from error
+        raise DataError(f'{path} is no PNG, JPEG, BMP, TIFF or WebP that can be read') from error
     except Exception as error:  # a decoder raises anything on a damaged file
         cause = str(error).strip().split('\n')[0] or type(error).__name__
         raise DataError(f'{path} cannot be read: {cause}') from error
@@ -258,29 +259,25 @@ def image_pixels(path: str | os.PathLike[str]) -> int:
 def storable_dtype(path: str | os.PathLike[str], dtype: Any) -> np.dtype:
     """The dtype to save an image of ``dtype`` with in the format of ``path``.
 
-    JPEG and BMP hold uint8, PNG uint8 and uint16, TIFF also float32.
+    JPEG, BMP and WebP hold uint8, PNG uint8 and uint16, TIFF also float32.
     """
     kind = _format_of(Path(path))
-    if kind in ('JPEG', 'BMP'):
+    if kind in ('JPEG', 'BMP', 'WEBP'):
         return np.dtype(np.uint8)
     if kind == 'PNG' and np.dtype(dtype) == np.float32:
         return np.dtype(np.uint16)
     return np.dtype(dtype)
 
 
-def write_picture(path: str | os.PathLike[str], picture: Picture, *, sync: bool = False) -> None:
-    """Save in the format that the suffix of ``path`` names, whole or not at all.
+def encode_picture(path: str | os.PathLike[str], picture: Picture) -> memoryview:
+    """The bytes of a file in the format that the suffix of ``path`` names.
 
-    PNG, BMP and TIFF are lossless, JPEG has quality 95 without chroma subsampling.
-
-    Args:
-        path: of the file; its folder is made.
-        picture: what to save.
-        sync: as in :func:`sci_plugins.utils.files.write_atomically`.
+    PNG, BMP and TIFF are lossless; JPEG (without chroma subsampling) and WebP have
+    quality 95. Encoded in memory: an encoder that writes to a file may overlook that the
+    disk is full.
 
     Raises:
         DataError: if the format cannot hold the depth or the alpha channel.
-        OSError: if the file cannot be written.
     """
     path = Path(path)
     kind = _format_of(path)
@@ -288,9 +285,18 @@ def write_picture(path: str | os.PathLike[str], picture: Picture, *, sync: bool 
         raise DataError(f'{path}: {kind} cannot hold {picture.pixels.dtype} pixels')
     if picture.alpha is not None and kind in ('JPEG', 'BMP'):
         raise DataError(f'{path}: {kind} cannot hold an alpha channel; PNG can')
-    # In memory: an encoder that writes to a file may overlook that the disk is full.
     encode = _encode_with_opencv if picture.pixels.dtype == np.uint16 else _encode_with_pillow
-    write_atomically(path, encode(path, picture, kind), sync=sync)
+    return encode(path, picture, kind)
+
+
+def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
+    """Save what :func:`encode_picture` gives, whole or not at all; makes missing folders.
+
+    Raises:
+        DataError: if the format cannot hold the depth or the alpha channel.
+        OSError: if the file cannot be written.
+    """
+    write_atomically(path, encode_picture(path, picture))
 
 
 def write_sheet(path: str | os.PathLike[str], sheet: Image.Image) -> None:
@@ -372,9 +378,7 @@ def read_label_map(path: str | os.PathLike[str]) -> np.ndarray:
         FileNotFoundError: if there is no such file.
         DataError: if the file is empty, damaged, no PNG, or a picture in colours.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f'label map not found: {path}')
+    path = check_regular_file(path, 'label map')
     if path.stat().st_size == 0:
         raise DataError(f'{path} is empty (0 bytes)')
     try:

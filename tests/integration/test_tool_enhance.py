@@ -65,7 +65,7 @@ def test_exit_codes_and_resuming(
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['nowhere'], 'error: no such file or folder: nowhere'),
+        (['nowhere'], 'error: image or folder not found: nowhere'),
         (['PHOTOS', '--enhancer', 'magic'], "error: unknown enhancer 'magic'"),
         (['PHOTOS', '--enhancer', 'gamma', '--illumination'], 'error: illumination: '),
         (['PHOTOS', '--enhancer', 'none', '--tile', '1'], 'error: tile must be at least'),

@@ -122,7 +122,7 @@ def test_failures_are_told_and_the_rest_goes_on(photos: Path, tmp_path: Path) ->
     assert sorted(lines) == [
         f'{photos}/empty.png is empty (0 bytes)',
         f'{photos}/nan.tif holds NaN or infinite values',
-        f'{photos}/text.jpg is no PNG, JPEG, BMP or TIFF that can be read',
+        f'{photos}/text.jpg is no PNG, JPEG, BMP, TIFF or WebP that can be read',
     ]
     assert len(names(tmp_path / 'out')) == 5  # four images and the log
 
@@ -135,13 +135,18 @@ def test_a_failure_in_the_enhancer_names_the_file(photos: Path, tmp_path: Path) 
     assert lines == [f'{photos}/a.png: the enhancer gave NaN or infinite values']
 
 
-def test_a_defect_is_not_taken_for_a_bad_image(photos: Path, tmp_path: Path) -> None:
+def test_whatever_one_image_raises_stops_no_other(photos: Path, tmp_path: Path) -> None:
     class Broken(BaseEnhancer):
         def forward(self, image: Tensor) -> Tensor:
-            raise ZeroDivisionError('a defect')
+            if image.shape[-1] == 31:
+                raise ZeroDivisionError('a defect')
+            return image
 
-    with pytest.raises(ZeroDivisionError, match='a defect'):
-        enhance_files([photos], tmp_path / 'out', Broken())
+    Image.new('RGB', (31, 9)).save(photos / 'odd.png')
+    lines: list[str] = []
+    summary = enhance_files([photos], tmp_path / 'out', Broken(), on_failure=lines.append)
+    assert lines == [f'{photos}/odd.png: ZeroDivisionError: a defect']
+    assert summary.written > 1
 
 
 def test_a_second_run_skips(photos: Path, tmp_path: Path) -> None:
@@ -279,5 +284,5 @@ def test_cuda_that_is_not_there(photos: Path, tmp_path: Path) -> None:
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match='holds no PNG'):
+    with pytest.raises(DataError, match='found no image'):
         enhance_files([tmp_path], tmp_path / 'out', 'none')

@@ -72,19 +72,21 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
 
 
 def test_missing_input(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r'no such file or folder: .*nowhere'):
+    with pytest.raises(FileNotFoundError, match=r'image or folder not found: .*nowhere'):
         plan_jobs([tmp_path / 'nowhere'], tmp_path / 'out')
 
 
 def test_empty_folder(tmp_path: Path) -> None:
     touch(tmp_path / 'in' / 'notes.txt')
-    with pytest.raises(DataError, match=r'in holds no PNG, JPEG, BMP or TIFF image'):
+    with pytest.raises(DataError, match=r'in: found no image; 1 file skipped: 1 \.txt$'):
         plan_jobs([tmp_path / 'in'], tmp_path / 'out')
 
 
 def test_a_file_that_is_no_image(tmp_path: Path) -> None:
     touch(tmp_path / 'notes.txt')
-    with pytest.raises(DataError, match=r'notes\.txt is no image file by its suffix'):
+    with pytest.raises(
+        DataError, match=r'notes\.txt: expected an image with one of the suffixes \.bmp, .*\.webp$'
+    ):
         plan_jobs([tmp_path / 'notes.txt'], tmp_path / 'out')
 
 

@@ -19,6 +19,11 @@ def job(tmp_path: Path) -> FileJob:
     return FileJob(tmp_path / 'a.png', folder / 'a.png', folder / 'a_illumination.png')
 
 
+def _log(log: EnhanceLog, job: FileJob) -> None:
+    """As if the files that are there were about to be written."""
+    log.begin(job, {path: memoryview(path.read_bytes()) for path in job.outputs})
+
+
 @pytest.fixture()
 def out(job: FileJob) -> Path:
     return job.target.parent.parent
@@ -28,24 +33,24 @@ def test_done_after_add_and_after_reading_again(job: FileJob, out: Path) -> None
     log = EnhanceLog(out, 'abc')
     assert not log.is_done(job)
     assert not log.is_ours(job.target)
-    log.add(job)
+    _log(log, job)
     for each in (log, EnhanceLog(out, 'abc')):
         assert each.is_done(job)
         assert each.is_ours(job.target)
 
 
 def test_another_enhancer(job: FileJob, out: Path) -> None:
-    EnhanceLog(out, 'abc').add(job)
+    _log(EnhanceLog(out, 'abc'), job)
     other = EnhanceLog(out, 'def')
     assert not other.is_done(job)
     assert other.is_ours(job.target)
-    other.add(job)
+    _log(other, job)
     assert EnhanceLog(out, 'def').is_done(job)  # the last line counts
     assert not EnhanceLog(out, 'abc').is_done(job)
 
 
 def test_a_changed_source(job: FileJob, out: Path) -> None:
-    EnhanceLog(out, 'abc').add(job)
+    _log(EnhanceLog(out, 'abc'), job)
     os.utime(job.source, (1, 1))
     assert not EnhanceLog(out, 'abc').is_done(job)
 
@@ -53,7 +58,7 @@ def test_a_changed_source(job: FileJob, out: Path) -> None:
 @pytest.mark.parametrize('which', [0, 1])
 def test_a_changed_or_missing_result(job: FileJob, out: Path, which: int) -> None:
     log = EnhanceLog(out, 'abc')
-    log.add(job)
+    _log(log, job)
     job.outputs[which].write_bytes(b'edited by hand')
     assert not log.is_done(job)
     assert not log.is_ours(job.outputs[which])
@@ -63,20 +68,20 @@ def test_a_changed_or_missing_result(job: FileJob, out: Path, which: int) -> Non
 
 def test_illumination_wanted_later(job: FileJob, out: Path) -> None:
     log = EnhanceLog(out, 'abc')
-    log.add(FileJob(job.source, job.target))
+    _log(log, FileJob(job.source, job.target))
     assert log.is_done(FileJob(job.source, job.target))
     assert not log.is_done(job)
 
 
 def test_a_line_cut_off_by_a_crash(job: FileJob, out: Path) -> None:
-    EnhanceLog(out, 'abc').add(job)
+    _log(EnhanceLog(out, 'abc'), job)
     path = out / LOG_NAME
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])
     log = EnhanceLog(out, 'abc')
     assert not log.is_done(job)
     assert log.is_ours(job.target)  # the line before is whole
-    log.add(job)
+    _log(log, job)
     assert EnhanceLog(out, 'abc').is_done(job)
 
 
@@ -90,7 +95,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
     target = tmp_path / name
     target.write_bytes(b'bright')
     job = FileJob(target, target)
-    EnhanceLog(tmp_path, 'abc').add(job)
+    _log(EnhanceLog(tmp_path, 'abc'), job)
     assert EnhanceLog(tmp_path, 'abc').is_done(job)
 
 
@@ -103,3 +108,22 @@ def test_fingerprint_tells_enhancers_apart() -> None:
     prints = [enhancer_fingerprint(build_enhancer(name)) for name in names]
     prints += [enhancer_fingerprint(each) for each in (plain, SCIEnhancer())]
     assert len(set(prints)) == len(names) + 2
+
+
+def test_killed_before_the_file_is_there(job: FileJob, out: Path) -> None:
+    job.target.unlink()
+    EnhanceLog(out, 'abc').begin(job, {job.target: memoryview(b'brighter')})
+    log = EnhanceLog(out, 'abc')
+    assert not log.is_done(job)
+    assert not log.is_ours(job.target)  # there is none: nothing to refuse
+
+
+def test_killed_before_an_older_result_is_replaced(job: FileJob, out: Path) -> None:
+    """The result that is there is ours, by the line before the last."""
+    _log(EnhanceLog(out, 'abc'), job)
+    EnhanceLog(out, 'def').begin(job, {job.target: memoryview(b'brighter still')})
+    log = EnhanceLog(out, 'def')
+    assert not log.is_done(job)
+    assert log.is_ours(job.target)
+    job.target.write_bytes(b'brighter still')
+    assert log.is_ours(job.target)

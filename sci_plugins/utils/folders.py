@@ -1,0 +1,154 @@
+"""Looking through a folder: one rule for every tool, and nothing is passed over in silence."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sci_plugins.errors import DataError
+
+#: Suffix of a video file: a user who names one wants its frames.
+VIDEO_SUFFIXES = frozenset(('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg'))
+_FRAMES = 'extract the frames of a video first: ffmpeg -i VIDEO FOLDER/%06d.png'
+
+
+@dataclass
+class FolderListing:
+    """What a folder holds, by kind.
+
+    Attributes:
+        files: those that were asked for, in natural order (``img2`` before ``img10``).
+        skipped: kind of what was passed over -> how many files.
+        loops: links that lead to a folder which is looked through already.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    loops: list[Path] = field(default_factory=list)
+
+    @property
+    def note(self) -> str:
+        """One line on what was passed over: ``4 files skipped: 2 .gif, 1 .mp4, 1 .txt``."""
+        return '; '.join(filter(None, (_tell_skipped(self.skipped), *map(_tell_loop, self.loops))))
+
+
+def list_files(
+    folder: str | os.PathLike[str],
+    suffixes: Collection[str],
+    *,
+    recursive: bool = True,
+    leave_out: Iterable[str | os.PathLike[str]] = (),
+) -> FolderListing:
+    """Look through a folder.
+
+    Links to folders are followed, each folder once. Hidden files and folders are passed
+    over, among them the ``._NAME`` companions that macOS writes. Only regular files are
+    listed: a named pipe would be waited for, and a broken link cannot be read.
+
+    Args:
+        folder: where to look.
+        suffixes: of the files wanted, in lower case with the dot; compared without case.
+        recursive: whether to look into subfolders.
+        leave_out: folders that are not looked into, such as that of the results.
+
+    Raises:
+        DataError: if there is no such folder.
+        OSError: if a folder cannot be read.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f'{folder}: there is no such folder')
+    found = FolderListing()
+    left_out = {os.path.realpath(each) for each in leave_out}
+    for path in _walk(folder, recursive, left_out, found.loops):
+        kind = _kind_of(path, suffixes)
+        if kind:
+            found.skipped[kind] += 1
+        else:
+            found.files.append(path)
+    found.files.sort(key=natural_key)
+    return found
+
+
+def natural_key(path: Path | str) -> list[tuple[int, int, str]]:
+    """Sorts numbers within names by their value: ``img2.png`` before ``img10.png``."""
+    # The name itself comes last, so that `1.png` and `01.png` have one order everywhere.
+    parts = re.split(r'(\d+)', os.fspath(path))
+    numbers = [(1, int(p), '') if p.isdecimal() else (0, 0, p.replace('/', '\0')) for p in parts]
+    return [*numbers, (2, 0, os.fspath(path))]
+
+
+def check_regular_file(path: str | os.PathLike[str], what: str = 'file') -> Path:
+    """Refuse what cannot be read like a file before it is opened: a pipe would hang.
+
+    Args:
+        path: of the file.
+        what: it is, for the message.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        DataError: if it is a folder, a pipe, a socket or a device.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    if not path.exists():
+        raise FileNotFoundError(f'{what} not found: {path}')
+    kind = 'folder' if path.is_dir() else _special_kind(path)
+    raise DataError(f'{path}: expected a regular file, got a {kind}')
+
+
+def _walk(folder: Path, recursive: bool, seen: set[str], loops: list[Path]) -> Iterator[Path]:
+    """All files, folder by folder; ``seen`` holds real paths that are not entered again."""
+    real = os.path.realpath(folder)
+    if real in seen:
+        if folder.is_symlink():
+            loops.append(folder)
+        return
+    seen.add(real)
+    with os.scandir(folder) as entries:
+        ordered = sorted(entries, key=lambda entry: natural_key(entry.name))
+    for entry in ordered:
+        if not _is_folder(entry):
+            yield Path(entry.path)
+        elif recursive and not entry.name.startswith('.'):
+            yield from _walk(Path(entry.path), recursive, seen, loops)
+
+
+def _is_folder(entry: 'os.DirEntry[str]') -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that points to itself
+        return False
+
+
+def _kind_of(path: Path, suffixes: Collection[str]) -> str:
+    """What kind of file is passed over; empty for one that is wanted."""
+    if path.name.startswith('.'):
+        return 'hidden'
+    if path.suffix.lower() not in suffixes:
+        return path.suffix.lower() or 'without suffix'
+    if path.is_file():
+        return ''
+    return 'broken link' if path.is_symlink() else _special_kind(path)
+
+
+def _special_kind(path: Path) -> str:
+    if path.is_fifo():
+        return 'named pipe'
+    return 'socket' if path.is_socket() else 'device'
+
+
+def _tell_skipped(skipped: Counter[str]) -> str:
+    if not skipped:
+        return ''
+    total = skipped.total()
+    kinds = ', '.join(f'{number} {kind}' for kind, number in skipped.most_common())
+    advice = f' ({_FRAMES})' if VIDEO_SUFFIXES & set(skipped) else ''
+    return f'{total} {"file" if total == 1 else "files"} skipped: {kinds}{advice}'
+
+
+def _tell_loop(link: Path) -> str:
+    return f'link not followed again: {link}'
