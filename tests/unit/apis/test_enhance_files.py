@@ -15,6 +15,7 @@ from sci_plugins.apis import enhance_files as module
 from sci_plugins.apis.enhance_files import enhance_files
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.models.enhancers import BaseEnhancer, SCIEnhancer
+from sci_plugins.utils.files import write_atomically
 from sci_plugins.utils.images import Picture, read_picture, write_image, write_picture
 
 
@@ -286,3 +287,34 @@ def test_cuda_that_is_not_there(photos: Path, tmp_path: Path) -> None:
 def test_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match='found no image'):
         enhance_files([tmp_path], tmp_path / 'out', 'none')
+
+
+class _Killed(BaseException):
+    """As if the process were gone."""
+
+
+@pytest.mark.parametrize('moment', ['before', 'after'])
+@pytest.mark.parametrize('file', [0, 1])
+def test_killed_around_a_write_the_next_run_finishes(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, file: int
+) -> None:
+    out = tmp_path / 'out'
+    calls: list[Path] = []
+
+    def write(path: Path, content: Any, sync: bool) -> None:
+        assert sync
+        calls.append(path)
+        if moment == 'before' and len(calls) == file + 1:
+            raise _Killed
+        write_atomically(path, content)
+        if moment == 'after' and len(calls) == file + 1:
+            raise _Killed
+
+    monkeypatch.setattr(module, 'write_atomically', write)
+    options: dict[str, Any] = dict(enhancer='sci/sci_plugins/lol', illumination=True, workers=1)
+    with pytest.raises(_Killed):
+        enhance_files([photos / 'a.png'], out, **options)
+    monkeypatch.undo()
+    summary = enhance_files([photos / 'a.png'], out, **options)
+    assert (summary.written, summary.failed) == (1, {})
+    assert enhance_files([photos / 'a.png'], out, **options).skipped == 1
