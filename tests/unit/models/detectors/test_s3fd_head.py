@@ -1,6 +1,7 @@
 """S3FD's head: anchors by hand, max-out, hard negatives, and decoding."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from sci_plugins.errors import ConfigError
 from sci_plugins.registry import MODELS
 
 pytest.importorskip('mmdet')
-ROOT = __file__.partition('/tests/')[0]
+ROOT = Path(__file__).parents[4]
 SIZES = (32, 16, 8, 4, 2, 1)  # of the maps of a 128x128 image
 META = dict(img_shape=(128, 128), pad_shape=(128, 128), scale_factor=(0.5, 0.5))
 

@@ -55,7 +55,8 @@ def test_one_image_does_not_decide_for_another() -> None:
     batch = torch.cat([_image(0.1), _image(0.45), torch.full((1, 3, 12, 12), 0.2)])
     gated = GatedEnhancer(GammaEnhancer())
     alone = torch.cat([gated(image[None]) for image in batch])
-    torch.testing.assert_close(gated(batch), alone, rtol=0, atol=1e-7)
+    # The gate's ramp multiplies the rounding of the mean luma by about 20.
+    torch.testing.assert_close(gated(batch), alone, rtol=0, atol=1e-5)
     assert gated.gate(batch).tolist()[:2] == [1, 0]
 
 
@@ -100,7 +101,7 @@ def test_the_enhancer_learns_as_much_as_it_is_used() -> None:
         image = torch.full((1, 3, 6, 6), level)
         GatedEnhancer(inner)(image).sum().backward()
         gradients.append(inner.weight.grad.item() / float(((1 - image) ** 2).sum()))  # type: ignore[union-attr]
-    assert gradients == pytest.approx([1, 0.5, 0])
+    assert gradients == pytest.approx([1, 0.5, 0], rel=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,11 @@ def _plain(model: Any, data: dict) -> tuple[list, list]:
     return _run(detach(copy.deepcopy(model)), data), enhanced
 
 
+def _assert_most_probable(classes: torch.Tensor, mean: torch.Tensor) -> None:
+    """Where two classes are equally probable, either may be named."""
+    torch.testing.assert_close(mean.gather(0, classes)[0], mean.amax(0))
+
+
 SETTINGS = pytest.mark.parametrize(
     ('test_cfg', 'sizes'),
     [
@@ -179,7 +184,7 @@ def test_between_is_the_mean_of_probabilities(
         classes = sample.pred_sem_seg.data
         assert classes.shape == raw.pred_sem_seg.data.shape == (1, *raw.ori_shape)
         assert classes.dtype == raw.pred_sem_seg.data.dtype
-        assert torch.equal(classes[0], mean.argmax(0))
+        _assert_most_probable(classes, mean)
         assert sample.metainfo == enhanced.metainfo
         different += int((classes != raw.pred_sem_seg.data).sum())
         different += int((classes != enhanced.pred_sem_seg.data).sum())
@@ -195,7 +200,9 @@ def test_one_channel_is_merged_after_its_sigmoid(weights: Path) -> None:
     model.segmentor.decode_head.threshold = threshold
     (found,) = _run(model, data)
     torch.testing.assert_close(found.seg_logits.data, mean)
-    assert torch.equal(found.pred_sem_seg.data, (mean > threshold).float())
+    clear = (mean - threshold).abs() > 1e-6  # elsewhere rounding decides
+    wanted = (mean > threshold).float()
+    assert torch.equal(found.pred_sem_seg.data[clear], wanted[clear])
     assert 0.6 < found.pred_sem_seg.data.mean() < 0.8
     assert found.pred_sem_seg.data.dtype == raw.pred_sem_seg.data.dtype
 
@@ -335,7 +342,7 @@ def test_the_mean_of_probabilities(weight: float, device: torch.device) -> None:
     mean = (1 - weight) * first.softmax(0) + weight * second.softmax(0)
     torch.testing.assert_close(merged.exp(), mean)
     torch.testing.assert_close(merged.softmax(0), mean)
-    assert torch.equal(merged.argmax(0), mean.argmax(0))
+    _assert_most_probable(merged.argmax(0, keepdim=True), mean)
     logits = (1 - weight) * first + weight * second
     assert (logits.argmax(0) != mean.argmax(0)).any()  # not the same thing
 
