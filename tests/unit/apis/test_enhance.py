@@ -58,15 +58,15 @@ def test_a_float_array(photo: np.ndarray, dtype: type) -> None:
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64, torch.float16])
-@pytest.mark.parametrize('shape', [(3, 5, 7), (1, 3, 5, 7), (4, 3, 5, 7), (0, 3, 5, 7)])
-def test_a_tensor(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
-    image = torch.rand(shape).to(device, dtype)
-    before = image.clone()
-    found = sci_plugins.enhance(image, GAMMA)
-    assert (found.shape, found.dtype, found.device) == (shape, dtype, image.device)
-    torch.testing.assert_close(found.float(), image.float().sqrt(), rtol=0, atol=2e-3)
-    assert torch.equal(image, before)
-    assert not found.requires_grad
+def test_a_tensor(dtype: torch.dtype, device: torch.device) -> None:
+    for shape in [(3, 5, 7), (1, 3, 5, 7), (4, 3, 5, 7), (0, 3, 5, 7)]:
+        image = torch.rand(shape).to(device, dtype)
+        before = image.clone()
+        found = sci_plugins.enhance(image, GAMMA)
+        assert (found.shape, found.dtype, found.device) == (shape, dtype, image.device)
+        torch.testing.assert_close(found.float(), image.float().sqrt(), rtol=0, atol=2e-3)
+        assert torch.equal(image, before)
+        assert not found.requires_grad
 
 
 @pytest.mark.parametrize('mode', ['RGB', 'L', 'RGBA', 'P', 'CMYK', '1'])

@@ -40,11 +40,11 @@ def test_ticks_are_round(low: float, high: float, labels: list[str]) -> None:
     assert all(0 <= place <= 100 for place, _ in ticks)
 
 
-@pytest.mark.parametrize('exponent', range(-6, 7))
-@pytest.mark.parametrize('factor', [1, 1.3, 2, 4.2, 9.9])
-def test_never_more_than_six_ticks_and_never_one(exponent: int, factor: float) -> None:
-    high = factor * 10.0**exponent
-    assert 2 <= len(Scale.over([-high / 3, high]).ticks) <= 6
+def test_never_more_than_six_ticks_and_never_one() -> None:
+    for exponent in range(-6, 7):
+        for factor in (1, 1.3, 2, 4.2, 9.9):
+            high = factor * 10.0**exponent
+            assert 2 <= len(Scale.over([-high / 3, high]).ticks) <= 6, high
 
 
 @pytest.mark.parametrize(
