@@ -160,3 +160,12 @@ TRANSFORMS = _child(Registry, 'TRANSFORMS', 'datasets.transforms')
 HOOKS = _child(Registry, 'HOOKS', 'engine.hooks')
 METRICS = _child(Registry, 'METRICS', 'evaluation.metrics')
 VISBACKENDS = _child(Registry, 'VISBACKENDS', 'visualization')
+#: Classes of :class:`sci_plugins.ImageRecords`; MMEngine has no such registry.
+RECORDS = Registry(
+    'image records',
+    scope='sci_plugins',
+    locations=[
+        'sci_plugins.evaluation.detection_records',
+        'sci_plugins.evaluation.segmentation_records',
+    ],
+)

@@ -23,12 +23,14 @@ from sci_plugins.datasets.darkface import (
     strange_boxes,
 )
 from sci_plugins.errors import DataError
-from sci_plugins.evaluation.detection_records import DEFINITIONS, DetectionRecords, ImageDetections
-from sci_plugins.evaluation.metrics.darkface import COLUMNS, read_predictions
+from sci_plugins.evaluation.detection_records import DarkFaceRecords, ImageDetections
+from sci_plugins.evaluation.metrics.darkface import COLUMNS, name_for_host, read_predictions
 from sci_plugins.registry import require_host
 from sci_plugins.utils.images import read_image_size
 from sci_plugins.version import __version__
 
+#: The evaluator's metric -> what the number is.
+DEFINITIONS = name_for_host(DarkFaceRecords.definitions)
 #: How many of one kind are named in the text; the JSON file has all.
 _NAMED = 5
 
@@ -155,7 +157,7 @@ def evaluate_submission(
     if strict:
         _refuse(missing, extra, remarks, Path(pred_dir))
     about = _describe(images, labels, split)
-    numbers = DetectionRecords(images, coco).metrics()
+    numbers = name_for_host(DarkFaceRecords(images, coco).metrics())
     return SubmissionResult(
         numbers={f'darkface/{key}': value for key, value in numbers.items()},
         missing=missing,

@@ -300,7 +300,9 @@ class DarkFaceDataset(BaseDetDataset):
             missing or not what the layout promises.
     """
 
-    METAINFO: ClassVar[dict] = dict(classes=('face',), palette=[(220, 20, 60)])
+    METAINFO: ClassVar[dict] = dict(
+        dataset_name='DARK FACE', classes=('face',), palette=[(220, 20, 60)]
+    )
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """The built-in demo, whole: its data are drawn on this machine, its networks lie here."""
 
-from sci_plugins.demo.prepare import BRIGHT, CONDITIONS, Condition, demo_folder, prepare_demo
+from sci_plugins.demo.prepare import BRIGHT, CONDITIONS, Lighting, demo_folder, prepare_demo
 from sci_plugins.demo.streets import STREET_CLASSES, STREET_PALETTE
 
 __all__ = [
@@ -8,7 +8,7 @@ __all__ = [
     'CONDITIONS',
     'STREET_CLASSES',
     'STREET_PALETTE',
-    'Condition',
+    'Lighting',
     'demo_folder',
     'prepare_demo',
 ]

@@ -28,7 +28,7 @@ SPLITS = ('train', 'test')
 COUNTS = dict(faces_train=320, faces_test=60, streets_train=240, streets_test=40)
 
 
-class Condition(NamedTuple):
+class Lighting(NamedTuple):
     """How much light a sensor gets and how noisy it is, see ``low_light.expose``."""
 
     gain: float
@@ -36,20 +36,20 @@ class Condition(NamedTuple):
     shot_noise: float
 
     def describe(self) -> str:
-        """The condition in words, for tables."""
+        """The lighting in words, for tables."""
         if self == BRIGHT:
             return 'bright, as trained'
         return f'gain {self.gain:g}, read noise {self.noise:g}'
 
 
-BRIGHT = Condition(1.0, 0.0, 0.0)
+BRIGHT = Lighting(1.0, 0.0, 0.0)
 #: Test conditions: gains and read noise as in published trials of frozen networks,
 #: none chosen by a result. White is 10,000 photons, whence the shot noise.
 CONDITIONS = dict(
     bright=BRIGHT,
-    dark=Condition(0.05, 0.0005, 1e-4),
-    very_dark=Condition(0.02, 0.0005, 1e-4),
-    noisy=Condition(0.05, 0.004, 1e-4),
+    dark=Lighting(0.05, 0.0005, 1e-4),
+    very_dark=Lighting(0.02, 0.0005, 1e-4),
+    noisy=Lighting(0.05, 0.004, 1e-4),
 )
 
 
@@ -160,7 +160,7 @@ def _write_street(root: Path, split: str, index: int) -> None:
     _write(path, labels)
 
 
-def _conditions(split: str) -> list[tuple[str, Condition]]:
+def _conditions(split: str) -> list[tuple[str, Lighting]]:
     return [('bright', BRIGHT)] if split == 'train' else list(CONDITIONS.items())
 
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation.bootstrap import (
-    ImageRecords,
     Interval,
     count_units,
     nan_to_none,
@@ -16,6 +15,7 @@ from sci_plugins.evaluation.bootstrap import (
     paired_interval,
     resample_weights,
 )
+from sci_plugins.evaluation.records import ImageRecords
 
 _THIRDS = ('darkest third', 'middle third', 'brightest third')
 # Rows of weights handled at once: bounds the memory on sets of thousands of images.
@@ -65,7 +65,7 @@ class Effect:
 
     Args:
         image: its name.
-        effect: by how much the set's difference falls when the image is left out (the
+        effect: how much of the set's gain is lost when the image is left out (the
             jackknife), in the unit of the metric; above 0 where the variant gained.
     """
 
@@ -125,6 +125,7 @@ class VariantAnalysis:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> 'VariantAnalysis':
+        content = _with_todays_names(content)
         counts = ('base', 'metric', 'images', 'units', 'resamples', 'seed')
         pairs = {k: [none_to_nan(v) for v in p] for k, p in content['values'].items()}
         return cls(
@@ -140,6 +141,16 @@ class VariantAnalysis:
             gained=[Effect(**effect) for effect in content['gained']],
             lost=[Effect(**effect) for effect in content['lost']],
         )
+
+
+def _with_todays_names(content: dict[str, Any]) -> dict[str, Any]:
+    """Up to version 0.1 every set of one class had DARK FACE's official number, as ``AP``."""
+    names = {'AP': 'DARKFACE_AP'} if {'AP', 'VOC_AP50_area'} <= set(content['values']) else {}
+    renamed = {
+        key: {names.get(name, name): value for name, value in content[key].items()}
+        for key in ('values', 'intervals')
+    }
+    return content | renamed | dict(metric=names.get(content['metric'], content['metric']))
 
 
 def analyse(
@@ -204,14 +215,14 @@ def _check(
     count = len(base.ids)
     if base.ids != other.ids:
         raise DataError(
-            'the base and the variant must have seen the same images in one order: '
+            'expected the same images in the same order for base and variant, got '
             f'{count} and {len(other.ids)} images'
         )
     if groups is not None and len(groups) != count:
-        raise DataError(f'groups must be one for each of {count} images: {len(groups)}')
+        raise DataError(f'expected {count} groups, one for each image, got {len(groups)}')
     unknown = [name for name in base.ids if brightness and name not in brightness]
     if unknown:
-        raise DataError(f'brightness lacks {unknown[0]!r}; it must have every image')
+        raise DataError(f'brightness must have every image, lacks {unknown[0]!r}')
 
 
 def _values(
@@ -229,7 +240,12 @@ def _intervals(
 ) -> dict[str, Interval]:
     before, after = (_resampled(each, weights, list(values)) for each in (base, other))
     return {
-        name: paired_interval(before[name], after[name], value - base_value)
+        name: paired_interval(
+            before[name],
+            after[name],
+            value - base_value,
+            higher_is_better=base.higher_is_better(name),
+        )
         for name, (base_value, value) in values.items()
     }
 
@@ -256,6 +272,8 @@ def _effects(
         before, after = (each.resampled(weights, [metric]) for each in (base, other))
         found.append(after[metric] - before[metric])
     effects = values[1] - values[0] - np.concatenate(found)
+    if not base.higher_is_better(metric):
+        effects = -effects
     return [
         Effect(name, float(effect))
         for name, effect in zip(base.ids, effects, strict=True)
@@ -292,7 +310,12 @@ def _by_brightness(
                 images=len(part),
                 base=float(before[0]),
                 value=float(after[0]),
-                interval=paired_interval(before[1:], after[1:], after[0] - before[0]),
+                interval=paired_interval(
+                    before[1:],
+                    after[1:],
+                    after[0] - before[0],
+                    higher_is_better=base.higher_is_better(metric),
+                ),
             )
         )
     return {'brightness': found}

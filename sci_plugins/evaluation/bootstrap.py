@@ -3,15 +3,12 @@
 Both models are judged on the same resamples of the images (Efron and Tibshirani, *An
 Introduction to the Bootstrap*, 1993, chapters 8 and 13): what an easy image adds to
 both falls out of the difference.
-
-:class:`ImageRecords` is what a model's results must offer to be resampled.
 """
 
 import math
-import os
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -32,32 +29,39 @@ class Interval:
     Args:
         delta: of the set itself: the variant's number less the base's.
         low, high: ends of the interval, in the unit of the metric.
+        higher_is_better: whether a difference above 0 is a gain.
     """
 
     delta: float
     low: float
     high: float
+    higher_is_better: bool = True
 
     @property
     def verdict(self) -> str:
-        """``'helps'`` where the whole interval is above 0, ``'hurts'`` where below.
+        """``'helps'`` where the whole interval is on the better side of 0, ``'hurts'`` where
+        it is on the other.
 
         Rounding errors count as 0.
         """
         if any(math.isnan(value) for value in (self.delta, self.low, self.high)):
             return NOT_DEFINED
         if self.low > NOISE:
-            return HELPS
-        return HURTS if self.high < -NOISE else NOT_SHOWN
+            return HELPS if self.higher_is_better else HURTS
+        if self.high < -NOISE:
+            return HURTS if self.higher_is_better else HELPS
+        return NOT_SHOWN
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: NaN becomes null; the verdict is told for readers of the file."""
+        """For JSON: NaN becomes null; the verdict is there for readers of the file."""
         values = dict(delta=self.delta, low=self.low, high=self.high)
-        return {**{k: nan_to_none(v) for k, v in values.items()}, 'verdict': self.verdict}
+        content = {**{k: nan_to_none(v) for k, v in values.items()}, 'verdict': self.verdict}
+        return content if self.higher_is_better else content | dict(higher_is_better=False)
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> 'Interval':
-        return cls(*(none_to_nan(content[key]) for key in ('delta', 'low', 'high')))
+        delta, low, high = (none_to_nan(content[key]) for key in ('delta', 'low', 'high'))
+        return cls(delta, low, high, content.get('higher_is_better', True))
 
 
 def resample_weights(
@@ -97,7 +101,11 @@ def count_units(groups: Sequence[Hashable] | None, images: int) -> int:
 
 
 def paired_interval(
-    base: np.ndarray, other: np.ndarray, delta: float, level: float = 0.95
+    base: np.ndarray,
+    other: np.ndarray,
+    delta: float,
+    level: float = 0.95,
+    higher_is_better: bool = True,
 ) -> Interval:
     """The percentile interval of a difference.
 
@@ -106,6 +114,7 @@ def paired_interval(
         other: ``(R,)``, the variant's on the same resamples.
         delta: the difference on the set itself.
         level: share of the resamples that the interval holds.
+        higher_is_better: kept in the interval, for its verdict.
 
     Returns:
         NaN ends where no resample has both numbers; resamples without one (no object
@@ -119,10 +128,10 @@ def paired_interval(
     differences = np.asarray(other, np.float64) - np.asarray(base, np.float64)
     differences = differences[np.isfinite(differences)]
     if len(differences) == 0 or math.isnan(delta):
-        return Interval(delta, math.nan, math.nan)
+        return Interval(delta, math.nan, math.nan, higher_is_better)
     tail = (1 - level) / 2
     low, high = np.quantile(differences, [tail, 1 - tail])
-    return Interval(float(delta), float(low), float(high))
+    return Interval(float(delta), float(low), float(high), higher_is_better)
 
 
 def nan_to_none(value: float) -> float | None:
@@ -138,37 +147,3 @@ def _number(groups: Sequence[Hashable]) -> np.ndarray:
     """Groups as 0, 1, ... in the order of their first image."""
     numbers = {name: index for index, name in enumerate(dict.fromkeys(groups))}
     return np.array([numbers[name] for name in groups], dtype=np.int64)
-
-
-class ImageRecords(Protocol):
-    """One model's results on one image set, for the set's numbers and resamples'.
-
-    All metrics are better the higher they are.
-    """
-
-    #: Names of the images in the order of the set.
-    ids: list[str]
-
-    @property
-    def main(self) -> str:
-        """Name of the metric that decides where nobody says another."""
-        ...
-
-    @property
-    def names(self) -> list[str]:
-        """Names of all metrics."""
-        ...
-
-    def metrics(self, names: Sequence[str] | None = None) -> dict[str, float]:
-        """The numbers of the whole set; NaN where there is nothing to measure."""
-        ...
-
-    def resampled(
-        self, weights: np.ndarray | None = None, names: Sequence[str] | None = None
-    ) -> dict[str, np.ndarray]:
-        """Name -> ``(R,)`` for weights ``(R, N)``; only what is named is computed."""
-        ...
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one ``.npz`` file."""
-        ...

@@ -12,16 +12,13 @@ from numbers import Real
 from typing import Any
 
 from sci_plugins.errors import ConfigError
-from sci_plugins.evaluation import detection_records, segmentation_records
 from sci_plugins.evaluation.analysis import VariantAnalysis
 from sci_plugins.evaluation.conditions import Condition
+from sci_plugins.evaluation.records import kinds_of_records
 
 _MAIN_METRICS = ('mIoU', 'bbox_mAP', 'mAP', 'AP')
-#: Last part of a host's name -> name in the records, where the two differ.
-_IN_RECORDS = dict(bbox_mAP='COCO_AP', bbox_mAP_50='COCO_AP50', bbox_mAP_75='COCO_AP75')
 #: Half of a host's last digit: mmseg rounds percents to 2, mmdet fractions to 3 places.
 _PERCENT_ROUNDING, _FRACTION_ROUNDING = 0.005, 0.0005
-_PERCENTS = frozenset(('mIoU', 'aAcc', 'mAcc', 'IoU'))
 
 
 def main_metric(metrics: Mapping[str, float], wanted_metric: str | None = None) -> str:
@@ -66,16 +63,21 @@ def name_in_records(host_name: str, known: Container[str]) -> str | None:
         known: names of the records' metrics.
     """
     last = host_name.rsplit('/', 1)[-1]
-    without_prefix = host_name.partition('/')[2]
-    for name in (host_name, _IN_RECORDS.get(last, ''), without_prefix):
+    renamed = [kind.host_names[last] for kind in kinds_of_records() if last in kind.host_names]
+    for name in (host_name, *renamed, host_name.partition('/')[2]):
         if name and name in known:
             return name
     return None
 
 
-def is_percentage(metric: str) -> bool:
-    """Whether a metric of the records or of a host is in percent; others are fractions."""
-    return bool(_PERCENTS.intersection(metric.split('/')))
+def is_percentage(name: str) -> bool:
+    """Whether a metric of the records or of a host is in percent, 0 to 100.
+
+    Args:
+        name: of the metric; a ``METRIC/CLASS`` is in the unit of its ``METRIC``.
+    """
+    parts = set(name.split('/'))
+    return any(parts.intersection(kind.percentages) for kind in kinds_of_records())
 
 
 def agrees(host_value: float, value: float, name: str) -> bool:
@@ -115,7 +117,7 @@ def deciding_metric(
     name = name_in_records(main_metric(metrics, wanted), records)
     if wanted is not None and name is None:
         raise ConfigError(
-            f'metric {wanted!r} cannot decide: it is not made image by image; there are '
+            f'metric {wanted!r} cannot decide: it is not in the records of each image; there are '
             f'{", ".join(records)}'
         )
     return name
@@ -131,7 +133,6 @@ class VariantResult:
         metrics: numbers of the config's own evaluator.
         seconds: that the test took.
         images: that were tested.
-        model: label of the trained model; empty for a variant of the first one.
         analysis: what is known of it against the base; ``None`` for the base, and where
             there are no records image by image.
         note: why there are no records.
@@ -142,14 +143,12 @@ class VariantResult:
     metrics: dict[str, float]
     seconds: float
     images: int
-    model: str = ''
     analysis: VariantAnalysis | None = None
     note: str = ''
 
     def to_dict(self) -> dict[str, Any]:
         return dict(
             variant=self.variant,
-            model=self.model,
             condition=self.condition.to_dict(),
             metrics=finite_or_none(self.metrics),
             seconds=round(self.seconds, 3),
@@ -171,7 +170,6 @@ class VariantResult:
             {k: math.nan if v is None else v for k, v in content['metrics'].items()},
             content['seconds'],
             content['images'],
-            content.get('model', ''),
             None if analysis is None else VariantAnalysis.from_dict(analysis),
             content.get('note', ''),
         )
@@ -237,31 +235,15 @@ def finite_or_none(metrics: Mapping[str, Any]) -> dict[str, float | None]:
     }
 
 
-#: What is told once where numbers of detections are told class by class.
-_OVER_CLASSES = 'COCO_AP50/CLASS'
-
-
 def definitions_of(names: Iterable[str]) -> dict[str, str]:
-    """Metric -> what it is; those of single classes are told as ``METRIC/CLASS``.
+    """Metric -> what it is, by the class of records that knows most of them.
 
     Args:
-        names: of metrics of the records; unknown ones are passed over.
+        names: of metrics of one kind of records; those of single classes are defined
+            once, as ``METRIC/CLASS``, and unknown ones are skipped.
     """
-    known = (
-        detection_records.DEFINITIONS
-        | detection_records.CLASS_DEFINITIONS
-        | segmentation_records.DEFINITIONS
-    )
-    found = {}
-    for name in names:
-        prefix, slash, _ = name.partition('/')
-        told = f'{prefix}/CLASS' if slash else name
-        if told in known:
-            found[told] = known[told]
-    if _OVER_CLASSES in found:
-        means = [name for name in found if name in detection_records.OF_SEVERAL]
-        found[', '.join(means)] = 'means over the classes that are in the images'
-    return found
+    names = list(names)
+    return max((kind.define(names) for kind in kinds_of_records()), key=len)
 
 
 def split_classes(

@@ -1,14 +1,15 @@
-"""Detections and truth of images, and files of them."""
+"""Detections and ground truth of images, and files of them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from sci_plugins.errors import DataError
 from sci_plugins.functional.detection_ap import pairwise_iou
-from sci_plugins.utils.files import reading_arrays, replacing
+from sci_plugins.utils.files import reading_arrays
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,10 @@ class ImageDetections:
         return DataError(f'image {self.img_id}: {name} must {wish}, got {got}')
 
 
-def save_detections(
-    path: str | os.PathLike[str], images: Sequence[ImageDetections], classes: Sequence[str] = ()
-) -> None:
-    """Write detections and truth to one compressed ``.npz`` file, atomically.
+def images_to_arrays(
+    images: Sequence[ImageDetections], classes: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
+    """Detections and ground truth as arrays for a file, without the images' names.
 
     Raises:
         DataError: if the arrays of an image do not fit one another.
@@ -99,53 +100,57 @@ def save_detections(
     for image in images:
         image.check()
     labels = [image.classes for image in images]
-    with replacing(path) as beside, beside.open('wb') as file:
-        np.savez_compressed(
-            file,
-            ids=np.array([image.img_id for image in images], dtype=str),
-            found=np.array([len(image.predictions) for image in images], dtype=int),
-            predictions=_join([image.predictions for image in images], (0, 5)),
-            there=np.array([len(image.boxes) for image in images], dtype=int),
-            boxes=_join([image.boxes for image in images], (0, 4)),
-            ignore=_join([image.flags for image in images], (0,), bool),
-            labels=_join([each[0] for each in labels], (0,), np.int64),
-            true_labels=_join([each[1] for each in labels], (0,), np.int64),
-            classes=np.array(list(classes), dtype=str),
-        )
+    return dict(
+        found=np.array([len(image.predictions) for image in images], dtype=int),
+        predictions=_join([image.predictions for image in images], (0, 5)),
+        there=np.array([len(image.boxes) for image in images], dtype=int),
+        boxes=_join([image.boxes for image in images], (0, 4)),
+        ignore=_join([image.flags for image in images], (0,), bool),
+        labels=_join([each[0] for each in labels], (0,), np.int64),
+        true_labels=_join([each[1] for each in labels], (0,), np.int64),
+        classes=np.array(list(classes), dtype=str),
+    )
+
+
+def images_from_arrays(arrays: Mapping[str, np.ndarray]) -> tuple[list[ImageDetections], list[str]]:
+    """The images from such arrays and ``ids``, and the names of the classes, if any.
+
+    Raises:
+        ValueError: if the arrays do not fit one another.
+    """
+    ids, found, there = (arrays[name] for name in ('ids', 'found', 'there'))
+    if not len(ids) == len(found) == len(there):
+        raise ValueError(f'{len(ids)} images, {len(found)} and {len(there)} numbers of rows')
+    rows = zip(
+        ids.tolist(),
+        _split(arrays['predictions'], found),
+        _split(arrays['boxes'], there),
+        _split(arrays['ignore'], there),
+        _split(arrays['labels'], found),
+        _split(arrays['true_labels'], there),
+        strict=True,
+    )
+    images = [ImageDetections(*row) for row in rows]
+    for image in images:
+        image.check()
+    return images, arrays['classes'].tolist()
 
 
 def load_detections(path: str | os.PathLike[str]) -> list[ImageDetections]:
-    """Read what :func:`save_detections` wrote; the file is data, never code.
-
-    Raises:
-        DataError: if the file is missing or is something else.
-    """
-    return load_with_classes(path)[0]
-
-
-def load_with_classes(path: str | os.PathLike[str]) -> tuple[list[ImageDetections], list[str]]:
-    """The same, and the names of the classes (none, if none were written).
+    """The images of a file of :class:`DetectionRecords`; the file is data, never code.
 
     Raises:
         DataError: if the file is missing or is something else.
     """
     with reading_arrays(path, 'detections') as content:
-        ids, found, there = (content[name] for name in ('ids', 'found', 'there'))
-        if not len(ids) == len(found) == len(there):
-            raise ValueError(f'{len(ids)} images, {len(found)} and {len(there)} numbers of rows')
-        rows = zip(
-            ids.tolist(),
-            _split(content['predictions'], found),
-            _split(content['boxes'], there),
-            _split(content['ignore'], there),
-            _split(content['labels'], found),
-            _split(content['true_labels'], there),
-            strict=True,
-        )
-        images = [ImageDetections(*row) for row in rows]
-        for image in images:
-            image.check()
-        return images, content['classes'].tolist()
+        return images_from_arrays(content)[0]
+
+
+def as_rows(values: Any, columns: int) -> np.ndarray:
+    """An array or tensor as ``(n, columns)``, float64."""
+    if hasattr(values, 'detach'):
+        values = values.detach().cpu()
+    return np.asarray(values, dtype=np.float64).reshape(-1, columns)
 
 
 def _join(arrays: Sequence[np.ndarray], empty: tuple[int, ...], dtype: type = float) -> np.ndarray:
@@ -155,7 +160,7 @@ def _join(arrays: Sequence[np.ndarray], empty: tuple[int, ...], dtype: type = fl
 def _split(rows: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
     """The rows of each image."""
     if (counts < 0).any() or counts.sum() != len(rows):
-        raise ValueError(f'{counts.sum()} rows are told, there are {len(rows)}')
+        raise ValueError(f'expected {counts.sum()} rows, got {len(rows)}')
     ends = np.cumsum(counts)
     return [rows[end - count : end] for end, count in zip(ends, counts, strict=True)]
 

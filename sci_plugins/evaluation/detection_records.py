@@ -5,19 +5,21 @@ Matching is done once for each class; COCO's own by pycocotools.
 
 import contextlib
 import io
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, ClassVar
 
 import numpy as np
 
-from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.errors import DataError
 from sci_plugins.evaluation.detection_images import (
     ImageDetections,
+    as_rows,
+    images_from_arrays,
+    images_to_arrays,
     load_detections,
-    load_with_classes,
-    save_detections,
 )
+from sci_plugins.evaluation.records import ImageRecords, RunInfo, check_ids, mean_of_known
 from sci_plugins.functional.detection_ap import (
     RankedDetections,
     RecallPrecision,
@@ -25,12 +27,12 @@ from sci_plugins.functional.detection_ap import (
     coco_ap,
     count_official,
     match_voc,
-    precision_recall,
+    pooled_curve,
     rank,
     recall_at_fppi,
     resampled_official_ap,
 )
-from sci_plugins.registry import require_host
+from sci_plugins.registry import RECORDS, require_host
 
 #: COCO's IoU thresholds, its limit of detections an image, and "all" areas.
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -120,7 +122,7 @@ def _dataset(images: Sequence[Arrays], annotate: Any) -> Any:
     dataset = COCO()
     dataset.dataset = dict(
         images=[dict(id=number) for number in range(1, len(images) + 1)],
-        categories=[dict(id=1, name='face')],
+        categories=[dict(id=1, name='object')],
         annotations=annotations,
     )
     dataset.createIndex()
@@ -155,7 +157,7 @@ class ClassRecords:
     """Every image matched by each definition, for one class.
 
     Args:
-        images: what was found and what is there, of this class alone.
+        images: predictions and ground truth of this class alone.
         coco: also by COCO's rules, which takes pycocotools and most of the time.
         by_size: also COCO's numbers by the size of the boxes.
     """
@@ -164,9 +166,6 @@ class ClassRecords:
         self, images: Sequence[ImageDetections], coco: bool = True, by_size: bool = True
     ) -> None:
         clear = [image.without_ignored() for image in images]
-        self.official = count_official(
-            [image.predictions for image in clear], [image.boxes for image in clear]
-        )
         self.voc = rank(
             [image.predictions[:, 4] for image in clear],
             [match_voc(image.predictions, image.boxes) for image in clear],
@@ -180,7 +179,6 @@ class ClassRecords:
     def rules(self) -> dict[str, Rule]:
         """Metric -> how it is made from weights ``(R, N)``; each gives ``(R,)``."""
         rules: dict[str, Rule] = {
-            'AP': lambda rows: resampled_official_ap(self.official, rows),
             'VOC_AP50_area': lambda rows: area_ap(self.voc, rows),
             'recall_at_1_FPPI': lambda rows: recall_at_fppi(self.voc, 1.0, rows),
         }
@@ -196,49 +194,28 @@ class ClassRecords:
 
 
 __all__ = [
-    'CLASS_DEFINITIONS',
-    'DEFINITIONS',
     'OF_SEVERAL',
     'SIZE_BINS',
+    'DarkFaceRecords',
     'DetectionRecords',
     'ImageDetections',
     'load_detections',
-    'save_detections',
 ]
 
-#: What each number is. All are fractions in [0, 1], at IoU 0.5 unless told otherwise.
-DEFINITIONS = {
-    'AP': (
-        "DARK FACE's official protocol: scores normalised over the set, 1000 thresholds, "
-        'inclusive pixels, false positives on images without faces free'
-    ),
-    'VOC_AP50_area': 'VOC from 2010 on, as mmdet: area below the envelope, every score',
-    'recall_at_1_FPPI': (
-        'largest recall of a score threshold with at most 1 false positive an image on '
-        'average, matched as VOC'
-    ),
-    'COCO_AP': 'pycocotools: IoU 0.5 to 0.95, 101 recalls, 100 detections an image',
-    'COCO_AP50': 'the same at IoU 0.5 alone',
-    'COCO_AP75': 'the same at IoU 0.75 alone',
-    'COCO_AP50_below_16px': 'COCO_AP50 of faces with sqrt(width * height) < 16 pixels',
-    'COCO_AP50_16_to_32px': 'COCO_AP50 of faces from 16 to 32 pixels, both included',
-    'COCO_AP50_above_32px': 'COCO_AP50 of faces above 32 pixels',
-}
-#: Of sets with several classes, whose other numbers are means over the classes.
-CLASS_DEFINITIONS = {'COCO_AP50/CLASS': 'COCO_AP50 of one class alone'}
-#: What has a meaning for several classes: means over those that are there.
+#: Metrics that are defined for several classes: means over those with ground truth.
 OF_SEVERAL = ('VOC_AP50_area', 'COCO_AP', 'COCO_AP50', 'COCO_AP75')
 
 
-class DetectionRecords:
+@RECORDS.register_module()
+class DetectionRecords(ImageRecords):
     """Every image matched once, for the set's numbers and for those of resamples.
 
-    Boxes to be ignored are taken out before the official and VOC's matching, together
-    with the predictions that overlap them most (IoU of at least 0.5); for COCO they are
-    crowd regions, as in mmdet's ``CocoMetric``.
+    VOC's matching leaves out ignored boxes, together with the predictions that overlap
+    them most (IoU of at least 0.5); for COCO they are crowd regions, as in mmdet's
+    ``CocoMetric``.
 
     With several classes the numbers are means over the classes that have boxes, as in
-    COCO, and those of DARK FACE (one class by definition) are left out.
+    COCO; recall and numbers by size are left out. All are fractions in [0, 1].
 
     Args:
         images: all images of the set; their order decides only between equal scores.
@@ -247,10 +224,138 @@ class DetectionRecords:
         classes: names of the classes, by label.
 
     Raises:
-        DataError: if an image comes twice, a value is not finite, or a label is that of
-            no class.
+        DataError: if there is a duplicate image, a value is not finite, or a label is
+            that of no class.
         MissingDependencyError: if pycocotools is needed and missing.
     """
+
+    definitions: ClassVar[Mapping[str, str]] = {
+        'VOC_AP50_area': 'VOC from 2010 on, as mmdet: IoU 0.5, area below the envelope',
+        'recall_at_1_FPPI': (
+            'largest recall of a score threshold with at most 1 false positive an image on '
+            'average, matched as VOC'
+        ),
+        'COCO_AP': 'pycocotools: IoU 0.5 to 0.95, 101 recalls, 100 detections an image',
+        'COCO_AP50': 'the same at IoU 0.5 alone',
+        'COCO_AP75': 'the same at IoU 0.75 alone',
+        'COCO_AP50_below_16px': 'COCO_AP50 of boxes with sqrt(width * height) < 16 pixels',
+        'COCO_AP50_16_to_32px': 'COCO_AP50 of boxes from 16 to 32 pixels, both included',
+        'COCO_AP50_above_32px': 'COCO_AP50 of boxes above 32 pixels',
+        'COCO_AP50/CLASS': 'COCO_AP50 of one class alone',
+    }
+    host_names: ClassVar[Mapping[str, str]] = dict(
+        bbox_mAP='COCO_AP', bbox_mAP_50='COCO_AP50', bbox_mAP_75='COCO_AP75'
+    )
+
+    def __init__(
+        self,
+        images: Sequence[ImageDetections],
+        coco: bool = True,
+        classes: Sequence[str] = ('object',),
+    ) -> None:
+        self.images = list(images)
+        self.ids = [image.img_id for image in images]
+        self.classes = tuple(classes)
+        _check(images, self.classes)
+        self.parts = [
+            ClassRecords([image.of_class(index) for image in images], coco, by_size=self._single)
+            for index in range(len(self.classes))
+        ]
+        self.has_coco = coco
+
+    @classmethod
+    def accepts(cls, output: Any, run: RunInfo) -> bool:
+        found = getattr(output, 'pred_instances', None)
+        return hasattr(found, 'bboxes') and run.images.has_boxes
+
+    @classmethod
+    def keep(cls, output: Any, run: RunInfo) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes with scores ``(P, 5)``, in pixels of the original, and labels ``(P,)``."""
+        found = output.pred_instances
+        boxes = as_rows(getattr(found.bboxes, 'tensor', found.bboxes), 4)
+        rows = np.concatenate([boxes, as_rows(found.scores, 1)], axis=1)
+        return rows, as_rows(found.labels, 1)[:, 0].astype(np.int64)
+
+    @classmethod
+    def collect(
+        cls, kept: Sequence[tuple[np.ndarray, np.ndarray]], run: RunInfo
+    ) -> 'DetectionRecords':
+        images = []
+        for index, (rows, labels) in enumerate(kept):
+            boxes, true_labels, ignore = run.images.truth(index)
+            name = run.images.ids[index]
+            images.append(ImageDetections(name, rows, boxes, ignore, labels, true_labels))
+        return cls(images, _has_coco(), run.images.classes or ('object',))
+
+    @property
+    def main(self) -> str:
+        return 'COCO_AP50' if self.has_coco else 'VOC_AP50_area'
+
+    @property
+    def names(self) -> list[str]:
+        known = list(self.parts[0].rules)
+        if self._single:
+            return known
+        means = [name for name in known if name in OF_SEVERAL]
+        return means + [f'COCO_AP50/{name}' for name in self.classes if self.has_coco]
+
+    @classmethod
+    def define(cls, names: Iterable[str]) -> dict[str, str]:
+        found = super().define(names)
+        if 'COCO_AP50/CLASS' in found:
+            means = [name for name in found if name in OF_SEVERAL]
+            found[', '.join(means)] = 'means over the classes that are in the images'
+        return found
+
+    def compute(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        if self._single:
+            rules = self.parts[0].rules
+            return {name: rules[name](weights) for name in names}
+        numbers: dict[str, np.ndarray] = {}
+        for metric in dict.fromkeys(name.partition('/')[0] for name in names):
+            each = np.array([part.rules[metric](weights) for part in self.parts])
+            numbers[metric] = mean_of_known(each, axis=0)
+            numbers |= {f'{metric}/{n}': row for n, row in zip(self.classes, each, strict=True)}
+        return numbers
+
+    def curve(self) -> RecallPrecision:
+        """Recall and precision at IoU 0.5, matched as VOC; of several classes pooled."""
+        return pooled_curve([part.voc for part in self.parts])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return images_to_arrays(self.images, self.classes)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> 'DetectionRecords':
+        """Matched anew, by COCO's rules if pycocotools is installed."""
+        images, classes = images_from_arrays(arrays)
+        return cls(images, _has_coco(), **(dict(classes=classes) if classes else {}))
+
+    @property
+    def _single(self) -> bool:
+        return len(self.classes) == 1
+
+
+@RECORDS.register_module()
+class DarkFaceRecords(DetectionRecords):
+    """The same of DARK FACE's images, with the official number.
+
+    Chosen where the data set is DARK FACE's or the evaluator has ``DarkFaceMetric``.
+    Ignored boxes are left out as for VOC: DARK FACE has none.
+
+    Args:
+        images, coco: see :class:`DetectionRecords`.
+        classes: name of the class.
+    """
+
+    definitions: ClassVar[Mapping[str, str]] = {
+        'DARKFACE_AP': (
+            "DARK FACE's official protocol: IoU 0.5, scores normalised over the set, 1000 "
+            'thresholds, inclusive pixels, false positives on images without faces free'
+        ),
+        **{name: t for name, t in DetectionRecords.definitions.items() if '/' not in name},
+    }
+    host_names: ClassVar[Mapping[str, str]] = {**DetectionRecords.host_names, 'AP': 'DARKFACE_AP'}
 
     def __init__(
         self,
@@ -258,121 +363,40 @@ class DetectionRecords:
         coco: bool = True,
         classes: Sequence[str] = ('face',),
     ) -> None:
-        self.images = list(images)
-        self.ids = [image.img_id for image in images]
-        self.classes = tuple(classes)
-        _check(images, self.classes)
-        single = len(self.classes) == 1
-        self.parts = [
-            ClassRecords([image.of_class(index) for image in images], coco, by_size=single)
-            for index in range(len(self.classes))
-        ]
-        self.has_coco = coco
+        super().__init__(images, coco, classes)
+        clear = [image.without_ignored() for image in images]
+        self.official = count_official(
+            [image.predictions for image in clear], [image.boxes for image in clear]
+        )
 
-    @property
-    def main(self) -> str:
-        """The metric that decides by default."""
-        return 'COCO_AP50' if self.has_coco else 'VOC_AP50_area'
+    @classmethod
+    def accepts(cls, output: Any, run: RunInfo) -> bool:
+        of_set = run.images.metainfo.get('dataset_name') == 'DARK FACE'
+        by_metric = any(type(metric).__name__ == 'DarkFaceMetric' for metric in run.metrics)
+        single = len(run.images.classes) <= 1
+        return (of_set or by_metric) and single and super().accepts(output, run)
 
     @property
     def names(self) -> list[str]:
-        """Names of all metrics, see :data:`DEFINITIONS`."""
-        known = list(self.parts[0].rules)
-        if len(self.classes) == 1:
-            return known
-        means = [name for name in known if name in OF_SEVERAL]
-        return means + [f'COCO_AP50/{name}' for name in self.classes if 'COCO_AP50' in known]
+        return ['DARKFACE_AP', *super().names]
 
-    def metrics(self, names: Sequence[str] | None = None) -> dict[str, float]:
-        """The numbers of the whole set, by the names of :data:`DEFINITIONS`.
+    def compute(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """As above. The official scores stay normalised over the whole set."""
+        numbers = super().compute(weights, [name for name in names if name != 'DARKFACE_AP'])
+        if 'DARKFACE_AP' in names:
+            numbers['DARKFACE_AP'] = resampled_official_ap(self.official, weights)
+        return numbers
 
-        NaN where there is nothing to find, in the set or in a size bin.
 
-        Raises:
-            ConfigError: if there is no such metric.
-        """
-        return {name: float(value[0]) for name, value in self.resampled(None, names).items()}
-
-    def resampled(
-        self, weights: np.ndarray | None = None, names: Sequence[str] | None = None
-    ) -> dict[str, np.ndarray]:
-        """The same numbers for resamples of the images.
-
-        Matching is done once and the official scores stay normalised over the whole
-        set; 1000 resamples of 600 images take seconds.
-
-        Args:
-            weights: ``(R, N)``, how often each image counts in each resample, in the
-                order of ``ids``; rows of zeros and ones choose subsets. ``None`` is the
-                set itself.
-            names: what to compute; ``None``: everything.
-
-        Returns:
-            Name -> ``(R,)``.
-
-        Raises:
-            ConfigError: if there is no such metric.
-        """
-        if weights is None:
-            weights = np.ones((1, len(self.ids)))
-        names = self.names if names is None else names
-        unknown = set(names) - set(self.names)
-        if unknown:
-            raise ConfigError(
-                f'there is no metric {min(unknown)!r}; known: {", ".join(self.names)}'
-            )
-        if len(self.classes) == 1:
-            rules = self.parts[0].rules
-            return {name: rules[name](weights) for name in names}
-        return self._of_several(weights, names)
-
-    def _of_several(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        wanted = dict.fromkeys(name.partition('/')[0] for name in names)
-        numbers: dict[str, np.ndarray] = {}
-        for metric in wanted:
-            each = np.array([part.rules[metric](weights) for part in self.parts])
-            known = ~np.isnan(each)
-            total, count = np.where(known, each, 0).sum(axis=0), known.sum(axis=0)
-            mean = np.full(len(weights), np.nan)
-            numbers[metric] = np.divide(total, count, out=mean, where=count > 0)
-            for name, row in zip(self.classes, each, strict=True):
-                numbers[f'{metric}/{name}'] = row
-        return {name: numbers[name] for name in names}
-
-    def curve(self, points: int = 500) -> RecallPrecision:
-        """Recall and precision at IoU 0.5 over falling score, matched as VOC.
-
-        Args:
-            points: about how many to keep.
-
-        Returns:
-            The curve; of several classes pooled.
-        """
-        return precision_recall([part.voc for part in self.parts], points)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write detections and truth to one compressed ``.npz`` file, atomically."""
-        save_detections(path, self.images, self.classes)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], coco: bool = True) -> 'DetectionRecords':
-        """Read what :meth:`save` wrote and match it anew; data, never code.
-
-        Raises:
-            DataError: if the file is missing or is something else.
-        """
-        images, classes = load_with_classes(path)
-        return cls(images, coco, classes or ('face',))
+def _has_coco() -> bool:
+    return find_spec('pycocotools') is not None
 
 
 def _check(images: Sequence[ImageDetections], classes: Sequence[str]) -> None:
     if not classes or len(set(classes)) != len(classes):
         raise DataError(f'classes must be different names, at least one; got {list(classes)}')
-    seen: set[str] = set()
+    check_ids([image.img_id for image in images])
     for image in images:
-        if image.img_id in seen:
-            raise DataError(f'image {image.img_id!r} must come once, comes twice')
-        seen.add(image.img_id)
         image.check()
         for labels in image.classes:
             if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):

@@ -4,29 +4,21 @@ A mean IoU may be taken over all classes or over a publication's subset.
 """
 
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
 from sci_plugins.datasets.night_layouts import CITYSCAPES
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.functional.confusion import pixel_counts, ratio
+from sci_plugins.evaluation.records import ImageRecords, RunInfo, check_ids, mean_of_known
+from sci_plugins.functional.confusion import confusion_matrix, pixel_counts, ratio
+from sci_plugins.registry import RECORDS
 from sci_plugins.utils.cli import text_table
-from sci_plugins.utils.files import reading_arrays, replacing
-
-#: What each number is. All are in percent, from the pixels of all images together.
-DEFINITIONS = {
-    'mIoU': 'mean over the classes of intersection over union, accumulated over the set; '
-    'without the classes that are neither there nor predicted',
-    'aAcc': 'share of the pixels that are right',
-    'mAcc': 'mean over the classes of the share of their pixels that are right; without '
-    'the classes that are not there',
-    'IoU/CLASS': 'intersection over union of one class, accumulated over the set',
-}
 
 
-class SegmentationRecords:
+@RECORDS.register_module()
+class SegmentationRecords(ImageRecords):
     """The confusion matrix of each image, for the set's numbers and for resamples'.
 
     The numbers are those of mmseg's ``IoUMetric``, unrounded.
@@ -48,10 +40,20 @@ class SegmentationRecords:
 
     Raises:
         DataError: if the shapes do not fit, a matrix holds what is no number of pixels,
-            or an image comes twice.
+            or there is a duplicate image.
         ConfigError: if the subset is empty or names other classes.
     """
 
+    #: All from the pixels of all images together.
+    definitions: ClassVar[Mapping[str, str]] = {
+        'mIoU': 'mean over the classes of intersection over union, accumulated over the set; '
+        'without the classes that are neither there nor predicted',
+        'aAcc': 'share of the pixels that are right',
+        'mAcc': 'mean over the classes of the share of their pixels that are right; without '
+        'the classes that are not there',
+        'IoU/CLASS': 'intersection over union of one class, accumulated over the set',
+    }
+    percentages: ClassVar[Collection[str]] = ('mIoU', 'aAcc', 'mAcc', 'IoU')
     main = 'mIoU'
 
     def __init__(
@@ -82,107 +84,86 @@ class SegmentationRecords:
             [part[:, self._kept] for part in (right, there, predicted)], axis=1
         ).astype(np.float64)
 
+    @classmethod
+    def accepts(cls, output: Any, run: RunInfo) -> bool:
+        return _has_maps(output)
+
+    @classmethod
+    def keep(cls, output: Any, run: RunInfo) -> np.ndarray | None:
+        """Pixels by true and predicted class, ``(C, C)``; counted by the evaluator's
+        ``SubsetIoUMetric``, if it has one."""
+        metric = _counting_metric(run.metrics)
+        if metric is not None:
+            matrix: np.ndarray = metric.matrix_of(output.img_path)
+            return matrix
+        if not _has_maps(output):
+            return None
+        found, true = output.pred_sem_seg.data, output.gt_sem_seg.data
+        classes, ignored = len(run.images.classes), _ignore_index(run.metrics)
+        return confusion_matrix(found.squeeze(0), true.squeeze(0), classes, ignored)
+
+    @classmethod
+    def collect(cls, kept: Sequence[np.ndarray], run: RunInfo) -> 'SegmentationRecords':
+        """With the choice of classes of the evaluator's ``SubsetIoUMetric``."""
+        classes, metric = run.images.classes, _counting_metric(run.metrics)
+        if metric is None:
+            return cls(run.images.ids, kept, classes)
+        subset = choose_classes(metric.classes, classes)
+        return cls(run.images.ids, kept, classes, subset, metric.ignore_left_out)
+
     @property
     def names(self) -> list[str]:
         """Names of all metrics, ``IoU/CLASS`` in the order of the subset."""
         return ['mIoU', 'aAcc', 'mAcc', *(f'IoU/{name}' for name in self.subset)]
 
-    def metrics(self, names: Sequence[str] | None = None) -> dict[str, float]:
-        """The numbers of the whole set, see :data:`DEFINITIONS`; NaN where undefined.
-
-        Args:
-            names: some of :attr:`names`; ``None``: all.
-
-        Raises:
-            ConfigError: if there is no such metric.
-        """
-        return {name: float(value[0]) for name, value in self.resampled(names=names).items()}
-
-    def resampled(
-        self, weights: np.ndarray | None = None, names: Sequence[str] | None = None
-    ) -> dict[str, np.ndarray]:
-        """The same numbers for resamples of the images.
-
-        A class that is neither there nor predicted in a resample is out of *that*
+    def compute(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """A class that is neither there nor predicted in a resample is out of *that*
         resample's mean, so means of different resamples may be over different classes.
-
-        Args:
-            weights: ``(R, N)``, how often each image counts in each resample, in the
-                order of ``ids``. ``None`` is the set itself.
-            names: some of :attr:`names`; ``None``: all.
-
-        Returns:
-            Name -> ``(R,)``.
-
-        Raises:
-            ConfigError: if there is no such metric.
-            DataError: if the weights are for another number of images.
         """
         right, there, predicted = self._sums(weights)
         with_iou = ratio(right, there + predicted - right)
         numbers = dict(
-            mIoU=_mean(with_iou),
+            mIoU=mean_of_known(with_iou, axis=1),
             aAcc=ratio(right.sum(axis=1), there.sum(axis=1)),
-            mAcc=_mean(ratio(right, there)),
+            mAcc=mean_of_known(ratio(right, there), axis=1),
         )
         for index, name in enumerate(self.subset):
             numbers[f'IoU/{name}'] = with_iou[:, index]
-        return {name: 100 * numbers[name] for name in self._known(names)}
+        return {name: 100 * numbers[name] for name in names}
 
     def class_accuracy(self) -> dict[str, float]:
         """Class of the subset -> percent of its pixels that are right, or NaN."""
-        right, there, _ = self._sums(None)
+        right, there, _ = self._sums()
         return dict(zip(self.subset, (100 * ratio(right, there))[0].tolist(), strict=True))
 
     def class_share(self) -> dict[str, float]:
         """Class of the subset -> its percent of the subset's pixels, or NaN."""
-        _, there, _ = self._sums(None)
+        _, there, _ = self._sums()
         share = (100 * ratio(there, there.sum()))[0]
         return dict(zip(self.subset, share.tolist(), strict=True))
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one compressed ``.npz`` file, atomically, with all classes in it."""
-        with replacing(path) as beside, beside.open('wb') as file:
-            np.savez_compressed(
-                file,
-                ids=np.array(self.ids, dtype=str),
-                matrices=self.matrices,
-                classes=np.array(self.classes, dtype=str),
-                subset=np.array(self.subset, dtype=str),
-                ignore_left_out=np.array(self.ignore_left_out),
-            )
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The matrices, with all classes in them."""
+        return dict(
+            matrices=self.matrices,
+            classes=np.array(self.classes, dtype=str),
+            subset=np.array(self.subset, dtype=str),
+            ignore_left_out=np.array(self.ignore_left_out),
+        )
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> 'SegmentationRecords':
-        """Read what :meth:`save` wrote; the file is data, never code.
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> 'SegmentationRecords':
+        return cls(
+            arrays['ids'].tolist(),
+            arrays['matrices'],
+            arrays['classes'].tolist(),
+            arrays['subset'].tolist(),
+            bool(arrays['ignore_left_out']),
+        )
 
-        Raises:
-            DataError: if the file is missing or is something else.
-        """
-        with reading_arrays(path, 'confusion matrices') as content:
-            return cls(
-                content['ids'].tolist(),
-                content['matrices'],
-                content['classes'].tolist(),
-                content['subset'].tolist(),
-                bool(content['ignore_left_out']),
-            )
-
-    def _sums(self, weights: np.ndarray | None) -> tuple[np.ndarray, ...]:
-        if weights is None:
-            weights = np.ones((1, len(self.ids)))
-        weights = np.asarray(weights, np.float64)
-        if weights.ndim != 2 or weights.shape[1] != len(self.ids):
-            raise DataError(f'weights must be (resamples, {len(self.ids)}), got {weights.shape}')
-        return tuple(np.split(weights @ self._counts, 3, axis=1))
-
-    def _known(self, names: Sequence[str] | None) -> list[str]:
-        if names is None:
-            return self.names
-        for name in names:
-            if name not in self.names:
-                raise ConfigError(f'there is no metric {name!r}; known: {", ".join(self.names)}')
-        return list(names)
+    def _sums(self, weights: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
+        rows = np.ones((1, len(self.ids))) if weights is None else weights
+        return tuple(np.split(rows @ self._counts, 3, axis=1))
 
     def _check(self) -> None:
         count, shape = len(self.classes), self.matrices.shape
@@ -192,11 +173,7 @@ class SegmentationRecords:
                 f'matrices of {len(self.ids)} images and {count} classes must be '
                 f'{wanted[0]}, got {shape}'
             )
-        seen: set[str] = set()
-        for name in self.ids:
-            if name in seen:
-                raise DataError(f'image {name!r} must come once, comes twice')
-            seen.add(name)
+        check_ids(self.ids)
         _check_subset(self.subset, self.classes)
 
 
@@ -222,10 +199,19 @@ def _check_subset(subset: Sequence[str], classes: Sequence[str]) -> None:
         raise ConfigError(f'subset must be different classes, at least one; got {list(subset)}')
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean of each row without NaN; NaN for a row of nothing else, and no warning."""
-    known = ~np.isnan(values)
-    return ratio(np.where(known, values, 0).sum(axis=1), known.sum(axis=1))
+def _has_maps(output: Any) -> bool:
+    maps = (getattr(output, name, None) for name in ('pred_sem_seg', 'gt_sem_seg'))
+    return all(hasattr(each, 'data') for each in maps)
+
+
+def _counting_metric(metrics: Iterable[Any]) -> Any:
+    """The evaluator's metric that has counted the pixels of each image, if there is one."""
+    return next((metric for metric in metrics if hasattr(metric, 'matrix_of')), None)
+
+
+def _ignore_index(metrics: Iterable[Any]) -> int:
+    found = (getattr(metric, 'ignore_index', None) for metric in metrics)
+    return next((index for index in found if isinstance(index, int)), 255)
 
 
 _RARE_AT_NIGHT = ('rider', 'truck', 'bus', 'motorcycle')

@@ -43,6 +43,8 @@ def pairwise_iou(boxes: np.ndarray, others: np.ndarray, pixel: float = 0.0) -> n
     Returns:
         ``(N, M)``, float64, in [0, 1]; 0 for an inverted box.
     """
+    # Not torchvision.ops.box_iou: it has no inclusive pixels, and two empty boxes give
+    # NaN there, which argmax takes for the best match.
     boxes, others = boxes.astype(np.float64), others.astype(np.float64)
     width = _shared(boxes, others, 0, pixel)
     height = _shared(boxes, others, 1, pixel)
@@ -202,7 +204,7 @@ def recall_at_fppi(
     return _divide(most, rows @ ranked.positives)
 
 
-def precision_recall(ranked: Sequence[RankedDetections], points: int = 500) -> RecallPrecision:
+def pooled_curve(ranked: Sequence[RankedDetections], points: int = 500) -> RecallPrecision:
     """The curve of precision over recall, of one or several classes pooled.
 
     Args:

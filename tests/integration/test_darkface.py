@@ -14,7 +14,8 @@ from mmengine.structures import InstanceData
 
 from sci_plugins.apis.evaluate_darkface import evaluate_submission
 from sci_plugins.datasets.darkface import SPLITS
-from sci_plugins.evaluation.detection_records import DEFINITIONS, DetectionRecords, load_detections
+from sci_plugins.evaluation.detection_records import DarkFaceRecords, load_detections
+from sci_plugins.evaluation.metrics.darkface import name_for_host
 from sci_plugins.utils.images import write_image
 from tests.data.make_tiny import write_checkpoint, write_detection
 
@@ -61,7 +62,7 @@ def _load(fragment: Path, root: Path) -> Config:
 
 def test_the_guide_names_every_number_and_every_split() -> None:
     guide = (BASE.parents[1] / 'docs/dark_face.md').read_text()
-    for name in DEFINITIONS:
+    for name in name_for_host(DarkFaceRecords.definitions):
         assert f'`darkface/{name}`' in guide
     for name, split in SPLITS.items():
         assert f'`{name}`' in guide
@@ -132,4 +133,4 @@ def test_beside_cocos_metric_on_a_real_detector(tmp_path: Path) -> None:
         assert numbers[f'darkface/{ours}'] == expected
     images = load_detections(tmp_path / 'found.npz')
     assert sum(len(image.predictions) for image in images) > 0
-    assert numbers['darkface/AP'] == DetectionRecords(images).metrics()['AP']
+    assert numbers['darkface/AP'] == DarkFaceRecords(images).metrics()['DARKFACE_AP']

@@ -4,7 +4,7 @@ from benchmarks.bootstrap import BootstrapResult, benchmark_bootstrap
 from benchmarks.cost import CostResult, benchmark_cost
 from benchmarks.darkface import benchmark_darkface
 from benchmarks.enhancer import EnhancerResult, benchmark_enhancer
-from benchmarks.segmentation import SegmentationResult, benchmark_segmentation
+from benchmarks.segmentation import SegmentationTimes, benchmark_segmentation
 from benchmarks.stage import StageResult, benchmark_stage
 from benchmarks.train import TrainResult, benchmark_train
 
@@ -12,7 +12,7 @@ __all__ = [
     'BootstrapResult',
     'CostResult',
     'EnhancerResult',
-    'SegmentationResult',
+    'SegmentationTimes',
     'StageResult',
     'TrainResult',
     'benchmark_bootstrap',

@@ -12,8 +12,9 @@ from benchmarks.darkface import random_submission
 from benchmarks.timing import Timing, time_in_turn, told
 from sci_plugins.errors import check_at_least
 from sci_plugins.evaluation.analysis import analyse
-from sci_plugins.evaluation.bootstrap import ImageRecords, resample_weights
-from sci_plugins.evaluation.detection_records import DetectionRecords
+from sci_plugins.evaluation.bootstrap import resample_weights
+from sci_plugins.evaluation.detection_records import DarkFaceRecords
+from sci_plugins.evaluation.records import ImageRecords
 from sci_plugins.evaluation.segmentation_records import SegmentationRecords
 from sci_plugins.utils.cli import text_table
 from sci_plugins.utils.machine import describe_machine, machine_line
@@ -25,7 +26,7 @@ _PIXELS, _ACCURACY = 1920 * 1080, (0.6, 0.62)
 #: Pixels by which the variant's boxes lie elsewhere than the base's.
 _SHIFT = 0.7
 # The DARK FACE tool normalises scores over a set, resamples keep the whole set's range.
-_NORMALISED_ANEW = 'AP'
+_NORMALISED_ANEW = 'DARKFACE_AP'
 #: Makes the records of one model (0 or 1) on these images, by number; again is allowed.
 _Make = Callable[[int, Sequence[int]], Any]
 
@@ -188,9 +189,9 @@ def _faces(images: int, predictions: int) -> _Make:
         moved[:, :4] += rng.normal(0, _SHIFT, (len(moved), 4))
         after.append(replace(image, predictions=moved))
 
-    def make(model: int, numbers: Sequence[int]) -> DetectionRecords:
+    def make(model: int, numbers: Sequence[int]) -> DarkFaceRecords:
         found = (before, after)[model]
-        return DetectionRecords(
+        return DarkFaceRecords(
             [replace(found[number], img_id=str(place)) for place, number in enumerate(numbers)]
         )
 

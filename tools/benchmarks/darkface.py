@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.timing import Timing, time_in_turn, to_table
 from sci_plugins.errors import check_at_least
-from sci_plugins.evaluation.detection_records import DetectionRecords, ImageDetections
+from sci_plugins.evaluation.detection_records import DarkFaceRecords, ImageDetections
 from sci_plugins.functional.detection_ap import count_official, official_ap, resampled_official_ap
 from sci_plugins.utils.machine import describe_machine, machine_line
 
@@ -76,7 +76,7 @@ def benchmark_darkface(
     )
     weights = np.random.default_rng(0).multinomial(images, [1 / images] * images, size=resamples)
     counts = count_official(*_arrays(few))
-    records, match_seconds = _timed(lambda: DetectionRecords(few))
+    records, match_seconds = _timed(lambda: DarkFaceRecords(few))
     return DarkFaceResult(
         machine=describe_machine(),
         blas_threads=os.environ.get('OMP_NUM_THREADS', ''),

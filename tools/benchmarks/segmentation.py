@@ -35,7 +35,7 @@ WINDOW, STRIDE = 512, 341
 
 
 @dataclass(frozen=True)
-class SegmentationResult:
+class SegmentationTimes:
     """Times of each part for one image of ``size`` (height, width), and their ratios.
 
     ``loader_ratio`` is how many times faster one loading process is than the network
@@ -91,7 +91,7 @@ def benchmark_segmentation(
     steps: int = 1,
     image: str | None = None,
     weights: str | None = None,
-) -> SegmentationResult:
+) -> SegmentationTimes:
     """Time decoding, the test pipeline, the enhancer and the network on one image.
 
     Each part in this process, the files in the system's cache: what one loading
@@ -137,7 +137,7 @@ def benchmark_segmentation(
         sizes = {name: files[name].stat().st_size for name in (PNG, JPEG)}
     step = timings[WHOLE].median_ms
     added = timings[ENHANCED].median_ms - timings[PLAIN].median_ms
-    return SegmentationResult(
+    return SegmentationTimes(
         machine=machine,
         size=(height, width),
         segmentor=Path(config).stem,

@@ -12,7 +12,6 @@ from sci_plugins.apis.compare.records import Kept
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.analysis import analyse
 from sci_plugins.evaluation.comparison import VariantResult, deciding_metric
-from sci_plugins.visualization.report import Curve
 
 _FORMS = "'images', 'clips:REGEX' or 'blocks:N'"
 
@@ -153,11 +152,3 @@ class Judge:
             changed=MOST_CHANGED,
         )
         return replace(result, analysis=found)
-
-
-def curve_of(kept: Kept) -> Curve | None:
-    """Precision against recall, where the records are of detections."""
-    if not hasattr(kept.records, 'curve'):
-        return None
-    curve = kept.records.curve()
-    return Curve(curve.recall, curve.precision)

@@ -10,7 +10,6 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
 from torch import nn
 
 from sci_plugins.engine.hooks import TestProgressHook
@@ -66,13 +65,8 @@ def prepare_config(cfg: Config, condition: Condition, work_dir: Path) -> Config:
 
 
 def measure(
-    cfg: Config,
-    model: nn.Module,
-    name: str,
-    condition: Condition,
-    hooks: Sequence[Hook],
-    label: str = '',
-) -> tuple[VariantResult, Runner]:
+    cfg: Config, model: nn.Module, name: str, condition: Condition, hooks: Sequence[Hook]
+) -> VariantResult:
     """Test a model by MMEngine's Runner.
 
     Args:
@@ -81,10 +75,6 @@ def measure(
         name: of the variant.
         condition: of the images in ``cfg``.
         hooks: take part in the run.
-        label: of the trained model, if it is not the first one.
-
-    Returns:
-        The result, and the Runner that made it.
 
     Raises:
         ConfigError: if the evaluator gives no numbers.
@@ -117,7 +107,7 @@ def measure(
         raise ConfigError(
             f'the test_evaluator of {cfg.filename} gives no numbers to compare (format_only?)'
         )
-    return VariantResult(name, condition, numbers, seconds, images, label), runner
+    return VariantResult(name, condition, numbers, seconds, images)
 
 
 def _numbers(metrics: dict[str, Any]) -> dict[str, float]:

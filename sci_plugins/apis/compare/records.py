@@ -4,20 +4,18 @@ import hashlib
 import json
 import re
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sci_plugins.apis.compare.about import ImageSet, identity_of
-from sci_plugins.engine.hooks import ImageResult
+from sci_plugins.apis.compare.about import identity_of
+from sci_plugins.engine.hooks import ImageResult, ImageResultsHook
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.conditions import Condition
-from sci_plugins.evaluation.detection_records import DetectionRecords, ImageDetections
-from sci_plugins.evaluation.segmentation_records import SegmentationRecords, choose_classes
+from sci_plugins.evaluation.records import ImageRecords, ImageSet, kinds_of_records
 from sci_plugins.utils.files import reading_arrays, replacing
 
 #: Members of a file of records that are ours, beside those of the records.
@@ -33,7 +31,7 @@ class Kept:
         luma: mean luma of the images, in [0, 1], in the order of ``records.ids``.
     """
 
-    records: Any
+    records: ImageRecords
     luma: np.ndarray
 
     @property
@@ -44,30 +42,27 @@ class Kept:
         return dict(zip(self.records.ids, self.luma.tolist(), strict=True))
 
 
-def make_records(
-    results: Sequence[ImageResult], images: ImageSet, metrics: Iterable[Any] = ()
-) -> Kept | str:
-    """Join what was found with what is there.
+def make_records(hook: ImageResultsHook) -> Kept | str:
+    """What a test run has collected, as records.
 
     Args:
-        results: of a run, in the order of the set.
-        images: the set.
-        metrics: of the run's evaluator; one that counts a subset of the classes says so
-            for the records too.
+        hook: that took part in the run, on the main process.
 
     Returns:
         The records; or, in words, why there can be none.
     """
+    results, images = hook.results or [], hook.run.images
     reason = _missing(results, images)
     if reason:
         return reason
-    luma = np.array([result.luma for result in results])
-    if results[0].boxes is None:
-        matrices = [each.matrix for each in results if each.matrix is not None]
-        subset, left_out = _subset(metrics, images.classes)
-        records = SegmentationRecords(images.ids, matrices, images.classes, subset, left_out)
-        return Kept(records, luma)
-    return Kept(_detection_records(results, images), luma)
+    if hook.kind is None:
+        kinds = ', '.join(sorted(kind.__name__ for kind in kinds_of_records()))
+        return f'no class of records takes these results with this ground truth; asked: {kinds}'
+    bare = sum(result.kept is None for result in results)
+    if bare:
+        return f'{bare} of {len(results)} images have no ground truth'
+    records = hook.kind.collect([result.kept for result in results], hook.run)
+    return Kept(records, np.array([result.luma for result in results]))
 
 
 class RecordStore:
@@ -107,15 +102,12 @@ class RecordStore:
         path = self.path(condition, variant)
         with reading_arrays(path, 'records; leave out --resume') as content:
             stamp, luma = str(content[_STAMP]), content[_LUMA]
-            is_map = 'matrices' in content
         if stamp != self._stamp(condition, variant):
             raise ConfigError(
                 f'{path} was made with another config, checkpoint, enhancer or version; '
                 'choose another --work-dir or leave out --resume'
             )
-        if is_map:
-            return Kept(SegmentationRecords.load(path), luma)
-        return Kept(DetectionRecords.load(path, _has_coco()), luma)
+        return Kept(ImageRecords.load(path), luma)
 
     def _stamp(self, condition: Condition, variant: str) -> str:
         made_with = [
@@ -138,36 +130,10 @@ def file_slug(name: str) -> str:
 def _missing(results: Sequence[ImageResult], images: ImageSet) -> str:
     """Why there can be no records; empty if there can."""
     if not images.infos:
-        return 'the data set does not tell its images one by one'
+        return 'the data set does not list its images (no get_data_info)'
     if [result.index for result in results] != list(range(len(images))):
         return f'{len(results)} of {len(images)} images were tested'
     for result in results:
         if result.path and result.path != images.paths[result.index]:
-            return 'the images do not come in the order that their sampler tells'
-    if results[0].boxes is None:
-        if all(result.matrix is not None for result in results):
-            return ''
-        return 'the model gives neither boxes nor label maps with a truth beside them'
-    return '' if images.has_boxes else 'the images have no boxes to find'
-
-
-def _subset(metrics: Iterable[Any], classes: Sequence[str]) -> tuple[Sequence[str] | None, bool]:
-    for metric in metrics:
-        if hasattr(metric, 'ignore_left_out'):
-            return choose_classes(metric.classes, tuple(classes)), metric.ignore_left_out
-    return None, False
-
-
-def _detection_records(results: Sequence[ImageResult], images: ImageSet) -> DetectionRecords:
-    found = [_detections(result, images) for result in results]
-    return DetectionRecords(found, _has_coco(), images.classes or ('object',))
-
-
-def _detections(result: ImageResult, images: ImageSet) -> ImageDetections:
-    boxes, true_labels, ignore = images.truth(result.index)
-    found: Any = result.boxes, result.labels
-    return ImageDetections(images.ids[result.index], found[0], boxes, ignore, found[1], true_labels)
-
-
-def _has_coco() -> bool:
-    return find_spec('pycocotools') is not None
+            return 'the images do not come in the order of their sampler'
+    return ''

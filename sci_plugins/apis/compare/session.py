@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 
-from sci_plugins.apis.compare.about import ImageSet, build_image_set
+from sci_plugins.apis.compare.about import build_image_set
 from sci_plugins.apis.compare.changed import (
     ChangedImage,
     ChangedSheets,
@@ -15,12 +15,13 @@ from sci_plugins.apis.compare.changed import (
     run_again,
 )
 from sci_plugins.apis.compare.contenders import Contenders
-from sci_plugins.apis.compare.judging import Judge, curve_of
+from sci_plugins.apis.compare.judging import Judge
 from sci_plugins.apis.compare.measuring import measure, prepare_config
 from sci_plugins.apis.compare.records import Kept, RecordStore, make_records
 from sci_plugins.engine.hooks import ImageResultsHook, SampleKeeperHook
 from sci_plugins.evaluation.comparison import Comparison, VariantResult, main_metric
 from sci_plugins.evaluation.conditions import Condition
+from sci_plugins.evaluation.records import ImageSet
 from sci_plugins.utils.files import write_atomically
 from sci_plugins.visualization.report import Curve, Sheet, render_report
 from sci_plugins.visualization.report.markdown import tell_comparison
@@ -120,13 +121,12 @@ class Session:
         view = self.contenders.view(name)
         hook = ImageResultsHook(view.input_order, view.fill_color)
         cfg = prepare_config(self.contenders.config(name), condition, self.work_dir)
-        model, label = self.contenders.open(name), self.contenders.model_of(name)
-        result, runner = measure(cfg, model, name, condition, [keeper, hook], label)
+        model = self.contenders.open(name)
+        result = measure(cfg, model, name, condition, [keeper, hook])
         if hook.results is None:  # of another process than the main one
             self.comparison.replace(result)
             return
-        metrics = runner.test_loop.evaluator.metrics
-        kept = make_records(hook.results, self.images, metrics)
+        kept = make_records(hook)
         if isinstance(kept, str):
             main_metric(result.metrics, self.judge.metric)  # an unknown one stops here
             self.comparison.replace(replace(result, note=kept))
@@ -199,10 +199,12 @@ class Session:
         for each in changed:
             sheets.write(each, self.judge.base)
 
-    def _add_curve(self, result: VariantResult, kept: Kept) -> None:
-        curve = curve_of(kept)
+    def _add_curve(self, result: VariantResult, kept: Kept) -> bool:
+        """Whether the records have a curve."""
+        curve = kept.records.curve()
         if curve is not None:
-            self._curves[result.condition.name, result.variant] = curve
+            self._curves[result.condition.name, result.variant] = Curve(*curve)
+        return curve is not None
 
     def _add_curves(self) -> None:
         """Curves of results that were kept from an earlier run."""
@@ -210,9 +212,8 @@ class Session:
             key = result.condition.name, result.variant
             if key not in self._curves and self._has_records(result):
                 kept = self.store.load(result.condition, result.variant)
-                if curve_of(kept) is None:
-                    return  # no detections: one kind for all
-                self._add_curve(result, kept)
+                if not self._add_curve(result, kept):
+                    return  # all records are of one kind
 
     def _legend(self) -> list[tuple[str, tuple[int, int, int]]]:
         return legend_of(self.images.metainfo, self.images.has_boxes)

@@ -1,23 +1,20 @@
 """Keeping what a model found in each tested image, whatever the evaluator keeps."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from mmengine.dist import collect_results, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
 from sci_plugins.errors import DataError
-from sci_plugins.functional.confusion import confusion_matrix
+from sci_plugins.evaluation.records import ImageRecords, ImageSet, RunInfo, find_kind
 from sci_plugins.functional.host_image import host_to_rgb, valid_size
 from sci_plugins.functional.retinex import mean_luma
 from sci_plugins.registry import HOOKS
-
-IGNORED = 255
 
 
 @dataclass(frozen=True)
@@ -29,19 +26,14 @@ class ImageResult:
         path: file of the image; empty if the samples do not say.
         luma: mean BT.601 luma, in [0, 1], of the input at the network's scale, before
             an enhancer of the model and without padding; NaN if it is no RGB image.
-        boxes: ``(P, 5)``, ``x1 y1 x2 y2 score`` in pixels of the original; ``None`` if
-            the model gives no boxes.
-        labels: ``(P,)``, classes of the boxes.
-        matrix: ``(C, C)``, pixels by true and predicted class; ``None`` if the model
-            gives no label map or the sample has no true one.
+        kept: what the class of records keeps of the image; ``None`` without ground truth,
+            and where no class accepts the outputs.
     """
 
     index: int
     path: str
     luma: float
-    boxes: np.ndarray | None = None
-    labels: np.ndarray | None = None
-    matrix: np.ndarray | None = None
+    kept: Any = None
 
 
 @HOOKS.register_module()
@@ -50,7 +42,9 @@ class ImageResultsHook(Hook):
 
     After the run ``results`` holds one :class:`ImageResult` for each image of the set,
     in its order, on the main process; ``None`` on the others. What samplers repeat to
-    give every process as many images is there once.
+    give every process as many images is there once. ``kind`` is the class of
+    ``RECORDS`` that accepts the model's outputs, ``None`` if none does; ``run`` is what it
+    may look at.
 
     Args:
         input_order: channel order that the pipeline loads, ``'bgr'`` or ``'rgb'``.
@@ -58,7 +52,7 @@ class ImageResultsHook(Hook):
             does not pad.
 
     Raises:
-        DataError: naming the image, if predicted and true label map do not fit.
+        DataError: naming the image, if a prediction does not fit the ground truth.
     """
 
     priority = 'VERY_LOW'
@@ -67,17 +61,16 @@ class ImageResultsHook(Hook):
         self.input_order = input_order
         self.fill_color = fill_color
         self.results: list[ImageResult] | None = None
+        self.kind: type[ImageRecords] | None = None
+        self.run = RunInfo(ImageSet([]))
         self._own: list[ImageResult] = []
         self._positions: list[int] = []
-        self._classes = 0
-        self._ignored = IGNORED
 
     def before_test(self, runner: Runner) -> None:
         loader = runner.test_dataloader
         self._own, self.results = [], None
         self._positions = sampled_positions(loader)
-        self._classes = len(getattr(loader.dataset, 'metainfo', {}).get('classes', ()))
-        self._ignored = _ignore_index(runner.test_loop.evaluator.metrics)
+        self.run = RunInfo(ImageSet(loader.dataset), runner.test_loop.evaluator.metrics)
 
     def after_test_iter(
         self,
@@ -87,6 +80,8 @@ class ImageResultsHook(Hook):
         outputs: Sequence[Any] | None = None,
     ) -> None:
         for place, output in enumerate(outputs or []):
+            if not self._own:
+                self.kind = find_kind(output, self.run)
             index = self._positions[len(self._own)]
             luma = self._luma(data_batch['inputs'][place])
             self._own.append(self._keep(index, luma, output))
@@ -108,24 +103,11 @@ class ImageResultsHook(Hook):
 
     def _keep(self, index: int, luma: float, output: Any) -> ImageResult:
         path = str(getattr(output, 'img_path', '') or '')
-        if 'pred_instances' in output and 'bboxes' in output.pred_instances:
-            found = output.pred_instances
-            boxes = _array(getattr(found.bboxes, 'tensor', found.bboxes)).reshape(-1, 4)
-            boxes = np.concatenate([boxes, _array(found.scores).reshape(-1, 1)], axis=1)
-            labels = _array(found.labels).astype(np.int64)
-            return ImageResult(index, path, luma, boxes, labels)
-        return ImageResult(index, path, luma, matrix=self._matrix(path or index, output))
-
-    def _matrix(self, name: Any, output: Any) -> np.ndarray | None:
-        if not all(
-            key in output and 'data' in output.get(key) for key in ('pred_sem_seg', 'gt_sem_seg')
-        ):
-            return None
-        found, true = output.pred_sem_seg.data, output.gt_sem_seg.data
         try:
-            return confusion_matrix(found.squeeze(0), true.squeeze(0), self._classes, self._ignored)
+            kept = None if self.kind is None else self.kind.keep(output, self.run)
         except DataError as error:
-            raise DataError(f'{name}: {error}') from error
+            raise DataError(f'{path or index}: {error}') from error
+        return ImageResult(index, path, luma, kept)
 
 
 def sampled_positions(loader: Any) -> list[int]:
@@ -136,14 +118,3 @@ def sampled_positions(loader: Any) -> list[int]:
             asked, as MMEngine's do within an epoch.
     """
     return [int(getattr(item, 'index', item)) for batch in loader.batch_sampler for item in batch]
-
-
-def _ignore_index(metrics: Iterable[Any]) -> int:
-    found = (getattr(metric, 'ignore_index', None) for metric in metrics)
-    return next((index for index in found if isinstance(index, int)), IGNORED)
-
-
-def _array(values: Any) -> np.ndarray:
-    if hasattr(values, 'detach'):
-        values = values.detach().cpu().numpy()
-    return np.asarray(values, dtype=np.float64)

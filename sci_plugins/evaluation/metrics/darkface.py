@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -15,14 +15,12 @@ from mmengine.logging import print_log
 
 from sci_plugins.datasets.darkface import id_order
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.evaluation.detection_records import (
-    DetectionRecords,
-    ImageDetections,
-    save_detections,
-)
+from sci_plugins.evaluation.detection_images import ImageDetections, as_rows
+from sci_plugins.evaluation.detection_records import DarkFaceRecords
 from sci_plugins.registry import METRICS, require_host
 from sci_plugins.utils.files import read_numbered_lines, write_atomically
 
+_Value = TypeVar('_Value')
 COLUMNS = 'x1 y1 x2 y2 score'
 
 
@@ -80,27 +78,27 @@ def _parse(path: str | os.PathLike[str], number: int, text: str) -> list[float]:
 class DarkFaceMetric(BaseMetric):
     """Average precision of one class by four definitions, from one pass.
 
-    ``darkface/AP`` is the number of the data set's own tool; the other keys name
-    theirs, see :data:`sci_plugins.evaluation.detection_records.DEFINITIONS`. All are
+    ``darkface/AP`` is the number of the data set's own tool, ``DARKFACE_AP`` of the
+    records; the other keys name theirs, see ``DarkFaceRecords.definitions``. All are
     fractions in [0, 1], on boxes in pixels of the original image; NaN where there is
     nothing to find. ``darkface/annotation_version`` is the year of the annotations as
     the data set recognises it, NaN if it does not.
 
-    The truth comes with the images: the pipeline packs ``'instances'`` and
+    The ground truth comes with the images: the pipeline packs ``'instances'`` and
     ``'img_id'`` as meta keys. After the evaluation ``records`` holds every image's
     matches (on the main process), for resampling.
 
     Args:
         coco: also compute COCO's numbers and those by face size; takes pycocotools.
         submission_dir: folder for the official submission files, ``ID.txt``.
-        detections_file: ``.npz`` file for detections and truth, to compare later.
+        detections_file: ``.npz`` file for detections and ground truth, to compare later.
         collect_device, prefix, collect_dir: those of ``BaseMetric``.
 
     Raises:
         MissingDependencyError: if ``coco`` needs pycocotools and it is not installed.
         ConfigError: if the data has several classes or the pipeline does not pack what
             is needed.
-        DataError: if an image comes twice or a prediction is not finite.
+        DataError: if there is a duplicate image or a prediction is not finite.
     """
 
     default_prefix = 'darkface'
@@ -120,10 +118,10 @@ class DarkFaceMetric(BaseMetric):
         self.coco = coco
         self.submission_dir = submission_dir
         self.detections_file = detections_file
-        self.records: DetectionRecords | None = None
+        self.records: DarkFaceRecords | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep predictions and truth of each image."""
+        """Keep predictions and ground truth of each image."""
         self.results.extend(map(_to_record, data_samples))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
@@ -133,13 +131,13 @@ class DarkFaceMetric(BaseMetric):
             raise ConfigError(f'DarkFaceMetric evaluates one class, got {about["classes"]}')
         # In one order, whichever process had which image: it decides between ties.
         images = sorted(results, key=lambda image: id_order(image.img_id))
-        self.records = DetectionRecords(images, self.coco)
+        self.records = DarkFaceRecords(images, self.coco)
         if self.submission_dir is not None:
             write_submission(self.submission_dir, images)
         if self.detections_file is not None:
-            save_detections(self.detections_file, images)
+            self.records.save(self.detections_file)
         print_log(_describe(images, about), logger='current')
-        numbers = self.records.metrics()
+        numbers = name_for_host(self.records.metrics())
         if 'annotation_version' in about:
             version = str(about['annotation_version'])
             numbers['annotation_version'] = float(version) if version.isdecimal() else math.nan
@@ -156,21 +154,20 @@ def _to_record(sample: dict) -> ImageDetections:
         raise ConfigError(
             f'DarkFaceMetric evaluates one class, the model predicts label {label} in image {name}'
         )
-    predictions = np.concatenate([_array(found['bboxes'], 4), _array(found['scores'], 1)], axis=1)
+    predictions = np.concatenate([as_rows(found['bboxes'], 4), as_rows(found['scores'], 1)], axis=1)
     if not np.isfinite(predictions).all():
         raise DataError(f'image {name}: predictions must be finite, some are not')
     return ImageDetections(
         name,
         predictions,
-        _array([face['bbox'] for face in sample['instances']], 4),
+        as_rows([face['bbox'] for face in sample['instances']], 4),
         np.array([face['ignore_flag'] for face in sample['instances']], bool),
     )
 
 
-def _array(values: Any, columns: int) -> np.ndarray:
-    if hasattr(values, 'detach'):
-        values = values.detach().cpu()
-    return np.asarray(values, dtype=np.float64).reshape(-1, columns)
+def name_for_host(metrics: Mapping[str, _Value]) -> dict[str, _Value]:
+    """Metrics of the records under the evaluator's names, which follow ``darkface/``."""
+    return {'AP' if name == 'DARKFACE_AP' else name: value for name, value in metrics.items()}
 
 
 def _describe(images: Sequence[ImageDetections], about: Mapping[str, Any]) -> str:

@@ -88,6 +88,18 @@ class SubsetIoUMetric(BaseMetric):
                 )
             self.results.append((_path(sample), self._count(sample, len(names))))
 
+    def matrix_of(self, path: str) -> np.ndarray | None:
+        """The confusion matrix ``(C, C)`` of an image that this process has just counted.
+
+        Args:
+            path: of the image.
+
+        Returns:
+            ``None`` if there is no such image.
+        """
+        # From the end: the image is of the last batch.
+        return next((found for name, found in reversed(self.results) if name == path), None)
+
     def compute_metrics(self, results: list) -> dict[str, float]:
         """The numbers of the set; prints the classes, writes the file asked for."""
         if not results:

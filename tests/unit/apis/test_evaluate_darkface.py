@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 
 from sci_plugins import registry
-from sci_plugins.apis.evaluate_darkface import SubmissionResult, evaluate_submission
+from sci_plugins.apis.evaluate_darkface import DEFINITIONS, SubmissionResult, evaluate_submission
 from sci_plugins.datasets.darkface import split_ids
 from sci_plugins.errors import ConfigError, DataError, MissingDependencyError
-from sci_plugins.evaluation.detection_records import DEFINITIONS
 from sci_plugins.utils.images import write_image
 
 TOOL = Path(__file__).resolve().parents[3] / 'tools/evaluate_darkface.py'

@@ -11,9 +11,10 @@ import pytest
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation import analysis as module
 from sci_plugins.evaluation.analysis import Effect, VariantAnalysis, analyse
-from sci_plugins.evaluation.bootstrap import ImageRecords, resample_weights
+from sci_plugins.evaluation.bootstrap import resample_weights
 from sci_plugins.evaluation.detection_images import ImageDetections
-from sci_plugins.evaluation.detection_records import DetectionRecords
+from sci_plugins.evaluation.detection_records import DarkFaceRecords
+from sci_plugins.evaluation.records import ImageRecords, MeanRecords, RunInfo
 from sci_plugins.evaluation.segmentation_records import SegmentationRecords
 from tests.plain_darkface_ap import random_faces
 
@@ -24,7 +25,7 @@ LUMA = {name: (7 * number % COUNT) / 10 for number, name in enumerate(IDS)}
 Make = Callable[[int, Sequence[int]], ImageRecords]
 
 
-def _detections(model: int, images: Sequence[int]) -> DetectionRecords:
+def _detections(model: int, images: Sequence[int]) -> DarkFaceRecords:
     """Faces are the same for both models; each image has the scores 0 and 1."""
     pytest.importorskip('pycocotools')
     _, boxes = random_faces(np.random.default_rng(0), COUNT, side=60)
@@ -35,7 +36,7 @@ def _detections(model: int, images: Sequence[int]) -> DetectionRecords:
         near = truth + rng.normal(0, 4, truth.shape)
         scores = rng.uniform(size=(len(truth), 1))
         found.append(np.concatenate([np.concatenate([near, scores], axis=1), ends]))
-    return DetectionRecords(
+    return DarkFaceRecords(
         [
             ImageDetections(name, found[number], boxes[number])
             for number, name in zip(images, _names(images), strict=True)
@@ -177,7 +178,7 @@ def test_the_metric_may_be_another() -> None:
 
 def test_only_what_both_have_is_compared() -> None:
     base = _detections(0, range(COUNT))
-    other = DetectionRecords(_detections(1, range(COUNT)).images, coco=False)
+    other = DarkFaceRecords(_detections(1, range(COUNT)).images, coco=False)
     found = analyse(base, other, base_name='', metric='VOC_AP50_area', resamples=2)
     assert list(found.intervals) == other.names
 
@@ -219,7 +220,7 @@ def test_an_image_without_which_there_is_no_number() -> None:
     few = [row[:0], row[:0], row, row[:0], row[:0]]
     many = [np.repeat(false, count, 0) for count in (3, 1, 0, 2, 4)]
     base, other = (
-        DetectionRecords(
+        DarkFaceRecords(
             list(map(ImageDetections, IDS, found, [face[: n == 2] for n in range(5)])), coco=False
         )
         for found in (few, [*many[:2], row, *many[3:]])
@@ -284,11 +285,61 @@ def test_other_bad_input() -> None:
     with pytest.raises(ConfigError, match="no metric 'AP'; there are mIoU, aAcc"):
         analyse(base, other, base_name='none', metric='AP')
     for groups in ([0, 1], []):
-        with pytest.raises(DataError, match=f'one for each of 9 images: {len(groups)}'):
+        with pytest.raises(DataError, match=f'expected 9 groups.*, got {len(groups)}'):
             analyse(base, other, base_name='none', groups=groups)
-    with pytest.raises(DataError, match="brightness lacks 'image1'"):
+    with pytest.raises(DataError, match="brightness must have every image, lacks 'image1'"):
         analyse(base, other, base_name='none', brightness={'image0': 0.1})
     with pytest.raises(ConfigError, match='resamples must be at least 1, got 0'):
         analyse(base, other, base_name='none', resamples=0)
     with pytest.raises(DataError, match='no image to resample'):
         analyse(_matrices(0, []), _matrices(1, []), base_name='none')
+
+
+class Errors(MeanRecords):
+    """Of which less is better."""
+
+    lower_is_better = ('error',)
+
+    @classmethod
+    def accepts(cls, output: object, run: RunInfo) -> bool:
+        return True
+
+    @classmethod
+    def keep(cls, output: object, run: RunInfo) -> dict[str, float]:
+        raise NotImplementedError
+
+
+def test_less_is_better() -> None:
+    """The same numbers as ever, with verdicts and effects the other way round."""
+    ids = [f'image{number}' for number in range(30)]
+    rng = np.random.default_rng(0)
+    before = rng.uniform(5, 6, 30)
+    fall = rng.uniform(0.1, 1, 30)
+    fall[7] = -0.5
+    settings: Any = dict(base_name='none', changed=30, brightness=dict(zip(ids, fall, strict=True)))
+    base, other = (Errors(ids, dict(error=each)) for each in (before, before - fall))
+    found = analyse(base, other, **settings)
+    assert found.main.delta == pytest.approx(-fall.mean())
+    assert found.main.high < 0
+    assert found.main.verdict == 'helps'
+    assert [each.image for each in found.lost if each.effect < -0.03] == ['image7']
+    assert len(found.gained) > 10
+    assert all(each.effect > 0 for each in found.gained)
+    assert found.groups['brightness'][2].interval.verdict == 'helps'
+    again = VariantAnalysis.from_dict(json.loads(json.dumps(found.to_dict())))
+    assert again == found
+    assert analyse(other, base, **settings).main.verdict == 'hurts'
+
+
+def test_the_official_number_was_called_ap() -> None:
+    """In files of version 0.1; another metric of that name keeps it."""
+    found = analyse(_detections(0, range(COUNT)), _detections(1, range(COUNT)), base_name='none')
+    new = found.to_dict() | dict(metric='DARKFACE_AP')
+    old = json.loads(json.dumps(new).replace('DARKFACE_AP', 'AP'))
+    assert 'AP' in old['values']
+    assert VariantAnalysis.from_dict(old).to_dict() == new
+    for key in ('values', 'intervals'):
+        del old[key]['VOC_AP50_area']
+    mine = VariantAnalysis.from_dict(old)
+    assert mine.metric == 'AP'
+    assert 'AP' in mine.values

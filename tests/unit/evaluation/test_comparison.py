@@ -51,6 +51,12 @@ def test_json_holds_everything(comparison: Comparison) -> None:
         np.testing.assert_equal(list(found.metrics.values()), list(wanted.metrics.values()))
 
 
+def test_files_that_name_the_model_are_read() -> None:
+    """Version 0.1 wrote the label of a trained model a second time."""
+    old = _result('joint', dict(mAP=0.5)).to_dict() | dict(model='joint')
+    assert VariantResult.from_dict(old).to_dict() | dict(model='joint') == old
+
+
 def test_every_kind_of_condition_comes_back() -> None:
     for condition in (Condition(), Condition(0.02), Condition(0.02, 0.1, 0.01)):
         result = _result('none', {}, condition)

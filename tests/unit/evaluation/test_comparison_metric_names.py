@@ -13,7 +13,7 @@ from sci_plugins.evaluation.comparison import (
     name_in_records,
 )
 
-RECORDS = ['AP', 'COCO_AP', 'COCO_AP50', 'COCO_AP75']
+RECORDS = ['DARKFACE_AP', 'COCO_AP', 'COCO_AP50', 'COCO_AP75']
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ RECORDS = ['AP', 'COCO_AP', 'COCO_AP50', 'COCO_AP75']
         ('coco/bbox_mAP', RECORDS, 'COCO_AP'),
         ('coco/bbox_mAP_50', RECORDS, 'COCO_AP50'),
         ('bbox_mAP_75', RECORDS, 'COCO_AP75'),
-        ('darkface/AP', RECORDS, 'AP'),
+        ('darkface/AP', RECORDS, 'DARKFACE_AP'),
         ('darkface/COCO_AP50', RECORDS, 'COCO_AP50'),
         ('IoU/road', ['mIoU', 'IoU/road'], 'IoU/road'),
         ('night/IoU/road', ['mIoU', 'IoU/road'], 'IoU/road'),
@@ -60,9 +60,10 @@ def test_the_metric_that_decides() -> None:
     metrics = {'coco/bbox_mAP': 0.1, 'coco/bbox_mAP_50': 0.2, 'coco/bbox_mAP_s': 0.3}
     assert deciding_metric(metrics, RECORDS) == 'COCO_AP'
     assert deciding_metric(metrics, RECORDS, 'bbox_mAP_50') == 'COCO_AP50'
-    assert deciding_metric(metrics, RECORDS, 'AP') == 'AP'
+    assert deciding_metric(metrics, RECORDS, 'DARKFACE_AP') == 'DARKFACE_AP'
+    assert deciding_metric({'darkface/AP': 0.1}, RECORDS, 'AP') == 'DARKFACE_AP'
     assert deciding_metric({'pascal_voc/mAP': 0.1}, RECORDS) is None  # theirs by default
-    with pytest.raises(ConfigError, match=r"'bbox_mAP_s' cannot decide.* there are AP, "):
+    with pytest.raises(ConfigError, match=r"'bbox_mAP_s' cannot decide.* there are DARKFACE_AP, "):
         deciding_metric(metrics, RECORDS, 'bbox_mAP_s')
     with pytest.raises(ConfigError, match="no metric 'mIoU'; there are coco/"):
         deciding_metric(metrics, RECORDS, 'mIoU')

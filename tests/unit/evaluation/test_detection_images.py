@@ -9,10 +9,11 @@ import pytest
 from sci_plugins.errors import DataError
 from sci_plugins.evaluation.detection_images import (
     ImageDetections,
+    images_from_arrays,
+    images_to_arrays,
     load_detections,
-    load_with_classes,
-    save_detections,
 )
+from sci_plugins.evaluation.detection_records import DarkFaceRecords
 from tests.plain_matching import iou
 
 LEFT, RIGHT = [0.0, 0, 10, 10], [20.0, 0, 30, 10]
@@ -142,59 +143,62 @@ def test_flags_may_be_numbers() -> None:
         (dict(true_labels=np.zeros(4, str)), 'true_labels must hold whole numbers, got'),
     ],
 )
-def test_bad_input_is_named(tmp_path: Path, wrong: dict[str, np.ndarray], message: str) -> None:
+def test_bad_input_is_named(wrong: dict[str, np.ndarray], message: str) -> None:
     image = replace(_three_classes(), **wrong)
     with pytest.raises(DataError, match=f'^image night/1: {message}'):
         image.check()
     with pytest.raises(DataError, match=f'^image night/1: {message}'):
-        save_detections(tmp_path / 'found.npz', [image])
-    assert not list(tmp_path.iterdir())
+        images_to_arrays([image])
 
 
-def test_what_is_saved_loads_again(tmp_path: Path) -> None:
-    path = tmp_path / 'new' / 'found.npz'
+def test_arrays_become_the_same_images_again() -> None:
     images = [
         replace(_image(truth=[RIGHT, LEFT], ignore=[True, False]), img_id='a b'),
         _three_classes(),
         replace(_image(), img_id='nächtlich/leer'),
         replace(_image([[*LEFT, 0.25]]), img_id='4'),
     ]
-    save_detections(path, images, ('face', 'Hand'))
-    assert [file.name for file in path.parent.iterdir()] == ['found.npz']
-    again, classes = load_with_classes(path)
+    ids = np.array([image.img_id for image in images])
+    arrays = images_to_arrays(images, ('face', 'Hand'))
+    again, classes = images_from_arrays(arrays | dict(ids=ids))
     assert classes == ['face', 'Hand']
     for one, two in zip(images, again, strict=True):
         _assert_same(one, two)
         two.check()
-    for one, two in zip(again, load_detections(path), strict=True):
-        _assert_same(one, two)
 
 
-def test_no_images_and_no_classes(tmp_path: Path) -> None:
-    save_detections(tmp_path / 'found.npz', [])
-    assert load_with_classes(tmp_path / 'found.npz') == ([], [])
+def test_no_images_and_no_classes() -> None:
+    assert images_from_arrays(images_to_arrays([]) | dict(ids=np.zeros(0, str))) == ([], [])
+
+
+def _face(name: str) -> ImageDetections:
+    return replace(_three_classes().of_class(2), img_id=name)
+
+
+def _save(path: Path, *images: ImageDetections) -> None:
+    DarkFaceRecords(images, coco=False).save(path)
 
 
 def test_an_interruption_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / 'found.npz'
-    save_detections(path, [_three_classes()])
+    _save(path, _face('1'))
 
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(np, 'savez_compressed', stop)
     with pytest.raises(KeyboardInterrupt):
-        save_detections(path, [])
+        _save(path)
     assert [file.name for file in tmp_path.iterdir()] == ['found.npz']
     assert len(load_detections(path)) == 1
 
 
-def _columns(path: Path) -> dict[str, np.ndarray]:
-    save_detections(path, [_three_classes(), replace(_three_classes(), img_id='2')])
-    with np.load(path) as content:
-        return dict(content)
+def _columns() -> dict[str, np.ndarray]:
+    images = [_three_classes(), replace(_three_classes(), img_id='2')]
+    ids = np.array([image.img_id for image in images])
+    return images_to_arrays(images) | dict(ids=ids)
 
 
 @pytest.mark.parametrize(
@@ -204,14 +208,14 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
         ('ids', np.array(['1', '2', '3']), '3 images, 2 and 2 numbers of rows'),
         ('found', np.array([3]), '2 images, 1 and 2 numbers of rows'),
         ('there', np.array([4, 4, 0]), '2 images, 2 and 3 numbers of rows'),
-        ('found', np.array([3, 2]), '5 rows are told, there are 6'),
-        ('there', np.array([4, 5]), '9 rows are told, there are 8'),
-        ('found', np.array([-1, 7]), '6 rows are told, there are 6'),
+        ('found', np.array([3, 2]), 'expected 5 rows, got 6'),
+        ('there', np.array([4, 5]), 'expected 9 rows, got 8'),
+        ('found', np.array([-1, 7]), 'expected 6 rows, got 6'),
         ('found', np.array([2.5, 3.5]), 'slice indices must be integers'),
         ('predictions', np.zeros((6, 4)), r'predictions must have the shape \(n, 5\)'),
         ('boxes', np.full((8, 4), np.nan), 'image night/1: boxes must be finite'),
-        ('ignore', np.zeros(7, bool), '8 rows are told, there are 7'),
-        ('labels', np.zeros(8, int), '6 rows are told, there are 8'),
+        ('ignore', np.zeros(7, bool), 'expected 8 rows, got 7'),
+        ('labels', np.zeros(8, int), 'expected 6 rows, got 8'),
         ('true_labels', np.zeros(8), 'true_labels must hold whole numbers'),
         ('predictions', np.array(['x'] * 30).reshape(6, 5), 'is not a file of det'),
         ('classes', None, 'classes is not a file in the archive'),
@@ -222,7 +226,7 @@ def test_columns_that_do_not_fit(
 ) -> None:
     """Rows of one image must never be taken for those of another."""
     path = tmp_path / 'found.npz'
-    columns = _columns(path)
+    columns = _columns()
     del columns[name]
     np.savez(path, **columns, **({} if value is None else {name: value}))
     with pytest.raises(DataError, match=r'found.npz: is not a file of det.*') as caught:
@@ -245,7 +249,7 @@ def test_a_file_of_something_else(tmp_path: Path, content: bytes | None) -> None
 
 def test_pickled_objects_are_refused(tmp_path: Path) -> None:
     path = tmp_path / 'found.npz'
-    columns = _columns(path)
+    columns = _columns()
     np.savez(path, **columns | dict(ids=np.array([dict(), dict()], dtype=object)))
     with pytest.raises(DataError, match=r'detections \(Object arrays cannot be loaded'):
         load_detections(path)

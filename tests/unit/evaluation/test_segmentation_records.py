@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.evaluation.segmentation_records import DEFINITIONS, SegmentationRecords
+from sci_plugins.evaluation.segmentation_records import SegmentationRecords
 from sci_plugins.functional.confusion import confusion_matrix
 from tests.plain_segmentation import plain_segmentation, random_labels
 
@@ -48,8 +48,9 @@ def test_the_mean_is_not_that_of_the_images(pairs: Pairs) -> None:
 
 
 def test_main_and_definitions() -> None:
-    assert SegmentationRecords.main in DEFINITIONS
-    assert set(DEFINITIONS) == {'mIoU', 'aAcc', 'mAcc', 'IoU/CLASS'}
+    definitions = SegmentationRecords.definitions
+    assert SegmentationRecords.main in definitions
+    assert set(definitions) == {'mIoU', 'aAcc', 'mAcc', 'IoU/CLASS'}
 
 
 def test_a_resample_is_the_images_again(pairs: Pairs, rng: np.random.Generator) -> None:
@@ -163,24 +164,24 @@ def test_what_is_no_file_of_records(tmp_path: Path) -> None:
     np.savez(path, ids=np.array(['a']), matrices=np.zeros((2, 5, 5)), classes=['a'] * 5)
     for content in (path.read_bytes(), b'', b'nothing', path.read_bytes()[:50]):
         path.write_bytes(content)
-        with pytest.raises(DataError, match=r'x.npz: is not a file of confusion'):
+        with pytest.raises(DataError, match=r'x.npz: is not a file of Segm'):
             SegmentationRecords.load(path)
     np.savez(path, ids=np.array([{}], dtype=object))
-    with pytest.raises(DataError, match='is not a file of confusion'):
+    with pytest.raises(DataError, match='is not a file of Segm'):
         SegmentationRecords.load(path)
     with pytest.raises(DataError, match=r'none.npz: is not'):
         SegmentationRecords.load(tmp_path / 'none.npz')
 
 
 def test_mistakes(pairs: Pairs) -> None:
-    with pytest.raises(DataError, match="image 'a' must come once, comes twice"):
+    with pytest.raises(DataError, match="duplicate image 'a'"):
         SegmentationRecords('aa', np.zeros((2, 5, 5)), CLASSES)
     with pytest.raises(ConfigError, match="subset names 'bus'; the classes are: road"):
         _records(pairs, subset=('road', 'bus'))
     for subset in ((), ('sky', 'sky')):
         with pytest.raises(ConfigError, match='different classes, at least one'):
             _records(pairs, subset=subset)
-    with pytest.raises(DataError, match=r'weights must be \(resamples, 7\), got \(2, 6'):
+    with pytest.raises(DataError, match=r'must have the shape \(resamples, 7\), got \(2, 6'):
         _records(pairs).resampled(np.ones((2, 6)))
 
 

@@ -1,29 +1,11 @@
 """Names and truth of a test set."""
 
-from typing import Any
-
-import pytest
 from mmengine.config import Config
 from mmengine.dataset import ConcatDataset
 from mmengine.registry import DefaultScope
 
-from sci_plugins.apis.compare.about import ImageSet, build_image_set, image_ids
-
-
-@pytest.mark.parametrize(
-    ('paths', 'ids'),
-    [
-        (['/d/a.png', '/d/b.png'], ['a', 'b']),
-        (['/d/x/a.png', '/d/y/a.png'], ['x/a', 'y/a']),
-        (['/d/a.png', '/d/a.jpg'], ['a.png', 'a.jpg']),
-        (['/d/a.png', '/d/a.png', '/d/b.png'], ['a.png', 'a.png#2', 'b.png']),
-        (['/d/a.b.png'], ['a.b']),
-        (['', '/d/a.png'], ['000000', '000001']),
-        ([], []),
-    ],
-)
-def test_names(paths: list[str], ids: list[str]) -> None:
-    assert image_ids(paths) == ids
+from sci_plugins.apis.compare.about import build_image_set
+from sci_plugins.evaluation.records import ImageSet
 
 
 def test_the_config_s_scope_counts_not_the_current_one(det: tuple[Config, str]) -> None:
@@ -56,27 +38,3 @@ def test_a_set_of_label_maps_has_no_boxes(seg: tuple[Config, str]) -> None:
     assert images.ids == ['000', '001', '002']
     assert not images.has_boxes
     assert len(images.truth(0)[0]) == 0
-
-
-def test_flags_of_ignored_boxes() -> None:
-    box: dict[str, Any] = dict(bbox=[0, 0, 1, 1], bbox_label=2)
-    info = dict(img_path='a.png', instances=[dict(box, ignore_flag=1), box])
-
-    class OneImage(list):
-        def get_data_info(self, index: int) -> dict:
-            return info
-
-    _, labels, ignore = ImageSet(OneImage([0])).truth(0)
-    assert (labels.tolist(), ignore.tolist()) == ([2, 2], [True, False])
-
-
-def test_a_set_that_tells_nothing() -> None:
-    images = ImageSet([1, 2, 3])
-    assert (len(images), images.ids, images.infos, images.metainfo) == (3, [], [], {})
-
-
-@pytest.mark.parametrize(
-    ('count', 'wanted'), [(0, []), (-1, []), (1, [0]), (2, [0, 9]), (99, list(range(10)))]
-)
-def test_evenly_spaced(count: int, wanted: list[int]) -> None:
-    assert ImageSet(list(range(10))).spread(count) == wanted

@@ -1,12 +1,11 @@
 """Each contender's records against the base's."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from sci_plugins.apis.compare.judging import Judge, curve_of, parse_resampling
+from sci_plugins.apis.compare.judging import Judge, parse_resampling
 from sci_plugins.apis.compare.records import Kept
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.comparison import VariantResult
@@ -64,12 +63,3 @@ def test_what_is_told_of_the_settings() -> None:
         base='none', resampling='blocks of 5', resample='blocks:5', resamples=7, seed=8
     )
     assert Judge('none', parse_resampling('images'), metric='x').about()['metric'] == 'x'
-
-
-def test_curves_are_of_detections() -> None:
-    assert curve_of(_kept(5)) is None
-    records = SimpleNamespace(
-        curve=lambda: SimpleNamespace(recall=[0.0, 0.5], precision=[1.0, 0.9])
-    )
-    curve = curve_of(Kept(records, np.zeros(0)))
-    assert (curve.recall, curve.precision) == ([0.0, 0.5], [1.0, 0.9])

@@ -1,5 +1,6 @@
-"""Records from results and truth, to files and back."""
+"""Records from results and ground truth, to files and back."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -7,12 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from sci_plugins.apis.compare.about import ImageSet
 from sci_plugins.apis.compare.records import Kept, RecordStore, file_slug, make_records
-from sci_plugins.engine.hooks import ImageResult
+from sci_plugins.engine.hooks import ImageResult, ImageResultsHook
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.evaluation.detection_records import DetectionRecords
+from sci_plugins.evaluation.metrics import SubsetIoUMetric
+from sci_plugins.evaluation.records import ImageSet, RunInfo
 from sci_plugins.evaluation.segmentation_records import SegmentationRecords
 
 ABOUT: dict[str, Any] = dict(config_sha256='c', weights=dict(sci=dict(sha256='w')))
@@ -37,20 +39,37 @@ def _boxes(count: int = 3, ignore: int = 0) -> ImageSet:
     return ImageSet(_Set(dict(img_path=f'/d/{n}.png', instances=instances) for n in range(count)))
 
 
-def _found(index: int, luma: float = 0.5, **settings: Any) -> ImageResult:
+def _paths(count: int) -> ImageSet:
+    return ImageSet(_Set(dict(img_path=f'/d/{n}.png') for n in range(count)))
+
+
+def _rows(index: int) -> tuple[np.ndarray, np.ndarray]:
     """Finds the first box in every image, the second in all but image 1."""
     rows = [[0, 0, 10, 10, 0.9], [20, 20, 40, 40, 0.8]][: 1 if index == 1 else 2]
-    values = dict(path=f'/d/{index}.png', boxes=np.array(rows, float))
-    values |= dict(labels=np.arange(len(rows)))
-    return ImageResult(index, luma=luma, **values | settings)
+    return np.array(rows, float), np.arange(len(rows))
 
 
-def _maps(**settings: Any) -> list[ImageResult]:
+def _hook(kind: Any, images: ImageSet, kept: list, **settings: Any) -> ImageResultsHook:
+    """A hook after a run; settings: ``lumas``, ``places``, ``paths``, ``metrics``."""
+    hook = ImageResultsHook()
+    hook.kind, hook.run = kind, RunInfo(images, settings.get('metrics', []))
+    places = settings.get('places', range(len(kept)))
+    paths = settings.get('paths', [f'/d/{n}.png' for n in places])
+    lumas = settings.get('lumas', [0.5] * len(kept))
+    rows = zip(places, paths, lumas, kept, strict=True)
+    hook.results = [ImageResult(*row) for row in rows]
+    return hook
+
+
+def _detected(images: ImageSet | None = None, **settings: Any) -> ImageResultsHook:
+    found = _boxes() if images is None else images
+    kept = settings.pop('kept', [_rows(n) for n in range(len(found))])
+    return _hook(DetectionRecords, found, kept, **settings)
+
+
+def _mapped(**settings: Any) -> ImageResultsHook:
     matrices = [np.array([[3, 1], [0, 4]]), np.array([[2, 0], [2, 4]])]
-    return [
-        ImageResult(n, f'/d/{n}.png', 0.1 * n, matrix=matrix, **settings)
-        for n, matrix in enumerate(matrices)
-    ]
+    return _hook(SegmentationRecords, _paths(2), matrices, lumas=[0.0, 0.1], **settings)
 
 
 def _kept(result: Kept | str) -> Kept:
@@ -58,82 +77,59 @@ def _kept(result: Kept | str) -> Kept:
     return result
 
 
-def test_detections_of_several_classes_join_their_truth() -> None:
-    kept = _kept(make_records([_found(n) for n in range(3)], _boxes()))
-    records = kept.records
+def test_detections_of_several_classes_join_their_ground_truth() -> None:
+    records = _kept(make_records(_detected())).records
     assert records.ids == ['0', '1', '2']
-    assert records.classes == ('a', 'b')
     numbers = records.metrics(['COCO_AP50/a', 'COCO_AP50/b'])
     assert numbers['COCO_AP50/a'] == pytest.approx(1)
     assert numbers['COCO_AP50/b'] == pytest.approx(67 / 101)  # 101 recalls, 2 of 3 found
 
 
 def test_ignored_boxes_need_not_be_found() -> None:
-    results = [_found(n, boxes=np.zeros((0, 5)), labels=np.zeros(0)) for n in range(3)]
-    kept = _kept(make_records(results, _boxes(ignore=1)))
+    nothing = [(np.zeros((0, 5)), np.zeros(0, int))] * 3
+    kept = _kept(make_records(_detected(_boxes(ignore=1), kept=nothing)))
     numbers = kept.records.metrics(['COCO_AP50/a', 'COCO_AP50/b'])
     assert numbers['COCO_AP50/a'] == 0
     assert np.isnan(numbers['COCO_AP50/b'])
 
 
 def test_label_maps_keep_their_matrices() -> None:
-    images = ImageSet(_Set(dict(img_path=f'/d/{n}.png') for n in range(2)))
-    kept = _kept(make_records(_maps(), images))
+    kept = _kept(make_records(_mapped()))
     assert kept.records.metrics()['aAcc'] == pytest.approx(100 * 13 / 16)
     assert kept.brightness == pytest.approx({'0': 0.0, '1': 0.1})
 
 
 def test_a_metric_s_choice_of_classes_is_the_records() -> None:
-    images = ImageSet(_Set(dict(img_path=f'/d/{n}.png') for n in range(2)))
-    metric = SimpleNamespace(classes=['b'], ignore_left_out=True)
-    kept = _kept(make_records(_maps(), images, [SimpleNamespace(), metric]))
-    assert kept.records.subset == ('b',)
-    assert kept.records.ignore_left_out
+    metric = SubsetIoUMetric(classes=['b'], ignore_left_out=True)
+    kept = _kept(make_records(_mapped(metrics=[SimpleNamespace(), metric])))
+    assert kept.records.names == ['mIoU', 'aAcc', 'mAcc', 'IoU/b']
+    assert kept.records.metrics()['aAcc'] == 100 * 8 / 10
 
 
 def test_an_image_without_luma_leaves_no_brightness() -> None:
-    results = [_found(n, luma=np.nan if n else 0.5) for n in range(3)]
-    assert _kept(make_records(results, _boxes())).brightness is None
+    assert _kept(make_records(_detected(lumas=[0.5, np.nan, 0.5]))).brightness is None
 
 
 @pytest.mark.parametrize(
-    ('results', 'images', 'reason'),
+    ('hook', 'reason'),
     [
-        ([_found(0)], ImageSet([0]), 'does not tell its images one by one'),
-        ([_found(0), _found(2)], _boxes(), '2 of 3 images were tested'),
-        ([_found(1, path='/d/0.png')], _boxes(2), '1 of 2 images'),
-        ([_found(0, path='/d/1.png')], _boxes(1), 'the order that their sampler tells'),
-        ([_found(0, boxes=None)], _boxes(1), 'neither boxes nor label maps'),
-        (
-            [_found(0)],
-            ImageSet(_Set([dict(img_path='/d/0.png', instances=[])])),
-            'no boxes to find',
-        ),
-        ([_found(0)], ImageSet(_Set([dict(img_path='/d/0.png')])), 'no boxes to find'),
+        (_detected(ImageSet([0])), 'does not list its images'),
+        (_hook(DetectionRecords, _boxes(), [_rows(0)] * 2, places=[0, 2]), '2 of 3 images were'),
+        (_hook(DetectionRecords, _boxes(2), [_rows(1)], paths=['/d/0.png']), '1 of 2 images'),
+        (_detected(_boxes(1), paths=['/d/1.png']), 'in the order of their sampler'),
+        (_hook(None, _boxes(1), [None]), 'no class of records takes .*DetectionRecords, Seg'),
+        (_hook(SegmentationRecords, _paths(2), [np.eye(2), None]), '1 of 2 images have no gr'),
     ],
 )
-def test_why_there_are_no_records(
-    results: list[ImageResult], images: ImageSet, reason: str
-) -> None:
-    found = make_records(results, images)
+def test_why_there_are_no_records(hook: ImageResultsHook, reason: str) -> None:
+    found = make_records(hook)
     assert isinstance(found, str)
-    assert reason in found
-
-
-def test_one_image_without_a_map_spoils_the_set() -> None:
-    images = ImageSet(_Set(dict(img_path=f'/d/{n}.png') for n in range(2)))
-    results = [_maps()[0], ImageResult(1, '/d/1.png', 0.5)]
-    assert 'neither boxes nor label maps' in make_records(results, images)
+    assert re.search(reason, found)
 
 
 @pytest.mark.parametrize('kind', ['boxes', 'maps'])
 def test_to_a_file_and_back(tmp_path: Path, kind: str) -> None:
-    if kind == 'boxes':
-        results, images = [_found(n, luma=0.1 * n) for n in range(3)], _boxes()
-    else:
-        images = ImageSet(_Set(dict(img_path=f'/d/{n}.png') for n in range(2)))
-        results = _maps()
-    kept = _kept(make_records(results, images))
+    kept = _kept(make_records(_detected(lumas=[0, 0.1, 0.2]) if kind == 'boxes' else _mapped()))
     store = RecordStore(tmp_path, ABOUT)
     store.save(DARK, 'sci', kept)
     assert store.path(DARK, 'sci') == tmp_path / 'gain-0.05_noise-0' / 'sci.npz'
@@ -149,7 +145,7 @@ def test_to_a_file_and_back(tmp_path: Path, kind: str) -> None:
 @pytest.fixture()
 def store(tmp_path: Path) -> RecordStore:
     store = RecordStore(tmp_path, ABOUT)
-    kept = _kept(make_records([_found(n) for n in range(3)], _boxes()))
+    kept = _kept(make_records(_detected()))
     store.save(DARK, 'sci', kept)
     return store
 

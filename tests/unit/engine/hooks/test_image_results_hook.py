@@ -14,12 +14,27 @@ from sci_plugins.datasets.samplers import Draw
 from sci_plugins.engine.hooks import ImageResultsHook, image_results_hook
 from sci_plugins.engine.hooks.image_results_hook import sampled_positions
 from sci_plugins.errors import DataError
+from sci_plugins.evaluation import segmentation_records
+from sci_plugins.evaluation.metrics import subset_iou
+from sci_plugins.evaluation.metrics.subset_iou import SubsetIoUMetric
+from sci_plugins.evaluation.segmentation_records import SegmentationRecords
+
+
+class _Set(list):
+    """Six images, each with a box."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(range(6))
+        self.metainfo = dict(classes=list('abcdef')[:classes])
+
+    def get_data_info(self, index: int) -> dict:
+        box = dict(bbox=[0, 0, 1, 1], bbox_label=0)
+        return dict(img_path=f'{index}.png', instances=[box])
 
 
 def _loader(order: list[Any], batch: int = 2, classes: int = 3) -> Any:
-    dataset = SimpleNamespace(metainfo=dict(classes=list('abcdef')[:classes]))
     return SimpleNamespace(
-        dataset=dataset, batch_sampler=BatchSampler(order, batch, drop_last=False)
+        dataset=_Set(classes), batch_sampler=BatchSampler(order, batch, drop_last=False)
     )
 
 
@@ -65,10 +80,11 @@ def test_results_come_in_the_order_of_the_set(order: list) -> None:
     assert [each.index for each in hook.results] == [0, 1, 2, 3, 4]
     for index, each in enumerate(hook.results):
         assert each.path == f'{index}.png'
-        assert each.boxes.shape == (index, 5)
-        assert (each.boxes[:, :4] == index).all()
-        assert (each.boxes[:, 4] == 0.5).all()
-        assert each.labels.tolist() == [1] * index
+        boxes, labels = each.kept
+        assert boxes.shape == (index, 5)
+        assert (boxes[:, :4] == index).all()
+        assert (boxes[:, 4] == 0.5).all()
+        assert labels.tolist() == [1] * index
         assert each.luma == pytest.approx(10 * index / 255, abs=1e-6)
 
 
@@ -131,8 +147,8 @@ def test_label_maps_become_matrices() -> None:
     _run(hook, _runner(_loader([0])), lambda index: sample)
     wanted = np.zeros((3, 3))
     wanted[0, 0] = wanted[1, 1] = wanted[1, 2] = 1
-    np.testing.assert_array_equal(hook.results[0].matrix, wanted)
-    assert hook.results[0].boxes is None
+    np.testing.assert_array_equal(hook.results[0].kept, wanted)
+    assert hook.kind is SegmentationRecords
 
 
 def test_the_evaluator_says_what_is_ignored() -> None:
@@ -140,14 +156,46 @@ def test_the_evaluator_says_what_is_ignored() -> None:
     sample = _maps([[0, 1]], [[0, 1]])
     metrics = [SimpleNamespace(), SimpleNamespace(ignore_index=1)]
     _run(hook, _runner(_loader([0]), *metrics), lambda index: sample)
-    assert hook.results[0].matrix.sum() == 1
+    assert hook.results[0].kept.sum() == 1
 
 
 @pytest.mark.parametrize('sample', [_maps([[0]], None), BaseDataElement()])
-def test_without_a_truth_there_is_no_matrix(sample: Any) -> None:
+def test_nothing_is_kept_of_what_no_class_accepts(sample: Any) -> None:
     hook = ImageResultsHook()
     _run(hook, _runner(_loader([0])), lambda index: sample)
-    assert hook.results[0].matrix is None
+    assert hook.kind is hook.results[0].kept is None
+
+
+def test_an_image_without_ground_truth_among_others() -> None:
+    hook = ImageResultsHook()
+    samples = [_maps([[0]], [[0]]), _maps([[0]], None)]
+    _run(hook, _runner(_loader([0, 1])), lambda index: samples[index])
+    assert [result.kept is None for result in hook.results] == [False, True]
+
+
+def test_the_matrix_of_the_evaluators_metric_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pixels of one image are counted once, batch by batch."""
+    metric = SubsetIoUMetric()
+    metric.dataset_meta = dict(classes='abc')
+    found = [torch.tensor([[0, index]]) for index in range(3)]
+    samples = [_maps(each.tolist(), [[0, 1]]) for each in found]
+    for index, sample in enumerate(samples):
+        sample.set_metainfo(dict(img_path=f'{index}.png'))
+    calls: list[Any] = []
+    count = subset_iou.confusion_matrix
+    monkeypatch.setattr(subset_iou, 'confusion_matrix', lambda *a: calls.append(a) or count(*a))
+    monkeypatch.setattr(segmentation_records, 'confusion_matrix', None)  # would fail
+    hook = ImageResultsHook()
+
+    def make(index: int) -> Any:
+        if index % 2 == 0:  # the first of a batch: the evaluator has seen them all by then
+            metric.process({}, [each.to_dict() for each in samples[index : index + 2]])
+        return samples[index]
+
+    _run(hook, _runner(_loader([0, 1, 2]), metric), make)
+    assert len(calls) == 3
+    for index, result in enumerate(hook.results):
+        assert result.kept[1].tolist() == [int(index == c) for c in range(3)]
 
 
 def test_maps_that_do_not_fit_are_named() -> None:

@@ -18,7 +18,7 @@ from benchmarks.bootstrap import (
 )
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.analysis import analyse
-from sci_plugins.evaluation.detection_records import DetectionRecords
+from sci_plugins.evaluation.detection_records import DarkFaceRecords
 from sci_plugins.evaluation.segmentation_records import SegmentationRecords
 
 pytest.importorskip('pycocotools')
@@ -82,15 +82,15 @@ def test_a_wrong_number_shows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_official_ap_is_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     """A resample keeps the set's range of scores, a set of its own has another."""
-    resampled = DetectionRecords.resampled
+    resampled = DarkFaceRecords.resampled
 
     def changed(records: Any, weights: Any = None, names: Any = None) -> dict:
         numbers = resampled(records, weights, names)
         if weights is not None:
-            numbers['AP'] = np.full(len(weights), 2.0)
+            numbers['DARKFACE_AP'] = np.full(len(weights), 2.0)
         return numbers
 
-    monkeypatch.setattr(DetectionRecords, 'resampled', changed)
+    monkeypatch.setattr(DarkFaceRecords, 'resampled', changed)
     assert benchmark_bootstrap(**SMALL).faces.difference < 1e-9
 
 
@@ -115,7 +115,7 @@ def test_the_models_differ_and_the_truth_does_not() -> None:
     assert 20 < low < high < 80
     make = module._faces(30, 60)
     one, other = (make(model, [4, 2, 4]) for model in (0, 1))
-    assert isinstance(one, DetectionRecords)
+    assert isinstance(one, DarkFaceRecords)
     assert one.ids == other.ids == ['0', '1', '2']
     np.testing.assert_array_equal(one.images[0].boxes, other.images[2].boxes)
     assert 0.4 < (one.images[0].predictions - other.images[0].predictions)[:, :4].std() < 1

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.darkface import benchmark_darkface, random_submission
 from sci_plugins.errors import ConfigError
-from sci_plugins.evaluation.detection_records import DetectionRecords
+from sci_plugins.evaluation.detection_records import DarkFaceRecords
 from sci_plugins.functional.detection_ap import count_official, official_ap, resampled_official_ap
 
 pytest.importorskip('pycocotools')
@@ -28,7 +28,7 @@ def test_the_faces_are_worth_matching() -> None:
     images = random_submission(30, 60)
     assert [len(image.predictions) for image in images] == [60] * 30
     assert 100 < sum(len(image.boxes) for image in images) < 350
-    assert 0.1 < DetectionRecords(images, coco=False).metrics()['AP'] < 0.9
+    assert 0.1 < DarkFaceRecords(images, coco=False).metrics()['DARKFACE_AP'] < 0.9
 
 
 def test_the_bar_is_met() -> None:

@@ -1,19 +1,31 @@
-"""One battery for all kinds of records: what the comparison relies on."""
+"""One battery for all kinds of records: what the comparison relies on; test sets."""
 
-import inspect
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
+from sci_plugins.datasets.darkface import DarkFaceDataset
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.evaluation.bootstrap import ImageRecords
+from sci_plugins.evaluation import metrics
 from sci_plugins.evaluation.detection_images import ImageDetections
-from sci_plugins.evaluation.detection_records import DetectionRecords
+from sci_plugins.evaluation.detection_records import DarkFaceRecords, DetectionRecords
+from sci_plugins.evaluation.records import (
+    ImageRecords,
+    ImageSet,
+    MeanRecords,
+    RunInfo,
+    find_kind,
+    image_ids,
+    kinds_of_records,
+)
 from sci_plugins.evaluation.segmentation_records import SegmentationRecords
 from sci_plugins.functional.confusion import confusion_matrix
+from sci_plugins.registry import RECORDS
 from tests.plain_darkface_ap import random_faces
 from tests.plain_segmentation import random_labels
 
@@ -35,7 +47,7 @@ def _faces(chosen: Sequence[int], perfect: bool = False) -> ImageRecords:
     found = [np.concatenate([each, edges]) for each in found]
     if perfect:
         found = [np.insert(each, 4, 1.0, axis=1) for each in boxes]
-    return DetectionRecords(
+    return DarkFaceRecords(
         [
             ImageDetections(_name(place, number), found[number], boxes[number])
             for place, number in enumerate(chosen)
@@ -79,7 +91,28 @@ def _pixels(chosen: Sequence[int], perfect: bool = False) -> ImageRecords:
     )
 
 
-@pytest.fixture(params=[_faces, _objects, _pixels], ids=['faces', 'objects', 'pixels'])
+class Quality(MeanRecords):
+    """As a user would write it; takes everything."""
+
+    @classmethod
+    def accepts(cls, output: object, run: RunInfo) -> bool:
+        return True
+
+    @classmethod
+    def keep(cls, output: object, run: RunInfo) -> dict[str, float]:
+        raise NotImplementedError
+
+
+def _means(chosen: Sequence[int], perfect: bool = False) -> ImageRecords:
+    """Two numbers an image; the first image has no second one."""
+    values = np.random.default_rng(1).uniform(0.1, 0.9, (2, COUNT))
+    values = np.where(perfect, 1.0, values)
+    values[1, 0] = np.nan
+    names = [_name(place, number) for place, number in enumerate(chosen)]
+    return Quality(names, dict(zip('ab', values[:, list(chosen)], strict=True)))
+
+
+@pytest.fixture(params=[_faces, _objects, _pixels, _means])
 def make(request: pytest.FixtureRequest) -> Make:
     made: Make = request.param
     return made
@@ -89,15 +122,6 @@ def _assert_same(found: dict, expected: dict) -> None:
     assert list(found) == list(expected)
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-11, err_msg=name)
-
-
-@pytest.mark.parametrize('kind', [DetectionRecords, SegmentationRecords])
-def test_the_protocols_methods_are_there(kind: type) -> None:
-    for name in ('metrics', 'resampled', 'save'):
-        wanted = inspect.signature(getattr(ImageRecords, name))
-        got = inspect.signature(getattr(kind, name))
-        assert got == wanted, name
-    assert isinstance(kind.names, property)
 
 
 def test_ids_names_and_the_main_one(make: Make) -> None:
@@ -183,19 +207,150 @@ def test_weights_for_other_images(make: Make, shape: tuple[int, ...]) -> None:
             records.resampled(np.ones(shape), [name])
 
 
+@pytest.fixture()
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files name their class, which must be known."""
+    kinds_of_records()
+    monkeypatch.setitem(RECORDS.module_dict, 'Quality', Quality)
+
+
+@pytest.mark.usefixtures('registered')
 def test_a_file_of_them(make: Make, tmp_path: Path) -> None:
     records = make(range(COUNT), False)
     records.save(tmp_path / 'records.npz')
-    again = type(records).load(tmp_path / 'records.npz')  # type: ignore[attr-defined]
-    assert (again.ids, again.names) == (records.ids, records.names)
-    np.testing.assert_equal(again.metrics(), records.metrics())
+    for kind in (ImageRecords, type(records)):
+        again = kind.load(tmp_path / 'records.npz')
+        assert type(again) is type(records)
+        assert (again.ids, again.names) == (records.ids, records.names)
+        np.testing.assert_equal(again.metrics(), records.metrics())
     assert [file.name for file in tmp_path.iterdir()] == ['records.npz']
 
 
 def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
     _faces(range(COUNT)).save(tmp_path / 'faces.npz')
-    _pixels(range(COUNT)).save(tmp_path / 'pixels.npz')
-    with pytest.raises(DataError, match=r'faces.npz: is not a file of confusion matri'):
+    _objects(range(COUNT)).save(tmp_path / 'objects.npz')
+    _means(range(COUNT)).save(tmp_path / 'means.npz')
+    with pytest.raises(DataError, match=r'faces.npz: is not a file of Seg.*it holds DarkF'):
         SegmentationRecords.load(tmp_path / 'faces.npz')
-    with pytest.raises(DataError, match=r'pixels.npz: is not a file of detections'):
-        DetectionRecords.load(tmp_path / 'pixels.npz')
+    with pytest.raises(DataError, match=r'objects.npz: is not a file of DarkFaceRecords'):
+        DarkFaceRecords.load(tmp_path / 'objects.npz')
+    assert DetectionRecords.load(tmp_path / 'faces.npz').names[0] == 'DARKFACE_AP'
+    with pytest.raises(DataError, match='Quality is not registered; import the module'):
+        ImageRecords.load(tmp_path / 'means.npz')
+
+
+@pytest.mark.parametrize(
+    ('make', 'classes', 'kind'),
+    [
+        (_faces, ['face'], DarkFaceRecords),
+        (_faces, [], DarkFaceRecords),
+        (_faces, ['pedestrian'], DetectionRecords),
+        (_objects, ['car', 'bus'], DetectionRecords),
+        (_pixels, None, SegmentationRecords),
+    ],
+)
+def test_files_of_before_the_kinds_had_names(
+    tmp_path: Path, make: Make, classes: list | None, kind: type
+) -> None:
+    records = make(range(COUNT), False)
+    arrays = records.arrays() | dict(ids=np.array(records.ids))
+    if classes is not None:
+        arrays |= dict(classes=np.array(classes, dtype=str))
+    np.savez(tmp_path / 'old.npz', **arrays)
+    again = ImageRecords.load(tmp_path / 'old.npz')
+    assert type(again) is kind
+    known = [name for name in again.names if name in records.names]
+    np.testing.assert_equal(again.metrics(known), records.metrics(known))
+
+
+class _Output(SimpleNamespace):
+    """What a model gives for an image."""
+
+
+BOXES = _Output(pred_instances=SimpleNamespace(bboxes=0))
+MAPS = _Output(pred_sem_seg=SimpleNamespace(data=0), gt_sem_seg=SimpleNamespace(data=0))
+DARK_FACE = dict(dataset_name='DARK FACE', classes=('face',))
+
+
+class _Set(list):
+    def __init__(self, infos: list, **metainfo: object) -> None:
+        super().__init__(infos)
+        self.metainfo = metainfo
+
+    def get_data_info(self, index: int) -> dict:
+        return self[index]
+
+
+class DarkFaceMetric:
+    """Stands for the metric, which is known by its name."""
+
+
+WITH_BOX = [dict(img_path='a.png', instances=[dict(bbox=[0, 0, 1, 1], bbox_label=0)])]
+
+
+@pytest.mark.parametrize(
+    ('output', 'dataset', 'metrics', 'kind'),
+    [
+        (BOXES, _Set(WITH_BOX, classes=('pedestrian',)), [], DetectionRecords),
+        (BOXES, _Set(WITH_BOX, classes=('face',)), [], DetectionRecords),
+        (BOXES, _Set(WITH_BOX, classes=('face',)), [DarkFaceMetric()], DarkFaceRecords),
+        (BOXES, _Set(WITH_BOX, **DARK_FACE), [], DarkFaceRecords),
+        (BOXES, _Set(WITH_BOX, classes=('a', 'b')), [DarkFaceMetric()], DetectionRecords),
+        (BOXES, _Set([dict(img_path='a.png', instances=[])], **DARK_FACE), [], None),
+        (BOXES, _Set([dict(img_path='a.png')], classes=('a',)), [], None),
+        (MAPS, _Set([dict(img_path='a.png')], classes=('a',)), [], SegmentationRecords),
+        (_Output(pred_sem_seg=MAPS.pred_sem_seg), _Set([]), [], None),
+        (torch.zeros(3), _Set([]), [], None),
+        (dict(), _Set([]), [], None),
+    ],
+)
+def test_which_class_takes_an_output(
+    output: object, dataset: _Set, metrics: list, kind: type | None
+) -> None:
+    assert find_kind(output, RunInfo(ImageSet(dataset), metrics)) is kind
+
+
+def test_the_real_set_and_metric_are_those_of_dark_face() -> None:
+    assert DarkFaceDataset.METAINFO['dataset_name'] == 'DARK FACE'
+    assert metrics.DarkFaceMetric.__name__ == 'DarkFaceMetric'
+
+
+def test_a_users_class_is_asked_before_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = kinds_of_records()
+    before = {'Quality': Quality, **RECORDS.module_dict}  # imported before ours
+    monkeypatch.setattr(RECORDS, '_module_dict', before)
+    assert kinds_of_records() == [Quality, *ours]
+    assert find_kind(BOXES, RunInfo(ImageSet(_Set(WITH_BOX, classes=('a',))))) is Quality
+
+
+def test_numbers_that_are_not_one_an_image() -> None:
+    with pytest.raises(DataError, match=r'psnr: expected 2 numbers, got \(3,\)'):
+        Quality(['a', 'b'], dict(psnr=[1, 2, 3]))
+
+
+@pytest.mark.parametrize(
+    ('paths', 'ids'),
+    [
+        (['/d/a.png', '/d/b.png'], ['a', 'b']),
+        (['/d/x/a.png', '/d/y/a.png'], ['x/a', 'y/a']),
+        (['/d/a.png', '/d/a.jpg'], ['a.png', 'a.jpg']),
+        (['/d/a.png', '/d/a.png', '/d/b.png'], ['a.png', 'a.png#2', 'b.png']),
+        (['/d/a.b.png'], ['a.b']),
+        (['', '/d/a.png'], ['000000', '000001']),
+        ([], []),
+    ],
+)
+def test_names_of_images(paths: list[str], ids: list[str]) -> None:
+    assert image_ids(paths) == ids
+
+
+def test_flags_of_ignored_boxes() -> None:
+    box: dict = dict(bbox=[0, 0, 1, 1], bbox_label=2)
+    info = dict(img_path='a.png', instances=[dict(box, ignore_flag=1), box])
+    _, labels, ignore = ImageSet(_Set([info])).truth(0)
+    assert (labels.tolist(), ignore.tolist()) == ([2, 2], [True, False])
+
+
+def test_a_set_that_lists_no_images() -> None:
+    images = ImageSet([1, 2, 3])
+    assert (len(images), images.ids, images.infos, images.metainfo) == (3, [], [], {})

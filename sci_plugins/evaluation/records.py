@@ -1,0 +1,354 @@
+"""Records: one model's results on one image set, kept image by image.
+
+A class of records says which test outputs it takes, what it keeps of each image, and
+how its metrics follow from a weight for each image. Everything else, from the bootstrap to
+the report, works on :class:`ImageRecords` alone and finds the classes in ``RECORDS``.
+"""
+
+import os
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from os.path import commonpath, relpath
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.functional.confusion import ratio
+from sci_plugins.functional.detection_ap import RecallPrecision
+from sci_plugins.registry import RECORDS
+from sci_plugins.utils.files import reading_arrays, replacing
+
+
+class ImageSet:
+    """Names and ground truth of a test set, from the data set's own list.
+
+    Args:
+        dataset: a data set of MMEngine, or a wrapper of some.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+        self.infos: list[dict] = []
+        if hasattr(dataset, 'get_data_info'):
+            self.infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+        self.paths = [str(info.get('img_path', '')) for info in self.infos]
+        self.ids = image_ids(self.paths)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        return dict(getattr(self.dataset, 'metainfo', None) or {})
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.metainfo.get('classes') or ())
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether there is anything to find: unlabelled sets have no or empty lists."""
+        return any(info.get('instances') for info in self.infos)
+
+    def truth(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Boxes ``(G, 4)`` in original pixels, labels ``(G,)``, ignore flags ``(G,)``."""
+        instances = self.infos[index].get('instances') or []
+        return (
+            np.array([each['bbox'] for each in instances], np.float64).reshape(-1, 4),
+            np.array([each['bbox_label'] for each in instances], np.int64),
+            np.array([each.get('ignore_flag', 0) for each in instances], bool),
+        )
+
+    def spread(self, count: int) -> list[int]:
+        """Evenly spaced positions, at most ``count``."""
+        count = min(count, len(self))
+        last = len(self) - 1
+        return [round(step * last / max(count - 1, 1)) for step in range(count)]
+
+
+def image_ids(paths: Sequence[str]) -> list[str]:
+    """Paths below their common folder, without suffix: the same on every machine.
+
+    Where that leaves two alike, the suffix stays, and a file that comes again has
+    ``#2`` behind it.
+    """
+    if not (paths and all(paths)):
+        return [f'{number:06d}' for number in range(len(paths))]
+    folder = commonpath([str(Path(path).parent) for path in paths])
+    names = [Path(relpath(path, folder)) for path in paths]
+    short = [name.with_suffix('').as_posix() for name in names]
+    if len(set(short)) == len(short):
+        return short
+    seen: Counter[str] = Counter()
+    result = []
+    for name in map(Path.as_posix, names):
+        seen[name] += 1
+        result.append(name if seen[name] == 1 else f'{name}#{seen[name]}')
+    return result
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a class of records may look at while it collects.
+
+    Args:
+        images: the test set; ``images.metainfo`` and ``images.infos`` are the data
+            set's own.
+        metrics: of the run's evaluator. They have processed an image before it is kept.
+    """
+
+    images: ImageSet
+    metrics: Sequence[Any] = ()
+
+
+class ImageRecords(ABC):
+    """One model's results on one image set, for the set's numbers and for resamples.
+
+    Subclass it, register the subclass with ``@RECORDS.register_module()``, and the
+    comparison gives its metrics intervals, verdicts, tables and a report. For a metric
+    that is the mean of one number an image, subclass :class:`MeanRecords`.
+    """
+
+    #: Metric -> what the number is, with its unit. ``METRIC/CLASS`` stands for every class.
+    definitions: ClassVar[Mapping[str, str]] = {}
+    #: The metrics in percent, 0 to 100 (``METRIC`` includes every ``METRIC/CLASS``).
+    percentages: ClassVar[Collection[str]] = ()
+    #: The metrics for which less is better.
+    lower_is_better: ClassVar[Collection[str]] = ()
+    #: Evaluator's metric (its part after the last ``/``) -> ours, if named differently.
+    host_names: ClassVar[Mapping[str, str]] = {}
+
+    #: Names of the images, each once, in the order of the set: ``(N,)``.
+    ids: list[str]
+
+    @classmethod
+    @abstractmethod
+    def accepts(cls, output: Any, run: RunInfo) -> bool:
+        """Whether this class keeps results like ``output``.
+
+        Asked once a run, with the model's first output (the host's data sample). Classes
+        of other packages are asked before ours, the last one registered first.
+        """
+
+    @classmethod
+    @abstractmethod
+    def keep(cls, output: Any, run: RunInfo) -> Any:
+        """What is kept of one image: small, on the CPU, and picklable.
+
+        ``None`` if the image has no ground truth; then the set has no records.
+        """
+
+    @classmethod
+    @abstractmethod
+    def collect(cls, kept: Sequence[Any], run: RunInfo) -> 'ImageRecords':
+        """The records of the set, from what was kept of each of ``run.images``."""
+
+    @property
+    @abstractmethod
+    def main(self) -> str:
+        """Name of the metric that decides where nobody names another."""
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all metrics."""
+        return list(self.definitions)
+
+    @abstractmethod
+    def compute(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """The named metrics, each once for every row of weights.
+
+        Args:
+            weights: ``(R, N)``, float64, how often each image counts, 0 or more; checked.
+            names: some of :attr:`names`; checked.
+
+        Returns:
+            Name -> ``(R,)``; NaN where a row leaves nothing to measure.
+        """
+
+    @abstractmethod
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What a file must hold beside ``ids``: arrays of numbers or strings by name."""
+
+    @classmethod
+    @abstractmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> 'ImageRecords':
+        """The records back from :meth:`arrays` and ``ids``."""
+
+    def metrics(self, names: Sequence[str] | None = None) -> dict[str, float]:
+        """The numbers of the whole set; NaN where there is nothing to measure.
+
+        Args:
+            names: some of :attr:`names`; ``None``: all.
+
+        Raises:
+            ConfigError: if there is no such metric.
+        """
+        return {name: float(value[0]) for name, value in self.resampled(None, names).items()}
+
+    def resampled(
+        self, weights: np.ndarray | None = None, names: Sequence[str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """The same numbers for resamples of the images.
+
+        Args:
+            weights: ``(R, N)``, how often each image counts in each resample, in the
+                order of :attr:`ids`; rows of zeros and ones choose subsets. ``None``: the
+                set itself.
+            names: some of :attr:`names`; ``None``: all.
+
+        Returns:
+            Name -> ``(R,)``, in the order of ``names``.
+
+        Raises:
+            ConfigError: if there is no such metric.
+            DataError: if the weights are for another number of images.
+        """
+        count = len(self.ids)
+        rows = np.ones((1, count)) if weights is None else np.asarray(weights, np.float64)
+        if rows.ndim != 2 or rows.shape[1] != count:
+            raise DataError(f'weights must have the shape (resamples, {count}), got {rows.shape}')
+        known = self.names
+        wanted = known if names is None else list(names)
+        for name in wanted:
+            if name not in known:
+                raise ConfigError(f'there is no metric {name!r}; known: {", ".join(known)}')
+        found = self.compute(rows, wanted)
+        return {name: found[name] for name in wanted}
+
+    @classmethod
+    def higher_is_better(cls, name: str) -> bool:
+        """Whether more is better, of a metric or a ``METRIC/CLASS``."""
+        return name.partition('/')[0] not in cls.lower_is_better
+
+    def curve(self) -> RecallPrecision | None:
+        """Recall and precision over falling score, for results that have such a curve."""
+        return None
+
+    @classmethod
+    def define(cls, names: Iterable[str]) -> dict[str, str]:
+        """What the named metrics are; ``METRIC/CLASS`` once for all classes.
+
+        Names that this class does not know are skipped.
+        """
+        general = dict.fromkeys(f'{n.partition("/")[0]}/CLASS' if '/' in n else n for n in names)
+        return {name: cls.definitions[name] for name in general if name in cls.definitions}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one compressed ``.npz`` file, atomically."""
+        kind, ids = np.array(type(self).__name__), np.array(self.ids, dtype=str)
+        arrays: dict[str, Any] = dict(kind=kind, ids=ids, **self.arrays())
+        with replacing(path) as beside, beside.open('wb') as file:
+            np.savez_compressed(file, **arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Any:
+        """Read what :meth:`save` wrote, of this class or one below; data, never code.
+
+        Raises:
+            DataError: if the file is missing, or holds something else.
+        """
+        with reading_arrays(path, cls.__name__) as content:
+            name = _kind_in(content)
+            RECORDS.import_from_location()
+            kind = RECORDS.module_dict.get(name)
+            if kind is None:
+                raise ValueError(f'{name} is not registered; import the module that defines it')
+            if not issubclass(kind, cls):
+                raise ValueError(f'it holds {name}')
+            return kind.from_arrays(content)
+
+
+class MeanRecords(ImageRecords):
+    """Records whose metrics are weighted means of one number an image.
+
+    A subclass gives :meth:`accepts`, ``definitions``, and :meth:`keep`, which returns
+    metric -> number of one image (NaN: the image does not count for that metric).
+
+    Args:
+        ids: names of the images.
+        values: metric -> ``(N,)``, the number of each image.
+
+    Raises:
+        DataError: if the numbers are not one for each image.
+    """
+
+    def __init__(self, ids: Sequence[str], values: Mapping[str, Sequence[float]]) -> None:
+        self.ids = list(ids)
+        self.values = {name: np.asarray(each, np.float64) for name, each in values.items()}
+        for name, each in self.values.items():
+            if each.shape != (len(self.ids),):
+                raise DataError(f'{name}: expected {len(self.ids)} numbers, got {each.shape}')
+
+    @classmethod
+    def collect(cls, kept: Sequence[Mapping[str, float]], run: RunInfo) -> 'MeanRecords':
+        return cls(run.images.ids, {name: [each[name] for each in kept] for name in kept[0]})
+
+    @property
+    def main(self) -> str:
+        """The first one."""
+        return self.names[0]
+
+    @property
+    def names(self) -> list[str]:
+        """In the order in which :meth:`keep` gives them."""
+        return list(self.values)
+
+    def compute(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        found = {}
+        for name in names:
+            known = np.isfinite(self.values[name])
+            total = weights[:, known] @ self.values[name][known]
+            found[name] = ratio(total, weights[:, known].sum(axis=1))
+        return found
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return dict(names=np.array(self.names), values=np.array(list(self.values.values())))
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> 'MeanRecords':
+        values = zip(arrays['names'].tolist(), arrays['values'], strict=True)
+        return cls(arrays['ids'].tolist(), dict(values))
+
+
+def kinds_of_records() -> list[type[ImageRecords]]:
+    """All classes of records, in the order in which they are asked."""
+    RECORDS.import_from_location()
+    newest_first = reversed(list(RECORDS.module_dict.values()))
+    # Ours are general; a user's module may be imported before or after them.
+    return sorted(newest_first, key=lambda kind: kind.__module__.startswith('sci_plugins.'))
+
+
+def find_kind(output: Any, run: RunInfo) -> type[ImageRecords] | None:
+    """The class of records that accepts the outputs of a run; ``None`` if none does."""
+    return next((kind for kind in kinds_of_records() if kind.accepts(output, run)), None)
+
+
+def check_ids(ids: Sequence[str]) -> None:
+    """Refuse names that are there twice.
+
+    Raises:
+        DataError: naming the first such image.
+    """
+    name, times = Counter(ids).most_common(1)[0] if ids else ('', 0)
+    if times > 1:
+        raise DataError(f'duplicate image {name!r}')
+
+
+def mean_of_known(values: np.ndarray, axis: int) -> np.ndarray:
+    """Mean along an axis without NaN; NaN, and no warning, where there is nothing else."""
+    known = ~np.isnan(values)
+    return ratio(np.where(known, values, 0).sum(axis=axis), known.sum(axis=axis))
+
+
+def _kind_in(content: Any) -> str:
+    if 'kind' in content:
+        return str(content['kind'])
+    # Up to version 0.1 files did not say, and one class `face` had the official AP.
+    if 'matrices' in content:
+        return 'SegmentationRecords'
+    of_faces = content['classes'].tolist() in ([], ['face'])
+    return 'DarkFaceRecords' if of_faces else 'DetectionRecords'
