@@ -8,13 +8,12 @@
     python tools/benchmark.py darkface
     OMP_NUM_THREADS=1 python tools/benchmark.py bootstrap
 
-enhancer: the fast path of SCIEnhancer against a plain implementation.
-stage: uint8 image to normalised batch, and its share of RetinaNet-R50's test step.
-train: a step of SCI's training against a plain implementation: time and memory.
-cost: parameters, multiply-accumulates and time of SCI's chains and of RUASEnhancer.
-segmentation: decoding, test pipeline, enhancer and network at 1920x1080, images/s.
-darkface: DARK FACE's official AP, ten times the predictions, bootstrap resamples.
-bootstrap: intervals as compare.py's for one variant, against each resample anew.
+enhancer: the fast path of SCIEnhancer against a plain implementation. stage: uint8 image to
+normalised batch, and its share of RetinaNet-R50's test step. train: a step of SCI's training
+against a plain implementation: time and memory. cost: parameters, multiply-accumulates and time of
+SCI's chains and of RUASEnhancer. segmentation: decoding, test pipeline, enhancer and network at
+1920x1080, images/s. darkface: DARK FACE's official AP, ten times the predictions, bootstrap
+resamples. bootstrap: intervals as compare.py's for one variant, against each resample anew.
 """
 
 import argparse

@@ -6,9 +6,9 @@
     python tools/compare.py CONFIG CHECKPOINT --variants none sci/official/medium \\
         --models retrained=CONFIG2,CHECKPOINT2 joint=CONFIG3,CHECKPOINT3
 
-Works on a plain mmdet or mmseg config as it stands. Each variant and model is judged
-against the base by a paired bootstrap. Writes report.html, comparison.md,
-comparison.json, records/ and pictures/ into the work dir. Guide: docs/compare.md.
+Works on a plain mmdet or mmseg config as it stands. Each variant and model is judged against the
+base by a paired bootstrap. Writes report.html, comparison.md, comparison.json, records/ and
+pictures/ into the work dir. Guide: docs/compare.md.
 """
 
 import argparse

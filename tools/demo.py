@@ -1,7 +1,7 @@
 """The demo: dark faces and night streets, without and with SCI, on built-in data.
 
-python tools/demo.py --out demo_out
-python tools/demo.py --prepare data/demo      # only draw the images, to train on
+python tools/demo.py --out demo_out python tools/demo.py --prepare data/demo      # only draw the
+images, to train on
 """
 
 import argparse

@@ -3,9 +3,9 @@
     python tools/evaluate_darkface.py PRED_DIR data/DarkFace --split regdet_test \
         --json result.json
 
-PRED_DIR holds ID.txt files with lines "x1 y1 x2 y2 score" in pixels; GT_DIR is the
-data set's folder or its label/. darkface/AP is the number of the official tool. A
-missing file is no detections: said aloud, refused with --strict.
+PRED_DIR holds ID.txt files with lines "x1 y1 x2 y2 score" in pixels; GT_DIR is the data set's
+folder or its label/. darkface/AP is the number of the official tool. A missing file is no
+detections: said aloud, refused with --strict.
 """
 
 import argparse

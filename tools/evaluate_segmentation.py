@@ -3,10 +3,10 @@
     python tools/evaluate_segmentation.py PRED_DIR data/acdc/gt/night/val \
         --num-classes 19 --classes cityscapes --json result.json
 
-Label maps are PNG files of ids, grey or palette, with the same names below both
-folders; the usual endings of street scenes are recognised. IoU is accumulated over the
-set, as in mmseg: a class that is neither there nor predicted is null, and out of the
-mean. The JSON file holds mIoU and IoU/CLASS in percent, unrounded.
+Label maps are PNG files of ids, grey or palette, with the same names below both folders; the usual
+endings of street scenes are recognised. IoU is accumulated over the set, as in mmseg: a class that
+is neither there nor predicted is null, and out of the mean. The JSON file holds mIoU and IoU/CLASS
+in percent, unrounded.
 """
 
 import argparse

@@ -5,9 +5,8 @@
     python tools/prepare_data.py darkzurich data/DarkZurich --against data/ACDC
     python tools/prepare_data.py my_module.MY_LAYOUT data/mine
 
-Counts, classes, and everything that is wrong, by file and line; for segmentation also
-test frames in training sets. Exit code 1 where training would go wrong, 2 where there is
-nothing to check.
+Counts, classes, and everything that is wrong, by file and line; for segmentation also test frames
+in training sets. Exit code 1 where training would go wrong, 2 where there is nothing to check.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Train any config: a detector, a segmentor, or an enhancer.
 
-python tools/train.py configs/demo/faces_retinanet_tiny.py --work-dir work_dirs/faces
-torchrun --nproc-per-node 2 tools/train.py CONFIG --launcher pytorch
+python tools/train.py configs/demo/faces_retinanet_tiny.py --work-dir work_dirs/faces torchrun
+--nproc-per-node 2 tools/train.py CONFIG --launcher pytorch
 """
 
 import argparse

@@ -52,8 +52,7 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ConfigError: if the file cannot be read as a config, or an option is no
-            setting's name.
+        ConfigError: if the file cannot be read as a config, or an option is no setting's name.
         MissingDependencyError: if its host, mmdet or mmseg, is not installed.
     """
     for key in cfg_options or {}:
@@ -83,8 +82,8 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
 def _found_by_module() -> Iterator[None]:
     """Let ``mmseg::...`` be found wherever mmseg is.
 
-    MMEngine looks for it in the package ``mmsegmentation``, of which the maintained
-    one has another name; for mmdet it looks for the module.
+    MMEngine looks for it in the package ``mmsegmentation``, of which the maintained one has another
+    name; for mmdet it looks for the module.
     """
     before = dict(MODULE2PACKAGE)
     MODULE2PACKAGE.update({name: name for name in HOSTS})
@@ -129,8 +128,8 @@ def enable_amp(cfg: Config) -> None:
     """Train in mixed precision, as ``--amp`` asks.
 
     Raises:
-        ConfigError: if there is no GPU, which MMEngine's wrapper needs, or the
-            config uses another optimizer wrapper.
+        ConfigError: if there is no GPU, which MMEngine's wrapper needs, or the config uses another
+            optimizer wrapper.
     """
     if not torch.cuda.is_available():
         raise ConfigError('--amp needs a GPU, and this machine has none')
@@ -155,17 +154,15 @@ def require(cfg: Config, *keys: str) -> None:
 def use_gloo_without_gpu(cfg: Config) -> None:
     """Start the process group on CPUs, where MMEngine would look for GPUs.
 
-    Does nothing for a single process or on a machine with a GPU. Gradients are
-    averaged over the processes by gloo. BatchNorm normalises with the statistics of
-    each process's own images, unless ``FrozenNormHook`` freezes them: PyTorch's
-    synchronised BatchNorm runs on GPUs only.
+    Does nothing for a single process or on a machine with a GPU. Gradients are averaged over the
+    processes by gloo. BatchNorm normalises with the statistics of each process's own images, unless
+    ``FrozenNormHook`` freezes them: PyTorch's synchronised BatchNorm runs on GPUs only.
 
     Args:
         cfg: config with ``launcher``; its ``model_wrapper_cfg`` is completed.
 
     Raises:
-        ConfigError: if ``sync_bn`` is asked for, or another launcher than
-            ``pytorch`` (torchrun).
+        ConfigError: if ``sync_bn`` is asked for, or another launcher than ``pytorch`` (torchrun).
     """
     launcher = cfg.get('launcher', 'none')
     if launcher == 'none' or torch.cuda.is_available():

@@ -35,8 +35,7 @@ class QualityTable:
     Args:
         about: what it takes to repeat it: folders, versions, hashes of weights.
         images: names of the images, in order.
-        scores: variant -> metric key -> one number an image. A row of references has
-            fewer metrics.
+        scores: variant -> metric key -> one number an image. A row of references has fewer metrics.
     """
 
     about: dict[str, Any]
@@ -111,12 +110,11 @@ def evaluate_enhancement(
 
     Args:
         low: folder of dark photographs.
-        reference: folder of the same scenes in good light, with the same names; for
-            PSNR and SSIM, which are left out without it.
-        variants: names of enhancers, or label -> anything that ``build_enhancer``
-            takes; ``'none'`` is the image as it is.
-        metrics: names of metrics of ``sci_plugins``, subclasses of
-            ``ImageQualityMetric``.
+        reference: folder of the same scenes in good light, with the same names; for PSNR and SSIM,
+            which are left out without it.
+        variants: names of enhancers, or label -> anything that ``build_enhancer`` takes; ``'none'``
+            is the image as it is.
+        metrics: names of metrics of ``sci_plugins``, subclasses of ``ImageQualityMetric``.
         max_size: shrink images whose longer side exceeds this many pixels.
         pictures: folder for a sheet an image, with all variants side by side.
         device: where to enhance, such as ``'cpu'`` or ``'cuda'``.

@@ -40,8 +40,8 @@ class SubmissionResult:
     """The numbers of a submission, and everything that was odd about its files.
 
     Args:
-        numbers: ``darkface/AP`` and the others, fractions in [0, 1], NaN where there
-            is nothing to find.
+        numbers: ``darkface/AP`` and the others, fractions in [0, 1], NaN where there is nothing to
+            find.
         images, faces, predictions: how many were evaluated.
         split: name of the split with exactly these images, if there is one.
         annotation_version: ``'2019'``, ``'2021'`` or ``'unknown'``.
@@ -125,17 +125,17 @@ def evaluate_submission(
 
     Args:
         pred_dir: folder of the predictions.
-        gt_dir: DARK FACE's folder with ``label/`` (and ``image/``) in it, or a folder
-            of label files. With images at hand, boxes are checked against their size.
+        gt_dir: DARK FACE's folder with ``label/`` (and ``image/``) in it, or a folder of label
+            files. With images at hand, boxes are checked against their size.
         split: evaluate only its images; ``None`` every label of the folder.
-        strict: refuse what is otherwise remarked on: missing and extra files, boxes
-            that are empty, inverted, doubled or outside, labels without image.
+        strict: refuse what is otherwise remarked on: missing and extra files, boxes that are empty,
+            inverted, doubled or outside, labels without image.
         coco: also compute COCO's numbers and those by face size.
 
     Raises:
         ConfigError: if there is no such split.
-        DataError: naming file and line, if something is missing or cannot be read; or,
-            if ``strict``, for the first remark.
+        DataError: naming file and line, if something is missing or cannot be read; or, if
+            ``strict``, for the first remark.
         MissingDependencyError: if ``coco`` and pycocotools is not installed.
     """
     if coco:

@@ -24,8 +24,8 @@ from sci_plugins.evaluation.segmentation_records import (
 from sci_plugins.functional.confusion import confusion_matrix, unknown_ids
 from sci_plugins.utils.images import read_label_map
 
-#: Endings of true label maps, and of images whose names predictions take over, in the
-#: usual layouts of street scenes. Tried only where names differ.
+#: Endings of true label maps, and of images whose names predictions take over, in the usual layouts
+#: of street scenes. Tried only where names differ.
 GT_SUFFIXES = (
     '.png',
     '_gt_labelTrainIds.png',
@@ -95,8 +95,8 @@ def pair_label_maps(
 ) -> LabelPairs:
     """Pair predictions and truth by their paths below the two folders.
 
-    Where nothing has the same path, names without their folders are tried and, with no
-    suffix given, the endings of the usual layouts; what fits must be unambiguous.
+    Where nothing has the same path, names without their folders are tried and, with no suffix
+    given, the endings of the usual layouts; what fits must be unambiguous.
 
     Args:
         pred_dir, gt_dir: folders, searched with all that is below them.
@@ -104,8 +104,8 @@ def pair_label_maps(
             ``'_gt_labelTrainIds.png'``; files that end otherwise are not looked at.
 
     Raises:
-        ConfigError: if a suffix does not end in ``.png``, both folders are one, or
-            several layouts fit.
+        ConfigError: if a suffix does not end in ``.png``, both folders are one, or several layouts
+            fit.
         DataError: if a folder is missing or empty, or nothing fits together.
     """
     folders = Path(pred_dir), Path(gt_dir)
@@ -244,8 +244,8 @@ def _pairs(
     return LabelPairs(pairs, extra, described)
 
 
-#: What a missing prediction is: a mistake, an image in which every pixel is wrong, or
-#: an image that is not evaluated.
+#: What a missing prediction is: a mistake, an image in which every pixel is wrong, or an image that
+#: is not evaluated.
 MISSING = ('error', 'wrong', 'skip')
 #: How many of one kind are named in the text.
 _NAMED = 5
@@ -256,14 +256,14 @@ class SegmentationResult:
     """The numbers of a folder, and everything that was odd about its files.
 
     Args:
-        records: every image's confusion matrix, with a last column for pixels that
-            have no prediction.
+        records: every image's confusion matrix, with a last column for pixels that have no
+            prediction.
         missing: files that should be there.
         skipped: they are not evaluated; else they count as wrong in every pixel.
         extra: predictions that belong to no true label map.
         rule: how names were paired, if not by the same names.
-        void: percent of the counted pixels of the images that have a prediction in
-            which that is the ignored id.
+        void: percent of the counted pixels of the images that have a prediction in which that is
+            the ignored id.
     """
 
     records: SegmentationRecords
@@ -335,21 +335,19 @@ def evaluate_segmentation(
         num_classes: ids are 0 to ``num_classes`` - 1.
         classes: names of the classes in the order of the ids, or one of
             :data:`sci_plugins.datasets.night_layouts.CLASS_NAMES`; ``None``: the ids.
-        subset, ignore_left_out: classes that the mean is over, see
-            :class:`SegmentationRecords`.
-        ignore_index: pixels of this true id do not count; predicted elsewhere it is
-            wrong.
+        subset, ignore_left_out: classes that the mean is over, see :class:`SegmentationRecords`.
+        ignore_index: pixels of this true id do not count; predicted elsewhere it is wrong.
         pred_suffix, gt_suffix: how the names of the files end.
-        missing: ``'error'``: every truth must have a prediction; ``'wrong'``: an image
-            without one is wrong in every pixel; ``'skip'``: it is not evaluated.
-        strict: refuse what is otherwise warned of: missing and extra predictions,
-            pixels without prediction.
+        missing: ``'error'``: every truth must have a prediction; ``'wrong'``: an image without one
+            is wrong in every pixel; ``'skip'``: it is not evaluated.
+        strict: refuse what is otherwise warned of: missing and extra predictions, pixels without
+            prediction.
         progress: show a progress bar on stderr.
 
     Raises:
         ConfigError: if the classes, or options, do not fit.
-        DataError: naming the file, if one is missing, cannot be read, is a picture in
-            colours, has another size than its truth, or holds other ids.
+        DataError: naming the file, if one is missing, cannot be read, is a picture in colours, has
+            another size than its truth, or holds other ids.
     """
     names = name_classes(num_classes, classes)
     kept = choose_classes(subset, names)

@@ -40,8 +40,8 @@ class FinetuneResult:
     Attributes:
         enhancer: the fine-tuned enhancer, in eval mode.
         losses: loss of each step.
-        settled: whether the loss has settled, see :func:`has_settled`; ``None``
-            where that was not asked for.
+        settled: whether the loss has settled, see :func:`has_settled`; ``None`` where that was not
+            asked for.
         skipped: image file -> why it could not be read.
         sha256: hash of the file that was written.
     """
@@ -70,23 +70,23 @@ def finetune(
 ) -> FinetuneResult:
     """Fit an enhancer to an image or a few, and write it with its recipe.
 
-    As the authors do it: no calibrator, the loss of one stage, Adam, one image a
-    step, BatchNorm in train mode. A single dark image has other statistics than the
-    training set had, so the loss may rise at first; ``freeze_norm`` avoids that.
-    ``OUT.jpg`` beside the file shows up to four of the images, before and after.
+    As the authors do it: no calibrator, the loss of one stage, Adam, one image a step, BatchNorm in
+    train mode. A single dark image has other statistics than the training set had, so the loss may
+    rise at first; ``freeze_norm`` avoids that. ``OUT.jpg`` beside the file shows up to four of the
+    images, before and after.
 
     Args:
         inputs: image files and folders.
         out: file to write, such as ``night.pth``; loads like any other weights.
-        enhancer: what to start from; anything that ``build_enhancer`` takes and that
-            estimates an illumination.
+        enhancer: what to start from; anything that ``build_enhancer`` takes and that estimates an
+            illumination.
         steps: number of steps; 100, or at most 1000 with ``until``.
         lr: learning rate.
-        until: stop when the loss has settled to this relative change, for example
-            0.01; see :func:`has_settled`. ``None`` does all steps.
+        until: stop when the loss has settled to this relative change, for example 0.01; see
+            :func:`has_settled`. ``None`` does all steps.
         freeze_norm: keep BatchNorm's statistics (its scale and shift are trained).
-        max_size: shrink images whose longer side exceeds this many pixels; ``None``
-            leaves them as they are (memory grows with their area).
+        max_size: shrink images whose longer side exceeds this many pixels; ``None`` leaves them as
+            they are (memory grows with their area).
         crop_size: side in pixels of random square crops; ``None`` takes whole images.
         seed: of the order of the images, and of the crops.
         device: such as ``'cpu'`` or ``'cuda'``.

@@ -11,8 +11,8 @@ from sci_plugins.datasets.night_layouts import NightLayout
 from sci_plugins.datasets.segmentation_check import check_segmentation
 from sci_plugins.errors import ConfigError
 
-#: Name of the data set -> its layout or its check: called with the folder, then options
-#: by name. Imported when asked for, as some of them import a host.
+#: Name of the data set -> its layout or its check: called with the folder, then options by name.
+#: Imported when asked for, as some of them import a host.
 CHECKS = dict(
     darkface='sci_plugins.datasets.darkface_check.check_darkface',
     acdc='sci_plugins.datasets.acdc.ACDC',

@@ -49,19 +49,17 @@ def enhance_pixels(
 ) -> EnhancedPixels:
     """Enhance one image held as integers, a tile at a time.
 
-    Tiles overlap by the enhancer's ``receptive_radius``, and the image's own border
-    stays the border of the outermost tiles, so the result is that of the whole image
-    (float rounding may move a value by one grey level). Where the radius is
-    ``None`` the image is enhanced in one piece.
+    Tiles overlap by the enhancer's ``receptive_radius``, and the image's own border stays the
+    border of the outermost tiles, so the result is that of the whole image (float rounding may move
+    a value by one grey level). Where the radius is ``None`` the image is enhanced in one piece.
 
-    Integers are made by truncation, ``uint8(255 * value)``, as the authors save
-    theirs. A grey image is enhanced as RGB of three equal channels, and the luma
-    (ITU-R BT.601) of the result is its grey image.
+    Integers are made by truncation, ``uint8(255 * value)``, as the authors save theirs. A grey
+    image is enhanced as RGB of three equal channels, and the luma (ITU-R BT.601) of the result is
+    its grey image.
 
     Args:
         enhancer: in eval mode, on ``device``.
-        pixels: ``(H, W, 3)`` RGB or ``(H, W, 1)`` grey; uint8, uint16, or float32 in
-            [0, 1].
+        pixels: ``(H, W, 3)`` RGB or ``(H, W, 1)`` grey; uint8, uint16, or float32 in [0, 1].
         tile: side of a tile in pixels, without the overlap.
         illumination: also give the illumination map, RGB.
         dtype: of the result; that of ``pixels`` by default.

@@ -1,8 +1,7 @@
 """Scenes with real face crops in real photographs, all from scikit-image's wheel.
 
-Nothing is downloaded. Training and test scenes share no photograph, no face crop
-and no distractor. Who a face belongs to is not recorded in the source, so the same
-person may, rarely, be in both.
+Nothing is downloaded. Training and test scenes share no photograph, no face crop and no distractor.
+Who a face belongs to is not recorded in the source, so the same person may, rarely, be in both.
 """
 
 from functools import cache
@@ -128,9 +127,9 @@ def draw_face_scene(
     """One bright scene.
 
     Returns:
-        RGB uint8 ``(240, 320, 3)`` and the boxes of its faces, ``(x1, y1, x2, y2)``,
-        all inside the image. Distractors (other patches and heads seen from behind,
-        on the same kind of shoulders) have no box.
+        RGB uint8 ``(240, 320, 3)`` and the boxes of its faces, ``(x1, y1, x2, y2)``, all inside the
+        image. Distractors (other patches and heads seen from behind, on the same kind of shoulders)
+        have no box.
     """
     canvas = _background(generator, material.photos)
     heads = _place_heads(generator)

@@ -23,19 +23,18 @@ NIGHT_STREETS = NightLayout(
 class NightStreetDataset(SegmentationFolderDataset):
     """Images ``*_leftImg8bit.png`` with labels ``*_gtFine_labelTrainIds.png``.
 
-    The classes are those of the built-in demo; 255 is ignored. ``metainfo`` with a
-    subset of the classes ignores the others, as in mmseg.
+    The classes are those of the built-in demo; 255 is ignored. ``metainfo`` with a subset of the
+    classes ignores the others, as in mmseg.
 
     Args:
         split: ``'train'`` or ``'test'``, taken in full light.
         data_prefix: instead of ``split``, ``dict(img_path='leftImg8bit/test_dark',
-            seg_map_path='gtFine/test')`` below ``data_root``; the folders of the cities
-            are searched.
+            seg_map_path='gtFine/test')`` below ``data_root``; the folders of the cities are
+            searched.
         **kwargs: those of :class:`SegmentationFolderDataset`.
 
     Raises:
-        DataError: naming the file, if there is no image, or an image or its label map
-            is missing.
+        DataError: naming the file, if there is no image, or an image or its label map is missing.
     """
 
     LAYOUT: ClassVar[NightLayout] = NIGHT_STREETS

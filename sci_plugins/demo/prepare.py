@@ -43,8 +43,8 @@ class Lighting(NamedTuple):
 
 
 BRIGHT = Lighting(1.0, 0.0, 0.0)
-#: Test conditions: gains and read noise as in published trials of frozen networks,
-#: none chosen by a result. White is 10,000 photons, whence the shot noise.
+#: Test conditions: gains and read noise as in published trials of frozen networks, none chosen by a
+#: result. White is 10,000 photons, whence the shot noise.
 CONDITIONS = dict(
     bright=BRIGHT,
     dark=Lighting(0.05, 0.0005, 1e-4),
@@ -66,12 +66,12 @@ def prepare_demo(
 ) -> Path:
     """Make the demo's data where they are not there yet.
 
-    ``faces_SPLIT`` is in DARK FACE's layout: ``image/ID.png`` (bright),
-    ``image_CONDITION/ID.png``, ``label/ID.txt``; ``streets_SPLIT`` in Cityscapes':
-    ``leftImg8bit/SPLIT/demo/demo_ID_leftImg8bit.png`` (bright), the same below
-    ``SPLIT_CONDITION``, and ``gtFine/SPLIT/demo/demo_ID_gtFine_labelTrainIds.png``.
-    Training data are bright only. The same version gives the same pictures each time.
-    Each folder appears complete or not at all, also where two processes make it at once.
+    ``faces_SPLIT`` is in DARK FACE's layout: ``image/ID.png`` (bright), ``image_CONDITION/ID.png``,
+    ``label/ID.txt``; ``streets_SPLIT`` in Cityscapes':
+    ``leftImg8bit/SPLIT/demo/demo_ID_leftImg8bit.png`` (bright), the same below ``SPLIT_CONDITION``,
+    and ``gtFine/SPLIT/demo/demo_ID_gtFine_labelTrainIds.png``. Training data are bright only. The
+    same version gives the same pictures each time. Each folder appears complete or not at all, also
+    where two processes make it at once.
 
     Args:
         root: folder to hold them; ``None`` is :func:`demo_folder`.

@@ -1,7 +1,7 @@
 """A small renderer: flat shapes in metres, a depth buffer, light added at the end.
 
-World axes: x to the right, y up from the ground, z along the view; the camera is at
-``(0, camera.height, 0)``. Everything is linear light; lamps may be far above white.
+World axes: x to the right, y up from the ground, z along the view; the camera is at ``(0,
+camera.height, 0)``. Everything is linear light; lamps may be far above white.
 """
 
 from collections.abc import Callable

@@ -77,12 +77,12 @@ def run_demo(
 ) -> list[Row]:
     """Compare without and with enhancement on generated images, and say what came out.
 
-    The enhancer stands once alone in front of the networks, once behind a gate that
-    lets only dark images through (``gated/``), beside a plain gamma curve.
+    The enhancer stands once alone in front of the networks, once behind a gate that lets only dark
+    images through (``gated/``), beside a plain gamma curve.
 
     Args:
-        out: gets ``README.md`` (table and pictures), ``results.json``,
-            ``pictures/TASK_CONDITION/`` and all numbers in ``TASK/CONDITION/``.
+        out: gets ``README.md`` (table and pictures), ``results.json``, ``pictures/TASK_CONDITION/``
+            and all numbers in ``TASK/CONDITION/``.
         configs: the folder ``configs/demo``.
         enhancer: what is put in front of both networks, by name.
         data: where the generated images are kept; ``None`` is the cache folder.

@@ -36,8 +36,8 @@ IGNORED = 255
 
 
 CAR, LAMP, TREE, PERSON = (STREET_CLASSES.index(name) for name in ('car', 'lamp', 'tree', 'person'))
-#: A car from the side, rear to front: (along, up) in metres. Each edge of the
-#: outline but the lowest is a panel across the car's width.
+#: A car from the side, rear to front: (along, up) in metres. Each edge of the outline but the
+#: lowest is a panel across the car's width.
 _OUTLINE = (
     (0.0, 0.3),
     (0.0, 0.85),
@@ -216,9 +216,9 @@ def draw_street(generator: np.random.Generator) -> tuple[Array, NDArray[np.uint8
     """One scene.
 
     Returns:
-        Radiance ``(192, 384, 3)``, RGB, linear light, white is 1, lamps far above
-        it; and the labels ``(192, 384)`` uint8, indices of ``STREET_CLASSES``.
-        ``functional.low_light.expose`` makes a photograph of the radiance.
+        Radiance ``(192, 384, 3)``, RGB, linear light, white is 1, lamps far above it; and the
+        labels ``(192, 384)`` uint8, indices of ``STREET_CLASSES``. ``functional.low_light.expose``
+        makes a photograph of the radiance.
     """
     canvas = Canvas(_camera(generator), SKY)
     half = generator.uniform(3.2, 4.8)

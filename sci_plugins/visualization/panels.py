@@ -69,8 +69,8 @@ def draw_boxes(image: np.ndarray, boxes: Any, sample: Any, color: BoxColors) -> 
 def box_colors(labels: Any, palette: Sequence[Any] | None, single: str) -> BoxColors:
     """A colour a box by its class, where there are several; else one for all.
 
-    The palettes of data sets are made for label maps: some of their colours are too dark
-    for lines on dark images, so that boxes have colours of their own.
+    The palettes of data sets are made for label maps: some of their colours are too dark for lines
+    on dark images, so that boxes have colours of their own.
 
     Args:
         labels: class of each box; ``None``: not known.
@@ -187,8 +187,8 @@ def image_cell(caption: str, image: Tensor) -> tuple[str, np.ndarray]:
         image: RGB, ``(3, H, W)``, float in [0, 1].
 
     Returns:
-        caption and RGB uint8 ``(h, w, 3)``, of a sheet's width; values are truncated
-        to 8 bits, as in files.
+        caption and RGB uint8 ``(h, w, 3)``, of a sheet's width; values are truncated to 8 bits, as
+        in files.
     """
     pixels = (image.detach().float().cpu().clamp(0, 1) * 255).to(torch.uint8)
     array = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())

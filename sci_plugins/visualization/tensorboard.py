@@ -13,8 +13,7 @@ from sci_plugins.registry import VISBACKENDS
 class TensorboardVisBackend(_TensorboardVisBackend):
     """MMEngine's backend; without the package ``tensorboard`` it says so and rests.
 
-    The same scalars are in ``vis_data/scalars.json``, which MMEngine's
-    ``LocalVisBackend`` writes.
+    The same scalars are in ``vis_data/scalars.json``, which MMEngine's ``LocalVisBackend`` writes.
 
     Args:
         save_dir: folder for the event files; given by the Visualizer.

@@ -201,7 +201,7 @@ def test_a_joint_loss_without_an_enhancer(files: Set) -> None:
     text += "custom_hooks = [dict(type='sci_plugins.EnhancementLossHook')]\n"
     (files.folder / 'joint.py').write_text(text)
     message = _mistake('train', files, config=files.folder / 'joint.py')
-    assert 'needs a model with an enhancer in front' in message
+    assert 'needs a model with an enhancer:' in message
 
 
 @pytest.mark.parametrize('tool', TOOLS)

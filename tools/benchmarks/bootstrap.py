@@ -35,10 +35,10 @@ _Make = Callable[[int, Sequence[int]], Any]
 class TaskResult:
     """Times of one task, and what a plain loop over the resamples would take.
 
-    ``anew_seconds`` is extrapolated from single resamples, each drawn, matched and
-    judged as an image set of its own; ``ratio`` tells how many times longer that is
-    than the bootstrap, though without its thirds and effects of images. ``difference``
-    is the largest one between the two ways' numbers on one resample.
+    ``anew_seconds`` is extrapolated from single resamples, each drawn, matched and judged as an
+    image set of its own; ``ratio`` tells how many times longer that is than the bootstrap, though
+    without its thirds and effects of images. ``difference`` is the largest one between the two
+    ways' numbers on one resample.
     """
 
     about: str
@@ -95,9 +95,9 @@ def benchmark_bootstrap(
 ) -> BootstrapResult:
     """Time all that a comparison computes for one variant, on random results.
 
-    That is the intervals of all numbers, those of the thirds by brightness, and the
-    effect of every image. NumPy uses the cores it likes: set ``OMP_NUM_THREADS=1``
-    before the start for the figures of one core.
+    That is the intervals of all numbers, those of the thirds by brightness, and the effect of every
+    image. NumPy uses the cores it likes: set ``OMP_NUM_THREADS=1`` before the start for the figures
+    of one core.
 
     Args:
         images: with faces.
@@ -212,8 +212,8 @@ def _streets(images: int, classes: int) -> _Make:
 def random_matrices(images: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Confusion matrices ``(N, C, C)`` of two models, the second a little better.
 
-    Both see the same truth, in which classes differ much in size from image to image
-    and some are missing.
+    Both see the same truth, in which classes differ much in size from image to image and some are
+    missing.
     """
     rng = np.random.default_rng(0)
     shares = rng.dirichlet(np.full(classes, 0.1), images)

@@ -146,9 +146,9 @@ class _Counter(TorchFunctionMode):
 def count_macs(enhancer: RetinexEnhancer, height: int, width: int) -> int:
     """Operations of the illumination of one image, counted as SCI's paper does.
 
-    A multiply-accumulate for each weight a convolution applies, one for each bias it
-    adds and one for each value of a ReLU. BatchNorm, which can be folded into the
-    convolution in front of it, the sigmoid, sums, maxima and divisions are left out.
+    A multiply-accumulate for each weight a convolution applies, one for each bias it adds and one
+    for each value of a ReLU. BatchNorm, which can be folded into the convolution in front of it,
+    the sigmoid, sums, maxima and divisions are left out.
 
     Args:
         enhancer: in eval mode; counted while it runs, layer after layer.

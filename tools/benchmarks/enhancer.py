@@ -75,8 +75,8 @@ def benchmark_enhancer(
         batch: images a call.
         threads: CPU threads.
         runs: rounds that count.
-        weights: as in :class:`SCIEnhancer`; random ones if ``None``, since the
-            time does not depend on them.
+        weights: as in :class:`SCIEnhancer`; random ones if ``None``, since the time does not depend
+            on them.
 
     Raises:
         ConfigError: if a number is below 1 or the weights are not known.

@@ -74,8 +74,7 @@ def measure_memory(module: str, function: str, **options: Any) -> Memory | None:
 def peak_mb() -> float | None:
     """Largest resident memory of this process so far; ``None`` where it is not told.
 
-    The kernel's own figure and not ``getrusage``, in which a child begins with its
-    parent's peak.
+    The kernel's own figure and not ``getrusage``, in which a child begins with its parent's peak.
     """
     try:
         status = Path('/proc/self/status').read_text(encoding='utf-8')

@@ -1,7 +1,7 @@
 """SCI's training loss as its authors' code computes it, to compare and time with.
 
-Layer after layer in NCHW memory, all calibrator calls, and 24 smoothness terms of which
-each pair of neighbours is computed twice. Source: `Network` and `LossFunction` of
+Layer after layer in NCHW memory, all calibrator calls, and 24 smoothness terms of which each pair
+of neighbours is computed twice. Source: `Network` and `LossFunction` of
 github.com/vis-opt-group/SCI.
 """
 

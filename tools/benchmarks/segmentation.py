@@ -38,10 +38,9 @@ WINDOW, STRIDE = 512, 341
 class SegmentationTimes:
     """Times of each part for one image of ``size`` (height, width), and their ratios.
 
-    ``loader_ratio`` is how many times faster one loading process is than the network
-    on whole images; ``added_share`` what SCI adds to such a test step. ``enhancements``
-    and ``windows`` count the calls of the enhancer and of the backbone in one test
-    step by windows.
+    ``loader_ratio`` is how many times faster one loading process is than the network on whole
+    images; ``added_share`` what SCI adds to such a test step. ``enhancements`` and ``windows``
+    count the calls of the enhancer and of the backbone in one test step by windows.
     """
 
     machine: dict[str, Any]
@@ -94,12 +93,12 @@ def benchmark_segmentation(
 ) -> SegmentationTimes:
     """Time decoding, the test pipeline, the enhancer and the network on one image.
 
-    Each part in this process, the files in the system's cache: what one loading
-    process can give at most.
+    Each part in this process, the files in the system's cache: what one loading process can give at
+    most.
 
     Args:
-        config: of a segmentor of mmseg, without an enhancer; its model, with random
-            weights, and its test pipeline are taken.
+        config: of a segmentor of mmseg, without an enhancer; its model, with random weights, and
+            its test pipeline are taken.
         height: pixels.
         width: pixels.
         threads: CPU threads of PyTorch; decoding has one.

@@ -106,8 +106,8 @@ def _build_detector() -> Any:
     cfg.model.backbone.init_cfg = None  # random weights: nothing to download
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
-    # As RetinaNet starts its training, so that next to nothing is detected: many
-    # boxes would make the test step longer and the share look smaller.
+    # As RetinaNet starts its training, so that next to nothing is detected: many boxes would make
+    # the test step longer and the share look smaller.
     torch.nn.init.constant_(model.bbox_head.retina_cls.bias, -4.6)
     return model.eval()
 

@@ -17,8 +17,8 @@ WARM_UP = 3
 class Timing:
     """Milliseconds and minor page faults of one call.
 
-    A minor page fault is memory that the system had to map and clear; reused
-    memory has none. ``None`` where the system does not count them.
+    A minor page fault is memory that the system had to map and clear; reused memory has none.
+    ``None`` where the system does not count them.
     """
 
     median_ms: float

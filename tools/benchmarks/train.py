@@ -33,9 +33,9 @@ _LossFunction = Callable[[SelfCalibratedLearner, Tensor], Tensor]
 class Difference:
     """Between the plain implementation and another one.
 
-    ``loss`` is relative; ``gradient`` the largest of all parameters' differences, each
-    as a part of its largest entry; ``zero_gradient`` the largest entry, on either side,
-    of the four biases whose true gradient is 0.
+    ``loss`` is relative; ``gradient`` the largest of all parameters' differences, each as a part of
+    its largest entry; ``zero_gradient`` the largest entry, on either side, of the four biases whose
+    true gradient is 0.
     """
 
     loss: float
@@ -104,13 +104,12 @@ def benchmark_train(
         batch: images a step.
         threads: CPU threads.
         runs: rounds that count.
-        weights: as in :class:`SelfCalibratedLearner`; the authors' initialisation if
-            ``None``.
+        weights: as in :class:`SelfCalibratedLearner`; the authors' initialisation if ``None``.
         compile: also time our step through ``torch.compile``.
 
     Raises:
-        ConfigError: if a number is below 1, the weights are not known, or there is no
-            C++ compiler to compile with.
+        ConfigError: if a number is below 1, the weights are not known, or there is no C++ compiler
+            to compile with.
     """
     check_at_least(1, height=height, width=width, batch=batch, threads=threads, runs=runs)
     if compile:

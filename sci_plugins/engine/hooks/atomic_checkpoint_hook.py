@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there, and an old one that outlives a failure."""
+"""Checkpoints that are complete or absent; the last one survives a failed save."""
 
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ _BACKEND = 'sci_plugins_atomic'
 
 
 class AtomicBackend(LocalBackend):
-    """MMEngine's local files, written beside their place and renamed."""
+    """MMEngine's local files, written to a temporary file and renamed."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        # `last_checkpoint` will name this file, and an older one is removed.
+        # Synced because `last_checkpoint` will point here and an older checkpoint is deleted.
         write_atomically(filepath, obj, sync=True)
 
 
@@ -27,13 +27,13 @@ register_backend(_BACKEND, AtomicBackend, force=True)
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
-    """MMEngine's ``CheckpointHook``, safe against a full disk and against being killed.
+    """MMEngine's ``CheckpointHook``, safe against a full disk and a killed process.
 
-    MMEngine removes the oldest checkpoint, then writes the new one in place, then
-    overwrites ``last_checkpoint``: what stops it in between can leave none that
-    loads. Here each file is written beside its place and renamed, and an outdated
-    checkpoint goes last. Arguments are those of ``CheckpointHook``; files are local,
-    so ``backend_args`` and ``file_client_args`` are not among them.
+    MMEngine deletes the oldest checkpoint, writes the new one in place, then overwrites
+    ``last_checkpoint``: an interruption can leave no checkpoint that loads. Here every file is
+    written to a temporary one and renamed, and an outdated checkpoint is deleted last. Takes the
+    arguments of ``CheckpointHook`` except ``backend_args`` and ``file_client_args``: files are
+    local.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -59,17 +59,16 @@ class AtomicCheckpointHook(CheckpointHook):
             return
         write_atomically(Path(runner.work_dir) / 'last_checkpoint', path)
         for old in outdated:
-            old_path = Path(str(self.out_dir)) / self.filename_tmpl.format(old)
-            old_path.unlink(missing_ok=True)
+            (Path(str(self.out_dir)) / self.filename_tmpl.format(old)).unlink(missing_ok=True)
 
     def _outdated_steps(self, runner: Runner, step: int) -> list[int]:
-        """Steps whose checkpoints are one too many once ``step`` is saved."""
+        """Steps whose checkpoints exceed ``max_keep_ckpts`` once ``step`` is saved."""
         if self.max_keep_ckpts <= 0:
             return []
         kept = [old for old in self.keep_ckpt_ids if old != step] + [step]
         outdated, kept = kept[: -self.max_keep_ckpts], kept[-self.max_keep_ckpts :]
         self.keep_ckpt_ids.clear()
         self.keep_ckpt_ids.extend(kept)
-        # The checkpoint itself tells a resumed run which ones to count.
+        # Saved in the checkpoint, so that a resumed run knows which ones to count.
         runner.message_hub.update_info('keep_ckpt_ids', kept)
         return outdated

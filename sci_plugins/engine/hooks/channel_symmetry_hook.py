@@ -1,4 +1,4 @@
-"""Training SCI without a colour cast: red, green and blue are treated alike."""
+"""Train SCI without a colour cast: treat red, green and blue alike."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,14 +14,13 @@ from sci_plugins.utils.model_parts import find_part
 
 
 def symmetrize_channels(module: nn.Module) -> None:
-    """Average a three-channel estimator over all orders of its channels, in place.
+    """Average a three-channel estimator over all permutations of its channels, in place.
 
-    Afterwards a 3x3 convolution has one kernel for a channel with itself and one
-    for a channel with another, and exchanging two channels of the input exchanges
-    the same two of the output.
+    Afterwards each 3x3 convolution has one kernel from a channel to itself and one to any other
+    channel, so swapping two channels of the input swaps the same two of the output.
 
     Args:
-        module: convolutions of 3 to 3 channels and BatchNorm of 3.
+        module: its convolutions map 3 to 3 channels, its BatchNorm layers have 3.
 
     Raises:
         ConfigError: if a layer has another number of channels.
@@ -33,18 +32,20 @@ def symmetrize_channels(module: nn.Module) -> None:
 
 @torch.no_grad()
 def _symmetrize(layer: nn.Conv2d | nn.BatchNorm2d) -> None:
-    if set(_channels(layer)) != {3}:
+    is_conv = isinstance(layer, nn.Conv2d)
+    channels = {layer.in_channels, layer.out_channels} if is_conv else {layer.num_features}
+    if channels != {3}:
         raise ConfigError(
             f'channel symmetry needs layers of 3 channels, got {layer}: set channels=3'
         )
-    if isinstance(layer, nn.Conv2d):
+    values: Sequence[Any] = [layer.bias]
+    if is_conv:
         own = torch.eye(3, dtype=torch.bool, device=layer.weight.device)
-        # In float64 equal values keep their mean to the bit, so that projecting
-        # again when a run is resumed changes nothing.
+        # In float64 the mean of equal float32 values is that value, so projecting again when a run
+        # is resumed changes nothing.
         weight = layer.weight.double()
         same, other = weight[own].mean(0), weight[~own].mean(0)
         layer.weight.copy_(torch.where(own[..., None, None], same, other))
-        values: Sequence[Any] = [layer.bias]
     else:
         values = [layer.weight, layer.bias, layer.running_mean, layer.running_var]
     for value in values:
@@ -52,26 +53,20 @@ def _symmetrize(layer: nn.Conv2d | nn.BatchNorm2d) -> None:
             value.fill_(value.double().mean())
 
 
-def _channels(layer: nn.Conv2d | nn.BatchNorm2d) -> tuple[int, ...]:
-    if isinstance(layer, nn.Conv2d):
-        return (layer.in_channels, layer.out_channels)
-    return (layer.num_features,)
-
-
 @HOOKS.register_module()
 class ChannelSymmetryHook(Hook):
     """Keeps the estimator symmetric in red, green and blue (projected gradient).
 
-    SCI's losses leave the balance of the channels open, and training on LOL from
-    scratch ends in a red or magenta cast (the authors' issue 29, and here). After
-    each step the weights are projected onto those that treat channels alike.
+    SCI's losses do not constrain the colour balance: training on LOL from scratch ends in a red or
+    magenta cast (the authors' issue 29, reproduced here). After each step the weights are projected
+    onto those that treat all channels alike.
 
     Args:
         module: path of the estimator inside the model.
 
     Raises:
-        ConfigError: before training, if there is no such module or it has layers
-            of other than three channels.
+        ConfigError: before training, if there is no such module or a layer does not have three
+            channels.
     """
 
     priority = 'HIGH'

@@ -1,11 +1,10 @@
-"""Pictures of a few images before and after enhancing, while training goes on."""
+"""Sheets of a few images before and after enhancement, written during training."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
@@ -24,25 +23,24 @@ from sci_plugins.visualization.panels import image_cell, make_grid
 
 @HOOKS.register_module()
 class EnhancedPicturesHook(Hook):
-    """Writes ``pictures/epoch_N.jpg``: a few fixed images, what the enhancer makes of
-    them as at inference, and the illumination.
+    """Writes ``pictures/epoch_N.jpg``: fixed images, their enhanced versions, the illumination.
 
-    The first picture shows the untrained state, the last the trained one. Their mean
-    brightness, share of clipped pixels and colour cast
-    (:mod:`sci_plugins.functional.image_quality`) are logged as scalars
-    ``pictures/…``, so that TensorBoard shows them beside the losses.
+    The first sheet shows the untrained enhancer, the last the trained one, both as at inference.
+    Mean brightness, share of clipped pixels and colour cast
+    (:mod:`sci_plugins.functional.image_quality`) are logged as scalars ``pictures/…`` beside the
+    losses.
 
     Args:
-        interval: epochs, or iterations, from one picture to the next.
+        interval: epochs or iterations between sheets.
         by_epoch: whether ``interval`` counts epochs; else iterations.
-        data_root: folders or files of the images; ``None`` takes the training set's.
-        count: number of images, evenly spaced among those.
-        max_size: shrink an image whose longer side exceeds this many pixels.
+        data_root: folders or image files; ``None`` takes the training set.
+        count: number of images, evenly spaced over those.
+        max_size: images whose longer side exceeds this many pixels are shrunk to it.
         module: path of the enhancer inside the model.
 
     Raises:
-        ConfigError: before training, if a number is below 1, there is no such
-            enhancer, or the training set has no ``files``.
+        ConfigError: before training, if a number is below 1, there is no such enhancer, or the
+            training set has no ``files``.
         DataError: before training, if no image is found.
     """
 
@@ -72,7 +70,7 @@ class EnhancedPicturesHook(Hook):
         data = LowLightFolder(files, max_size=self.max_size, skip_unreadable=True)
         for index in range(len(data)):
             item = data[index]
-            # Keyed by path: an unreadable file's place is taken by the next one.
+            # Keyed by path because the next file stands in for an unreadable one: no duplicates.
             self._images[item['data_samples'].img_path] = item['inputs'].unsqueeze(0)
         if runner.iter == 0:
             self._write(runner, 0, 0)
@@ -96,8 +94,7 @@ class EnhancedPicturesHook(Hook):
             files = getattr(runner.train_dataloader.dataset, 'files', None)
             if not files:
                 raise ConfigError(
-                    'EnhancedPicturesHook: the training set has no list of files, '
-                    'so data_root must name the images'
+                    'EnhancedPicturesHook: set data_root, the training set has no list of files'
                 )
             return list(files)
         if isinstance(self.data_root, str | os.PathLike):
@@ -122,19 +119,22 @@ class EnhancedPicturesHook(Hook):
         for part, mode in modes.items():
             part.training = mode
         unit = 'epoch' if self.by_epoch else 'iter'
-        rows = [_row(Path(path).name, columns) for path, columns in shown.items()]
+        rows = [
+            [image_cell(f'{Path(path).name}: {column}', value) for column, value in columns.items()]
+            for path, columns in shown.items()
+        ]
         path = Path(runner.work_dir) / 'pictures' / f'{unit}_{step:06d}.jpg'
         write_sheet(path, make_grid(rows))
         runner.visualizer.add_scalars(_statistics(list(shown.values())), step=iteration)
 
 
 def _enhance(enhancer: BaseEnhancer, image: Tensor) -> dict[str, Tensor]:
-    """Columns of one row, each ``(3, H, W)`` in [0, 1]."""
+    """The cells of one row, each ``(3, H, W)`` in [0, 1]."""
+    columns = dict(before=image)
     if isinstance(enhancer, RetinexEnhancer):
-        enhanced, illumination = enhancer.illuminate(image)
-        columns = dict(before=image, after=enhanced, illumination=illumination)
+        columns['after'], columns['illumination'] = enhancer.illuminate(image)
     else:
-        columns = dict(before=image, after=enhancer(image))
+        columns['after'] = enhancer(image)
     return {name: value[0].float().cpu() for name, value in columns.items()}
 
 
@@ -149,11 +149,7 @@ def _statistics(shown: list[dict[str, Tensor]]) -> dict[str, float]:
     return {f'pictures/{name}': float(torch.stack(each).nanmean()) for name, each in values.items()}
 
 
-def _row(name: str, columns: dict[str, Tensor]) -> list[tuple[str, np.ndarray]]:
-    return [image_cell(f'{name}: {column}', value) for column, value in columns.items()]
-
-
 def _spread(files: list[Path], count: int) -> list[Path]:
-    """``count`` of the files, evenly spaced, the first among them."""
+    """``count`` of the files, evenly spaced from the first."""
     count = min(count, len(files))
     return [files[index * len(files) // count] for index in range(count)]

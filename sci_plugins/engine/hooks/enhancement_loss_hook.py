@@ -1,4 +1,4 @@
-"""Joint training: the enhancer's own loss beside the losses of the host."""
+"""Joint training: the enhancer's own loss beside the host's losses."""
 
 from typing import Any
 
@@ -22,18 +22,17 @@ _SMALLEST = 3
 class EnhancementLossHook(Hook):
     """Adds ``loss_enhance_*`` to what the model's ``mode='loss'`` returns ("SCI+").
 
-    The data preprocessor keeps input and illumination of each image of a batch;
-    a forward hook on the model turns them into losses, which the host's own
-    machinery logs, scales under AMP, accumulates and reduces over ranks. The
-    detector or segmentor is not touched.
+    The data preprocessor keeps input and illumination of each image of a batch; a forward hook on
+    the model turns them into losses, which the host logs, scales under AMP, accumulates and reduces
+    over ranks like its own. The detector or segmentor is unchanged.
 
     Args:
         weight: factor on every term.
         loss: config of a module ``(illumination, image) -> dict of terms``.
 
     Raises:
-        ConfigError: before training, if the model has no enhancer in front, a
-            frozen one, or one without an illumination map.
+        ConfigError: before training, if the model has no enhancer, a frozen one, or one without an
+            illumination map.
     """
 
     def __init__(self, weight: float = 1.0, loss: dict[str, Any] | None = None) -> None:
@@ -60,14 +59,14 @@ class EnhancementLossHook(Hook):
 
     def _add_losses(self, model: nn.Module, args: Any, output: Any) -> Any:
         preprocessor: EnhancementMixin = inner_preprocessor(model)
-        # Cleared at once: a stashed graph costs memory and breaks deepcopy (EMA).
+        # Cleared at once: a kept graph costs memory and breaks deepcopy (EMA).
         pairs, preprocessor.kept_pairs = preprocessor.kept_pairs, []
         if not pairs or not isinstance(output, dict):
             return output
         return {**output, **self.enhancement_losses(pairs)}
 
     def enhancement_losses(self, pairs: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-        """Terms of the loss, averaged over the images of a batch.
+        """The enhancer's loss terms, averaged over the images of a batch.
 
         Args:
             pairs: per image (input, illumination), ``(1, 3, H, W)`` in [0, 1].
@@ -83,7 +82,7 @@ class EnhancementLossHook(Hook):
 
 
 def _large_enough(image: Tensor) -> Tensor:
-    """Repeat the edge of what has no 5x5 neighbourhood: mosaic may leave a line."""
+    """Pad images that are too small for a 5x5 neighbourhood: mosaic may leave a single line."""
     height, width = image.shape[-2:]
     missing = (0, max(_SMALLEST - width, 0), 0, max(_SMALLEST - height, 0))
     return F.pad(image, missing, mode='replicate') if any(missing) else image
@@ -92,15 +91,13 @@ def _large_enough(image: Tensor) -> Tensor:
 def _check_preprocessor(preprocessor: Any) -> EnhancementMixin:
     if not isinstance(preprocessor, EnhancementMixin):
         raise ConfigError(
-            'EnhancementLossHook needs a model with an enhancer in front: set '
-            "data_preprocessor.type to 'sci_plugins.EnhancedDetDataPreprocessor' or "
-            "'sci_plugins.EnhancedSegDataPreProcessor'; got "
-            f'{type(preprocessor).__name__}'
+            'EnhancementLossHook needs a model with an enhancer: set data_preprocessor.type to '
+            "'sci_plugins.EnhancedDetDataPreprocessor' or "
+            f"'sci_plugins.EnhancedSegDataPreProcessor'; got {type(preprocessor).__name__}"
         )
     if preprocessor.frozen:
         raise ConfigError(
-            'EnhancementLossHook needs an enhancer that is trained: set '
-            'data_preprocessor.frozen=False'
+            'EnhancementLossHook needs a trainable enhancer: set data_preprocessor.frozen=False'
         )
     if not isinstance(preprocessor.enhancer, RetinexEnhancer):
         raise ConfigError(

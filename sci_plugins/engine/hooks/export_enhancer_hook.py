@@ -1,4 +1,4 @@
-"""After training: the enhancer alone, in a file of a few KB."""
+"""Export the enhancer alone after training, in a file of a few KB."""
 
 from pathlib import Path
 from typing import Any
@@ -18,21 +18,20 @@ from sci_plugins.utils.model_parts import find_part
 class ExportEnhancerHook(Hook):
     """Writes ``dict(state_dict=…, meta=recipe)`` of a part of the model.
 
-    See :func:`sci_plugins.models.enhancers.export.save_enhancer`. ``meta`` says how
-    the file came about: architecture, steps, seed, versions, and the settings of
-    model, optimizer and data, without the paths of the machine.
+    See :func:`sci_plugins.models.enhancers.export.save_enhancer`. ``meta`` holds architecture,
+    steps, seed, versions, and the settings of model, optimizer and data, without local paths.
 
     Args:
-        file: its name, relative to the work directory.
+        file: file name, relative to the work directory.
         module: path of the enhancer inside the model.
-        meta: more entries for ``meta``, plain Python types: data, licence, ….
-            One that the recipe has already replaces it.
+        meta: further entries of ``meta``, plain Python types: data, licence, …. They replace
+            entries of the same name.
 
     Raises:
         ConfigError: before training, if the model has no such module.
     """
 
-    # After the parameters are final: an EMA hook restores the averaged ones earlier.
+    # Last, when the parameters are final: an EMA hook swaps in the averaged ones before this.
     priority = 'VERY_LOW'
 
     def __init__(
@@ -67,9 +66,8 @@ class ExportEnhancerHook(Hook):
 
 
 def _training_settings(cfg: Config) -> dict[str, Any]:
-    """What the result depends on; folders would be of no use to anybody else."""
+    """What the result depends on, without folders: they mean nothing on another machine."""
     settings = {key: cfg.get(key) for key in ('model', 'optim_wrapper', 'train_cfg')}
     loader = cfg.train_dataloader
     dataset = {key: loader.dataset[key] for key in loader.dataset if key != 'data_root'}
-    settings.update(batch_size=loader.get('batch_size'), dataset=dataset)
-    return settings
+    return settings | dict(batch_size=loader.get('batch_size'), dataset=dataset)

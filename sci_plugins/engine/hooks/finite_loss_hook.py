@@ -1,4 +1,4 @@
-"""Stop when the loss is no number any more, and keep the last good checkpoint."""
+"""Stop when the loss becomes NaN or infinite, and keep the last good checkpoint."""
 
 import math
 from pathlib import Path
@@ -13,18 +13,18 @@ from torch import Tensor
 from sci_plugins.errors import TrainingError
 from sci_plugins.registry import HOOKS
 
-#: So many image names fit into a line.
+#: A line has room for about this many image names.
 _NAMES_SHOWN = 8
 
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Ends a run whose loss or gradient is NaN or infinite, naming the images.
+    """Ends a run whose loss or gradient becomes NaN or infinite, naming the images.
 
-    The step that went wrong has changed the model already, so nothing is saved any
-    more: what is on the disk is the last good state. A checkpoint with NaN or
-    infinite entries is refused in any case. The gradient is looked at where it is
-    clipped (its norm is then known); mixed precision skips such steps by itself.
+    The failing step has already changed the model, so nothing more is saved: the disk keeps the
+    last good state. A checkpoint with NaN or infinite entries is never written. The gradient is
+    checked where it is clipped, since its norm is known then; mixed precision skips such steps
+    itself.
 
     Raises:
         TrainingError: with iteration, images and the last good checkpoint.
@@ -33,11 +33,7 @@ class FiniteLossHook(Hook):
     priority = 'HIGH'  # before anything is logged, drawn or saved
 
     def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: dict[str, Any] | None = None,
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         values = {
             name: float(value.detach())
@@ -48,18 +44,17 @@ class FiniteLossHook(Hook):
         for name, value in values.items():
             if not math.isfinite(value):
                 raise TrainingError(
-                    f'{name} is {value} at iteration {runner.iter + 1} (epoch '
-                    f'{runner.epoch + 1}), images: {_image_names(data_batch)}; '
-                    f'{_last_checkpoint(runner)}. A smaller learning rate, '
-                    'clip_grad, or a run without these images may help'
+                    f'{name} is {value} at iteration {runner.iter + 1} (epoch {runner.epoch + 1}), '
+                    f'images: {_image_names(data_batch)}; {_last_checkpoint(runner)}. '
+                    'Try a smaller learning rate, clip_grad, or leaving these images out'
                 )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         for name, value in checkpoint['state_dict'].items():
             if isinstance(value, Tensor) and not bool(torch.isfinite(value).all()):
                 raise TrainingError(
-                    f'{name} holds NaN or infinite values at iteration '
-                    f'{runner.iter + 1}, not saved; {_last_checkpoint(runner)}'
+                    f'{name} holds NaN or infinite values at iteration {runner.iter + 1}, '
+                    f'not saved; {_last_checkpoint(runner)}'
                 )
 
 
@@ -67,7 +62,7 @@ def _gradient_norm(runner: Runner) -> dict[str, float]:
     scalars = runner.message_hub.log_scalars
     if 'train/grad_norm' not in scalars or isinstance(runner.optim_wrapper, AmpOptimWrapper):
         return {}
-    return {'the norm of the gradient': scalars['train/grad_norm'].current()}
+    return {'gradient norm': scalars['train/grad_norm'].current()}
 
 
 def _image_names(data_batch: Any) -> str:

@@ -13,9 +13,9 @@ from sci_plugins.registry import HOOKS
 class FrozenNormHook(Hook):
     """Puts all BatchNorm layers in eval mode before each training step.
 
-    A step then depends on its images only, one by one: several processes give what
-    one gives with the same global batch. Otherwise each process normalises with the
-    statistics of its own share. Scale and shift are trained in either case.
+    Results then do not depend on how a batch is split: several processes compute what one does with
+    the same global batch. In train mode each process would normalise with the statistics of its own
+    share. Scale and shift are still trained.
     """
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:

@@ -1,4 +1,4 @@
-"""Keeping what a model found in each tested image, whatever the evaluator keeps."""
+"""Keep what a model found in each test image, whichever evaluator the config has."""
 
 import math
 from collections.abc import Sequence
@@ -19,15 +19,15 @@ from sci_plugins.registry import HOOKS
 
 @dataclass(frozen=True)
 class ImageResult:
-    """What was found in one tested image.
+    """What the model found in one test image.
 
     Args:
         index: position in the test set.
-        path: file of the image; empty if the samples do not say.
-        luma: mean BT.601 luma, in [0, 1], of the input at the network's scale, before
-            an enhancer of the model and without padding; NaN if it is no RGB image.
-        kept: what the class of records keeps of the image; ``None`` without ground truth,
-            and where no class accepts the outputs.
+        path: image file; empty if the samples have none.
+        luma: mean BT.601 luma in [0, 1] of the input at the network's scale, before the model's
+            enhancer and without padding; NaN if it is not an RGB image.
+        kept: what the class of records keeps of the image; ``None`` without ground truth, or if no
+            class accepts the outputs.
     """
 
     index: int
@@ -40,16 +40,14 @@ class ImageResult:
 class ImageResultsHook(Hook):
     """Collects the results of a test run image by image.
 
-    After the run ``results`` holds one :class:`ImageResult` for each image of the set,
-    in its order, on the main process; ``None`` on the others. What samplers repeat to
-    give every process as many images is there once. ``kind`` is the class of
-    ``RECORDS`` that accepts the model's outputs, ``None`` if none does; ``run`` is what it
-    may look at.
+    After the run ``results`` holds one :class:`ImageResult` per image of the set, in its order, on
+    the main process, and ``None`` on the others. Images that samplers repeat to give every process
+    the same number appear once. ``kind`` is the class of ``RECORDS`` that accepts the model's
+    outputs, ``None`` if none does; ``run`` is what it may look at.
 
     Args:
         input_order: channel order that the pipeline loads, ``'bgr'`` or ``'rgb'``.
-        fill_color: colour, in that order, that the pipeline pads with; ``None`` if it
-            does not pad.
+        fill_color: padding colour of the pipeline, in that order; ``None`` without padding.
 
     Raises:
         DataError: naming the image, if a prediction does not fit the ground truth.
@@ -73,21 +71,16 @@ class ImageResultsHook(Hook):
         self.run = RunInfo(ImageSet(loader.dataset), runner.test_loop.evaluator.metrics)
 
     def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Sequence[Any] | None = None,
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         for place, output in enumerate(outputs or []):
             if not self._own:
                 self.kind = find_kind(output, self.run)
-            index = self._positions[len(self._own)]
             luma = self._luma(data_batch['inputs'][place])
-            self._own.append(self._keep(index, luma, output))
+            self._own.append(self._keep(self._positions[len(self._own)], luma, output))
 
     def after_test(self, runner: Runner) -> None:
-        # One item a process: what they hold may differ in length.
+        # One list per process, because their lengths may differ.
         parts = collect_results([self._own], get_world_size())
         if parts is not None:
             found = {result.index: result for part in parts for result in part}
@@ -114,7 +107,6 @@ def sampled_positions(loader: Any) -> list[int]:
     """Positions in the data set of the images that this process tests, in order.
 
     Args:
-        loader: a ``DataLoader`` whose sampler gives the same order each time it is
-            asked, as MMEngine's do within an epoch.
+        loader: a ``DataLoader`` whose sampler repeats its order, as MMEngine's do within an epoch.
     """
     return [int(getattr(item, 'index', item)) for batch in loader.batch_sampler for item in batch]

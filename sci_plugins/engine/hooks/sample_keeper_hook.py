@@ -1,4 +1,4 @@
-"""Keeping a few images and what the model made of them, for pictures."""
+"""Keep a few test images with the model's predictions, for pictures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from sci_plugins.visualization.panels import palette_of
 
 @dataclass
 class KeptSample:
-    """One image as the model's input stage saw it, and the model's answer.
+    """One test image at the network's scale, and the model's predictions.
 
     Args:
         index: position in the test set.
         name: file name of the image.
-        image: RGB, uint8, ``(H, W, 3)``: the input at the network's scale.
-        enhanced: the same after the enhancer; equal where there is none.
-        output: the host's data sample with predictions and, if it has any, truth.
+        image: RGB, uint8, ``(H, W, 3)``: the input.
+        enhanced: the same after the enhancer; equal to ``image`` without one.
+        output: the host's data sample with predictions and, if there is any, ground truth.
     """
 
     index: int
@@ -41,8 +41,7 @@ class SampleKeeperHook(Hook):
     """Keeps the samples at the given positions of the test set.
 
     Args:
-        indices: positions in the test set. Under several processes each keeps
-            what falls to it.
+        indices: positions in the test set. Under several processes each keeps what falls to it.
     """
 
     priority = 'VERY_LOW'
@@ -56,18 +55,13 @@ class SampleKeeperHook(Hook):
 
     def before_test(self, runner: Runner) -> None:
         self._seen = 0
-        meta = getattr(runner.test_dataloader.dataset, 'metainfo', {})
-        self.palette = palette_of(meta)
+        self.palette = palette_of(getattr(runner.test_dataloader.dataset, 'metainfo', {}))
 
     def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Sequence[Any] | None = None,
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         for position, output in enumerate(outputs or []):
-            # MMEngine's sampler deals the images out in turn.
+            # MMEngine's sampler hands out the images round-robin.
             index = (self._seen + position) * get_world_size() + get_rank()
             if index in self.indices:
                 image = data_batch['inputs'][position]
@@ -76,13 +70,13 @@ class SampleKeeperHook(Hook):
 
 
 def keep_sample(index: int, model: Any, image: Tensor, output: Any) -> KeptSample:
-    """One tested image as a :class:`KeptSample`.
+    """Make a :class:`KeptSample`.
 
     Args:
         index: position in the test set.
-        model: whose data preprocessor may enhance; may be wrapped.
+        model: may be wrapped; its data preprocessor may have an enhancer.
         image: ``(3, H, W)`` in [0, 255], as the data loader gives it.
-        output: what the model answered.
+        output: the model's prediction.
     """
     preprocessor = inner_preprocessor(model)
     enhanced = image

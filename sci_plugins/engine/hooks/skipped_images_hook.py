@@ -1,4 +1,4 @@
-"""Which images could not be read while training."""
+"""Report the images that could not be read during training."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from sci_plugins.registry import HOOKS
 
 @HOOKS.register_module()
 class SkippedImagesHook(Hook):
-    """Warns of each unreadable image once, and names all of them at the end.
+    """Warns of each unreadable image once, and lists all of them at the end.
 
-    For data sets with ``skip_unreadable=True``, which send along what they skipped.
+    For data sets with ``skip_unreadable=True``, whose samples say what was skipped.
     """
 
     def __init__(self) -> None:
@@ -39,8 +39,8 @@ class SkippedImagesHook(Hook):
         if self.skipped and is_main_process():
             lines = [_tell(path, cause) for path, cause in sorted(self.skipped.items())]
             runner.logger.warning(
-                f'{len(lines)} of {len(runner.train_dataloader.dataset)} images could '
-                'not be read and were skipped:\n  ' + '\n  '.join(lines)
+                f'skipped {len(lines)} of {len(runner.train_dataloader.dataset)} images, which '
+                'cannot be read:\n  ' + '\n  '.join(lines)
             )
 
 

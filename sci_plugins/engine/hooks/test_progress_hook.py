@@ -1,6 +1,5 @@
-"""A progress bar over a test set, in place of a log line every 50 images."""
+"""A progress bar over the test set, instead of a log line every 50 images."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from mmengine.dist import is_main_process
@@ -16,29 +15,21 @@ class TestProgressHook(Hook):
     """Shows how many batches of the test set are done.
 
     Args:
-        label: what stands before the bar.
+        label: text in front of the bar.
     """
 
-    __test__ = False  # the name is no wish to be collected by pytest
+    __test__ = False  # keeps pytest from collecting the class for its name
 
     def __init__(self, label: str = '') -> None:
         self.label = label
         self._bar: Any = None
 
     def before_test(self, runner: Runner) -> None:
-        self._bar = tqdm(
-            total=len(runner.test_dataloader),
-            desc=self.label,
-            unit='batch',
-            disable=not is_main_process(),
-        )
+        total, hidden = len(runner.test_dataloader), not is_main_process()
+        self._bar = tqdm(total=total, desc=self.label, unit='batch', disable=hidden)
 
     def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Sequence[Any] | None = None,
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         self._bar.update()
 

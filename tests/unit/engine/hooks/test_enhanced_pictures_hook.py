@@ -103,5 +103,5 @@ def test_a_training_set_without_files(tmp_path: Path, monkeypatch: Any) -> None:
 
     monkeypatch.setattr(LowLightFolder, '__init__', without_files)
     monkeypatch.setattr(LowLightFolder, '__len__', lambda self: 5)
-    with pytest.raises(ConfigError, match='data_root must name the images'):
+    with pytest.raises(ConfigError, match='set data_root'):
         train(make_config(tmp_path, custom_hooks=hook()))

@@ -47,8 +47,8 @@ class _NoPreprocessor(nn.Module):
 @pytest.mark.parametrize(
     ('model', 'message'),
     [
-        (_Model, 'enhancer in front.*EnhancedDetDataPreprocessor.*got ImgDataPre'),
-        (_NoPreprocessor, 'enhancer in front.*got NoneType'),
+        (_Model, 'a model with an enhancer.*EnhancedDetDataPreprocessor.*got ImgDataPre'),
+        (_NoPreprocessor, 'a model with an enhancer.*got NoneType'),
         (lambda: attach(_Model(), SCIEnhancer()), r'data_preprocessor\.frozen=False'),
         (lambda: attach(_Model(), 'gamma', frozen=False), 'illumination map, got Gamma'),
     ],

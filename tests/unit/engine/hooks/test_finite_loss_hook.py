@@ -56,7 +56,7 @@ def _step(runner: Any, **outputs: float) -> None:
 
 def test_a_gradient_that_is_infinite(tmp_path: Path) -> None:
     _step(_runner(tmp_path, grad_norm=3.0), loss=1.0)
-    message = 'norm of the gradient is inf at iteration 7 .*no checkpoint had been saved'
+    message = 'gradient norm is inf at iteration 7 .*no checkpoint had been saved'
     with pytest.raises(TrainingError, match=message):
         _step(_runner(tmp_path, grad_norm=math.inf), loss=1.0)
 

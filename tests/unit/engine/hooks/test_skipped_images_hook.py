@@ -18,8 +18,8 @@ def test_each_is_told_once_and_all_at_the_end(tmp_path: Path, monkeypatch) -> No
     runner.train()
     told = [line for line in lines if line.startswith('skipped: ')]
     assert len(told) == 2
-    (summary,) = [line for line in lines if 'were skipped' in line]
-    assert summary.startswith('2 of 5 images could not be read and were skipped:\n')
+    (summary,) = [line for line in lines if line.startswith('skipped 2 of')]
+    assert summary.startswith('skipped 2 of 5 images, which cannot be read:\n')
     assert [line.strip().split(' ')[0] for line in summary.split('\n')[1:]] == [
         str(images / '1.png'),
         str(images / '3.png'),
