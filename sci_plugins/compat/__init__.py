@@ -1,11 +1,11 @@
-"""Stand-ins for what a host package lacks on this machine.
+"""A stand-in for mmcv's compiled extension where mmcv is installed without it.
 
-``mmcv`` installed without its compiled extension cannot even be imported as far as
-``mmcv.ops``, and with it neither ``mmdet.models`` nor ``mmseg.models``. Most models
-need three of its operations, and torchvision has all three, in C++ and CUDA.
+Without the extension ``mmcv.ops`` cannot be imported, hence neither ``mmdet.models`` nor
+``mmseg.models``. Most models need three of its operations, and torchvision has all three, in C++
+and CUDA.
 
-The finder lives here because installing it must not import torch: a host asks for
-``mmcv._ext`` later, if at all.
+The finder lives here because installing it must not import torch: a host asks for ``mmcv._ext``
+later, if at all.
 """
 
 import sys
@@ -22,7 +22,7 @@ class StandInLoader(Loader):
     """Fills the module ``mmcv._ext`` with operations that torchvision computes."""
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """Leave it to Python to make an empty module."""
+        """Let Python make an empty module."""
 
     def exec_module(self, module: ModuleType) -> None:
         """Fill ``module``; torch and torchvision are imported here, not earlier."""
@@ -32,12 +32,12 @@ class StandInLoader(Loader):
 
 
 class StandInFinder(MetaPathFinder):
-    """Answers for ``mmcv._ext`` and for no other name."""
+    """Finds ``mmcv._ext`` and nothing else."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Give the stand-in's spec, or None for every name but ``mmcv._ext``."""
+        """The stand-in's spec for ``mmcv._ext``, else None."""
         if fullname != EXTENSION_NAME:
             return None
         return spec_from_loader(fullname, StandInLoader(), origin='sci_plugins.compat')
@@ -46,9 +46,9 @@ class StandInFinder(MetaPathFinder):
 def install_mmcv_ops() -> None:
     """Make ``mmcv._ext`` importable where mmcv has no compiled extension.
 
-    The finder stands last on ``sys.meta_path``, so that a compiled extension, which
-    Python's own finders see, is always taken as it is. Nothing is imported before a
-    host asks for ``mmcv._ext``. Calling this again changes nothing.
+    The finder comes last on ``sys.meta_path``, so that Python's own finders find a compiled
+    extension first. Nothing is imported before a host asks for ``mmcv._ext``. Calling this again
+    changes nothing.
     """
     if not any(isinstance(finder, StandInFinder) for finder in sys.meta_path):
         sys.meta_path.append(StandInFinder())

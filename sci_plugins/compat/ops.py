@@ -1,23 +1,19 @@
 """mmcv's compiled operations, computed by torchvision or in plain PyTorch.
 
-Non-maximum suppression, RoIAlign and deformable convolution, plain and modulated, come
-from torchvision and keep mmcv's calling convention. For the convolution, mmcv gives the
-tensors to write into, scratch buffers that torchvision does not need (``columns``,
-``ones``), and the geometry by keyword: stride, padding and dilation are ``dH``,
-``padH``, ``dilationH``, ... in the plain version and ``stride_h``, ``pad_h``,
-``dilation_h``, ... in the modulated one.
+torchvision computes non-maximum suppression, RoIAlign and deformable convolution (plain and
+modulated). The functions keep mmcv's calling convention: the caller passes the tensors to write
+into, scratch buffers (``columns``, ``ones``) that are ignored here, and the geometry by keyword:
+``dH``, ``padH``, ``dilationH``, ... for the plain convolution, ``stride_h``, ``pad_h``,
+``dilation_h``, ... for the modulated one. Both libraries order the offsets alike: for each group
+of channels and each kernel position, row by row, first y, then x.
 
-Both libraries order the offsets alike: per group of channels and kernel position
-(row by row) first y, then x.
-
-On the CPU, mmdet, mmseg and mmcv compute the sigmoid focal loss and the multi-scale
-deformable attention in plain PyTorch; for CUDA tensors they call the extension. The
-same plain PyTorch stands in here, so that a model which runs on the CPU also runs,
-and trains, on a GPU.
+On the CPU, mmdet, mmseg and mmcv compute the sigmoid focal loss and multi-scale deformable
+attention in plain PyTorch; for CUDA tensors they call the extension. The same plain PyTorch
+stands in here, so that a model that runs on the CPU also runs, and trains, on a GPU.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,90 +25,56 @@ try:
     import torchvision
 except (ImportError, RuntimeError) as error:  # RuntimeError: built for another torch
     raise MissingDependencyError(
-        'mmcv has no compiled ops here, and torchvision, whose ops stand in for them, '
-        f'does not import beside torch {torch.__version__}: {error}'
+        'mmcv has no compiled ops here, and torchvision, which replaces them, cannot be '
+        f'imported with torch {torch.__version__}: {error}'
     ) from error
 
 
 def as_computed(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Bring ``tensors`` to one type: float64 if one of them has it, else float32.
+    """Convert all ``tensors`` to float64 if one of them is float64, else to float32.
 
-    torchvision's kernels take one floating type for all arguments, and on the CPU no
-    half type everywhere; its own autocast rules compute in float32 as well.
+    torchvision's kernels want one dtype for all arguments, and not all of them support half
+    precision on the CPU; torchvision's own autocast rules compute in float32 as well.
     """
     has_double = any(tensor.dtype == torch.float64 for tensor in tensors)
     dtype = torch.float64 if has_double else torch.float32
     return tuple(tensor.to(dtype) for tensor in tensors)
 
 
-class Geometry(NamedTuple):
-    """Geometry of a convolution, in the order of torchvision's arguments."""
-
-    stride_h: int
-    stride_w: int
-    pad_h: int
-    pad_w: int
-    dilation_h: int
-    dilation_w: int
-    groups: int
-    offset_groups: int
+_PLAIN_NAMES = ('dH', 'dW', 'padH', 'padW', 'dilationH', 'dilationW')
+_MODULATED_NAMES = ('stride_h', 'stride_w', 'pad_h', 'pad_w', 'dilation_h', 'dilation_w')
 
 
-class Gradients(NamedTuple):
-    """What torchvision's backward gives, in its order."""
-
-    image: Tensor
-    weight: Tensor
-    offset: Tensor
-    mask: Tensor
-    bias: Tensor
-
-
-PLAIN_NAMES = ('dH', 'dW', 'padH', 'padW', 'dilationH', 'dilationW')
-MODULATED_NAMES = ('stride_h', 'stride_w', 'pad_h', 'pad_w', 'dilation_h', 'dilation_w')
-
-
-def _geometry(names: tuple[str, ...], given: Mapping[str, int]) -> Geometry:
-    return Geometry._make(given[name] for name in (*names, 'group', 'deformable_group'))
-
-
-def _operands(
-    image: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, bias: Tensor | None
-) -> tuple[Tensor, ...]:
-    # torchvision wants a tensor where there is no mask and no bias.
-    if mask is None:
-        mask = image.new_zeros(image.shape[0], 1)
-    if bias is None:
-        bias = image.new_zeros(weight.shape[0])
-    return as_computed(image, weight, offset, mask, bias)
-
-
-def _convolve(
+def _deform_conv_arguments(
     image: Tensor,
     weight: Tensor,
     offset: Tensor,
-    geometry: Geometry,
+    geometry: Mapping[str, int],
     mask: Tensor | None = None,
     bias: Tensor | None = None,
-) -> Tensor:
-    operands = _operands(image, weight, offset, mask, bias)
-    return torch.ops.torchvision.deform_conv2d(*operands, *geometry, mask is not None)
-
-
-def _gradients(
-    grad_output: Tensor,
-    image: Tensor,
-    weight: Tensor,
-    offset: Tensor,
-    geometry: Geometry,
-    mask: Tensor | None = None,
-    bias: Tensor | None = None,
-) -> Gradients:
-    operands = _operands(image, weight, offset, mask, bias)
-    gradients = torch.ops.torchvision._deform_conv2d_backward(
-        grad_output.to(operands[0].dtype), *operands, *geometry, mask is not None
+) -> tuple[Any, ...]:
+    """torchvision's arguments, from mmcv's; there is a mask if and only if it is modulated."""
+    # torchvision wants a tensor even where there is no mask or no bias.
+    operands = as_computed(
+        image,
+        weight,
+        offset,
+        image.new_zeros(image.shape[0], 1) if mask is None else mask,
+        image.new_zeros(weight.shape[0]) if bias is None else bias,
     )
-    return Gradients(*gradients)
+    names = _PLAIN_NAMES if mask is None else _MODULATED_NAMES
+    window = (geometry[name] for name in (*names, 'group', 'deformable_group'))
+    return *operands, *window, mask is not None
+
+
+def _deform_conv(*arguments: Any) -> Tensor:
+    return torch.ops.torchvision.deform_conv2d(*arguments)
+
+
+def _deform_conv_gradients(grad_output: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    """Gradients of image, weight, offset, mask and bias."""
+    grad_output = grad_output.to(arguments[0].dtype)
+    return torch.ops.torchvision._deform_conv2d_backward(grad_output, *arguments)
 
 
 def deform_conv_forward(
@@ -131,11 +93,10 @@ def deform_conv_forward(
         weight: ``(out channels, C / groups, kernel height, kernel width)``.
         offset: ``(N, 2 * offset groups * kernel positions, out H, out W)``, in pixels.
         output: ``(N, out channels, out H, out W)``.
-        columns: Not used.
-        ones: Not used.
+        columns, ones: ignored.
         geometry: mmcv's keywords, see the top of this module.
     """
-    output.copy_(_convolve(image, weight, offset, _geometry(PLAIN_NAMES, geometry)))
+    output.copy_(_deform_conv(*_deform_conv_arguments(image, weight, offset, geometry)))
 
 
 def deform_conv_backward_input(
@@ -149,9 +110,10 @@ def deform_conv_backward_input(
     **geometry: int,
 ) -> None:
     """Add to ``grad_image`` and overwrite ``grad_offset``, as mmcv's kernels do."""
-    gradients = _gradients(grad_output, image, weight, offset, _geometry(PLAIN_NAMES, geometry))
-    grad_image.add_(gradients.image)
-    grad_offset.copy_(gradients.offset)
+    arguments = _deform_conv_arguments(image, weight, offset, geometry)
+    of_image, _, of_offset, *_ = _deform_conv_gradients(grad_output, *arguments)
+    grad_image.add_(of_image)
+    grad_offset.copy_(of_offset)
 
 
 def deform_conv_backward_parameters(
@@ -167,14 +129,13 @@ def deform_conv_backward_parameters(
 ) -> None:
     """Add ``scale`` times the gradient of the weight to ``grad_weight``.
 
-    torchvision computes all gradients at once, so a backward pass costs twice what
-    mmcv's pair of kernels would.
+    torchvision computes all gradients at once, so a backward pass costs twice what mmcv's pair of
+    kernels would.
     """
-    # The gradient of the weight does not depend on the weight; its shape is needed.
-    gradients = _gradients(
-        grad_output, image, grad_weight, offset, _geometry(PLAIN_NAMES, geometry)
-    )
-    grad_weight.add_(gradients.weight.to(grad_weight.dtype), alpha=scale)
+    # mmcv does not pass the weight, but its gradient depends on nothing but its shape.
+    arguments = _deform_conv_arguments(image, grad_weight, offset, geometry)
+    _, of_weight, *_ = _deform_conv_gradients(grad_output, *arguments)
+    grad_weight.add_(of_weight.to(grad_weight.dtype), alpha=scale)
 
 
 def modulated_deform_conv_forward(
@@ -195,18 +156,17 @@ def modulated_deform_conv_forward(
     Args:
         image: ``(N, C, H, W)``.
         weight: ``(out channels, C / groups, kernel height, kernel width)``.
-        bias: ``(out channels,)``, or anything where ``with_bias`` is False.
-        ones: Not used.
+        bias: ``(out channels,)``; ignored if ``with_bias`` is False.
         offset: ``(N, 2 * offset groups * kernel positions, out H, out W)``, in pixels.
         mask: ``(N, offset groups * kernel positions, out H, out W)``.
         output: ``(N, out channels, out H, out W)``.
-        columns: Not used.
-        with_bias: Whether ``bias`` is added.
+        columns, ones: ignored.
+        with_bias: whether to add ``bias``.
         geometry: mmcv's keywords, see the top of this module.
     """
-    window = _geometry(MODULATED_NAMES, geometry)
-    added = bias if with_bias else None
-    output.copy_(_convolve(image, weight, offset, window, mask, added))
+    used_bias = bias if with_bias else None
+    arguments = _deform_conv_arguments(image, weight, offset, geometry, mask, used_bias)
+    output.copy_(_deform_conv(*arguments))
 
 
 def modulated_deform_conv_backward(
@@ -229,73 +189,70 @@ def modulated_deform_conv_backward(
 ) -> None:
     """Write all gradients into the given tensors, as mmcv's kernels do.
 
-    Those of the image, the weight and the bias are added to what is there; those of
-    the offsets and the mask are overwritten.
+    Add to ``grad_image``, ``grad_weight`` and ``grad_bias``; overwrite ``grad_offset`` and
+    ``grad_mask``.
     """
-    window = _geometry(MODULATED_NAMES, geometry)
-    added = bias if with_bias else None
-    gradients = _gradients(grad_output, image, weight, offset, window, mask, added)
-    grad_image.add_(gradients.image)
-    grad_weight.add_(gradients.weight)
-    grad_offset.copy_(gradients.offset)
-    grad_mask.copy_(gradients.mask)
+    used_bias = bias if with_bias else None
+    arguments = _deform_conv_arguments(image, weight, offset, geometry, mask, used_bias)
+    gradients = _deform_conv_gradients(grad_output, *arguments)
+    of_image, of_weight, of_offset, of_mask, of_bias = gradients
+    grad_image.add_(of_image)
+    grad_weight.add_(of_weight)
+    grad_offset.copy_(of_offset)
+    grad_mask.copy_(of_mask)
     if with_bias:
-        grad_bias.add_(gradients.bias)
+        grad_bias.add_(of_bias)
 
 
-# With torch in sight mmcv compiles its ops, hence no isolation; pip may have kept a
-# wheel without them, hence no cache.
+# mmcv compiles its ops only if it can import torch: no build isolation. pip may have cached a
+# wheel without them: no cache.
 INSTALL = 'pip install --no-build-isolation --no-cache-dir --no-deps --force-reinstall onedl-mmcv'
 
 
 class MissingOpError(SciPluginsError, NotImplementedError):
-    """An operation of mmcv that only its compiled extension has.
+    """An mmcv operation that only its compiled extension has.
 
     Args:
-        name: The operation that was called.
-        available: The operations that the stand-in has.
+        name: the operation that was called.
+        available: the operations that the stand-in has.
     """
 
     def __init__(self, name: str, available: Sequence[str]) -> None:
         super().__init__(
-            f'mmcv op {name}: mmcv has no compiled ops here, and their stand-in from '
+            f'mmcv op {name}: mmcv has no compiled ops here, and their replacement by '
             f'torchvision has only {", ".join(available)}; compile them (10-20 minutes): '
             f'{INSTALL}'
         )
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Indices of the boxes that no better box overlaps too much.
+    """Non-maximum suppression: indices of the boxes that no better box overlaps too much.
 
     Args:
         boxes: ``(N, 4)``, x1, y1, x2, y2 in pixels.
         scores: ``(N,)``.
-        iou_threshold: Boxes whose IoU with a kept one is above it are dropped; a box
-            exactly at the threshold stays.
-        offset: 0, or 1 where ``x2`` and ``y2`` are the last pixels inside the box: its
-            width is ``x2 - x1 + offset``.
+        iou_threshold: drop boxes whose IoU with a kept one is above this; a box exactly at the
+            threshold stays.
+        offset: 0, or 1 if ``x2`` and ``y2`` are the last pixels inside the box, so that its width
+            is ``x2 - x1 + offset``.
 
     Returns:
-        int64 indices by descending score; of equal scores the first comes first.
+        int64 indices by descending score; equal scores keep their order.
     """
     if offset:
-        # Widths with +1 are the widths of boxes whose far corner is moved by 1. In
-        # float64, because batched_nms moves boxes to coordinates where float32 has no
-        # room left for the 1.
+        # Moving the far corner by 1 adds 1 to the sides. In float64, because batched_nms shifts
+        # boxes to coordinates so large that float32 would lose the 1.
         boxes = boxes.double() + boxes.new_tensor([0, 0, offset, offset])
     boxes, scores = as_computed(boxes, scores)
     if boxes.dtype == torch.float32:
-        # mmcv compares with a float32 threshold: an IoU of 3/5 is not above .6 there,
-        # but rounded to float32 it is above .6 in float64.
+        # mmcv compares float32 with a float32 threshold: an IoU of 3/5 is not above .6 there, but
+        # 3/5 rounded to float32 is above .6 in float64.
         iou_threshold = torch.tensor(iou_threshold, dtype=torch.float32).item()
     return torch.ops.torchvision.nms(boxes, scores, iou_threshold)
 
 
-MAX_POOLING = 0
-
-
 def _check_pooling(pool_mode: int) -> None:
-    if pool_mode == MAX_POOLING:
+    if pool_mode == 0:  # maximum
         raise MissingOpError("roi_align with pool_mode='max'", ["pool_mode='avg'"])
 
 
@@ -318,28 +275,20 @@ def roi_align_forward(
         features: ``(N, C, H, W)``.
         rois: ``(R, 5)``: image index, x1, y1, x2, y2 in pixels of the image.
         output: ``(R, C, aligned_height, aligned_width)``, overwritten.
-        argmax_y: Used by maximum pooling only.
-        argmax_x: Used by maximum pooling only.
-        aligned_height: Cells per region, vertically.
-        aligned_width: Cells per region, horizontally.
-        spatial_scale: Size of the features over size of the image.
-        sampling_ratio: Samples per cell and direction; 0 for one per feature pixel.
-        pool_mode: 1 averages the samples.
-        aligned: Whether pixel centres lie at half coordinates.
+        argmax_y, argmax_x: ignored, for maximum pooling only.
+        aligned_height, aligned_width: cells per region.
+        spatial_scale: size of the features over size of the image.
+        sampling_ratio: samples per cell and direction; 0 for one per feature pixel.
+        pool_mode: 1 for the average.
+        aligned: whether pixel centres lie at half coordinates.
 
     Raises:
         MissingOpError: for maximum pooling (``pool_mode`` 0).
     """
     _check_pooling(pool_mode)
-    pooled = torch.ops.torchvision.roi_align(
-        *as_computed(features, rois),
-        spatial_scale,
-        aligned_height,
-        aligned_width,
-        sampling_ratio,
-        aligned,
-    )
-    output.copy_(pooled)
+    operands = as_computed(features, rois)
+    window = spatial_scale, aligned_height, aligned_width, sampling_ratio, aligned
+    output.copy_(torch.ops.torchvision.roi_align(*operands, *window))
 
 
 def roi_align_backward(
@@ -357,29 +306,23 @@ def roi_align_backward(
 ) -> None:
     """Add the gradient of the features to ``grad_input``, ``(N, C, H, W)``.
 
-    The other arguments are those of :func:`roi_align_forward`.
+    Other arguments as in :func:`roi_align_forward`.
 
     Raises:
         MissingOpError: for maximum pooling (``pool_mode`` 0).
     """
     _check_pooling(pool_mode)
-    gradient = torch.ops.torchvision._roi_align_backward(
-        *as_computed(grad_output, rois),
-        spatial_scale,
-        aligned_height,
-        aligned_width,
-        *grad_input.shape,
-        sampling_ratio,
-        aligned,
-    )
-    grad_input.add_(gradient)
+    operands = as_computed(grad_output, rois)
+    sizes = aligned_height, aligned_width, *grad_input.shape
+    window = spatial_scale, *sizes, sampling_ratio, aligned
+    grad_input.add_(torch.ops.torchvision._roi_align_backward(*operands, *window))
 
 
 def _focal_loss(
     logits: Tensor, target: Tensor, weight: Tensor, gamma: float, alpha: float
 ) -> Tensor:
     classes = logits.shape[1]
-    # Index `classes` means background, which is the negative of every class.
+    # Background has the index `classes`: a negative of every class.
     positive = one_hot(target, classes + 1)[:, :classes].to(logits.dtype)
     loss = torchvision.ops.sigmoid_focal_loss(logits, positive, alpha, gamma, reduction='none')
     return loss * weight[target, None] if weight.numel() else loss
@@ -393,11 +336,10 @@ def sigmoid_focal_loss_forward(
     Args:
         logits: ``(N, C)``.
         target: ``(N,)``, int64: a class in [0, C), or C for background.
-        weight: ``(C,)``, one factor per class of the target, or empty. With weights
-            there can be no background.
+        weight: ``(C,)``, one factor per class of the target, or empty. Weights exclude background.
         output: ``(N, C)``.
-        gamma: Exponent of the modulating factor.
-        alpha: Factor of the positive entries; the negative ones have 1 - alpha.
+        gamma: exponent of the modulating factor.
+        alpha: factor of the positive entries; 1 - alpha for the negative ones.
     """
     output.copy_(_focal_loss(logits, target, weight, gamma, alpha))
 
@@ -406,11 +348,10 @@ def sigmoid_focal_loss_backward(
     logits: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
 ) -> None:
     """Overwrite ``grad_input``, ``(N, C)``, with the derivative of each entry's loss."""
+    leaf = logits.detach().requires_grad_()
     with torch.enable_grad():
-        leaf = logits.detach().requires_grad_()
-        loss = _focal_loss(leaf, target, weight, gamma, alpha)
-        (gradient,) = torch.autograd.grad(loss.sum(), leaf)
-    grad_input.copy_(gradient)
+        loss = _focal_loss(leaf, target, weight, gamma, alpha).sum()
+    grad_input.copy_(torch.autograd.grad(loss, leaf)[0])
 
 
 def ms_deform_attn_forward(
@@ -421,16 +362,16 @@ def ms_deform_attn_forward(
     attention_weights: Tensor,
     im2col_step: int,
 ) -> Tensor:
-    """Sample ``value`` at the given places of all levels and sum with the weights.
+    """Sample ``value`` at the given locations of all levels; return the weighted sum.
 
     Args:
         value: ``(N, keys of all levels, heads, channels)``.
         value_spatial_shapes: ``(levels, 2)``, height and width.
-        value_level_start_index: Not used: the levels lie one after the other.
-        sampling_locations: ``(N, queries, heads, levels, points, 2)``, x and y in
-            [0, 1] over each level.
+        value_level_start_index: ignored, as the levels lie one after the other.
+        sampling_locations: ``(N, queries, heads, levels, points, 2)``, x and y in [0, 1] over
+            each level.
         attention_weights: ``(N, queries, heads, levels, points)``.
-        im2col_step: Not used.
+        im2col_step: ignored.
 
     Returns:
         ``(N, queries, heads * channels)``.
@@ -454,22 +395,13 @@ def ms_deform_attn_backward(
     grad_attn_weight: Tensor,
     im2col_step: int,
 ) -> None:
-    """Overwrite the three given tensors with the gradients of the forward's inputs."""
+    """Overwrite ``grad_value``, ``grad_sampling_loc`` and ``grad_attn_weight``."""
+    inputs = value, sampling_locations, attention_weights
+    value, locations, weights = leaves = [each.detach().requires_grad_() for each in inputs]
+    levels = value_spatial_shapes, value_level_start_index
     with torch.enable_grad():
-        leaves = [
-            tensor.detach().requires_grad_()
-            for tensor in (value, sampling_locations, attention_weights)
-        ]
-        attended = ms_deform_attn_forward(
-            leaves[0],
-            value_spatial_shapes,
-            value_level_start_index,
-            leaves[1],
-            leaves[2],
-            im2col_step,
-        )
-        gradients = torch.autograd.grad(attended, leaves, grad_output)
-    for buffer, gradient in zip(
-        (grad_value, grad_sampling_loc, grad_attn_weight), gradients, strict=True
-    ):
+        attended = ms_deform_attn_forward(value, *levels, locations, weights, im2col_step)
+    gradients = torch.autograd.grad(attended, leaves, grad_output)
+    buffers = grad_value, grad_sampling_loc, grad_attn_weight
+    for buffer, gradient in zip(buffers, gradients, strict=True):
         buffer.copy_(gradient)

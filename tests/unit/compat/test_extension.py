@@ -77,6 +77,7 @@ def test_versions_name_the_origin(ops: ModuleType) -> None:
 def test_torchvision_that_does_not_import(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ('extension', 'ops'):
         monkeypatch.delitem(sys.modules, f'sci_plugins.compat.{name}', raising=False)
+        monkeypatch.delattr(sci_plugins.compat, name, raising=False)
     monkeypatch.setitem(sys.modules, 'torchvision', None)
     with pytest.raises(MissingDependencyError, match=r'^mmcv has no compiled ops here'):
         import_module('sci_plugins.compat.extension')
