@@ -5,6 +5,7 @@ python tools/train.py configs/demo/faces_retinanet_tiny.py --work-dir work_dirs/
 """
 
 import argparse
+from typing import Any
 
 from sci_plugins.apis.config import (
     add_common_arguments,
@@ -34,6 +35,14 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def resume(cfg: Any, checkpoint: str) -> None:
+    from sci_plugins.engine.hooks.atomic_checkpoint_hook import newest_checkpoint
+
+    found = newest_checkpoint(cfg.work_dir) if checkpoint == 'auto' else checkpoint
+    cfg.resume = found is not None
+    cfg.load_from = None if found is None else str(found)
+
+
 def main() -> None:
     args = parse_args()
     cfg = load_config_from_args(args)
@@ -41,8 +50,7 @@ def main() -> None:
     if args.amp:
         enable_amp(cfg)
     if args.resume:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+        resume(cfg, args.resume)
     use_gloo_without_gpu(cfg)
     from sci_plugins.engine.naming_runner import NamingRunner
 

@@ -8,10 +8,12 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from sci_plugins.errors import DataError
 from sci_plugins.registry import HOOKS
 from sci_plugins.utils.files import write_atomically
 
 _BACKEND = 'sci_plugins_atomic'
+_POINTER = 'last_checkpoint'  # MMEngine's name of the file that names the newest one
 
 
 class AtomicBackend(LocalBackend):
@@ -57,7 +59,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self.last_ckpt = path
         if not is_main_process():
             return
-        write_atomically(Path(runner.work_dir) / 'last_checkpoint', path)
+        write_atomically(Path(runner.work_dir) / _POINTER, path, sync=True)
         for old in outdated:
             (Path(str(self.out_dir)) / self.filename_tmpl.format(old)).unlink(missing_ok=True)
 
@@ -72,3 +74,25 @@ class AtomicCheckpointHook(CheckpointHook):
         # Saved in the checkpoint, so that a resumed run knows which ones to count.
         runner.message_hub.update_info('keep_ckpt_ids', kept)
         return outdated
+
+
+def newest_checkpoint(work_dir: str | Path) -> Path | None:
+    """The checkpoint that a run in ``work_dir`` resumes from, ``None`` if there is none.
+
+    MMEngine writes absolute paths into ``last_checkpoint``. A folder that was moved or
+    copied would resume from the other one's file, so only the name counts here.
+
+    Raises:
+        DataError: if ``last_checkpoint`` names a file that is not in the folder.
+    """
+    pointer = Path(work_dir) / _POINTER
+    if not pointer.is_file():
+        return None
+    recorded = pointer.read_text(encoding='utf-8', errors='replace').strip()
+    found = Path(work_dir) / Path(recorded).name
+    if not found.is_file():
+        raise DataError(
+            f'{pointer} names {recorded or "no file"}, and {work_dir} holds no checkpoint of '
+            'that name: name one with --resume FILE'
+        )
+    return found

@@ -1,6 +1,7 @@
 """Old checkpoints outlive a disk that is full, and there are never fewer than one."""
 
 import errno
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 from mmengine.hooks import Hook
 
 from sci_plugins.engine.hooks import atomic_checkpoint_hook
+from sci_plugins.engine.hooks.atomic_checkpoint_hook import newest_checkpoint
+from sci_plugins.errors import DataError
 from sci_plugins.utils import files
 from tests.tiny_training import make_config, train
 
@@ -90,3 +93,23 @@ def test_a_full_disk_leaves_the_old_one(
     runner = train(make_config(tmp_path, resume=True))
     assert runner.epoch == 3
     assert last_checkpoint(work_dir) == work_dir / 'epoch_3.pth'
+
+
+def test_resuming_stays_in_the_folder_that_was_named(tmp_path: Path) -> None:
+    """A copied work dir names the checkpoint of the folder that it was copied from."""
+    train(make_config(tmp_path, **{'train_cfg.max_epochs': 2}))
+    shutil.copytree(tmp_path / 'work', tmp_path / 'copy')
+    assert last_checkpoint(tmp_path / 'copy') == tmp_path / 'work' / 'epoch_2.pth'
+    assert newest_checkpoint(tmp_path / 'copy') == tmp_path / 'copy' / 'epoch_2.pth'
+    (tmp_path / 'copy' / 'epoch_2.pth').unlink()
+    with pytest.raises(
+        DataError, match=r'copy/last_checkpoint names .*epoch_2\.pth.*--resume FILE'
+    ):
+        newest_checkpoint(tmp_path / 'copy')
+
+
+def test_nothing_to_resume_from(tmp_path: Path) -> None:
+    assert newest_checkpoint(tmp_path) is None
+    (tmp_path / 'last_checkpoint').write_text('')
+    with pytest.raises(DataError, match='names no file'):
+        newest_checkpoint(tmp_path)
