@@ -1,8 +1,8 @@
-"""Errors that a user can mend, each saying argument, wish and fact in one line.
+"""Errors that a user can fix: one line with the argument, what it must be and what it is.
 
-The command line prints these (and plain ``OSError``) without a traceback and
-exits with code 2; everything else is a defect of ours and keeps its traceback.
-Other libraries' errors are condensed to one line here as well.
+The command line prints these (and plain ``OSError``) without a traceback and exits with
+code 2; anything else is a bug of this package and keeps its traceback. Errors of other
+libraries are condensed to one line here as well.
 """
 
 import pickle
@@ -20,7 +20,7 @@ class ConfigError(SciPluginsError, ValueError):
 
 
 class DataError(SciPluginsError, ValueError):
-    """An image, a label or a folder is not what the layout promises."""
+    """An image, a label or a folder does not follow its format or layout."""
 
 
 class CheckpointError(SciPluginsError, RuntimeError):
@@ -28,7 +28,7 @@ class CheckpointError(SciPluginsError, RuntimeError):
 
 
 class TrainingError(SciPluginsError, RuntimeError):
-    """A training run went wrong: its loss or its weights are no numbers any more."""
+    """A training run failed: the loss or the weights became NaN or infinite."""
 
 
 class MissingDependencyError(SciPluginsError, ImportError):
@@ -70,13 +70,13 @@ def tell_cause(error: BaseException) -> str:
 
 
 def describe_unpickling(name: str, error: pickle.UnpicklingError) -> str:
-    """One line for what torch says in a page: what ``name`` holds that it must not."""
+    """One line in place of torch's page: what ``name`` holds that it must not."""
     message = str(error)
     found = re.search(r'GLOBAL ([\w.]+)', message) or re.search(r'Unsupported class (\S+)', message)
     if found:
         return (
-            f'{name} holds {found[1]}, which is no weight and could run code; it was '
-            f'not loaded. {_ADVICE}'
+            f'{name} holds {found[1]}, which is not plain data and could execute code; '
+            f'it was not loaded. {_ADVICE}'
         )
     cause = re.search(r'Unpickler error:\s+(\S[^\n]*)', message)
     return _tell_damage(name, cause[1]) if cause else describe_damage(name, error)
@@ -85,12 +85,12 @@ def describe_unpickling(name: str, error: pickle.UnpicklingError) -> str:
 def describe_damage(name: str, error: BaseException) -> str:
     """One line for a file that cannot be unpickled.
 
-    Of the message only the first sentence: torch's second one is often advice to load
-    the file unsafely.
+    Only the first sentence of the message is kept: torch's second one is often advice
+    to load the file unsafely.
     """
     sentence = first_line(error).split('. ')[0]
     kind = type(error).__name__
-    # Some messages are a bare number, which says nothing without its type.
+    # Some messages are a bare number, which means nothing without its type.
     whole = ' ' in sentence or sentence == kind
     return _tell_damage(name, sentence if whole else f'{kind} {sentence}')
 

@@ -144,7 +144,7 @@ class NamingRunner(Runner):
     def build_dataloader(
         dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
-        """As in MMEngine; label maps without an image are named in the log.
+        """As in MMEngine; warns of label maps without an image.
 
         Raises:
             DataError: if the data set is empty, or its annotations cannot be read.
@@ -167,7 +167,7 @@ class NamingRunner(Runner):
 
 
 def name_loaders(dataset: Any) -> None:
-    """Let each step of a data set's pipelines that loads a file name it on failure."""
+    """Make each ``Load…`` step of a data set's pipelines name its file on failure."""
     for pipeline in _pipelines(dataset):
         pipeline.transforms = [
             _NamedLoader(step) if _is_loader(step) else step for step in pipeline.transforms
@@ -293,7 +293,7 @@ def _samples(batch: Any) -> Iterator[Any]:
 
 def _tell_empty(dataset: BaseDataset) -> str:
     kind, where = type(dataset).__name__, _where(dataset)
-    return f'{kind} has no images{where}: all missing, or filtered out'
+    return f'{kind} has no images{where}: all are missing or filtered out'
 
 
 def _where(dataset: BaseDataset) -> str:

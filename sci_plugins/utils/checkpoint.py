@@ -27,7 +27,7 @@ from sci_plugins.errors import (
 )
 from sci_plugins.utils.model_parts import unwrap_model
 
-# Read by torch.load at each call: what a caller asks for is then overruled.
+# Read by torch.load at each call; it overrules the argument of the caller.
 _FORCE_VARIABLE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
 
 
@@ -46,7 +46,7 @@ def read_checkpoint(
 
     Raises:
         FileNotFoundError: if there is no such file.
-        CheckpointError: if the file holds other objects, is damaged or is no
+        CheckpointError: if the file holds other objects, is damaged or is not a
             checkpoint at all.
     """
     path = Path(path)
@@ -74,8 +74,7 @@ def use_safe_loading(*, trust: bool = False) -> None:
     not load safely, and so it does for addresses and for backbones. Local files
     then go through :func:`read_checkpoint`, and torch is told to refuse code
     wherever else it loads. Addresses that cannot be loaded are named in one line, see
-    :func:`guard_addresses`. Our command line tools
-    call this first.
+    :func:`guard_addresses`. The command line tools call this first.
 
     Args:
         trust: allow arbitrary objects again.
@@ -96,7 +95,7 @@ def use_safe_loading(*, trust: bool = False) -> None:
 
 
 def load_fully(model: nn.Module, content: Any, name: str) -> None:
-    """Load a host's checkpoint, and refuse one that leaves parameters as they were.
+    """Load a host's checkpoint, and refuse one that lacks parameters of the model.
 
     MMEngine loads with ``strict=False`` and logs what is missing or of another
     shape; such a model would be evaluated with random weights. Entries that the
@@ -112,7 +111,7 @@ def load_fully(model: nn.Module, content: Any, name: str) -> None:
     """
     state = content.get('state_dict', content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping):
-        raise CheckpointError(f'{name} holds no state dict')
+        raise CheckpointError(f'{name} does not hold a state dict')
     inner = unwrap_model(model)
     state = {str(key).removeprefix('module.'): value for key, value in state.items()}
     try:
@@ -148,7 +147,7 @@ def _mmengine_globals() -> list[Any]:
     names = ('Float64', 'Float32', 'Float16', 'Int64', 'Int32', 'UInt8', 'Bool')
     return [
         HistoryBuffer,
-        _codecs.encode,  # bytes of text: torch 2.4 does not know it as harmless
+        _codecs.encode,  # makes bytes of text; torch 2.4 does not allow it by itself
         np.ndarray,
         np.dtype,
         *(getattr(np.dtypes, f'{name}DType') for name in names),
@@ -163,7 +162,7 @@ def _mmengine_globals() -> list[Any]:
 
 
 def _history_method(owner: Any, name: str) -> Any:
-    """All that a checkpoint may do with ``getattr``: name a method of HistoryBuffer.
+    """The only use of ``getattr`` that a checkpoint has: a method of HistoryBuffer.
 
     MMEngine pickles the buffer's own statistics as ``getattr(HistoryBuffer, 'min')``.
     """
@@ -204,7 +203,7 @@ def guard_addresses() -> None:
 
 
 def advise(config: Mapping[str, Any], message: str) -> str:
-    """How to give another file for the weights that ``message`` names.
+    """How to replace the weights that ``message`` names by another file.
 
     Args:
         config: a whole config.

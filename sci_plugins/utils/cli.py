@@ -12,7 +12,7 @@ from prettytable import PrettyTable
 
 from sci_plugins.errors import SciPluginsError, describe_unpickling, first_line
 
-#: Set to 1 to see the traceback of an error that is otherwise told in one line.
+#: Set to 1 to get the traceback of an error that is otherwise reported in one line.
 TRACEBACK_VARIABLE = 'SCI_PLUGINS_TRACEBACK'
 
 
@@ -21,8 +21,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
     A mistake is a :class:`SciPluginsError`, an ``OSError`` (missing file, full
     disk), a type that no registry knows or whose arguments do not fit, a label map
-    that does not fit, or a checkpoint that torch refuses as code. Anything else is a
-    defect of ours and keeps its traceback.
+    with an unknown class, or a checkpoint that torch refuses because it holds code.
+    Anything else is a bug of this package and keeps its traceback.
     """
     try:
         code = main() or 0
@@ -39,12 +39,12 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
 
 def _user_message(error: Exception) -> str | None:
-    """One line for a mistake that the user can mend, ``None`` for our own."""
+    """One line for a mistake that the user can fix, ``None`` for a bug of ours."""
     if isinstance(error, (SciPluginsError, OSError)):
         return _one_line(str(error)) or type(error).__name__
     if isinstance(error, pickle.UnpicklingError):
         return describe_unpickling('a checkpoint', error)
-    # MMEngine's word for a misspelt `type` in a config.
+    # What MMEngine says of a misspelt `type` in a config.
     unknown = re.search(r'\S+ is not in the \S+ registry', str(error))
     if isinstance(error, KeyError) and unknown:
         return f"{unknown[0].lstrip(chr(39))}: check the config's spelling and scope"
@@ -52,7 +52,7 @@ def _user_message(error: Exception) -> str | None:
 
 
 def _one_line(text: str) -> str:
-    """A data loader's worker sends its whole traceback, the message on the last line."""
+    """The message alone: a data loader's worker sends it on the last line of a traceback."""
     if 'Original Traceback' in text:
         text = text.strip().splitlines()[-1].partition(': ')[2]
     return ' '.join(text.split())
@@ -89,8 +89,8 @@ def _describe_label(error: Exception) -> str | None:
     value = re.search(r'Target (-?\d+) is out of bounds', str(error))
     if isinstance(error, IndexError) and value:
         return (
-            f'a label has the class {value[1]}, which the model does not have: check the '
-            'label maps, num_classes and reduce_zero_label'
+            f'a label map has the class {value[1]}, which the model does not have: check '
+            'the label maps, num_classes and reduce_zero_label'
         )
     return None
 

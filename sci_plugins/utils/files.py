@@ -144,14 +144,14 @@ def read_numbered_lines(path: Path, kind: str = 'file') -> list[tuple[int, str]]
     except FileNotFoundError:
         raise DataError(f'{path}: there is no such {kind}') from None
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f'{path}: cannot be read as text ({error})') from error
+        raise DataError(f'{path} cannot be read as text: {error}') from error
     numbered = enumerate(content.splitlines(), start=1)
     return [(number, line.strip()) for number, line in numbered if line.strip()]
 
 
-# What NumPy and zipfile let through where bytes are wrong. RuntimeError: a ZIP member
-# that says it is encrypted, or of an unknown kind; TypeError (AttributeError before
-# Python 3.11): a file of one array.
+# What NumPy and zipfile raise for damaged files. RuntimeError: a ZIP member marked as
+# encrypted, or of an unknown kind; TypeError (AttributeError before Python 3.11): a file
+# of one array.
 _DAMAGED = (
     OSError,
     ValueError,
@@ -172,11 +172,11 @@ def reading_arrays(path: str | os.PathLike[str], what: str) -> Iterator[Any]:
 
     Args:
         path: of the file.
-        what: it should hold, in words.
+        what: what it should hold, in words.
 
     Raises:
-        DataError: naming the file and the cause, if it is missing, damaged or something
-            else, or what is made of it inside the ``with`` is refused.
+        DataError: naming the file and the cause, if it is missing, damaged or of another
+            kind, or if the code inside the ``with`` refuses what it holds.
     """
     try:
         with np.load(Path(path), allow_pickle=False) as content:

@@ -1,11 +1,13 @@
 """Reading and writing photographs and label maps.
 
-Pillow decodes what has 8 bits a channel, as the authors' code does; OpenCV what has
-16, because Pillow cuts 16-bit colour down to 8.
+Pillow decodes files of 8 bits a channel, as the authors' code does; OpenCV those of 16,
+which Pillow reduces to 8 if they have colours.
 """
 
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -15,7 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from sci_plugins.errors import DataError
+from sci_plugins.errors import DataError, first_line
 from sci_plugins.utils.files import write_atomically
 from sci_plugins.utils.folders import check_regular_file
 
@@ -36,8 +38,8 @@ _MODES = {
     'CMYK': ('RGB', 'RGB'),
     'YCbCr': ('RGB', 'RGB'),
 }
-# What OpenCV can have made RGB or RGBA of; not CMYK, whose four channels it takes
-# for RGBA.
+# Pillow's modes of files that OpenCV decodes to RGB or RGBA; not CMYK, whose four
+# channels it takes for RGBA.
 _DEEP_COLOUR = ('LA', 'RGB', 'RGBX', 'RGBA')
 # Colour type of PNG's header: OpenCV gives such an image as RGBA.
 _GREY_WITH_ALPHA = 4
@@ -66,10 +68,10 @@ def open_lazily(path: Path) -> Image.Image:
 
     Raises:
         DataError: if the header claims more than ``MAX_PIXELS`` pixels.
-        OSError: if the file is missing or no PNG, JPEG, BMP, TIFF or WebP.
+        OSError: if the file is missing or not a PNG, JPEG, BMP, TIFF or WebP.
     """
-    # Pillow refuses some 180 megapixels as an attack; a mosaic or a scan may have
-    # more. The limit is a global, so it is lifted for the opening alone.
+    # Pillow refuses more than 180 megapixels as an attack; a mosaic or a scan may have
+    # more. The limit is global, so it is lifted only while the file is opened.
     with _OPEN_LOCK:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -88,11 +90,11 @@ def decode(path: Path, image: Image.Image) -> Picture:
     """Decode an opened image file; see :func:`sci_plugins.utils.images.read_picture`.
 
     Raises:
-        DataError: if the file holds what no single photograph holds.
+        DataError: if the file holds several pages or pixels of an unsupported kind.
         Exception: whatever a decoder raises on a damaged file.
     """
     pages = getattr(image, 'n_frames', 1)
-    # MPO: a JPEG followed by more pictures, as many telephones write it.
+    # MPO: a JPEG followed by more pictures, which many phones write.
     if pages > 1 and image.format != 'MPO':
         raise DataError(f'{path} holds {pages} pages or frames; only single images are read')
     if _bits(path, image) == 16:
@@ -142,7 +144,7 @@ def _decode_deep(path: Path, image: Image.Image) -> Picture:
 
 
 def _refuse_what_opencv_misreads(path: Path, image: Image.Image) -> None:
-    """OpenCV mixes up planes and leaves inverted grey inverted, without a word."""
+    """OpenCV silently mixes up colour planes and does not undo inverted grey."""
     tags = getattr(image, 'tag_v2', {}) if image.format == 'TIFF' else {}
     if tags.get(284, 1) != 1:  # PlanarConfiguration
         raise DataError(f'{path}: 16-bit TIFF in separate colour planes is not supported')
@@ -215,19 +217,25 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
         DataError: if the file is empty, damaged, of another kind, has several
             pages, or holds NaN or values that no image has.
     """
-    path = check_regular_file(path, 'image')
+    with _opened(Path(path), 'image', 'PNG, JPEG, BMP, TIFF or WebP') as image:
+        return decode(Path(path), image)
+
+
+@contextmanager
+def _opened(path: Path, what: str, wish: str) -> Iterator[Image.Image]:
+    """An image file; whatever a decoder raises on a damaged one names the file."""
+    check_regular_file(path, what)
     if path.stat().st_size == 0:
         raise DataError(f'{path} is empty (0 bytes)')
     try:
         with open_lazily(path) as image:
-            return decode(path, image)
+            yield image
     except DataError:
         raise
     except UnidentifiedImageError as error:
-        raise DataError(f'{path} is no PNG, JPEG, BMP, TIFF or WebP that can be read') from error
-    except Exception as error:  # a decoder raises anything on a damaged file
-        cause = str(error).strip().split('\n')[0] or type(error).__name__
-        raise DataError(f'{path} cannot be read: {cause}') from error
+        raise DataError(f'{path} is not a readable {wish}') from error
+    except Exception as error:
+        raise DataError(f'{path} cannot be read: {first_line(error)}') from error
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
@@ -350,7 +358,7 @@ def read_image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """``(width, height)`` in pixels as stored, without decoding the image.
 
     Raises:
-        DataError: naming the file, if it is missing or no image.
+        DataError: naming the file, if it is missing or not an image.
     """
     try:
         with Image.open(path) as image:
@@ -358,7 +366,7 @@ def read_image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     except FileNotFoundError:
         raise DataError(f'{path}: there is no such image') from None
     except (UnidentifiedImageError, OSError) as error:
-        raise DataError(f'{path}: cannot be read as an image ({error})') from error
+        raise DataError(f'{path} cannot be read as an image: {error}') from error
 
 
 # Pillow's modes of what holds one number a pixel; 'P' gives indices, not colours.
@@ -376,21 +384,10 @@ def read_label_map(path: str | os.PathLike[str]) -> np.ndarray:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        DataError: if the file is empty, damaged, no PNG, or a picture in colours.
+        DataError: if the file is empty, damaged, not a PNG, or a colour image.
     """
-    path = check_regular_file(path, 'label map')
-    if path.stat().st_size == 0:
-        raise DataError(f'{path} is empty (0 bytes)')
-    try:
-        with open_lazily(path) as image:
-            return _ids(path, image)
-    except DataError:
-        raise
-    except UnidentifiedImageError as error:
-        raise DataError(f'{path} is no PNG that can be read') from error
-    except Exception as error:  # a decoder raises anything on a damaged file
-        cause = str(error).strip().split('\n')[0] or type(error).__name__
-        raise DataError(f'{path} cannot be read: {cause}') from error
+    with _opened(Path(path), 'label map', 'PNG') as image:
+        return _ids(Path(path), image)
 
 
 def _ids(path: Path, image: Image.Image) -> np.ndarray:
@@ -400,11 +397,10 @@ def _ids(path: Path, image: Image.Image) -> np.ndarray:
         )
     if image.mode not in _ONE_NUMBER:
         raise DataError(
-            f'{path} is a picture in colours ({image.mode}); a label map holds one id a '
-            'pixel, as grey level or palette index'
+            f'{path} is a colour image ({image.mode}); a label map holds one id per pixel, '
+            'as a grey level or palette index'
         )
-    with path.open('rb') as file:  # bits and colour type stand in PNG's first chunk
-        depth, kind = file.read(26)[24:]
+    depth, kind = _png_depth_and_kind(path)
     values = np.asarray(image)
     if depth == 16:
         return values.astype(np.uint16)

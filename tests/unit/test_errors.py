@@ -62,7 +62,7 @@ def test_the_cause() -> None:
 )
 def test_what_a_file_must_not_hold(message: str, found: str) -> None:
     line = describe_unpickling('a.pth', pickle.UnpicklingError(message))
-    assert line.startswith(f'a.pth holds {found}, which is no weight')
+    assert line.startswith(f'a.pth holds {found}, which is not plain data')
     assert '--trust-checkpoint' in line
     assert '\n' not in line
 

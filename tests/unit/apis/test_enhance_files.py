@@ -123,7 +123,7 @@ def test_failures_are_told_and_the_rest_goes_on(photos: Path, tmp_path: Path) ->
     assert sorted(lines) == [
         f'{photos}/empty.png is empty (0 bytes)',
         f'{photos}/nan.tif holds NaN or infinite values',
-        f'{photos}/text.jpg is no PNG, JPEG, BMP, TIFF or WebP that can be read',
+        f'{photos}/text.jpg is not a readable PNG, JPEG, BMP, TIFF or WebP',
     ]
     assert len(names(tmp_path / 'out')) == 5  # four images and the log
 

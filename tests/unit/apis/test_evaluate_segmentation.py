@@ -202,13 +202,10 @@ def _ids(value: int) -> np.ndarray:
         ),
         (_replace(0, _ids(5)), r'pred/rec0/2.png must hold ids 0 to 4 or 255 .*, got 5'),
         (_replace(1, _ids(33)), r'gt/rec0/2.png must hold ids 0 to 4 or 255 .*, got 33'),
-        (
-            _replace(1, np.zeros((12, 15, 3), np.uint8)),
-            r'gt/rec0/2.png is a picture in colours \(RGB\)',
-        ),
+        (_replace(1, np.zeros((12, 15, 3), np.uint8)), r'gt/rec0/2.png is a colour image \(RGB\)'),
         (
             _replace(0, np.zeros((12, 15, 4), np.uint8)),
-            r'pred/rec0/2.png is a picture in colours \(RGBA\)',
+            r'pred/rec0/2.png is a colour image \(RGBA\)',
         ),
         (lambda folders: (folders[1] / 'rec0/2.png').write_bytes(b''), r'gt/rec0/2.png is empty'),
     ],

@@ -181,7 +181,7 @@ def test_the_next_image_stands_in_for_an_unreadable_one(folder):
     assert item['data_samples'].img_path == str(folder / 'b.PNG')
     ((path, cause),) = item['data_samples'].skipped
     assert path == str(folder / 'a.jpg')
-    assert 'is no PNG' in cause
+    assert 'is not a readable PNG' in cause
     assert next_item['data_samples'].skipped == ()
 
 

@@ -23,7 +23,7 @@ def test_missing_binary_and_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r'none.txt: there is no such label file'):
         read_numbered_lines(tmp_path / 'none.txt', 'label file')
     (tmp_path / 'a.txt').write_bytes(b'\xff\xfe')
-    with pytest.raises(DataError, match=r'a.txt: cannot be read as text'):
+    with pytest.raises(DataError, match=r'a.txt cannot be read as text'):
         read_numbered_lines(tmp_path / 'a.txt')
     with pytest.raises(DataError, match='cannot be read as text'):
         read_numbered_lines(tmp_path)

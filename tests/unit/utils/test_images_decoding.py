@@ -156,7 +156,7 @@ def test_cmyk_becomes_rgb_without_its_profile(tmp_path: Path) -> None:
 
 def test_file_of_another_kind(tmp_path: Path) -> None:
     (tmp_path / 'a.png').write_text('not a picture')
-    with pytest.raises(DataError, match=r'a\.png is no PNG, JPEG, BMP, TIFF or WebP'):
+    with pytest.raises(DataError, match=r'a\.png is not a readable PNG, JPEG, BMP, TIFF or WebP'):
         read_picture(tmp_path / 'a.png')
 
 

@@ -74,7 +74,7 @@ def test_a_transparent_palette_keeps_its_indices(tmp_path: Path) -> None:
 @pytest.mark.parametrize('mode', ['RGB', 'RGBA', 'LA'])
 def test_colours_are_no_ids(tmp_path: Path, mode: str) -> None:
     Image.new(mode, (4, 2)).save(tmp_path / 'a.png')
-    wanted = rf'a.png is a picture in colours \({mode}\); a label map holds one id'
+    wanted = rf'a.png is a colour image \({mode}\); a label map holds one id per'
     with pytest.raises(DataError, match=wanted):
         read_label_map(tmp_path / 'a.png')
 
@@ -87,7 +87,7 @@ def test_other_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r'a.png is empty \(0 bytes\)'):
         read_label_map(path)
     path.write_bytes(b'nothing of the kind')
-    with pytest.raises(DataError, match=r'a.png is no PNG that can be read'):
+    with pytest.raises(DataError, match=r'a.png is not a readable PNG'):
         read_label_map(path)
     Image.new('L', (64, 64)).save(path, format='JPEG')
     with pytest.raises(DataError, match='is a JPEG file; label maps must be PNG'):

@@ -157,7 +157,7 @@ def test_code_in_a_weight_file_does_not_run(
     marker, path = tmp_path / 'marker', tmp_path / 'evil.pth'
     content = dict(state_dict=donor.state_dict(), meta=_Code(marker))
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)
-    assert 'system' in _refused(str(path), save, 'could run code')
+    assert 'system' in _refused(str(path), save, 'could execute code')
     assert not marker.exists()
 
 
