@@ -13,8 +13,7 @@ import numpy as np
 
 from sci_plugins.datasets.darkface import (
     UNKNOWN,
-    annotation_version,
-    count_faces,
+    find_version,
     id_order,
     ids_sha256,
     read_numbered_boxes,
@@ -254,17 +253,12 @@ def _describe(images: Sequence[ImageDetections], labels: Path, split: str | None
     ids = [image.img_id for image in images]
     faces = sum(len(image.boxes) for image in images)
     name = split or recognise_split(ids)
-    everything = count_faces(labels, split_ids('all'))
-    if everything is not None:
-        version = annotation_version(everything)
-    else:
-        version = annotation_version(faces, name) if name else UNKNOWN
     return dict(
         images=len(images),
         faces=faces,
         predictions=sum(len(image.predictions) for image in images),
         split=name,
-        annotation_version=version,
+        annotation_version=find_version(labels, faces, name) or UNKNOWN,
         ids_sha256=ids_sha256(ids),
     )
 

@@ -10,6 +10,10 @@ from sci_plugins.errors import DataError
 from sci_plugins.registry import DATASETS
 
 _VOID = 11
+_PALETTE = (
+    (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0),
+    (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192),
+)  # fmt: skip
 CAMVID_LAYOUT = NightLayout(
     name='CamVid',
     images='{split}',
@@ -19,19 +23,7 @@ CAMVID_LAYOUT = NightLayout(
     code=LabelCode(dict(enumerate(CAMVID)), frozenset([_VOID, IGNORED])),
     counts=dict(train=367, val=101, test=233),
     size=(480, 360),
-    palette=(
-        (128, 128, 128),
-        (128, 0, 0),
-        (192, 192, 128),
-        (128, 64, 128),
-        (60, 40, 222),
-        (128, 128, 0),
-        (192, 128, 128),
-        (64, 64, 128),
-        (64, 0, 128),
-        (64, 64, 0),
-        (0, 128, 192),
-    ),
+    palette=_PALETTE,
     # 0016E5_08370, 0006R0_f02670, Seq05VD_f00000
     recording=r'((?:\d{4}|Seq\d\d)[A-Z][A-Z0-9])_f?\d+$',
 )

@@ -1,16 +1,22 @@
-"""What a check of a data set found: facts, tables, and problems by kind."""
+"""What a check of a data set found: facts, tables, and problems by kind.
 
+Also how checks look at many images.
+"""
+
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from textwrap import indent
 from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 from sci_plugins.utils.cli import text_table
+from sci_plugins.utils.images import read_picture
 
 #: How many problems of one kind the text lists; the JSON form has all.
 NAMED = 5
@@ -20,12 +26,12 @@ Result = TypeVar('Result')
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is not as it should be.
+    """One thing that is wrong or unexpected.
 
     Args:
-        kind: what all problems of this sort are called, such as ``'unreadable image'``.
+        kind: such as ``'unreadable image'``.
         text: a sentence that names the file.
-        is_error: whether training on the data would go wrong, rather than differ.
+        is_error: whether training on the data would fail or mislead; else a note.
     """
 
     kind: str
@@ -39,7 +45,7 @@ class CheckReport:
 
     Args:
         name: of the data set.
-        facts: what was counted, in the order in which it is told.
+        facts: what was counted, in the order of the text.
         tables: name -> rows, each a dict with the same keys.
         problems: in the order in which they were found.
     """
@@ -100,3 +106,14 @@ def in_threads(
     with ThreadPoolExecutor(max(1, workers)) as pool:
         results = pool.map(function, items)
         yield from tqdm(results, title, len(items), delay=2, leave=False)
+
+
+def image_digest(path: Path) -> tuple[tuple[int, int], str]:
+    """Shape ``(H, W)`` and hash of the decoded pixels, whatever the file's format.
+
+    Raises:
+        DataError: naming the file, if it cannot be decoded.
+    """
+    pixels = read_picture(path).pixels
+    digest = hashlib.sha256(pixels.tobytes()).hexdigest()
+    return (pixels.shape[0], pixels.shape[1]), f'{pixels.shape} {digest}'

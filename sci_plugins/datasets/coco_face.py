@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from mmdet.datasets import CocoDataset
 
+from sci_plugins.datasets.text_labels import FACE
 from sci_plugins.errors import ConfigError, DataError, check_at_least
 from sci_plugins.registry import DATASETS
 
@@ -17,8 +18,8 @@ SPLITS = (None, 'train', 'test')
 def hashed_split(file_name: str, test_fraction: float) -> str:
     """``'train'`` or ``'test'`` for an image, from the hash of its name alone.
 
-    The answer does not depend on the other images, on their order or on their
-    ids: adding or removing an image moves no other one to the other side.
+    Other images, their order and their ids play no part: adding or removing an image
+    moves no other to the other side.
     """
     stem = PurePosixPath(file_name).stem
     digest = hashlib.sha256(stem.encode()).digest()
@@ -30,28 +31,26 @@ def hashed_split(file_name: str, test_fraction: float) -> str:
 class CocoFaceDataset(CocoDataset):
     """mmdet's ``CocoDataset`` with one class, ``face``, and two more options.
 
-    mmdet can take all images of an annotation file or the first ``indices``;
-    for a set that comes without a split this adds one that anybody gets again
-    from the file names. ``CocoMetric`` reads *all* images of its ``ann_file``
-    and counts those that were not tested as missed: with ``split`` leave its
-    ``ann_file`` out and pack ``'instances'`` as a meta key, so that the ground
-    truth comes from this data set.
+    mmdet takes all images of an annotation file or the first ``indices``. For a set
+    that comes without a split this adds one that is reproducible from the file names.
+    ``CocoMetric`` reads *all* images of its ``ann_file`` and counts those that were not
+    tested as missed: with ``split`` leave its ``ann_file`` out and pack ``'instances'``
+    as a meta key, so that the ground truth comes from this data set.
 
     Args:
         split: ``'train'``, ``'test'`` or ``None`` for all images.
         test_fraction: the expected share of ``'test'``, in (0, 1).
         min_size: faces whose ``sqrt(width * height)`` in the original image is
-            below this many pixels are marked as ignored: finding them is
-            neither rewarded nor punished.
+            below this many pixels are ignored: finding them is neither right nor wrong.
         **kwargs: those of ``mmdet.datasets.CocoDataset``.
 
     Raises:
         ConfigError: if an option is out of range.
-        DataError: if the annotation file is not COCO, knows no ``face``, or
-            leaves no image.
+        DataError: if the annotation file is not COCO or has no category ``face``, or
+            the split no image.
     """
 
-    METAINFO: ClassVar[dict] = dict(classes=('face',), palette=[(220, 20, 60)])
+    METAINFO: ClassVar[dict] = FACE
 
     def __init__(
         self,
@@ -86,7 +85,7 @@ class CocoFaceDataset(CocoDataset):
         return data_list
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
-        """mmdet's record of one image, small faces marked as ignored."""
+        """mmdet's record of one image, with small faces ignored."""
         data_info = super().parse_data_info(raw_data_info)
         for instance in data_info['instances']:
             x1, y1, x2, y2 = instance['bbox']

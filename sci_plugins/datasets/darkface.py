@@ -1,7 +1,6 @@
 """DARK FACE for mmdet: native layout, label files, splits, annotation versions."""
 
 import hashlib
-import logging
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,75 +8,59 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mmengine.logging import print_log
-
 from sci_plugins.datasets.check_report import NAMED
+from sci_plugins.datasets.text_labels import FACE, Box, TextLabelDataset, line_error
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.registry import DATASETS, host_class
+from sci_plugins.registry import DATASETS
 from sci_plugins.utils.files import read_numbered_lines, write_atomically
-from sci_plugins.utils.images import read_image_size
 
-# Labels and splits are read without mmdet too, to check and to score a folder.
-BaseDetDataset: Any = host_class('mmdet.datasets.BaseDetDataset')
-Box = tuple[float, float, float, float]
-# What a box can be that a label should not hold.
+# What can be odd about a box.
 INVERTED = 'empty or inverted box'
 OUTSIDE = 'box outside the image'
-OVERHANGING = 'box reaching over the edge of the image'
-DOUBLED = 'box that the file has already'
+OVERHANGING = 'box reaching beyond the image'
+DOUBLED = 'duplicate box'
 ODDITIES = INVERTED, OUTSIDE, OVERHANGING, DOUBLED
 
 
-def read_boxes(path: str | Path) -> list[Box]:
-    """Boxes of one label file, on which a detector can be trained.
+def read_upright_boxes(path: str | Path) -> list[tuple[int, Box]]:
+    """Boxes of :func:`read_numbered_boxes`, all with ``x1 < x2`` and ``y1 < y2``.
 
-    The first line holds the number of boxes, each further one ``x1 y1 x2 y2`` in
+    Raises:
+        DataError: as :func:`read_numbered_boxes`, and for an empty or inverted box.
+    """
+    numbered = read_numbered_boxes(path)
+    for number, box in numbered:
+        if not is_upright(box):
+            raise line_error(path, number, 'x1 < x2 and y1 < y2', _text(box))
+    return numbered
+
+
+def read_numbered_boxes(path: str | Path) -> list[tuple[int, Box]]:
+    """Boxes of one label file with their line numbers.
+
+    The first line has the number of boxes, each further one ``x1 y1 x2 y2`` in
     pixels. Blank lines, Windows line ends and fractions are fine.
 
     Args:
         path: the label file.
 
     Returns:
-        ``(x1, y1, x2, y2)`` in the order of the file, with ``x1 < x2``, ``y1 < y2``.
+        Line number and ``(x1, y1, x2, y2)``, in the order of the file; a box may be
+        empty or inverted.
 
     Raises:
-        DataError: naming file and line, if the file is missing, is not text, or is
-            not what the layout promises.
-    """
-    return [box for _, box in read_upright_boxes(path)]
-
-
-def read_upright_boxes(path: str | Path) -> list[tuple[int, Box]]:
-    """Boxes of :func:`read_boxes` with their line numbers.
-
-    Raises:
-        DataError: as :func:`read_boxes`.
-    """
-    numbered = read_numbered_boxes(path)
-    for number, box in numbered:
-        if not is_upright(box):
-            raise DataError(
-                f'{path}, line {number}: should have x1 < x2 and y1 < y2, is {_text(box)}'
-            )
-    return numbered
-
-
-def read_numbered_boxes(path: str | Path) -> list[tuple[int, Box]]:
-    """Boxes of one label file with their line numbers, also empty and inverted ones.
-
-    Raises:
-        DataError: as :func:`read_boxes`, except for such boxes.
+        DataError: naming file and line, if the file is missing, is not text, or does
+            not follow this layout.
     """
     lines = read_numbered_lines(Path(path), 'label file')
     if not lines:
-        raise DataError(f'{path}: empty; line 1 should hold the number of boxes')
+        raise line_error(path, 1, 'the number of boxes', 'an empty file')
     number, text = lines[0]
     if not text.isdecimal():
-        raise DataError(f'{path}, line {number}: should hold the number of boxes, is {text!r}')
-    boxes = [(number, _parse_box(path, number, text)) for number, text in lines[1:]]
-    if len(boxes) != int(text):
-        raise DataError(f'{path}, line {number}: promises {text} boxes, but {len(boxes)} follow')
-    return boxes
+        raise line_error(path, number, 'the number of boxes', repr(text))
+    if len(lines) - 1 != int(text):
+        raise line_error(path, number, f'{text} boxes to follow', str(len(lines) - 1))
+    return [(number, _parse_box(path, number, text)) for number, text in lines[1:]]
 
 
 def is_upright(box: Sequence[float]) -> bool:
@@ -93,7 +76,7 @@ def strange_boxes(
 
     Args:
         path: the file, for the sentences.
-        numbered: boxes with their lines, of :func:`read_numbered_boxes`.
+        numbered: boxes with their lines, from :func:`read_numbered_boxes`.
         size: (width, height) of the image, ``None`` if unknown.
 
     Returns:
@@ -127,7 +110,7 @@ def _text(box: Sequence[float]) -> str:
 
 
 def count_faces(folder: str | Path, ids: Sequence[str]) -> int | None:
-    """Sum of the numbers in the first lines of all those label files.
+    """Sum of the first lines of these label files.
 
     ``None`` if one is missing or does not begin with a number.
     """
@@ -143,25 +126,23 @@ def _first_number(path: Path) -> int:
 
 
 def id_order(name: str) -> tuple[bool, int, str]:
-    """Sorts ids as numbers, 2 before 10; names that are no numbers come last."""
+    """Sort key of ids: numbers by value, 2 before 10, then other names."""
     return not name.isdecimal(), len(name), name
 
 
 def write_boxes(path: str | Path, boxes: Iterable[Sequence[float]]) -> None:
-    """Write boxes ``(x1, y1, x2, y2)`` in the native layout, as short as they are."""
+    """Write boxes ``(x1, y1, x2, y2)`` in the native layout, without trailing zeros."""
     lines = [_text(box) for box in boxes]
     write_atomically(path, '\n'.join([str(len(lines)), *lines]) + '\n')
 
 
 def _parse_box(path: str | Path, number: int, text: str) -> Box:
     try:
-        x1, y1, x2, y2 = (float(word) for word in text.split())
+        x1, y1, x2, y2 = map(float, text.split())
     except ValueError:
-        raise DataError(
-            f'{path}, line {number}: should hold four numbers x1 y1 x2 y2, is {text!r}'
-        ) from None
+        x1 = y1 = x2 = y2 = math.nan
     if not all(map(math.isfinite, (x1, y1, x2, y2))):
-        raise DataError(f'{path}, line {number}: should be finite, is {text!r}')
+        raise line_error(path, number, 'four finite numbers x1 y1 x2 y2', repr(text))
     return x1, y1, x2, y2
 
 
@@ -180,9 +161,9 @@ class Split:
     Args:
         held_out: the file that lists the images kept for testing, ``''`` for none.
         is_held_out: whether this split is that list, or all other images.
-        images: how many it has.
-        faces_2019: how many faces the annotations of 2019 have there.
-        source: who made the list, and where it is public.
+        images: number of images.
+        faces_2019: number of faces in the annotations of 2019.
+        source: who made the list, and where it is published.
     """
 
     held_out: str
@@ -197,8 +178,8 @@ _HLA = (
     'HLA-Face, github.com/daooshee/HLA-Face-Code at 9444d6d, train_code/dataset/mf_dsfd_dark_face_'
 )
 _HASHED = (
-    'ours, for want of the list behind the 5400/600 of MAET, FeatEnHancer and YOLA: the '
-    '600 ids whose decimal text has the smallest sha256 are held out'
+    'ours, because the list behind the 5400/600 of MAET, FeatEnHancer and YOLA is not '
+    'public: the 600 ids whose decimal text has the smallest sha256 are held out'
 )
 SPLITS = {
     'regdet_train': Split('regdet_test', False, 5000, 36733, f'{_REGDET}train.txt'),
@@ -212,7 +193,7 @@ SPLITS = {
 
 
 def split_ids(name: str) -> list[str]:
-    """Ids of a split's images, in the order of their numbers.
+    """Ids of a split's images, in numerical order.
 
     Raises:
         ConfigError: if there is no such split.
@@ -229,7 +210,7 @@ def split_ids(name: str) -> list[str]:
 
 
 def find_split(name: str) -> Split:
-    """What is known of a split.
+    """The split of this name.
 
     Raises:
         ConfigError: if there is no such split.
@@ -249,15 +230,15 @@ def recognise_split(ids: Iterable[str]) -> str | None:
 
 
 def ids_sha256(ids: Iterable[str]) -> str:
-    """One hash for a set of ids, whatever their order: the same set, the same hash."""
+    """Hash of a set of ids, independent of their order."""
     return hashlib.sha256('\n'.join(sorted(ids)).encode()).hexdigest()
 
 
 def annotation_version(faces: int, split: str = 'all') -> str:
     """``'2019'``, ``'2021'`` or ``'unknown'``, from a number of faces.
 
-    For parts of the set only the counts of 2019 are known; a part that differs from
-    them is ``'unknown'``, for it may as well be damaged.
+    For parts of the set only the counts of 2019 are known. A part that differs from
+    them is ``'unknown'``: it may be of 2021, or damaged.
 
     Args:
         faces: number of boxes in the label files of the split.
@@ -270,8 +251,25 @@ def annotation_version(faces: int, split: str = 'all') -> str:
     return next((year for year, count in known.items() if count == faces), UNKNOWN)
 
 
+def find_version(labels: str | Path, faces: int, split: str | None) -> str | None:
+    """The annotation version, from all 6000 labels if they are there, else from a split.
+
+    Args:
+        labels: folder of the label files.
+        faces: number of faces in the split.
+        split: its name, ``None`` if the images are no known split.
+
+    Returns:
+        As :func:`annotation_version`; ``None`` if the version cannot be determined.
+    """
+    everything = count_faces(labels, split_ids('all'))
+    if everything is not None:
+        return annotation_version(everything)
+    return annotation_version(faces, split) if split else None
+
+
 @DATASETS.register_module()
-class DarkFaceDataset(BaseDetDataset):
+class DarkFaceDataset(TextLabelDataset):
     """Images ``image/ID.png`` and labels ``label/ID.txt`` below one folder.
 
     A label file's first line is the number of faces; each further one
@@ -279,8 +277,8 @@ class DarkFaceDataset(BaseDetDataset):
     43,849 faces (2019) and 50,396 (2021): numbers on one do not compare with the
     other. ``metainfo['annotation_version']`` says which one was found, by its count:
     that of all 6000 labels if they are there, else that of the split (of which only
-    2019's is known). The truth for ``DarkFaceMetric`` and ``CocoMetric`` comes along if
-    the pipeline packs ``'instances'`` as a meta key.
+    2019's is known). ``DarkFaceMetric`` and ``CocoMetric`` get the ground truth if the
+    pipeline packs ``'instances'`` as a meta key.
 
     Args:
         split: one of :data:`sci_plugins.datasets.darkface.SPLITS`, such as
@@ -289,20 +287,17 @@ class DarkFaceDataset(BaseDetDataset):
             first word counts (``ID`` or ``ID.png``). Without either every image of the
             folder is taken, in the order of their ids, and every label needs its image.
         data_prefix: folders of images and labels below ``data_root``.
-        img_suffix: ending of the image files.
-        filter_cfg: ``dict(filter_empty_gt=True)`` leaves out images without faces
-            when training.
-        **kwargs: those of ``mmdet.datasets.BaseDetDataset``.
+        img_suffix: suffix of the image files.
+        **kwargs: those of :class:`TextLabelDataset`.
 
     Raises:
-        ConfigError: if there is no such split, or a list beside it.
+        ConfigError: if there is no such split, or both a split and a list are given.
         DataError: naming the file (and line), if a folder, an image or a label is
-            missing or not what the layout promises.
+            missing or does not follow the layout.
     """
 
-    METAINFO: ClassVar[dict] = dict(
-        dataset_name='DARK FACE', classes=('face',), palette=[(220, 20, 60)]
-    )
+    NAME: ClassVar[str] = 'DARK FACE'
+    METAINFO: ClassVar[dict] = dict(FACE, dataset_name=NAME)
 
     def __init__(
         self,
@@ -322,35 +317,27 @@ class DarkFaceDataset(BaseDetDataset):
 
     def load_data_list(self) -> list[dict]:
         """One record an image: path, id, size, and ``instances`` with the boxes."""
-        images = Path(self.data_prefix['img'])
-        if not images.is_dir():
-            raise DataError(f'DARK FACE: there is no image folder {images}')
+        images = self.folder()
         names = self._names(images)
         self._check_images(images, names)
         records = [self._load_record(images / f'{n}{self.img_suffix}') for n in names]
-        self._tell_strange_boxes()
+        self._log_strange_boxes()
         self._name_version(records)
         return records
-
-    def filter_data(self) -> list[dict]:
-        """Without the images that ``filter_cfg`` sorts out of a training."""
-        if self.test_mode or not (self.filter_cfg or {}).get('filter_empty_gt', False):
-            return self.data_list
-        return [record for record in self.data_list if record['instances']]
 
     def _names(self, images: Path) -> list[str]:
         if self.split is not None:
             if self.ann_file:
                 raise ConfigError(
-                    f'DARK FACE: give split ({self.split!r}) or ann_file '
-                    f'({self.ann_file!r}), not both'
+                    f'DARK FACE: expected split or ann_file, got both ({self.split!r} and '
+                    f'{self.ann_file!r})'
                 )
             return split_ids(self.split)
         if self.ann_file:
             return self._listed_ids(Path(self.ann_file))
         names = [path.stem for path in images.glob(f'*{self.img_suffix}')]
         if not names:
-            raise DataError(f'DARK FACE: no image in {images} (*{self.img_suffix})')
+            raise DataError(f'DARK FACE: no *{self.img_suffix} in {images}')
         self._check_labels(images, set(names))
         return sorted(names, key=id_order)
 
@@ -361,7 +348,7 @@ class DarkFaceDataset(BaseDetDataset):
             raise DataError(f'DARK FACE: cannot read the list {path}: {error}') from error
         words = [line.split()[0] for line in lines if line.strip()]
         if not words:
-            raise DataError(f'DARK FACE: no image in {path}')
+            raise DataError(f'DARK FACE: the list {path} is empty')
         names = [word.removesuffix(self.img_suffix) for word in words]
         twice = [name for name, times in Counter(names).items() if times > 1]
         if twice:
@@ -369,13 +356,13 @@ class DarkFaceDataset(BaseDetDataset):
         return names
 
     def _check_labels(self, images: Path, names: set[str]) -> None:
-        """Every label of the folder has its image: none of them is dropped silently."""
+        """Every label of the folder has its image: none is dropped silently."""
         labels = Path(self.data_prefix['label']).glob('*.txt')
         alone = sorted((path for path in labels if path.stem not in names), key=str)
         if alone:
             raise DataError(
                 f'{alone[0]}: has no image in {images} ({len(alone)} such labels); '
-                'choose images by split or ann_file to use a part'
+                'to use a part of the set, give split or ann_file'
             )
 
     def _check_images(self, images: Path, names: list[str]) -> None:
@@ -388,45 +375,35 @@ class DarkFaceDataset(BaseDetDataset):
                 f'({len(missing)} of {len(names)} are missing)'
             )
 
-    def _tell_strange_boxes(self) -> None:
-        """Name boxes outside, over the edge or doubled; they are kept."""
+    def _log_strange_boxes(self) -> None:
+        """Name boxes outside or beyond the image and duplicates; they are kept."""
         texts, self._strange_boxes = self._strange_boxes, []
-        lines = [f'DARK FACE: {text}' for text in texts[:NAMED]]
+        for text in texts[:NAMED]:
+            self.log(text)
         if len(texts) > NAMED:
-            lines.append(f'DARK FACE: and {len(texts) - NAMED} more such boxes')
-        for line in lines:
-            print_log(line, logger='current', level=logging.WARNING)
+            self.log(f'and {len(texts) - NAMED} more such boxes')
 
     def _name_version(self, records: list[dict]) -> None:
-        """Put split and annotation version, where they can be told, into metainfo."""
-        everything = count_faces(self.data_prefix['label'], split_ids('all'))
+        """Put split and annotation version, where known, into metainfo."""
         faces = sum(len(record['instances']) for record in records)
-        if everything is not None:
-            version = annotation_version(everything)
-        elif self.split is not None:
-            version = annotation_version(faces, self.split)
-        else:
+        version = find_version(self.data_prefix['label'], faces, self.split)
+        if version is None:
             return
         self._metainfo['annotation_version'] = version
         if self.split is None:
             return
         self._metainfo['split'] = self.split
         if version == UNKNOWN:
-            print_log(
-                f'DARK FACE: {faces} faces in {self.split}, where the annotations of '
-                f'2019 have {find_split(self.split).faces_2019}: unknown annotations, '
-                'do not compare the results with published ones',
-                logger='current',
-                level=logging.WARNING,
+            self.log(
+                f'expected {find_split(self.split).faces_2019} faces in {self.split} '
+                f'(annotations of 2019), found {faces}: unknown annotations, do not compare '
+                'the results with published ones'
             )
 
     def _load_record(self, image: Path) -> dict:
-        width, height = read_image_size(image)
         label = Path(self.data_prefix['label']) / f'{image.stem}.txt'
-        boxes = read_upright_boxes(label)
-        strange = strange_boxes(label, boxes, (width, height))
+        numbered = read_upright_boxes(label)
+        record = self.record(image, image.stem, ((box, 0, False) for _, box in numbered))
+        strange = strange_boxes(label, numbered, (record['width'], record['height']))
         self._strange_boxes += [text for _, text in strange]
-        instances = [dict(bbox=list(box), bbox_label=0, ignore_flag=0) for _, box in boxes]
-        return dict(
-            img_path=str(image), img_id=image.stem, width=width, height=height, instances=instances
-        )
+        return record

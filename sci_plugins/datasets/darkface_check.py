@@ -4,21 +4,17 @@ import hashlib
 import math
 import os
 import statistics
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from sci_plugins.datasets.check_report import CheckReport
+from sci_plugins.datasets.check_report import CheckReport, image_digest, in_threads
 from sci_plugins.datasets.darkface import (
     DOUBLED,
     IMAGES,
     OVERHANGING,
     SPLITS,
     UNKNOWN,
-    Box,
     annotation_version,
     find_split,
     id_order,
@@ -28,11 +24,11 @@ from sci_plugins.datasets.darkface import (
     split_ids,
     strange_boxes,
 )
+from sci_plugins.datasets.text_labels import Box
 from sci_plugins.errors import DataError
-from sci_plugins.utils.images import read_picture
 
 IMAGE_SIZE = 1080, 720
-# The official data could hold these; results then differ, but nothing breaks.
+# The official data may contain these; results then differ, but nothing breaks.
 _HARMLESS = OVERHANGING, DOUBLED
 
 
@@ -47,101 +43,97 @@ def check_darkface(
 
     Args:
         root: the data set's folder.
-        split: check only this one's images; each must be there.
-        size: (width, height) that every image should have.
+        split: check only the images of this split; each must exist.
+        size: expected (width, height) of every image.
         workers: threads that decode images.
 
     Raises:
         ConfigError: if there is no such split.
         DataError: if one of the two folders is missing or there is nothing to check.
     """
-    wanted = split_ids(split) if split else None
+    wanted = dict.fromkeys(split_ids(split)) if split else None  # in order, and quick to ask
     root = Path(root)
-    pictures = _files(root / 'image', '.png', wanted)
-    labels = _files(root / 'label', '.txt', wanted)
     report = CheckReport(f'DARK FACE in {root}')
-    _name_others(report, root / 'image', '.png')
-    _name_others(report, root / 'label', '.txt')
-    _check_pairs(report, pictures, labels, wanted)
-    sizes = _check_pictures(report, pictures, size, workers)
+    images = _files(report, root / 'image', '.png', wanted)
+    labels = _files(report, root / 'label', '.txt', wanted)
+    _check_pairs(report, root, images, labels, wanted or ())
+    sizes = _check_images(report, images, size, workers)
     boxes = _check_labels(report, labels, sizes)
-    report.facts = dict(images=len(pictures), labels=len(labels), **_describe(boxes))
+    report.facts = dict(images=len(images), labels=len(labels), **_describe(boxes))
     report.facts['annotation version'] = version = _version(boxes)
     if version == UNKNOWN:
-        text = 'as many faces as neither version has: published numbers do not compare'
+        text = 'the number of faces is of neither version: do not compare with published numbers'
         report.add('unknown annotations', text, is_error=False)
-    report.tables['splits'] = [
-        _split_row(name, set(pictures) & set(boxes), boxes) for name in SPLITS
-    ]
-    if wanted is None and len(pictures) != IMAGES:
-        text = f'{len(pictures)} of {IMAGES} images are there'
+    report.tables['splits'] = [_split_row(name, set(images) & set(boxes), boxes) for name in SPLITS]
+    if wanted is None and len(images) != IMAGES:
+        text = f'expected {IMAGES} images, found {len(images)}'
         report.add('incomplete set', text, is_error=False)
     return report
 
 
-def _files(folder: Path, suffix: str, wanted: list[str] | None) -> dict[str, Path]:
-    """Id -> file, of all files or those that are wanted."""
+def _files(
+    report: CheckReport, folder: Path, suffix: str, wanted: Collection[str] | None
+) -> dict[str, Path]:
+    """Id -> file, of all files or those that are wanted; others are noted."""
     if not folder.is_dir():
-        raise DataError(f'DARK FACE: there is no folder {folder}')
-    paths = {path.stem: path for path in folder.iterdir() if path.suffix == suffix}
-    if wanted is not None:
-        paths = {name: paths[name] for name in wanted if name in paths}
+        raise DataError(f'DARK FACE: folder {folder} does not exist')
+    paths = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix != suffix:
+            report.add('other file', f'{path}: is not read', is_error=False)
+        elif wanted is None or path.stem in wanted:
+            paths[path.stem] = path
     if not paths:
         raise DataError(f'DARK FACE: no {suffix} file to check in {folder}')
     return dict(sorted(paths.items(), key=lambda item: id_order(item[0])))
 
 
-def _name_others(report: CheckReport, folder: Path, suffix: str) -> None:
-    for path in sorted(folder.iterdir()):
-        if path.suffix != suffix:
-            report.add('other file', f'{path}: is not read', is_error=False)
-
-
 def _check_pairs(
     report: CheckReport,
-    pictures: Mapping[str, Path],
-    labels: Mapping[str, Path],
-    wanted: list[str] | None,
+    root: Path,
+    images: Collection[str],
+    labels: Collection[str],
+    wanted: Iterable[str],
 ) -> None:
-    for name in wanted or ():
-        if name not in pictures:
-            report.add('missing image', f'image/{name}.png is in the split, not there')
-    for name, path in pictures.items():
+    for name in wanted:
+        if name not in images:
+            report.add('missing image', f'image/{name}.png is in the split but does not exist')
+    for name in images:
         if name not in labels:
-            report.add('image without label', f'{path}: there is no label/{name}.txt')
-    for name, path in labels.items():
-        if name not in pictures:
-            report.add('label without image', f'{path}: there is no image/{name}.png')
+            text = f'{root}/image/{name}.png: label/{name}.txt does not exist'
+            report.add('image without label', text)
+    for name in labels:
+        if name not in images:
+            text = f'{root}/label/{name}.txt: image/{name}.png does not exist'
+            report.add('label without image', text)
 
 
-def _check_pictures(
-    report: CheckReport, pictures: Mapping[str, Path], size: tuple[int, int], workers: int
+def _check_images(
+    report: CheckReport, images: Mapping[str, Path], size: tuple[int, int], workers: int
 ) -> dict[str, tuple[int, int]]:
     """Sizes of the images that can be decoded."""
     sizes: dict[str, tuple[int, int]] = {}
     seen: dict[str, Path] = {}
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        looks = pool.map(_look, pictures.values())
-        shown = tqdm(looks, 'images', len(pictures), delay=2, leave=False)
-        for (name, path), look in zip(pictures.items(), shown, strict=True):
-            if isinstance(look, str):
-                report.add('unreadable image', look)
-                continue
-            sizes[name], content = look
-            if sizes[name] != size:
-                text = '{}: is {}x{}, should be {}x{}'.format(path, *sizes[name], *size)
-                report.add('wrong size', text)
-            twin = seen.setdefault(content, path)
-            if twin is not path:
-                report.add('identical images', f'{path}: same file as {twin}', False)
+    looks = in_threads(_look, list(images.values()), 'images', workers)
+    for (name, path), look in zip(images.items(), looks, strict=True):
+        if isinstance(look, str):
+            report.add('unreadable image', look)
+            continue
+        (height, width), content = look
+        sizes[name] = width, height
+        if sizes[name] != size:
+            text = f'{path}: expected {size[0]}x{size[1]}, got {width}x{height}'
+            report.add('wrong size', text)
+        twin = seen.setdefault(content, path)
+        if twin is not path:
+            report.add('identical images', f'{path}: same pixels as {twin}', False)
     return sizes
 
 
 def _look(path: Path) -> tuple[tuple[int, int], str] | str:
-    """Size and hash of an image, or what is wrong with it."""
+    """Shape and hash of an image, or what is wrong with it."""
     try:
-        height, width = read_picture(path).pixels.shape[:2]
-        return (width, height), hashlib.sha256(path.read_bytes()).hexdigest()
+        return image_digest(path)
     except (DataError, OSError) as error:
         return str(error)
 
@@ -188,7 +180,7 @@ def _labels_sha256(boxes: Mapping[str, Iterable[Box]]) -> str:
 def _version(boxes: Mapping[str, list[Box]]) -> str:
     name = recognise_split(boxes)
     if name is None:
-        return 'cannot be told: these labels are no known split'
+        return 'unknown: these images are no known split'
     return annotation_version(sum(map(len, boxes.values())), name)
 
 

@@ -1,74 +1,62 @@
 """ExDark (Exclusively Dark) for mmdet: native layout and text annotations."""
 
-import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mmdet.datasets import BaseDetDataset
-from mmengine.logging import print_log
-
+from sci_plugins.datasets.text_labels import Box, TextLabelDataset, line_error
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.registry import DATASETS
 from sci_plugins.utils.files import read_numbered_lines
-from sci_plugins.utils.images import read_image_size
 
 #: In the order of ExDark's own numbers, 1 to 12.
 CLASSES = (
-    'Bicycle',
-    'Boat',
-    'Bottle',
-    'Bus',
-    'Car',
-    'Cat',
-    'Chair',
-    'Cup',
-    'Dog',
-    'Motorbike',
-    'People',
-    'Table',
-)
+    'Bicycle', 'Boat', 'Bottle', 'Bus', 'Car', 'Cat', 'Chair', 'Cup', 'Dog', 'Motorbike',
+    'People', 'Table',
+)  # fmt: skip
+_PALETTE = [
+    (220, 20, 60), (0, 0, 230), (0, 226, 252), (0, 60, 100), (0, 0, 142), (255, 77, 255),
+    (153, 69, 1), (120, 166, 157), (0, 182, 199), (106, 0, 228), (250, 170, 30), (119, 11, 32),
+]  # fmt: skip
 #: Last column of ``imageclasslist.txt``.
 SPLITS = {'train': '1', 'val': '2', 'test': '3'}
 _HEAD = '% bbGt'
-Object = tuple[str, tuple[float, float, float, float]]
+Object = tuple[str, Box]
 
 
 def read_objects(path: str | Path) -> list[Object]:
     """Objects of one image.
 
     The first line is ``% bbGt version=3``, each further one ``CLASS left top width
-    height`` in pixels and seven numbers on occlusion and orientation, not used.
+    height`` in pixels and seven unused numbers on occlusion and orientation.
 
     Returns:
         ``(class name, (x1, y1, x2, y2))`` in the order of the file. A box may be empty
         or reach over the image's edge, as in the file.
 
     Raises:
-        DataError: naming file and line, if the file is missing, is not text, or is not
-            what the layout promises.
+        DataError: naming file and line, if the file is missing, is not text, or does
+            not follow this layout.
     """
     lines = read_numbered_lines(Path(path), 'annotation file')
     if not lines or not lines[0][1].startswith(_HEAD):
-        raise DataError(f'{path}, line 1: should begin with {_HEAD!r} (ExDark)')
+        raise line_error(
+            path, 1, f'{_HEAD!r} at its start (ExDark)', repr(lines[0][1] if lines else '')
+        )
     return [_parse(path, number, text) for number, text in lines[1:]]
 
 
 def _parse(path: str | Path, number: int, text: str) -> Object:
     name, *words = text.split()
     if name not in CLASSES:
-        raise DataError(
-            f'{path}, line {number}: class should be one of {", ".join(CLASSES)}; is {name!r}'
-        )
+        raise line_error(path, number, f'a class of {", ".join(CLASSES)}', repr(name))
     try:
-        left, top, width, height = (float(word) for word in words[:4])
+        left, top, width, height = map(float, words[:4])
     except ValueError:
-        left = math.nan
-    if math.isnan(left) or not all(map(math.isfinite, (left, top, width, height))):
-        raise DataError(
-            f'{path}, line {number}: should hold CLASS left top width height, is {text!r}'
-        )
+        left = top = width = height = math.nan
+    if not all(map(math.isfinite, (left, top, width, height))):
+        raise line_error(path, number, 'CLASS left top width height', repr(text))
     return name, (left, top, left + width, top + height)
 
 
@@ -77,9 +65,9 @@ def read_class_list(path: str | Path, splits: tuple[str, ...] = ()) -> list[str]
 
     Args:
         path: the list. Columns: name, class, lighting, indoor or outdoor, experiment
-            (1 train, 2 val, 3 test); a heading with ``|`` is passed over.
-        splits: keep the images of these experiments; empty keeps all, and then the
-            first column suffices.
+            (1 train, 2 val, 3 test); a heading with ``|`` is skipped.
+        splits: keep the images of these experiments; empty keeps all, and needs only
+            the first column.
 
     Raises:
         DataError: naming file and line, if it is missing, has no such column, lists an
@@ -92,14 +80,11 @@ def read_class_list(path: str | Path, splits: tuple[str, ...] = ()) -> list[str]
             continue
         columns = text.split()
         if wanted and (len(columns) != 5 or columns[4] not in SPLITS.values()):
-            raise DataError(
-                f'{path}, line {number}: should hold five columns, the last one 1, 2 or '
-                f'3, is {text!r}'
-            )
+            raise line_error(path, number, 'five columns, the last one 1, 2 or 3', repr(text))
         if wanted and columns[4] not in wanted:
             continue
         if columns[0] in names:
-            raise DataError(f'{path}, line {number}: lists {columns[0]} again')
+            raise DataError(f'{path}, line {number}: duplicate image {columns[0]}')
         names[columns[0]] = None
     if not names:
         raise DataError(f'{path}: lists no image' + f' of {splits}' * bool(splits))
@@ -110,49 +95,32 @@ CLASS_LIST = 'imageclasslist.txt'
 
 
 @DATASETS.register_module()
-class ExDarkDataset(BaseDetDataset):
+class ExDarkDataset(TextLabelDataset):
     """7363 images of 12 classes, ``CLASS/NAME.png``, with ``CLASS/NAME.png.txt``.
 
     The folders are those of the two archives; the file ``imageclasslist.txt`` of the
     data set's repository gives its own split of 3000, 1800 and 2563 images. Others in
-    use, such as MAET's 80/20, come as ``ann_file``. File names match whatever the case
-    of their letters.
+    use, such as MAET's 80/20, come as ``ann_file``. Upper and lower case in file
+    names are not told apart.
 
-    Empty boxes are marked as ignored, with one warning. Objects of classes that
-    ``metainfo`` leaves out are left out.
+    Empty boxes are ignored, with one warning. Objects of classes that ``metainfo``
+    leaves out are left out.
 
     Args:
         split: ``'train'``, ``'val'``, ``'test'`` or several of them, by ``ann_file``.
         ann_file: a list with one image name a line, ``imageclasslist.txt`` if ``split``
             is given and this is not. Without either every annotated image is taken.
         data_prefix: folders below ``data_root``.
-        filter_cfg: ``dict(filter_empty_gt=True)`` leaves out images without objects
-            when training.
-        **kwargs: those of ``mmdet.datasets.BaseDetDataset``.
+        **kwargs: those of :class:`TextLabelDataset`.
 
     Raises:
         ConfigError: if there is no such split.
         DataError: naming the file (and line), if a folder, an image or an annotation
-            is missing or not what the layout promises.
+            is missing or does not follow the layout.
     """
 
-    METAINFO: ClassVar[dict] = dict(
-        classes=CLASSES,
-        palette=[
-            (220, 20, 60),
-            (0, 0, 230),
-            (0, 226, 252),
-            (0, 60, 100),
-            (0, 0, 142),
-            (255, 77, 255),
-            (153, 69, 1),
-            (120, 166, 157),
-            (0, 182, 199),
-            (106, 0, 228),
-            (250, 170, 30),
-            (119, 11, 32),
-        ],
-    )
+    NAME: ClassVar[str] = 'ExDark'
+    METAINFO: ClassVar[dict] = dict(classes=CLASSES, palette=_PALETTE)
 
     def __init__(
         self,
@@ -175,8 +143,8 @@ class ExDarkDataset(BaseDetDataset):
 
     def load_data_list(self) -> list[dict]:
         """One record an image: path, id, size, and ``instances`` with the boxes."""
-        images = _index(Path(self.data_prefix['img']))
-        annotations = _index(Path(self.data_prefix['ann']), '.txt')
+        images = self._index('img')
+        annotations = self._index('ann', '.txt')
         if self.ann_file:
             names = read_class_list(self.ann_file, self.splits)
         else:
@@ -184,16 +152,8 @@ class ExDarkDataset(BaseDetDataset):
         records = [self._load_record(name, images, annotations) for name in names]
         empty = sum(instance['ignore_flag'] for each in records for instance in each['instances'])
         if empty:
-            print_log(
-                f'ExDark: {empty} empty boxes are ignored', logger='current', level=logging.WARNING
-            )
+            self.log(f'ignored {empty} empty boxes')
         return records
-
-    def filter_data(self) -> list[dict]:
-        """Without the images that ``filter_cfg`` sorts out of a training."""
-        if self.test_mode or not (self.filter_cfg or {}).get('filter_empty_gt', False):
-            return self.data_list
-        return [record for record in self.data_list if record['instances']]
 
     def _load_record(
         self, name: str, images: dict[str, Path], annotations: dict[str, Path]
@@ -205,34 +165,19 @@ class ExDarkDataset(BaseDetDataset):
             if key not in index:
                 folder = self.data_prefix['img' if kind == 'image' else 'ann']
                 raise DataError(f'ExDark: {name} has no {kind} below {folder}')
-        image = images[name.lower()]
-        width, height = read_image_size(image)
-        return dict(
-            img_path=str(image),
-            img_id=Path(name).stem,
-            width=width,
-            height=height,
-            instances=self._instances(annotations[f'{name.lower()}.txt']),
-        )
+        objects = read_objects(annotations[f'{name.lower()}.txt'])
+        return self.record(images[name.lower()], Path(name).stem, self._objects(objects))
 
-    def _instances(self, path: Path) -> list[dict]:
+    def _objects(self, objects: list[Object]) -> Iterator[tuple[Box, int, bool]]:
         classes = self.metainfo['classes']
-        return [
-            dict(
-                bbox=list(box),
-                bbox_label=classes.index(name),
-                ignore_flag=int(box[2] <= box[0] or box[3] <= box[1]),
-            )
-            for name, box in read_objects(path)
-            if name in classes
-        ]
+        for name, box in objects:
+            if name in classes:
+                yield box, classes.index(name), box[2] <= box[0] or box[3] <= box[1]
 
-
-def _index(folder: Path, suffix: str = '') -> dict[str, Path]:
-    """File name in lower case -> file, of all class folders."""
-    if not folder.is_dir():
-        raise DataError(f'ExDark: there is no folder {folder}')
-    paths = sorted(path for path in folder.glob(f'*/*{suffix}') if path.is_file())
-    if not paths:
-        raise DataError(f'ExDark: {folder} has no files CLASS/NAME{suffix}')
-    return {path.name.lower(): path for path in paths}
+    def _index(self, key: str, suffix: str = '') -> dict[str, Path]:
+        """File name in lower case -> file, of all class folders."""
+        folder = self.folder(key)
+        paths = sorted(path for path in folder.glob(f'*/*{suffix}') if path.is_file())
+        if not paths:
+            raise DataError(f'ExDark: {folder} has no files CLASS/NAME{suffix}')
+        return {path.name.lower(): path for path in paths}

@@ -1,15 +1,13 @@
 """Test frames in training sets: by frame, by recording, and by content."""
 
-import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from sci_plugins.datasets.check_report import CheckReport, in_threads
+from sci_plugins.datasets.check_report import CheckReport, image_digest, in_threads
 from sci_plugins.datasets.night_layouts import NightLayout, Root, find_files
 from sci_plugins.errors import DataError
-from sci_plugins.utils.images import read_picture
 
 _SUFFIXES = '.png', '.jpg', '.jpeg'
 # Folders of label maps, whose files may have the images' own names.
@@ -161,17 +159,6 @@ def check_content(
             if digest and digest in by_digest:
                 part, test = by_digest[digest]
                 report.add(CONTENT, f'{path}: is {test} of {part}')
-
-
-def image_digest(path: Path) -> tuple[tuple[int, int], str]:
-    """Shape ``(H, W)`` and hash of the decoded pixels, whatever the file's format.
-
-    Raises:
-        DataError: naming the file, if it cannot be decoded.
-    """
-    pixels = read_picture(path).pixels
-    digest = hashlib.sha256(pixels.tobytes()).hexdigest()
-    return (pixels.shape[0], pixels.shape[1]), f'{pixels.shape} {digest}'
 
 
 def _digest(path: Path) -> str:

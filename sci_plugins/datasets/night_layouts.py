@@ -82,40 +82,15 @@ def choose(
 
 #: Cityscapes' evaluated classes in the order of their trainIds, 0 to 18.
 CITYSCAPES = (
-    'road',
-    'sidewalk',
-    'building',
-    'wall',
-    'fence',
-    'pole',
-    'traffic light',
-    'traffic sign',
-    'vegetation',
-    'terrain',
-    'sky',
-    'person',
-    'rider',
-    'car',
-    'truck',
-    'bus',
-    'train',
-    'motorcycle',
-    'bicycle',
-)
+    'road', 'sidewalk', 'building', 'wall', 'fence', 'pole', 'traffic light', 'traffic sign',
+    'vegetation', 'terrain', 'sky', 'person', 'rider', 'car', 'truck', 'bus', 'train',
+    'motorcycle', 'bicycle',
+)  # fmt: skip
 #: CamVid's 11 classes in SegNet's order; label 11 (void) is ignored.
 CAMVID = (
-    'sky',
-    'building',
-    'pole',
-    'road',
-    'pavement',
-    'tree',
-    'sign',
-    'fence',
-    'car',
-    'pedestrian',
-    'bicyclist',
-)
+    'sky', 'building', 'pole', 'road', 'pavement', 'tree', 'sign', 'fence', 'car',
+    'pedestrian', 'bicyclist',
+)  # fmt: skip
 #: Lists of classes that the command line knows by name.
 CLASS_NAMES = dict(cityscapes=CITYSCAPES, camvid=CAMVID)
 

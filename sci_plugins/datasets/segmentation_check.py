@@ -1,6 +1,6 @@
 """Checking the images and label maps of a segmentation set before they are used."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sci_plugins.datasets.check_report import CheckReport, in_threads
-from sci_plugins.datasets.frame_leakage import find_leaks, image_digest, note_overlaps
+from sci_plugins.datasets.check_report import CheckReport, image_digest, in_threads
+from sci_plugins.datasets.frame_leakage import find_leaks, note_overlaps
 from sci_plugins.datasets.night_layouts import (
     LabelCode,
     NightLayout,
@@ -99,7 +99,9 @@ def _check_part(report: CheckReport, layout: NightLayout, part: Part, workers: i
         report.add('other number of images', text, is_error=False)
     _check_pairs(report, part, images)
     found = Found(dict.fromkeys(images, ''))
-    for image, label, look in _look_at_all(part, images, workers):
+    pairs = [(image, part.folder.label_of(image)) for image in images]
+    looks = in_threads(_look, pairs, part.name, workers)
+    for (image, label), look in zip(pairs, looks, strict=True):
         _judge(report, layout, image, label, look)
         _count(found, image, look)
     return found
@@ -124,14 +126,6 @@ class _Look:
     digest: str
     label_shape: tuple[int, ...] | str | None
     values: dict[int, int]
-
-
-def _look_at_all(
-    part: Part, images: list[Path], workers: int
-) -> Iterator[tuple[Path, Path | None, _Look]]:
-    pairs = [(image, part.folder.label_of(image)) for image in images]
-    looks = in_threads(_look, pairs, part.name, workers)
-    return ((*pair, look) for pair, look in zip(pairs, looks, strict=True))
 
 
 def _look(pair: tuple[Path, Path | None]) -> _Look:

@@ -1,7 +1,4 @@
-"""WIDER FACE for mmdet, with its own text annotations.
-
-Their place is ``wider_face_split/wider_face_*_bbx_gt.txt``.
-"""
+"""WIDER FACE for mmdet, with its own text annotations."""
 
 import logging
 from collections.abc import Iterator
@@ -9,29 +6,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mmdet.datasets import BaseDetDataset
-from mmengine.logging import print_log
-
+from sci_plugins.datasets.text_labels import FACE, Box, TextLabelDataset, line_error
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.registry import DATASETS
 from sci_plugins.utils.files import read_numbered_lines
-from sci_plugins.utils.images import read_image_size
 
 _COLUMNS = 'x y w h blur expression illumination invalid occlusion pose'
 
 
 @dataclass(frozen=True)
 class WiderFace:
-    """One face of WIDER FACE.
+    """One annotated face.
 
     Args:
         box: ``(x1, y1, x2, y2)`` in pixels; empty for some faces of the real data.
         blur: 0 clear, 1 normal, 2 heavy.
         occlusion: 0 none, 1 partial (1-30 %), 2 heavy (over 30 %).
-        invalid: marked as such: too unclear to be used.
+        invalid: marked by the authors as too unclear to be used.
     """
 
-    box: tuple[float, float, float, float]
+    box: Box
     blur: int
     occlusion: int
     invalid: bool
@@ -40,23 +34,21 @@ class WiderFace:
 def read_wider_face(path: str | Path) -> dict[str, list[WiderFace]]:
     """Image name, such as ``0--Parade/x.jpg``, -> its faces.
 
-    For each image the file has its name, the number of faces, and a line a face; for an
-    image without faces one line of zeros follows.
+    For each image the file has its name, the number of faces, and one line for each
+    face, or a line of zeros for an image without faces.
 
     Raises:
-        DataError: naming file and line, if the file is missing, is not text, or is not
-            what the layout promises.
+        DataError: naming file and line, if the file is missing, is not text, or does
+            not follow this layout.
     """
     lines = iter(read_numbered_lines(Path(path), 'annotation file'))
     images: dict[str, list[WiderFace]] = {}
     for number, name in lines:
         if not name.lower().endswith('.jpg'):
-            raise DataError(
-                f'{path}, line {number}: should name an image (FOLDER/NAME.jpg), is '
-                f'{name!r}: the number of faces before it may be wrong'
-            )
+            got = f'{name!r}: the number of faces before it may be wrong'
+            raise line_error(path, number, 'the name of an image (FOLDER/NAME.jpg)', got)
         if name in images:
-            raise DataError(f'{path}, line {number}: {name} comes again')
+            raise DataError(f'{path}, line {number}: duplicate image {name}')
         images[name] = _read_faces(path, name, lines)
     if not images:
         raise DataError(f'{path}: names no image')
@@ -65,14 +57,15 @@ def read_wider_face(path: str | Path) -> dict[str, list[WiderFace]]:
 
 def _read_faces(path: str | Path, name: str, lines: Iterator[tuple[int, str]]) -> list[WiderFace]:
     number, text = next(lines, (0, ''))
+    if not text:
+        raise DataError(f'{path}: ends before the number of faces of {name}')
     if not text.isdecimal():
-        where = f', line {number}' if number else ''
-        raise DataError(f'{path}{where}: should hold the number of faces of {name}, is {text!r}')
+        raise line_error(path, number, f'the number of faces of {name}', repr(text))
     count = int(text)
     # An image without faces has one line, of zeros.
     faces = [_parse(path, name, next(lines, None)) for _ in range(max(count, 1))]
     if count == 0 and faces[0].box != (0, 0, 0, 0):
-        raise DataError(f'{path}, line {number}: promises no face of {name}, one follows')
+        raise line_error(path, number, f'no face of {name} to follow', 'one')
     return faces[:count]
 
 
@@ -83,37 +76,34 @@ def _parse(path: str | Path, name: str, line: tuple[int, str] | None) -> WiderFa
     try:
         x, y, width, height, blur, _, _, invalid, occlusion, _ = map(int, text.split())
     except ValueError:
-        raise DataError(
-            f'{path}, line {number}: should hold ten whole numbers {_COLUMNS}, is {text!r}'
-        ) from None
+        raise line_error(path, number, f'ten whole numbers {_COLUMNS}', repr(text)) from None
     return WiderFace((x, y, x + width, y + height), blur, occlusion, bool(invalid))
 
 
 @DATASETS.register_module()
-class WiderFaceTextDataset(BaseDetDataset):
+class WiderFaceTextDataset(TextLabelDataset):
     """``wider_face_split/wider_face_{train,val}_bbx_gt.txt``, with no conversion.
 
-    mmdet's ``WIDERFaceDataset`` reads somebody's conversion to XML instead.
+    mmdet's ``WIDERFaceDataset`` reads a third party's conversion to XML instead.
 
-    Faces marked as invalid and those with an empty box are ignored: neither to be found
-    nor background. The two limits ignore more of them.
+    Faces marked as invalid and those with an empty box are ignored: finding them is
+    neither right nor wrong. The two limits ignore more of them.
 
     Args:
         ann_file: the text file, below ``data_root``.
         data_prefix: such as ``dict(img='WIDER_train/images')``, below ``data_root``.
         max_blur: ignore faces that are more blurred, 0 (clear) to 2 (heavy: keep all).
         max_occlusion: ignore faces that are more occluded, 0 to 2 (keep all).
-        filter_cfg: ``dict(filter_empty_gt=True)`` leaves out images without a face that
-            counts when training.
-        **kwargs: those of ``mmdet.datasets.BaseDetDataset``.
+        **kwargs: those of :class:`TextLabelDataset`.
 
     Raises:
         ConfigError: if a limit is out of range.
-        DataError: naming the file (and line), if something is missing or not what the
-            layout promises.
+        DataError: naming the file (and line), if something is missing or does not
+            follow the layout.
     """
 
-    METAINFO: ClassVar[dict] = dict(classes=('face',), palette=[(220, 20, 60)])
+    NAME: ClassVar[str] = 'WIDER FACE'
+    METAINFO: ClassVar[dict] = FACE
 
     def __init__(
         self, *args: Any, max_blur: int = 2, max_occlusion: int = 2, **kwargs: Any
@@ -127,48 +117,22 @@ class WiderFaceTextDataset(BaseDetDataset):
 
     def load_data_list(self) -> list[dict]:
         """One record an image: path, id, size, and ``instances`` with the boxes."""
-        folder = Path(self.data_prefix['img'])
-        if not folder.is_dir():
-            raise DataError(f'WIDER FACE: there is no image folder {folder}')
+        folder = self.folder()
         records = [
-            self._record(folder / name, name, faces)
+            self.record(
+                folder / name,
+                name.removesuffix('.jpg'),
+                ((face.box, 0, self._is_ignored(face)) for face in faces),
+            )
             for name, faces in read_wider_face(self.ann_file).items()
         ]
         instances = [each for record in records for each in record['instances']]
         ignored = sum(instance['ignore_flag'] for instance in instances)
-        print_log(
-            f'WIDER FACE: {len(records)} images, {len(instances)} faces, {ignored} of them ignored',
-            logger='current',
-            level=logging.INFO,
+        self.log(
+            f'{len(records)} images, {len(instances)} faces, {ignored} of them ignored',
+            logging.INFO,
         )
         return records
-
-    def filter_data(self) -> list[dict]:
-        """Without the images that ``filter_cfg`` sorts out of a training."""
-        if self.test_mode or not (self.filter_cfg or {}).get('filter_empty_gt', False):
-            return self.data_list
-        return [
-            record
-            for record in self.data_list
-            if not all(instance['ignore_flag'] for instance in record['instances'])
-        ]
-
-    def _record(self, image: Path, name: str, faces: list[WiderFace]) -> dict:
-        width, height = read_image_size(image)
-        return dict(
-            img_path=str(image),
-            img_id=name.removesuffix('.jpg'),
-            width=width,
-            height=height,
-            instances=[
-                dict(
-                    bbox=list(map(float, face.box)),
-                    bbox_label=0,
-                    ignore_flag=int(self._is_ignored(face)),
-                )
-                for face in faces
-            ],
-        )
 
     def _is_ignored(self, face: WiderFace) -> bool:
         x1, y1, x2, y2 = face.box

@@ -23,15 +23,9 @@ from sci_plugins.demo.render import (
 STREET_CLASSES = ('road', 'pavement', 'building', 'sky', 'car', 'lamp', 'tree', 'person')
 #: RGB, close to Cityscapes' colours.
 STREET_PALETTE = (
-    (128, 64, 128),
-    (244, 35, 232),
-    (70, 70, 70),
-    (70, 130, 180),
-    (0, 0, 142),
-    (250, 170, 30),
-    (107, 142, 35),
-    (220, 20, 60),
-)
+    (128, 64, 128), (244, 35, 232), (70, 70, 70), (70, 130, 180), (0, 0, 142), (250, 170, 30),
+    (107, 142, 35), (220, 20, 60),
+)  # fmt: skip
 IGNORED = 255
 
 
@@ -39,15 +33,9 @@ CAR, LAMP, TREE, PERSON = (STREET_CLASSES.index(name) for name in ('car', 'lamp'
 #: A car from the side, rear to front: (along, up) in metres. Each edge of the outline but the
 #: lowest is a panel across the car's width.
 _OUTLINE = (
-    (0.0, 0.3),
-    (0.0, 0.85),
-    (0.35, 0.95),
-    (0.8, 1.42),
-    (2.3, 1.42),
-    (3.1, 0.93),
-    (4.1, 0.75),
+    (0.0, 0.3), (0.0, 0.85), (0.35, 0.95), (0.8, 1.42), (2.3, 1.42), (3.1, 0.93), (4.1, 0.75),
     (4.2, 0.3),
-)
+)  # fmt: skip
 _GLASS_PANELS = (2, 4)
 _SIDE_WINDOW = ((0.75, 0.97), (0.98, 1.34), (2.2, 1.34), (2.8, 0.97))
 _CAR_LENGTH, _CAR_WIDTH, _WHEEL = 4.2, 1.75, 0.32

@@ -124,8 +124,8 @@ def _label(text: str) -> Callable[[Path, Path], object]:
         (_label('2\n5 5 14 14\n9 9 9 12\n'), 'label/2.txt, line 3: empty or inverted'),
         (_label('2\n5 5 14 14\n9 9 1 12\n'), 'label/2.txt, line 3: empty or inverted'),
         (_label('2\n5 5 14 14\n40 9 45 12\n'), 'line 3: box outside the image 40 9'),
-        (_label('2\n5 5 14 14\n39 9 45 12\n'), 'line 3: box reaching over the edge'),
-        (_label('2\n5 5 14 14\n5 5 14 14\n'), 'line 3: box that the file has already'),
+        (_label('2\n5 5 14 14\n39 9 45 12\n'), 'line 3: box reaching beyond'),
+        (_label('2\n5 5 14 14\n5 5 14 14\n'), 'line 3: duplicate box'),
         (lambda found, root: (root / 'image/2.png').unlink(), 'label/2.txt: label without image'),
         (
             lambda found, root: (root / 'image/2.png').rename(root / 'image/3.png'),
@@ -162,9 +162,9 @@ def test_inverted_truth_counts_as_in_the_official_tool(folders: tuple[Path, Path
 @pytest.mark.parametrize(
     ('change', 'words'),
     [
-        (_label('2\n5 5 14 14\n'), 'label/2.txt, line 1: promises 2 boxes, but 1 follow'),
-        (_label('1\n5 5 14 nan\n'), 'label/2.txt, line 2: should be finite'),
-        (_label(''), 'label/2.txt: empty; line 1 should hold the number of boxes'),
+        (_label('2\n5 5 14 14\n'), 'label/2.txt, line 1: expected 2 boxes to follow, got 1'),
+        (_label('1\n5 5 14 nan\n'), 'label/2.txt, line 2: expected four finite'),
+        (_label(''), 'label/2.txt, line 1: expected the number of boxes, got an empty file'),
         (
             lambda found, root: (found / '2.txt').write_text('1\n5 5 14 14 0.9\n'),
             "found/2.txt, line 1: should hold five finite numbers .*, is '1'",

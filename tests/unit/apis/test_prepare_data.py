@@ -73,7 +73,7 @@ def test_the_tool_fails_where_training_would(root: Path) -> None:
     done = _run('darkface', root, '--size', '30x20', '--json', path)
     assert done.returncode == 1, done.stderr
     assert 'ERROR: unreadable label (1)' in done.stdout
-    assert f'{root}/label/1.txt, line 1: promises 2 boxes, but 1 follow' in done.stdout
+    assert f'{root}/label/1.txt, line 1: expected 2 boxes to follow, got 1' in done.stdout
     assert json.loads(path.read_text())['usable'] is False
 
 

@@ -67,11 +67,11 @@ def _label(text: str) -> Callable[[Path], object]:
             'unreadable image',
             '2.png',
         ),
-        (lambda r: _image(r, 2, 9, (30, 40)), 'wrong size', '2.png: is 30x40, should be'),
+        (lambda r: _image(r, 2, 9, (30, 40)), 'wrong size', '2.png: expected 40x30, got 30x40'),
         (lambda r: (r / 'image/2.png').unlink(), 'label without image', 'label/2.txt'),
         (lambda r: (r / 'label/2.txt').unlink(), 'image without label', 'image/2.png'),
-        (_label('2\n0 0 5 6\n'), 'unreadable label', '2.txt, line 1: promises 2'),
-        (_label('1\n\n0 0 x 6\n'), 'unreadable label', '2.txt, line 3: should hold four'),
+        (_label('2\n0 0 5 6\n'), 'unreadable label', '2.txt, line 1: expected 2 boxes'),
+        (_label('1\n\n0 0 x 6\n'), 'unreadable label', '2.txt, line 3: expected four'),
         (_label('1\n5 0 5 6\n'), 'empty or inverted box', '2.txt, line 2: .* 5 0 5 6'),
         (_label('1\n5 9 8 6\n'), 'empty or inverted box', '2.txt, line 2: .* 5 9 8 6'),
         (_label('1\n40 0 45 6\n'), 'box outside the image', '2.txt, line 2: .* 40 0 45'),
@@ -89,8 +89,8 @@ def test_errors(root: Path, damage: Callable, kind: str, words: str) -> None:
 @pytest.mark.parametrize(
     ('damage', 'kind'),
     [
-        (_label('1\n35 0 41 6\n'), 'box reaching over the edge of the image'),
-        (_label('2\n0 0 5 6\n0 0 5 6\n'), 'box that the file has already'),
+        (_label('1\n35 0 41 6\n'), 'box reaching beyond the image'),
+        (_label('2\n0 0 5 6\n0 0 5 6\n'), 'duplicate box'),
         (lambda root: _image(root, 2, value=1), 'identical images'),
         (lambda root: (root / 'image/4.PNG').write_text(''), 'other file'),
         (lambda root: (root / 'label/read.me').write_text(''), 'other file'),
@@ -154,7 +154,7 @@ def test_versions_of_a_whole_split(root: Path) -> None:
 
 
 def test_nothing_to_check(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r'there is no folder .*image'):
+    with pytest.raises(DataError, match=r'folder .*image does not exist'):
         check_darkface(tmp_path)
     (tmp_path / 'image').mkdir()
     with pytest.raises(DataError, match=r'no .png file to check in .*image'):

@@ -13,12 +13,16 @@ from sci_plugins.datasets.darkface import (
     Box,
     count_faces,
     id_order,
-    read_boxes,
     read_numbered_boxes,
+    read_upright_boxes,
     strange_boxes,
     write_boxes,
 )
 from sci_plugins.errors import DataError
+
+
+def read_boxes(path: Path) -> list[Box]:
+    return [box for _, box in read_upright_boxes(path)]
 
 
 def _file(folder: Path, content: str | bytes) -> Path:
@@ -48,19 +52,19 @@ def test_no_face_is_an_empty_list(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('content', 'words'),
     [
-        ('', 'empty; line 1 should hold the number of boxes'),
-        ('\n \n', 'empty'),
-        ('3\n1 2 3 4\n', 'line 1: promises 3 boxes, but 1 follow'),
-        ('0\n1 2 3 4\n', 'line 1: promises 0 boxes, but 1 follow'),
-        ('1 2 3 4\n', "line 1: should hold the number of boxes, is '1 2 3 4'"),
-        ('-1\n', 'line 1: should hold the number of boxes'),
-        ('2\n1 2 3 4\n\n1 2 x 4\n', "line 4: should hold four numbers .* is '1 2 x 4'"),
-        ('1\n1 2 3\n', 'line 2: should hold four numbers'),
-        ('1\n1 2 3 4 0.9\n', 'line 2: should hold four numbers'),
-        ('1\n3 2 1 4\n', 'line 2: should have x1 < x2'),
-        ('1\n1 4 3 4\n', 'line 2: should have x1 < x2'),
-        ('1\nnan 2 3 4\n', 'line 2: should be finite'),
-        ('1\n1 2 inf 4\n', 'line 2: should be finite'),
+        ('', 'line 1: expected the number of boxes, got an empty file'),
+        ('\n \n', 'an empty file'),
+        ('3\n1 2 3 4\n', 'line 1: expected 3 boxes to follow, got 1'),
+        ('0\n1 2 3 4\n', 'line 1: expected 0 boxes to follow, got 1'),
+        ('1 2 3 4\n', "line 1: expected the number of boxes, got '1 2 3 4'"),
+        ('-1\n', 'line 1: expected the number of boxes'),
+        ('2\n1 2 3 4\n\n1 2 x 4\n', "line 4: expected four finite numbers .* got '1 2 x 4'"),
+        ('1\n1 2 3\n', 'line 2: expected four finite numbers'),
+        ('1\n1 2 3 4 0.9\n', 'line 2: expected four finite numbers'),
+        ('1\n3 2 1 4\n', 'line 2: expected x1 < x2'),
+        ('1\n1 4 3 4\n', 'line 2: expected x1 < x2'),
+        ('1\nnan 2 3 4\n', 'line 2: expected four finite'),
+        ('1\n1 2 inf 4\n', 'line 2: expected four finite'),
         (b'1\n\xff\xfe 2 3 4\n', 'cannot be read as text'),
     ],
 )
@@ -72,7 +76,7 @@ def test_bad_files_are_refused(tmp_path: Path, content: str | bytes, words: str)
 def test_lines_are_numbered_and_odd_boxes_kept(tmp_path: Path) -> None:
     path = _file(tmp_path, '2\n\n5 2 5 4\n9 9 1 1\n')
     assert read_numbered_boxes(path) == [(3, (5, 2, 5, 4)), (4, (9, 9, 1, 1))]
-    with pytest.raises(DataError, match='line 3: should have x1 < x2 and y1 < y2, is 5'):
+    with pytest.raises(DataError, match='line 3: expected x1 < x2 and y1 < y2, got 5'):
         read_boxes(path)
 
 
@@ -103,7 +107,7 @@ def test_a_doubled_box_is_named_where_it_comes_again() -> None:
     assert strange_boxes('7.txt', numbered) == []
     ((kind, sentence),) = strange_boxes('7.txt', [*numbered, (5, numbered[0][1])])
     assert kind == DOUBLED
-    assert sentence == '7.txt, line 5: box that the file has already 1 2 3 4'
+    assert sentence == '7.txt, line 5: duplicate box 1 2 3 4'
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from sci_plugins.registry import DATASETS
 from sci_plugins.utils.images import write_image
 
 pytest.importorskip('mmdet')
-exdark = importlib.import_module('sci_plugins.datasets.exdark')
+text_labels = importlib.import_module('sci_plugins.datasets.text_labels')
 TAIL = ' 0 0 0 0 0 0 0\n'
 FILES = {
     'Bicycle/2015_00001.png': ['Bicycle 2 3 10 8', 'People 5 5 4 4'],
@@ -74,10 +74,10 @@ def test_boxes_go_through_mmdets_pipeline(root: Path) -> None:
 
 def test_empty_boxes_are_ignored_aloud(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr(exdark, 'print_log', lambda text, **_: said.append(text))
+    monkeypatch.setattr(text_labels, 'print_log', lambda text, **_: said.append(text))
     instances = _build(root).get_data_info(2)['instances']
     assert [instance['ignore_flag'] for instance in instances] == [1, 0]
-    assert said == ['ExDark: 1 empty boxes are ignored']
+    assert said == ['ExDark: ignored 1 empty boxes']
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_missing_files(root: Path, gone: str, words: str) -> None:
 
 
 def test_missing_folders(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r'there is no folder .*nothing'):
+    with pytest.raises(DataError, match=r'folder .*nothing does not exist'):
         _build(root, data_prefix=dict(img='nothing', ann='ExDark_Annno'))
     (tmp_path / 'bare').mkdir()
     with pytest.raises(DataError, match=r'bare has no files CLASS/NAME.txt'):
@@ -138,5 +138,5 @@ def test_missing_folders(root: Path, tmp_path: Path) -> None:
 def test_a_damaged_annotation_names_file_and_line(root: Path) -> None:
     path = root / 'ExDark_Annno/Cup/2015_04000.jpg.txt'
     path.write_text('% bbGt version=3\nCup 1 2\n')
-    with pytest.raises(DataError, match=r'2015_04000.jpg.txt, line 2: should hold CLASS'):
+    with pytest.raises(DataError, match=r'2015_04000.jpg.txt, line 2: expected CLASS'):
         _build(root)

@@ -32,13 +32,13 @@ def test_objects(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('content', 'words'),
     [
-        ('', "line 1: should begin with '% bbGt'"),
-        ('Bicycle 1 2 3 4 0\n', "line 1: should begin with '% bbGt'"),
-        (HEAD + 'Bike 1 2 3 4 0\n', "line 2: class should be .*; is 'Bike'"),
-        (HEAD + '\nBus 1 2 3\n', "line 3: should hold CLASS .* is 'Bus 1 2 3'"),
-        (HEAD + 'Bus 1 2 x 4\n', 'line 2: should hold CLASS'),
-        (HEAD + 'Bus 1 2 nan 4\n', 'line 2: should hold CLASS'),
-        (HEAD + 'Bus nan 2 3 4\n', 'line 2: should hold CLASS'),
+        ('', "line 1: expected '% bbGt'"),
+        ('Bicycle 1 2 3 4 0\n', "line 1: expected '% bbGt'"),
+        (HEAD + 'Bike 1 2 3 4 0\n', "line 2: expected a class of .*, got 'Bike'"),
+        (HEAD + '\nBus 1 2 3\n', "line 3: expected CLASS .* got 'Bus 1 2 3'"),
+        (HEAD + 'Bus 1 2 x 4\n', 'line 2: expected CLASS'),
+        (HEAD + 'Bus 1 2 nan 4\n', 'line 2: expected CLASS'),
+        (HEAD + 'Bus nan 2 3 4\n', 'line 2: expected CLASS'),
         (b'\xff\xfe', 'cannot be read as text'),
     ],
 )
@@ -67,9 +67,9 @@ def test_any_list_of_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('content', 'splits', 'words'),
     [
-        ('a.png\n', ('val',), "line 1: should hold five columns.* is 'a.png'"),
-        ('a.png 1 1 1 4\n', ('val',), 'line 1: should hold five columns'),
-        ('a.png\nb.png\na.png\n', (), 'line 3: lists a.png again'),
+        ('a.png\n', ('val',), "line 1: expected five columns.* got 'a.png'"),
+        ('a.png 1 1 1 4\n', ('val',), 'line 1: expected five columns'),
+        ('a.png\nb.png\na.png\n', (), 'line 3: duplicate image a.png'),
         ('a.png 1 1 1 1\n', ('val',), r"lists no image of \('val',\)"),
         ('', (), 'lists no image$'),
     ],

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -64,6 +64,7 @@ def test_data_set(root: Path) -> None:
     assert [dataset.get_data_info(index)['clip'] for index in (0, 1)] == ['cam1', 'cam2']
     assert dataset.metainfo['classes'] == ('water', 'quay', 'ship')
     assert dataset.metainfo['palette'][2] == [220, 20, 60]
+    assert dataset.metainfo['label_map'] == {0: 255, 10: 0, 20: 1, 30: 2}
     assert np.unique(dataset[0]['gt_seg_map']).tolist() == [0, 1, 2, 255]
     subset = _build(root, metainfo=dict(classes=('ship',)))
     assert np.unique(subset[0]['gt_seg_map']).tolist() == [0, 255]
@@ -72,6 +73,16 @@ def test_data_set(root: Path) -> None:
         dataset[0]
     with pytest.raises(ConfigError, match=r'Harbour: split must be .* train, test; got None'):
         DATASETS.build(dict(type='sci_plugins.HarbourDataset', data_root=str(root)))
+
+
+def test_a_subclass_may_have_metainfo_of_its_own(root: Path) -> None:
+    layout = _build(root).LAYOUT
+
+    class Renamed(type(_build(root))):  # type: ignore[misc]
+        LAYOUT = layout
+        METAINFO: ClassVar[dict] = dict(classes=('sea', 'pier', 'boat'))
+
+    assert Renamed(data_root=str(root), split='test').metainfo['classes'] == ('sea', 'pier', 'boat')
 
 
 def test_check(root: Path) -> None:

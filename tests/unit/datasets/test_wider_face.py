@@ -102,7 +102,7 @@ def test_what_is_missing_is_named(root: Path) -> None:
     (root / 'WIDER_train/images/1--Handshaking/b.jpg').unlink()
     with pytest.raises(DataError, match=r'1--Handshaking/b.jpg: there is no such image'):
         _build(root)
-    with pytest.raises(DataError, match=r'no image folder .*WIDER_val'):
+    with pytest.raises(DataError, match=r'folder .*WIDER_val does not exist'):
         _build(root, data_prefix=dict(img='WIDER_val'))
     with pytest.raises(DataError, match=r'none.txt: there is no such annotation file'):
         _build(root, ann_file='none.txt')

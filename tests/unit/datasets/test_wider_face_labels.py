@@ -40,16 +40,20 @@ def test_images_and_faces(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ('old', 'new', 'words'),
     [
-        ('\n2\n', '\n1\n', "line 4: should name an image .* is '78 221"),
-        ('\n2\n', '\n3\n', "line 5: should hold ten whole numbers .* is '1--Hand"),
+        ('\n2\n', '\n1\n', "line 4: expected the name of an image .* got '78 221"),
+        ('\n2\n', '\n3\n', "line 5: expected ten whole numbers .* got '1--Hand"),
         ('\n1\n1 2', '\n2\n1 2', 'gt.txt: ends before the last face of 2--Riot/c.jpg'),
-        ('\n2\n', '\nx\n', "line 2: should hold the number of faces .* is 'x'"),
-        ('449 330', '449 x', 'line 3: should hold ten whole numbers'),
-        ('449 330', '330', 'line 3: should hold ten whole numbers'),
-        ('0 0 0 0 0 0 0 0 0 0', '5 5 9 9 0 0 0 0 0 0', 'line 6: promises no face'),
-        ('2--Riot/c.jpg', '0--Parade/a.jpg', 'line 8: 0--Parade/a.jpg comes again'),
+        ('\n2\n', '\nx\n', "line 2: expected the number of faces .* got 'x'"),
+        ('449 330', '449 x', 'line 3: expected ten whole numbers'),
+        ('449 330', '330', 'line 3: expected ten whole numbers'),
+        (
+            '0 0 0 0 0 0 0 0 0 0',
+            '5 5 9 9 0 0 0 0 0 0',
+            'line 6: expected no face .* to follow, got one',
+        ),
+        ('2--Riot/c.jpg', '0--Parade/a.jpg', 'line 8: duplicate image 0--Parade/a.jpg'),
         (TEXT, '', 'gt.txt: names no image'),
-        (TEXT, 'a.jpg\n', 'gt.txt: should hold the number of faces of a.jpg'),
+        (TEXT, 'a.jpg\n', 'gt.txt: ends before the number of faces of a.jpg'),
     ],
 )
 def test_bad_files(tmp_path: Path, old: str, new: str, words: str) -> None:

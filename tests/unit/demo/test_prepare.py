@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sci_plugins.datasets.darkface import read_boxes
+from sci_plugins.datasets.darkface import read_upright_boxes
 from sci_plugins.demo import CONDITIONS, demo_folder, prepare, prepare_demo
 from sci_plugins.errors import ConfigError
 from sci_plugins.functional.low_light import darken
@@ -68,7 +68,7 @@ def test_the_same_version_draws_the_same_files(made: Path, tmp_path: Path) -> No
 def test_splits_and_numbers_differ(made: Path) -> None:
     """Also in what does not depend on the photographs: the boxes, the streets."""
     names = ('faces_train/label/1', 'faces_test/label/1', 'faces_test/label/2')
-    boxes = [read_boxes(made / f'{name}.txt') for name in names]
+    boxes = [read_upright_boxes(made / f'{name}.txt') for name in names]
     assert boxes[0] != boxes[1] != boxes[2]
     streets = [
         _read(next((made / f'streets_{split}/gtFine').rglob('*.png')))
@@ -78,7 +78,7 @@ def test_splits_and_numbers_differ(made: Path) -> None:
 
 
 def test_labels_belong_to_the_images(made: Path) -> None:
-    assert len(read_boxes(made / 'faces_test/label/1.txt')) >= 2
+    assert len(read_upright_boxes(made / 'faces_test/label/1.txt')) >= 2
     labels = _read(made / 'streets_test/gtFine/test/demo' /
                    'demo_000001_gtFine_labelTrainIds.png')  # fmt: skip
     assert labels.shape == (192, 384)

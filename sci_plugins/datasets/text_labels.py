@@ -1,0 +1,85 @@
+"""Base of the detection sets whose labels are text files, for mmdet."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from mmengine.logging import print_log
+
+from sci_plugins.errors import DataError
+from sci_plugins.registry import host_class
+from sci_plugins.utils.images import read_image_size
+
+# Labels are read without mmdet too, to check and to score a folder.
+BaseDetDataset: Any = host_class('mmdet.datasets.BaseDetDataset')
+#: ``(x1, y1, x2, y2)`` in pixels.
+Box = tuple[float, float, float, float]
+FACE = dict(classes=('face',), palette=[(220, 20, 60)])
+
+
+def line_error(path: str | Path, number: int, expected: str, got: str) -> DataError:
+    """An error that names file and line."""
+    return DataError(f'{path}, line {number}: expected {expected}, got {got}')
+
+
+class TextLabelDataset(BaseDetDataset):
+    """Base of data sets that make mmdet's records themselves.
+
+    Args:
+        filter_cfg: ``dict(filter_empty_gt=True)`` leaves out, in training, images
+            without an object that counts.
+        **kwargs: those of ``mmdet.datasets.BaseDetDataset``.
+
+    Raises:
+        MissingDependencyError: if mmdet is not installed.
+    """
+
+    NAME: ClassVar[str]
+
+    def folder(self, key: str = 'img') -> Path:
+        """A folder of ``data_prefix``.
+
+        Raises:
+            DataError: if it does not exist.
+        """
+        folder = Path(self.data_prefix[key])
+        if not folder.is_dir():
+            raise DataError(f'{self.NAME}: folder {folder} does not exist')
+        return folder
+
+    def record(
+        self, image: Path, img_id: str, objects: Iterable[tuple[Sequence[float], int, bool]]
+    ) -> dict[str, Any]:
+        """mmdet's record of one image.
+
+        Args:
+            image: its file.
+            img_id: its id.
+            objects: box ``(x1, y1, x2, y2)``, class index, and whether it is ignored.
+
+        Raises:
+            DataError: naming the file, if it is missing or not an image.
+        """
+        width, height = read_image_size(image)
+        instances = [
+            dict(bbox=list(map(float, box)), bbox_label=label, ignore_flag=int(ignored))
+            for box, label, ignored in objects
+        ]
+        return dict(
+            img_path=str(image), img_id=img_id, width=width, height=height, instances=instances
+        )
+
+    def filter_data(self) -> list[dict]:
+        """The records without those that ``filter_cfg`` leaves out."""
+        if self.test_mode or not (self.filter_cfg or {}).get('filter_empty_gt', False):
+            return self.data_list
+        return [
+            record
+            for record in self.data_list
+            if not all(instance['ignore_flag'] for instance in record['instances'])
+        ]
+
+    def log(self, text: str, level: int = logging.WARNING) -> None:
+        """A line in the log, with the set's name."""
+        print_log(f'{self.NAME}: {text}', logger='current', level=level)
