@@ -1,8 +1,7 @@
 """Confusion matrices of label maps, and intersection over union, in NumPy.
 
-Definitions are mmseg's: pixels whose truth is ignored do not count at all; whatever
-else is predicted wrongly lacks in the truth's class and is too much in the predicted
-one.
+Definitions are mmseg's: pixels whose ground truth is ignored do not count at all; every other
+wrong prediction is a miss of the true class and a false positive of the predicted one.
 """
 
 from typing import Any
@@ -11,8 +10,8 @@ import numpy as np
 
 from sci_plugins.errors import DataError, check_at_least
 
-# Ids of one byte: the joint histogram of two such maps needs no mask and no check of
-# its own, and stays in a processor's cache.
+# The joint histogram of two uint8 maps stays in the cache and shows every id, so that nothing has
+# to be masked or checked per pixel.
 _BYTE = 256
 
 
@@ -22,28 +21,26 @@ def confusion_matrix(
     """Count the pixels of one image by true and predicted class.
 
     Args:
-        prediction: ``(H, W)`` array or tensor of ids, 0 to ``num_classes`` - 1, of any
-            dtype that holds whole numbers.
-        truth: the same size; ``ignore_index`` marks pixels that do not count, whatever
-            is predicted there.
+        prediction: ``(H, W)`` array or tensor of ids, 0 to ``num_classes`` - 1, whole numbers of
+            any dtype.
+        truth: ground truth, same size; pixels of ``ignore_index`` do not count.
         num_classes: C.
-        ignore_index: may also be one of the classes, which then never counts as truth.
-        void: also take ``ignore_index`` in the prediction, "no class", for an answer.
+        ignore_index: may be one of the classes, which then never counts as ground truth.
+        void: allow ``ignore_index`` in the prediction too, as "no class".
 
     Returns:
-        ``(C, C)``, int64: truth in the rows, prediction in the columns; ``(C, C + 1)``
-        if ``void``, with the pixels that have no prediction in the last column.
+        ``(C, C)``, int64: ground truth in rows, prediction in columns; with ``void``
+        ``(C, C + 1)``, where the last column counts pixels without a prediction.
 
     Raises:
         ConfigError: if ``num_classes`` is below 1.
-        DataError: if the sizes differ, or naming ids that are out of range, in pixels
-            that do not count as well.
+        DataError: if the sizes differ, or an id is out of range, even where pixels do not count.
     """
     check_at_least(1, num_classes=num_classes)
     found, true = _whole(prediction, 'prediction'), _whole(truth, 'truth')
     if found.shape != true.shape:
         raise DataError(
-            f'prediction must have the size of the truth, {_size(true)}, got {_size(found)}'
+            f'prediction must have the size of truth, {_size(true)}, got {_size(found)}'
         )
     found, true = _narrow(found), _narrow(true)
     if num_classes < _BYTE and found.dtype == true.dtype == np.uint8:
@@ -55,13 +52,13 @@ def confusion_matrix(
     if matrix[:, -1].any():
         raise DataError(
             f'prediction must hold ids 0 to {num_classes - 1}, got {ignore_index}, '
-            'which only the truth may hold'
+            'which only truth may hold'
         )
     return matrix[:, :-1]
 
 
 def unknown_ids(labels: Any, num_classes: int, ignore_index: int = 255) -> list[int]:
-    """The ids of a label map that are neither a class nor ignored, ascending.
+    """Ids of a label map that are neither a class nor ignored, ascending.
 
     Args:
         labels: array or tensor of whole numbers.
@@ -78,30 +75,29 @@ def unknown_ids(labels: Any, num_classes: int, ignore_index: int = 255) -> list[
 
 
 def pixel_counts(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pixels of each class that are right, that are there, and that are predicted.
+    """Pixels of each class that are correct, in the ground truth, and predicted.
 
     Args:
         matrix: ``(..., C, C)`` or, with void predictions, ``(..., C, C + 1)``.
 
     Returns:
-        Three ``(..., C)``; their sums over images are those of the set.
+        Three ``(..., C)``; the counts of a set are the sums over its images.
     """
-    classes = matrix.shape[-2]
-    right = np.diagonal(matrix, axis1=-2, axis2=-1)
-    return right, matrix.sum(axis=-1), matrix.sum(axis=-2)[..., :classes]
+    correct = np.diagonal(matrix, axis1=-2, axis2=-1)
+    return correct, matrix.sum(axis=-1), matrix.sum(axis=-2)[..., : matrix.shape[-2]]
 
 
 def iou(matrix: np.ndarray) -> np.ndarray:
     """Intersection over union of each class, a fraction in [0, 1].
 
     Args:
-        matrix: as in :func:`pixel_counts`; that of a set is the sum over its images.
+        matrix: as in :func:`pixel_counts`; the matrix of a set is the sum over its images.
 
     Returns:
-        ``(..., C)``; NaN for a class that is neither there nor predicted.
+        ``(..., C)``; NaN for a class that is neither in the ground truth nor predicted.
     """
-    right, there, predicted = pixel_counts(matrix)
-    return ratio(right, there + predicted - right)
+    correct, true, predicted = pixel_counts(matrix)
+    return ratio(correct, true + predicted - correct)
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -115,7 +111,7 @@ def _whole(labels: Any, name: str) -> np.ndarray:
         labels = labels.detach().cpu().numpy()
     values = np.asarray(labels)
     if values.dtype.kind == 'f':
-        with np.errstate(invalid='ignore'):  # NaN is found by the comparison
+        with np.errstate(invalid='ignore'):  # the comparison below finds NaN
             rounded = values.astype(np.int64)
         if (rounded != values).any():
             raise DataError(f'{name} must hold whole numbers, got {values.dtype}')
@@ -124,7 +120,7 @@ def _whole(labels: Any, name: str) -> np.ndarray:
 
 
 def _narrow(values: np.ndarray) -> np.ndarray:
-    """Bytes, if the ids fit into them: what networks give is int64."""
+    """As uint8 if the ids fit: networks give int64, but uint8 is counted much faster."""
     if values.dtype == np.uint8 or values.size == 0:
         return values.astype(np.uint8)
     fits = values.min() >= 0 and values.max() < _BYTE

@@ -1,24 +1,24 @@
 """Box overlap and average precision over ranked detections, in NumPy.
 
-One structure carries what VOC's and COCO's definitions need: the detections of all
-images in the order of their scores, and whether each is a hit. Matching is done once;
-an average precision for other weights of the images is then a matter of sums.
+VOC and COCO share one structure: the detections of all images sorted by score, and whether each
+is a true positive ("hit"). Matching is done once; the average precision for other image weights,
+as the bootstrap needs it, is then a matter of sums.
 
-DARK FACE's own average precision is neither VOC's nor COCO's. It follows the Octave
-tool of the data set (github.com/Ir1d/DARKFACE_eval_tools), rule by rule:
+DARK FACE's own average precision is neither VOC's nor COCO's. It follows the data set's Octave
+tool (github.com/Ir1d/DARKFACE_eval_tools) rule by rule:
 
-1. Scores are normalised by the smallest and the largest of *all* images.
+1. Scores are normalised by the minimum and maximum over *all* images.
 2. IoU counts pixels: widths and heights are ``x2 - x1 + 1``.
-3. Each prediction goes to the box that it overlaps most, the first of equals. From
-   IoU 0.5 on it recalls that box. A second one on the same box is a false positive;
-   there is no second-best box and there are no ignored regions.
-4. 1000 thresholds, ``1 - t / 1000``. At each, proposals are the predictions with at
-   least that score, and recalled the boxes that these recall, over all images.
-5. Images without boxes or without predictions give no proposals: false positives
-   there are free. Their boxes stay in the number of all boxes.
+3. Each prediction goes to the box with the largest IoU, the first of equals, and recalls it if
+   that IoU is at least 0.5. A second prediction on the same box is a false positive; there is no
+   second-best box, and there are no ignored regions.
+4. There are 1000 thresholds, ``1 - t / 1000``. At each, proposals are the predictions with at
+   least that score, and recalled the boxes that they recall, over all images.
+5. Images without boxes or without predictions give no proposals: false positives there are free.
+   Their boxes still count.
 6. Precision is recalled / proposals; 0 / 0 loses against every other precision.
-7. AP is the area below the envelope of precision over recall, which ends at
-   recall 1 with precision 0.
+7. AP is the area below the envelope of precision over recall, which ends at recall 1 with
+   precision 0.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,20 +31,20 @@ from sci_plugins.errors import DataError
 
 
 def pairwise_iou(boxes: np.ndarray, others: np.ndarray, pixel: float = 0.0) -> np.ndarray:
-    """Intersection over union of each box with each other one.
+    """Intersection over union of each of ``boxes`` with each of ``others``.
 
     Args:
         boxes: ``(N, 4)``, ``x1 y1 x2 y2`` in pixels.
         others: ``(M, 4)``, likewise.
-        pixel: 1 where ``x2`` and ``y2`` name the last pixel *inside* the box, so
-            that a width is ``x2 - x1 + 1`` (VOC's and DARK FACE's own tools), 0
-            where they name its edge (COCO, mmdet).
+        pixel: 1 if ``x2`` and ``y2`` are the last pixels *inside* the box, so that its width is
+            ``x2 - x1 + 1`` (VOC's and DARK FACE's own tools); 0 if they are its edges (COCO,
+            mmdet).
 
     Returns:
         ``(N, M)``, float64, in [0, 1]; 0 for an inverted box.
     """
-    # Not torchvision.ops.box_iou: it has no inclusive pixels, and two empty boxes give
-    # NaN there, which argmax takes for the best match.
+    # Not torchvision.ops.box_iou: it cannot count inclusive pixels, and two empty boxes give NaN,
+    # which argmax takes for the best match.
     boxes, others = boxes.astype(np.float64), others.astype(np.float64)
     width = _shared(boxes, others, 0, pixel)
     height = _shared(boxes, others, 1, pixel)
@@ -55,7 +55,7 @@ def pairwise_iou(boxes: np.ndarray, others: np.ndarray, pixel: float = 0.0) -> n
 
 
 def _shared(boxes: np.ndarray, others: np.ndarray, axis: int, pixel: float) -> np.ndarray:
-    """Length along ``axis`` that two boxes have in common, negative where none."""
+    """Length along ``axis`` that two boxes have in common, negative if none."""
     low = np.maximum(boxes[:, None, axis], others[:, axis])
     high = np.minimum(boxes[:, None, axis + 2], others[:, axis + 2])
     return high - low + pixel
@@ -68,7 +68,7 @@ def _box_areas(boxes: np.ndarray, pixel: float) -> np.ndarray:
 
 #: Recalls at which COCO reads the envelope of precision.
 COCO_RECALLS = np.linspace(0, 1, 101)
-# Columns of a matrix with a row for each image: few enough for a processor's cache.
+# Columns of a matrix with one row per image: few enough for the cache.
 _BLOCK = 512
 _Rule = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
@@ -78,11 +78,11 @@ class RankedDetections:
     """Detections of N images by descending score, matched at one IoU threshold.
 
     Args:
-        scores: ``(D,)``, descending; equal ones in the order of the images.
-        images: ``(D,)``, index of each one's image, 0 to N - 1.
-        hits: ``(D,)``, bool: finds a box that no better one has found. What is not a
-            hit is a false positive; ignored detections are left out.
-        positives: ``(N,)``, number of boxes to be found in each image.
+        scores: ``(D,)``, descending; equal scores in the order of the images.
+        images: ``(D,)``, index of each detection's image, 0 to N - 1.
+        hits: ``(D,)``, bool: true positives. All others are false positives; ignored detections
+            are left out.
+        positives: ``(N,)``, number of ground-truth boxes of each image.
     """
 
     scores: np.ndarray
@@ -92,7 +92,7 @@ class RankedDetections:
 
 
 class RecallPrecision(NamedTuple):
-    """A curve of precision over recall, both in [0, 1], ascending in recall."""
+    """Precision over recall, both in [0, 1], by ascending recall."""
 
     recall: list[float]
     precision: list[float]
@@ -101,12 +101,12 @@ class RecallPrecision(NamedTuple):
 def rank(
     scores: Sequence[np.ndarray], hits: Sequence[np.ndarray], positives: Sequence[int]
 ) -> RankedDetections:
-    """Put the matched detections of all images in one order.
+    """Sort the matched detections of all images by descending score.
 
     Args:
-        scores: one ``(P,)`` an image, in any order.
-        hits: one ``(P,)`` bool an image.
-        positives: number of boxes of each image.
+        scores: one ``(P,)`` per image, in any order.
+        hits: one ``(P,)`` bool per image.
+        positives: number of ground-truth boxes of each image.
     """
     counts = [len(some) for some in scores]
     images = np.repeat(np.arange(len(counts)), counts)
@@ -121,15 +121,15 @@ def rank(
 
 
 def match_voc(found: np.ndarray, truth: np.ndarray, min_iou: float = 0.5) -> np.ndarray:
-    """Which detections of one image are hits by VOC's rule.
+    """Which detections of one image are true positives by VOC's rule.
 
-    By descending score each goes to the box that it overlaps most; the first one on a
-    box with at least ``min_iou`` is a hit, every other detection a false positive.
+    By descending score, each detection goes to the box with the largest IoU; the first one on a
+    box with at least ``min_iou`` is a hit, all others are false positives.
 
     Args:
         found: ``(P, 5)``, ``x1 y1 x2 y2 score`` in pixels, in any order.
-        truth: ``(G, 4)``.
-        min_iou: on boxes without the extra pixel of VOC's own tool, as in mmdet.
+        truth: ground truth, ``(G, 4)``.
+        min_iou: of boxes without the extra pixel of VOC's own tool, as in mmdet.
 
     Returns:
         ``(P,)``, bool, in the order of ``found``.
@@ -151,15 +151,15 @@ def area_ap(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.n
 
     Args:
         ranked: matched detections.
-        weights: ``(R, N)``, how often each image counts in each of R resamples; copies
-            of an image stand together where scores are equal. ``None`` is one resample
-            with every image once.
+        weights: ``(R, N)``, how often each image counts in each of R resamples; ``None`` for one
+            resample with every image once. Copies of an image rank together where scores are
+            equal.
 
     Returns:
-        ``(R,)``, in [0, 1]; NaN where a resample has no box.
+        ``(R,)``, in [0, 1]; NaN for a resample without boxes.
 
     Raises:
-        DataError: if the weights are not one column an image.
+        DataError: if ``weights`` does not have one column per image.
     """
     return _integrate(ranked, weights, _area)
 
@@ -172,7 +172,7 @@ def coco_ap(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.n
         weights: as in :func:`area_ap`.
 
     Returns:
-        ``(R,)``, in [0, 1]; NaN where a resample has no box.
+        ``(R,)``, in [0, 1]; NaN for a resample without boxes.
     """
     return _integrate(ranked, weights, _mean_at_recalls)
 
@@ -180,20 +180,19 @@ def coco_ap(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.n
 def recall_at_fppi(
     ranked: RankedDetections, false_positives: float = 1.0, weights: np.ndarray | None = None
 ) -> np.ndarray:
-    """Largest recall of a score threshold that gives few false positives.
+    """Largest recall of any score threshold with few enough false positives.
 
     Args:
         ranked: matched detections.
-        false_positives: how many an image, on average over all images (also those
-            without a box), are allowed.
+        false_positives: allowed per image, on average over all images, with boxes or without.
         weights: as in :func:`area_ap`.
 
     Returns:
-        ``(R,)``, in [0, 1]; NaN where a resample has no box. A threshold takes all
-        detections of one score or none.
+        ``(R,)``, in [0, 1]; NaN for a resample without boxes.
     """
-    rows = _as_rows(ranked, weights)
+    rows = _as_rows(weights, len(ranked.positives))
     hits = np.flatnonzero(ranked.hits)
+    # A threshold takes all detections of one score or none of them.
     last = np.flatnonzero(np.diff(ranked.scores, append=-np.inf))
     ends = np.unique(last[np.searchsorted(last, hits)])
     true = np.cumsum(rows[:, ranked.images[hits]], axis=1)
@@ -205,14 +204,14 @@ def recall_at_fppi(
 
 
 def pooled_curve(ranked: Sequence[RankedDetections], points: int = 500) -> RecallPrecision:
-    """The curve of precision over recall, of one or several classes pooled.
+    """Precision over recall of one or several classes pooled.
 
     Args:
         ranked: matched detections of each class.
         points: about how many to keep, evenly spaced among the hits.
 
     Returns:
-        Its points at the hits; empty where there is no box.
+        The curve at the hits; empty if there are no boxes.
     """
     scores = np.concatenate([each.scores for each in ranked])
     order = np.argsort(-scores, kind='stable')
@@ -227,8 +226,8 @@ def pooled_curve(ranked: Sequence[RankedDetections], points: int = 500) -> Recal
 
 
 def _integrate(ranked: RankedDetections, weights: np.ndarray | None, rule: _Rule) -> np.ndarray:
-    """Precision falls from one hit to the next, so the hits tell the envelope."""
-    rows = _as_rows(ranked, weights)
+    """Apply ``rule`` to the envelope, which needs the hits only: precision falls between them."""
+    rows = _as_rows(weights, len(ranked.positives))
     hits = np.flatnonzero(ranked.hits)
     gained = rows[:, ranked.images[hits]]
     true = np.cumsum(gained, axis=1)
@@ -239,13 +238,13 @@ def _integrate(ranked: RankedDetections, weights: np.ndarray | None, rule: _Rule
 
 
 def _totals(ranked: RankedDetections, rows: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Weight of all detections up to and with each of the positions ``ends``.
+    """Weight of all detections up to and including each of the positions ``ends``.
 
-    A matrix product with the number of each image's detections between two positions
-    is twenty times faster than adding up the detections one by one.
+    A matrix product with the number of each image's detections between two positions is twenty
+    times faster than adding up single detections.
     """
     images = len(ranked.positives)
-    # Integers below 2**24 are exact in float32, and twice as fast.
+    # float32 is twice as fast, and exact for integers below 2**24.
     largest = float(rows.max(initial=0)) * len(ranked.scores)
     exact = largest < 2**24 and bool((rows == np.rint(rows)).all())
     small = rows.astype(np.float32) if exact else rows
@@ -266,7 +265,7 @@ def _area(gained: np.ndarray, envelope: np.ndarray, boxes: np.ndarray) -> np.nda
 
 def _mean_at_recalls(gained: np.ndarray, envelope: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     recall = _divide(np.cumsum(gained, axis=1), boxes[:, None])
-    # Past the last recall precision is 0.
+    # Beyond the largest recall, precision is 0.
     envelope = np.pad(envelope, ((0, 0), (0, 1)))
     return np.array(
         [
@@ -276,8 +275,7 @@ def _mean_at_recalls(gained: np.ndarray, envelope: np.ndarray, boxes: np.ndarray
     )
 
 
-def _as_rows(ranked: RankedDetections, weights: np.ndarray | None) -> np.ndarray:
-    images = len(ranked.positives)
+def _as_rows(weights: np.ndarray | None, images: int) -> np.ndarray:
     rows = np.ones((1, images)) if weights is None else weights.astype(np.float64)
     if rows.ndim != 2 or rows.shape[1] != images:
         raise DataError(f'weights must have the shape (resamples, {images}), got {rows.shape}')
@@ -293,10 +291,10 @@ def _divide(part: np.ndarray, whole: np.ndarray, empty: float = np.nan) -> np.nd
 
 THRESHOLDS = 1000
 MIN_IOU = 0.5
-# Rising: 0, 0.001, ..., 0.999, to the bit as the tool computes them.
+# 0, 0.001, ..., 0.999, bit for bit as the tool computes them.
 _RISING = 1 - np.arange(THRESHOLDS, 0, -1) / THRESHOLDS
-# The tool starts its search for the largest score here, not at minus infinity: where
-# all scores are negative, this is the largest one.
+# The tool starts its search for the maximum here, not at minus infinity. If all scores are
+# negative, this is the maximum.
 _LOWEST_MAXIMUM = float(np.finfo(np.float32).tiny)
 
 
@@ -305,9 +303,9 @@ class OfficialCounts:
     """What each of N images adds to the curve: enough to integrate any resample.
 
     Args:
-        proposals: ``(N, 1000)``, predictions that first count at a threshold; column
-            ``t`` stands for ``1 - (t + 1) / 1000``.
-        recalled: ``(N, 1000)``, boxes that are first recalled at a threshold.
+        proposals: ``(N, 1000)``, predictions that first count at each threshold; column ``t`` is
+            the threshold ``1 - (t + 1) / 1000``.
+        recalled: ``(N, 1000)``, boxes that are first recalled at each threshold.
         boxes: ``(N,)``, number of boxes.
     """
 
@@ -319,19 +317,21 @@ class OfficialCounts:
 def count_official(
     predictions: Sequence[np.ndarray], boxes: Sequence[np.ndarray]
 ) -> OfficialCounts:
-    """Match every image once; the scores are normalised over all of them.
+    """Match every image once, with scores normalised over all images.
 
     Args:
-        predictions: one ``(P, 5)`` an image, ``x1 y1 x2 y2 score`` in pixels, in any
-            order; scores on any scale.
-        boxes: one ``(G, 4)`` an image, ``x1 y1 x2 y2``, in the same order of images.
+        predictions: one ``(P, 5)`` per image, ``x1 y1 x2 y2 score`` in pixels, in any order;
+            scores on any scale.
+        boxes: one ``(G, 4)`` per image, ``x1 y1 x2 y2``, images in the same order.
 
     Raises:
-        DataError: if the two do not have the same number of images or a value is not
-            finite.
+        DataError: if the numbers of images differ, a shape is wrong or a value is not finite.
     """
     _check(predictions, boxes)
-    low, high = _score_range(predictions)
+    scores = [found[:, 4] for found in predictions if len(found)]
+    low = min((float(some.min()) for some in scores), default=0.0)
+    high = max((float(some.max()) for some in scores), default=1.0)
+    high = max(high, _LOWEST_MAXIMUM)
     proposals = np.zeros((len(boxes), THRESHOLDS), np.int32)
     recalled = np.zeros_like(proposals)
     for image, (found, truth) in enumerate(zip(predictions, boxes, strict=True)):
@@ -351,48 +351,42 @@ def official_curve(
 
     Args:
         counts: of :func:`count_official`.
-        weights: ``(R, N)``, how often each image counts in each of R resamples, 0 or
-            more; ``None`` is one resample with every image once.
+        weights: as in :func:`area_ap`.
 
     Returns:
-        Two arrays ``(R, 1000)``. Precision is NaN where there is no proposal, recall
-        where there is no box.
+        Two arrays ``(R, 1000)``. Precision is NaN without proposals, recall without boxes.
     """
-    images = len(counts.boxes)
-    weights = np.ones((1, images)) if weights is None else weights.astype(np.float64)
-    if weights.ndim != 2 or weights.shape[1] != images:
-        raise DataError(f'weights must have the shape (resamples, {images}), got {weights.shape}')
-    proposals = np.cumsum(weights @ counts.proposals.astype(np.float64), axis=1)
-    recalled = np.cumsum(weights @ counts.recalled.astype(np.float64), axis=1)
-    boxes = (weights @ counts.boxes)[:, None]
+    rows = _as_rows(weights, len(counts.boxes))
+    proposals = np.cumsum(rows @ counts.proposals.astype(np.float64), axis=1)
+    recalled = np.cumsum(rows @ counts.recalled.astype(np.float64), axis=1)
+    boxes = (rows @ counts.boxes)[:, None]
     with np.errstate(divide='ignore', invalid='ignore'):
         return recalled / proposals, recalled / boxes
 
 
 def official_ap(counts: OfficialCounts) -> float:
-    """The official number, in [0, 1]; NaN if there is no box at all."""
-    return float(resampled_official_ap(counts, np.ones((1, len(counts.boxes))))[0])
+    """The official AP, in [0, 1]; NaN if there are no boxes."""
+    return float(resampled_official_ap(counts)[0])
 
 
-def resampled_official_ap(counts: OfficialCounts, weights: np.ndarray) -> np.ndarray:
+def resampled_official_ap(counts: OfficialCounts, weights: np.ndarray | None = None) -> np.ndarray:
     """The official AP of each resample of the images.
 
-    The scores keep the normalisation of the whole set: an interval then says how the
-    number depends on the images, not on which of them has the highest score.
+    Scores stay normalised over the whole set, so that an interval shows how the AP depends on the
+    images, not on which of them has the highest score.
 
     Args:
         counts: of :func:`count_official`.
-        weights: ``(R, N)``, how often each image counts; a row of zeros and ones
-            chooses a subset.
+        weights: as in :func:`area_ap`; a row of zeros and ones chooses a subset.
 
     Returns:
-        ``(R,)``, in [0, 1]; NaN where a resample has no box.
+        ``(R,)``, in [0, 1]; NaN for a resample without boxes.
     """
     precision, recall = official_curve(counts, weights)
-    # fmax passes over NaN: no proposals, no say in the envelope.
+    # fmax ignores NaN: thresholds without proposals do not affect the envelope.
     envelope = np.fmax.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     gained = np.diff(recall, axis=1, prepend=0)
-    # Where nothing was gained the envelope may still be NaN.
+    # The envelope may still be NaN where nothing was gained.
     area = np.where(gained > 0, gained * envelope, 0).sum(axis=1)
     return np.where(np.isnan(recall[:, -1]), np.nan, area)
 
@@ -400,8 +394,8 @@ def resampled_official_ap(counts: OfficialCounts, weights: np.ndarray) -> np.nda
 def _check(predictions: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> None:
     if len(predictions) != len(boxes):
         raise DataError(
-            'predictions must be one array for each image of boxes '
-            f'({len(boxes)}), got {len(predictions)}'
+            f'expected {len(boxes)} arrays of predictions, one for each array of boxes, got '
+            f'{len(predictions)}'
         )
     for name, arrays, columns in (('predictions', predictions, 5), ('boxes', boxes, 4)):
         for image, array in enumerate(arrays):
@@ -410,15 +404,7 @@ def _check(predictions: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> No
                     f'{name}[{image}] must have the shape (n, {columns}), got {array.shape}'
                 )
             if not np.isfinite(array).all():
-                raise DataError(f'{name}[{image}] must be finite, has NaN or infinity')
-
-
-def _score_range(predictions: Sequence[np.ndarray]) -> tuple[float, float]:
-    scores = [found[:, 4] for found in predictions if len(found)]
-    if not scores:
-        return 0.0, 1.0
-    low = min(float(some.min()) for some in scores)
-    return low, max(_LOWEST_MAXIMUM, *(float(some.max()) for some in scores))
+                raise DataError(f'{name}[{image}] must be finite, got NaN or infinity')
 
 
 def _normalise(scores: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -427,12 +413,12 @@ def _normalise(scores: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def _columns(scores: np.ndarray) -> np.ndarray:
-    """For each normalised score the first threshold that it reaches, 0 to 999."""
+    """The first threshold that each normalised score reaches, 0 to 999."""
     return THRESHOLDS - np.searchsorted(_RISING, scores, side='right')
 
 
 def _first_recalled(found: np.ndarray, truth: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """For each recalled box the threshold at which its best prediction counts."""
+    """For each recalled box, the threshold at which its best prediction first counts."""
     iou = pairwise_iou(found[:, :4], truth, pixel=1)
     best = iou.argmax(axis=1)
     hits = iou[np.arange(len(found)), best] >= MIN_IOU

@@ -162,7 +162,7 @@ def test_a_bad_prediction_below_ignored_truth_is_named_too() -> None:
 
 
 def test_other_mistakes() -> None:
-    with pytest.raises(DataError, match='the size of the truth, 3 x 2, got 2 x 3'):
+    with pytest.raises(DataError, match='the size of truth, 3 x 2, got 2 x 3'):
         confusion_matrix(np.zeros((3, 2), int), np.zeros((2, 3), int), 2)
     for value in (0.5, np.nan, np.inf):
         with pytest.raises(DataError, match='truth must hold whole numbers, got float64'):

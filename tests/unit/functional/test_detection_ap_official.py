@@ -206,7 +206,7 @@ def test_a_resample_without_boxes_is_nan() -> None:
 @pytest.mark.parametrize(
     ('predictions', 'boxes', 'words'),
     [
-        ([np.zeros((1, 5))], [], r'for each image of boxes \(0\), got 1'),
+        ([np.zeros((1, 5))], [], r'^expected 0 arrays of predictions, .* got 1$'),
         ([np.zeros((1, 4))], [np.zeros((1, 4))], r'predictions\[0\] must .* \(n, 5\)'),
         ([np.zeros((0, 5))], [np.zeros(4)], r'boxes\[0\] must .* \(n, 4\), got \(4,\)'),
         ([np.full((1, 5), np.nan)], [np.zeros((1, 4))], r'predictions\[0\] .* finite'),
