@@ -1,9 +1,8 @@
 """The night images among BDD100K's 10,000 with label maps, for mmseg.
 
-The time of day comes from the data set's own label files. The label maps come without
-it: it stands among the attributes of the boxes' labels, by the image's name. The 10,000
-images with label maps are split otherwise than the 100,000 with boxes, so the files of
-all splits are looked through.
+The label maps do not say the time of day; the detection labels do, as an attribute by
+image name. The 10,000 images with label maps are split differently from the 100,000 with
+boxes, so the label files of all splits are searched.
 """
 
 import json
@@ -34,8 +33,8 @@ BDD100K = NightLayout(
     size=(1280, 720),
 )
 
-#: Where they lie below the root, newest release first; the last are folders with one
-#: file an image.
+#: Label files below the root, newest release first; the last three are folders with one
+#: file per image.
 SOURCES = (
     'labels/det_20/det_train.json',
     'labels/det_20/det_val.json',
@@ -73,8 +72,8 @@ def find_sources(root: Path, given: str | Sequence[str] | None = None) -> list[P
     paths = [root / name for name in SOURCES if (root / name).exists()]
     if not paths:
         raise DataError(
-            f'BDD100K: {root} has none of {", ".join(SOURCES)}, where the time of day '
-            'stands: download the detection labels, or give a list of images (ann_file)'
+            f'BDD100K: {root} has none of {", ".join(SOURCES)}, which give the time of day: '
+            'download the detection labels, or list the images in ann_file'
         )
     return paths
 
@@ -85,7 +84,7 @@ def read_times_of_day(sources: Sequence[Path], stems: Collection[str]) -> dict[s
     Large files are read piece by piece, and no further than needed.
 
     Raises:
-        DataError: naming the file, if it is no label file of BDD100K.
+        DataError: naming the file, if it is not a BDD100K label file.
     """
     wanted = set(stems)
     found: dict[str, str] = {}
@@ -119,7 +118,7 @@ def _times(source: Path, wanted: Collection[str]) -> Iterator[tuple[str, str]]:
 def _stem(source: Path, frame: Any) -> str:
     name = frame.get('name') if isinstance(frame, dict) else None
     if not isinstance(name, str):
-        raise DataError(f'{source}: an entry has no name: no label file of BDD100K')
+        raise DataError(f'{source}: an entry has no name; expected a BDD100K label file')
     return Path(name).stem
 
 
@@ -133,11 +132,10 @@ def _load(path: Path) -> Any:
 def iterate_frames(path: Path) -> Iterator[Any]:
     """Entries of a file ``[...]`` or ``{"frames": [...]}``, without holding them all.
 
-    The file of 70,000 images is over a gigabyte; parsed as a whole it takes many times
-    that.
+    The file of 70,000 images is over a gigabyte, and many times that once parsed.
 
     Raises:
-        DataError: naming the file, if it is neither or breaks off.
+        DataError: naming the file, if it is neither or truncated.
     """
     try:
         with path.open(encoding='utf-8') as file:
@@ -148,11 +146,11 @@ def iterate_frames(path: Path) -> Iterator[Any]:
                     return
                 try:
                     entry, place = _DECODER.raw_decode(text, place)
-                except json.JSONDecodeError as error:  # the rest of it is to be read
+                except json.JSONDecodeError as error:  # the chunk ends inside this entry
                     rest = text[place:]
                     more = file.read(max(_CHUNK, len(rest)))
                     if not more:
-                        raise DataError(f'{path}: breaks off or is no JSON') from error
+                        raise DataError(f'{path}: is truncated or not JSON') from error
                     text, place = rest + more, 0
                     continue
                 yield entry
@@ -172,7 +170,7 @@ def _find_array(path: Path, text: str) -> tuple[str, int]:
     key = start.find('"frames"') if start.startswith('{') else -1
     bracket = start.find('[', key)
     if key < 0 or bracket < 0:
-        raise DataError(f'{path}: is no list of images and has no "frames"')
+        raise DataError(f'{path}: expected a list of images or an object with "frames"')
     return start, bracket + 1
 
 
@@ -241,14 +239,14 @@ def _time_row(split: str, stems: list[str], times: Mapping[str, str]) -> dict:
 class BDD100KNightDataset(SegmentationFolderDataset):
     """``images/10k/SPLIT/*.jpg`` with ``labels/sem_seg/masks/SPLIT/*.png``.
 
-    Cityscapes' 19 classes as trainIds, 1280x720. Which images are taken at night stands
-    in the labels of the boxes, as ``attributes.timeofday``: see
-    :data:`sci_plugins.datasets.bdd100k_night.SOURCES` for the files that are
-    looked through. Images in none of them are left out; the log says how many. Reading
-    a file of 70,000 images takes a while at each start: ``tools/prepare_data.py bdd100k
-    ROOT --write-lists FOLDER`` does it once and writes lists for ``ann_file``.
+    Cityscapes' 19 classes as trainIds, 1280x720. The detection labels say which images
+    were taken at night (``attributes.timeofday``); they are searched for in
+    :data:`sci_plugins.datasets.bdd100k_night.SOURCES`. Images in none of these files are
+    left out; the log says how many. Reading a file of 70,000 images slows down every
+    start: ``tools/prepare_data.py bdd100k ROOT --write-lists FOLDER`` does it once and
+    writes lists for ``ann_file``.
 
-    Every image is from a drive of its own: ``clip`` is its name.
+    Every image comes from a different drive, so ``clip`` is its name.
 
     Args:
         split: ``'train'``, ``'val'``, ``'test'`` or several of them.
@@ -293,7 +291,7 @@ class BDD100KNightDataset(SegmentationFolderDataset):
             seen = ', '.join(f'{n} {time}' for time, n in Counter(times.values()).items())
             raise DataError(
                 f'{BDD100K.name}: none of the {len(images)} images of {images[0].parent} is '
-                f'{wish} by {names} ({seen or "none is listed there"})'
+                f'{wish} according to {names} ({seen or "none is listed there"})'
             )
         print_log(
             f'{BDD100K.name}: {len(chosen)} of {len(images)} images of {images[0].parent} '

@@ -1,4 +1,4 @@
-"""A folder of dark photographs without labels, and how its images become batches."""
+"""Folders of dark photographs without labels, and how their images become batches."""
 
 import os
 from collections.abc import Sequence
@@ -57,12 +57,12 @@ class LowLightFolder(Dataset):
         max_size: shrink an image whose longer side exceeds this many pixels.
         crop_size: side in pixels of a random square crop, taken after shrinking;
             ``None`` keeps whole images.
-        flip: mirror every second image at random, left to right.
-        cache: keep decoded images (3 bytes a pixel) in memory after the first
-            reading; in every worker of the loader, so best with ``num_workers=0``.
-        skip_unreadable: put the next readable image in the place of one that cannot
-            be read; ``data_samples.skipped`` then names it (and
-            ``SkippedImagesHook`` counts). ``False`` raises.
+        flip: mirror half of the images, at random, left to right.
+        cache: keep decoded images (3 bytes per pixel) in memory, in every worker of
+            the loader, so best with ``num_workers=0``.
+        skip_unreadable: replace an image that cannot be read by the next one that can;
+            ``data_samples.skipped`` then names it (and ``SkippedImagesHook`` counts).
+            ``False`` raises.
 
     An item is ``dict(inputs=image, data_samples=sample)``: ``(3, H, W)``, RGB,
     float32, in [0, 1], and an :class:`ImageSample`. Batches come from
@@ -137,7 +137,7 @@ class LowLightFolder(Dataset):
         return pixels
 
     def _check_image_sizes(self) -> None:
-        """Refuse small images at once, by their headers, not after hours."""
+        """Refuse small images at the start, by their headers, not after hours."""
         least, wish = MIN_SIDE, f'{MIN_SIDE} pixels, the neighbourhood of the loss'
         if self.crop_size is not None:
             least, wish = self.crop_size, f'crop_size={self.crop_size}'

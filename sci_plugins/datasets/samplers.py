@@ -1,8 +1,8 @@
-"""Samplers whose items carry their own seed, so that a resumed run repeats no luck.
+"""Samplers whose items carry their own seed, so that a resumed run draws the same crops.
 
-MMEngine saves no random state. Here the randomness of a sample (its crop, its
-mirroring) follows from the run's seed, the epoch and the index alone: it does not
-depend on workers, processes or on where a run was interrupted.
+MMEngine saves no random state. Here what is random about a sample (its crop, its
+mirroring) follows from the run's seed, the epoch and the index alone, not from workers,
+processes or the point at which a run was interrupted.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class Draw:
     seed: int | None = None
 
     def generator(self) -> torch.Generator | None:
-        """A fresh generator on the CPU; ``None``, PyTorch's own, without a seed."""
+        """A fresh CPU generator; without a seed ``None``, which means PyTorch's own."""
         if self.seed is None:
             return None
         return torch.Generator().manual_seed(self.seed)
@@ -45,7 +45,7 @@ class SeededSampler(DefaultSampler):
 class SeededInfiniteSampler(InfiniteSampler):
     """MMEngine's ``InfiniteSampler``; yields :class:`Draw` in place of bare indices.
 
-    Arguments are the same. For iteration-based loops, which go on at the right
+    Arguments are the same. For iteration-based loops, which continue with the right
     sample when they are resumed.
     """
 
@@ -55,6 +55,6 @@ class SeededInfiniteSampler(InfiniteSampler):
 
 
 def _draw(seed: int, epoch: int, index: int) -> Draw:
-    # Neighbouring seeds, epochs and indices must not give related numbers.
+    # Neighbouring seeds, epochs and indices must not give correlated numbers.
     mixed = np.random.SeedSequence((seed, epoch, index)).generate_state(1, np.uint64)[0]
     return Draw(index, int(mixed >> np.uint64(1)))

@@ -1,4 +1,4 @@
-"""Generate the demo's two data sets once, and keep them."""
+"""Generate the demo's two data sets once and keep them."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from sci_plugins.functional.low_light import darken, expose, linear_to_srgb, to_
 from sci_plugins.utils.files import cache_folder, write_atomically
 from sci_plugins.utils.images import write_image
 
-#: Counts up with every change of the pictures, so that no old ones are used.
+#: Increased with every change to the pictures, so that old ones are not reused.
 VERSION = 1
 SEED = 2204
 SPLITS = ('train', 'test')
@@ -54,7 +54,7 @@ CONDITIONS = dict(
 
 
 def demo_folder() -> Path:
-    """Where the demo's data are kept: below the cache folder, one place a version."""
+    """Where the demo's data are kept: a folder per version, below the cache folder."""
     return cache_folder() / 'demo' / f'v{VERSION}'
 
 
@@ -64,14 +64,14 @@ def prepare_demo(
     counts: Mapping[str, int] | None = None,
     progress: bool = True,
 ) -> Path:
-    """Make the demo's data where they are not there yet.
+    """Generate the demo's data unless they exist.
 
     ``faces_SPLIT`` is in DARK FACE's layout: ``image/ID.png`` (bright), ``image_CONDITION/ID.png``,
     ``label/ID.txt``; ``streets_SPLIT`` in Cityscapes':
     ``leftImg8bit/SPLIT/demo/demo_ID_leftImg8bit.png`` (bright), the same below ``SPLIT_CONDITION``,
     and ``gtFine/SPLIT/demo/demo_ID_gtFine_labelTrainIds.png``. Training data are bright only. The
-    same version gives the same pictures each time. Each folder appears complete or not at all, also
-    where two processes make it at once.
+    same version always gives the same pictures. A folder appears complete or not at all, even if
+    two processes generate it at once.
 
     Args:
         root: folder to hold them; ``None`` is :func:`demo_folder`.
@@ -125,13 +125,13 @@ def _put_in_place(beside: Path, target: Path) -> None:
     try:
         beside.rename(target)
     except OSError:
-        # Another process was first; its pictures are the same.
+        # Another process was faster; its pictures are the same.
         if not target.is_dir():
             raise
 
 
 def _generator(*key: int) -> np.random.Generator:
-    """Random numbers that belong to one scene, whatever was drawn before."""
+    """Random numbers of one scene, independent of what was drawn before."""
     return np.random.default_rng([SEED, *key])
 
 

@@ -26,8 +26,6 @@ STREET_PALETTE = (
     (128, 64, 128), (244, 35, 232), (70, 70, 70), (70, 130, 180), (0, 0, 142), (250, 170, 30),
     (107, 142, 35), (220, 20, 60),
 )  # fmt: skip
-IGNORED = 255
-
 
 CAR, LAMP, TREE, PERSON = (STREET_CLASSES.index(name) for name in ('car', 'lamp', 'tree', 'person'))
 #: A car from the side, rear to front: (along, up) in metres. Each edge of the outline but the

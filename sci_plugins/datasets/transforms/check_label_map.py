@@ -1,4 +1,4 @@
-"""A label map that does not fit is named before anything is trained or tested on it."""
+"""Check label maps as they are loaded, before anything is trained or tested on them."""
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -12,9 +12,9 @@ from sci_plugins.registry import TRANSFORMS
 class CheckLabelMap(BaseTransform):
     """Refuse a label map of another size, with colours, or with unknown classes.
 
-    A class that the model does not have ends a training on a GPU with an error of the
-    device that names no file, and mmseg's metric passes over it in silence. Put it
-    behind ``LoadAnnotations``; the data sets of this package do so by themselves.
+    A class that the model does not have crashes training on a GPU without naming a file,
+    and mmseg's metric skips it silently. Put this after ``LoadAnnotations``; the data
+    sets of this package do so by themselves.
 
     Required Keys:
 
@@ -24,7 +24,7 @@ class CheckLabelMap(BaseTransform):
 
     Args:
         num_classes: classes are 0 to ``num_classes - 1``.
-        ignore_index: value of pixels that count nowhere.
+        ignore_index: value of pixels that do not count.
 
     Raises:
         DataError: naming the file.
@@ -45,8 +45,8 @@ class CheckLabelMap(BaseTransform):
         if outside.any():
             values = np.unique(label[outside]).tolist()
             raise DataError(
-                f'{path}: has the class {", ".join(map(str, values))}; classes are 0 to '
-                f'{self.num_classes - 1}, and {self.ignore_index} is ignored'
+                f'{path}: expected classes 0 to {self.num_classes - 1} or {self.ignore_index} '
+                f'(ignored), got {", ".join(map(str, values))}'
             )
         return results
 

@@ -1,4 +1,4 @@
-"""The enhancer as a step of the data pipeline, for comparisons with offline use."""
+"""The enhancer as a step of the data pipeline, to compare with offline enhancement."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,8 +16,8 @@ from sci_plugins.registry import TRANSFORMS
 class EnhanceImage(BaseTransform):
     """Enhance an image right after it is loaded, hence before any resize.
 
-    Runs in the data loader's workers and carries no gradients. What the data
-    preprocessor does instead sees the resized image; the two orders differ.
+    Runs in the data loader's workers, without gradients. The data preprocessor enhances
+    the resized image instead; the results differ.
 
     Required Keys:
         - img: ``(H, W, 3)``, uint8 or float on the [0, 255] scale

@@ -1,4 +1,4 @@
-"""Darken images in a data pipeline, each one the same way in every run."""
+"""Darken images in a data pipeline, each the same way in every run."""
 
 import hashlib
 from collections.abc import Sequence
@@ -30,12 +30,11 @@ Range = tuple[float, float]
 class SynthesizeLowLight(BaseTransform):
     """Turn a bright image into a dark one, as a sensor would have taken it.
 
-    Put it right after the image is loaded. With a ``seed`` all that is drawn depends
-    on the seed and on the image's file name (on its pixels where it has none), and on
-    nothing else: every variant of a comparison sees the same dark image, whatever
-    the worker or the order. The noise is drawn in the channel order of the image.
-    Each setting has a draw of its own, so that a range for one of them leaves the
-    others and the pattern of the noise as they were.
+    Put it right after the image is loaded. With a ``seed`` everything that is drawn
+    depends only on the seed and the image's file name (or its pixels, if it has none):
+    every variant of a comparison sees the same dark image, in any worker and any order.
+    The noise is drawn in the channel order of the image. Each setting has its own draw,
+    so that giving a range for one changes neither the others nor the noise pattern.
 
     The model, in this order: pixel values to linear light by ``curve``; ``gain``;
     white balance undone; Gaussian noise of variance ``noise ** 2 + shot_noise *
@@ -72,12 +71,12 @@ class SynthesizeLowLight(BaseTransform):
             :func:`sci_plugins.functional.low_light.darken`.
         white_balance: the camera's ``(red, blue)`` factors from 1, green being 1, each
             a number or ``(low, high)``, drawn uniformly; ``'random'`` takes the ranges
-            of Brooks et al., red 1.9 to 2.4 and blue 1.5 to 1.9. It colours the noise
-            and shows nowhere without noise. ``None``: all channels alike.
+            of Brooks et al., red 1.9 to 2.4 and blue 1.5 to 1.9. It colours the noise,
+            and has no effect without noise. ``None``: all channels alike.
         jpeg_quality: of libjpeg, 1 to 100, 4:2:0; ``(low, high)`` draws a whole number
             from low to high; ``None``: no JPEG.
         channel_order: of the image, ``'bgr'`` as mmcv loads it, or ``'rgb'``. Only
-            ``white_balance`` and ``jpeg_quality`` ask for it.
+            ``white_balance`` and ``jpeg_quality`` depend on it.
 
     Raises:
         ConfigError: if an argument is out of range.
@@ -111,7 +110,7 @@ class SynthesizeLowLight(BaseTransform):
         image = results['img']
         if image.dtype != np.uint8:
             raise TypeError(
-                'SynthesizeLowLight expects a uint8 image, so it stands right after '
+                'SynthesizeLowLight expects a uint8 image, so put it right after '
                 f'LoadImageFromFile(to_float32=False); got dtype {image.dtype}'
             )
         key = self._key(results)

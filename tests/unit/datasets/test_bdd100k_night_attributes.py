@@ -39,11 +39,11 @@ def test_entries_come_one_by_one(
 @pytest.mark.parametrize(
     ('text', 'words'),
     [
-        ('', 'is no list of images'),
-        ('{"images": []}', 'is no list of images and has no "frames"'),
-        ('[{"name": "a"}, {"na', 'breaks off'),
-        ('[{"name": "a"}', 'breaks off'),
-        ('[{"name": nothing}]', 'breaks off or is no JSON'),
+        ('', 'expected a list of images'),
+        ('{"images": []}', 'expected a list of images or an object with "frames"'),
+        ('[{"name": "a"}, {"na', 'is truncated'),
+        ('[{"name": "a"}', 'is truncated'),
+        ('[{"name": nothing}]', 'is truncated or not JSON'),
     ],
 )
 def test_damaged_files_are_named(tmp_path: Path, text: str, words: str) -> None:

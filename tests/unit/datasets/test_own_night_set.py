@@ -69,7 +69,7 @@ def test_data_set(root: Path) -> None:
     subset = _build(root, metainfo=dict(classes=('ship',)))
     assert np.unique(subset[0]['gt_seg_map']).tolist() == [0, 255]
     _write(root, 'train/cam1_0001', np.array([[15]], np.uint8).repeat(2, 0).repeat(2, 1))
-    with pytest.raises(DataError, match=r'cam1_0001_classes\.png: .*class 15'):
+    with pytest.raises(DataError, match=r'cam1_0001_classes\.png: .*got 15'):
         dataset[0]
     with pytest.raises(ConfigError, match=r'Harbour: split must be .* train, test; got None'):
         DATASETS.build(dict(type='sci_plugins.HarbourDataset', data_root=str(root)))

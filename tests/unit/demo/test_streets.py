@@ -8,7 +8,7 @@ import pytest
 from sci_plugins.demo import streets
 from sci_plugins.demo import streets as street_parts
 from sci_plugins.demo.render import Camera, Canvas
-from sci_plugins.demo.streets import IGNORED, STREET_CLASSES, STREET_PALETTE
+from sci_plugins.demo.streets import STREET_CLASSES, STREET_PALETTE
 
 
 @pytest.fixture(scope='module')
@@ -70,11 +70,6 @@ def test_one_colour_for_each_class() -> None:
     assert all(
         len(colour) == 3 and all(0 <= value <= 255 for value in colour) for colour in STREET_PALETTE
     )
-
-
-def test_what_is_ignored_is_no_class() -> None:
-    assert IGNORED == 255  # what mmseg ignores by default
-    assert len(STREET_CLASSES) <= IGNORED
 
 
 CAMERA = Camera(width=320, height_px=160, focal=200.0, horizon=80.0, height=1.5)
