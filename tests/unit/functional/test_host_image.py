@@ -4,13 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sci_plugins.functional.host_image import (
-    MIN_FILL_SIZE,
-    fill_mask,
-    host_to_rgb,
-    rgb_to_host,
-    valid_size,
-)
+from sci_plugins.functional.host_image import fill_mask, host_to_rgb, rgb_to_host, valid_size
 
 ORDERS = {'bgr': [2, 1, 0], 'rgb': [0, 1, 2]}
 
@@ -107,10 +101,10 @@ def test_fill_mask_finds_areas_and_leaves_specks(picture: Tensor) -> None:
     assert torch.equal(mask, wanted)
 
 
-@pytest.mark.parametrize('side', [MIN_FILL_SIZE - 1, MIN_FILL_SIZE])
-def test_smallest_area(picture: Tensor, side: int) -> None:
+@pytest.mark.parametrize(('side', 'filled'), [(8, 0), (9, 81)])
+def test_smallest_area(picture: Tensor, side: int, filled: int) -> None:
     picture[:, 4 : 4 + side, 6 : 6 + side] = 114
-    assert fill_mask(picture, GREY).sum() == (side**2 if side == MIN_FILL_SIZE else 0)
+    assert fill_mask(picture, GREY).sum() == filled
 
 
 def test_fill_mask_reaches_the_border(picture: Tensor) -> None:

@@ -1,9 +1,11 @@
 """Low light against the formula, written down a second time, and its statistics."""
 
+import io
 import math
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sci_plugins.errors import ConfigError
 from sci_plugins.functional.low_light import (
@@ -140,6 +142,16 @@ def test_jpeg_changes_pixels_and_keeps_the_shape(
         errors.append(np.abs(compressed.astype(int) - image).mean())
     assert errors[0] > errors[1] > errors[2] > 0
     np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize('quality', [37, 95])
+def test_jpeg_has_the_quality_that_was_asked_for(quality: int, rng: np.random.Generator) -> None:
+    image = rng.integers(0, 256, (24, 33, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(image[..., ::-1]).save(file, 'JPEG', quality=quality, subsampling='4:2:0')
+    wanted = np.asarray(Image.open(file)).astype(int)[..., ::-1]
+    # Two builds of libjpeg; at the qualities beside, the mean differs by 2 and more.
+    assert np.abs(compress_jpeg(image, quality) - wanted).mean() < 0.1
 
 
 def test_jpeg_keeps_a_plain_colour_in_its_channels() -> None:

@@ -225,3 +225,15 @@ def test_a_sheet(tmp_path: Path) -> None:
     expected = io.BytesIO()
     Image.fromarray(pixels).save(expected, 'JPEG', quality=90)
     assert (tmp_path / 'new' / 'a.jpg').read_bytes() == expected.getvalue()
+
+
+@pytest.mark.parametrize(
+    ('suffix', 'options'), [('.jpg', dict(quality=95, subsampling=0)), ('.webp', dict(quality=95))]
+)
+def test_what_loses_detail_loses_little(
+    tmp_path: Path, rng: np.random.Generator, suffix: str, options: dict[str, int]
+) -> None:
+    pixels, expected = random_pixels(rng, 3, 'uint8'), tmp_path / f'expected{suffix}'
+    write_image(tmp_path / f'a{suffix}', pixels)
+    Image.fromarray(pixels).save(expected, **options)
+    assert np.array_equal(read_image(tmp_path / f'a{suffix}'), read_image(expected))

@@ -9,7 +9,6 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from PIL import Image
 
 from sci_plugins.visualization.panels import (
-    SCORE_THRESHOLD,
     box_colors,
     class_colors,
     draw_boxes,
@@ -85,7 +84,7 @@ def test_boxes_of_mmdet_s_own_type() -> None:
 
 def test_only_confident_predictions_are_drawn() -> None:
     boxes = torch.tensor([[8.0, 8.0, 16.0, 16.0], [32.0, 24.0, 48.0, 40.0]])
-    scores = torch.tensor([SCORE_THRESHOLD - 0.01, SCORE_THRESHOLD + 0.01])
+    scores = torch.tensor([0.29, 0.3])
     sample = _sample()
     sample.pred_instances = InstanceData(bboxes=boxes, scores=scores)
     drawn = draw_predictions(_image(), sample, None)

@@ -60,6 +60,18 @@ def test_a_resumed_run_counts_the_earlier_ones(tmp_path: Path) -> None:
     assert names(tmp_path / 'work') == ['epoch_2.pth', 'epoch_3.pth', 'last_checkpoint']
 
 
+def test_a_checkpoint_that_is_written_again_is_not_outdated(tmp_path: Path) -> None:
+    one = {'train_cfg.max_epochs': 1, 'default_hooks.checkpoint.max_keep_ckpts': 1}
+    runner = train(make_config(tmp_path, **one))
+    (hook,) = (
+        each
+        for each in runner.hooks
+        if isinstance(each, atomic_checkpoint_hook.AtomicCheckpointHook)
+    )
+    hook._save_checkpoint_with_step(runner, 1, {})
+    assert names(tmp_path / 'work') == ['epoch_1.pth', 'last_checkpoint']
+
+
 @pytest.mark.parametrize('full_at', ['epoch_2.pth', 'last_checkpoint'])
 def test_a_full_disk_leaves_the_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_at: str

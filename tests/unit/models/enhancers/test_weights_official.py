@@ -131,10 +131,30 @@ def test_a_mirror_may_be_a_file_address(
 def test_the_authors_address_is_the_default(
     server: _Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert official.OFFICIAL_ADDRESS.startswith('https://github.com/vis-opt-group/SCI/')
     monkeypatch.setattr(official, 'OFFICIAL_ADDRESS', f'{server.address}')
     find_weight_file('official/medium')
     assert server.requests == ['/medium.pt']
+
+
+@pytest.mark.parametrize('name', ['easy', 'medium', 'difficult'])
+def test_what_is_asked_of_the_authors_server(
+    clean_sources: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    asked = []
+
+    def offline(address: str, timeout: float) -> None:
+        asked.append((address, timeout))
+        raise OSError('offline')
+
+    monkeypatch.setattr(official, 'urlopen', offline)
+    with pytest.raises(CheckpointError, match='offline'):
+        find_weight_file(f'official/{name}')
+    address = f'https://github.com/vis-opt-group/SCI/raw/main/weights/{name}.pt'
+    assert asked == [(address, 30)]  # seconds of silence
+
+
+def test_a_slow_download_may_take_two_minutes() -> None:
+    assert official._TOTAL_SECONDS == 120
 
 
 @pytest.fixture()

@@ -33,6 +33,13 @@ def _size(pictures: list[EmbeddedSheet]) -> int:
     return sum(len(picture.data) for picture in pictures)
 
 
+def _quantization(quality: int) -> dict[int, list[int]]:
+    """The tables by which a JPEG file of that quality can be told."""
+    file = io.BytesIO()
+    Image.new('RGB', (8, 8)).save(file, 'JPEG', quality=quality)
+    return Image.open(file).quantization
+
+
 def test_files_go_in_as_they_are(sheets: list[Sheet]) -> None:
     album = collect(sheets)
     assert album.note == ''
@@ -52,6 +59,9 @@ def test_too_large_ones_are_made_smaller(sheets: list[Sheet]) -> None:
     assert f'at most {width} pixels wide' in album.note
     assert 'left out' not in album.note
     assert (album.pictures[0].width, album.pictures[0].height) == (width, width // 50)
+    quality = {1600: 80, 1100: 70, 800: 60}[width]
+    assert f'(JPEG quality {quality})' in album.note
+    assert _open(album.pictures[0]).quantization == _quantization(quality)
 
 
 def test_the_weakest_are_left_out_where_that_is_not_enough(sheets: list[Sheet]) -> None:
@@ -81,6 +91,7 @@ def test_a_png_becomes_a_jpeg(tmp_path: Path) -> None:
     Image.new('RGBA', (30, 20), 'red').save(path)
     (picture,) = collect([Sheet('as is', 'gamma', 'a.png', 0.1, path)]).pictures
     assert _open(picture).format == 'JPEG'
+    assert _open(picture).quantization == _quantization(90)
     assert _open(picture).size == (picture.width, picture.height) == (30, 20)
 
 
