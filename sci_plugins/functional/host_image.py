@@ -1,10 +1,10 @@
-"""Between a host's images, 8-bit values in its channel order, and RGB in [0, 1].
+"""Conversion between a host's images (8-bit scale, its channel order) and RGB in [0, 1].
 
-Each function makes one new image and finishes it in place: at a photograph's size
-memory that is touched for the first time costs more than the arithmetic.
+Each conversion allocates one new image and works on it in place: at a photograph's size, touching
+fresh memory costs more than the arithmetic.
 
-A host's pipeline may have padded the image with a constant colour, which has to be
-found and left as it is.
+A host's pipeline may have padded the image with a constant fill colour, which must be found and
+left unchanged.
 """
 
 from collections.abc import Sequence
@@ -18,16 +18,15 @@ def host_to_rgb(image: Tensor, order: str = 'bgr') -> Tensor:
     """A host's images to RGB float32 in [0, 1].
 
     Args:
-        image: ``(N, 3, H, W)``, uint8 or float on the [0, 255] scale; values
-            outside are clamped. Not changed, though a float image in RGB order
-            may share memory up to the division.
-        order: ``'bgr'`` or ``'rgb'``, the channels of ``image``.
+        image: ``(N, 3, H, W)``, uint8 or float on the [0, 255] scale; values outside are clamped.
+            Not changed.
+        order: ``'bgr'`` or ``'rgb'``, channel order of ``image``.
 
     Returns:
         RGB, float32, [0, 1], same shape, always new memory. Differentiable.
     """
     if order == 'bgr':
-        image = image.flip(1)  # while it is small: 8 bits a value
+        image = image.flip(1)  # before it grows from 8 to 32 bits per value
     if image.dtype == torch.uint8:
         return image.float().div_(255)
     return image.float().div(255).clamp_(0, 1)
@@ -38,7 +37,7 @@ def rgb_to_host(image: Tensor, order: str = 'bgr') -> Tensor:
 
     Args:
         image: ``(N, 3, H, W)``, RGB, any strides. Not changed.
-        order: ``'bgr'`` or ``'rgb'``, the channels wanted.
+        order: ``'bgr'`` or ``'rgb'``, channel order of the result.
 
     Returns:
         Same shape and dtype, contiguous, always new memory. Differentiable.
@@ -47,22 +46,22 @@ def rgb_to_host(image: Tensor, order: str = 'bgr') -> Tensor:
     return torch.stack(planes[::-1] if order == 'bgr' else planes, dim=1).mul_(255)
 
 
-#: Smallest side of an area of one colour that counts as fill, not as picture.
+#: Smallest side of an area of the fill colour that counts as fill, not as content.
 MIN_FILL_SIZE = 9
 
 
 def valid_size(image: Tensor, color: Sequence[float]) -> tuple[int, int]:
-    """Size of an image without the fill colour at its bottom and right edge.
+    """Size of an image without the fill at its bottom and right edges.
 
-    YOLOX and RTMDet pad in their pipelines and overwrite ``img_shape``, so the
-    pixels alone tell where the image ends.
+    YOLOX and RTMDet pad in their pipelines and overwrite ``img_shape``, so that only the pixels
+    show where the image ends.
 
     Args:
         image: ``(3, H, W)``, any dtype, in the channel order of ``color``.
         color: the fill colour, three values on the scale of ``image``.
 
     Returns:
-        ``(height, width)``; the full size where nothing, or everything, is fill.
+        ``(height, width)``; the full size if nothing or everything is fill.
     """
     height, width = image.shape[-2:]
     fill = image.new_tensor(color)
@@ -77,10 +76,10 @@ def valid_size(image: Tensor, color: Sequence[float]) -> tuple[int, int]:
 
 
 def fill_mask(image: Tensor, color: Sequence[float]) -> Tensor:
-    """Where areas of the fill colour lie inside an image (mosaic, affine, expand).
+    """Mask of the fill inside an image (mosaic, affine, expand).
 
-    Single pixels of that colour are picture: only areas that hold a square of
-    9 x 9 pixels count (a morphological opening).
+    The content may contain pixels of that colour too, so only areas that hold a square of 9 x 9
+    pixels count (a morphological opening).
 
     Args:
         image: ``(3, H, W)``, any dtype.
@@ -94,7 +93,7 @@ def fill_mask(image: Tensor, color: Sequence[float]) -> Tensor:
     if not bool(is_fill.any()):
         return is_fill
     radius = MIN_FILL_SIZE // 2
-    picture = (~is_fill).float()[None]
-    eroded = 1 - F.max_pool2d(picture, MIN_FILL_SIZE, stride=1, padding=radius)
+    content = (~is_fill).float()[None]
+    eroded = 1 - F.max_pool2d(content, MIN_FILL_SIZE, stride=1, padding=radius)
     opened = F.max_pool2d(eroded, MIN_FILL_SIZE, stride=1, padding=radius)
     return (opened[0] > 0) & is_fill

@@ -1,7 +1,6 @@
-"""How good an image looks, in numbers that need no reference.
+"""Image quality without a reference.
 
-All take 8-bit levels, as an image has them once it is saved: floats in [0, 1] are
-truncated to ``floor(255 v)`` first.
+Levels are those of the saved 8-bit file: floats in [0, 1] are truncated to ``floor(255 v)``.
 """
 
 import torch
@@ -9,16 +8,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 #: ITU-R BT.601 luma.
-_LUMA = (0.299, 0.587, 0.114)
-#: Pixels compared at a time: bounds the memory of the lightness order.
+LUMA = (0.299, 0.587, 0.114)
+# Pixels compared at a time: bounds the memory of the lightness order.
 _ROWS = 1024
+# From here on a value rounds to white in 8 bits.
+_WHITE = 254.5 / 255
 
 
 def to_levels(image: Tensor) -> Tensor:
     """``floor(255 v)``, the levels of an 8-bit file, as floats in [0, 255].
 
     Args:
-        image: any shape, float, [0, 1]; what is outside is clamped.
+        image: any shape, float, [0, 1]; values outside are clamped.
     """
     return (image.float().clamp(0, 1) * 255).floor()
 
@@ -29,19 +30,19 @@ def gray_levels(image: Tensor) -> Tensor:
     Raises:
         ValueError: if the shape is not ``(N, 3, H, W)``.
     """
-    _check_image('image', image)
+    check_image('image', image)
     red, green, blue = to_levels(image).unbind(1)
-    # Many colours lie half-way between two levels: a sum whose order is the processor's
-    # choice would round them now up, now down.
-    return (_LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue).round()
+    # Many colours lie half-way between two levels. A sum in an order of the processor's choice
+    # would round them differently from machine to machine.
+    return (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue).round()
 
 
 def eme(image: Tensor, block: int = 8) -> Tensor:
     """Measure of enhancement: mean contrast of small blocks, in natural units.
 
-    ``mean over blocks of 20 ln(max / min)`` of the grey levels; a block that holds
-    level 0 counts 0, and what is left over at the right and bottom edge is left out,
-    both as in the measure's usual implementation. Noise raises it as detail does.
+    ``mean over blocks of 20 ln(max / min)`` of the grey levels. As in the usual implementation, a
+    block with level 0 counts 0, and incomplete blocks at the right and bottom edges are left out.
+    Noise raises it just as detail does.
 
     Args:
         image: RGB, ``(N, 3, H, W)``, float, [0, 1].
@@ -53,8 +54,8 @@ def eme(image: Tensor, block: int = 8) -> Tensor:
     Raises:
         ValueError: if the shape is wrong or the image is smaller than a block.
 
-    Source: Agaian, Panetta, Grigoryan, "Transform-based image enhancement algorithms
-    with performance measure", IEEE Transactions on Image Processing 10 (3), 2001.
+    Source: Agaian, Panetta, Grigoryan, "Transform-based image enhancement algorithms with
+    performance measure", IEEE Transactions on Image Processing 10 (3), 2001.
     """
     gray = gray_levels(image).unsqueeze(1)
     if min(gray.shape[-2:]) < block:
@@ -74,7 +75,7 @@ def discrete_entropy(image: Tensor) -> Tensor:
         image: RGB, ``(N, 3, H, W)``, float, [0, 1].
 
     Returns:
-        ``(N,)``, 0 for one level, 8 where all 256 are as frequent.
+        ``(N,)``: 0 for a single level, 8 if all 256 are equally frequent.
 
     Raises:
         ValueError: if the shape is wrong.
@@ -88,17 +89,17 @@ def discrete_entropy(image: Tensor) -> Tensor:
 
 
 def lightness_order_error(enhanced: Tensor, original: Tensor, side: int = 50) -> Tensor:
-    """How many pixels change places in the order of lightness.
+    """Lightness order error (LOE): how much the order of the pixels by lightness changes.
 
-    Lightness ``L`` is the largest of red, green and blue. For each pixel ``x`` count
-    the pixels ``y`` for which ``L(x) ≥ L(y)`` holds in one of the images only; the
-    mean of these counts over ``x``. Both images are sampled (not averaged) down to
-    ``side`` pixels on the shorter side, so that a map which keeps the order of all
-    levels scores exactly 0. Counts grow with the longer side.
+    Lightness ``L`` is the largest of red, green and blue. For each pixel ``x``, count the pixels
+    ``y`` for which ``L(x) ≥ L(y)`` holds in only one of the images; the result is the mean of
+    these counts over ``x``. Both images are sampled (not averaged) down to ``side`` pixels on the
+    shorter side, so that a map that keeps the order of all levels scores exactly 0. Counts grow
+    with the longer side.
 
     Args:
         enhanced: RGB, ``(N, 3, H, W)``, float, [0, 1].
-        original: the image before, same shape.
+        original: the image before enhancement, same shape.
         side: 50 in the source.
 
     Returns:
@@ -107,15 +108,14 @@ def lightness_order_error(enhanced: Tensor, original: Tensor, side: int = 50) ->
     Raises:
         ValueError: if a shape is wrong or they differ.
 
-    Source: Wang, Zheng, Hu, Li, "Naturalness preserved enhancement algorithm for
-    non-uniform illumination images", IEEE Transactions on Image Processing 22 (9),
-    2013.
+    Source: Wang, Zheng, Hu, Li, "Naturalness preserved enhancement algorithm for non-uniform
+    illumination images", IEEE Transactions on Image Processing 22 (9), 2013.
     """
-    _check_image('enhanced', enhanced)
-    _check_image('original', original)
+    check_image('enhanced', enhanced)
+    check_image('original', original)
     if enhanced.shape != original.shape:
         raise ValueError(
-            'lightness_order_error: both images must have one shape, got '
+            'lightness_order_error: both images must have the same shape, got '
             f'{tuple(enhanced.shape)} and {tuple(original.shape)}'
         )
     pairs = zip(_sample(enhanced, side), _sample(original, side), strict=True)
@@ -140,13 +140,10 @@ def _order_error(first: Tensor, second: Tensor) -> Tensor:
     return torch.tensor(changed / len(first))
 
 
-def _check_image(name: str, image: Tensor) -> None:
+def check_image(name: str, image: Tensor) -> None:
+    """Raise a ``ValueError`` that names the image if its shape is not ``(N, 3, H, W)``."""
     if image.ndim != 4 or image.shape[1] != 3:
         raise ValueError(f'{name} must have shape (N, 3, H, W), got {tuple(image.shape)}')
-
-
-#: From here on a value is white in an image of 8 bits.
-_WHITE = 254.5 / 255
 
 
 def mean_brightness(image: Tensor) -> Tensor:
@@ -156,13 +153,13 @@ def mean_brightness(image: Tensor) -> Tensor:
         image: RGB, ``(..., 3, H, W)``, float in [0, 1].
 
     Returns:
-        ``(...)``, in [0, 1].
+        ``(...)``, in [0, 1]. Differentiable.
     """
     return image.mean(dim=(-3, -2, -1))
 
 
 def clipped_share(image: Tensor) -> Tensor:
-    """Share of the pixels of which a channel is white: detail that is lost.
+    """Share of the pixels with a channel at white, where detail is lost.
 
     Args:
         image: RGB, ``(..., 3, H, W)``, float in [0, 1].
@@ -176,8 +173,8 @@ def clipped_share(image: Tensor) -> Tensor:
 def color_cast(before: Tensor, after: Tensor) -> Tensor:
     """How far the balance of red, green and blue has moved.
 
-    The largest change, over the channels, of ``mean of the channel / mean of all``.
-    0: the balance is kept; 1: a channel weighs twice as much, or none at all.
+    The largest change over the channels of ``mean of the channel / mean of all``: 0 if the balance
+    is kept, 1 if a channel weighs twice as much or vanishes.
 
     Args:
         before: RGB, ``(..., 3, H, W)``, float in [0, 1].
@@ -186,9 +183,6 @@ def color_cast(before: Tensor, after: Tensor) -> Tensor:
     Returns:
         ``(...)``, 0 to 3; NaN for a black image, which has no balance.
     """
-    return (_balance(after) - _balance(before)).abs().amax(dim=-1)
-
-
-def _balance(image: Tensor) -> Tensor:
-    means = image.mean(dim=(-2, -1))
-    return means / torch.mean(means, dim=-1, keepdim=True)
+    means = [image.mean(dim=(-2, -1)) for image in (before, after)]
+    balances = [each / torch.mean(each, dim=-1, keepdim=True) for each in means]
+    return (balances[1] - balances[0]).abs().amax(dim=-1)

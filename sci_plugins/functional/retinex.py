@@ -1,10 +1,12 @@
-"""Retinex: an image is reflectance times illumination, so dividing brightens.
+"""Retinex: an image is reflectance times illumination, so dividing by illumination brightens it.
 
-A gate says how much an image should be enhanced at all: it opens in the dark.
+A gate controls how much an image is enhanced: it opens in the dark.
 """
 
 import torch
 from torch import Tensor
+
+from sci_plugins.functional.image_quality import LUMA
 
 #: Lowest illumination of the authors' code; an image brightens 10,000-fold at most.
 MIN_ILLUMINATION = 1e-4
@@ -32,38 +34,34 @@ def divide_illumination(image: Tensor, illumination: Tensor) -> Tensor:
     Returns:
         RGB in [0, 1], ``(N, 3, H, W)``.
 
-    Source: SCI (CVPR 2022, arXiv 2204.10137), eq. 1 and ``Network_woCalibrate``
-    of the authors' code.
+    Source: SCI (CVPR 2022, arXiv 2204.10137), eq. 1 and ``Network_woCalibrate`` of the authors'
+    code.
     """
     return (image / illumination).clamp(0.0, 1.0)
 
 
-#: ITU-R BT.601 luma.
-_LUMA = (0.299, 0.587, 0.114)
-
-
 def mean_luma(image: Tensor) -> Tensor:
-    """Mean BT.601 luma of each image, of its values as they are (not linear light).
+    """Mean BT.601 luma of each image, of the pixel values, not of linear light.
 
     Args:
         image: RGB, ``(N, 3, H, W)``, float, [0, 1].
 
     Returns:
-        ``(N,)``, in [0, 1], in float32 at least. Differentiable.
+        ``(N,)``, in [0, 1], at least float32. Differentiable.
     """
     image = image.to(torch.promote_types(image.dtype, torch.float32))
-    return image.mean(dim=(2, 3)) @ image.new_tensor(_LUMA)
+    return image.mean(dim=(2, 3)) @ image.new_tensor(LUMA)
 
 
 def darkness_gate(luma: Tensor, dark: float, bright: float) -> Tensor:
-    """1 up to ``dark``, 0 from ``bright`` on, smooth between: ``t^2 (3 - 2t)``.
+    """Exactly 1 up to ``dark``, exactly 0 from ``bright``, smooth in between: ``t^2 (3 - 2t)``.
 
-    ``t = (bright - luma) / (bright - dark)``, limited to [0, 1]. Exactly 1 and exactly
-    0 outside; the derivative is continuous, and 0 at both ends.
+    ``t = (bright - luma) / (bright - dark)``, clamped to [0, 1]. The derivative is continuous, and
+    0 at both ends.
 
     Args:
         luma: any shape, in [0, 1].
-        dark: open up to here.
+        dark: fully open up to here.
         bright: closed from here on, above ``dark``.
 
     Returns:
@@ -79,7 +77,7 @@ def darkness_gate(luma: Tensor, dark: float, bright: float) -> Tensor:
 
 
 def blend(image: Tensor, enhanced: Tensor, gate: Tensor) -> Tensor:
-    """``(1 - gate) image + gate enhanced``: at 0 and at 1 exactly the one or the other.
+    """``(1 - gate) image + gate enhanced``; exactly one of the two where the gate is 0 or 1.
 
     Args:
         image: ``(N, C, H, W)``.

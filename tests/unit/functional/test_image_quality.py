@@ -133,7 +133,7 @@ def test_mistakes() -> None:
             measure(image[0])
     with pytest.raises(ValueError, match='at least 8 x 8 pixels'):
         eme(image[..., :7])
-    with pytest.raises(ValueError, match='one shape'):
+    with pytest.raises(ValueError, match='the same shape'):
         lightness_order_error(image, image[..., 1:])
 
 

@@ -10,7 +10,6 @@ from sci_plugins.functional.losses import (
     exposure_loss,
     fidelity_loss,
     guide_colors,
-    mean_brightness,
     smoothness_loss,
 )
 
@@ -220,10 +219,6 @@ def test_refuses_wrong_options():
 
 def flat(*values: float) -> torch.Tensor:
     return torch.tensor(values).view(-1, 1, 1, 1).expand(-1, 3, 4, 5).clone()
-
-
-def test_mean_brightness_is_that_of_each_image() -> None:
-    torch.testing.assert_close(mean_brightness(flat(0.2, 0.7)), torch.tensor([0.2, 0.7]))
 
 
 @pytest.mark.parametrize(
