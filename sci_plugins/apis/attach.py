@@ -38,7 +38,7 @@ def attach(
         enhancer: an enhancer, a config dict, or a name such as
             ``'sci/official/medium'``.
         frozen, norm_eval, input_order, fill_color: see
-            :meth:`EnhancementMixin.setup_enhancement`; ``fill_color`` defaults
+            :meth:`EnhancementStep.setup_enhancement`; ``fill_color`` defaults
             to what the host's class takes in a config.
 
     Returns:

@@ -14,13 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def host_to_rgb(image: Tensor, order: str = 'bgr') -> Tensor:
+def host_to_rgb(image: Tensor, order: str = 'bgr', white: float = 255) -> Tensor:
     """A host's images to RGB float32 in [0, 1].
 
     Args:
-        image: ``(N, 3, H, W)``, uint8 or float on the [0, 255] scale; values outside are clamped.
+        image: ``(N, 3, H, W)``, uint8, or float in [0, ``white``]; values outside are clamped.
             Not changed.
         order: ``'bgr'`` or ``'rgb'``, channel order of ``image``.
+        white: the value that becomes 1.
 
     Returns:
         RGB, float32, [0, 1], same shape, always new memory. Differentiable.
@@ -28,22 +29,23 @@ def host_to_rgb(image: Tensor, order: str = 'bgr') -> Tensor:
     if order == 'bgr':
         image = image.flip(1)  # before it grows from 8 to 32 bits per value
     if image.dtype == torch.uint8:
-        return image.float().div_(255)
-    return image.float().div(255).clamp_(0, 1)
+        return image.float().div_(white)
+    return image.float().div(white).clamp_(0, 1)
 
 
-def rgb_to_host(image: Tensor, order: str = 'bgr') -> Tensor:
-    """RGB in [0, 1] to a host's images: float on the [0, 255] scale.
+def rgb_to_host(image: Tensor, order: str = 'bgr', white: float = 255) -> Tensor:
+    """RGB in [0, 1] to a host's images: float in [0, ``white``].
 
     Args:
         image: ``(N, 3, H, W)``, RGB, any strides. Not changed.
         order: ``'bgr'`` or ``'rgb'``, channel order of the result.
+        white: the value that 1 becomes.
 
     Returns:
         Same shape and dtype, contiguous, always new memory. Differentiable.
     """
     planes = image.unbind(1)
-    return torch.stack(planes[::-1] if order == 'bgr' else planes, dim=1).mul_(255)
+    return torch.stack(planes[::-1] if order == 'bgr' else planes, dim=1).mul_(white)
 
 
 #: Smallest side of an area of the fill colour that counts as fill, not as content.

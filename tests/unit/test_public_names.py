@@ -12,9 +12,11 @@ import sci_plugins
 
 PUBLIC = {
     '__version__',
+    'BaseEnhancer',
     'CLAHEEnhancer',
     'EnhanceImage',
     'EnhancementLossHook',
+    'EnhancementStage',
     'GammaEnhancer',
     'GatedEnhancer',
     'HistogramEqualizationEnhancer',
@@ -23,6 +25,7 @@ PUBLIC = {
     'MeanRecords',
     'RECORDS',
     'RUASEnhancer',
+    'RetinexEnhancer',
     'SCIEnhancer',
     'SCILoss',
     'SelfCalibratedLearner',
@@ -32,6 +35,7 @@ PUBLIC = {
     'build_enhancer',
     'detach',
     'enhance',
+    'save_enhancer',
 }
 MODULES = sorted(
     info.name for info in pkgutil.walk_packages(sci_plugins.__path__, prefix='sci_plugins.')

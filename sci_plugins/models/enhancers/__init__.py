@@ -8,6 +8,7 @@ from sci_plugins.models.enhancers.classical import (
     HistogramEqualizationEnhancer,
     IdentityEnhancer,
 )
+from sci_plugins.models.enhancers.export import save_enhancer
 from sci_plugins.models.enhancers.gated import GatedEnhancer
 from sci_plugins.models.enhancers.ruas import RUASEnhancer
 from sci_plugins.models.enhancers.sci import SCIEnhancer
@@ -27,4 +28,5 @@ __all__ = [
     'build_enhancer',
     'load_enhancer_weights',
     'parse_enhancer',
+    'save_enhancer',
 ]
