@@ -37,7 +37,8 @@ def parse_args() -> argparse.Namespace:
         metavar='ENHANCER',
         help='the first is the base: none, gamma, clahe, histeq, sci/official/medium, '
         'sci/FILE, gated/NAME to enhance dark images only (limits: docs/compare.md), '
-        "'NAME(key=value)', config for what the config has in front, or "
+        "'NAME(key=value)', 'my_file.MyEnhancer(key=value)' of your own, config for what "
+        'the config has in front, or '
         "'merge(NAME)' for a segmentor's mean of raw and enhanced",
     )
     parser.add_argument(

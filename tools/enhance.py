@@ -18,7 +18,8 @@ def parse_args() -> argparse.Namespace:
         '--enhancer',
         default=DEFAULT_ENHANCER,
         help="'sci/official/medium', 'sci/FILE.pth', 'gamma/0.4', 'clahe', 'histeq', "
-        "'none' (default: %(default)s, which comes with the package)",
+        "'none', 'my_file.MyEnhancer(key=value)' of your own (default: %(default)s, which "
+        'comes with the package)',
     )
     parser.add_argument(
         '--illumination',

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError, DataError, first_line
 from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer, parse_enhancer
+from sci_plugins.models.enhancers.weights import weights_name
 from sci_plugins.utils.images import read_image
 
 #: Weights that come with the package, so that nothing has to be fetched.
@@ -139,8 +140,10 @@ def truncate_to_8_bits(image: np.ndarray) -> np.ndarray:
 def _build(enhancer: Any) -> BaseEnhancer:
     """Names that always mean the same are built once; a user's file may change."""
     if isinstance(enhancer, str):
-        weights = parse_enhancer(enhancer).get('weights') or ''
-        if not weights or str(weights).startswith(('official/', 'sci_plugins/')):
+        config = parse_enhancer(enhancer)
+        weights = str(weights_name(config) or 'sci_plugins/')
+        is_ours = config['type'].startswith('sci_plugins.')
+        if is_ours and weights.startswith(('official/', 'sci_plugins/')):
             return _build_cached(enhancer)
     return build_enhancer(enhancer)
 

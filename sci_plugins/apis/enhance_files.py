@@ -5,24 +5,26 @@ interrupted run can be resumed.
 """
 
 import hashlib
+import inspect
 import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Condition, Event, Lock
 from typing import Any
 
+import torch
 from torch import nn
 from tqdm import tqdm
 
 from sci_plugins.apis.enhance import DEFAULT_ENHANCER, prepare_enhancer
 from sci_plugins.apis.tiling import enhance_pixels
 from sci_plugins.errors import ConfigError, DataError, SciPluginsError, check_at_least
-from sci_plugins.models.enhancers.base import BaseEnhancer, RetinexEnhancer
+from sci_plugins.models.enhancers.base import BaseEnhancer, RetinexEnhancer, arguments_of, type_name
 from sci_plugins.utils.files import write_atomically
 from sci_plugins.utils.folders import check_regular_file, list_files
 from sci_plugins.utils.images import (
@@ -142,12 +144,37 @@ LOG_NAME = 'enhance_log.jsonl'
 
 
 def enhancer_fingerprint(enhancer: BaseEnhancer) -> str:
-    """Short hash of an enhancer's kind, its arguments as printed and its weights."""
-    digest = hashlib.sha256(f'{type(enhancer).__qualname__} {enhancer!r}'.encode())
-    for name, value in sorted(enhancer.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().numpy().tobytes())
+    """Short hash of what an enhancer does to an image.
+
+    That is its class, the code of one from outside this package, the arguments that it
+    was built with, plain values that its modules hold, and its weights.
+    """
+    plain = {
+        f'{path}.{name}': value
+        for path, module in enhancer.named_modules()
+        for name, value in vars(module).items()
+        if isinstance(value, bool | int | float | str | None)
+        and not name.startswith('_')
+        and name != 'training'
+    }
+    facts = [_code_of(enhancer), arguments_of(enhancer), plain]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    tensors = enhancer.state_dict() | dict(enhancer.named_buffers())
+    for name, value in sorted(tensors.items()):
+        digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
+        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _code_of(enhancer: BaseEnhancer) -> list[str]:
+    """Names of the classes inside; of those from outside, what their files hold."""
+    code = []
+    for kind in {type(each): 0 for each in enhancer.modules() if isinstance(each, BaseEnhancer)}:
+        code.append(type_name(kind))
+        if not code[-1].startswith('sci_plugins.'):
+            with suppress(OSError, TypeError):  # typed in, say: no file
+                code.append(inspect.getsource(inspect.getmodule(kind) or kind))
+    return code
 
 
 class EnhanceLog:

@@ -17,7 +17,7 @@ from sci_plugins.datasets.low_light_folder import LowLightFolder
 from sci_plugins.datasets.samplers import SeededInfiniteSampler
 from sci_plugins.errors import ConfigError, TrainingError, check_at_least
 from sci_plugins.models.enhancers import RetinexEnhancer, parse_enhancer
-from sci_plugins.models.enhancers.export import save_enhancer
+from sci_plugins.models.enhancers.export import building_of, save_enhancer
 from sci_plugins.models.losses import SCILoss
 from sci_plugins.utils.images import write_sheet
 from sci_plugins.visualization.panels import image_cell, make_grid
@@ -182,6 +182,7 @@ def _prepare(enhancer: Spec, device: str) -> RetinexEnhancer:
             'fine-tuning needs an enhancer with weights that estimates an illumination, '
             f'such as {DEFAULT_ENHANCER}; got {type(built).__name__}'
         )
+    building_of(built)  # what cannot be saved is told before the work
     return built
 
 

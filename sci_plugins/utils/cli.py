@@ -23,7 +23,11 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     disk), a type that no registry knows or whose arguments do not fit, a label map
     with an unknown class, or a checkpoint that torch refuses because it holds code.
     Anything else is a bug of this package and keeps its traceback.
+
+    Modules in the current folder can be named, such as ``my_file.MyEnhancer``.
     """
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # last: no file there hides an installed package
     try:
         code = main() or 0
     except KeyboardInterrupt:

@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from sci_plugins.models.enhancers.export import save_enhancer
+from sci_plugins.models.enhancers.export import building_of, save_enhancer
 from sci_plugins.registry import HOOKS
 from sci_plugins.utils.model_parts import find_part
 
@@ -28,7 +28,8 @@ class ExportEnhancerHook(Hook):
             entries of the same name.
 
     Raises:
-        ConfigError: before training, if the model has no such module.
+        ConfigError: before training, if the model has no such module or it cannot be
+            saved.
     """
 
     # Last, when the parameters are final: an EMA hook swaps in the averaged ones before this.
@@ -45,7 +46,7 @@ class ExportEnhancerHook(Hook):
         self.meta = dict(meta or {})
 
     def before_train(self, runner: Runner) -> None:
-        self._find_module(runner)
+        building_of(self._find_module(runner))  # what cannot be saved is told now
 
     def after_train(self, runner: Runner) -> None:
         if not is_main_process():

@@ -1,8 +1,13 @@
 """The contract of everything that can stand in front of a host model."""
 
+import hashlib
+import inspect
 from abc import ABCMeta, abstractmethod
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, NamedTuple
 
+import numpy as np
 from torch import Tensor, nn
 
 from sci_plugins.functional.retinex import divide_illumination
@@ -23,8 +28,14 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
         - output: same shape, dtype, channel order and range
 
     A subclass implements :meth:`forward`, differentiable where it can be, and
-    keeps images of one batch independent of one another in eval mode.
+    keeps images of one batch independent of one another in eval mode. The arguments of
+    its constructor are remembered, so that a file of its weights says how to build it.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if '__init__' in vars(cls):
+            cls.__init__ = _remembering(cls.__init__)  # type: ignore[method-assign]
 
     @property
     def receptive_radius(self) -> int | None:
@@ -70,3 +81,72 @@ class RetinexEnhancer(BaseEnhancer):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.illuminate(image).image
+
+
+class Opaque(str):
+    """Stands for a constructor's argument that is not plain data: what it was."""
+
+
+def type_name(kind: type) -> str:
+    """The name that builds a class again: ``sci_plugins.X``, or with its module."""
+    if kind.__module__.startswith('sci_plugins.'):
+        return f'sci_plugins.{kind.__name__}'
+    return f'{kind.__module__}.{kind.__qualname__}'
+
+
+def arguments_of(enhancer: nn.Module) -> dict[str, Any]:
+    """What an enhancer was built with, defaults included, without its weights' name.
+
+    Plain data, with :class:`Opaque` for what is not; an enhancer inside (behind a gate)
+    as a config.
+    """
+    given: dict[str, Any] = vars(enhancer).get('_arguments', {})
+    # An enhancer may have been named; what was made of the name is what counts.
+    inner = {name: child for name, child in enhancer.named_children() if name in given}
+    own = given | {k: _describe(v) for k, v in inner.items() if isinstance(v, BaseEnhancer)}
+    return {name: value for name, value in own.items() if name != 'weights'}
+
+
+def _remembering(init: Callable) -> Callable:
+    signature = inspect.signature(init)
+
+    @wraps(init)
+    def remember(self: Any, *args: Any, **kwargs: Any) -> None:
+        # By the class that is called, which comes before its bases; and before its
+        # constructor, which may load weights and compare the arguments with the file's.
+        if '_arguments' not in vars(self):
+            vars(self)['_arguments'] = _bind(signature, self, args, kwargs)
+        init(self, *args, **kwargs)
+
+    return remember
+
+
+def _bind(signature: inspect.Signature, *call: Any) -> dict[str, Any]:
+    module, args, kwargs = call
+    try:
+        bound = signature.bind(module, *args, **kwargs)
+    except TypeError:  # the call itself will say so, in Python's own words
+        return {}
+    bound.apply_defaults()
+    given: dict[str, Any] = {}
+    for name, value in list(bound.arguments.items())[1:]:  # without self
+        is_rest = signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
+        given.update(value if is_rest else {name: value})
+    return {name: _describe(value) for name, value in given.items()}
+
+
+def _describe(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, BaseEnhancer):
+        return dict(type=type_name(type(value)), **arguments_of(value))
+    if isinstance(value, Mapping):
+        return {str(key): _describe(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_describe(item) for item in value]
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().numpy()
+    content = hashlib.sha256(value.tobytes()).hexdigest() if isinstance(value, np.ndarray) else ''
+    return Opaque(f'{type(value).__name__} {content}'.strip())

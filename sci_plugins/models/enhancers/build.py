@@ -1,33 +1,73 @@
 """One way to name an enhancer, in configs, in Python and at the command line."""
 
 import ast
-from collections.abc import Mapping
-from typing import Any
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
 
 from torch import nn
 
-from sci_plugins.errors import ConfigError
-from sci_plugins.models.enhancers.base import BaseEnhancer
-from sci_plugins.models.enhancers.weights import config_of_weights
-from sci_plugins.registry import MODELS
+from sci_plugins.errors import ConfigError, SciPluginsError, first_line, tell_cause
+from sci_plugins.models.enhancers.base import BaseEnhancer, type_name
+from sci_plugins.models.enhancers.weights import (
+    config_of_weights,
+    load_enhancer_weights,
+    saved_arguments,
+)
+from sci_plugins.registry import HOSTS, MODELS
 
-_SHORT_NAMES = {
-    'none': 'IdentityEnhancer',
-    'gamma': 'GammaEnhancer',
-    'clahe': 'CLAHEEnhancer',
-    'histeq': 'HistogramEqualizationEnhancer',
-    'sci': 'SCIEnhancer',
-    'gated': 'GatedEnhancer',
-}
-_NEEDS = {
-    'sci': "its weights: for example 'sci/official/medium'",
-    'gated': "another enhancer: for example 'gated/sci/official/medium'",
+
+def _number(text: str) -> dict[str, Any]:
+    try:
+        return dict(gamma=float(text))
+    except ValueError as error:
+        raise ConfigError(f'{text!r} is not a number') from error
+
+
+class ShortName(NamedTuple):
+    """What a short name stands for.
+
+    Attributes:
+        kind: class of this package.
+        argument: turns what follows the slash into the config's entries; ``None`` if
+            nothing may follow.
+        example: forms of it, for errors and help.
+        needs: what has to follow the slash; empty if nothing has to.
+    """
+
+    kind: str
+    argument: Callable[[str], dict[str, Any]] | None
+    example: str
+    needs: str = ''
+
+
+#: All short names. A class has its arguments, sizes and recipe from its constructor.
+SHORT_NAMES = {
+    'none': ShortName('IdentityEnhancer', None, "'none'"),
+    'gamma': ShortName('GammaEnhancer', _number, "'gamma', 'gamma/0.4'"),
+    'clahe': ShortName('CLAHEEnhancer', None, "'clahe'"),
+    'histeq': ShortName('HistogramEqualizationEnhancer', None, "'histeq'"),
+    'sci': ShortName(
+        'SCIEnhancer',
+        lambda weights: config_of_weights(weights),
+        "'sci/official/medium', 'sci/FILE.pth'",
+        "its weights: for example 'sci/official/medium'",
+    ),
+    'gated': ShortName(
+        'GatedEnhancer',
+        lambda inner: dict(enhancer=parse_enhancer(inner)),
+        "'gated/NAME' with one of these",
+        "another enhancer: for example 'gated/sci/official/medium'",
+    ),
 }
 _FORMS = (
-    "'none', 'gamma', 'gamma/0.4', 'clahe', 'histeq', 'sci/official/medium', "
-    "'sci/FILE.pth', 'gated/NAME' with one of these, or "
-    '"SCIEnhancer(channels=8, weights=\'FILE.pth\')"'
+    ', '.join(short.example for short in SHORT_NAMES.values())
+    + ', "SCIEnhancer(channels=8, weights=\'FILE.pth\')", or "my_file.MyEnhancer(gain=3)" '
+    'of your own'
 )
+_DOTTED = re.compile(r'[A-Za-z_]\w*(\.[A-Za-z_]\w*)+')
 
 
 def build_enhancer(enhancer: nn.Module | Mapping[str, Any] | str) -> BaseEnhancer:
@@ -38,10 +78,15 @@ def build_enhancer(enhancer: nn.Module | Mapping[str, Any] | str) -> BaseEnhance
             string: ``'none'``, ``'gamma'``, ``'gamma/0.4'``, ``'clahe'``,
             ``'histeq'``, ``'sci/WEIGHTS'`` with the weights' name or path,
             ``'gated/NAME'`` with one of these names, or a call such as
-            ``"GammaEnhancer(gamma=0.4)"``.
+            ``"GammaEnhancer(gamma=0.4)"``. A class of one's own is named with its
+            module: ``"my_file.MyEnhancer(gain=3)"``. It may be given ``weights``, a
+            file that :func:`save_enhancer` wrote, whose arguments are then the
+            defaults.
 
     Raises:
         ConfigError: if the string or dict names no enhancer.
+        CheckpointError: if its weights cannot be loaded.
+        FileNotFoundError: if there is no such file of weights.
     """
     if isinstance(enhancer, str):
         enhancer = parse_enhancer(enhancer)
@@ -67,34 +112,22 @@ def parse_enhancer(text: str) -> dict[str, Any]:
     name, _, argument = text.partition('/')
     if text.endswith(')') and name != 'gated':
         return _parse_call(text)
-    if name not in _SHORT_NAMES:
+    if _DOTTED.fullmatch(text):
+        return dict(type=text)
+    if name not in SHORT_NAMES:
         raise ConfigError(f'unknown enhancer {text!r}; known: {_FORMS}')
-    config: dict[str, Any] = dict(type=f'sci_plugins.{_SHORT_NAMES[name]}')
-    if name in _NEEDS and not argument:
-        raise ConfigError(f'{name!r} needs {_NEEDS[name]}')
-    if name == 'sci':
-        config = config_of_weights(argument)
-    elif name == 'gated':
-        config['enhancer'] = _parse_inner(text, argument)
-    elif name == 'gamma' and argument:
-        config['gamma'] = _parse_number(text, argument)
-    elif argument:
+    short = SHORT_NAMES[name]
+    if short.needs and not argument:
+        raise ConfigError(f'{name!r} needs {short.needs}')
+    config: dict[str, Any] = dict(type=f'sci_plugins.{short.kind}')
+    if argument and short.argument is None:
         raise ConfigError(f'unknown enhancer {text!r}: {name!r} takes no argument')
+    if argument and short.argument is not None:
+        try:
+            config |= short.argument(argument)
+        except ConfigError as error:
+            raise ConfigError(f'{text!r}: {error}') from error
     return config
-
-
-def _parse_inner(text: str, argument: str) -> dict[str, Any]:
-    try:
-        return parse_enhancer(argument)
-    except ConfigError as error:
-        raise ConfigError(f'{text!r}: {error}') from error
-
-
-def _parse_number(text: str, argument: str) -> float:
-    try:
-        return float(argument)
-    except ValueError as error:
-        raise ConfigError(f'{text!r}: {argument!r} is not a number') from error
 
 
 def _parse_call(text: str) -> dict[str, Any]:
@@ -109,25 +142,57 @@ def _parse_call(text: str) -> dict[str, Any]:
     return dict(type=name if '.' in name else f'sci_plugins.{name}', **arguments)
 
 
-def _build_from_config(config: dict[str, Any]) -> Any:
+def _build_from_config(config: dict[str, Any]) -> BaseEnhancer:
     kind = config.pop('type', None)
     if kind is None:
         raise ConfigError("an enhancer config needs 'type', e.g. 'sci_plugins.SCIEnhancer'")
     cls = kind if isinstance(kind, type) else _find_class(str(kind))
     if not (isinstance(cls, type) and issubclass(cls, BaseEnhancer)):
         raise ConfigError(
-            f'unknown enhancer type {kind!r}: it must name a BaseEnhancer with its '
-            "scope, as in 'sci_plugins.SCIEnhancer'"
+            f'unknown enhancer type {kind!r}: expected a BaseEnhancer with its scope, as in '
+            "'sci_plugins.SCIEnhancer', or with its module, as in 'my_file.MyEnhancer'"
         )
+    is_ours = type_name(cls).startswith('sci_plugins.')
     try:
         # Called directly, not through the registry, whose wrapper would hide which
         # argument was wrong behind "class X in path/to/file".
+        return cls(**config) if is_ours else _build_foreign(cls, config)
+    except SciPluginsError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f'{cls.__name__}: {first_line(error)}') from error
+
+
+def _build_foreign(cls: type[BaseEnhancer], config: dict[str, Any]) -> BaseEnhancer:
+    """A class from outside need not know how weights are loaded."""
+    weights = config.get('weights')
+    if weights is not None:
+        config = saved_arguments(cls, weights) | config
+    if weights is None or 'weights' in inspect.signature(cls).parameters:
         return cls(**config)
-    except TypeError as error:
-        raise ConfigError(f'{cls.__name__}: {error}') from error
+    del config['weights']
+    built = cls(**config)
+    load_enhancer_weights(built, weights)
+    return built
 
 
 def _find_class(kind: str) -> Any:
+    """A class by its scope in MMEngine's registries, or by its module."""
+    module, _, name = kind.rpartition('.')
+    scopes = {'sci_plugins', 'mmengine', *HOSTS}
+    if module and module.partition('.')[0] not in scopes:
+        try:
+            found = getattr(import_module(module), name, None)
+        except ModuleNotFoundError as error:
+            if not f'{module}.'.startswith(f'{error.name}.'):  # one that it imports
+                raise ConfigError(f'cannot import {module}: {tell_cause(error)}') from error
+            found = None
+        except (SciPluginsError, OSError):
+            raise
+        except Exception as error:  # it is anybody's code
+            raise ConfigError(f'cannot import {module}: {tell_cause(error)}') from error
+        if found is not None:
+            return found
     try:
         return MODELS.get(kind)
     except RuntimeError:  # MMEngine's word for a dotted name that imports nothing

@@ -1,7 +1,6 @@
 """Writing an enhancer into a file of a few KB that says how it came about."""
 
 import hashlib
-import inspect
 import io
 import os
 import platform
@@ -12,6 +11,8 @@ import mmengine
 import torch
 from torch import nn
 
+from sci_plugins.errors import ConfigError
+from sci_plugins.models.enhancers.base import Opaque, arguments_of, type_name
 from sci_plugins.utils.files import write_atomically
 from sci_plugins.version import __version__
 
@@ -20,44 +21,52 @@ def save_enhancer(enhancer: nn.Module, path: str | os.PathLike[str], **recipe: A
     """Write ``dict(state_dict=…, meta=recipe)`` and give the file's sha256.
 
     The file loads with ``weights_only=True`` (its ``meta`` holds plain Python types
-    only) and as ``SCIEnhancer(weights='path/to/file.pth')``. Equal content gives
+    only) and as ``'sci/path/to/file.pth'``, or for a class of one's own as
+    ``"my_file.MyEnhancer(weights='path/to/file.pth')"``. Equal content gives
     equal files, to the byte. Written beside and renamed: never half a file.
 
     Args:
-        enhancer: module; class and constructor arguments go into ``meta``.
+        enhancer: module; its class and the arguments that it was built with go into
+            ``meta``.
         path: file to write; missing folders are made.
         recipe: more entries for ``meta``: data, steps, seed, licence, …. One that is
             there already, such as ``input``, is replaced.
 
     Raises:
+        ConfigError: if it cannot be built again from a file, see :func:`building_of`.
         OSError: if the file cannot be written; an older one stays intact.
     """
     state = enhancer.state_dict()
     state = {name: value.detach().cpu().clone() for name, value in state.items()}
-    meta = dict(
-        type=f'sci_plugins.{type(enhancer).__name__}',
-        **architecture(enhancer),
-        input='RGB, float, values in [0, 1], (N, 3, H, W)',
-        versions=_versions(),
-    )
-    meta.update(plain(recipe))
+    meta = dict(input='RGB, float, values in [0, 1], (N, 3, H, W)', versions=_versions())
+    meta.update(plain(recipe) | building_of(enhancer))
     # Into memory first: torch would write the name of a file into the file.
     content = io.BytesIO()
     torch.save(dict(state_dict=state, meta=meta), content)
-    write_atomically(path, content.getbuffer())
+    write_atomically(path, content.getvalue())
     return hashlib.sha256(content.getvalue()).hexdigest()
 
 
-def architecture(enhancer: nn.Module) -> dict[str, Any]:
-    """The constructor's arguments that the module keeps, without its weights' name.
+def building_of(enhancer: nn.Module) -> dict[str, Any]:
+    """``dict(type=…, arguments=…)``, from which an enhancer can be built again.
 
-    Those of an enhancer inside it (behind a gate) stand beside them.
+    Raises:
+        ConfigError: if its constructor was given something that is not plain data.
     """
-    names = inspect.signature(type(enhancer)).parameters
-    kept = {name: getattr(enhancer, name, None) for name in names if name != 'weights'}
-    own = {name: kept[name] for name in kept if isinstance(kept[name], bool | int | float)}
-    inner = kept.get('enhancer')
-    return own | architecture(inner) if isinstance(inner, nn.Module) else own
+    kind, arguments = type(enhancer), arguments_of(enhancer)
+    for name, value in arguments.items():
+        if _holds_opaque(value):
+            raise ConfigError(
+                f'cannot save {kind.__name__} so that it can be built again: its argument '
+                f'{name} must be plain data (numbers, text, lists, dicts), got {value}'
+            )
+    return dict(type=type_name(kind), arguments=arguments)
+
+
+def _holds_opaque(value: Any) -> bool:
+    if isinstance(value, Mapping | list):
+        return any(map(_holds_opaque, value.values() if isinstance(value, Mapping) else value))
+    return isinstance(value, Opaque)
 
 
 def plain(value: Any) -> Any:

@@ -5,6 +5,7 @@ blocks under several names. A learner starts from the same files.
 """
 
 import hashlib
+import inspect
 import logging
 import os
 import re
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from sci_plugins import weights as shipped
 from sci_plugins.errors import CheckpointError, ConfigError, SciPluginsError, first_line
+from sci_plugins.models.enhancers.base import BaseEnhancer, arguments_of, type_name
 from sci_plugins.utils.checkpoint import read_checkpoint
 from sci_plugins.utils.files import cache_folder, write_atomically
 
@@ -216,8 +218,10 @@ def load_enhancer_weights(module: nn.Module, name: str) -> None:
         content = read_checkpoint(file.path)
         entries = _estimator_entries(module, content)
         _check_recipe(module, content)
-        layers = getattr(module, 'layers', None)
-        state = merge_aliases(entries, _AUTHORS_NAMES, layers, 'enhancer')
+        state = entries
+        if entries.keys() != module.state_dict().keys():
+            layers = getattr(module, 'layers', None)
+            state = merge_aliases(entries, _AUTHORS_NAMES, layers, 'enhancer')
         _check_against(module, state)
     except CheckpointError as error:
         raise CheckpointError(f'cannot load {name}: {error}') from error
@@ -255,7 +259,9 @@ def find_estimator(tensors: Mapping[str, Tensor], first: str) -> dict[str, Tenso
     Empty if it is in none of the places where estimators are.
     """
     for prefix in _PREFIXES:
-        if any(key.startswith(f'{prefix}{first}.') for key in tensors):
+        # A layer's entry, or a parameter of the enhancer itself.
+        start = f'{prefix}{first}'
+        if any(key == start or key.startswith(f'{start}.') for key in tensors):
             return {
                 key.removeprefix(prefix): value
                 for key, value in tensors.items()
@@ -279,12 +285,16 @@ def _estimator_entries(module: nn.Module, content: Any) -> dict[str, Tensor]:
 
 
 def _check_recipe(module: nn.Module, content: Any) -> None:
-    """Our files say their architecture; shapes do not tell how often a block is used."""
-    meta = content.get('meta') if isinstance(content, Mapping) else None
-    for key in ('layers', 'iterations', 'channels'):
-        wanted = getattr(module, key, None)
-        stored = meta.get(key) if isinstance(meta, Mapping) else None
-        if None not in (wanted, stored) and wanted != stored:
+    """Our files say their architecture; shapes do not tell how often a block is used.
+
+    Which numbers of a class from outside are sizes, nobody knows.
+    """
+    if not type_name(type(module)).startswith('sci_plugins.'):
+        return
+    _, saved = _saved_building(content)
+    for key, wanted in arguments_of(module).items():
+        stored = saved.get(key)
+        if isinstance(wanted, int) and isinstance(stored, int) and wanted != stored:
             raise CheckpointError(
                 f'wrong architecture: it has {key}={stored}, the enhancer {key}={wanted}'
             )
@@ -310,46 +320,92 @@ def _check_against(module: nn.Module, state: dict[str, Tensor]) -> None:
 
 
 _SCI = 'sci_plugins.SCIEnhancer'
-_DEFAULTS = dict(layers=1, channels=3)
-#: What may be built from a name in a file, and the arguments that it may give.
-_ARGUMENTS = {_SCI: ('layers', 'channels'), 'sci_plugins.RUASEnhancer': ('iterations', 'channels')}
+_GATED = 'sci_plugins.GatedEnhancer'
 
 
 def config_of_weights(name: str) -> dict[str, Any]:
     """The config of an enhancer that fits a file of weights.
 
-    Type and sizes are those that a file of ours says; one that says nothing (the
+    Type and arguments are those that a file of ours says; one that says nothing (the
     authors', a host's checkpoint) tells SCI's by its shapes and by the blocks that it
-    names. Only what differs from SCI's defaults is set. A gate around it is no part of
+    names. Only what differs from the defaults is set. A gate around it is no part of
     the answer: ``'gated/sci/FILE'`` names both.
 
-    Never fails: where a file cannot be read or is not understood, the config is
-    ``SCIEnhancer`` as it comes, and loading says what is wrong. Official files are
-    not looked at, they fit that.
+    Where a file cannot be read or is not understood, the config is ``SCIEnhancer`` as
+    it comes, and loading says what is wrong. Official files are not looked at, they
+    fit that.
 
     Args:
         name: ``official/...``, ``sci_plugins/...`` or a path.
 
     Returns:
         ``dict(type=..., weights=name, ...)``.
+
+    Raises:
+        ConfigError: if the file names a class that is not imported. A file is data: it
+            imports nothing.
     """
-    config: dict[str, Any] = dict(type=_SCI, weights=name)
+    sci = dict(type=_SCI, weights=name)
     if name.startswith('official/'):
-        return config
+        return sci
     try:
         content = read_checkpoint(find_weight_file(name).path)
         tensors = tensors_of(content)
     except (SciPluginsError, OSError):
-        return config
+        return sci
+    wanted, said = _saved_building(content)
+    kind = _loaded_class(wanted)
     meta = content.get('meta')
-    meta = meta if isinstance(meta, Mapping) else {}
-    if meta.get('type') in _ARGUMENTS:
-        config['type'] = meta['type']
-    said = {key: meta[key] for key in _ARGUMENTS[config['type']] if key in meta}
-    if config['type'] != _SCI:
-        return config | said
-    sizes = _sizes_by_shape(tensors) | said
-    return config | {key: sizes[key] for key in sizes if sizes[key] != _DEFAULTS[key]}
+    if kind is None and isinstance(meta, Mapping) and 'arguments' in meta:
+        raise ConfigError(
+            f'{name} holds weights of {wanted}, which is not imported: name it, as in '
+            f'"{wanted}(weights={name!r})"'
+        )
+    if kind is None or wanted in (_SCI, _GATED):
+        kind, said = _loaded_class(_SCI), _sizes_by_shape(tensors) | said
+    return dict(type=type_name(kind), weights=name, **_changed(kind, said))  # type: ignore[arg-type]
+
+
+def saved_arguments(kind: type[BaseEnhancer], name: str) -> dict[str, Any]:
+    """Arguments that a file of weights was saved with, if its enhancer is a ``kind``.
+
+    Raises:
+        CheckpointError: if the file cannot be read.
+        FileNotFoundError: if there is no such file.
+    """
+    wanted, said = _saved_building(read_checkpoint(find_weight_file(name).path))
+    return _changed(kind, said) if wanted == type_name(kind) else {}
+
+
+def _saved_building(content: Any) -> tuple[str, dict[str, Any]]:
+    """Type and arguments of the enhancer in a file, without a gate around it."""
+    meta = content.get('meta') if isinstance(content, Mapping) else None
+    if not isinstance(meta, Mapping):
+        return '', {}
+    # Before there was an entry for them, the arguments stood beside the rest.
+    kind, said = meta.get('type'), meta.get('arguments', meta)
+    while kind == _GATED and isinstance(said, Mapping) and isinstance(said.get('enhancer'), dict):
+        said = said['enhancer']
+        kind = said.get('type')
+    return str(kind), dict(said) if isinstance(said, Mapping) else {}
+
+
+def _changed(kind: type[BaseEnhancer], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the arguments that ``kind`` takes and that differ from its defaults."""
+    taken = inspect.signature(kind).parameters
+    return {
+        name: value
+        for name, value in said.items()
+        if name in taken and name != 'weights' and value != taken[name].default
+    }
+
+
+def _loaded_class(name: str) -> type[BaseEnhancer] | None:
+    """The enhancer's class of that name, if its module has been imported."""
+    waiting: list[type[BaseEnhancer]] = [BaseEnhancer]  # type: ignore[type-abstract]
+    for kind in waiting:
+        waiting += kind.__subclasses__()
+    return next((kind for kind in reversed(waiting) if type_name(kind) == name), None)
 
 
 def weights_name(config: Mapping[str, Any]) -> str | None:

@@ -1,12 +1,17 @@
 """When a result counts as done."""
 
+import linecache
 import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
 from sci_plugins.apis.enhance_files import LOG_NAME, EnhanceLog, FileJob, enhancer_fingerprint
-from sci_plugins.models.enhancers import SCIEnhancer, build_enhancer
+from sci_plugins.models.enhancers import BaseEnhancer, GatedEnhancer, SCIEnhancer, build_enhancer
 
 
 @pytest.fixture()
@@ -108,6 +113,60 @@ def test_fingerprint_tells_enhancers_apart() -> None:
     prints = [enhancer_fingerprint(build_enhancer(name)) for name in names]
     prints += [enhancer_fingerprint(each) for each in (plain, SCIEnhancer())]
     assert len(set(prints)) == len(names) + 2
+
+
+class Gamma(BaseEnhancer):
+    """A user's: nothing of it is printed, and it keeps what it does in many ways."""
+
+    def __init__(self, gamma: float, table: Any = None) -> None:
+        super().__init__()
+        self.function = lambda image: image**gamma
+        self.shift = 0.0
+        self.register_buffer('hidden', torch.zeros(()), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.function(image)
+
+
+def test_fingerprint_of_a_user_s_enhancer() -> None:
+    def changed(name: str, value: Any) -> Gamma:
+        enhancer = Gamma(0.9)
+        setattr(enhancer, name, value)
+        return enhancer
+
+    assert repr(Gamma(0.9)) == repr(Gamma(0.1))
+    assert enhancer_fingerprint(Gamma(0.9)) == enhancer_fingerprint(Gamma(0.9).train())
+    others = [
+        Gamma(0.9),
+        Gamma(0.1),
+        Gamma(0.9, [1]),
+        Gamma(0.9, torch.zeros(2)),
+        Gamma(0.9, torch.ones(2)),
+        changed('shift', 1.0),
+        changed('hidden', torch.ones(())),
+        GatedEnhancer(Gamma(0.9)),
+        GatedEnhancer(Gamma(0.1)),
+    ]
+    assert len({enhancer_fingerprint(each) for each in others}) == len(others)
+    same = enhancer_fingerprint(GatedEnhancer('gamma/0.5'))
+    assert same == enhancer_fingerprint(GatedEnhancer(build_enhancer('gamma/0.5')))
+
+
+def test_fingerprint_of_code_that_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = """
+from sci_plugins import BaseEnhancer
+class Doubler(BaseEnhancer):
+    def forward(self, image):
+        return (2 * image).clamp(0, 1)
+"""
+    monkeypatch.syspath_prepend(tmp_path)
+    prints = []
+    for number in ('2', '22', '2'):
+        linecache.clearcache()
+        (tmp_path / 'changing_file.py').write_text(code.replace('2 *', f'{number} *'))
+        prints.append(enhancer_fingerprint(build_enhancer('changing_file.Doubler')))
+        del sys.modules['changing_file']
+    assert prints[0] == prints[2] != prints[1]
 
 
 def test_killed_before_the_file_is_there(job: FileJob, out: Path) -> None:

@@ -14,7 +14,7 @@ from sci_plugins.apis.finetune import finetune, has_settled
 from sci_plugins.datasets.low_light_folder import to_tensor
 from sci_plugins.errors import ConfigError, DataError, TrainingError
 from sci_plugins.functional.losses import fidelity_loss, smoothness_loss
-from sci_plugins.models.enhancers import SCIEnhancer
+from sci_plugins.models.enhancers import RetinexEnhancer, SCIEnhancer, build_enhancer
 from sci_plugins.utils.images import read_image
 from tests.tiny_training import draw_images
 
@@ -33,6 +33,30 @@ def images(tmp_path: Path) -> Path:
 def differences(first: nn.Module, second: nn.Module) -> set[str]:
     other = second.state_dict()
     return {k for k, v in first.state_dict().items() if not torch.equal(v, other[k])}
+
+
+class Own(RetinexEnhancer):
+    """A user's: one light for the whole image."""
+
+    def __init__(self, start: float = 0.5) -> None:
+        super().__init__()
+        self.light = nn.Parameter(torch.tensor(start))
+
+    def estimate_illumination(self, image: Tensor) -> Tensor:
+        return self.light.clamp(1e-4, 1).expand_as(image)
+
+
+def test_an_enhancer_of_one_s_own(tmp_path: Path, images: Path) -> None:
+    result = finetune(images, tmp_path / 'a.pth', Own(0.3), steps=2)
+    twin = build_enhancer(dict(type=Own, weights=str(tmp_path / 'a.pth')))
+    assert isinstance(twin, Own)
+    assert float(twin.light) == float(result.enhancer.light) != 0.3
+
+
+def test_what_cannot_be_saved_is_told_before_the_work(tmp_path: Path, images: Path) -> None:
+    with pytest.raises(ConfigError, match='argument start must be plain data'):
+        finetune(images, tmp_path / 'a.pth', Own(torch.tensor(0.3)), steps=2)  # type: ignore[arg-type]
+    assert not list(tmp_path.glob('a*'))
 
 
 def test_five_steps_by_hand(tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:

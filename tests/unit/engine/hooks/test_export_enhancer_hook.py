@@ -67,7 +67,7 @@ def test_writes_the_trained_estimator_and_its_recipe(tmp_path):
     assert torch.equal(loaded.in_conv.weight, runner.model.estimator.in_conv.weight)
 
     meta = content['meta']
-    assert (meta['layers'], meta['channels'], meta['steps'], meta['seed']) == (1, 4, 2, 5)
+    assert (meta['arguments'], meta['steps'], meta['seed']) == (dict(layers=1, channels=4), 2, 5)
     assert meta['type'] == 'sci_plugins.SCIEnhancer'
     assert meta['data'] == ['LOL']
     assert meta['input'] == 'dark'  # what is given wins

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from sci_plugins.models.enhancers import GammaEnhancer, SCIEnhancer
-from sci_plugins.models.enhancers.export import architecture, plain, save_enhancer
+from sci_plugins.models.enhancers import GammaEnhancer, GatedEnhancer, SCIEnhancer
+from sci_plugins.models.enhancers.export import building_of, plain, save_enhancer
 from sci_plugins.utils import files
 
 
@@ -20,7 +20,8 @@ def test_what_was_saved_loads(tmp_path: Path) -> None:
     assert path.stat().st_size < 10_000
     content = torch.load(path, weights_only=True)
     meta = content['meta']
-    assert (meta['type'], meta['layers'], meta['channels']) == ('sci_plugins.SCIEnhancer', 2, 4)
+    assert meta['type'] == 'sci_plugins.SCIEnhancer'
+    assert meta['arguments'] == dict(layers=2, channels=4)
     assert (meta['data'], meta['seed'], meta['input']) == (['LOL', 3], 7, 'dark')
     assert meta['versions']['torch'] == str(torch.__version__)
     loaded = SCIEnhancer(layers=2, channels=4, weights=str(path))
@@ -50,10 +51,14 @@ def test_an_older_file_outlives_a_failure(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_architecture_is_what_the_constructor_takes() -> None:
-    assert architecture(SCIEnhancer(channels=8)) == dict(layers=1, channels=8)
-    assert architecture(GammaEnhancer(0.5)) == dict(gamma=0.5)
-    assert architecture(nn.Identity()) == {}
+def test_an_enhancer_is_built_from_its_constructor_s_arguments() -> None:
+    sci = dict(type='sci_plugins.SCIEnhancer', arguments=dict(layers=1, channels=8))
+    assert building_of(SCIEnhancer(channels=8)) == sci
+    assert building_of(GammaEnhancer(0.5))['arguments'] == dict(gamma=0.5)
+    assert building_of(nn.Identity())['arguments'] == {}
+    inner = dict(type=sci['type'], layers=1, channels=8)
+    for gated in (GatedEnhancer(SCIEnhancer(channels=8)), GatedEnhancer(inner)):
+        assert building_of(gated)['arguments'] == dict(dark=0.16, bright=0.25, enhancer=inner)
 
 
 def test_plain_types() -> None:

@@ -143,7 +143,7 @@ def test_an_exported_file_loads(tmp_path: Path) -> None:
     save_enhancer(enhancer, path)
     meta = torch.load(path, weights_only=True)['meta']
     assert meta['type'] == 'sci_plugins.RUASEnhancer'
-    assert (meta['iterations'], meta['channels']) == (2, 4)
+    assert meta['arguments'] == dict(iterations=2, channels=4)
     loaded = RUASEnhancer(iterations=2, channels=4, weights=str(path))
     for key, value in enhancer.state_dict().items():
         assert torch.equal(loaded.state_dict()[key], value)

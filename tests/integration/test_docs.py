@@ -1,0 +1,105 @@
+"""The code on the pages for enhancers and models from outside, run as it stands there."""
+
+import re
+import runpy
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sci_plugins import EnhancementStage
+from tests.run_tool import run_tool
+
+ROOT = Path(__file__).parents[2]
+TINY = runpy.run_path(str(ROOT / 'tests' / 'data' / 'make_tiny.py'))
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """Language and text of each fenced block."""
+    text = (ROOT / 'docs' / page).read_text()
+    return re.findall(r'^```(\w+)\n(.*?)^```$', text, flags=re.M | re.S)
+
+
+@pytest.fixture()
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where a user works: photographs, a config and a checkpoint of a detector."""
+    rng = np.random.default_rng(0)
+    (tmp_path / 'PHOTOS').mkdir()
+    for name in 'ab':
+        pixels = rng.integers(0, 40, (20, 24, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / 'PHOTOS' / f'{name}.png')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'path', [each for each in sys.path if each not in ('', str(ROOT))])
+    yield tmp_path
+    sys.modules.pop('my_file', None)
+
+
+def _run(command: str, names: dict[str, str]) -> str:
+    python, tool, *arguments = shlex.split(command)
+    assert python == 'python'
+    code, out, err = run_tool(Path(tool).stem, *(names.get(each, each) for each in arguments))
+    assert code == 0, f'{command}: {err}'
+    return out
+
+
+def test_an_enhancer_of_one_s_own(folder: Path) -> None:
+    pytest.importorskip('mmdet')
+    config = TINY['write_detection'](folder)
+    names = dict(CONFIG=str(config), CHECKPOINT=str(TINY['write_checkpoint'](config)))
+    space: dict[str, Any] = {}
+    told = ''
+    for language, text in blocks('own_enhancer.md'):
+        if language == 'bash':
+            told += ''.join(_run(line, names) for line in text.splitlines())
+        elif name := re.match(r'# (\w+\.py)\n', text):
+            (folder / name[1]).write_text(text.replace("'CONFIG'", repr(names['CONFIG'])))
+        else:
+            exec(text, space)
+    assert 'my_file.MyEnhancer(gain=3)' in told
+    assert "my_file.MyEnhancer(weights='mine.pth')" in told
+    assert sorted(path.name for path in (folder / 'BRIGHT').glob('*.png')) == ['a.png', 'b.png']
+    assert (folder / 'work' / 'mine.pth').is_file()
+    enhancer, again = space['enhancer'].eval(), space['again'].eval()
+    assert type(again) is type(enhancer)
+    assert again.gain == 3
+    image = torch.rand(1, 3, 8, 8)
+    assert torch.equal(again(image), enhancer(image))
+
+
+def test_any_model() -> None:
+    pytest.importorskip('torchvision')
+    space: dict[str, Any] = {}
+    for language, text in blocks('any_model.md'):
+        assert language == 'python'
+        exec(text, space)
+        if 'boxes' in text and 'losses' not in text:
+            assert len(space['boxes']) == 2
+        if 'losses' in text:
+            assert _learns(space['stage'])
+        if 'scores' in text:
+            assert space['scores'].shape == (2, 19, 128, 160)
+    assert _learns(space['model'][0])
+
+
+def _learns(stage: EnhancementStage) -> bool:
+    gradients = [parameter.grad for parameter in stage.enhancer.parameters()]
+    return any(gradient is not None and bool(gradient.abs().sum() > 0) for gradient in gradients)
+
+
+def test_a_module_beside_the_tools_is_found_from_another_process(folder: Path) -> None:
+    from tests.run_tool import run_tool_process
+
+    _, text = blocks('own_enhancer.md')[0]
+    (folder / 'my_file.py').write_text(text)
+    command = ('enhance', 'PHOTOS', '--out', 'out', '--enhancer')
+    code, _, err = run_tool_process(*command, 'my_file.MyEnhancer(gain=3)')
+    assert code == 0, err
+    code, _, err = run_tool_process(*command, 'other_file.MyEnhancer(gain=3)')
+    assert code == 2
+    assert err.startswith("error: unknown enhancer type 'other_file.MyEnhancer'")
