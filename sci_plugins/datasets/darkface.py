@@ -19,7 +19,6 @@ INVERTED = 'empty or inverted box'
 OUTSIDE = 'box outside the image'
 OVERHANGING = 'box reaching beyond the image'
 DOUBLED = 'duplicate box'
-ODDITIES = INVERTED, OUTSIDE, OVERHANGING, DOUBLED
 
 
 def read_upright_boxes(path: str | Path) -> list[tuple[int, Box]]:

@@ -20,7 +20,7 @@ from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.functional.confusion import ratio
 from sci_plugins.functional.detection_ap import RecallPrecision
 from sci_plugins.registry import RECORDS
-from sci_plugins.utils.files import reading_arrays, replacing
+from sci_plugins.utils.files import reading_arrays, write_arrays
 
 
 class ImageSet:
@@ -237,12 +237,15 @@ class ImageRecords(ABC):
         general = dict.fromkeys(f'{n.partition("/")[0]}/CLASS' if '/' in n else n for n in names)
         return {name: cls.definitions[name] for name in general if name in cls.definitions}
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one compressed ``.npz`` file, atomically."""
+    def save(self, path: str | os.PathLike[str], **more: np.ndarray) -> None:
+        """Write one compressed ``.npz`` file, whole or not at all.
+
+        Args:
+            path: of the file.
+            more: further arrays to keep in it; :meth:`load` does not look at them.
+        """
         kind, ids = np.array(type(self).__name__), np.array(self.ids, dtype=str)
-        arrays: dict[str, Any] = dict(kind=kind, ids=ids, **self.arrays())
-        with replacing(path) as beside, beside.open('wb') as file:
-            np.savez_compressed(file, **arrays)
+        write_arrays(path, dict(kind=kind, ids=ids, **self.arrays(), **more))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Any:

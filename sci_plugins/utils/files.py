@@ -5,9 +5,8 @@ import io
 import os
 import secrets
 import shutil
-import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,31 +15,6 @@ from zipfile import BadZipFile
 import numpy as np
 
 from sci_plugins.errors import DataError
-
-
-@contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A path beside ``path`` to write to; renamed on success, removed on failure.
-
-    Makes missing folders. The temporary name keeps the suffix, from which image
-    libraries tell the format.
-
-    Raises:
-        OSError: if the folder cannot be made or written.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.stem}.', suffix=path.suffix)
-    os.close(handle)
-    beside = Path(name)
-    try:
-        yield beside
-        # mkstemp makes private files; give the mode that open() would have given.
-        beside.chmod(0o666 & ~_umask())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def write_atomically(
@@ -106,12 +80,6 @@ def _write_all(file: io.FileIO, data: bytes | memoryview) -> None:
         rest = rest[written:]
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 #: Folder for downloaded weights and generated demo data.
 CACHE_VARIABLE = 'SCI_PLUGINS_CACHE'
 
@@ -164,6 +132,17 @@ _DAMAGED = (
     BadZipFile,
     zlib.error,
 )
+
+
+def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None:
+    """Write arrays by name to a compressed ``.npz`` file, whole or not at all.
+
+    Raises:
+        OSError: naming the file, if it cannot be written in full.
+    """
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    write_atomically(path, content.getbuffer())
 
 
 @contextmanager

@@ -93,7 +93,7 @@ def test_no_circle() -> None:
         ('from sci_plugins import registry', 'sci_plugins.registry'),
         ('from sci_plugins import SCIEnhancer', 'sci_plugins'),
         ('from sci_plugins.utils import files', 'sci_plugins.utils.files'),
-        ('from sci_plugins.utils.files import replacing', 'sci_plugins.utils.files'),
+        ('from sci_plugins.utils.files import write_atomically', 'sci_plugins.utils.files'),
         ('def f():\n    import sci_plugins.errors', 'sci_plugins.errors'),
     ],
 )

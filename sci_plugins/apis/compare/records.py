@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from sci_plugins.engine.hooks import ImageResult, ImageResultsHook
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.evaluation.records import ImageRecords, ImageSet, kinds_of_records
-from sci_plugins.utils.files import reading_arrays, replacing
+from sci_plugins.utils.files import reading_arrays
 
 #: Members of a file of records that are ours, beside those of the records.
 _LUMA, _STAMP = 'mean_luma', 'made_with'
@@ -82,15 +81,8 @@ class RecordStore:
         return self.folder / condition.slug / f'{file_slug(variant)}.npz'
 
     def save(self, condition: Condition, variant: str, kept: Kept) -> None:
-        with replacing(self.path(condition, variant)) as beside:
-            kept.records.save(beside)
-            with zipfile.ZipFile(beside, 'a', zipfile.ZIP_DEFLATED) as file:
-                for name, value in (
-                    (_LUMA, kept.luma),
-                    (_STAMP, np.array(self._stamp(condition, variant))),
-                ):
-                    with file.open(f'{name}.npy', 'w') as member:
-                        np.lib.format.write_array(member, value, allow_pickle=False)
+        more = {_LUMA: kept.luma, _STAMP: np.array(self._stamp(condition, variant))}
+        kept.records.save(self.path(condition, variant), **more)
 
     def load(self, condition: Condition, variant: str) -> Kept:
         """Read records back.

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sci_plugins.utils import files
-from sci_plugins.utils.files import replacing, write_atomically
+from sci_plugins.utils.files import write_atomically
 
 
 @pytest.mark.parametrize(
@@ -32,39 +32,6 @@ def test_an_older_file_is_replaced(tmp_path: Path) -> None:
     write_atomically(path, 'new')
     assert path.read_text() == 'new'
     assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize('error', [ValueError, KeyboardInterrupt, SystemExit])
-def test_nothing_half_written_is_left(tmp_path: Path, error: type[BaseException]) -> None:
-    path = tmp_path / 'a.txt'
-    path.write_text('old')
-
-    def write() -> None:
-        with replacing(path) as beside:
-            beside.write_text('half')
-            raise error
-
-    with pytest.raises(error):
-        write()
-    assert path.read_text() == 'old'
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_the_old_file_is_there_until_the_end(tmp_path: Path) -> None:
-    path = tmp_path / 'a.txt'
-    path.write_text('old')
-    with replacing(path) as beside:
-        beside.write_text('new')
-        assert beside != path
-        assert beside.parent == path.parent  # else the rename could cross file systems
-        assert path.read_text() == 'old'
-    assert path.read_text() == 'new'
-
-
-def test_the_suffix_stays_for_image_libraries(tmp_path: Path) -> None:
-    with replacing(tmp_path / 'photo.v2.png') as beside:
-        assert beside.suffix == '.png'
-        beside.touch()
 
 
 @pytest.mark.skipif(os.name != 'posix', reason='modes of POSIX files')

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.utils.files import reading_arrays
+from sci_plugins.utils.files import reading_arrays, write_arrays
 
 
 def _write(path: Path) -> bytes:
@@ -88,3 +88,12 @@ def test_what_is_made_of_it_may_refuse_too(tmp_path: Path) -> None:
         raise ConfigError('one is odd')
     with pytest.raises(ZeroDivisionError), reading_arrays(tmp_path / 'x.npz', 'numbers'):
         _ = 1 // 0
+
+
+def test_what_is_written_reads_again(tmp_path: Path) -> None:
+    path, numbers = tmp_path / 'new' / 'a.npz', np.arange(5.0)
+    write_arrays(path, dict(numbers=numbers, names=np.array(['a', 'b'])))
+    assert [item.name for item in path.parent.iterdir()] == ['a.npz']
+    with reading_arrays(path, 'numbers') as content:
+        assert set(content) == {'numbers', 'names'}
+        assert np.array_equal(content['numbers'], numbers)
