@@ -16,8 +16,8 @@ from sci_plugins.errors import ConfigError
 CHECKS = dict(
     darkface='sci_plugins.datasets.darkface_check.check_darkface',
     acdc='sci_plugins.datasets.acdc.ACDC',
-    darkzurich='sci_plugins.datasets.dark_zurich.DARK_ZURICH',
-    nightdriving='sci_plugins.datasets.dark_zurich.NIGHT_DRIVING',
+    darkzurich='sci_plugins.datasets.acdc.DARK_ZURICH',
+    nightdriving='sci_plugins.datasets.acdc.NIGHT_DRIVING',
     nightcity='sci_plugins.datasets.nightcity.check_nightcity',
     bdd100k='sci_plugins.datasets.bdd100k_night.check_bdd100k',
     camvid='sci_plugins.datasets.camvid.CAMVID_LAYOUT',

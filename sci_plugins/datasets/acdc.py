@@ -1,4 +1,7 @@
-"""ACDC (Adverse Conditions Dataset) in its native layout, for mmseg."""
+"""ACDC for mmseg, in its native layout, and those of Dark Zurich and Nighttime Driving.
+
+Dark Zurich shares recordings with ACDC (Adverse Conditions Dataset).
+"""
 
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -41,28 +44,61 @@ REFERENCE = replace(
     img_suffix='_rgb_ref_anon.png',
     unlabelled=ACDC.splits,
 )
+# mmseg has data sets for these two.
+DARK_ZURICH = NightLayout(
+    name='Dark Zurich',
+    images='rgb_anon/{split}/night',
+    labels='gt/{split}/night',
+    img_suffix='_rgb_anon.png',
+    label_suffix='_gt_labelTrainIds.png',
+    unlabelled=('train', 'test'),
+    part='{split}/night',
+    counts={'train/night': 2416, 'val/night': 50, 'test/night': 151},
+    size=(1920, 1080),
+    recording=r'(.+)_frame_\d+',
+    overlaps=(
+        Overlap(
+            'val/night',
+            'a recording of ACDC night val, which has all 50: do not test a model on one '
+            'of the two that was trained or chosen on the other',
+            'GOPR0356',
+        ),
+        Overlap('test/night', 'all 151 are in ACDC night test'),
+        Overlap('train/night', '296 of the 400 images of ACDC night train are here'),
+    ),
+)
+NIGHT_DRIVING = NightLayout(
+    name='Nighttime Driving',
+    images='leftImg8bit/{split}/night',
+    labels='gtCoarse_daytime_trainvaltest/{split}/night',
+    img_suffix='_leftImg8bit.png',
+    label_suffix='_gtCoarse_labelTrainIds.png',
+    splits=('test',),
+    counts=dict(test=50),
+    size=(1920, 1080),
+    recording=r'(.+)_frame_\d+',
+)
 
 
 @DATASETS.register_module()
 class ACDCDataset(SegmentationFolderDataset):
     """``rgb_anon/CONDITION/SPLIT/REC/*_rgb_anon.png`` and their label maps.
 
-    Those are ``gt/CONDITION/SPLIT/REC/*_gt_labelTrainIds.png``: Cityscapes' 19
-    classes, 255 ignored, 1920x1080. By night 400, 106 and 500 images, in the other
-    conditions 400, 100 and 500; those of ``test`` have no public labels. ``clip`` is
-    the recording, REC.
+    Those are ``gt/CONDITION/SPLIT/REC/*_gt_labelTrainIds.png``: Cityscapes' 19 classes, 255
+    ignored, 1920x1080. By night 400, 106 and 500 images, in the other conditions 400, 100 and 500;
+    those of ``test`` have no public labels. ``clip`` is the recording, REC.
 
-    Its night ``val`` and ``test`` contain Dark Zurich's; see
-    docs/night_segmentation.md before training on one and testing on the other.
+    Its night ``val`` and ``test`` contain Dark Zurich's; see docs/night_segmentation.md before
+    training on one and testing on the other.
 
     Args:
         split: ``'train'``, ``'val'``, ``'test'`` or several of them.
         condition: ``'night'``, ``'fog'``, ``'rain'``, ``'snow'`` or several of them.
-        reference: instead of the adverse photographs, those of the same places by day
-            and in good weather, ``SPLIT_ref/REC/*_rgb_ref_anon.png``, without labels:
-            something to look at, or to train an enhancer on.
-        data_prefix: instead of ``split`` and ``condition``, the two folders below
-            ``data_root``, as everywhere in mmseg.
+        reference: instead of the adverse photographs, those of the same places by day and in good
+            weather, ``SPLIT_ref/REC/*_rgb_ref_anon.png``, without labels: something to look at, or
+            to train an enhancer on.
+        data_prefix: instead of ``split`` and ``condition``, the two folders below ``data_root``, as
+            everywhere in mmseg.
         **kwargs: those of :class:`SegmentationFolderDataset`.
 
     Raises:

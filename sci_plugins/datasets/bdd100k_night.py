@@ -1,8 +1,8 @@
 """The night images among BDD100K's 10,000 with label maps, for mmseg.
 
-The label maps do not say the time of day; the detection labels do, as an attribute by
-image name. The 10,000 images with label maps are split differently from the 100,000 with
-boxes, so the label files of all splits are searched.
+The label maps do not say the time of day; the detection labels do, as an attribute by image name.
+The 10,000 images with label maps are split differently from the 100,000 with boxes, so the label
+files of all splits are searched.
 """
 
 import json
@@ -33,8 +33,8 @@ BDD100K = NightLayout(
     size=(1280, 720),
 )
 
-#: Label files below the root, newest release first; the last three are folders with one
-#: file per image.
+#: Label files below the root, newest release first; the last three are folders with one file per
+#: image.
 SOURCES = (
     'labels/det_20/det_train.json',
     'labels/det_20/det_val.json',
@@ -193,8 +193,7 @@ def check_bdd100k(
 
     Raises:
         ConfigError: if there is no such time of day.
-        DataError: as :func:`check_segmentation`, or if no label file tells the time of
-            day.
+        DataError: as :func:`check_segmentation`, or if no label file tells the time of day.
     """
     wanted = choose(BDD100K.name, 'timeofday', timeofday, TIMES_OF_DAY)
     parts = BDD100K.parts(root, BDD100K.splits)
@@ -239,12 +238,12 @@ def _time_row(split: str, stems: list[str], times: Mapping[str, str]) -> dict:
 class BDD100KNightDataset(SegmentationFolderDataset):
     """``images/10k/SPLIT/*.jpg`` with ``labels/sem_seg/masks/SPLIT/*.png``.
 
-    Cityscapes' 19 classes as trainIds, 1280x720. The detection labels say which images
-    were taken at night (``attributes.timeofday``); they are searched for in
-    :data:`sci_plugins.datasets.bdd100k_night.SOURCES`. Images in none of these files are
-    left out; the log says how many. Reading a file of 70,000 images slows down every
-    start: ``tools/prepare_data.py bdd100k ROOT --write-lists FOLDER`` does it once and
-    writes lists for ``ann_file``.
+    Cityscapes' 19 classes as trainIds, 1280x720. The detection labels say which images were taken
+    at night (``attributes.timeofday``); they are searched for in
+    :data:`sci_plugins.datasets.bdd100k_night.SOURCES`. Images in none of these files are left out;
+    the log says how many. Reading a file of 70,000 images slows down every start:
+    ``tools/prepare_data.py bdd100k ROOT --write-lists FOLDER`` does it once and writes lists for
+    ``ann_file``.
 
     Every image comes from a different drive, so ``clip`` is its name.
 
@@ -252,17 +251,17 @@ class BDD100KNightDataset(SegmentationFolderDataset):
         split: ``'train'``, ``'val'``, ``'test'`` or several of them.
         timeofday: which images to take: ``'night'``, ``'dawn/dusk'``, ``'daytime'``,
             ``'undefined'`` or several of them.
-        attributes: label files (or folders with one file an image) below
-            ``data_root``, instead of those that are there.
+        attributes: label files (or folders with one file an image) below ``data_root``, instead of
+            those that are there.
         ann_file: a list with one image name a line, instead of the label files.
-        data_prefix: instead of ``split``, the two folders below ``data_root``, as
-            everywhere in mmseg.
+        data_prefix: instead of ``split``, the two folders below ``data_root``, as everywhere in
+            mmseg.
         **kwargs: those of :class:`SegmentationFolderDataset`.
 
     Raises:
         ConfigError: if there is no such split or time of day.
-        DataError: naming it, if a folder, an image, a label map or the label files are
-            missing, or no image was taken at that time.
+        DataError: naming it, if a folder, an image, a label map or the label files are missing, or
+            no image was taken at that time.
     """
 
     LAYOUT: ClassVar[NightLayout] = BDD100K

@@ -34,17 +34,17 @@ class CamVidDataset(SegmentationFolderDataset):
     """``{train,val,test}/*.jpg`` and ``{train,val,test}annot/*.png``, labels 0-11.
 
     Label 11 (void) becomes 255, which mmseg's losses and metrics ignore. Frames are named
-    ``SEQUENCE_FRAME``, so that a prefix selects or leaves out whole recordings.
-    ``0001TP`` was filmed at dusk, the others by day. Frames of one recording, ``clip``,
-    are not independent of one another.
+    ``SEQUENCE_FRAME``, so that a prefix selects or leaves out whole recordings. ``0001TP`` was
+    filmed at dusk, the others by day. Frames of one recording, ``clip``, are not independent of one
+    another.
 
     Args:
         split: ``'train'``, ``'val'``, ``'test'`` or several of them.
-        include_prefix: keep only frames whose name begins with this (or one of
-            these); ``None`` keeps all.
+        include_prefix: keep only frames whose name begins with this (or one of these); ``None``
+            keeps all.
         exclude_prefix: leave out frames whose name begins with this.
-        data_prefix: instead of ``split``, the two folders below ``data_root``, as
-            everywhere in mmseg.
+        data_prefix: instead of ``split``, the two folders below ``data_root``, as everywhere in
+            mmseg.
         **kwargs: those of :class:`SegmentationFolderDataset`.
 
     Raises:

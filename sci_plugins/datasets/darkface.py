@@ -37,19 +37,19 @@ def read_upright_boxes(path: str | Path) -> list[tuple[int, Box]]:
 def read_numbered_boxes(path: str | Path) -> list[tuple[int, Box]]:
     """Boxes of one label file with their line numbers.
 
-    The first line has the number of boxes, each further one ``x1 y1 x2 y2`` in
-    pixels. Blank lines, Windows line ends and fractions are fine.
+    The first line has the number of boxes, each further one ``x1 y1 x2 y2`` in pixels. Blank lines,
+    Windows line ends and fractions are fine.
 
     Args:
         path: the label file.
 
     Returns:
-        Line number and ``(x1, y1, x2, y2)``, in the order of the file; a box may be
-        empty or inverted.
+        Line number and ``(x1, y1, x2, y2)``, in the order of the file; a box may be empty or
+        inverted.
 
     Raises:
-        DataError: naming file and line, if the file is missing, is not text, or does
-            not follow this layout.
+        DataError: naming file and line, if the file is missing, is not text, or does not follow
+            this layout.
     """
     lines = read_numbered_lines(Path(path), 'label file')
     if not lines:
@@ -236,8 +236,8 @@ def ids_sha256(ids: Iterable[str]) -> str:
 def annotation_version(faces: int, split: str = 'all') -> str:
     """``'2019'``, ``'2021'`` or ``'unknown'``, from a number of faces.
 
-    For parts of the set only the counts of 2019 are known. A part that differs from
-    them is ``'unknown'``: it may be of 2021, or damaged.
+    For parts of the set only the counts of 2019 are known. A part that differs from them is
+    ``'unknown'``: it may be of 2021, or damaged.
 
     Args:
         faces: number of boxes in the label files of the split.
@@ -271,28 +271,27 @@ def find_version(labels: str | Path, faces: int, split: str | None) -> str | Non
 class DarkFaceDataset(TextLabelDataset):
     """Images ``image/ID.png`` and labels ``label/ID.txt`` below one folder.
 
-    A label file's first line is the number of faces; each further one
-    ``x1 y1 x2 y2`` in pixels of the image. There are two annotation versions,
-    43,849 faces (2019) and 50,396 (2021): numbers on one do not compare with the
-    other. ``metainfo['annotation_version']`` says which one was found, by its count:
-    that of all 6000 labels if they are there, else that of the split (of which only
-    2019's is known). ``DarkFaceMetric`` and ``CocoMetric`` get the ground truth if the
-    pipeline packs ``'instances'`` as a meta key.
+    A label file's first line is the number of faces; each further one ``x1 y1 x2 y2`` in pixels of
+    the image. There are two annotation versions, 43,849 faces (2019) and 50,396 (2021): numbers on
+    one do not compare with the other. ``metainfo['annotation_version']`` says which one was found,
+    by its count: that of all 6000 labels if they are there, else that of the split (of which only
+    2019's is known). ``DarkFaceMetric`` and ``CocoMetric`` get the ground truth if the pipeline
+    packs ``'instances'`` as a meta key.
 
     Args:
-        split: one of :data:`sci_plugins.datasets.darkface.SPLITS`, such as
-            ``'regdet_test'``; kept in ``metainfo['split']``.
-        ann_file: instead of ``split``, a text file with one image a line, of which the
-            first word counts (``ID`` or ``ID.png``). Without either every image of the
-            folder is taken, in the order of their ids, and every label needs its image.
+        split: one of :data:`sci_plugins.datasets.darkface.SPLITS`, such as ``'regdet_test'``; kept
+            in ``metainfo['split']``.
+        ann_file: instead of ``split``, a text file with one image a line, of which the first word
+            counts (``ID`` or ``ID.png``). Without either every image of the folder is taken, in the
+            order of their ids, and every label needs its image.
         data_prefix: folders of images and labels below ``data_root``.
         img_suffix: suffix of the image files.
         **kwargs: those of :class:`TextLabelDataset`.
 
     Raises:
         ConfigError: if there is no such split, or both a split and a list are given.
-        DataError: naming the file (and line), if a folder, an image or a label is
-            missing or does not follow the layout.
+        DataError: naming the file (and line), if a folder, an image or a label is missing or does
+            not follow the layout.
     """
 
     NAME: ClassVar[str] = 'DARK FACE'

@@ -28,16 +28,16 @@ Object = tuple[str, Box]
 def read_objects(path: str | Path) -> list[Object]:
     """Objects of one image.
 
-    The first line is ``% bbGt version=3``, each further one ``CLASS left top width
-    height`` in pixels and seven unused numbers on occlusion and orientation.
+    The first line is ``% bbGt version=3``, each further one ``CLASS left top width height`` in
+    pixels and seven unused numbers on occlusion and orientation.
 
     Returns:
-        ``(class name, (x1, y1, x2, y2))`` in the order of the file. A box may be empty
-        or reach over the image's edge, as in the file.
+        ``(class name, (x1, y1, x2, y2))`` in the order of the file. A box may be empty or reach
+        over the image's edge, as in the file.
 
     Raises:
-        DataError: naming file and line, if the file is missing, is not text, or does
-            not follow this layout.
+        DataError: naming file and line, if the file is missing, is not text, or does not follow
+            this layout.
     """
     lines = read_numbered_lines(Path(path), 'annotation file')
     if not lines or not lines[0][1].startswith(_HEAD):
@@ -64,14 +64,14 @@ def read_class_list(path: str | Path, splits: tuple[str, ...] = ()) -> list[str]
     """Image names of ``imageclasslist.txt``, or of any list with one name a line.
 
     Args:
-        path: the list. Columns: name, class, lighting, indoor or outdoor, experiment
-            (1 train, 2 val, 3 test); a heading with ``|`` is skipped.
-        splits: keep the images of these experiments; empty keeps all, and needs only
-            the first column.
+        path: the list. Columns: name, class, lighting, indoor or outdoor, experiment (1 train, 2
+            val, 3 test); a heading with ``|`` is skipped.
+        splits: keep the images of these experiments; empty keeps all, and needs only the first
+            column.
 
     Raises:
-        DataError: naming file and line, if it is missing, has no such column, lists an
-            image twice, or leaves no image.
+        DataError: naming file and line, if it is missing, has no such column, lists an image twice,
+            or leaves no image.
     """
     wanted = {SPLITS[name] for name in splits}
     names: dict[str, None] = {}
@@ -98,25 +98,24 @@ CLASS_LIST = 'imageclasslist.txt'
 class ExDarkDataset(TextLabelDataset):
     """7363 images of 12 classes, ``CLASS/NAME.png``, with ``CLASS/NAME.png.txt``.
 
-    The folders are those of the two archives; the file ``imageclasslist.txt`` of the
-    data set's repository gives its own split of 3000, 1800 and 2563 images. Others in
-    use, such as MAET's 80/20, come as ``ann_file``. Upper and lower case in file
-    names are not told apart.
+    The folders are those of the two archives; the file ``imageclasslist.txt`` of the data set's
+    repository gives its own split of 3000, 1800 and 2563 images. Others in use, such as MAET's
+    80/20, come as ``ann_file``. Upper and lower case in file names are not told apart.
 
-    Empty boxes are ignored, with one warning. Objects of classes that ``metainfo``
-    leaves out are left out.
+    Empty boxes are ignored, with one warning. Objects of classes that ``metainfo`` leaves out are
+    left out.
 
     Args:
         split: ``'train'``, ``'val'``, ``'test'`` or several of them, by ``ann_file``.
-        ann_file: a list with one image name a line, ``imageclasslist.txt`` if ``split``
-            is given and this is not. Without either every annotated image is taken.
+        ann_file: a list with one image name a line, ``imageclasslist.txt`` if ``split`` is given
+            and this is not. Without either every annotated image is taken.
         data_prefix: folders below ``data_root``.
         **kwargs: those of :class:`TextLabelDataset`.
 
     Raises:
         ConfigError: if there is no such split.
-        DataError: naming the file (and line), if a folder, an image or an annotation
-            is missing or does not follow the layout.
+        DataError: naming the file (and line), if a folder, an image or an annotation is missing or
+            does not follow the layout.
     """
 
     NAME: ClassVar[str] = 'ExDark'

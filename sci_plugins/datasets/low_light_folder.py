@@ -23,8 +23,8 @@ class ImageSample(BaseDataElement):
 
     Attributes:
         img_path: the image's file.
-        skipped: files that could not be read when this one took their place, with
-            the cause of each: ``((path, cause), ...)``.
+        skipped: files that could not be read when this one took their place, with the cause of
+            each: ``((path, cause), ...)``.
         reference: ``(3, H, W)``, RGB, float in [0, 1]; only in paired data sets.
     """
 
@@ -52,29 +52,28 @@ class LowLightFolder(Dataset):
     """All images below some folders, for training an enhancer.
 
     Args:
-        data_root: folder, or several, searched with all their subfolders; the
-            images are sorted by path. A single file is taken too.
+        data_root: folder, or several, searched with all their subfolders; the images are sorted by
+            path. A single file is taken too.
         max_size: shrink an image whose longer side exceeds this many pixels.
-        crop_size: side in pixels of a random square crop, taken after shrinking;
-            ``None`` keeps whole images.
+        crop_size: side in pixels of a random square crop, taken after shrinking; ``None`` keeps
+            whole images.
         flip: mirror half of the images, at random, left to right.
-        cache: keep decoded images (3 bytes per pixel) in memory, in every worker of
-            the loader, so best with ``num_workers=0``.
+        cache: keep decoded images (3 bytes per pixel) in memory, in every worker of the loader, so
+            best with ``num_workers=0``.
         skip_unreadable: replace an image that cannot be read by the next one that can;
-            ``data_samples.skipped`` then names it (and ``SkippedImagesHook`` counts).
-            ``False`` raises.
+            ``data_samples.skipped`` then names it (and ``SkippedImagesHook`` counts). ``False``
+            raises.
 
-    An item is ``dict(inputs=image, data_samples=sample)``: ``(3, H, W)``, RGB,
-    float32, in [0, 1], and an :class:`ImageSample`. Batches come from
-    ``collate_fn=dict(type='sci_plugins.stack_images')``. Crops and mirroring follow
-    the seed that ``SeededSampler`` or ``SeededInfiniteSampler`` sends with an index;
-    with a bare index they follow PyTorch's global generator.
+    An item is ``dict(inputs=image, data_samples=sample)``: ``(3, H, W)``, RGB, float32, in [0, 1],
+    and an :class:`ImageSample`. Batches come from
+    ``collate_fn=dict(type='sci_plugins.stack_images')``. Crops and mirroring follow the seed that
+    ``SeededSampler`` or ``SeededInfiniteSampler`` sends with an index; with a bare index they
+    follow PyTorch's global generator.
 
     Raises:
         ConfigError: if a size is no int or too small.
-        DataError: if a folder is missing or holds no image, or an image is smaller
-            than the crop or than 5 pixels; when an item is read, if its file is no
-            image. Each names the path.
+        DataError: if a folder is missing or holds no image, or an image is smaller than the crop or
+            than 5 pixels; when an item is read, if its file is no image. Each names the path.
     """
 
     def __init__(
@@ -222,11 +221,9 @@ def stack_images(batch: Sequence[dict[str, Any]], mixed: str = 'refuse') -> dict
     """Stack the images of a batch; for a loader's ``collate_fn``.
 
     Args:
-        batch: items of our data sets: ``inputs``, RGB ``(3, H, W)``, and
-            ``data_samples``.
-        mixed: what to do with images of several sizes: ``'refuse'`` them, or
-            ``'crop'`` each around its centre to the largest height and the largest
-            width that all of them have.
+        batch: items of our data sets: ``inputs``, RGB ``(3, H, W)``, and ``data_samples``.
+        mixed: what to do with images of several sizes: ``'refuse'`` them, or ``'crop'`` each around
+            its centre to the largest height and the largest width that all of them have.
 
     Returns:
         ``dict(inputs=(N, 3, H, W), data_samples=list of N)``.

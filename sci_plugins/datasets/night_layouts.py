@@ -1,7 +1,7 @@
 """How a segmentation set lies on the disk, declared once for all that read it.
 
-A set's file declares a :class:`NightLayout`: its mmseg data set, its check and the search
-for leaked test frames all follow it. docs/night_segmentation.md shows a set of one's own.
+A set's file declares a :class:`NightLayout`: its mmseg data set, its check and the search for
+leaked test frames all follow it. docs/night_segmentation.md shows a set of one's own.
 """
 
 import os
@@ -123,8 +123,7 @@ class LabelCode:
         """Stored value -> value to train on, for mmseg's ``LoadAnnotations``.
 
         Args:
-            chosen: mmseg's own map from class index to class index, of a subset of the
-                classes.
+            chosen: mmseg's own map from class index to class index, of a subset of the classes.
 
         Returns:
             The values that change; ``None`` if none does.
@@ -189,8 +188,8 @@ class Overlap(NamedTuple):
     Attributes:
         part: such as ``'night/val'``.
         text: what to say of it, after the part's name.
-        recording: only said of images from this recording, with their number. Any of
-            its frames in a training set is an error.
+        recording: only said of images from this recording, with their number. Any of its frames in
+            a training set is an error.
         is_error: whether they must not be there.
     """
 
@@ -233,27 +232,26 @@ class Part:
 class NightLayout:
     """A segmentation set as it is downloaded.
 
-    In ``images``, ``labels`` and ``part`` the words ``{split}`` and ``{condition}`` stand
-    for the names of ``splits`` and ``conditions``.
+    In ``images``, ``labels`` and ``part`` the words ``{split}`` and ``{condition}`` stand for the
+    names of ``splits`` and ``conditions``.
 
     Args:
         name: of the set, for messages.
         images: folder of a split's images, below the set's root; subfolders are searched.
         labels: folder of its label maps.
-        img_suffix, label_suffix: how the names of images and of label maps end; what is
-            before is the same.
+        img_suffix, label_suffix: how the names of images and of label maps end; what is before is
+            the same.
         code: what the values of the label maps mean.
-        splits: names of the splits. Those that begin with ``train`` are for training,
-            results are measured on the others.
-        conditions: names of the conditions, if the set has several; the first is the
-            default.
+        splits: names of the splits. Those that begin with ``train`` are for training, results are
+            measured on the others.
+        conditions: names of the conditions, if the set has several; the first is the default.
         unlabelled: splits without public label maps.
         part: what a split (of a condition) is called in reports.
         counts: part -> number of images by the authors, where known.
         size: (width, height) of every image, ``None`` if they vary.
         palette: RGB of each class; empty for Cityscapes' or mmseg's random colours.
-        recording: pattern at the start of a frame's name (without suffix) whose first
-            group is the recording; ``''`` if names do not tell.
+        recording: pattern at the start of a frame's name (without suffix) whose first group is the
+            recording; ``''`` if names do not tell.
         overlaps: frames that other sets have too.
         elsewhere: a second (images, labels), used where the first does not exist.
     """
@@ -332,8 +330,8 @@ class NightLayout:
     def recording_of(self, path: str | Path) -> str | None:
         """The recording of a frame, ``None`` if its name does not tell.
 
-        Consecutive frames of a recording look nearly the same. They are not independent
-        images, neither for an interval nor for a training set.
+        Consecutive frames of a recording look nearly the same. They are not independent images,
+        neither for an interval nor for a training set.
         """
         match = re.match(self.recording, self.frame_name(path)) if self.recording else None
         return match[1] if match else None

@@ -66,19 +66,19 @@ def check_nightcity(root: Root, *, release: str = 'original', **options: Any) ->
 class NightCityDataset(SegmentationFolderDataset):
     """2998 and 1299 photographs of many cities, 1024x512, Cityscapes' 19 classes.
 
-    ``original``: ``images/SPLIT/*.png`` with ``label/SPLIT/*_labelIds.png``, which
-    hold Cityscapes' *ids*; they become trainIds as they are loaded, and every other id
-    up to 33 is ignored. ``fine``, a later correction of the labels:
-    ``SPLIT/img/*.png`` with ``SPLIT/lbl/*_trainIds.png``, or such label maps in
-    the original's folders. Numbers on one do not compare with the other.
+    ``original``: ``images/SPLIT/*.png`` with ``label/SPLIT/*_labelIds.png``, which hold Cityscapes'
+    *ids*; they become trainIds as they are loaded, and every other id up to 33 is ignored.
+    ``fine``, a later correction of the labels: ``SPLIT/img/*.png`` with
+    ``SPLIT/lbl/*_trainIds.png``, or such label maps in the original's folders. Numbers on one do
+    not compare with the other.
 
     File names do not tell the recording: ``clip`` is the image's own name.
 
     Args:
         split: ``'train'``, ``'val'`` or both.
         release: ``'original'`` or ``'fine'``; kept in ``metainfo['release']``.
-        data_prefix: instead of ``split``, the two folders below ``data_root``, as
-            everywhere in mmseg.
+        data_prefix: instead of ``split``, the two folders below ``data_root``, as everywhere in
+            mmseg.
         **kwargs: those of :class:`SegmentationFolderDataset`.
 
     Raises:

@@ -33,20 +33,19 @@ class PairedLowLightDataset(Dataset):
         data_root: folder of the data set.
         layout: ``'pairs'`` (``low`` and ``normal`` or ``high``), ``'lol-train'``
             (``our485/low|high``), ``'lol-test'`` (``eval15/low|high``), ``'lsrw'``
-            (``Huawei/low|high`` and ``Nikon/low|high`` of one split) or ``'fivek'``
-            (``input`` and ``expertC``).
-        folders: other names of the dark and the bright folder, in place of a layout:
-            ``('input', 'expertA')``.
+            (``Huawei/low|high`` and ``Nikon/low|high`` of one split) or ``'fivek'`` (``input`` and
+            ``expertC``).
+        folders: other names of the dark and the bright folder, in place of a layout: ``('input',
+            'expertA')``.
         max_size: shrink both images if their longer side exceeds this many pixels.
 
-    An item is ``dict(inputs=image, data_samples=sample)``; ``sample.reference`` is the
-    bright partner, both ``(3, H, W)``, RGB, float32, in [0, 1].
+    An item is ``dict(inputs=image, data_samples=sample)``; ``sample.reference`` is the bright
+    partner, both ``(3, H, W)``, RGB, float32, in [0, 1].
 
     Raises:
         ConfigError: if the layout is not known.
-        DataError: if the folders are not there or an image has no partner; when an
-            item is read, if a file is no image or the sizes of a pair differ. Each
-            names the paths.
+        DataError: if the folders are not there or an image has no partner; when an item is read, if
+            a file is no image or the sizes of a pair differ. Each names the paths.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """Samplers whose items carry their own seed, so that a resumed run draws the same crops.
 
-MMEngine saves no random state. Here what is random about a sample (its crop, its
-mirroring) follows from the run's seed, the epoch and the index alone, not from workers,
-processes or the point at which a run was interrupted.
+MMEngine saves no random state. Here what is random about a sample (its crop, its mirroring) follows
+from the run's seed, the epoch and the index alone, not from workers, processes or the point at
+which a run was interrupted.
 """
 
 from collections.abc import Iterator
@@ -45,8 +45,8 @@ class SeededSampler(DefaultSampler):
 class SeededInfiniteSampler(InfiniteSampler):
     """MMEngine's ``InfiniteSampler``; yields :class:`Draw` in place of bare indices.
 
-    Arguments are the same. For iteration-based loops, which continue with the right
-    sample when they are resumed.
+    Arguments are the same. For iteration-based loops, which continue with the right sample when
+    they are resumed.
     """
 
     def _infinite_indices(self) -> Iterator[Draw]:

@@ -18,20 +18,20 @@ CityscapesDataset: Any = host_class('mmseg.datasets.CityscapesDataset')
 class SegmentationFolderDataset(BaseSegDataset):
     """Base of data sets whose folders follow a :class:`NightLayout`.
 
-    A subclass sets ``LAYOUT``, from which its ``METAINFO`` comes too. Records are sorted
-    by path and have the key ``clip``: the recording of a video frame, else the image's
-    own name. Every image must have its label map and every label map its image; label
-    maps are checked as they are loaded (:class:`CheckLabelMap`).
+    A subclass sets ``LAYOUT``, from which its ``METAINFO`` comes too. Records are sorted by path
+    and have the key ``clip``: the recording of a video frame, else the image's own name. Every
+    image must have its label map and every label map its image; label maps are checked as they are
+    loaded (:class:`CheckLabelMap`).
 
     Args:
         split: one or several of the layout's splits.
         condition: one or several of its conditions, ``None`` for the default.
-        ann_file: a text file with one image a line, as its path below the image folder
-            (with or without the suffix); only these are taken.
+        ann_file: a text file with one image a line, as its path below the image folder (with or
+            without the suffix); only these are taken.
         data_prefix: instead of ``split`` and ``condition``, ``dict(img_path=...,
             seg_map_path=...)`` below ``data_root``, as everywhere in mmseg.
-        img_suffix, seg_map_suffix: how the names of images and label maps end, instead
-            of the layout's suffixes.
+        img_suffix, seg_map_suffix: how the names of images and label maps end, instead of the
+            layout's suffixes.
         layout: instead of ``LAYOUT``, for subclasses whose set has several releases.
         **kwargs: those of ``mmseg.datasets.BaseSegDataset``.
 

@@ -27,8 +27,8 @@ class TextLabelDataset(BaseDetDataset):
     """Base of data sets that make mmdet's records themselves.
 
     Args:
-        filter_cfg: ``dict(filter_empty_gt=True)`` leaves out, in training, images
-            without an object that counts.
+        filter_cfg: ``dict(filter_empty_gt=True)`` leaves out, in training, images without an object
+            that counts.
         **kwargs: those of ``mmdet.datasets.BaseDetDataset``.
 
     Raises:

@@ -34,12 +34,12 @@ class WiderFace:
 def read_wider_face(path: str | Path) -> dict[str, list[WiderFace]]:
     """Image name, such as ``0--Parade/x.jpg``, -> its faces.
 
-    For each image the file has its name, the number of faces, and one line for each
-    face, or a line of zeros for an image without faces.
+    For each image the file has its name, the number of faces, and one line for each face, or a line
+    of zeros for an image without faces.
 
     Raises:
-        DataError: naming file and line, if the file is missing, is not text, or does
-            not follow this layout.
+        DataError: naming file and line, if the file is missing, is not text, or does not follow
+            this layout.
     """
     lines = iter(read_numbered_lines(Path(path), 'annotation file'))
     images: dict[str, list[WiderFace]] = {}
@@ -86,8 +86,8 @@ class WiderFaceTextDataset(TextLabelDataset):
 
     mmdet's ``WIDERFaceDataset`` reads a third party's conversion to XML instead.
 
-    Faces marked as invalid and those with an empty box are ignored: finding them is
-    neither right nor wrong. The two limits ignore more of them.
+    Faces marked as invalid and those with an empty box are ignored: finding them is neither right
+    nor wrong. The two limits ignore more of them.
 
     Args:
         ann_file: the text file, below ``data_root``.
@@ -98,8 +98,8 @@ class WiderFaceTextDataset(TextLabelDataset):
 
     Raises:
         ConfigError: if a limit is out of range.
-        DataError: naming the file (and line), if something is missing or does not
-            follow the layout.
+        DataError: naming the file (and line), if something is missing or does not follow the
+            layout.
     """
 
     NAME: ClassVar[str] = 'WIDER FACE'

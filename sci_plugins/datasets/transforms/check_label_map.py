@@ -12,9 +12,9 @@ from sci_plugins.registry import TRANSFORMS
 class CheckLabelMap(BaseTransform):
     """Refuse a label map of another size, with colours, or with unknown classes.
 
-    A class that the model does not have crashes training on a GPU without naming a file,
-    and mmseg's metric skips it silently. Put this after ``LoadAnnotations``; the data
-    sets of this package do so by themselves.
+    A class that the model does not have crashes training on a GPU without naming a file, and
+    mmseg's metric skips it silently. Put this after ``LoadAnnotations``; the data sets of this
+    package do so by themselves.
 
     Required Keys:
 

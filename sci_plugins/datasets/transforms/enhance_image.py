@@ -16,15 +16,15 @@ from sci_plugins.registry import TRANSFORMS
 class EnhanceImage(BaseTransform):
     """Enhance an image right after it is loaded, hence before any resize.
 
-    Runs in the data loader's workers, without gradients. The data preprocessor enhances
-    the resized image instead; the results differ.
+    Runs in the data loader's workers, without gradients. The data preprocessor enhances the resized
+    image instead; the results differ.
 
     Required Keys:
         - img: ``(H, W, 3)``, uint8 or float on the [0, 255] scale
 
     Modified Keys:
-        - img: same shape and dtype. Float stays as the enhancer gives it; uint8
-          is truncated, as SCI's authors save their results.
+        - img: same shape and dtype. Float stays as the enhancer gives it; uint8 is truncated, as
+          SCI's authors save their results.
 
     Args:
         enhancer: a config dict, or a name such as ``'sci/official/medium'``.
@@ -32,8 +32,7 @@ class EnhanceImage(BaseTransform):
 
     Raises:
         ConfigError: if an argument is out of range.
-        DataError: if an image is not ``(H, W, 3)``, of another dtype, or not
-            finite.
+        DataError: if an image is not ``(H, W, 3)``, of another dtype, or not finite.
     """
 
     def __init__(

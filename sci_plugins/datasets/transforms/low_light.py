@@ -30,19 +30,19 @@ Range = tuple[float, float]
 class SynthesizeLowLight(BaseTransform):
     """Turn a bright image into a dark one, as a sensor would have taken it.
 
-    Put it right after the image is loaded. With a ``seed`` everything that is drawn
-    depends only on the seed and the image's file name (or its pixels, if it has none):
-    every variant of a comparison sees the same dark image, in any worker and any order.
-    The noise is drawn in the channel order of the image. Each setting has its own draw,
-    so that giving a range for one changes neither the others nor the noise pattern.
+    Put it right after the image is loaded. With a ``seed`` everything that is drawn depends only on
+    the seed and the image's file name (or its pixels, if it has none): every variant of a
+    comparison sees the same dark image, in any worker and any order. The noise is drawn in the
+    channel order of the image. Each setting has its own draw, so that giving a range for one
+    changes neither the others nor the noise pattern.
 
-    The model, in this order: pixel values to linear light by ``curve``; ``gain``;
-    white balance undone; Gaussian noise of variance ``noise ** 2 + shot_noise *
-    signal``; clip to [0, 1]; white balance applied; back through the curve; 8 bits;
-    JPEG. It is a part of Brooks et al., Unprocessing Images for Learned Raw
-    Denoising, CVPR 2019: :func:`sci_plugins.functional.low_light.darken` says which.
-    With numbers for ``gain`` and ``noise`` alone it is the darkening of published
-    trials, ``((v / 255) ** 2.2 * gain + N(0, noise)) ** (1 / 2.2)``.
+    The model, in this order: pixel values to linear light by ``curve``; ``gain``; white balance
+    undone; Gaussian noise of variance ``noise ** 2 + shot_noise * signal``; clip to [0, 1]; white
+    balance applied; back through the curve; 8 bits; JPEG. It is a part of Brooks et al.,
+    Unprocessing Images for Learned Raw Denoising, CVPR 2019:
+    :func:`sci_plugins.functional.low_light.darken` says which. With numbers for ``gain`` and
+    ``noise`` alone it is the darkening of published trials, ``((v / 255) ** 2.2 * gain + N(0,
+    noise)) ** (1 / 2.2)``.
 
     Required Keys:
 
@@ -55,26 +55,25 @@ class SynthesizeLowLight(BaseTransform):
 
     Added Keys:
 
-    - low_light (dict: the gain, noise, shot_noise, white_balance as (red, blue) and
-      jpeg_quality of this image)
+    - low_light (dict: the gain, noise, shot_noise, white_balance as (red, blue) and jpeg_quality of
+      this image)
 
     Args:
-        gain: how much of the light arrives, in linear light; ``(low, high)`` draws
-            it per image, uniformly in its logarithm.
-        noise: standard deviation of the read noise in linear light, white = 1; or
-            ``(low, high)`` as for the gain.
-        shot_noise: variance per unit of signal in linear light; or ``(low, high)`` as
-            for the gain. Brooks et al. draw from (1e-4, 1.2e-2).
-        seed: the same dark image each time; ``None`` draws anew each time (for
-            training), from numpy's global state, which MMEngine seeds per worker.
-        curve: ``'power'`` (2.2) or ``'srgb'``, see
-            :func:`sci_plugins.functional.low_light.darken`.
-        white_balance: the camera's ``(red, blue)`` factors from 1, green being 1, each
-            a number or ``(low, high)``, drawn uniformly; ``'random'`` takes the ranges
-            of Brooks et al., red 1.9 to 2.4 and blue 1.5 to 1.9. It colours the noise,
-            and has no effect without noise. ``None``: all channels alike.
-        jpeg_quality: of libjpeg, 1 to 100, 4:2:0; ``(low, high)`` draws a whole number
-            from low to high; ``None``: no JPEG.
+        gain: how much of the light arrives, in linear light; ``(low, high)`` draws it per image,
+            uniformly in its logarithm.
+        noise: standard deviation of the read noise in linear light, white = 1; or ``(low, high)``
+            as for the gain.
+        shot_noise: variance per unit of signal in linear light; or ``(low, high)`` as for the gain.
+            Brooks et al. draw from (1e-4, 1.2e-2).
+        seed: the same dark image each time; ``None`` draws anew each time (for training), from
+            numpy's global state, which MMEngine seeds per worker.
+        curve: ``'power'`` (2.2) or ``'srgb'``, see :func:`sci_plugins.functional.low_light.darken`.
+        white_balance: the camera's ``(red, blue)`` factors from 1, green being 1, each a number or
+            ``(low, high)``, drawn uniformly; ``'random'`` takes the ranges of Brooks et al., red
+            1.9 to 2.4 and blue 1.5 to 1.9. It colours the noise, and has no effect without noise.
+            ``None``: all channels alike.
+        jpeg_quality: of libjpeg, 1 to 100, 4:2:0; ``(low, high)`` draws a whole number from low to
+            high; ``None``: no JPEG.
         channel_order: of the image, ``'bgr'`` as mmcv loads it, or ``'rgb'``. Only
             ``white_balance`` and ``jpeg_quality`` depend on it.
 

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from sci_plugins.datasets.acdc import ACDC, REFERENCE
+from sci_plugins.datasets.acdc import ACDC, DARK_ZURICH, NIGHT_DRIVING, REFERENCE
 from sci_plugins.datasets.bdd100k_night import BDD100K
 from sci_plugins.datasets.camvid import CAMVID_LAYOUT
-from sci_plugins.datasets.dark_zurich import DARK_ZURICH, NIGHT_DRIVING
 from sci_plugins.datasets.night_layouts import (
     CAMVID,
     CITYSCAPES,

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from sci_plugins.apis.prepare_data import check_data
-from sci_plugins.datasets.frame_leakage import FRAME, RECORDING
+from sci_plugins.datasets.segmentation_check import FRAME, RECORDING
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.registry import DATASETS
 

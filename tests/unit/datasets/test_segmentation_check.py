@@ -11,9 +11,8 @@ import pytest
 from PIL import Image
 
 from sci_plugins.datasets.check_report import CheckReport
-from sci_plugins.datasets.frame_leakage import image_digest
 from sci_plugins.datasets.night_layouts import CAMVID, LabelCode, NightLayout
-from sci_plugins.datasets.segmentation_check import check_segmentation, load_as_mmseg
+from sci_plugins.datasets.segmentation_check import check_segmentation, image_digest, load_as_mmseg
 from sci_plugins.errors import DataError
 
 CODE = LabelCode(dict(enumerate(CAMVID)), frozenset([11]))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from sci_plugins.apis.prepare_data import check_data
 from sci_plugins.datasets.check_report import CheckReport
-from sci_plugins.datasets.frame_leakage import CONTENT, FRAME, OVERLAP, RECORDING
+from sci_plugins.datasets.segmentation_check import CONTENT, FRAME, OVERLAP, RECORDING
 from sci_plugins.errors import ConfigError, DataError
 
 EXPECTED = {'other number of images', 'other size', 'class without pixels'}

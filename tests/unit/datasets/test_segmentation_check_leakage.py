@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sci_plugins.datasets.acdc import ACDC
+from sci_plugins.datasets.acdc import ACDC, DARK_ZURICH
 from sci_plugins.datasets.camvid import CAMVID_LAYOUT
 from sci_plugins.datasets.check_report import CheckReport
-from sci_plugins.datasets.dark_zurich import DARK_ZURICH
-from sci_plugins.datasets.frame_leakage import (
+from sci_plugins.datasets.night_layouts import NightLayout
+from sci_plugins.datasets.segmentation_check import (
     CONTENT,
     FRAME,
     RECORDING,
@@ -20,7 +20,6 @@ from sci_plugins.datasets.frame_leakage import (
     note_overlaps,
     training_images,
 )
-from sci_plugins.datasets.night_layouts import NightLayout
 from sci_plugins.errors import DataError
 
 VAL = Path('zurich/GOPR0356_frame_000324_rgb_anon.png')
