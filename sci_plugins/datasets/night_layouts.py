@@ -96,6 +96,8 @@ CLASS_NAMES = dict(cityscapes=CITYSCAPES, camvid=CAMVID)
 
 #: mmseg's value of pixels that no loss and no metric counts.
 IGNORED = 255
+#: What stored values become that no code knows but that would pass for a class.
+UNKNOWN = 254
 #: How many unknown values of one label map a message lists.
 _NAMED = 8
 #: Cityscapes' ids are below this, its trainIds below 19.
@@ -129,7 +131,8 @@ class LabelCode:
             The values that change; ``None`` if none does.
         """
         chosen = chosen or {}
-        changed = dict.fromkeys(self.ignored, IGNORED)
+        changed = dict.fromkeys(set(range(len(self.classes))) - self.known(), UNKNOWN)
+        changed |= dict.fromkeys(self.ignored, IGNORED)
         changed |= {value: chosen.get(index, index) for index, value in enumerate(self.classes)}
         return {value: new for value, new in changed.items() if value != new} or None
 

@@ -3,7 +3,7 @@
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from sci_plugins.datasets.night_layouts import describe_colours, describe_sizes
+from sci_plugins.datasets.night_layouts import UNKNOWN, describe_colours, describe_sizes
 from sci_plugins.errors import DataError
 from sci_plugins.registry import TRANSFORMS
 
@@ -44,9 +44,10 @@ class CheckLabelMap(BaseTransform):
         outside = (label >= self.num_classes) & (label != self.ignore_index)
         if outside.any():
             values = np.unique(label[outside]).tolist()
+            got = ['a value that no class has' if each == UNKNOWN else str(each) for each in values]
             raise DataError(
                 f'{path}: expected classes 0 to {self.num_classes - 1} or {self.ignore_index} '
-                f'(ignored), got {", ".join(map(str, values))}'
+                f'(ignored), got {", ".join(got)}'
             )
         return results
 

@@ -64,12 +64,16 @@ def test_data_set(root: Path) -> None:
     assert [dataset.get_data_info(index)['clip'] for index in (0, 1)] == ['cam1', 'cam2']
     assert dataset.metainfo['classes'] == ('water', 'quay', 'ship')
     assert dataset.metainfo['palette'][2] == [220, 20, 60]
-    assert dataset.metainfo['label_map'] == {0: 255, 10: 0, 20: 1, 30: 2}
+    assert dataset.metainfo['label_map'] == {0: 255, 1: 254, 2: 254, 10: 0, 20: 1, 30: 2}
     assert np.unique(dataset[0]['gt_seg_map']).tolist() == [0, 1, 2, 255]
     subset = _build(root, metainfo=dict(classes=('ship',)))
     assert np.unique(subset[0]['gt_seg_map']).tolist() == [0, 255]
     _write(root, 'train/cam1_0001', np.array([[15]], np.uint8).repeat(2, 0).repeat(2, 1))
     with pytest.raises(DataError, match=r'cam1_0001_classes\.png: .*got 15'):
+        dataset[0]
+    # 1 is no value of this set, but would pass for the class of this index.
+    _write(root, 'train/cam1_0001', np.array([[1]], np.uint8).repeat(2, 0).repeat(2, 1))
+    with pytest.raises(DataError, match=r'cam1_0001_classes\.png: .*a value that no class has'):
         dataset[0]
     with pytest.raises(ConfigError, match=r'Harbour: split must be .* train, test; got None'):
         DATASETS.build(dict(type='sci_plugins.HarbourDataset', data_root=str(root)))
