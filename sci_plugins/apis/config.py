@@ -1,4 +1,4 @@
-"""Configs and Runners for the command line tools, also under ``torchrun``."""
+"""Configs and processes of the command line tools, also under ``torchrun``."""
 
 import argparse
 import os
@@ -21,7 +21,7 @@ _RANK_VARIABLES = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORL
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """The family's flags, with the family's meaning."""
+    """OpenMMLab's usual options, with their usual meaning."""
     parser.add_argument('--work-dir', help='folder for logs, checkpoints and results')
     parser.add_argument(
         '--cfg-options',
@@ -29,38 +29,42 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         action=DictAction,
         default={},
         metavar='KEY=VALUE',
-        help='override settings of the config, as in data_root=/data model.x=1',
+        help='override settings of the config, e.g. data_root=/data model.x=1',
     )
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='how several processes were started (torchrun: pytorch)',
+        help='what started the processes (torchrun: pytorch)',
     )
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='allow checkpoints that hold other objects than weights (can run code)',
+        help='allow checkpoints that are not plain data (they can execute code)',
     )
     # torchrun of torch < 2 passes it; newer ones set an environment variable.
     parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
 
 
 def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
-    """Read a config file, or a host's own by name (``mmdet::retinanet/...``,
-    ``mmseg::pspnet/...``); ``_base_`` may name such ones too.
+    """Read a config file or a host's own config.
+
+    Args:
+        path: file, or name of a host's config (``mmdet::retinanet/...``, ``mmseg::pspnet/...``);
+            ``_base_`` may name such configs too.
+        cfg_options: settings to override, as dotted keys.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ConfigError: if the file cannot be read as a config, or an option is no setting's name.
+        ConfigError: if the config cannot be read, or a key of ``cfg_options`` is not a name.
         MissingDependencyError: if its host, mmdet or mmseg, is not installed.
     """
     for key in cfg_options or {}:
         if not key.partition('.')[0].isidentifier():
-            raise ConfigError(f'--cfg-options: {key!r} is no name of a setting')
+            raise ConfigError(f'--cfg-options: {key!r} is not the name of a setting')
     scope, is_host_name, _ = path.partition('::')
     if is_host_name:
-        if scope not in HOSTS:  # MMEngine would have pip install it
+        if scope not in HOSTS:  # MMEngine would try to install it with pip
             raise ConfigError(f'config {path}: unknown host {scope!r}; known: {", ".join(HOSTS)}')
         _require_scope(scope, path)
     elif not Path(path).is_file():
@@ -72,7 +76,7 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
             cfg.merge_from_dict(cfg_options)
     except (SciPluginsError, OSError):
         raise
-    except Exception as error:  # a config is Python, and its author's mistake anything
+    except Exception as error:  # a config is Python, so it can raise anything
         raise ConfigError(f'cannot read config {path}: {_cause(error)}') from error
     _require_scope(cfg.get('default_scope'), path)
     return cfg
@@ -80,10 +84,9 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
 
 @contextmanager
 def _found_by_module() -> Iterator[None]:
-    """Let ``mmseg::...`` be found wherever mmseg is.
+    """Look ``mmseg::...`` up by its module.
 
-    MMEngine looks for it in the package ``mmsegmentation``, of which the maintained one has another
-    name; for mmdet it looks for the module.
+    MMEngine looks for a package named ``mmsegmentation``, but the maintained one has another name.
     """
     before = dict(MODULE2PACKAGE)
     MODULE2PACKAGE.update({name: name for name in HOSTS})
@@ -99,7 +102,7 @@ def _require_scope(scope: Any, path: str) -> None:
 
 
 def _cause(error: Exception) -> str:
-    if isinstance(error, SyntaxError):  # names MMEngine's temporary copy of the file
+    if isinstance(error, SyntaxError):  # its text names MMEngine's temporary copy of the file
         return f'line {error.lineno}: {error.msg}'
     return tell_cause(error)
 
@@ -112,7 +115,7 @@ def load_config_from_args(args: argparse.Namespace) -> Config:
     variable = _RANK_VARIABLES.get(args.launcher)
     if variable and variable not in os.environ:
         raise ConfigError(
-            f'--launcher {args.launcher} needs a process that it started, but {variable} is not set'
+            f'--launcher {args.launcher} did not start this process: {variable} is not set'
         )
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
@@ -125,11 +128,11 @@ def load_config_from_args(args: argparse.Namespace) -> Config:
 
 
 def enable_amp(cfg: Config) -> None:
-    """Train in mixed precision, as ``--amp`` asks.
+    """Train in mixed precision (``--amp``).
 
     Raises:
-        ConfigError: if there is no GPU, which MMEngine's wrapper needs, or the config uses another
-            optimizer wrapper.
+        ConfigError: if there is no GPU, which MMEngine's wrapper needs, or the config has an
+            optimizer wrapper of its own.
     """
     if not torch.cuda.is_available():
         raise ConfigError('--amp needs a GPU, and this machine has none')
@@ -144,7 +147,7 @@ def require(cfg: Config, *keys: str) -> None:
     """Check that a config has what a tool needs.
 
     Raises:
-        ConfigError: naming the first key that is missing.
+        ConfigError: naming the first missing key.
     """
     for key in keys:
         if cfg.get(key) is None:
@@ -154,15 +157,15 @@ def require(cfg: Config, *keys: str) -> None:
 def use_gloo_without_gpu(cfg: Config) -> None:
     """Start the process group on CPUs, where MMEngine would look for GPUs.
 
-    Does nothing for a single process or on a machine with a GPU. Gradients are averaged over the
-    processes by gloo. BatchNorm normalises with the statistics of each process's own images, unless
+    Does nothing for a single process or on a machine with a GPU. Gloo averages the gradients over
+    the processes. BatchNorm normalises with the statistics of each process's own images unless
     ``FrozenNormHook`` freezes them: PyTorch's synchronised BatchNorm runs on GPUs only.
 
     Args:
         cfg: config with ``launcher``; its ``model_wrapper_cfg`` is completed.
 
     Raises:
-        ConfigError: if ``sync_bn`` is asked for, or another launcher than ``pytorch`` (torchrun).
+        ConfigError: if ``sync_bn`` is set, or the launcher is not ``pytorch`` (torchrun).
     """
     launcher = cfg.get('launcher', 'none')
     if launcher == 'none' or torch.cuda.is_available():
@@ -171,23 +174,23 @@ def use_gloo_without_gpu(cfg: Config) -> None:
         raise ConfigError('sync_bn needs GPUs, and this machine has none: leave it out')
     if launcher != 'pytorch':
         raise ConfigError(
-            f'--launcher {launcher} needs GPUs, and this machine has none: use torchrun '
-            'and --launcher pytorch'
+            f'--launcher {launcher} needs GPUs, and this machine has none: use torchrun and '
+            '--launcher pytorch'
         )
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')
     wrapper = dict(cfg.get('model_wrapper_cfg') or {})
     wrapper.setdefault('type', 'MMDistributedDataParallel')
-    # As MMEngine has them where no wrapper is configured.
+    # MMEngine's defaults for a config without wrapper.
     wrapper.setdefault('broadcast_buffers', False)
     wrapper.setdefault('find_unused_parameters', cfg.get('find_unused_parameters', False))
     cfg.model_wrapper_cfg = wrapper | dict(device_ids=None)
 
 
 def end_processes() -> None:
-    """Leave the process group, if there is one, when all processes have come here.
+    """Leave the process group, if there is one, once all processes are here.
 
-    A process that exits while another still talks to it can be aborted.
+    A process that exits while another still communicates with it can abort that one.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()

@@ -1,4 +1,4 @@
-"""How good enhanced images look: several enhancers on one folder of images."""
+"""Image quality of several enhancers on one folder of images."""
 
 import json
 import math
@@ -33,9 +33,9 @@ class QualityTable:
     """Quality of each variant, image by image.
 
     Args:
-        about: what it takes to repeat it: folders, versions, hashes of weights.
+        about: what is needed to reproduce it: folders, versions, hashes of weights.
         images: names of the images, in order.
-        scores: variant -> metric key -> one number an image. A row of references has fewer metrics.
+        scores: variant -> metric key -> one number per image; the references have fewer metrics.
     """
 
     about: dict[str, Any]
@@ -52,7 +52,7 @@ class QualityTable:
         return sum(values) / len(values) if values else float('nan')
 
     def to_text(self) -> str:
-        """Means, variants down, metrics across; columns are aligned."""
+        """A table of the means: variants down, metrics across."""
         rows = [
             [variant, *(_told(self.mean(variant, metric)) for metric in self.metrics)]
             for variant in self.scores
@@ -61,33 +61,24 @@ class QualityTable:
         return f'{table}\nmeans over {len(self.images)} images'
 
     def to_json(self) -> str:
-        variants = [
-            dict(variant=variant, mean=self._means(variant), images=_finite(row))
-            for variant, row in self.scores.items()
-        ]
+        variants = []
+        for variant, row in self.scores.items():
+            mean = finite_or_none({metric: self.mean(variant, metric) for metric in row})
+            # JSON has no infinity, which is the PSNR of an image with itself.
+            images = {m: [v if math.isfinite(v) else None for v in row[m]] for m in row}
+            variants.append(dict(variant=variant, mean=mean, images=images))
         content = dict(about=self.about, images=self.images, variants=variants)
         return json.dumps(content, indent=2) + '\n'
 
-    def _means(self, variant: str) -> dict[str, float | None]:
-        row = self.scores[variant]
-        return finite_or_none({metric: self.mean(variant, metric) for metric in row})
-
-
-def _finite(row: Mapping[str, Sequence[float]]) -> dict[str, list[float | None]]:
-    return {
-        metric: list(finite_or_none({str(i): v for i, v in enumerate(values)}).values())
-        for metric, values in row.items()
-    }
-
 
 def _told(mean: float) -> str:
-    """PSNR of an image with itself is infinite, which is no number that is missing."""
+    """An infinite PSNR, that of an image with itself, is not a missing number."""
     return 'inf' if mean == math.inf else plain(mean, 3)
 
 
-#: What is measured, in the order of the table; the first two need references.
+#: The columns of the table, in order; the first two need references.
 METRIC_NAMES = ('PSNR', 'SSIM', 'EME', 'DiscreteEntropy', 'LOE', 'Brightness')
-#: The row of the references themselves.
+#: The row of the reference images themselves.
 REFERENCE = 'reference'
 
 Spec = nn.Module | Mapping[str, Any] | str
@@ -106,23 +97,23 @@ def evaluate_enhancement(
 ) -> QualityTable:
     """Enhance dark images in several ways and measure each result.
 
-    Images are judged as they would be saved, truncated to 8 bits.
+    Images are measured as they would be saved, truncated to 8 bits.
 
     Args:
         low: folder of dark photographs.
-        reference: folder of the same scenes in good light, with the same names; for PSNR and SSIM,
-            which are left out without it.
+        reference: folder of the same scenes in good light, with the same file names; PSNR and SSIM
+            need it and are left out without it.
         variants: names of enhancers, or label -> anything that ``build_enhancer`` takes; ``'none'``
-            is the image as it is.
+            is the unchanged image.
         metrics: names of metrics of ``sci_plugins``, subclasses of ``ImageQualityMetric``.
-        max_size: shrink images whose longer side exceeds this many pixels.
-        pictures: folder for a sheet an image, with all variants side by side.
-        device: where to enhance, such as ``'cpu'`` or ``'cuda'``.
+        max_size: images whose longer side exceeds this many pixels are shrunk to it.
+        pictures: folder for one sheet per image, with all variants side by side.
+        device: device to enhance on, such as ``'cpu'`` or ``'cuda'``.
         progress: show a progress bar on stderr.
 
     Raises:
-        ConfigError: if a variant or a metric is not known.
-        DataError: if images are missing, unreadable, or differ from their partners.
+        ConfigError: if a variant or a metric is unknown.
+        DataError: if images are missing or unreadable, or differ in size from their references.
         MissingDependencyError: if a metric needs a package that is not installed.
     """
     data = _load(low, reference, max_size)
@@ -138,12 +129,14 @@ def evaluate_enhancement(
         image = item['inputs']
         bright = getattr(item['data_samples'], 'reference', None)
         shown = {name: _enhance(each, image, device) for name, each in enhancers.items()}
-        for name, enhanced in shown.items():
-            _add(table, name, measures, enhanced, image, bright)
         if bright is not None:
-            blind = [each for each in measures if not each.needs_reference]
-            _add(table, REFERENCE, blind, bright, image, bright)
             shown[REFERENCE] = bright
+        for name, enhanced in shown.items():
+            row = table.scores.setdefault(name, {})
+            for measure in measures:
+                if not (name == REFERENCE and measure.needs_reference):
+                    value = measure.score(enhanced, image, bright)
+                    row.setdefault(measure.key, []).append(value)
         if pictures is not None:
             stem = Path(names[index]).with_suffix('').as_posix().replace('/', '_')
             _write_sheet(Path(pictures) / f'{stem}.jpg', image, shown)
@@ -162,7 +155,8 @@ def _name_variants(variants: Sequence[str] | Mapping[str, Spec]) -> dict[str, Sp
     specs.update(variants if isinstance(variants, Mapping) else {v: v for v in variants})
     if not specs or REFERENCE in specs:
         raise ConfigError(
-            f'variants must name at least one enhancer, and none {REFERENCE!r}; got {list(specs)}'
+            f'expected at least one enhancer as variant and none called {REFERENCE!r}, '
+            f'got {list(specs)}'
         )
     return specs
 
@@ -177,20 +171,6 @@ def _build_metric(name: str) -> ImageQualityMetric:
 @torch.no_grad()
 def _enhance(enhancer: BaseEnhancer, image: Tensor, device: str) -> Tensor:
     return enhancer(image.unsqueeze(0).to(device))[0].cpu()
-
-
-def _add(
-    table: QualityTable,
-    variant: str,
-    measures: Sequence[ImageQualityMetric],
-    enhanced: Tensor,
-    image: Tensor,
-    bright: Tensor | None,
-) -> None:
-    row = table.scores.setdefault(variant, {})
-    for measure in measures:
-        value = measure.score(enhanced, image, bright)
-        row.setdefault(measure.key, []).append(value)
 
 
 def _write_sheet(path: Path, image: Tensor, shown: Mapping[str, Tensor]) -> None:
@@ -215,7 +195,7 @@ def _about(
 
 
 def _hash(spec: Spec) -> str | None:
-    """sha256 of the file of weights, where a variant is named with one."""
+    """sha256 of a variant's weight file, if it has one."""
     config = parse_enhancer(spec) if isinstance(spec, str) else spec
     weights = weights_name(config) if isinstance(config, Mapping) else None
     return find_weight_file(weights).sha256 if weights else None

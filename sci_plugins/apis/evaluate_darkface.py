@@ -1,11 +1,11 @@
-"""Evaluating a folder of DARK FACE submission files, whichever tool wrote them."""
+"""Evaluate a folder of DARK FACE submission files, whichever tool wrote them."""
 
 import json
 import math
 import os
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,30 +22,31 @@ from sci_plugins.datasets.darkface import (
     strange_boxes,
 )
 from sci_plugins.errors import DataError
+from sci_plugins.evaluation.comparison import finite_or_none
 from sci_plugins.evaluation.detection_records import DarkFaceRecords, ImageDetections
 from sci_plugins.evaluation.metrics.darkface import COLUMNS, name_for_host, read_predictions
 from sci_plugins.registry import require_host
 from sci_plugins.utils.images import read_image_size
 from sci_plugins.version import __version__
+from sci_plugins.visualization.report.cells import count, first_few
 
 #: The evaluator's metric -> what the number is.
 DEFINITIONS = name_for_host(DarkFaceRecords.definitions)
-#: How many of one kind are named in the text; the JSON file has all.
-_NAMED = 5
+#: How many remarks the warnings show; the JSON file has all.
+_SHOWN = 5
 
 
 @dataclass
 class SubmissionResult:
-    """The numbers of a submission, and everything that was odd about its files.
+    """The numbers of a submission, and all irregularities of its files.
 
     Args:
-        numbers: ``darkface/AP`` and the others, fractions in [0, 1], NaN where there is nothing to
-            find.
+        numbers: ``darkface/AP`` and the others, fractions in [0, 1]; NaN without ground truth.
         images, faces, predictions: how many were evaluated.
         split: name of the split with exactly these images, if there is one.
         annotation_version: ``'2019'``, ``'2021'`` or ``'unknown'``.
         ids_sha256: hash of the evaluated images' ids.
-        missing: ids without a prediction file: counted as images without detections.
+        missing: ids without a prediction file, evaluated as images without detections.
         extra: prediction files whose image is not evaluated.
         remarks: sentences, each naming a file.
     """
@@ -62,28 +63,20 @@ class SubmissionResult:
     remarks: list[str] = field(default_factory=list)
 
     def to_json(self) -> str:
-        numbers = {k: None if math.isnan(v) else v for k, v in self.numbers.items()}
-        about: dict[str, Any] = dict(
-            images=self.images,
-            faces=self.faces,
-            predictions=self.predictions,
-            split=self.split,
-            annotation_version=self.annotation_version,
-            ids_sha256=self.ids_sha256,
-            missing_predictions=self.missing,
-            extra_predictions=self.extra,
-            remarks=self.remarks,
+        about = asdict(self) | dict(
             definitions={f'darkface/{name}': text for name, text in DEFINITIONS.items()},
             sci_plugins=__version__,
         )
+        numbers: dict[str, Any] = finite_or_none(about.pop('numbers'))
+        for name in ('missing', 'extra'):
+            about[f'{name}_predictions'] = about.pop(name)
         return json.dumps(numbers | about, indent=2) + '\n'
 
     def to_text(self) -> str:
         about = f'split {self.split}' if self.split else 'no known split'
         lines = [
-            f'{self.images} images ({about}), {self.faces} faces '
-            f'(annotation version: {self.annotation_version}), '
-            f'{self.predictions} predictions'
+            f'{self.images} images ({about}), {self.faces} faces (annotation version: '
+            f'{self.annotation_version}), {self.predictions} predictions'
         ]
         for name, text in DEFINITIONS.items():
             value = self.numbers.get(f'darkface/{name}')
@@ -94,21 +87,19 @@ class SubmissionResult:
         return '\n'.join(lines)
 
     def warnings(self) -> list[str]:
-        """What the user must know before quoting the numbers, a few lines."""
+        """What the user must know before quoting the numbers."""
         lines = []
         if self.missing:
             lines.append(
-                f'{len(self.missing)} of {self.images} images have no prediction file '
-                f'and count as images without detections: {_some(self.missing)}'
+                f'{len(self.missing)} of {self.images} images have no prediction file and count '
+                f'as images without detections: {first_few(self.missing)}'
             )
         if self.extra:
-            lines.append(
-                f'not used, for their images are not evaluated, are {len(self.extra)} '
-                f'of the prediction files: {_some(self.extra)}'
-            )
-        lines += self.remarks[:_NAMED]
-        if len(self.remarks) > _NAMED:
-            lines.append(f'and {len(self.remarks) - _NAMED} more such remarks')
+            ignored = count(len(self.extra), 'prediction file')
+            lines.append(f'ignored {ignored} of other images: {first_few(self.extra)}')
+        lines += self.remarks[:_SHOWN]
+        if len(self.remarks) > _SHOWN:
+            lines.append(f'and {count(len(self.remarks) - _SHOWN, "more remark")}')
         return lines
 
 
@@ -120,21 +111,21 @@ def evaluate_submission(
     strict: bool = False,
     coco: bool = True,
 ) -> SubmissionResult:
-    """Evaluate official submission files, ``ID.txt`` with ``x1 y1 x2 y2 score`` lines.
+    """Evaluate official submission files, ``ID.txt`` with lines ``x1 y1 x2 y2 score``.
 
     Args:
         pred_dir: folder of the predictions.
         gt_dir: DARK FACE's folder with ``label/`` (and ``image/``) in it, or a folder of label
-            files. With images at hand, boxes are checked against their size.
-        split: evaluate only its images; ``None`` every label of the folder.
-        strict: refuse what is otherwise remarked on: missing and extra files, boxes that are empty,
-            inverted, doubled or outside, labels without image.
-        coco: also compute COCO's numbers and those by face size.
+            files. If there are images, boxes are checked against their size.
+        split: evaluate only its images; ``None``: all labels of the folder.
+        strict: raise instead of remarking on missing and extra files, labels without image, and
+            boxes that are empty, inverted, duplicate or outside the image.
+        coco: also compute COCO's metrics and AP by face size.
 
     Raises:
         ConfigError: if there is no such split.
-        DataError: naming file and line, if something is missing or cannot be read; or, if
-            ``strict``, for the first remark.
+        DataError: naming file and line, if something is missing or cannot be read; with ``strict``,
+            for the first remark.
         MissingDependencyError: if ``coco`` and pycocotools is not installed.
     """
     if coco:
@@ -169,7 +160,7 @@ def evaluate_submission(
 def _find_labels(folder: Path) -> tuple[Path, Path | None]:
     """The folder of the labels, and that of the images if there is one."""
     if not folder.is_dir():
-        raise DataError(f'{folder}: there is no such folder')
+        raise DataError(f'{folder}: no such folder')
     if not (folder / 'label').is_dir():
         return folder, None
     pictures = folder / 'image'
@@ -178,7 +169,7 @@ def _find_labels(folder: Path) -> tuple[Path, Path | None]:
 
 def _text_files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
-        raise DataError(f'{folder}: there is no such folder')
+        raise DataError(f'{folder}: no such folder')
     paths = sorted(folder.glob('*.txt'), key=lambda path: id_order(path.stem))
     return {path.stem: path for path in paths}
 
@@ -191,7 +182,7 @@ def _label_ids(labels: Path) -> list[str]:
 
 
 def _unpaired(labels: Path, pictures: Path | None) -> list[str]:
-    """Labels without image, which are evaluated, and images without, which are not."""
+    """Remarks on labels without image, which are evaluated, and the reverse, which are not."""
     if pictures is None:
         return []
     with_label = set(_text_files(labels))
@@ -219,7 +210,7 @@ def _read_image(
 
 
 def _image_size(path: Path) -> tuple[int, int] | None:
-    """``None`` without a readable image: evaluating needs none."""
+    """``None`` without a readable image: the evaluation does not need it."""
     try:
         return read_image_size(path)
     except DataError:
@@ -240,11 +231,10 @@ def _look_like_widths(images: Sequence[ImageDetections]) -> list[str]:
 def _refuse(missing: list[str], extra: list[str], remarks: list[str], folder: Path) -> None:
     if missing:
         raise DataError(
-            f'{folder / missing[0]}.txt: there is no such prediction file '
-            f'({len(missing)} missing; --strict)'
+            f'{folder / missing[0]}.txt: no such prediction file ({len(missing)} missing; --strict)'
         )
     if extra:
-        raise DataError(f'{extra[0]}: belongs to no evaluated image ({len(extra)} such; --strict)')
+        raise DataError(f'{extra[0]}: not of an evaluated image ({len(extra)} such; --strict)')
     if remarks:
         raise DataError(f'{remarks[0]} ({len(remarks)} remarks; --strict)')
 
@@ -261,8 +251,3 @@ def _describe(images: Sequence[ImageDetections], labels: Path, split: str | None
         annotation_version=find_version(labels, faces, name) or UNKNOWN,
         ids_sha256=ids_sha256(ids),
     )
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ', '.join(names[:_NAMED])
-    return f'{shown}, ...' if len(names) > _NAMED else shown

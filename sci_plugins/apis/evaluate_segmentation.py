@@ -1,10 +1,6 @@
-"""Evaluating a folder of predicted label maps, whichever tool wrote them.
-
-Predictions and ground truth are matched by the names of the files.
-"""
+"""Evaluate a folder of predicted label maps, whichever tool wrote them."""
 
 import json
-import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +12,7 @@ from tqdm import tqdm
 
 from sci_plugins.datasets.night_layouts import CLASS_NAMES
 from sci_plugins.errors import ConfigError, DataError, check_at_least
+from sci_plugins.evaluation.comparison import finite_or_none
 from sci_plugins.evaluation.segmentation_records import (
     SegmentationRecords,
     choose_classes,
@@ -23,9 +20,10 @@ from sci_plugins.evaluation.segmentation_records import (
 )
 from sci_plugins.functional.confusion import confusion_matrix, unknown_ids
 from sci_plugins.utils.images import read_label_map
+from sci_plugins.visualization.report.cells import count, first_few
 
-#: Endings of true label maps, and of images whose names predictions take over, in the usual layouts
-#: of street scenes. Tried only where names differ.
+#: Endings of ground truth, and of images whose names predictions take over, in the usual layouts of
+#: street scenes. Tried only where names differ.
 GT_SUFFIXES = (
     '.png',
     '_gt_labelTrainIds.png',
@@ -42,13 +40,13 @@ _Files = dict[PurePosixPath, Path]
 
 @dataclass(frozen=True)
 class LabelPair:
-    """Files that belong together.
+    """A ground-truth label map and its prediction.
 
     Args:
-        name: the truth's path below its folder, without ending.
-        prediction: where the prediction is, or should be.
-        truth: where the truth is.
-        there: whether the prediction is.
+        name: path of the ground truth below its folder, without ending.
+        prediction: file of the prediction, or where it should be.
+        truth: file of the ground truth.
+        there: whether the prediction exists.
     """
 
     name: str
@@ -59,12 +57,12 @@ class LabelPair:
 
 @dataclass(frozen=True)
 class LabelPairs:
-    """All true label maps of a folder with their predictions.
+    """All ground-truth label maps of a folder with their predictions.
 
     Args:
-        pairs: in the order of the truth's names; there is at least one.
-        extra: predictions without truth.
-        rule: how files were found to belong together, if not by the same names.
+        pairs: sorted by the names of the ground truth; at least one.
+        extra: predictions without ground truth.
+        rule: how file names were matched; empty if they are the same.
     """
 
     pairs: list[LabelPair]
@@ -78,13 +76,26 @@ class LabelPairs:
 
 @dataclass(frozen=True)
 class _Rule:
+    """How names are matched: without these endings and, if ``flat``, without folders."""
+
     pred_suffix: str
     gt_suffix: str
     flat: bool = False
 
     def __str__(self) -> str:
         where = ', by file name alone, whatever the folder' if self.flat else ''
-        return f'NAME{self.pred_suffix} with truth NAME{self.gt_suffix}{where}'
+        return f'NAME{self.pred_suffix} with ground truth NAME{self.gt_suffix}{where}'
+
+    def names(self, found: _Files, true: _Files) -> tuple[dict[str, PurePosixPath], ...]:
+        """Name -> path, of the predictions and of the ground truth."""
+        sides = ((found, self.pred_suffix), (true, self.gt_suffix))
+        return tuple(_names(files, suffix, self.flat) for files, suffix in sides)
+
+    def matches(
+        self, found: _Files, true: _Files
+    ) -> frozenset[tuple[PurePosixPath, PurePosixPath]]:
+        predictions, truths = self.names(found, true)
+        return frozenset((predictions[n], truths[n]) for n in truths if n in predictions)
 
 
 def pair_label_maps(
@@ -93,36 +104,38 @@ def pair_label_maps(
     pred_suffix: str | None = None,
     gt_suffix: str | None = None,
 ) -> LabelPairs:
-    """Pair predictions and truth by their paths below the two folders.
+    """Match predictions with ground truth by their paths below the two folders.
 
-    Where nothing has the same path, names without their folders are tried and, with no suffix
-    given, the endings of the usual layouts; what fits must be unambiguous.
+    If no paths are equal, names without folders are tried and, without a given suffix, the endings
+    of the usual layouts; the match must be unambiguous.
 
     Args:
-        pred_dir, gt_dir: folders, searched with all that is below them.
+        pred_dir, gt_dir: folders, searched recursively.
         pred_suffix, gt_suffix: endings that are not part of the name, such as
-            ``'_gt_labelTrainIds.png'``; files that end otherwise are not looked at.
+            ``'_gt_labelTrainIds.png'``; files with other endings are ignored.
 
     Raises:
-        ConfigError: if a suffix does not end in ``.png``, both folders are one, or several layouts
-            fit.
-        DataError: if a folder is missing or empty, or nothing fits together.
+        ConfigError: if a suffix does not end in ``.png``, both folders are the same, or several
+            layouts match.
+        DataError: if a folder is missing or empty, or nothing matches.
     """
     folders = Path(pred_dir), Path(gt_dir)
     rule = _Rule(_check_suffix(pred_suffix), _check_suffix(gt_suffix))
-    given = pred_suffix is not None or gt_suffix is not None
-    _check_folders(*folders)
-    found, true = (_png_files(folder) for folder in folders)
-    for folder, files, suffix in (
-        (folders[0], found, rule.pred_suffix),
-        (folders[1], true, rule.gt_suffix),
+    found, true = map(_png_files, folders)
+    if folders[0].resolve() == folders[1].resolve():
+        raise ConfigError(f'{folders[0]} is given both as predictions and as ground truth')
+    for folder, suffix, names in zip(
+        folders, (rule.pred_suffix, rule.gt_suffix), rule.names(found, true), strict=True
     ):
-        if not _names(files, suffix):
-            raise DataError(f'{folder}: there is no label map (*{suffix})')
-    if not _common(rule, found, true):
+        if not names:
+            raise DataError(f'{folder}: no label maps (*{suffix})')
+    given = pred_suffix is not None or gt_suffix is not None
+    if not rule.matches(found, true):
         rule = _guess(rule, given, found, true, folders)
-        return _pairs(rule, found, true, folders[0], str(rule))
-    return _pairs(rule if given else _one_kind(rule, found, true), found, true, folders[0])
+        return LabelPairs(*_pairs(rule, found, true, folders[0]), str(rule))
+    if not given:
+        rule = _one_kind(rule, found, true)
+    return LabelPairs(*_pairs(rule, found, true, folders[0]))
 
 
 def _check_suffix(suffix: str | None) -> str:
@@ -133,16 +146,10 @@ def _check_suffix(suffix: str | None) -> str:
     return suffix
 
 
-def _check_folders(*folders: Path) -> None:
-    for folder in folders:
-        if not folder.is_dir():
-            raise DataError(f'{folder}: there is no such folder')
-    if folders[0].resolve() == folders[1].resolve():
-        raise ConfigError(f'{folders[0]} is given as prediction and as truth')
-
-
 def _png_files(folder: Path) -> _Files:
-    """All but hidden ones, in the order of their paths; links are followed once."""
+    """All but hidden ones, sorted by path; each linked folder is visited once."""
+    if not folder.is_dir():
+        raise DataError(f'{folder}: no such folder')
     seen: set[Path] = set()
     places: list[PurePosixPath] = []
     for current, below, names in os.walk(folder, followlinks=True):
@@ -160,15 +167,11 @@ def _png_files(folder: Path) -> _Files:
     return {place: folder / place for place in sorted(places)}
 
 
-def _names(
-    files: Iterable[PurePosixPath], suffix: str, flat: bool = False
-) -> dict[str, PurePosixPath]:
-    """Name -> path; empty where files in several folders have one name."""
+def _names(files: Iterable[PurePosixPath], suffix: str, flat: bool) -> dict[str, PurePosixPath]:
+    """Name -> path; empty if a name occurs in several folders."""
     fitting = [place for place in files if _fits(place.name, suffix)]
     names = [(place.name if flat else str(place))[: -len(suffix)] for place in fitting]
-    if len(set(names)) < len(names):
-        return {}
-    return dict(zip(names, fitting, strict=True))
+    return dict(zip(names, fitting, strict=True)) if len(set(names)) == len(names) else {}
 
 
 def _fits(name: str, suffix: str) -> bool:
@@ -176,24 +179,16 @@ def _fits(name: str, suffix: str) -> bool:
     return len(name) > len(suffix) and (plain or name.endswith(suffix))
 
 
-def _common(
-    rule: _Rule, found: Iterable[PurePosixPath], true: Iterable[PurePosixPath]
-) -> frozenset[tuple[PurePosixPath, PurePosixPath]]:
-    predictions = _names(found, rule.pred_suffix, rule.flat)
-    truths = _names(true, rule.gt_suffix, rule.flat)
-    return frozenset((predictions[n], truths[n]) for n in truths if n in predictions)
-
-
 def _one_kind(rule: _Rule, found: _Files, true: _Files) -> _Rule:
-    """The same names, without other kinds of label that lie beside the predicted one.
+    """The same names, without the other kinds of labels that lie beside the predicted one.
 
     Cityscapes and ACDC come with ids, colours and trainIds in one folder.
     """
-    pairs = _common(rule, found, true)
+    pairs = rule.matches(found, true)
     if len(pairs) < len(true):
         for suffix in GT_SUFFIXES[1:]:
             of_kind = _Rule(suffix, suffix)
-            if _common(of_kind, found, true) == pairs:
+            if of_kind.matches(found, true) == pairs:
                 return of_kind
     return rule
 
@@ -201,68 +196,60 @@ def _one_kind(rule: _Rule, found: _Files, true: _Files) -> _Rule:
 def _guess(
     rule: _Rule, given: bool, found: _Files, true: _Files, folders: tuple[Path, Path]
 ) -> _Rule:
-    """The one usual layout that fits."""
+    """The only usual layout that matches."""
     suffixes = [(rule.pred_suffix, rule.gt_suffix)]
     if not given:
         suffixes = list(product(PRED_SUFFIXES, GT_SUFFIXES))
     fitting: dict[frozenset, _Rule] = {}
     for flat, ends in product((False, True), suffixes):
         guess = _Rule(*ends, flat)
-        pairs = _common(guess, found, true)
+        pairs = guess.matches(found, true)
         if pairs:
             fitting.setdefault(pairs, guess)
     if not fitting:
-        first = next(iter(_names(true, rule.gt_suffix)))
+        first = next(iter(rule.names(found, true)[1]))
         raise DataError(
-            f'{folders[0]}: no prediction has the name of a label map in {folders[1]}, '
-            f'not even {first}{rule.pred_suffix}; --pred-suffix and --gt-suffix say how '
-            'names end'
+            f'{folders[0]}: no prediction is named like a label map in {folders[1]}, such as '
+            f'{first}{rule.pred_suffix}; set --pred-suffix and --gt-suffix'
         )
     if len(fitting) > 1:
         some = '; or '.join(str(guess) for guess in list(fitting.values())[:2])
         raise ConfigError(
-            f'{folders[0]} fits {folders[1]} in several ways: {some}; choose by '
+            f'{folders[0]} matches {folders[1]} in several ways: {some}; choose with '
             '--pred-suffix and --gt-suffix'
         )
     return next(iter(fitting.values()))
 
 
 def _pairs(
-    rule: _Rule, found: _Files, true: _Files, folder: Path, described: str = ''
-) -> LabelPairs:
-    predictions = _names(found, rule.pred_suffix, rule.flat)
-    truths = _names(true, rule.gt_suffix, rule.flat)
+    rule: _Rule, found: _Files, true: _Files, folder: Path
+) -> tuple[list[LabelPair], list[Path]]:
+    """The pairs, and the predictions that belong to none."""
+    predictions, truths = rule.names(found, true)
     pairs = []
     for name, place in truths.items():
-        short = str(place)[: -len(rule.gt_suffix)]
-        if name in predictions:
-            pairs.append(LabelPair(short, found[predictions[name]], true[place]))
-        else:
-            missing = folder / f'{name}{rule.pred_suffix}'
-            pairs.append(LabelPair(short, missing, true[place], there=False))
-    extra = [found[place] for name, place in predictions.items() if name not in truths]
-    return LabelPairs(pairs, extra, described)
+        there = name in predictions
+        file = found[predictions[name]] if there else folder / f'{name}{rule.pred_suffix}'
+        pairs.append(LabelPair(str(place)[: -len(rule.gt_suffix)], file, true[place], there))
+    return pairs, [found[place] for name, place in predictions.items() if name not in truths]
 
 
-#: What a missing prediction is: a mistake, an image in which every pixel is wrong, or an image that
-#: is not evaluated.
+#: A missing prediction is an error, an image in which every pixel is wrong, or an image that is not
+#: evaluated.
 MISSING = ('error', 'wrong', 'skip')
-#: How many of one kind are named in the text.
-_NAMED = 5
 
 
 @dataclass
 class SegmentationResult:
-    """The numbers of a folder, and everything that was odd about its files.
+    """The numbers of a folder, and all irregularities of its files.
 
     Args:
-        records: every image's confusion matrix, with a last column for pixels that have no
-            prediction.
-        missing: files that should be there.
-        skipped: they are not evaluated; else they count as wrong in every pixel.
-        extra: predictions that belong to no true label map.
-        rule: how names were paired, if not by the same names.
-        void: percent of the counted pixels of the images that have a prediction in which that is
+        records: every image's confusion matrix, with a last column for pixels without prediction.
+        missing: missing files.
+        skipped: whether missing files are skipped; else they count as wrong in every pixel.
+        extra: predictions without ground truth.
+        rule: how file names were matched; empty if they are the same.
+        void: percent of the evaluated pixels, in images with a prediction, that are predicted as
             the ignored id.
     """
 
@@ -280,8 +267,7 @@ class SegmentationResult:
         return self.records.metrics(names)
 
     def to_json(self) -> str:
-        numbers = {k: None if math.isnan(v) else v for k, v in self.numbers.items()}
-        return json.dumps(numbers, indent=2) + '\n'
+        return json.dumps(finite_or_none(self.numbers), indent=2) + '\n'
 
     def to_text(self) -> str:
         paired = [f'paired: {self.rule}'] if self.rule else []
@@ -292,23 +278,19 @@ class SegmentationResult:
         lines = []
         if self.missing:
             total = len(self.records.ids) + self.skipped * len(self.missing)
-            kept = 'are left out' if self.skipped else 'count as wrong in every pixel'
+            kept = 'are skipped' if self.skipped else 'count as wrong in every pixel'
             lines.append(
                 f'{len(self.missing)} of {total} images have no prediction and {kept}: '
-                f'{_some(self.missing)}'
+                f'{first_few(self.missing)}'
             )
         if self.extra:
-            lines.append(
-                f'not used, for they have no truth, are {len(self.extra)} of the '
-                f'predictions: {_some(self.extra)}'
-            )
+            ignored = count(len(self.extra), 'prediction')
+            lines.append(f'ignored {ignored} without ground truth: {first_few(self.extra)}')
         if self.void:
-            lines.append(
-                f'{self.void:.3g} % of the pixels are predicted to be the ignored id '
-                'and count as wrong'
-            )
+            share = f'{self.void:.3g} % of the pixels'
+            lines.append(f'{share} are predicted as the ignored id and count as wrong')
         if not self.records.matrices.any():
-            lines.append('no pixel counts: the truth is ignored everywhere')
+            lines.append('nothing to evaluate: the ground truth is ignored everywhere')
         return lines
 
 
@@ -327,27 +309,26 @@ def evaluate_segmentation(
     strict: bool = False,
     progress: bool = False,
 ) -> SegmentationResult:
-    """Mean IoU of label maps in PNG files, accumulated over the set as mmseg does.
+    """Mean IoU of label maps in PNG files, accumulated over the set as in mmseg.
 
     Args:
-        pred_dir, gt_dir: folders with maps of the same names, in subfolders too; see
-            :func:`sci_plugins.apis.evaluate_segmentation.pair_label_maps` for others.
+        pred_dir, gt_dir: folders of maps with the same names, searched recursively; for other names
+            see :func:`pair_label_maps`.
         num_classes: ids are 0 to ``num_classes`` - 1.
         classes: names of the classes in the order of the ids, or one of
             :data:`sci_plugins.datasets.night_layouts.CLASS_NAMES`; ``None``: the ids.
-        subset, ignore_left_out: classes that the mean is over, see :class:`SegmentationRecords`.
+        subset, ignore_left_out: classes to average over, see :class:`SegmentationRecords`.
         ignore_index: pixels of this true id do not count; predicted elsewhere it is wrong.
-        pred_suffix, gt_suffix: how the names of the files end.
-        missing: ``'error'``: every truth must have a prediction; ``'wrong'``: an image without one
-            is wrong in every pixel; ``'skip'``: it is not evaluated.
-        strict: refuse what is otherwise warned of: missing and extra predictions, pixels without
-            prediction.
+        pred_suffix, gt_suffix: endings of the file names.
+        missing: for ground truth without prediction: ``'error'`` raises, ``'wrong'`` counts every
+            pixel as wrong, ``'skip'`` leaves the image out.
+        strict: raise instead of warning: missing and extra predictions, pixels without prediction.
         progress: show a progress bar on stderr.
 
     Raises:
-        ConfigError: if the classes, or options, do not fit.
-        DataError: naming the file, if one is missing, cannot be read, is a picture in colours, has
-            another size than its truth, or holds other ids.
+        ConfigError: if classes or options are invalid.
+        DataError: naming the file, if it is missing, cannot be read, is a colour picture, has
+            another size than its ground truth, or holds other ids.
     """
     names = name_classes(num_classes, classes)
     kept = choose_classes(subset, names)
@@ -359,14 +340,15 @@ def evaluate_segmentation(
     pairs = [pair for pair in found.pairs if pair.there or missing != 'skip']
     bar = tqdm(pairs, unit='image', disable=not progress)
     matrices = np.stack([_count(pair, num_classes, ignore_index) for pair in bar])
-    ids = [pair.name for pair in pairs]
+    predicted = matrices[[pair.there for pair in pairs]]
+    total = predicted.sum()
     result = SegmentationResult(
-        SegmentationRecords(ids, matrices, names, kept, ignore_left_out),
+        SegmentationRecords([pair.name for pair in pairs], matrices, names, kept, ignore_left_out),
         [str(pair.prediction) for pair in found.missing],
         missing == 'skip',
         [str(path) for path in found.extra],
         found.rule,
-        _void(matrices[[pair.there for pair in pairs]]),
+        float(100 * predicted[:, :, -1].sum() / total) if total else 0.0,
     )
     if strict and result.warnings():
         raise DataError(f'{pred_dir}: {result.warnings()[0]} (--strict)')
@@ -377,7 +359,7 @@ def name_classes(num_classes: int, classes: str | Sequence[str] | None) -> list[
     """Names of the classes, in the order of the ids.
 
     Raises:
-        ConfigError: if there are not ``num_classes`` different ones.
+        ConfigError: if they are not ``num_classes`` different names.
     """
     check_at_least(1, num_classes=num_classes)
     if classes is None:
@@ -387,7 +369,7 @@ def name_classes(num_classes: int, classes: str | Sequence[str] | None) -> list[
     if len(names) != num_classes or len(set(names)) != num_classes:
         raise ConfigError(
             f'classes must be {num_classes} different names (num_classes), or one of '
-            f'{", ".join(CLASS_NAMES)}; got {len(names)}: {_some(names)}'
+            f'{", ".join(CLASS_NAMES)}; got {len(names)}: {first_few(names)}'
         )
     return names
 
@@ -395,30 +377,23 @@ def name_classes(num_classes: int, classes: str | Sequence[str] | None) -> list[
 def _missing_error(found: LabelPairs, strict: bool) -> DataError:
     advice = '--strict' if strict else 'see --missing'
     return DataError(
-        f'{found.missing[0].prediction}: there is no such prediction '
+        f'{found.missing[0].prediction}: no such prediction '
         f'({len(found.missing)} of {len(found.pairs)} missing; {advice})'
     )
 
 
 def _count(pair: LabelPair, classes: int, ignored: int) -> np.ndarray:
     true = _read(pair.truth, classes, ignored)
-    if not pair.there:
-        counted = confusion_matrix(true, true, classes, ignored, void=True)
-        matrix = np.zeros_like(counted)
-        matrix[:, -1] = counted.sum(axis=1)
-        return matrix
-    found = _read(pair.prediction, classes, ignored)
+    found = _read(pair.prediction, classes, ignored) if pair.there else true
     if found.shape != true.shape:
         raise DataError(
             f'{pair.prediction} must have the size of {pair.truth}, {_size(true)}, got '
             f'{_size(found)}'
         )
-    return confusion_matrix(found, true, classes, ignored, void=True)
-
-
-def _void(matrices: np.ndarray) -> float:
-    total = matrices.sum()
-    return float(100 * matrices[:, :, -1].sum() / total) if total else 0.0
+    matrix = confusion_matrix(found, true, classes, ignored, void=True)
+    if not pair.there:  # every pixel is without prediction
+        matrix[:, -1], matrix[:, :-1] = matrix.sum(axis=1), 0
+    return matrix
 
 
 def _read(path: Path, classes: int, ignored: int) -> np.ndarray:
@@ -427,15 +402,10 @@ def _read(path: Path, classes: int, ignored: int) -> np.ndarray:
     if unknown:
         raise DataError(
             f'{path} must hold ids 0 to {classes - 1} or {ignored} (ignored), got '
-            f'{_some([str(value) for value in unknown])}'
+            f'{first_few([str(value) for value in unknown])}'
         )
     return labels
 
 
 def _size(labels: np.ndarray) -> str:
     return f'{labels.shape[1]} x {labels.shape[0]}'
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ', '.join(names[:_NAMED])
-    return f'{shown}, ...' if len(names) > _NAMED else shown

@@ -1,4 +1,4 @@
-"""Fitting an enhancer to one scene: the estimator alone, a hundred steps."""
+"""Fine-tune an enhancer on one scene: the estimator alone, a hundred steps."""
 
 import math
 import os
@@ -24,9 +24,9 @@ from sci_plugins.visualization.panels import image_cell, make_grid
 
 #: As in the authors' code.
 STEPS, LEARNING_RATE, WEIGHT_DECAY, MAX_GRADIENT = 100, 5e-4, 3e-4, 5.0
-#: Steps at most where the loss itself says when to stop.
+#: Limit where the loss decides when to stop.
 MAX_STEPS = 1000
-#: Losses are averaged over at least so many steps before they are compared.
+#: Losses are averaged over at least this many steps before they are compared.
 SETTLING_WINDOW = 20
 _PICTURES = 4
 
@@ -35,15 +35,14 @@ Spec = nn.Module | Mapping[str, Any] | str
 
 @dataclass
 class FinetuneResult:
-    """What fine-tuning has done.
+    """The result of fine-tuning.
 
     Attributes:
         enhancer: the fine-tuned enhancer, in eval mode.
         losses: loss of each step.
-        settled: whether the loss has settled, see :func:`has_settled`; ``None`` where that was not
-            asked for.
-        skipped: image file -> why it could not be read.
-        sha256: hash of the file that was written.
+        settled: whether the loss has settled, see :func:`has_settled`; ``None`` without ``until``.
+        skipped: image file -> why it cannot be read.
+        sha256: hash of the written file.
     """
 
     enhancer: RetinexEnhancer
@@ -68,34 +67,34 @@ def finetune(
     device: str = 'cpu',
     progress: bool = False,
 ) -> FinetuneResult:
-    """Fit an enhancer to an image or a few, and write it with its recipe.
+    """Fine-tune an enhancer on one or a few images, and save it with its recipe.
 
-    As the authors do it: no calibrator, the loss of one stage, Adam, one image a step, BatchNorm in
-    train mode. A single dark image has other statistics than the training set had, so the loss may
-    rise at first; ``freeze_norm`` avoids that. ``OUT.jpg`` beside the file shows up to four of the
-    images, before and after.
+    As in the authors' code: no calibrator, the loss of one stage, Adam, one image per step,
+    BatchNorm in train mode. The statistics of a single dark image differ from those of the training
+    set, so the loss may rise at first; ``freeze_norm`` avoids that. ``OUT.jpg`` beside the file
+    shows up to four of the images before and after.
 
     Args:
         inputs: image files and folders.
         out: file to write, such as ``night.pth``; loads like any other weights.
-        enhancer: what to start from; anything that ``build_enhancer`` takes and that estimates an
+        enhancer: starting point: anything that ``build_enhancer`` takes and that estimates an
             illumination.
-        steps: number of steps; 100, or at most 1000 with ``until``.
+        steps: number of steps; by default 100, or at most 1000 with ``until``.
         lr: learning rate.
-        until: stop when the loss has settled to this relative change, for example 0.01; see
+        until: stop when the loss has settled to this relative change, such as 0.01; see
             :func:`has_settled`. ``None`` does all steps.
         freeze_norm: keep BatchNorm's statistics (its scale and shift are trained).
-        max_size: shrink images whose longer side exceeds this many pixels; ``None`` leaves them as
-            they are (memory grows with their area).
+        max_size: images whose longer side exceeds this many pixels are shrunk to it; ``None`` keeps
+            their size (memory grows with their area).
         crop_size: side in pixels of random square crops; ``None`` takes whole images.
-        seed: of the order of the images, and of the crops.
+        seed: seed of the order of the images and of the crops.
         device: such as ``'cpu'`` or ``'cuda'``.
         progress: show a progress bar on stderr.
 
     Raises:
-        ConfigError: if an option is impossible or the enhancer cannot be trained.
-        DataError: if there is no readable image, or one is too small.
-        TrainingError: if the loss is no number any more; nothing is written then.
+        ConfigError: if an option is invalid or the enhancer cannot be trained.
+        DataError: if no image can be read, or one is too small.
+        TrainingError: if the loss becomes NaN or infinite; nothing is written then.
         OSError: if the file cannot be written.
     """
     out = Path(out)
@@ -122,7 +121,10 @@ def finetune(
                     break
     result.enhancer.eval()
     _write_picture(out.with_suffix('.jpg'), data, before, result.enhancer)
-    settings = dict(
+    done = dict(
+        steps=len(result.losses),
+        settled=result.settled,
+        loss=[result.losses[0], result.losses[-1]],
         optimizer=dict(type='Adam', lr=lr, weight_decay=WEIGHT_DECAY),
         until=until,
         freeze_norm=freeze_norm,
@@ -131,18 +133,18 @@ def finetune(
         crop_size=crop_size,
         seed=seed,
     )
-    _save(result, out, _name(enhancer), settings)
+    result.sha256 = save_enhancer(result.enhancer, out, start=_name(enhancer), finetuned=done)
     return result
 
 
 def has_settled(losses: Sequence[float], window: int, tolerance: float) -> bool:
-    """Whether the mean of the last ``window`` losses is that of the ``window`` before.
+    """Whether the mean of the last ``window`` losses equals that of the ``window`` before.
 
     ``|last − before| ≤ tolerance · |before|``; ``False`` before there are two windows.
 
     Args:
-        losses: one a step, the newest last.
-        window: a multiple of the number of images, so that both means see all.
+        losses: one per step, the newest last.
+        window: a multiple of the number of images, so that both means cover all of them.
         tolerance: relative, for example 0.01.
     """
     if len(losses) < 2 * window:
@@ -153,17 +155,9 @@ def has_settled(losses: Sequence[float], window: int, tolerance: float) -> bool:
 
 
 def _is_settled(losses: Sequence[float], images: int, tolerance: float) -> bool:
-    """Asked after whole rounds only, so that both means see all images equally often."""
+    """Decided after whole rounds only: both means then cover all images equally often."""
     window = images * math.ceil(SETTLING_WINDOW / images)
     return len(losses) % images == 0 and has_settled(losses, window, tolerance)
-
-
-def _save(result: FinetuneResult, out: Path, start: str, settings: dict[str, Any]) -> None:
-    done = dict(
-        steps=len(result.losses), settled=result.settled, loss=[result.losses[0], result.losses[-1]]
-    )
-    recipe = dict(start=start, finetuned=done | settings)
-    result.sha256 = save_enhancer(result.enhancer, out, **recipe)
 
 
 def _check_options(out: Path, steps: int, lr: float, until: float | None) -> None:
@@ -172,15 +166,15 @@ def _check_options(out: Path, steps: int, lr: float, until: float | None) -> Non
         if value is not None and not 0 < value < math.inf:
             raise ConfigError(f'{name} must be a number above 0, got {value}')
     if out.is_dir():
-        raise ConfigError(f'{out} is a folder; name a file to write, such as night.pth')
+        raise ConfigError(f'out must be a file, such as night.pth; {out} is a folder')
 
 
 def _prepare(enhancer: Spec, device: str) -> RetinexEnhancer:
     built = prepare_enhancer(enhancer, device)
     if not isinstance(built, RetinexEnhancer) or not any(True for _ in built.parameters()):
         raise ConfigError(
-            'fine-tuning needs an enhancer with weights that estimates an illumination, '
-            f'such as {DEFAULT_ENHANCER}; got {type(built).__name__}'
+            'fine-tuning needs an enhancer with weights and an illumination map, such as '
+            f'{DEFAULT_ENHANCER}; got {type(built).__name__}'
         )
     building_of(built)  # what cannot be saved is told before the work
     return built
@@ -189,7 +183,7 @@ def _prepare(enhancer: Spec, device: str) -> RetinexEnhancer:
 def _draw_images(
     data: LowLightFolder, seed: int, device: torch.device, skipped: dict[str, str]
 ) -> Iterator[tuple[str, Tensor]]:
-    """Path and image ``(1, 3, H, W)``, again and again in changing order."""
+    """Endless paths and images ``(1, 3, H, W)``, shuffled anew in each round."""
     for draw in SeededInfiniteSampler(data, seed=seed):
         item = data[draw]
         sample = item['data_samples']
@@ -206,14 +200,13 @@ class _Fitting:
         self.optimizer = torch.optim.Adam(enhancer.parameters(), lr=lr, weight_decay=WEIGHT_DECAY)
 
     def step(self, image: Tensor, path: str) -> float:
-        """One step on one image; gives the loss before it."""
+        """Do one step on one image; returns the loss before it."""
         terms = self.loss(self.enhancer.estimate_illumination(image), image)
         loss = torch.stack(list(terms.values())).sum()
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingError(
-                f'loss is {value}, image: {path}; nothing was written. A smaller '
-                'learning rate may help'
+                f'loss is {value}, image: {path}; nothing was written. Try a smaller learning rate'
             )
         self.optimizer.zero_grad()
         loss.backward()
@@ -232,19 +225,17 @@ def _write_picture(
     for index in range(min(_PICTURES, len(whole))):
         item = whole[index]
         image = item['inputs'].unsqueeze(0).to(device)
-        name = Path(item['data_samples'].img_path).name
-        rows.append(
-            [
-                image_cell(name, image[0]),
-                image_cell('before', before(image)[0]),
-                image_cell('after', after(image)[0]),
-            ]
-        )
+        columns = {
+            Path(item['data_samples'].img_path).name: image,
+            'before': before(image),
+            'after': after(image),
+        }
+        rows.append([image_cell(name, each[0]) for name, each in columns.items()])
     write_sheet(path, make_grid(rows))
 
 
 def _name(enhancer: Spec) -> str:
-    """What it starts from, without the folders of this machine."""
+    """The starting point, without local folders."""
     if isinstance(enhancer, nn.Module):
         return type(enhancer).__name__
     config = parse_enhancer(enhancer) if isinstance(enhancer, str) else enhancer

@@ -1,4 +1,4 @@
-"""Checking data sets before they are used."""
+"""Check data sets before they are used."""
 
 import os
 import sys
@@ -11,8 +11,8 @@ from sci_plugins.datasets.night_layouts import NightLayout
 from sci_plugins.datasets.segmentation_check import check_segmentation
 from sci_plugins.errors import ConfigError
 
-#: Name of the data set -> its layout or its check: called with the folder, then options by name.
-#: Imported when asked for, as some of them import a host.
+#: Name of the data set -> its layout, or its check, called with the folder and keyword options.
+#: Imported on demand, since some import a host.
 CHECKS = dict(
     darkface='sci_plugins.datasets.darkface_check.check_darkface',
     acdc='sci_plugins.datasets.acdc.ACDC',
@@ -30,14 +30,14 @@ def check_data(
     """Check a data set's folder.
 
     Args:
-        name: one of :data:`CHECKS`, the layout of a set of your own, or where that is, as
-            ``'MODULE.LAYOUT'``; the module may be in the current folder.
+        name: one of :data:`CHECKS`, the layout of a set of your own, or ``'MODULE.LAYOUT'``, where
+            the module may be in the current folder.
         root: the data set's folder.
-        **options: those of the data set's own check, or of
+        **options: those of the data set's check, or of
             :func:`sci_plugins.datasets.segmentation_check.check_segmentation`.
 
     Raises:
-        ConfigError: if there is no check for the name.
+        ConfigError: if the name is unknown.
         DataError: if there is nothing to check.
     """
     found = name if isinstance(name, NightLayout) else _find(name)
@@ -52,7 +52,7 @@ def _find(name: str) -> NightLayout | Callable[..., CheckReport]:
         raise ConfigError(
             f'data set must be one of {", ".join(CHECKS)} or MODULE.LAYOUT; got {name!r}'
         )
-    if os.getcwd() not in sys.path:  # a script's path begins with its own folder instead
+    if os.getcwd() not in sys.path:  # for a script, sys.path has the script's folder instead
         sys.path.append(os.getcwd())
     try:
         found = getattr(import_module(module), attribute)
@@ -67,7 +67,7 @@ def parse_size(text: str) -> tuple[int, int]:
     """``'1080x720'`` as (width, height).
 
     Raises:
-        ConfigError: if it is something else.
+        ConfigError: if the text is malformed.
     """
     width, _, height = text.lower().partition('x')
     if not (width.isdecimal() and height.isdecimal()):

@@ -1,6 +1,7 @@
-"""Enhancing pixels of any size in bounded memory, in tiles without seams."""
+"""Enhance images of any size in bounded memory, in seamless tiles."""
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,21 +11,19 @@ from torch import Tensor
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.models.enhancers.base import BaseEnhancer, Enhanced, RetinexEnhancer
 
-#: Largest integer of the dtypes that images are kept in; float32 is kept as it is.
+#: White in each dtype of pixels.
 _WHITE = {'uint8': 255, 'uint16': 65535, 'float32': 1}
-
-Span = tuple[int, int]
 
 
 class EnhancedPixels(NamedTuple):
-    """Enhanced pixels ``(H, W, C)`` and, where asked for, illumination ``(H, W, 3)``."""
+    """Enhanced pixels ``(H, W, C)`` and, if asked for, illumination ``(H, W, 3)``."""
 
     image: np.ndarray
     illumination: np.ndarray | None
 
 
 class Tile(NamedTuple):
-    """A part of an image: the pixels it gives, and those it looks at."""
+    """Slices (rows, columns) of an image: the pixels to compute, and those to compute them from."""
 
     inner: tuple[slice, slice]
     outer: tuple[slice, slice]
@@ -47,30 +46,29 @@ def enhance_pixels(
     dtype: Any = None,
     device: torch.device | str = 'cpu',
 ) -> EnhancedPixels:
-    """Enhance one image held as integers, a tile at a time.
+    """Enhance one image, tile by tile.
 
-    Tiles overlap by the enhancer's ``receptive_radius``, and the image's own border stays the
-    border of the outermost tiles, so the result is that of the whole image (float rounding may move
-    a value by one grey level). Where the radius is ``None`` the image is enhanced in one piece.
+    Tiles overlap by the enhancer's ``receptive_radius``, and the border of the image stays the
+    border of the outermost tiles, so the result equals that of the whole image (float rounding may
+    move a value by one grey level). If the radius is ``None`` the image is enhanced in one piece.
 
-    Integers are made by truncation, ``uint8(255 * value)``, as the authors save theirs. A grey
-    image is enhanced as RGB of three equal channels, and the luma (ITU-R BT.601) of the result is
-    its grey image.
+    Integers are truncated, ``uint8(255 * value)``, as in the authors' code. A grey image is
+    enhanced as RGB with equal channels; the result is the luma (ITU-R BT.601) of that.
 
     Args:
         enhancer: in eval mode, on ``device``.
         pixels: ``(H, W, 3)`` RGB or ``(H, W, 1)`` grey; uint8, uint16, or float32 in [0, 1].
         tile: side of a tile in pixels, without the overlap.
-        illumination: also give the illumination map, RGB.
-        dtype: of the result; that of ``pixels`` by default.
-        device: where to compute.
+        illumination: also return the illumination map, RGB.
+        dtype: dtype of the result; by default that of ``pixels``.
+        device: device to compute on.
 
     Raises:
-        ConfigError: if ``illumination`` is asked of an enhancer that has none.
-        DataError: if the enhancer gives NaN or infinite values.
+        ConfigError: if the enhancer has no ``illumination``.
+        DataError: if the enhancer returns NaN or infinite values.
     """
     if illumination and not isinstance(enhancer, RetinexEnhancer):
-        raise ConfigError(f'{type(enhancer).__name__} estimates no illumination')
+        raise ConfigError(f'{type(enhancer).__name__} has no illumination map')
     dtype = np.dtype(dtype or pixels.dtype)
     height, width, channels = pixels.shape
     image = np.empty((height, width, channels), dtype)
@@ -87,28 +85,26 @@ def enhance_pixels(
 
 
 def split(height: int, width: int, tile: int, radius: int | None) -> Iterator[Tile]:
-    """Cut ``height`` x ``width`` pixels into tiles that look ``radius`` further.
+    """Cut ``height`` x ``width`` pixels into tiles that overlap by ``radius`` inside the image.
 
-    One tile where ``radius`` is ``None``. No tile looks beyond the image.
+    One tile if ``radius`` is ``None``.
     """
     if radius is None:
         whole = slice(0, height), slice(0, width)
         yield Tile(whole, whole)
         return
-    for rows in _spans(height, tile):
-        for columns in _spans(width, tile):
-            yield Tile(
-                (slice(*rows), slice(*columns)),
-                (_widen(rows, radius, height), _widen(columns, radius, width)),
-            )
+    rows, columns = _spans(height, tile, radius), _spans(width, tile, radius)
+    for (row, wide_row), (column, wide_column) in product(rows, columns):
+        yield Tile((row, column), (wide_row, wide_column))
 
 
-def _spans(length: int, tile: int) -> list[Span]:
-    return [(start, min(start + tile, length)) for start in range(0, length, tile)]
-
-
-def _widen(span: Span, radius: int, length: int) -> slice:
-    return slice(max(span[0] - radius, 0), min(span[1] + radius, length))
+def _spans(length: int, tile: int, radius: int) -> list[tuple[slice, slice]]:
+    """Parts of one side, as they are and widened by ``radius``."""
+    return [
+        (slice(low, high), slice(max(low - radius, 0), min(high + radius, length)))
+        for low in range(0, length, tile)
+        for high in [min(low + tile, length)]
+    ]
 
 
 @torch.inference_mode()
@@ -121,16 +117,16 @@ def _enhance(enhancer: BaseEnhancer, batch: Tensor, illumination: bool) -> Enhan
 def _to_tensor(pixels: np.ndarray, device: torch.device | str) -> Tensor:
     """``(1, 3, H, W)`` float32 in [0, 1] of ``(H, W, C)`` pixels."""
     white = _WHITE[pixels.dtype.name]
-    if pixels.dtype == np.uint16:  # torch has few operations on it
+    if pixels.dtype == np.uint16:  # torch has few operations for it
         pixels = pixels.astype(np.int32)
-    # A copy, because decoders give read-only and reversed arrays.
+    # A copy, because decoders return read-only and reversed arrays, which torch refuses.
     tensor = torch.from_numpy(np.array(pixels, order='C')).to(device)
     image = tensor.permute(2, 0, 1)[None].to(torch.float32).div_(white)
     return image if image.shape[1] == 3 else image.repeat(1, 3, 1, 1)
 
 
 def _luma(rgb: Tensor) -> Tensor:
-    """BT.601 luma ``(1, 1, H, W)``, in a form that keeps equal channels exactly."""
+    """BT.601 luma ``(1, 1, H, W)``, written so that equal channels stay exactly the same."""
     red, green, blue = rgb.split(1, dim=1)
     return green + 0.299 * (red - green) + 0.114 * (blue - green)
 
@@ -138,7 +134,7 @@ def _luma(rgb: Tensor) -> Tensor:
 def _to_array(image: Tensor, dtype: np.dtype) -> np.ndarray:
     """``(H, W, C)`` integers, truncated, of ``(1, C, H, W)`` floats in [0, 1]."""
     if not image.sum().isfinite():
-        raise DataError('the enhancer gave NaN or infinite values')
+        raise DataError('the enhancer returned NaN or infinite values')
     scaled = image[0].permute(1, 2, 0).clamp(0, 1).mul_(_WHITE[dtype.name])
     if dtype == np.uint8:
         scaled = scaled.to(torch.uint8)

@@ -1,4 +1,4 @@
-"""The built-in demo, whole: its data are drawn on this machine, its networks lie here."""
+"""The built-in demo: generated data, two small networks, and what runs them."""
 
 from sci_plugins.demo.prepare import BRIGHT, CONDITIONS, Lighting, demo_folder, prepare_demo
 from sci_plugins.demo.streets import STREET_CLASSES, STREET_PALETTE

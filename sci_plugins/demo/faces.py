@@ -1,7 +1,7 @@
-"""Scenes with real face crops in real photographs, all from scikit-image's wheel.
+"""Scenes of real face crops in real photographs, all from scikit-image's wheel.
 
-Nothing is downloaded. Training and test scenes share no photograph, no face crop and no distractor.
-Who a face belongs to is not recorded in the source, so the same person may, rarely, be in both.
+Nothing is downloaded. Training and test scenes share no photograph, face crop or distractor. The
+source does not say who a face belongs to, so the same person may occasionally be in both.
 """
 
 from functools import cache
@@ -22,11 +22,11 @@ DISTRACTORS_PER_SCENE = (1, 5)
 PHOTOS = dict(
     train=('coffee', 'stereo_motorcycle', 'brick', 'grass'), test=('chelsea', 'rocket', 'gravel')
 )
-#: Of 100 faces and 100 other patches, so many train, the rest tests.
+#: Of 100 faces and about 100 other patches these many are for training, the rest for testing.
 TRAIN_PATCHES = 70
-#: Patches that scikit-image counts as non-faces but that show part of a face.
+#: Patches that scikit-image lists as non-faces but that show part of a face.
 _HALF_FACES = (125, 126, 130, 196)
-#: Face width over height, and how far around the face hair reaches.
+#: Width of a face over its height, and size of the hair over that of the face.
 _ASPECT, _HAIR = 0.8, 1.18
 _SKIN = ((1.0, 0.66, 0.48), (1.0, 0.6, 0.4), (1.0, 0.54, 0.33), (1.0, 0.48, 0.27))
 
@@ -34,7 +34,7 @@ Array = NDArray[np.float32]
 
 
 class Material(NamedTuple):
-    """What scenes are made of, in linear light [0, 1]."""
+    """Photographs and patches for scenes, in linear light [0, 1]."""
 
     photos: list[Array]  # (H, W, 3) RGB
     faces: Array  # (N, 25, 25) grey
@@ -42,7 +42,7 @@ class Material(NamedTuple):
 
 
 class Head(NamedTuple):
-    """A head that stands in a scene: centre and height in pixels."""
+    """A head in a scene: centre and height of the face in pixels."""
 
     x: float
     y: float
@@ -51,7 +51,7 @@ class Head(NamedTuple):
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """The visible face, ``(x1, y1, x2, y2)`` in whole pixels."""
+        """Bounding box of the face, ``(x1, y1, x2, y2)`` in whole pixels."""
         half_width, half_height = self.height * _ASPECT / 2, self.height / 2
         return (
             round(self.x - half_width),
@@ -62,7 +62,7 @@ class Head(NamedTuple):
 
     @property
     def outline(self) -> tuple[float, float, float, float]:
-        """The whole person with hair and shoulders, ``(x1, y1, x2, y2)``."""
+        """Bounding box of the person with hair and shoulders, ``(x1, y1, x2, y2)``."""
         size = self.height
         return (self.x - size, self.y - 0.7 * size, self.x + size, self.y + 1.9 * size)
 
@@ -79,7 +79,7 @@ class Oval(NamedTuple):
 
     @property
     def window(self) -> tuple[slice, slice]:
-        """Rows and columns of the canvas that it may touch."""
+        """Rows and columns of the canvas that it may cover."""
         a, b = self.a * 1.1 + 1, self.b * 1.1 + 1
         return (
             _limited_slice(self.y - b, self.y + b, HEIGHT),
@@ -91,7 +91,7 @@ class Oval(NamedTuple):
         rows, columns = np.ogrid[self.window]
         right = np.abs((columns + 0.5 - self.x) / self.a) ** self.power
         down = np.abs((rows + 0.5 - self.y) / self.b) ** self.power
-        # Never sharper than a pixel, which would show as stairs.
+        # The edge is at least a pixel wide: no aliasing.
         soft = max(self.feather, 1.0 / min(self.a, self.b))
         radius = (right + down) ** (1 / self.power)
         return np.clip((1 + soft / 2 - radius) / soft, 0, 1).astype(np.float32)
@@ -108,11 +108,12 @@ def load_material(split: str) -> Material:
         from skimage import data
     except ImportError as error:
         raise MissingDependencyError(
-            'the demo takes its photographs from scikit-image, which is not installed: '
+            'the demo needs the photographs of scikit-image, which is not installed: '
             'pip install "sci_plugins[demo]"'
         ) from error
     patches = srgb_to_linear(data.lfw_subset().astype(np.float32))
-    faces, others = patches[:100], np.delete(patches[100:], _others(_HALF_FACES), axis=0)
+    faces = patches[:100]
+    others = np.delete(patches, [*range(100), *_HALF_FACES], axis=0)
     side = slice(TRAIN_PATCHES) if split == 'train' else slice(TRAIN_PATCHES, None)
     photos = []
     for name in PHOTOS[split]:
@@ -124,16 +125,16 @@ def load_material(split: str) -> Material:
 def draw_face_scene(
     generator: np.random.Generator, material: Material
 ) -> tuple[NDArray[np.uint8], list[tuple[int, int, int, int]]]:
-    """One bright scene.
+    """Draw a bright scene.
 
     Returns:
         RGB uint8 ``(240, 320, 3)`` and the boxes of its faces, ``(x1, y1, x2, y2)``, all inside the
-        image. Distractors (other patches and heads seen from behind, on the same kind of shoulders)
-        have no box.
+        image. Distractors (other patches and heads seen from behind, on the same shoulders) have no
+        box.
     """
     canvas = _background(generator, material.photos)
     heads = _place_heads(generator)
-    # Far to near, as painters do: a large head is near.
+    # Painter's algorithm, far to near: a large head is near.
     for head in sorted(heads, key=lambda head: head.height):
         _draw_person(canvas, head, generator, material)
     boxes = [head.box for head in heads if head.is_face]
@@ -145,17 +146,13 @@ def _limited_slice(start: float, stop: float, size: int) -> slice:
     return slice(first, min(max(int(stop) + 1, first), size))
 
 
-def _others(numbers: tuple[int, ...]) -> list[int]:
-    return [number - 100 for number in numbers]
-
-
 def _to_linear_rgb(photo: NDArray[np.uint8]) -> Array:
     photo = photo if photo.ndim == 3 else np.repeat(photo[..., None], 3, axis=2)
     return srgb_to_linear(photo[..., :3].astype(np.float32) / 255)
 
 
 def _background(generator: np.random.Generator, photos: list[Array]) -> Array:
-    """A piece of a photograph, mirrored and re-lit at random."""
+    """A crop of a photograph, mirrored and re-lit at random."""
     photo = photos[generator.integers(len(photos))]
     height, width = photo.shape[:2]
     least = max(WIDTH / width, HEIGHT / height)
@@ -172,7 +169,7 @@ def _background(generator: np.random.Generator, photos: list[Array]) -> Array:
 
 
 def _place_heads(generator: np.random.Generator) -> list[Head]:
-    """Heads that hide no other head; sizes are uniform in their logarithm."""
+    """Heads that do not hide each other; the logarithm of their size is uniform."""
     faces = generator.integers(FACES_PER_SCENE[0], FACES_PER_SCENE[1] + 1)
     others = generator.integers(DISTRACTORS_PER_SCENE[0], DISTRACTORS_PER_SCENE[1] + 1)
     heads: list[Head] = []
@@ -194,7 +191,7 @@ def _random_head(generator: np.random.Generator, is_face: bool) -> Head:
 
 
 def _hide(one: Head, other: Head) -> bool:
-    """Whether the person of either head may cover the other's face."""
+    """Whether either person may cover the other's face."""
     return _overlap(one.box, other.outline) or _overlap(other.box, one.outline)
 
 
@@ -205,7 +202,7 @@ def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
 def _draw_person(
     canvas: Array, head: Head, generator: np.random.Generator, material: Material
 ) -> None:
-    """Shoulders, hair and face (or something else), blended into the canvas."""
+    """Blend shoulders, hair and a face (or another patch) into the canvas."""
     size, x, y = head.height, head.x, head.y
     light = _local_light(canvas, head)
     skin = np.array(_SKIN[generator.integers(len(_SKIN))]) * light
@@ -226,7 +223,7 @@ def _draw_person(
 def _draw_shoulders(
     canvas: Array, head: Head, generator: np.random.Generator, light: float
 ) -> None:
-    """A coat with folds, which fades out below: the rest is left to the dark."""
+    """A coat with folds that fades out downwards: no need to draw the rest."""
     size = head.height
     coat = Oval(head.x, head.y + 1.5 * size, 0.85 * size, 0.9 * size, power=2.4)
     rows, columns = coat.window
@@ -242,13 +239,13 @@ def _draw_shoulders(
 
 
 def _local_light(canvas: Array, head: Head) -> float:
-    """How bright the surroundings are, so that a person fits in; about 1."""
+    """Brightness of the surroundings, about 1, so that a person fits in."""
     x1, y1, x2, y2 = (max(0, round(value)) for value in head.outline)
     return float(np.clip((canvas[y1:y2, x1:x2].mean() / 0.2) ** 0.4, 0.6, 1.4))
 
 
 def _fit(patch: Array, head: Head, oval: Oval) -> Array:
-    """The square patch at the head's height, moved into the window of ``oval``."""
+    """Scale the square patch to the head and move it into the window of ``oval``."""
     size = round(head.height)
     method = cv2.INTER_AREA if size < patch.shape[0] else cv2.INTER_CUBIC
     small = cv2.resize(patch, (size, size), interpolation=method)
@@ -262,7 +259,7 @@ def _fit(patch: Array, head: Head, oval: Oval) -> Array:
 
 
 def _paint(canvas: Array, oval: Oval, colour: NDArray, alpha: Array | float = 1.0) -> None:
-    """Blend a colour, or an image of the oval's window, into the canvas."""
+    """Blend a colour, or an image of the oval's window, into the canvas in place."""
     piece = canvas[oval.window]
     cover = (oval.coverage() * alpha)[..., None]
     piece += cover * (np.clip(colour, 0, 1).astype(np.float32) - piece)

@@ -1,4 +1,4 @@
-"""The demo's night streets in Cityscapes' layout, for mmseg."""
+"""The demo's streets as a data set of mmseg, in Cityscapes' layout."""
 
 from typing import ClassVar
 
@@ -27,11 +27,11 @@ class NightStreetDataset(SegmentationFolderDataset):
     classes ignores the others, as in mmseg.
 
     Args:
-        split: ``'train'`` or ``'test'``, taken in full light.
-        data_prefix: instead of ``split``, ``dict(img_path='leftImg8bit/test_dark',
-            seg_map_path='gtFine/test')`` below ``data_root``; the folders of the cities are
-            searched.
-        **kwargs: those of :class:`SegmentationFolderDataset`.
+        split: ``'train'`` or ``'test'``, the bright images.
+        data_prefix: instead of ``split``, folders below ``data_root``, such as
+            ``dict(img_path='leftImg8bit/test_dark', seg_map_path='gtFine/test')``; the city folders
+            below them are searched.
+        **kwargs: arguments of :class:`SegmentationFolderDataset`.
 
     Raises:
         DataError: naming the file, if there is no image, or an image or its label map is missing.

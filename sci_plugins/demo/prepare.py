@@ -29,7 +29,7 @@ COUNTS = dict(faces_train=320, faces_test=60, streets_train=240, streets_test=40
 
 
 class Lighting(NamedTuple):
-    """How much light a sensor gets and how noisy it is, see ``low_light.expose``."""
+    """Exposure and noise of the sensor, see ``low_light.expose``."""
 
     gain: float
     noise: float
@@ -43,8 +43,8 @@ class Lighting(NamedTuple):
 
 
 BRIGHT = Lighting(1.0, 0.0, 0.0)
-#: Test conditions: gains and read noise as in published trials of frozen networks, none chosen by a
-#: result. White is 10,000 photons, whence the shot noise.
+#: Test conditions with gains and read noise of published trials on frozen networks, not chosen by
+#: results. The shot noise follows from 10,000 photons for white.
 CONDITIONS = dict(
     bright=BRIGHT,
     dark=Lighting(0.05, 0.0005, 1e-4),
@@ -66,8 +66,8 @@ def prepare_demo(
 ) -> Path:
     """Generate the demo's data unless they exist.
 
-    ``faces_SPLIT`` is in DARK FACE's layout: ``image/ID.png`` (bright), ``image_CONDITION/ID.png``,
-    ``label/ID.txt``; ``streets_SPLIT`` in Cityscapes':
+    ``faces_SPLIT`` has DARK FACE's layout: ``image/ID.png`` (bright), ``image_CONDITION/ID.png``,
+    ``label/ID.txt``. ``streets_SPLIT`` has Cityscapes':
     ``leftImg8bit/SPLIT/demo/demo_ID_leftImg8bit.png`` (bright), the same below ``SPLIT_CONDITION``,
     and ``gtFine/SPLIT/demo/demo_ID_gtFine_labelTrainIds.png``. Training data are bright only. The
     same version always gives the same pictures. A folder appears complete or not at all, even if
@@ -75,22 +75,22 @@ def prepare_demo(
 
     Args:
         root: folder to hold them; ``None`` is :func:`demo_folder`.
-        splits: which of ``'train'`` and ``'test'``.
+        splits: ``'train'``, ``'test'`` or both.
         counts: numbers of images that differ from ``COUNTS``.
-        progress: show a bar for each folder that is made.
+        progress: show a bar for each new folder.
 
     Returns:
         The folder that holds ``faces_SPLIT`` and ``streets_SPLIT``.
 
     Raises:
-        ConfigError: if a split or a name in ``counts`` is not known.
+        ConfigError: if a split or a name in ``counts`` is unknown.
         MissingDependencyError: if scikit-image is not installed.
     """
     sizes = dict(COUNTS, **(counts or {}))
     unknown = [*(set(splits) - set(SPLITS)), *(set(sizes) - set(COUNTS))]
     if unknown:
         raise ConfigError(
-            f'demo data: splits are {", ".join(SPLITS)} and counts are for '
+            f'demo data: splits must be of {", ".join(SPLITS)} and counts of '
             f'{", ".join(COUNTS)}; got {", ".join(map(str, unknown))}'
         )
     folder = Path(root).expanduser() if root is not None else demo_folder()
@@ -105,17 +105,16 @@ def prepare_demo(
 def _make(
     target: Path, count: int, split: str, write: Callable[[Path, str, int], None], progress: bool
 ) -> None:
-    """Write ``count`` scenes beside ``target``, then put the folder in place."""
+    """Write ``count`` scenes to a temporary folder, then rename it to ``target``."""
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f'.{target.name}.'))
     try:
-        bar = tqdm(range(count), desc=f'drawing {target.name}', disable=not progress)
-        for index in bar:
+        for index in tqdm(range(count), desc=f'drawing {target.name}', disable=not progress):
             write(beside, split, index)
         conditions = {key: value._asdict() for key, value in _conditions(split)}
         stamp = dict(version=VERSION, seed=SEED, images=count, conditions=conditions)
         write_atomically(beside / 'demo.json', json.dumps(stamp, indent=2) + '\n')
-        beside.chmod(0o755)  # mkdtemp's folders are private
+        beside.chmod(0o755)  # folders of mkdtemp are private
         _put_in_place(beside, target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -151,7 +150,7 @@ def _write_street(root: Path, split: str, index: int) -> None:
     radiance, labels = draw_street(_generator(*key))
     name = f'demo_{index + 1:06d}'
     for number, (condition_name, condition) in enumerate(_conditions(split)):
-        # The exposure is shorter, the lamps stay: what is above white may still be.
+        # Darkened by exposure and not afterwards: lamps above white stay saturated.
         light = expose(radiance, *condition, _generator(*key, number))
         folder = split if condition == BRIGHT else f'{split}_{condition_name}'
         path = root / 'leftImg8bit' / folder / 'demo' / f'{name}_leftImg8bit.png'

@@ -1,7 +1,7 @@
-"""A small renderer: flat shapes in metres, a depth buffer, light added at the end.
+"""A small renderer: flat shapes in metres, a depth buffer, deferred lighting.
 
 World axes: x to the right, y up from the ground, z along the view; the camera is at ``(0,
-camera.height, 0)``. Everything is linear light; lamps may be far above white.
+camera.height, 0)``. All light is linear; lamps may be far above white.
 """
 
 from collections.abc import Callable
@@ -18,12 +18,12 @@ _NEAREST = 1.0
 
 
 def single(values: Any) -> Array:
-    """Anything like an array, in single precision."""
+    """Convert to an array of single precision."""
     return np.asarray(values, dtype=np.float32)
 
 
 class Camera(NamedTuple):
-    """A pinhole camera that looks along the road, sizes in pixels and metres."""
+    """A pinhole camera that looks along the road; ``height`` in metres, the others in pixels."""
 
     width: int
     height_px: int
@@ -32,14 +32,14 @@ class Camera(NamedTuple):
     height: float
 
     def project(self, points: Array) -> Array:
-        """World points ``(N, 3)`` with z > 0 to pixel positions ``(N, 2)``."""
+        """Pixel positions ``(N, 2)`` of world points ``(N, 3)`` with z > 0."""
         x, y, z = points.T
         u = self.width / 2 + self.focal * x / z
         v = self.horizon + self.focal * (self.height - y) / z
         return np.stack([u, v], axis=1)
 
     def unproject(self, u: Array, v: Array, nearness: Array) -> Array:
-        """Pixels and their ``1 / z`` to world points ``(..., 3)``."""
+        """World points ``(..., 3)`` of pixels and their ``1 / z``."""
         z = 1 / np.maximum(nearness, 1e-4)
         x = (u - self.width / 2) * z / self.focal
         y = self.height - (v - self.horizon) * z / self.focal
@@ -65,12 +65,19 @@ class Canvas:
         self.label = np.full(shape, sky_label, np.uint8)
 
     def polygon(self, corners: NDArray, label: int, paint: Paint) -> None:
-        """Draw a flat polygon ``(N, 3)`` where nothing nearer was drawn before."""
+        """Draw a flat polygon ``(N, 3)``, except where something nearer is."""
         corners = _clip_near(np.asarray(corners, dtype=np.float32))
         if len(corners) < 3:
             return
         pixels = self.camera.project(corners)
-        self._fill(pixels, _plane(pixels, 1 / corners[:, 2]), label, paint)
+        window = rows, columns = self._window(pixels)
+        shape = (rows.stop - rows.start, columns.stop - columns.start)
+        if 0 in shape:
+            return
+        mask = np.zeros(shape, np.uint8)
+        outline = np.rint(pixels - single((columns.start, rows.start)))
+        cv2.fillPoly(mask, [outline.astype(np.int32)], 1)
+        self._paint(window, mask > 0, _plane(pixels, 1 / corners[:, 2]), label, paint)
 
     def disc(self, centre: NDArray, radius: float, label: int, paint: Paint) -> None:
         """Draw a disc that faces the camera."""
@@ -78,25 +85,13 @@ class Canvas:
             return
         middle = self.camera.project(single(centre)[None])[0]
         size = self.camera.focal * radius / float(centre[2])
-        corners = np.stack([middle - size, middle + size])
-        window = self._window(corners)
+        window = self._window(np.stack([middle - size, middle + size]))
         rows, columns = np.ogrid[window]
         inside = np.hypot(columns + 0.5 - middle[0], rows + 0.5 - middle[1]) <= size
         self._paint(window, inside, (0.0, 0.0, 1 / float(centre[2])), label, paint)
 
-    def _fill(self, pixels: Array, plane: Array, label: int, paint: Paint) -> None:
-        window = self._window(pixels)
-        rows, columns = window
-        shape = (rows.stop - rows.start, columns.stop - columns.start)
-        if 0 in shape:
-            return
-        mask = np.zeros(shape, np.uint8)
-        corners = np.rint(pixels - single((columns.start, rows.start)))
-        cv2.fillPoly(mask, [corners.astype(np.int32)], 1)
-        self._paint(window, mask > 0, plane, label, paint)
-
     def _window(self, pixels: Array) -> tuple[slice, slice]:
-        """Rows and columns of the picture around some pixel positions."""
+        """Rows and columns of the picture that enclose some pixel positions."""
         size = np.array((self.camera.width, self.camera.height_px))
         x1, y1 = np.clip(np.floor(pixels.min(0)), 0, size).astype(int)
         x2, y2 = np.clip(np.ceil(pixels.max(0)) + 1, (x1, y1), size).astype(int)
@@ -126,15 +121,15 @@ class Canvas:
     def light(
         self, ambient: NDArray, haze: NDArray, lights: list[Light], reach: float = 160.0
     ) -> Array:
-        """Radiance ``(H, W, 3)`` of what was drawn.
+        """Radiance ``(H, W, 3)`` of the scene.
 
         Args:
             ambient: RGB light from the sky, on everything.
-            haze: RGB colour that far things fade to.
+            haze: RGB colour that distant things fade to.
             lights: lamps; their light falls with the distance squared.
-            reach: distance in metres at which a third of the contrast is left.
+            reach: distance in metres at which 1/e of the contrast is left.
         """
-        # Light changes slowly: every second pixel in both directions is enough.
+        # Light changes slowly, so every second pixel in both directions is enough.
         rows, columns = np.indices(self.label.shape, dtype=np.float32)[:, ::2, ::2]
         nearness = self.nearness[::2, ::2]
         points = self.camera.unproject(columns + 0.5, rows + 0.5, nearness)
@@ -152,38 +147,38 @@ class Canvas:
 
 
 def add_glow(radiance: Array, strength: float = 0.1) -> Array:
-    """Halos around what is brighter than white, as haze and lenses make them."""
+    """Add halos around what is brighter than white, as haze and lenses do."""
     excess = np.maximum(radiance - 1.0, 0)
     small = cv2.resize(excess, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
-    # Narrow and wide halos of the same energy each.
+    # Narrow and wide halos of equal energy.
     halo = sum(cv2.GaussianBlur(small, (0, 0), sigma) for sigma in (1.0, 4.0, 12.0))
     size = (radiance.shape[1], radiance.shape[0])
     return radiance + strength * cv2.resize(single(halo), size)
 
 
 def plain(colour: NDArray | tuple, emission: NDArray | tuple = (0, 0, 0)) -> Paint:
-    """Paint of one colour; ``emission`` is light of its own."""
+    """Paint of one colour that emits ``emission``."""
 
     def paint(points: Array) -> tuple[Array, Array]:
-        shape = (len(points), 3)
-        return (np.broadcast_to(single(colour), shape), np.broadcast_to(single(emission), shape))
+        albedo, light = (np.broadcast_to(single(v), (len(points), 3)) for v in (colour, emission))
+        return albedo, light
 
     return paint
 
 
 def grain(points: Array, tile: Array, axes: tuple[int, int], scale: float) -> Array:
-    """Look world points up in a tile of noise, ``scale`` tile pixels a metre."""
+    """Values ``(N, 1)`` of a noise tile at world points, ``scale`` tile pixels per metre."""
     size = tile.shape[0]
     first, second = (np.floor(points[:, axis] * scale).astype(np.int64) % size for axis in axes)
     return tile[first, second][:, None]
 
 
 def noise_tile(generator: np.random.Generator, size: int = 128) -> Array:
-    """Noise about 1 with fine and coarse parts, ``(size, size)``, that repeats."""
+    """Tileable noise around 1 with fine and coarse parts, ``(size, size)``."""
     tile = np.ones((size, size), np.float32)
     for cells, amount in ((8, 0.12), (32, 0.1), (128, 0.1)):
         part = generator.normal(0, amount, (cells, cells)).astype(np.float32)
-        # Wrapped before it is enlarged, so that neighbouring tiles meet.
+        # Wrapped before it is enlarged, so that tiles join without a seam.
         step, part = size // cells, np.pad(part, 1, mode='wrap')
         large = cv2.resize(part, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)
         tile += large[step:-step, step:-step]
@@ -203,6 +198,6 @@ def _clip_near(corners: Array) -> Array:
 
 
 def _plane(pixels: Array, nearness: NDArray) -> Array:
-    """``1 / z`` of a flat polygon is affine in the pixel position: its three terms."""
+    """Coefficients of ``1 / z`` of a flat polygon, which is affine in the pixel position."""
     system = np.column_stack([pixels, np.ones(len(pixels))])
     return np.linalg.lstsq(system.astype(np.float64), nearness, rcond=None)[0].astype(np.float32)

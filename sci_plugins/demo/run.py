@@ -1,4 +1,4 @@
-"""The built-in demo: dark faces and night streets, without and with SCI."""
+"""Run the built-in demo: dark faces and night streets, without and with SCI."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from sci_plugins.apis.enhance import DEFAULT_ENHANCER
 from sci_plugins.demo import BRIGHT, CONDITIONS, prepare_demo
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.bootstrap import Interval
-from sci_plugins.evaluation.comparison import Comparison
+from sci_plugins.evaluation.comparison import Comparison, finite_or_none
 from sci_plugins.utils.checkpoint import use_safe_loading
 from sci_plugins.utils.files import write_atomically
 from sci_plugins.visualization.report.cells import interval, places_of, plain, signed
@@ -27,13 +27,13 @@ _UNDEFINED = Interval(math.nan, math.nan, math.nan)
 
 
 class Task(NamedTuple):
-    """One network of the demo and how to read its result."""
+    """One network of the demo and its metric."""
 
     title: str
     config: str
     weights: str
     metric: str
-    #: Key of the image folder in ``data_prefix``, and that folder when it is bright.
+    #: Key of the image folder in ``data_prefix``, and the folder of the bright images.
     prefix: tuple[str, str]
 
 
@@ -56,14 +56,14 @@ TASKS = dict(
 
 
 class Row(NamedTuple):
-    """One line of the demo's table."""
+    """One row of the demo's table."""
 
     task: str
     condition: str
     images: int
     #: Variant name -> the task's metric.
     values: dict[str, float]
-    #: Variant name -> its difference to no enhancement, with a 95 % interval.
+    #: Variant name -> its difference from no enhancement, with a 95 % interval.
     changes: dict[str, Interval]
 
 
@@ -75,21 +75,21 @@ def run_demo(
     data: str | Path | None = None,
     images: int | None = None,
 ) -> list[Row]:
-    """Compare without and with enhancement on generated images, and say what came out.
+    """Compare networks without and with enhancement on generated images.
 
-    The enhancer stands once alone in front of the networks, once behind a gate that lets only dark
-    images through (``gated/``), beside a plain gamma curve.
+    The variants are a plain gamma curve, the enhancer, and the enhancer behind a gate that passes
+    only dark images to it (``gated/``).
 
     Args:
-        out: gets ``README.md`` (table and pictures), ``results.json``, ``pictures/TASK_CONDITION/``
-            and all numbers in ``TASK/CONDITION/``.
+        out: output folder: ``README.md`` (table and pictures), ``results.json``,
+            ``pictures/TASK_CONDITION/`` and all numbers in ``TASK/CONDITION/``.
         configs: the folder ``configs/demo``.
-        enhancer: what is put in front of both networks, by name.
-        data: where the generated images are kept; ``None`` is the cache folder.
-        images: use only so many test images of each task.
+        enhancer: name of the enhancer in front of both networks.
+        data: folder of the generated images; ``None`` is the cache folder.
+        images: number of test images of each task; ``None`` takes all.
 
     Returns:
-        What the table holds.
+        The rows of the table.
 
     Raises:
         ConfigError: if ``configs`` does not hold the demo's configs.
@@ -98,7 +98,7 @@ def run_demo(
     for task in TASKS.values():
         if not (configs / task.config).is_file():
             raise ConfigError(
-                f'{configs / task.config} is not there: run the demo from the source tree'
+                f'{configs / task.config} not found: run the demo from the source tree'
             )
     root = prepare_demo(data, splits=('test',))
     use_safe_loading()
@@ -118,7 +118,7 @@ def run_demo(
 def configure(
     configs: Path, root: Path, name: str, condition: str, images: int | None = None
 ) -> Config:
-    """The config of a task, with the test images of one condition."""
+    """The config of a task with the test images of one condition."""
     task = TASKS[name]
     cfg = load_config(str(configs / task.config))
     dataset = cfg.test_dataloader.dataset
@@ -132,7 +132,7 @@ def configure(
 
 
 def describe(condition: str) -> str:
-    """A condition's name and what it is."""
+    """A condition's name and its lighting."""
     return f'{condition} ({CONDITIONS[condition].describe()})'
 
 
@@ -158,7 +158,7 @@ def _picture_folder(out: Path, name: str, condition: str) -> Path:
 
 
 def _move_pictures(source: Path, target: Path) -> None:
-    """All pictures of the demo lie together: they are what one looks at first."""
+    """Collect the pictures in one place: they are what one looks at first."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     for path in sorted(source.rglob('*.jpg')):
@@ -167,7 +167,7 @@ def _move_pictures(source: Path, target: Path) -> None:
 
 
 def gated(enhancer: str) -> str:
-    """Name of an enhancer behind the gate; one that has a gate stays as it is."""
+    """Name of an enhancer behind the gate, unless it already has one."""
     return enhancer if enhancer.startswith('gated/') else f'gated/{enhancer}'
 
 
@@ -188,7 +188,7 @@ def _to_json(rows: list[Row], enhancer: str) -> str:
             metric=TASKS[row.task].metric,
             condition=dict(CONDITIONS[row.condition]._asdict(), name=row.condition),
             images=row.images,
-            values={k: None if math.isnan(v) else v for k, v in row.values.items()},
+            values=finite_or_none(row.values),
             changes={name: change.to_dict() for name, change in row.changes.items()},
         )
         for row in rows
@@ -205,7 +205,7 @@ def _report(rows: list[Row], enhancer: str, out: Path, root: Path) -> str:
             parts += [f'### {name}, {describe(condition)}', '']
             parts += [f'![{condition}]({path.relative_to(out)})' for path in pictures[:1]]
             parts += ['', f'All metrics: [table]({name}/{condition}/comparison.md).', '']
-    parts += [f'The images and their labels lie in `{root}`.']
+    parts += [f'The images and their labels are in `{root}`.']
     return '\n'.join(parts) + '\n'
 
 
@@ -232,17 +232,16 @@ def _table_row(row: Row, enhancer: str) -> list[str]:
 
 _INTRODUCTION = """# Does SCI help a network that was trained by day?
 
-Two small networks were trained on bright images only. Here they look at the same
-scenes bright, dark, very dark, and dark with a noisy sensor: as they are ("without"),
-brightened by a plain gamma curve, brightened by SCI, and by SCI behind a gate that lets
-only dark images through. Neither the conditions nor the enhancer were chosen by these
-results.
+Two small networks, trained on bright images only, see the same scenes bright, dark, very dark, and
+dark with a noisy sensor: unchanged ("without"), brightened by a plain gamma curve, by SCI, and by
+SCI behind a gate that passes only dark images to it. Neither the conditions nor the enhancer were
+chosen by these results.
 """
 
-_READING = """The faces are real crops in real photographs, the streets are rendered;
-they show how the parts work together, and are no benchmark. The interval is that of a
-paired bootstrap over the images; "no difference shown" where it holds 0.
+_READING = """The faces are real crops in real photographs, the streets are rendered: this shows how
+the parts work together and is no benchmark. The interval comes from a paired bootstrap over the
+images; it reads "no difference shown" if the interval contains 0.
 
-In each picture below, the first column is the input and the truth; each further one
-is a variant: above what the network sees, below what it finds.
+In each picture below, the first column shows the input and the ground truth, each further column a
+variant: what the network sees above, what it finds below.
 """

@@ -1,5 +1,6 @@
-"""Rendered street scenes with lamps, in linear light: one scene, any exposure."""
+"""Rendered street scenes with lamps, in linear light, so that any exposure can be taken."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -26,8 +27,7 @@ STREET_PALETTE = (
     (128, 64, 128), (244, 35, 232), (70, 70, 70), (70, 130, 180), (0, 0, 142), (250, 170, 30),
     (107, 142, 35), (220, 20, 60),
 )  # fmt: skip
-
-CAR, LAMP, TREE, PERSON = (STREET_CLASSES.index(name) for name in ('car', 'lamp', 'tree', 'person'))
+ROAD, PAVEMENT, BUILDING, SKY, CAR, LAMP, TREE, PERSON = range(len(STREET_CLASSES))
 #: A car from the side, rear to front: (along, up) in metres. Each edge of the outline but the
 #: lowest is a panel across the car's width.
 _OUTLINE = (
@@ -37,21 +37,26 @@ _OUTLINE = (
 _GLASS_PANELS = (2, 4)
 _SIDE_WINDOW = ((0.75, 0.97), (0.98, 1.34), (2.2, 1.34), (2.8, 0.97))
 _CAR_LENGTH, _CAR_WIDTH, _WHEEL = 4.2, 1.75, 0.32
-#: How much light a panel shows by the way it faces: rear, boot, glass, roof, ...
+#: Brightness of each panel by its direction: rear, boot, glass, roof, ...
 _PANEL_SHADE = (0.75, 0.95, 0.8, 1.15, 0.8, 1.1, 0.75)
 _SIDE_SHADE = 0.6
 _GLASS = np.array((0.03, 0.035, 0.045))
 _RUBBER = (0.015, 0.015, 0.017)
-#: The light of a street lamp's head; white is 1.
+#: Radiance of a street lamp's head; white is 1.
 _LAMP_RADIANCE = 40.0
+
+
+def _upright(points: Sequence[tuple[float, float]], x: float, z: float, y: float = 0.0) -> NDArray:
+    """Corners of a shape that faces the camera, from (across, up) in metres."""
+    return np.array([(x + across, y + up, z) for across, up in points])
 
 
 def draw_car(
     canvas: Canvas, x: float, z: float, towards: bool, generator: np.random.Generator
 ) -> None:
-    """A car centred at ``x`` whose nearest end is at ``z``."""
+    """Draw a car centred at ``x`` whose nearest end is at ``z``."""
     paint = generator.uniform(0.03, 0.6) * generator.uniform(0.3, 1.0, 3)
-    if generator.random() < 0.4:  # grey, white and black are the most common
+    if generator.random() < 0.4:  # many cars are grey, white or black
         paint[:] = paint.mean()
     tall = generator.uniform(0.95, 1.35)
     left, right = x - _CAR_WIDTH / 2, x + _CAR_WIDTH / 2
@@ -81,7 +86,7 @@ def _draw_wheel(canvas: Canvas, centre: tuple[float, float, float]) -> None:
 
 
 def light_car(canvas: Canvas, x: float, z: float, towards: bool) -> Light:
-    """Switch the near lamps of a car on; returns what they throw on the street."""
+    """Switch on the near lamps of a car; returns the light that they cast on the street."""
     if towards:
         _draw_car_lamps(canvas, x, z, towards, (24.0, 22.0, 18.0))
         return Light((x, 0.5, z - 3.0), (3.0, 2.8, 2.4))
@@ -93,14 +98,14 @@ def _draw_car_lamps(
     canvas: Canvas, x: float, z: float, towards: bool, glow: tuple[float, ...]
 ) -> None:
     glass = (0.6, 0.6, 0.6) if towards else (0.35, 0.03, 0.02)
-    # Lamps that shine stand a little nearer than the same lamps switched off.
+    # Lit lamps are a little nearer than the unlit ones that they are drawn over.
     near = z - (0.06 if any(glow) else 0.05)
     for side in (-0.62, 0.62):
         canvas.disc(np.array((x + side, 0.66, near)), 0.11, CAR, plain(glass, glow))
 
 
 def draw_person(canvas: Canvas, x: float, z: float, generator: np.random.Generator) -> None:
-    """A person on foot, seen from the front or from behind."""
+    """Draw a pedestrian, seen from the front or from behind."""
     size = generator.uniform(1.55, 1.9) / 1.8
     coat, trousers = (
         generator.uniform(0.03, 0.5) * generator.uniform(0.3, 1.0, 3) for _ in range(2)
@@ -131,18 +136,18 @@ def draw_person(canvas: Canvas, x: float, z: float, generator: np.random.Generat
 
 
 def draw_tree(canvas: Canvas, x: float, z: float, generator: np.random.Generator) -> None:
-    """A trunk and a crown of many clusters of leaves."""
+    """Draw a trunk and a crown of many clusters of leaves."""
     trunk, crown = generator.uniform(1.8, 3.0), generator.uniform(1.1, 2.2)
     bark = plain((0.07, 0.05, 0.035))
     corners = [(-0.16, 0), (0.16, 0), (0.1, trunk + crown), (-0.1, trunk + crown)]
-    canvas.polygon(np.array([(x + a, b, z) for a, b in corners]), TREE, bark)
+    canvas.polygon(_upright(corners, x, z), TREE, bark)
     green = np.array((0.5, 1.0, 0.28)) * generator.uniform(0.7, 1.3, 3)
     centre = np.array((x, trunk + crown, z))
-    # A far tree is a few pixels: fewer clusters of leaves do.
+    # A far tree covers few pixels and needs fewer clusters of leaves.
     for _ in range(round(np.clip(900 / z, 25, 90))):
         offset = generator.normal(0, 0.45, 3)
         offset *= crown * min(1.0, 0.85 / float(np.linalg.norm(offset)))
-        # Leaves on top get more light from the sky.
+        # The top gets more light from the sky.
         shade = 0.06 + 0.05 * offset[1] / crown + generator.uniform(0, 0.05)
         radius = crown * generator.uniform(0.1, 0.24)
         leaves = plain(green * max(shade, 0.015))
@@ -150,43 +155,38 @@ def draw_tree(canvas: Canvas, x: float, z: float, generator: np.random.Generator
 
 
 def draw_lamp(canvas: Canvas, x: float, z: float, height: float, colour: NDArray) -> Light:
-    """A street lamp at the kerb whose arm reaches over the road.
+    """Draw a street lamp whose arm reaches over the road; returns its light.
 
     Args:
-        x: where the pole stands; the arm points to ``x = 0``.
+        canvas: canvas to draw on.
+        x: position of the pole; the arm points to ``x = 0``.
+        z: distance from the camera.
+        height: height of the head in metres.
         colour: RGB of its light, brightest channel 1.
-
-    Returns:
-        Its light.
     """
     steel = plain((0.12, 0.13, 0.14))
     pole = [(-0.08, 0), (0.08, 0), (0.06, height), (-0.06, height)]
-    canvas.polygon(np.array([(x + a, b, z) for a, b in pole]), LAMP, steel)
+    canvas.polygon(_upright(pole, x, z), LAMP, steel)
     end = x - np.sign(x) * 1.6
-    arm = [(x, height - 0.1), (x, height + 0.05), (end, height + 0.2)]
-    arm.append((end, height + 0.1))
-    canvas.polygon(np.array([(a, b, z) for a, b in arm]), LAMP, steel)
+    arm = [(x, height - 0.1), (x, height + 0.05), (end, height + 0.2), (end, height + 0.1)]
+    canvas.polygon(_upright(arm, 0.0, z), LAMP, steel)
     head = [(-0.35, 0), (0.35, 0), (0.25, 0.18), (-0.25, 0.18)]
     lit = plain((0.2, 0.2, 0.2), _LAMP_RADIANCE * colour)
-    corners = [(end + a, height + b, z - 0.01) for a, b in head]
-    canvas.polygon(np.array(corners), LAMP, lit)
+    canvas.polygon(_upright(head, end, z - 0.01, height), LAMP, lit)
     red, green, blue = (float(22.0 * value) for value in colour)
     return Light((float(end), height - 0.3, z), (red, green, blue))
 
 
 WIDTH, HEIGHT = 384, 192
-#: Drawn this much larger, then averaged down.
+#: Drawn this many times larger, then averaged down.
 _OVERSAMPLING = 2
 _FAR = 90.0
 #: Plaster, sandstone, brick, concrete.
 _STONE = np.array(((1.0, 0.95, 0.85), (1.0, 0.82, 0.6), (0.85, 0.42, 0.3), (0.75, 0.78, 0.8)))
-ROAD, PAVEMENT, BUILDING, SKY = (
-    STREET_CLASSES.index(name) for name in ('road', 'pavement', 'building', 'sky')
-)
 
 
 class Layout(NamedTuple):
-    """Where the road lies, in metres from the camera; the left is negative."""
+    """Where the road lies, in metres to the right of the camera."""
 
     left_kerb: float
     right_kerb: float
@@ -194,17 +194,17 @@ class Layout(NamedTuple):
 
     @property
     def walls(self) -> tuple[float, float]:
-        """Where the house fronts stand."""
+        """Where the fronts of the houses stand."""
         return self.left_kerb - self.pavement, self.right_kerb + self.pavement
 
 
 def draw_street(generator: np.random.Generator) -> tuple[Array, NDArray[np.uint8]]:
-    """One scene.
+    """Draw a scene.
 
     Returns:
         Radiance ``(192, 384, 3)``, RGB, linear light, white is 1, lamps far above it; and the
         labels ``(192, 384)`` uint8, indices of ``STREET_CLASSES``. ``functional.low_light.expose``
-        makes a photograph of the radiance.
+        turns the radiance into a photograph.
     """
     canvas = Canvas(_camera(generator), SKY)
     half = generator.uniform(3.2, 4.8)
@@ -267,7 +267,7 @@ def _draw_ground(
 def _draw_houses(
     canvas: Canvas, layout: Layout, tile: Array, generator: np.random.Generator
 ) -> None:
-    """Rows of houses on both sides, with gaps, and at times one across the end."""
+    """Rows of houses on both sides, with gaps, and sometimes one across the end."""
     for wall in layout.walls:
         z = generator.uniform(-6, 2)
         while z < _FAR:
@@ -284,12 +284,11 @@ def _draw_houses(
     if generator.random() < 0.4:
         height, front = generator.uniform(6, 16), _facade(generator, tile, along=0)
         across = [(-60, 0), (60, 0), (60, height), (-60, height)]
-        corners = [(x, y, _FAR) for x, y in across]
-        canvas.polygon(np.array(corners), BUILDING, front)
+        canvas.polygon(_upright(across, 0.0, _FAR), BUILDING, front)
 
 
 def _facade(generator: np.random.Generator, tile: Array, along: int, windows: bool = True) -> Paint:
-    """A wall with rows of windows, some of them lit. ``along``: 0 for x, 2 for z."""
+    """A wall with rows of windows, some lit, along axis ``along``: 0 for x, 2 for z."""
     colour = generator.uniform(0.15, 0.5) * _STONE[generator.integers(len(_STONE))]
     colour = colour * generator.uniform(0.85, 1.0, 3)
     cell = generator.uniform(2.0, 3.6)
@@ -314,7 +313,7 @@ def _facade(generator: np.random.Generator, tile: Array, along: int, windows: bo
 
 
 def _furnish(canvas: Canvas, layout: Layout, generator: np.random.Generator) -> list[Light]:
-    """Lamps, trees, cars and people; returns the lights."""
+    """Draw lamps, trees, cars and people; returns the lights."""
     lights = _draw_lamps(canvas, layout, generator)
     for side, kerb in ((-1, layout.left_kerb), (1, layout.right_kerb)):
         if generator.random() < 0.6:
@@ -343,7 +342,7 @@ def _furnish(canvas: Canvas, layout: Layout, generator: np.random.Generator) -> 
 
 
 def _draw_lamps(canvas: Canvas, layout: Layout, generator: np.random.Generator) -> list[Light]:
-    """Sodium or white lamps on one side or on both."""
+    """Draw sodium or white lamps on one or both sides."""
     sodium = generator.random() < 0.5
     colour = np.array((1.0, 0.55, 0.18) if sodium else (1.0, 0.93, 0.8))
     height, step = generator.uniform(4.5, 6.5), generator.uniform(14, 24)
@@ -358,7 +357,7 @@ def _draw_lamps(canvas: Canvas, layout: Layout, generator: np.random.Generator) 
 
 
 def _draw_sky(canvas: Canvas, generator: np.random.Generator) -> NDArray:
-    """An evening sky with soft clouds; returns its colour at the horizon."""
+    """Draw an evening sky with soft clouds; returns its colour at the horizon."""
     zenith = generator.uniform((0.05, 0.09, 0.2), (0.2, 0.28, 0.5))
     horizon = generator.uniform((0.3, 0.25, 0.25), (0.8, 0.55, 0.5))
     height = canvas.camera.horizon

@@ -1,4 +1,4 @@
-"""Side-by-side pictures: input, enhanced, predictions, truth."""
+"""Side-by-side pictures: input, enhanced image, predictions, ground truth."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,46 +14,48 @@ from torchvision.utils import draw_bounding_boxes
 SCORE_THRESHOLD = 0.3
 TRUTH_COLOR = '#2ee62e'
 _PREDICTION_COLOR = '#ff4136'
-#: Large enough to be read where a sheet is shown at half its size.
+#: Legible when a sheet is shown at half its size.
 _CAPTION_HEIGHT, _CAPTION_FONT = 28, 20
 _GAP = 4
-#: Boxes on small pictures are drawn after enlarging them to about this width.
+#: Pictures are brought to this width before anything is drawn, so that lines stay thin.
 _CELL_WIDTH = 480
 
 BoxColors = str | list[tuple[int, int, int]]
 
 
 def draw_truth(image: np.ndarray, sample: Any, palette: Sequence[Any] | None) -> np.ndarray:
-    """The image with the boxes or label map that are right.
+    """The image with its ground truth, boxes or a label map.
 
     Args:
         image: RGB, uint8, ``(H, W, 3)``, at the network's scale.
-        sample: the host's data sample; without truth the image stays bare.
+        sample: the host's data sample; without ground truth the image stays bare.
         palette: RGB colour of each class, for label maps.
     """
-    if 'gt_sem_seg' in sample:
-        return overlay_labels(image, sample.gt_sem_seg.data[0].cpu().numpy(), palette, sample)
-    if 'gt_instances' in sample:
-        truth = sample.gt_instances
-        colors = box_colors(truth.get('labels'), palette, TRUTH_COLOR)
-        return draw_boxes(image, truth.bboxes, sample, colors)
-    return enlarge(image)[0]
+    return _draw('gt', image, sample, palette, TRUTH_COLOR)
 
 
 def draw_predictions(image: np.ndarray, sample: Any, palette: Sequence[Any] | None) -> np.ndarray:
     """The image with what the model found; arguments as in :func:`draw_truth`."""
-    if 'pred_sem_seg' in sample:
-        labels = sample.pred_sem_seg.data[0].cpu().numpy()
+    return _draw('pred', image, sample, palette, _PREDICTION_COLOR)
+
+
+def _draw(
+    kind: str, image: np.ndarray, sample: Any, palette: Sequence[Any] | None, color: str
+) -> np.ndarray:
+    if f'{kind}_sem_seg' in sample:
+        labels = sample.get(f'{kind}_sem_seg').data[0].cpu().numpy()
         return overlay_labels(image, labels, palette, sample)
-    if 'pred_instances' in sample:
-        kept = sample.pred_instances[sample.pred_instances.scores >= SCORE_THRESHOLD]
-        colors = box_colors(kept.get('labels'), palette, _PREDICTION_COLOR)
-        return draw_boxes(image, kept.bboxes, sample, colors)
+    if f'{kind}_instances' in sample:
+        shown = sample.get(f'{kind}_instances')
+        if kind == 'pred':
+            shown = shown[shown.scores >= SCORE_THRESHOLD]
+        colors = box_colors(shown.get('labels'), palette, color)
+        return draw_boxes(image, shown.bboxes, sample, colors)
     return enlarge(image)[0]
 
 
 def draw_boxes(image: np.ndarray, boxes: Any, sample: Any, color: BoxColors) -> np.ndarray:
-    """Boxes of the original image, drawn on the image at the network's scale."""
+    """Draw boxes, given in pixels of the original image, on the image at the network's scale."""
     scale_x, scale_y = sample.get('scale_factor', (1.0, 1.0))
     boxes = torch.as_tensor(getattr(boxes, 'tensor', boxes)).float().cpu().reshape(-1, 4)
     large, zoom = enlarge(image)
@@ -67,15 +69,15 @@ def draw_boxes(image: np.ndarray, boxes: Any, sample: Any, color: BoxColors) -> 
 
 
 def box_colors(labels: Any, palette: Sequence[Any] | None, single: str) -> BoxColors:
-    """A colour a box by its class, where there are several; else one for all.
+    """One colour per box if there are several classes, else a single one.
 
     The palettes of data sets are made for label maps: some of their colours are too dark for lines
-    on dark images, so that boxes have colours of their own.
+    on dark images, so boxes have their own.
 
     Args:
-        labels: class of each box; ``None``: not known.
-        palette: of the data set, which tells how many classes there are.
-        single: the colour of a single class.
+        labels: class of each box; ``None`` if unknown.
+        palette: palette of the data set, which tells the number of classes.
+        single: the colour for a single class.
     """
     count = 0 if palette is None else len(palette)
     if labels is None or count < 2:
@@ -85,18 +87,18 @@ def box_colors(labels: Any, palette: Sequence[Any] | None, single: str) -> BoxCo
 
 
 def palette_of(metainfo: Mapping[str, Any]) -> Sequence[Any] | None:
-    """A data set's palette: one colour a class, also where some were left out."""
+    """A data set's palette, cut to one colour per class if it has more."""
     palette, classes = metainfo.get('palette'), metainfo.get('classes')
     return palette if palette is None or classes is None else palette[: len(classes)]
 
 
 def class_colors(count: int) -> list[tuple[int, int, int]]:
-    """Bright RGB colours of the boxes of ``count`` classes, all round the hues.
+    """Bright RGB colours for the boxes of ``count`` classes, spread over all hues.
 
-    Neighbours are full and pale by turns: their hues alone are close.
+    Saturation alternates, because the hues of neighbouring classes are close.
     """
     if not count:
-        return []  # OpenCV takes no empty image
+        return []  # OpenCV refuses empty images
     order = np.arange(count)
     saturations = np.where(order % 2, 110, 255)
     hsv = np.stack([order * 180 // count, saturations, np.full(count, 255)], -1)
@@ -107,7 +109,7 @@ def class_colors(count: int) -> list[tuple[int, int, int]]:
 def overlay_labels(
     image: np.ndarray, labels: np.ndarray, palette: Sequence[Any] | None, sample: Any
 ) -> np.ndarray:
-    """A label map over the image, two parts to one; ignored pixels show the image."""
+    """Blend a label map over the image, two to one; ignored pixels show the image."""
     large, _ = enlarge(image)
     size = (large.shape[1], large.shape[0])
     labels = cv2.resize(labels.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
@@ -115,13 +117,13 @@ def overlay_labels(
     chosen = np.asarray(palette if palette else _default_palette(), np.uint8)
     colors[: len(chosen)] = chosen
     known = (labels < len(chosen))[..., None]
-    # 16 bits: twice a channel of 128 or more is not one of 8.
+    # 16 bits, because twice a channel overflows 8.
     mixed = (large.astype(np.uint16) + 2 * colors.astype(np.uint16)[labels]) // 3
     return np.where(known, mixed, large).astype(np.uint8)
 
 
 def enlarge(image: np.ndarray) -> tuple[np.ndarray, float]:
-    """The image brought to the width of a picture's cell, and the factor."""
+    """The image resized to the width of a cell, and the factor."""
     zoom = _CELL_WIDTH / image.shape[1]
     size = (_CELL_WIDTH, max(1, round(image.shape[0] * zoom)))
     method = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
@@ -129,10 +131,10 @@ def enlarge(image: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def make_grid(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> Image.Image:
-    """Cells with captions, row by row, on one sheet.
+    """Put cells with captions on one sheet, row by row.
 
     Args:
-        rows: per row (caption, RGB uint8 image ``(H, W, 3)``) of each cell.
+        rows: rows of cells (caption, RGB uint8 image ``(H, W, 3)``).
     """
     widths = [
         max(row[column][1].shape[1] for row in rows if column < len(row))
@@ -147,8 +149,7 @@ def make_grid(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> Image.Image:
     for row, row_height in zip(rows, heights, strict=True):
         left = _GAP
         for (caption, image), column_width in zip(row, widths, strict=False):
-            text = _shortened(caption, font, column_width)
-            pen.text((left, top), text, fill='black', font=font)
+            pen.text((left, top), _shortened(caption, font, column_width), 'black', font)
             sheet.paste(Image.fromarray(image), (left, top + _CAPTION_HEIGHT))
             left += column_width + _GAP
         top += row_height + _CAPTION_HEIGHT + _GAP
@@ -156,7 +157,7 @@ def make_grid(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> Image.Image:
 
 
 def _shortened(caption: str, font: Any, width: int) -> str:
-    """The caption, or its end where it is wider than its column."""
+    """The caption, or only its end if it is wider than its column."""
     if font.getlength(caption) <= width:
         return caption
     while caption and font.getlength(f'…{caption}') > width:
@@ -165,7 +166,7 @@ def _shortened(caption: str, font: Any, width: int) -> str:
 
 
 def place_beside(left: Image.Image, right: Image.Image) -> Image.Image:
-    """Two sheets as one, on white."""
+    """Two sheets side by side, on white."""
     size = (left.width + right.width, max(left.height, right.height))
     sheet = Image.new('RGB', size, 'white')
     sheet.paste(left, (0, 0))
@@ -180,15 +181,15 @@ def _default_palette() -> np.ndarray:
 
 
 def image_cell(caption: str, image: Tensor) -> tuple[str, np.ndarray]:
-    """A cell for :func:`sci_plugins.visualization.panels.make_grid`.
+    """A cell for :func:`make_grid`.
 
     Args:
-        caption: what stands above it; the image's mean is added.
+        caption: its caption; the image's mean is added.
         image: RGB, ``(3, H, W)``, float in [0, 1].
 
     Returns:
-        caption and RGB uint8 ``(h, w, 3)``, of a sheet's width; values are truncated to 8 bits, as
-        in files.
+        Caption and RGB uint8 image ``(h, w, 3)`` of a cell's width; values are truncated to 8 bits,
+        as in saved files.
     """
     pixels = (image.detach().float().cpu().clamp(0, 1) * 255).to(torch.uint8)
     array = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())

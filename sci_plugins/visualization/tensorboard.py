@@ -1,4 +1,4 @@
-"""TensorBoard curves where TensorBoard is installed."""
+"""TensorBoard curves if TensorBoard is installed."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -11,7 +11,7 @@ from sci_plugins.registry import VISBACKENDS
 
 @VISBACKENDS.register_module()
 class TensorboardVisBackend(_TensorboardVisBackend):
-    """MMEngine's backend; without the package ``tensorboard`` it says so and rests.
+    """MMEngine's backend; without the package ``tensorboard`` it logs that and does nothing.
 
     The same scalars are in ``vis_data/scalars.json``, which MMEngine's ``LocalVisBackend`` writes.
 
@@ -25,14 +25,14 @@ class TensorboardVisBackend(_TensorboardVisBackend):
             return
         self._tensorboard = _Nothing()
         print_log(
-            'TensorBoard is not installed, so its curves are left out: '
-            'pip install "sci_plugins[train]"; vis_data/scalars.json has the numbers',
+            'no TensorBoard curves, because it is not installed: pip install "sci_plugins[train]"; '
+            'the scalars are in vis_data/scalars.json',
             logger='current',
         )
 
 
 class _Nothing:
-    """Takes every call of a writer and does nothing."""
+    """Accepts every call of a writer and does nothing."""
 
     def __getattr__(self, name: str) -> Any:
         return lambda *args, **kwargs: None

@@ -56,6 +56,11 @@ def listing(names: Sequence[str]) -> str:
     return f'{", ".join(most)} and {last}' if most else last
 
 
+def first_few(names: Sequence[str], most: int = 5) -> str:
+    """The names joined by commas, cut after ``most``."""
+    return ', '.join([*names[:most], *(['...'] if len(names) > most else [])])
+
+
 def count(number: int, one: str, many: str | None = None) -> str:
     """A number and its noun: ``1 image``, ``2 images``, ``1,000 resamples``."""
     return f'{number:,} {one if number == 1 else many or one + "s"}'

@@ -115,7 +115,7 @@ def test_options_that_do_not_fit(tmp_path: Path, options: dict) -> None:
 
 @pytest.mark.parametrize('key', ['+a', 'a-b', '', '-', '1.a'])
 def test_options_that_are_no_names(tmp_path: Path, key: str) -> None:
-    with pytest.raises(ConfigError, match='no name of a setting') as caught:
+    with pytest.raises(ConfigError, match='not the name of a setting') as caught:
         load_config(_write(tmp_path, 'a = 1\n'), {key: 1})
     assert repr(key) in str(caught.value)
 

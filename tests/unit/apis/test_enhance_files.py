@@ -133,7 +133,7 @@ def test_a_failure_in_the_enhancer_names_the_file(photos: Path, tmp_path: Path) 
     torch.nn.init.constant_(sci.out_conv.bias, float('nan'))
     lines: list[str] = []
     enhance_files([photos / 'a.png'], tmp_path / 'out', sci, on_failure=lines.append)
-    assert lines == [f'{photos}/a.png: the enhancer gave NaN or infinite values']
+    assert lines == [f'{photos}/a.png: the enhancer returned NaN or infinite values']
 
 
 def test_whatever_one_image_raises_stops_no_other(photos: Path, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_pictures(folders: tuple[Path, Path], tmp_path: Path, variants: Any, row
     ('options', 'message'),
     [
         (dict(variants=[]), 'at least one enhancer'),
-        (dict(variants=dict(reference='none')), "none 'reference'"),
+        (dict(variants=dict(reference='none')), "none called 'reference'"),
         (dict(variants=['nothing']), "unknown enhancer 'nothing'"),
         (dict(metrics=['Nothing']), "unknown metric 'Nothing'; known: PSNR"),
         (dict(metrics=['DarkFaceMetric']), "unknown metric 'DarkFaceMetric'"),

@@ -100,7 +100,7 @@ def test_a_missing_file_is_no_detection_and_said_aloud(folders: tuple[Path, Path
     assert warning.startswith('1 of 2 images have no prediction file')
     assert warning.endswith(': 2')
     assert json.loads(result.to_json())['missing_predictions'] == ['2']
-    with pytest.raises(DataError, match=r'found/2.txt: there is no such .*\(1 missing'):
+    with pytest.raises(DataError, match=r'found/2.txt: no such .*\(1 missing'):
         _evaluate(folders, strict=True)
 
 
@@ -110,7 +110,7 @@ def test_an_extra_file_is_named(folders: tuple[Path, Path]) -> None:
     assert result.numbers == _evaluate(folders).numbers
     assert result.extra == [str(folders[0] / '7.txt')]
     assert '7.txt' in result.warnings()[0]
-    with pytest.raises(DataError, match=r'7.txt: belongs to no evaluated image'):
+    with pytest.raises(DataError, match=r'7.txt: not of an evaluated image'):
         _evaluate(folders, strict=True)
 
 
@@ -186,7 +186,7 @@ def test_what_cannot_be_read_is_refused(
 def test_wrong_folders(folders: tuple[Path, Path], tmp_path: Path) -> None:
     found, root = folders
     for pair in ((tmp_path / 'none', root), (found, tmp_path / 'none')):
-        with pytest.raises(DataError, match=r'none: there is no such folder'):
+        with pytest.raises(DataError, match=r'none: no such folder'):
             _evaluate(pair)
     with pytest.raises(DataError, match=r'no ID.txt for any of the 2 images'):
         _evaluate((root, root))
@@ -262,7 +262,7 @@ def test_the_tool(folders: tuple[Path, Path], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('options', 'words'),
     [
-        (['--strict'], 'error: .*2.txt: there is no such prediction file'),
+        (['--strict'], 'error: .*2.txt: no such prediction file'),
         (['--split', 'nothing'], 'error: split must be one of'),
     ],
 )

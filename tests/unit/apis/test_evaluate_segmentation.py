@@ -120,7 +120,7 @@ def test_pixels_without_prediction_are_wrong(folders: Folders, pairs: Pairs) -> 
     share = 100 * (truth == 2).sum() / sum((t != 255).sum() for _, t in pairs)
     assert result.void == pytest.approx(share)
     assert result.warnings() == [
-        f'{share:.3g} % of the pixels are predicted to be the ignored id and count as wrong'
+        f'{share:.3g} % of the pixels are predicted as the ignored id and count as wrong'
     ]
     with pytest.raises(DataError, match=r'pred: .* ignored id .* \(--strict\)'):
         _evaluate(folders, strict=True)
@@ -128,7 +128,7 @@ def test_pixels_without_prediction_are_wrong(folders: Folders, pairs: Pairs) -> 
 
 def test_a_missing_prediction(folders: Folders, pairs: Pairs) -> None:
     (folders[0] / 'rec1/1.png').unlink()
-    wanted = r'pred/rec1/1.png: there is no such prediction \(1 of 3 missing; '
+    wanted = r'pred/rec1/1.png: no such prediction \(1 of 3 missing; '
     with pytest.raises(DataError, match=wanted + 'see --missing'):
         _evaluate(folders)
     with pytest.raises(DataError, match=wanted + '--strict'):
@@ -154,7 +154,7 @@ def test_a_missing_prediction_can_be_left_out(folders: Folders, pairs: Pairs) ->
     )
     assert result.records.ids == ['rec0/0', 'rec0/2']
     (warning,) = result.warnings()
-    assert warning.startswith('1 of 3 images have no prediction and are left out: ')
+    assert warning.startswith('1 of 3 images have no prediction and are skipped: ')
     with pytest.raises(DataError, match=r'1 of 3 missing; --strict'):
         _evaluate(folders, strict=True, missing='skip')
 
@@ -164,7 +164,7 @@ def test_an_extra_prediction(folders: Folders, pairs: Pairs) -> None:
     _write(folders[0] / 'rec0/7.png', pairs[0][0])
     result = _evaluate(folders)
     np.testing.assert_equal(result.numbers, expected)
-    assert 'are 1 of the predictions: ' in result.warnings()[0]
+    assert result.warnings()[0].startswith('ignored 1 prediction without ground truth: ')
     assert result.warnings()[0].endswith('rec0/7.png')
     with pytest.raises(DataError, match=r'rec0/7.png \(--strict\)'):
         _evaluate(folders, strict=True)
@@ -176,7 +176,7 @@ def test_another_layout_is_told(folders: Folders) -> None:
         path.rename(path.with_name(f'{path.stem}_gt_labelTrainIds.png'))
     result = _evaluate(folders, strict=True)
     np.testing.assert_equal(result.numbers, expected)
-    told = 'paired: NAME.png with truth NAME_gt_labelTrainIds.png'
+    told = 'paired: NAME.png with ground truth NAME_gt_labelTrainIds.png'
     assert result.to_text().startswith(told)
     assert result.records.ids == ['rec0/0', 'rec0/2', 'rec1/1']
     given = _evaluate(folders, gt_suffix='_gt_labelTrainIds.png')
@@ -223,7 +223,7 @@ def test_nothing_counts(folders: Folders) -> None:
         _write(path, np.full((12, 15), 255, np.uint8))
     result = _evaluate(folders)
     assert set(json.loads(result.to_json()).values()) == {None}
-    assert result.warnings() == ['no pixel counts: the truth is ignored everywhere']
+    assert result.warnings() == ['nothing to evaluate: the ground truth is ignored everywhere']
 
 
 def test_names_of_classes() -> None:

@@ -62,10 +62,10 @@ OTHER_KINDS = tuple(
 @pytest.mark.parametrize(
     ('predicted', 'rule'),
     [
-        ((f'{REC}/1.png', f'{REC}/2.png'), 'NAME.png with truth NAME_gt_labelTrainIds'),
+        ((f'{REC}/1.png', f'{REC}/2.png'), 'NAME.png with ground truth NAME_gt_labelTrainIds'),
         (
             (f'{REC}/1_rgb_anon.png', f'{REC}/2_rgb_anon.png'),
-            'NAME_rgb_anon.png with truth NAME_gt_labelTrainIds.png',
+            'NAME_rgb_anon.png with ground truth NAME_gt_labelTrainIds.png',
         ),
         (('1_rgb_anon.png', '2_rgb_anon.png'), 'by file name alone, whatever the folder'),
         (('1.png', '2.png'), 'by file name alone, whatever the folder'),
@@ -110,7 +110,7 @@ def test_suffixes_by_hand(folders: tuple[Path, Path]) -> None:
 def test_several_layouts_fit(folders: tuple[Path, Path]) -> None:
     pred = _touch(folders[0], '1.png', '1_rgb_anon.png')
     true = _touch(folders[1], '1_gt_labelTrainIds.png')
-    with pytest.raises(ConfigError, match=r'several ways: .*; or .*; choose by --pred'):
+    with pytest.raises(ConfigError, match=r'several ways: .*; or .*; choose with --pred'):
         pair_label_maps(pred, true)
     found = pair_label_maps(pred, true, '_rgb_anon.png', '_gt_labelTrainIds.png')
     assert found.pairs[0].prediction.name == '1_rgb_anon.png'
@@ -118,7 +118,7 @@ def test_several_layouts_fit(folders: tuple[Path, Path]) -> None:
 
 def test_names_in_several_folders_are_not_told_apart(folders: tuple[Path, Path]) -> None:
     pred, true = _touch(folders[0], '1.png'), _touch(folders[1], 'a/1.png', 'b/1.png')
-    with pytest.raises(DataError, match=r'pred: no prediction .* not even a/1.png; --pr'):
+    with pytest.raises(DataError, match=r'pred: no prediction .* such as a/1.png; set --pr'):
         pair_label_maps(pred, true)
 
 
@@ -132,15 +132,15 @@ def test_linked_folders(folders: tuple[Path, Path], tmp_path: Path) -> None:
 def test_mistakes(folders: tuple[Path, Path], tmp_path: Path) -> None:
     pred, true = _touch(folders[0], '1.png'), _touch(folders[1], '1.png')
     for pair in ((tmp_path / 'none', true), (pred, tmp_path / 'none')):
-        with pytest.raises(DataError, match='none: there is no such folder'):
+        with pytest.raises(DataError, match='none: no such folder'):
             pair_label_maps(*pair)
-    with pytest.raises(ConfigError, match='pred is given as prediction and as truth'):
+    with pytest.raises(ConfigError, match='pred is given both as predictions and as ground truth'):
         pair_label_maps(pred, pred.parent / 'pred')
     with pytest.raises(ConfigError, match=r"must end in .png, got '_x.jpg'"):
         pair_label_maps(pred, true, '_x.jpg')
-    with pytest.raises(DataError, match=r'gt: there is no label map \(\*_x.png\)'):
+    with pytest.raises(DataError, match=r'gt: no label maps \(\*_x.png\)'):
         pair_label_maps(pred, true, gt_suffix='_x.png')
     empty = _touch(tmp_path / 'empty', 'x.jpg')
     for pair in ((empty, true), (pred, empty)):
-        with pytest.raises(DataError, match=r'empty: there is no label map \(\*.png\)'):
+        with pytest.raises(DataError, match=r'empty: no label maps \(\*.png\)'):
             pair_label_maps(*pair)

@@ -191,14 +191,14 @@ def test_tiny_and_thin_images(name: str, shape: tuple[int, ...]) -> None:
 
 
 def test_illumination_of_an_enhancer_without_any() -> None:
-    with pytest.raises(ConfigError, match='GammaEnhancer estimates no illumination'):
+    with pytest.raises(ConfigError, match='GammaEnhancer has no illumination map'):
         enhance_pixels(GammaEnhancer(), np.zeros((2, 2, 3), np.uint8), illumination=True)
 
 
 def test_an_enhancer_that_gives_nan() -> None:
     sci = vivid_sci()
     nn.init.constant_(sci.out_conv.weight, float('nan'))
-    with pytest.raises(DataError, match='the enhancer gave NaN'):
+    with pytest.raises(DataError, match='the enhancer returned NaN'):
         enhance_pixels(sci, np.zeros((4, 4, 3), np.uint8))
 
 
