@@ -79,8 +79,8 @@ class AtomicCheckpointHook(CheckpointHook):
 def newest_checkpoint(work_dir: str | Path) -> Path | None:
     """The checkpoint that a run in ``work_dir`` resumes from, ``None`` if there is none.
 
-    MMEngine writes absolute paths into ``last_checkpoint``. A folder that was moved or
-    copied would resume from the other one's file, so only the name counts here.
+    MMEngine writes absolute paths into ``last_checkpoint``. A folder that was moved or copied would
+    resume from the other one's file, so only the name counts here.
 
     Raises:
         DataError: if ``last_checkpoint`` names a file that is not in the folder.

@@ -28,8 +28,7 @@ class ExportEnhancerHook(Hook):
             entries of the same name.
 
     Raises:
-        ConfigError: before training, if the model has no such module or it cannot be
-            saved.
+        ConfigError: before training, if the model has no such module or it cannot be saved.
     """
 
     # Last, when the parameters are final: an EMA hook swaps in the averaged ones before this.
