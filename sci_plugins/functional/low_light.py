@@ -1,8 +1,7 @@
-"""Low light, made from a bright picture: less light reaches a noisy 8-bit sensor.
+"""Synthetic low light: a bright image as a noisy 8-bit sensor would see it in less light.
 
-Plain numpy, because it runs in dataloader workers and in generators of pictures.
-Everything is per value, and the order of the channels does not matter, except for
-the white balance (gains in the image's own order) and JPEG (which asks for BGR).
+Plain NumPy, because it runs in data loader workers and image generators. Channel order matters
+only to the white balance (factors in the image's own order) and JPEG (BGR).
 """
 
 from collections.abc import Sequence
@@ -25,14 +24,14 @@ def srgb_to_linear(image: FloatArray, curve: str = 'power') -> FloatArray:
 
     Args:
         image: any shape, values in [0, 1].
-        curve: ``'power'`` is ``v ** 2.2``; ``'srgb'`` the exact curve of
-            IEC 61966-2-1, which is linear below 0.04045.
+        curve: ``'power'`` for ``v ** 2.2``, ``'srgb'`` for the exact curve of IEC 61966-2-1, which
+            is linear below 0.04045.
 
     Returns:
         Same shape and dtype, [0, 1], white = 1.
 
     Raises:
-        ConfigError: if the curve is not known.
+        ConfigError: if the curve is unknown.
     """
     _check_curve(curve)
     if curve == 'power':
@@ -51,7 +50,7 @@ def linear_to_srgb(linear: FloatArray, curve: str = 'power') -> FloatArray:
         Same shape and dtype, [0, 1].
 
     Raises:
-        ConfigError: if the curve is not known.
+        ConfigError: if the curve is unknown.
     """
     _check_curve(curve)
     if curve == 'power':
@@ -66,17 +65,17 @@ def expose(
     shot_noise: float = 0.0,
     generator: np.random.Generator | None = None,
 ) -> FloatArray:
-    """What a sensor reads of a scene: ``clip(l * gain + noise, 0, 1)``.
+    """A sensor's reading of a scene: ``clip(l * gain + noise, 0, 1)``.
 
     Args:
-        linear: scene in linear light, any shape, values from 0; white is 1, a lamp
-            may be far above it.
-        gain: how much of the light arrives, from 0; 1 is the scene as it is.
-        noise: read noise, its standard deviation in linear light (white = 1).
-        shot_noise: variance per unit of signal, so that a value ``s = l * gain``
-            has the variance ``noise ** 2 + shot_noise * s`` (the Gaussian limit of
-            counting photons: ``1 / shot_noise`` of them make white).
-        generator: source of the noise; needed where there is any.
+        linear: scene in linear light, any shape, values from 0; white is 1, lamps may be far
+            brighter.
+        gain: fraction of the light that arrives, from 0; 1 leaves the scene unchanged.
+        noise: standard deviation of the read noise in linear light (white = 1).
+        shot_noise: variance per unit of signal: a value ``s = l * gain`` has the variance
+            ``noise ** 2 + shot_noise * s`` (the Gaussian limit of photon counting, where
+            ``1 / shot_noise`` photons make white).
+        generator: source of the noise; required if there is any.
 
     Returns:
         float64, same shape, [0, 1], not yet rounded to 8 bits.
@@ -90,8 +89,7 @@ def expose(
     if noise or shot_noise:
         if generator is None:
             raise ConfigError(
-                'expose: noise needs a numpy generator, so that it can be repeated; '
-                'got generator=None'
+                'expose: noise needs a numpy generator, to be reproducible; got generator=None'
             )
         deviation = np.sqrt(noise**2 + shot_noise * signal) if shot_noise else noise
         signal = signal + generator.standard_normal(signal.shape) * deviation
@@ -107,33 +105,30 @@ def darken(
     curve: str = 'power',
     white_balance: Sequence[float] | None = None,
 ) -> NDArray[np.uint8]:
-    """The same picture taken with less light.
+    """The same image taken with less light.
 
-    With the default curve, ``shot_noise=0`` and no white balance this is the
-    darkening that published trials use: ``l = (v / 255) ** 2.2``;
-    ``l * gain + N(0, noise)``; clip to [0, 1]; ``** (1 / 2.2)``; round to 8 bits.
+    With the default curve, ``shot_noise=0`` and no white balance this is the darkening of published
+    experiments: ``l = (v / 255) ** 2.2``; ``l * gain + N(0, noise)``; clip to [0, 1];
+    ``** (1 / 2.2)``; round to 8 bits.
 
-    ``white_balance`` are the factors ``w`` by which the camera multiplied its
-    channels when it made the picture. The sensor saw ``l * gain / w``; there the
-    noise and both clips are, and then the factors are applied again:
-    ``min(w * clip(l * gain / w + noise, 0, 1), 1)``. So no channel's mean changes
-    where nothing is clipped, and nothing at all changes without noise; a value
-    ``s = l * gain`` has the variance ``w**2 * noise**2 + w * shot_noise * s``. Where
-    noise is cut off at black, the mean rises by a multiple of ``w``: the purple of
-    pictures taken at night.
+    ``white_balance`` holds the factors ``w`` by which the camera multiplied its channels. The
+    sensor saw ``l * gain / w`` and adds noise and clips there, before the factors are applied
+    again: ``min(w * clip(l * gain / w + noise, 0, 1), 1)``. So no channel's mean changes unless
+    values are clipped, and nothing changes without noise; a value ``s = l * gain`` has the variance
+    ``w**2 * noise**2 + w * shot_noise * s``. Where noise is clipped at black, the mean rises in
+    proportion to ``w``: the purple tint of night images.
 
-    Source: Brooks et al., Unprocessing Images for Learned Raw Denoising, CVPR 2019,
-    of which this keeps the transfer curve, the inverse white balance, the noise
-    and the way back. Left out: tone mapping, the colour matrix, the Bayer mosaic
-    (the noise of neighbours is independent), and their mask of highlights, since the
-    same factors are applied again. Their ``read`` is a variance, ``noise ** 2`` here.
+    Source: Brooks et al., Unprocessing Images for Learned Raw Denoising, CVPR 2019. Kept: transfer
+    curve, inverse white balance, noise, and the way back. Left out: tone mapping, colour matrix,
+    Bayer mosaic (here the noise of neighbouring pixels is independent), and the highlight mask,
+    since the same factors are applied again. Their ``read`` is a variance, ``noise ** 2`` here.
 
     Args:
         image: uint8, any shape and channel order, for example ``(H, W, 3)``.
         gain, noise, shot_noise, generator: see :func:`expose`.
         curve: ``'power'`` or ``'srgb'``.
-        white_balance: a factor from 1 for each channel, in the order of the image's
-            last axis, as a camera's are against its least amplified channel.
+        white_balance: one factor per channel, in the order of the image's last axis; at least 1, as
+            relative to the camera's least amplified channel.
 
     Returns:
         uint8, same shape, a new array.
@@ -148,26 +143,24 @@ def darken(
         _check_white_balance(white_balance, image.shape)
     light = srgb_to_linear(np.arange(256) / 255, curve)
     if not noise and not shot_noise:
-        # Without noise each grey level has one result, so 256 are enough.
-        table = to_uint8(linear_to_srgb(expose(light, gain), curve))
-        return table[image]
+        # Without noise a table of the 256 levels is enough.
+        return to_uint8(linear_to_srgb(expose(light, gain), curve))[image]
     scene = light[image]
     if white_balance is None:
         developed = expose(scene, gain, noise, shot_noise, generator)
     else:
         factors = np.asarray(white_balance, dtype=np.float64)
         sensor = expose(scene / factors, gain, noise, shot_noise, generator)
-        developed = sensor * factors  # what is above white is clipped with the rest
+        developed = sensor * factors  # to_uint8 clips values above white
     return to_uint8(linear_to_srgb(developed, curve))
 
 
 def compress_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """What is left of an image after JPEG, by OpenCV with its 4:2:0 colour.
+    """Compress an image to JPEG and decode it, by OpenCV with 4:2:0 chroma subsampling.
 
     Args:
-        image: uint8, ``(H, W)``, ``(H, W, 1)`` or BGR ``(H, W, 3)``, up to 65535
-            pixels a side.
-        quality: of libjpeg, 1 to 100.
+        image: uint8, ``(H, W)``, ``(H, W, 1)`` or BGR ``(H, W, 3)``, at most 65535 pixels a side.
+        quality: libjpeg's, 1 to 100.
 
     Returns:
         uint8, same shape.
@@ -188,22 +181,14 @@ def to_uint8(image: FloatArray) -> NDArray[np.uint8]:
 
 
 def check_amount(name: str, value: float) -> None:
-    """Refuse what is not a finite number from 0.
-
-    Raises:
-        ConfigError: naming the argument and the value.
-    """
+    """Raise a ``ConfigError`` that names the argument unless it is a finite number from 0."""
     number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     if not number or not np.isfinite(value) or value < 0:
         raise ConfigError(f'{name} must be a finite number from 0, got {value!r}')
 
 
 def check_quality(name: str, quality: int) -> None:
-    """Refuse what is not a whole number from 1 to 100.
-
-    Raises:
-        ConfigError: naming the argument and the value.
-    """
+    """Raise a ``ConfigError`` that names the argument unless it is an int from 1 to 100."""
     whole = isinstance(quality, (int, np.integer)) and not isinstance(quality, bool)
     if not whole or not 1 <= quality <= 100:
         raise ConfigError(f'{name} must be an int from 1 to 100, got {quality!r}')
@@ -214,7 +199,7 @@ def _check_white_balance(factors: Sequence[float], shape: tuple[int, ...]) -> No
         check_amount('white_balance', factor)
     if min(factors, default=0) < 1 or shape[-1:] != (len(factors),):
         raise ConfigError(
-            'white_balance must be a factor from 1 for each channel of the last axis, '
+            'white_balance must have a factor from 1 for each channel of the last axis, '
             f'got {tuple(factors)} for an image of shape {shape}'
         )
 

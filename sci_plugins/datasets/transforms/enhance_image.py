@@ -23,8 +23,7 @@ class EnhanceImage(BaseTransform):
         - img: ``(H, W, 3)``, uint8 or float on the [0, 255] scale
 
     Modified Keys:
-        - img: same shape and dtype. Float stays as the enhancer gives it; uint8 is truncated, as
-          SCI's authors save their results.
+        - img: same shape and dtype; uint8 is truncated, as SCI's authors save their results
 
     Args:
         enhancer: a config dict, or a name such as ``'sci/official/medium'``.
@@ -32,7 +31,7 @@ class EnhanceImage(BaseTransform):
 
     Raises:
         ConfigError: if an argument is out of range.
-        DataError: if an image is not ``(H, W, 3)``, of another dtype, or not finite.
+        DataError: if an image is not ``(H, W, 3)``, has another dtype, or is not finite.
     """
 
     def __init__(
@@ -50,7 +49,7 @@ class EnhanceImage(BaseTransform):
         tensor = torch.from_numpy(np.array(rgb, order='C')).permute(2, 0, 1)[None]
         with torch.no_grad():
             enhanced = self.enhancer(tensor.float().div(255).clamp(0, 1)).mul(255)[0]
-        # .astype truncates towards zero, which is what the authors do.
+        # astype truncates towards zero, as the authors do.
         array = enhanced.permute(1, 2, 0).numpy().astype(image.dtype)
         results['img'] = np.ascontiguousarray(
             array[..., ::-1] if self.input_order == 'bgr' else array
@@ -70,6 +69,6 @@ def _check_image(image: Any, path: str) -> None:
     if image.dtype == np.uint8:
         return
     if not np.issubdtype(image.dtype, np.floating):
-        raise DataError(f'expected an image of uint8 or float, got {image.dtype}{where}')
+        raise DataError(f'expected a uint8 or float image, got {image.dtype}{where}')
     if not np.isfinite(image).all():
-        raise DataError(f'the image holds NaN or infinite values{where}')
+        raise DataError(f'expected a finite image, got NaN or infinity{where}')

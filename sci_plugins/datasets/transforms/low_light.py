@@ -1,7 +1,7 @@
 """Darken images in a data pipeline, each the same way in every run."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +30,19 @@ Range = tuple[float, float]
 class SynthesizeLowLight(BaseTransform):
     """Turn a bright image into a dark one, as a sensor would have taken it.
 
-    Put it right after the image is loaded. With a ``seed`` everything that is drawn depends only on
-    the seed and the image's file name (or its pixels, if it has none): every variant of a
-    comparison sees the same dark image, in any worker and any order. The noise is drawn in the
-    channel order of the image. Each setting has its own draw, so that giving a range for one
-    changes neither the others nor the noise pattern.
+    Put it right after the image is loaded. With a ``seed``, all random values depend only on the
+    seed and the image's file name (its pixels if it has none): every variant of a comparison sees
+    the same dark image, whatever the worker or the order. The noise is drawn in the channel order
+    of the image. Each setting is drawn independently: a range for one of them changes neither the
+    others nor the noise pattern.
 
     The model, in this order: pixel values to linear light by ``curve``; ``gain``; white balance
     undone; Gaussian noise of variance ``noise ** 2 + shot_noise * signal``; clip to [0, 1]; white
-    balance applied; back through the curve; 8 bits; JPEG. It is a part of Brooks et al.,
-    Unprocessing Images for Learned Raw Denoising, CVPR 2019:
-    :func:`sci_plugins.functional.low_light.darken` says which. With numbers for ``gain`` and
-    ``noise`` alone it is the darkening of published trials, ``((v / 255) ** 2.2 * gain + N(0,
-    noise)) ** (1 / 2.2)``.
+    balance applied; back through the curve; 8 bits; JPEG. It is the part of Brooks et al.,
+    Unprocessing Images for Learned Raw Denoising, CVPR 2019, that
+    :func:`sci_plugins.functional.low_light.darken` describes. With numbers for ``gain`` and
+    ``noise`` alone it is the darkening of published experiments,
+    ``((v / 255) ** 2.2 * gain + N(0, noise)) ** (1 / 2.2)``.
 
     Required Keys:
 
@@ -55,25 +55,26 @@ class SynthesizeLowLight(BaseTransform):
 
     Added Keys:
 
-    - low_light (dict: the gain, noise, shot_noise, white_balance as (red, blue) and jpeg_quality of
+    - low_light (dict: gain, noise, shot_noise, white_balance as (red, blue) and jpeg_quality of
       this image)
 
     Args:
-        gain: how much of the light arrives, in linear light; ``(low, high)`` draws it per image,
-            uniformly in its logarithm.
+        gain: fraction of the light that arrives; ``(low, high)`` draws it per image, uniformly in
+            its logarithm.
         noise: standard deviation of the read noise in linear light, white = 1; or ``(low, high)``
             as for the gain.
-        shot_noise: variance per unit of signal in linear light; or ``(low, high)`` as for the gain.
-            Brooks et al. draw from (1e-4, 1.2e-2).
-        seed: the same dark image each time; ``None`` draws anew each time (for training), from
-            numpy's global state, which MMEngine seeds per worker.
-        curve: ``'power'`` (2.2) or ``'srgb'``, see :func:`sci_plugins.functional.low_light.darken`.
-        white_balance: the camera's ``(red, blue)`` factors from 1, green being 1, each a number or
-            ``(low, high)``, drawn uniformly; ``'random'`` takes the ranges of Brooks et al., red
-            1.9 to 2.4 and blue 1.5 to 1.9. It colours the noise, and has no effect without noise.
-            ``None``: all channels alike.
-        jpeg_quality: of libjpeg, 1 to 100, 4:2:0; ``(low, high)`` draws a whole number from low to
-            high; ``None``: no JPEG.
+        shot_noise: variance per unit of signal in linear light; or ``(low, high)`` as for the
+            gain. Brooks et al. draw from (1e-4, 1.2e-2).
+        seed: for the same dark image each time; ``None``, for training, draws a new one each time
+            from NumPy's global state, which MMEngine seeds per worker.
+        curve: ``'power'`` (2.2) or ``'srgb'``, see
+            :func:`sci_plugins.functional.low_light.srgb_to_linear`.
+        white_balance: the camera's ``(red, blue)`` factors relative to green, at least 1, each a
+            number or ``(low, high)``, drawn uniformly; ``'random'`` for the ranges of Brooks et
+            al., red 1.9 to 2.4 and blue 1.5 to 1.9. It colours the noise, so it has no effect
+            without noise. ``None``: all channels alike.
+        jpeg_quality: libjpeg's, 1 to 100, with 4:2:0 chroma; ``(low, high)`` draws an int from low
+            to high; ``None``: no JPEG.
         channel_order: of the image, ``'bgr'`` as mmcv loads it, or ``'rgb'``. Only
             ``white_balance`` and ``jpeg_quality`` depend on it.
 
@@ -97,7 +98,9 @@ class SynthesizeLowLight(BaseTransform):
         self.noise = _read_range('noise', noise)
         self.shot_noise = _read_range('shot_noise', shot_noise)
         self.white_balance = _read_white_balance(white_balance)
-        self.jpeg_quality = _read_quality(jpeg_quality)
+        self.jpeg_quality: tuple[int, int] | None = None
+        if jpeg_quality is not None:
+            self.jpeg_quality = _read_range('jpeg_quality', jpeg_quality, check_quality, int)
         self.curve = _read_choice('curve', curve, CURVES)
         self.channel_order = _read_choice('channel_order', channel_order, CHANNEL_ORDERS)
         if seed is not None:
@@ -114,7 +117,7 @@ class SynthesizeLowLight(BaseTransform):
             )
         key = self._key(results)
         generator = np.random.default_rng(key)
-        # Drawn even where the range is a point: the noise then does not depend on it.
+        # Drawn even for a single value, so that the noise does not depend on the range.
         gain = _log_uniform(self.gain, generator.random())
         settings = self._draw_settings(np.random.default_rng([*key, 1]))
         dark = darken(
@@ -185,17 +188,22 @@ def _log_uniform(bounds: Range, draw: float) -> float:
     return float(low * (high / low) ** draw) if low else 0.0
 
 
-def _read_range(name: str, amount: Amount) -> Range:
-    """``amount`` as ``(low, high)``."""
+def _read_range(
+    name: str,
+    amount: Amount,
+    check: Callable[[str, Any], None] = check_amount,
+    kind: Callable[[Any], Any] = float,
+) -> tuple[Any, Any]:
+    """``amount`` as ``(low, high)`` of a ``kind``, each checked."""
     values = tuple(amount) if isinstance(amount, (list, tuple)) else (amount, amount)
     for value in values:
-        check_amount(f'SynthesizeLowLight: {name}', value)
+        check(f'SynthesizeLowLight: {name}', value)
     if len(values) != 2 or values[0] > values[1] or (values[0] == 0 < values[1]):
         raise ConfigError(
             f'SynthesizeLowLight: {name} must be a number or (low, high) with '
             f'0 < low <= high, got {amount!r}'
         )
-    return float(values[0]), float(values[1])
+    return kind(values[0]), kind(values[1])
 
 
 def _read_white_balance(white_balance: str | Sequence[Amount] | None) -> tuple[Range, Range] | None:
@@ -211,23 +219,9 @@ def _read_white_balance(white_balance: str | Sequence[Amount] | None) -> tuple[R
     red, blue = (_read_range('white_balance', amount) for amount in white_balance)
     if min(red[0], blue[0]) < 1:
         raise ConfigError(
-            f'SynthesizeLowLight: white_balance must be factors from 1, got {white_balance!r}'
+            f'SynthesizeLowLight: white_balance must have factors from 1, got {white_balance!r}'
         )
     return red, blue
-
-
-def _read_quality(quality: int | Sequence[int] | None) -> tuple[int, int] | None:
-    if quality is None:
-        return None
-    values = tuple(quality) if isinstance(quality, (list, tuple)) else (quality, quality)
-    for value in values:
-        check_quality('SynthesizeLowLight: jpeg_quality', value)
-    if len(values) != 2 or values[0] > values[1]:
-        raise ConfigError(
-            'SynthesizeLowLight: jpeg_quality must be a number or (low, high) with '
-            f'low <= high, got {quality!r}'
-        )
-    return int(values[0]), int(values[1])
 
 
 def _read_choice(name: str, value: str, choices: Sequence[str]) -> str:

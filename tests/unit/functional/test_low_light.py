@@ -204,7 +204,7 @@ def test_curves_invert_each_other(curve: str) -> None:
         (dict(gain=1.0, white_balance=(2.0, 1.0)), r'got \(2.0, 1.0\) for an image of'),
         (dict(gain=1.0, white_balance=(2.0, 0.9, 1.0)), 'a factor from 1 for each'),
         (dict(gain=1.0, white_balance=()), 'a factor from 1 for each'),
-        (dict(gain=1.0, white_balance=(math.nan, 1.0, 1.0)), 'white_balance must be a'),
+        (dict(gain=1.0, white_balance=(math.nan, 1.0, 1.0)), 'white_balance must be a finite'),
         (dict(gain=1.0, white_balance='red'), 'white_balance must be a finite number'),
     ],
 )

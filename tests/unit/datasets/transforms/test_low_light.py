@@ -290,5 +290,5 @@ def test_float_images_are_refused() -> None:
 
 
 def test_white_balance_of_a_grey_image_is_refused() -> None:
-    with pytest.raises(ConfigError, match='white_balance must be'):
+    with pytest.raises(ConfigError, match='white_balance must have a factor'):
         _build(gain=0.5, white_balance='random')(dict(img=np.zeros((2, 2), np.uint8)))
