@@ -1,20 +1,17 @@
 """3x3 convolutions of few channels and their gradients, for training on a CPU.
 
-The same function as ``torch.nn.functional.conv2d`` with padding 1, up to rounding.
-The library leaves time on the table in three places where channels are few:
+They compute ``torch.nn.functional.conv2d`` with padding 1, up to rounding. For few channels the
+library (oneDNN) wastes time in three places:
 
-* Few output channels fill a part of a vector register: see :func:`pack_weight`. The
-  gradient of the image is a convolution itself, to the input's channels.
-* The gradient of the weight is computed by one thread for each image. Here an
-  image is cut into strips of rows, which count as images.
-* From many channels to few, that gradient is cheaper with exchanged roles, as the
-  gradient of a convolution from few to many.
-
-The packed arrangement: a library convolution in channels-last memory puts output
-channels into the lanes of a vector register: three channels use three of sixteen lanes.
-Here one step gives the output channels of ``k`` neighbouring pixels, as ``k`` times as
-many channels of a wider kernel, which then moves by ``k`` pixels. The numbers come out
-in the order of the channels-last image, so nothing has to be rearranged.
+* Few output channels fill only part of a vector register: with channels-last memory it puts the
+  output channels into the lanes, so three channels use three of sixteen. Here one step computes
+  the output channels of ``k`` neighbouring pixels, as ``k`` times as many channels of a wider
+  kernel that moves by ``k`` pixels (:func:`pack_weight`). The results come out in channels-last
+  order, so nothing has to be rearranged. The gradient of the image is such a convolution too.
+* The library uses one thread per image for the gradient of the weight. Here images are cut into
+  strips of rows, which count as images.
+* From many channels to few, that gradient is cheaper with exchanged roles, as the gradient of a
+  convolution from few to many.
 """
 
 from collections.abc import Callable
@@ -29,10 +26,10 @@ from torch.nn.grad import conv2d_weight
 
 
 def first_derivative_only(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate ``backward`` of an autograd function: no second derivative.
+    """Decorate the ``backward`` of an autograd function that has no second derivative.
 
-    PyTorch's ``once_differentiable`` would leave the function out of a second
-    derivative without a word where the first one started from a constant.
+    PyTorch's ``once_differentiable`` silently leaves the function out of a second derivative if the
+    first one started from a constant.
 
     Raises:
         RuntimeError: from the backward pass with ``create_graph=True``.
@@ -42,8 +39,8 @@ def first_derivative_only(backward: Callable[..., Any]) -> Callable[..., Any]:
     def checked(ctx: Any, *grads: Any) -> Any:
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():
             raise RuntimeError(
-                'no second derivative: this training step has a first one only; '
-                'create_graph=True needs the layers in eval mode'
+                'no second derivative: the fused training layers have only a first one; '
+                'for create_graph=True put the layers in eval mode'
             )
         with torch.no_grad():
             return backward(ctx, *grads)
@@ -51,7 +48,7 @@ def first_derivative_only(backward: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
-#: Floats in a vector register, by what ``get_cpu_capability`` says; else 4.
+#: Floats in a vector register by ``get_cpu_capability``; otherwise 4.
 LANES = {'AVX512': 16, 'AVX2': 8}
 
 
@@ -63,11 +60,11 @@ class Conv(NamedTuple):
 
 
 class PackedConv:
-    """A 3x3 convolution that gives ``pixels`` neighbouring pixels at each step.
+    """A 3x3 convolution that computes ``pixels`` neighbouring pixels at each step.
 
     Args:
         conv: weight and bias.
-        pixels: how many; by default as many as fill a vector register.
+        pixels: by default as many as fill a vector register.
     """
 
     def __init__(self, conv: Conv, pixels: int | None = None) -> None:
@@ -76,24 +73,28 @@ class PackedConv:
         self.bias = conv.bias.repeat(self.pixels)
 
     def __call__(self, image: Tensor) -> Tensor:
-        """Convolve ``(N, C, H, W)``; W is a multiple of ``pixels``, two of them or more.
+        """Convolve finite ``(N, C, H, W)``; W is a multiple of ``pixels``, at least twice that.
 
-        (One step only, of one channel: oneDNN 3.12 gives wrong values for a batch.)
-        Finite values only: what is not finite reaches the whole group of pixels.
+        A single step would hit a bug: oneDNN 3.12 gives wrong values for a batch of one channel.
+        A value that is not finite would spread to its whole group of pixels.
 
         Returns:
-            ``(N, out, H - 2, W)``, channels-last: zeros are taken left and right
-            of the image, but no rows above and below.
+            ``(N, out, H - 2, W)``, channels-last: padded with zeros left and right only.
         """
         step = (1, self.pixels)
         packed = F.conv2d(image, self.weight, self.bias, stride=step, padding=(0, 1))
-        number, channels, height, width = packed.shape
-        shape = (number, height, width * self.pixels, channels // self.pixels)
-        return packed.permute(0, 2, 3, 1).reshape(shape).permute(0, 3, 1, 2)
+        return _unpack(packed, self.pixels)
+
+
+def _unpack(packed: Tensor, pixels: int) -> Tensor:
+    """``(N, pixels * C, H, W)``, channels-last -> ``(N, C, H, W * pixels)``, a view."""
+    number, channels, height, width = packed.shape
+    shape = number, height, width * pixels, channels // pixels
+    return packed.permute(0, 2, 3, 1).reshape(shape).permute(0, 3, 1, 2)
 
 
 def pixels_per_step(channels: int) -> int:
-    """How many pixels of ``channels`` floats a vector register of this CPU holds."""
+    """Number of pixels of ``channels`` floats that fit in a vector register of this CPU."""
     lanes = LANES.get(torch.backends.cpu.get_cpu_capability(), 4)
     return max(1, lanes // channels)
 
@@ -101,8 +102,8 @@ def pixels_per_step(channels: int) -> int:
 def pack_weight(weight: Tensor, pixels: int) -> Tensor:
     """``(out, in, 3, 3)`` -> ``(pixels * out, in, 3, pixels + 2)``, channels-last.
 
-    The kernel of pixel ``i`` stands ``i`` columns to the right. Rows of
-    ``pixels + 3`` columns, read as rows of ``pixels + 2``, move by one each.
+    The kernel of pixel ``i`` is shifted right by ``i`` columns: rows of ``pixels + 3`` columns,
+    read as rows of ``pixels + 2``, shift by one each.
     """
     out, inner = weight.shape[:2]
     rows = F.pad(weight, (0, pixels)).unsqueeze(-2).expand(-1, -1, -1, pixels, -1)
@@ -111,7 +112,7 @@ def pack_weight(weight: Tensor, pixels: int) -> Tensor:
     return packed.contiguous(memory_format=torch.channels_last)
 
 
-#: Strips of fewer rows are not worth a thread.
+#: A strip of fewer rows is not worth a thread.
 MIN_ROWS = 16
 
 
@@ -153,19 +154,13 @@ def convolve(image: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tenso
     pixels = _pixels_a_step(image, weight.shape[0])
     if pixels == 1:
         return F.conv2d(image, weight, bias, padding=1)
-    packed = F.conv2d(
-        image,
-        pack_weight(weight, pixels),
-        None if bias is None else bias.repeat(pixels),
-        stride=(1, pixels),
-        padding=1,
-    )
-    shape = (image.shape[0], *image.shape[2:], weight.shape[0])
-    return packed.permute(0, 2, 3, 1).reshape(shape).permute(0, 3, 1, 2)
+    bias = None if bias is None else bias.repeat(pixels)
+    packed = F.conv2d(image, pack_weight(weight, pixels), bias, stride=(1, pixels), padding=1)
+    return _unpack(packed, pixels)
 
 
 def grad_of_image(grad: Tensor, weight: Tensor) -> Tensor:
-    """Gradient ``(N, C, H, W)`` of the image: a convolution with the turned kernel.
+    """Gradient ``(N, C, H, W)`` of the image: a convolution with the rotated kernel.
 
     Args:
         grad: gradient of the result, ``(N, out, H, W)``, channels-last.
@@ -179,7 +174,7 @@ def grad_of_weight(grad: Tensor, image: Tensor) -> Tensor:
 
     Args:
         grad: gradient of the result, ``(N, out, H, W)``, channels-last.
-        image: what was convolved, ``(N, C, H, W)``, channels-last.
+        image: input of the convolution, ``(N, C, H, W)``, channels-last.
     """
     if grad.shape[1] < image.shape[1]:
         return _correlate(grad, image).transpose(0, 1).flip(2, 3)
@@ -187,25 +182,26 @@ def grad_of_weight(grad: Tensor, image: Tensor) -> Tensor:
 
 
 def channels_last(image: Tensor) -> Tensor:
-    """The image itself if its memory is channels-last, else a copy."""
+    """The image itself if its memory is channels-last, otherwise a copy."""
     return image.contiguous(memory_format=torch.channels_last)
 
 
 def sum_pixels(image: Tensor) -> Tensor:
-    """``(N, C, H, W)``, channels-last -> ``(C,)``; threads share the rows of the image.
+    """``(N, C, H, W)``, channels-last -> ``(C,)``.
 
-    Each core reads what it has in its cache: several times faster than one sum.
+    In two sums, so that threads share the rows and each reads what its cache holds: several times
+    faster than one sum.
     """
     return image.permute(0, 2, 3, 1).sum(2).flatten(0, 1).sum(0)
 
 
 def _correlate(image: Tensor, grad: Tensor) -> Tensor:
-    """Gradient of the weight, in so many strips of rows that all threads have work."""
+    """Gradient of the weight, in enough strips of rows to keep all threads busy."""
     strips = _strips(image)
     if strips == 1:
         return _correlate_whole(image, grad)
     inside = _correlate_whole(_cut(image, strips), _cut(grad, strips))
-    # What reaches across a cut: of the pairs of rows there, the outer kernel rows.
+    # What is missing reaches across a cut: the outer kernel rows on the two rows at each cut.
     across = _correlate_whole(_rows_at_cuts(image, strips), _rows_at_cuts(grad, strips))
     inside[:, :, ::2] += across[:, :, ::2]
     return inside
@@ -217,7 +213,7 @@ def _correlate_whole(image: Tensor, grad: Tensor) -> Tensor:
 
 
 def _strips(image: Tensor) -> int:
-    """How many strips of equal height to cut each image into."""
+    """Number of strips of equal height to cut each image into."""
     number, _, height, _ = image.shape
     wanted = min(-(-_threads() // number), height // MIN_ROWS)
     even = [n for n in range(max(1, wanted), 2 * wanted) if height % n == 0]
@@ -238,16 +234,16 @@ def _rows_at_cuts(image: Tensor, strips: int) -> Tensor:
 
 
 def _pixels_a_step(image: Tensor, channels: int) -> int:
-    """How many pixels each step of the convolution gives, see ``packed_conv``."""
+    """Number of pixels to compute at each step of the convolution."""
     if image.device.type != 'cpu' or image.dtype != torch.float32:
         return 1
     width = image.shape[-1]
-    # Two steps or more: oneDNN 3.12 gives wrong values for a batch with one.
+    # At least two steps: oneDNN 3.12 gives wrong values for a batch with one.
     fits = [n for n in range(_lanes(channels), 1, -1) if width % n == 0 and width > n]
     return fits[0] if fits else 1
 
 
-# Both are facts of the machine, which a compiler need not ask at each call.
+# Constants of the machine: a compiled model need not query them at each call.
 @torch.compiler.assume_constant_result
 def _lanes(channels: int) -> int:
     return pixels_per_step(channels)

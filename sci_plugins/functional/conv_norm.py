@@ -1,19 +1,18 @@
-"""Convolution, batch normalisation, ReLU and shortcut as one step of training.
+"""Convolution, batch normalisation, ReLU and shortcut, fused for training on a CPU.
 
-The same functions as layer after layer, up to rounding, with less work and less memory
-on a CPU:
+The same function as layer after layer, up to rounding, with less time and memory:
 
-* Of a convolution, a normalisation and a ReLU one result is kept for the backward
-  pass, the convolution's; the others are cheap to compute again.
+* Only the convolution's result is kept for the backward pass; normalisation and ReLU are cheap to
+  recompute.
 * Statistics, normalisation and ReLU work on pieces that stay in the cache.
-* A bias in front of a batch normalisation has no effect on the result: it counts in
-  the mean alone, and its gradient is 0.
-* PyTorch adds up channels-last batch statistics number by number, an error of some
-  1e-5 that the gradients amplify; here it is 1e-7.
+* A bias before a batch normalisation does not affect the result: it enters only the running mean,
+  and its gradient is 0.
+* PyTorch sums channels-last batch statistics value by value, with an error of about 1e-5 that the
+  gradients amplify; here the error is 1e-7.
 
-Layers run fused where that is the same function: 3x3 convolutions and batch
-normalisations of PyTorch's own classes, in train mode, on a CPU, in float32 or
-float64, without hooks. Only first derivatives exist; a second one is an error.
+Layers are fused where that computes the same function: 3x3 convolutions and batch normalisations
+of PyTorch's own classes, in train mode, on a CPU, in float32 or float64, without hooks. Only first
+derivatives exist; a second one raises an error.
 """
 
 from collections.abc import Sequence
@@ -34,13 +33,13 @@ from sci_plugins.functional.conv3x3 import (
     grad_of_weight,
 )
 
-#: Numbers in a piece, for each thread: three such pieces fit into a cache.
+#: Values in a piece per thread: three such pieces fit in the cache.
 PIECE = 2**19
 
 
 class ConvNorm(NamedTuple):
-    """A 3x3 convolution, ``(out, C, 3, 3)`` and ``(out,)``, with zeros around the image;
-    then a batch normalisation's factor and summand, each ``(out,)``, and its epsilon."""
+    """A zero-padded 3x3 convolution, ``(out, C, 3, 3)`` and ``(out,)``, followed by a batch
+    normalisation with ``scale`` and ``shift``, each ``(out,)``."""
 
     weight: Tensor
     bias: Tensor
@@ -50,7 +49,7 @@ class ConvNorm(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """Mean and biased variance of a convolution's channels, ``(out,)``; no gradients."""
+    """Mean and biased variance of a convolution's channels, ``(out,)``, without gradients."""
 
     mean: Tensor
     variance: Tensor
@@ -64,13 +63,13 @@ def conv_norm_relu(
     Args:
         image: ``(N, C, H, W)``, finite; channels-last memory is not copied.
         layer: convolution and normalisation.
-        shortcut: shape of the result, added to it.
+        shortcut: added to the result, same shape.
 
     Returns:
-        The result, ``(N, out, H, W)``, channels-last, once differentiable in all
-        tensors; and the batch's statistics.
+        The result, ``(N, out, H, W)``, channels-last, once differentiable in all tensors; and the
+        batch's statistics.
     """
-    # A compiler refuses one tensor in two places.
+    # torch.compile refuses the same tensor as two arguments; image may be the shortcut.
     shortcut = None if shortcut is None else shortcut.view_as(shortcut)
     result, *statistics = _ConvNormRelu.apply(image, *layer, shortcut)
     return result, Statistics(*statistics)
@@ -81,7 +80,7 @@ def residual_block(
 ) -> tuple[Tensor, Statistics, Statistics]:
     """``relu(norm(conv(relu(norm(conv(image)))))) + image``.
 
-    What is between the two layers is computed again in the backward pass, not kept.
+    The features between the two layers are not kept but recomputed in the backward pass.
     Arguments and result as in :func:`conv_norm_relu`, with both layers' statistics.
     """
     result, *statistics = _ResidualBlock.apply(image, *first, *second)
@@ -129,7 +128,7 @@ class _ResidualBlock(Function):
         image, weight, weight2, *saved = ctx.saved_tensors
         normed, normed2 = _Normed(*saved[:5]), _Normed(*saved[5:])
         needs = ctx.needs_input_grad
-        # One name, so that memory is free again as soon as it is not needed.
+        # Reusing one name frees each gradient's memory as soon as possible.
         inner, scale2, shift2 = _through_norm_relu(grad, normed2)
         weight_grad2 = grad_of_weight(inner, _relu(normed)) if needs[6] else None
         inner = grad_of_image(inner, weight2)
@@ -144,7 +143,8 @@ class _ResidualBlock(Function):
 
 
 class _Normed(NamedTuple):
-    """A convolution's result; ``(features - mean) * inverse * scale + shift``."""
+    """A convolution's result and its normalisation, ``gain * features + offset``: that is
+    ``(features - mean) * inverse * scale + shift``."""
 
     features: Tensor
     mean: Tensor
@@ -172,8 +172,8 @@ def _conv_norm(image: Tensor, layer: ConvNorm) -> tuple[_Normed, Statistics]:
 def _statistics(features: Tensor) -> tuple[Tensor, Tensor]:
     """Each channel's mean and biased variance.
 
-    Each piece is measured around its own mean while it is in the cache; the variance
-    of the pieces' means comes on top (Chan et al., 1983).
+    Each piece's variance is taken around its own mean while the piece is in the cache; the variance
+    between the pieces' means is added (Chan et al., 1983).
     """
     means, variances, shares = [], [], []
     for piece, scratch in _with_scratch(features):
@@ -208,7 +208,7 @@ def _relu(normed: _Normed, shortcut: Tensor | None = None) -> Tensor:
 
 
 def _through_norm_relu(grad: Tensor, normed: _Normed) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of the convolution's result, of the scale and of the shift."""
+    """Gradients of the convolution's result, the scale and the shift."""
     inner, scale, shift = _through_relu(channels_last(grad), normed)
     _through_norm(inner, normed, scale, shift)
     return inner, scale, shift
@@ -217,7 +217,7 @@ def _through_norm_relu(grad: Tensor, normed: _Normed) -> tuple[Tensor, Tensor, T
 def _grads_of_vectors(
     scale: Tensor, shift: Tensor, needs: Sequence[bool]
 ) -> tuple[Tensor | None, ...]:
-    """Of bias, scale, shift and epsilon of :class:`ConvNorm`."""
+    """Gradients of bias, scale, shift and epsilon of :class:`ConvNorm`."""
     return (
         torch.zeros_like(shift) if needs[0] else None,
         scale if needs[1] else None,
@@ -227,7 +227,7 @@ def _grads_of_vectors(
 
 
 def _through_relu(grad: Tensor, normed: _Normed) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of the normalised features, of the scale and of the shift."""
+    """Gradients of the normalised features, the scale and the shift."""
     inner = torch.empty_like(normed.features)
     shift, moment = torch.zeros_like(normed.mean), torch.zeros_like(normed.mean)
     gain, offset = normed.gain, normed.offset
@@ -242,10 +242,10 @@ def _through_relu(grad: Tensor, normed: _Normed) -> tuple[Tensor, Tensor, Tensor
 
 
 def _through_norm(inner: Tensor, normed: _Normed, scale: Tensor, shift: Tensor) -> None:
-    """Gradient of the features, written over that of the normalised ones.
+    """Turn ``inner``, the gradient of the normalised features, into that of the features.
 
-    ``gain * (inner - mean(inner) - n * mean(n * inner))`` with the normalised features
-    ``n``; the two means are the gradients of shift and scale by the number of pixels.
+    ``gain * (inner - mean(inner) - n * mean(n * inner))`` with ``n`` the normalised features; the
+    two means are the gradients of shift and scale over the number of pixels.
     """
     gain, count = normed.gain, inner.numel() // inner.shape[1]
     slope = -gain * normed.inverse * scale / count
@@ -257,22 +257,22 @@ def _through_norm(inner: Tensor, normed: _Normed, scale: Tensor, shift: Tensor) 
 
 
 def _pieces(image: Tensor) -> tuple[Tensor, ...]:
-    """``(N, C, H, W)``, channels-last, as some ``(rows, W, C)`` that fit into a cache."""
+    """``(N, C, H, W)``, channels-last, in pieces ``(rows, W, C)`` that fit in the cache."""
     rows = image.permute(0, 2, 3, 1).flatten(0, 1)
     if torch.compiler.is_compiling():
-        return (rows,)  # a compiler fuses what is done to them into one loop
+        return (rows,)  # the compiler fuses the operations into one loop by itself
     return rows.split(max(1, PIECE * torch.get_num_threads() // rows[0].numel()))
 
 
 def _with_scratch(image: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Pieces, each with memory of its shape, which is the same memory for all."""
+    """Pieces, each with a scratch buffer of its shape; all share the same memory."""
     pieces = _pieces(image)
     scratch = torch.empty_like(pieces[0])
     return [(piece, scratch[: len(piece)]) for piece in pieces]
 
 
 def _sum(piece: Tensor) -> Tensor:
-    """``(rows, W, C)`` -> ``(C,)``; threads share the rows, see :func:`sum_pixels`."""
+    """``(rows, W, C)`` -> ``(C,)``, in two sums as in :func:`sum_pixels`."""
     return piece.sum(1).sum(0)
 
 
@@ -280,7 +280,7 @@ _HOOKS = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_
 
 
 def apply_conv(conv: nn.Module, image: Tensor) -> Tensor:
-    """``conv(image)``."""
+    """``conv(image)``, faster where possible."""
     if _is_fusible_conv(conv) and _is_fusible_image(image, conv):
         return conv3x3(image, conv.weight, conv.bias)  # type: ignore[arg-type]
     return conv(image)
@@ -289,7 +289,7 @@ def apply_conv(conv: nn.Module, image: Tensor) -> Tensor:
 def apply_conv_norm_relu(
     conv: nn.Module, norm: nn.Module, image: Tensor, shortcut: Tensor | None = None
 ) -> Tensor:
-    """``relu(norm(conv(image)))``, plus ``shortcut`` where there is one."""
+    """``relu(norm(conv(image)))``, plus ``shortcut`` if given."""
     if _are_fusible(conv, norm) and _is_fusible_image(image, conv):
         result, statistics = conv_norm_relu(image, _parameters(conv, norm), shortcut)
         _update(norm, statistics, result)
@@ -301,11 +301,11 @@ def apply_conv_norm_relu(
 def apply_residual_block(
     first: tuple[nn.Module, nn.Module], second: tuple[nn.Module, nn.Module], image: Tensor
 ) -> Tensor:
-    """``image`` plus convolution, norm and ReLU, twice, of it.
+    """``image + relu(norm2(conv2(relu(norm1(conv1(image))))))``.
 
     Args:
         first: convolution and norm.
-        second: the same; its result has the image's shape.
+        second: likewise; its result has the image's shape.
         image: ``(N, C, H, W)``.
     """
     if _are_fusible(*first) and _are_fusible(*second) and _is_fusible_image(image, first[0]):
@@ -323,7 +323,7 @@ def _parameters(conv: nn.Module, norm: nn.Module) -> ConvNorm:
 
 
 def _update(norm: Any, statistics: Statistics, result: Tensor) -> None:
-    """Running statistics, as the module keeps them: of the unbiased variance."""
+    """Update the running statistics as the module does, with the unbiased variance."""
     count = result.numel() // result.shape[1]
     with torch.no_grad():
         norm.num_batches_tracked.add_(1)
@@ -344,7 +344,7 @@ def _is_fusible_image(image: Tensor, conv: nn.Module) -> bool:
         and image.device.type == 'cpu'
         and image.dtype in (torch.float32, torch.float64)
         and (weight.device, weight.dtype) == (image.device, image.dtype)
-        and number * height * width > 1  # a batch normalisation refuses one value
+        and number * height * width > 1  # batch normalisation rejects a single value
         and not torch.is_autocast_enabled('cpu')
         and not torch.jit.is_tracing()
         and unpack_dual(image).tangent is None

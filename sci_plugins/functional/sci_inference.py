@@ -1,20 +1,20 @@
 """SCI's estimator without gradients: the same function, ten times as fast on a CPU.
 
-Three things cost the plain implementation its time, and all three are avoided:
+It avoids what makes the plain implementation slow:
 
-* Three channels use a fifth of a vector unit: see ``packed_conv``.
-* Fresh memory. The whole image's intermediate results are new pages for each
-  call, which the system must map and clear. Here the image is done in strips of
-  rows, whose memory the allocator hands out again for the next strip.
-* Passes over memory: BatchNorm is part of the convolution in front of it, and the
-  rest works in place, on a strip that is still in the cache.
+* Three channels fill a fifth of a vector register: see :mod:`sci_plugins.functional.conv3x3`.
+* Fresh memory: intermediate results of the whole image are new pages for each call, which the
+  system must map and clear. Here the image is processed in strips of rows, and the allocator
+  reuses their memory for the next strip.
+* Passes over memory: BatchNorm is folded into the convolution before it, and the rest works in
+  place, on a strip that is still in the cache.
 
-Each strip is computed with as many rows around it as the convolutions look far.
+Each strip is computed with as many rows around it as the convolutions reach.
 """
 
 from collections.abc import Iterator
 from math import lcm
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,11 +24,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from sci_plugins.functional.conv3x3 import Conv, PackedConv
 from sci_plugins.functional.retinex import MIN_ILLUMINATION
 
-#: Pixels of a strip for each thread: buffers of a few MB stay in the cache.
+#: Pixels of a strip per thread: buffers of a few MB stay in the cache.
 PIXELS_PER_THREAD = 128 * 1024
-#: On many cores strips stay small enough for the allocator to keep their memory.
+#: Limit on many cores: the allocator does not keep the memory of larger strips.
 MAX_PIXELS = 4 * PIXELS_PER_THREAD
-#: Fewer rows would spend too much on the rows around them.
+#: With fewer rows, too much time would go into the rows around them.
 MIN_ROWS = 16
 
 
@@ -44,32 +44,21 @@ class FoldedSCI(NamedTuple):
 def fold_sci(
     first: nn.Conv2d, block: nn.Conv2d, norm: nn.BatchNorm2d, last: nn.Conv2d, layers: int
 ) -> FoldedSCI:
-    """Take SCI's layers, as they are now, for :func:`enhance_folded`.
+    """Fold SCI's layers for :func:`enhance_folded`.
 
-    Cheap enough for every call, so no copy can be out of date.
+    Cheap enough to do at every call, so that no copy can be out of date.
 
     Args:
-        first: 3 to c channels, 3x3, with bias, like all three.
-        block: c to c channels; ``norm`` follows it.
-        norm: with running statistics, which are used.
+        first: 3 to c channels, 3x3 with bias, like all three.
+        block: c to c channels, followed by ``norm``.
+        norm: its running statistics are used.
         last: c to 3 channels.
         layers: how often block and norm are applied.
     """
-    weight, bias = fuse_conv_bn_weights(
-        block.weight,
-        block.bias,
-        norm.running_mean,  # type: ignore[arg-type]
-        norm.running_var,  # type: ignore[arg-type]
-        norm.eps,
-        norm.weight,
-        norm.bias,
-    )
-    return FoldedSCI(
-        Conv(first.weight, first.bias),  # type: ignore[arg-type]
-        Conv(weight, bias),
-        Conv(last.weight, last.bias),  # type: ignore[arg-type]
-        layers,
-    )
+    norms: Any = norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    folded = fuse_conv_bn_weights(block.weight, block.bias, *norms)
+    ends: Any = (first.weight, first.bias), (last.weight, last.bias)
+    return FoldedSCI(Conv(*ends[0]), Conv(*folded), Conv(*ends[1]), layers)
 
 
 @torch.no_grad()
@@ -81,11 +70,11 @@ def enhance_folded(
     Args:
         image: RGB in [0, 1], finite, ``(N, 3, H, W)``, any strides; not changed.
         folded: of :func:`fold_sci`, same device and dtype as the image.
-        illumination: whether to give the illumination as well.
+        illumination: whether to return the illumination too.
 
     Returns:
-        The enhanced image and the illumination (or ``None``), as
-        ``SCIEnhancer.illuminate`` gives them up to rounding; channels-last memory.
+        The enhanced image and the illumination (or ``None``), those of ``SCIEnhancer.illuminate``
+        up to rounding; channels-last memory.
     """
     if image.device.type == 'cpu' and image.dtype == torch.float32:
         return _enhance_in_strips(image, folded, illumination)
@@ -107,7 +96,7 @@ def _enhance_whole(
 
 
 class _Strip(NamedTuple):
-    """Rows of some images, and how many rows of its surroundings are outside them."""
+    """Rows of some images, and how many of the surrounding rows are outside the images."""
 
     images: slice
     rows: slice
@@ -116,7 +105,7 @@ class _Strip(NamedTuple):
 
 
 def _strips(image: Tensor, radius: int) -> Iterator[_Strip]:
-    """Cut a batch into strips: rows of one image, or several small images whole."""
+    """Cut a batch into strips: rows of one image, or several whole small images."""
     number, _, height, width = image.shape
     pixels = min(PIXELS_PER_THREAD * torch.get_num_threads(), MAX_PIXELS)
     count = -(-height // max(MIN_ROWS, pixels // width))
@@ -134,7 +123,7 @@ def _strips(image: Tensor, radius: int) -> Iterator[_Strip]:
 
 
 class _StripEstimator:
-    """The illumination of one strip after another, with one input buffer for all."""
+    """Estimates the illumination strip by strip, with one input buffer for all."""
 
     def __init__(self, image: Tensor, folded: FoldedSCI) -> None:
         self.image = image
@@ -144,7 +133,7 @@ class _StripEstimator:
         self.blocks = [PackedConv(folded.block)] * folded.layers
         self.last = PackedConv(folded.last)
         self.width = image.shape[-1]
-        # Columns up to a multiple of all steps; they stay 0, as outside the image.
+        # Padded to a multiple of all steps; the extra columns stay 0, as outside the image.
         step = lcm(self.first.pixels, self.last.pixels)
         width = max(2, -(-self.width // step)) * step
         number = self.strips[0].images.stop
@@ -152,7 +141,7 @@ class _StripEstimator:
         self.buffer = image.new_zeros(number, height, width, 3)
 
     def load(self, strip: _Strip) -> Tensor:
-        """The strip and its surroundings, which are 0 outside the image."""
+        """The strip and the rows around it, 0 outside the image."""
         top = strip.rows.start - self.radius + strip.above
         bottom = strip.rows.stop + self.radius - strip.below
         images = self.image[strip.images, :, top:bottom].permute(0, 2, 3, 1)
@@ -177,7 +166,7 @@ class _StripEstimator:
         return inside, light.clamp_(MIN_ILLUMINATION, 1.0)
 
     def _clear_outside(self, features: Tensor, strip: _Strip, done: int) -> Tensor:
-        """Outside the image features are 0, not what a convolution gives there."""
+        """Zero the features outside the image, where a zero-padded convolution expects 0."""
         if strip.above > done:
             features[:, :, : strip.above - done] = 0.0
         if strip.below > done:

@@ -1,9 +1,8 @@
 """The smoothness term of SCI's loss and both its gradients in one pass.
 
-Autograd would keep a dozen results for each of 12 kinds of pairs. Here each pair of
-pixels is visited once, for the sum and the gradients together, and only the gradients
-are kept. Memory is in the order image, row, plane, column, so that each thread finds
-in its cache what it wrote there itself.
+Autograd would keep a dozen tensors for each of the 12 offsets. Here each pair of pixels is visited
+once, for the sum and the gradients together, and only the gradients are kept. Memory is ordered
+image, row, plane, column, so that each thread finds in its cache what it wrote there.
 """
 
 from collections.abc import Iterator
@@ -16,9 +15,9 @@ from torch.autograd import Function
 
 from sci_plugins.functional.conv3x3 import first_derivative_only
 
-#: How far a pixel looks: a 5x5 neighbourhood.
+#: Of the 5x5 neighbourhood.
 RADIUS = 2
-# Half of the 24 neighbours; the other half mirrors it.
+# Half of the 24 neighbours; the other half is its mirror image.
 _HALF_WINDOW = tuple(
     (dy, dx) for dy in range(RADIUS + 1) for dx in range(-RADIUS, RADIUS + 1) if (dy, dx) > (0, 0)
 )
@@ -28,8 +27,7 @@ _Index = tuple[slice, slice, slice, slice]
 def weighted_variation(illumination: Tensor, colors: Tensor, sigma: float) -> Tensor:
     """``sum over q of mean over p of exp(-|y_p - y_q|^2 / 2 sigma^2) |i_p - i_q|_1``.
 
-    The sum is over the 24 neighbours q of a pixel, each mean over all pixels p that
-    have that neighbour.
+    The sum is over the 24 neighbours q of a pixel, each mean over all pixels p with that neighbour.
 
     Args:
         illumination: ``i``, ``(N, 3, H, W)``, at least 3 rows and columns.
@@ -37,8 +35,7 @@ def weighted_variation(illumination: Tensor, colors: Tensor, sigma: float) -> Te
         sigma: positive.
 
     Returns:
-        A scalar, once differentiable in both tensors; the gradient of the absolute
-        value is 0 where neighbours are equal.
+        A scalar, once differentiable in both tensors, with gradient 0 where neighbours are equal.
     """
     return _WeightedVariation.apply(illumination, colors, sigma)
 
@@ -63,19 +60,19 @@ class _WeightedVariation(Function):
         )
 
 
-# An operator of its own, which a compiler calls as it is.
+# A custom operator, so that torch.compile calls it as it is.
 @torch.library.custom_op('sci_plugins::weighted_variation', mutates_args=())
 def _visit_pairs(
     illumination: Tensor, colors: Tensor, sigma: float, planes: int
 ) -> tuple[Tensor, Tensor]:
     """The sum and its gradient ``(N, H, planes, W)``: of illumination, then of colors.
 
-    ``planes`` is 6, 3 for that of the illumination alone, or 0 for none.
+    ``planes`` is 6, 3 for the gradient of the illumination alone, or 0 for none.
     """
     stack = _stack(illumination, colors / (sqrt(2) * sigma))
     gradient = torch.zeros_like(stack[:, :, :planes])
     total = stack.new_zeros(())
-    # Fresh memory for each kind of pairs would cost as much as the arithmetic.
+    # Fresh memory for each offset would cost as much as the arithmetic.
     memory = [torch.empty_like(stack[:, :, :count]).flatten() for count in (6, 3, 1, 1)]
     for near, far in _pairs(stack):
         difference, sign, weight, value = _cut_to(stack[near], memory)
@@ -112,7 +109,7 @@ def _stack(illumination: Tensor, colors: Tensor) -> Tensor:
 
 
 def _pairs(stack: Tensor) -> Iterator[tuple[_Index, _Index]]:
-    """Where in ``(N, H, 6, W)`` all pixels p and their neighbours q are, 12 times."""
+    """Indices into ``(N, H, 6, W)`` of all pixels p and their neighbours q, for each offset."""
     _, height, _, width = stack.shape
     every = slice(None)
     for dy, dx in _HALF_WINDOW:
@@ -123,7 +120,7 @@ def _pairs(stack: Tensor) -> Iterator[tuple[_Index, _Index]]:
 
 
 def _cut_to(pixels: Tensor, memory: list[Tensor]) -> list[Tensor]:
-    """Views of the memory as 6, 3, 1 and 1 planes of so many pixels."""
+    """Views of the memory as 6, 3, 1 and 1 planes of the shape of ``pixels``."""
     number, height, _, width = pixels.shape
     views = []
     for each, planes in zip(memory, (6, 3, 1, 1), strict=True):
@@ -133,7 +130,7 @@ def _cut_to(pixels: Tensor, memory: list[Tensor]) -> list[Tensor]:
 
 
 def _dot(first: Tensor, second: Tensor, out: Tensor) -> Tensor:
-    """``(N, H, 3, W)`` twice -> ``(N, H, 1, W)``: the sum of products over planes."""
+    """Dot product over planes: ``(N, H, 3, W)`` twice -> ``(N, H, 1, W)``."""
     torch.mul(first[:, :, :1], second[:, :, :1], out=out)
     for plane in (slice(1, 2), slice(2, 3)):
         out.addcmul_(first[:, :, plane], second[:, :, plane])
