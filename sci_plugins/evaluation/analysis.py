@@ -1,7 +1,7 @@
 """What is known of one variant against the base, from results kept image by image."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -40,13 +40,7 @@ class GroupResult:
     interval: Interval
 
     def to_dict(self) -> dict[str, Any]:
-        return dict(
-            name=self.name,
-            images=self.images,
-            base=nan_to_none(self.base),
-            value=nan_to_none(self.value),
-            interval=self.interval.to_dict(),
-        )
+        return _fields_for_json(self)
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> 'GroupResult':
@@ -107,21 +101,7 @@ class VariantAnalysis:
         return self.intervals[self.metric]
 
     def to_dict(self) -> dict[str, Any]:
-        return dict(
-            base=self.base,
-            metric=self.metric,
-            images=self.images,
-            units=self.units,
-            resamples=self.resamples,
-            seed=self.seed,
-            intervals={name: each.to_dict() for name, each in self.intervals.items()},
-            values={name: list(map(nan_to_none, p)) for name, p in self.values.items()},
-            groups={
-                kind: [part.to_dict() for part in parts] for kind, parts in self.groups.items()
-            },
-            gained=[asdict(effect) for effect in self.gained],
-            lost=[asdict(effect) for effect in self.lost],
-        )
+        return _fields_for_json(self)
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> 'VariantAnalysis':
@@ -141,6 +121,22 @@ class VariantAnalysis:
             gained=[Effect(**effect) for effect in content['gained']],
             lost=[Effect(**effect) for effect in content['lost']],
         )
+
+
+def _fields_for_json(result: Any) -> dict[str, Any]:
+    return {each.name: _for_json(getattr(result, each.name)) for each in fields(result)}
+
+
+def _for_json(value: Any) -> Any:
+    if isinstance(value, float):
+        return nan_to_none(value)
+    if isinstance(value, (list, tuple)):
+        return [_for_json(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _for_json(each) for key, each in value.items()}
+    if isinstance(value, Effect):
+        return asdict(value)
+    return value.to_dict() if hasattr(value, 'to_dict') else value
 
 
 def _with_todays_names(content: dict[str, Any]) -> dict[str, Any]:

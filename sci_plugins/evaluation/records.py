@@ -18,7 +18,7 @@ import numpy as np
 
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.functional.confusion import ratio
-from sci_plugins.functional.detection_ap import RecallPrecision
+from sci_plugins.functional.detection_ap import RecallPrecision, weight_rows
 from sci_plugins.registry import RECORDS
 from sci_plugins.utils.files import reading_arrays, write_arrays
 
@@ -207,10 +207,7 @@ class ImageRecords(ABC):
             ConfigError: if there is no such metric.
             DataError: if the weights are for another number of images.
         """
-        count = len(self.ids)
-        rows = np.ones((1, count)) if weights is None else np.asarray(weights, np.float64)
-        if rows.ndim != 2 or rows.shape[1] != count:
-            raise DataError(f'weights must have the shape (resamples, {count}), got {rows.shape}')
+        rows = weight_rows(weights, len(self.ids))
         known = self.names
         wanted = known if names is None else list(names)
         for name in wanted:

@@ -174,7 +174,7 @@ class SegmentationRecords(ImageRecords):
                 f'{wanted[0]}, got {shape}'
             )
         check_ids(self.ids)
-        _check_subset(self.subset, self.classes)
+        _check_choice(f'subset={self.subset!r}', self.subset, self.classes)
 
 
 def _whole(matrices: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
@@ -189,14 +189,14 @@ def _whole(matrices: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
     return counts
 
 
-def _check_subset(subset: Sequence[str], classes: Sequence[str]) -> None:
-    unknown = [name for name in subset if name not in classes]
+def _check_choice(name: str, chosen: Sequence[str], classes: Sequence[str]) -> None:
+    unknown = [each for each in chosen if each not in classes]
     if unknown:
         raise ConfigError(
-            f'subset names {", ".join(map(repr, unknown))}; the classes are: {", ".join(classes)}'
+            f'{name} needs {", ".join(map(repr, unknown))}; the classes are: {", ".join(classes)}'
         )
-    if not subset or len(set(subset)) != len(subset):
-        raise ConfigError(f'subset must be different classes, at least one; got {list(subset)}')
+    if not chosen or len(set(chosen)) != len(chosen):
+        raise ConfigError(f'{name} must be different names, at least one')
 
 
 def _has_maps(output: Any) -> bool:
@@ -244,14 +244,7 @@ def choose_classes(wanted: int | Sequence[str] | None, classes: Sequence[str]) -
         names: Sequence[str] = SUBSETS[wanted]
     else:
         names = [wanted] if isinstance(wanted, str) else list(wanted)
-    missing = [name for name in names if name not in classes]
-    if missing:
-        raise ConfigError(
-            f'classes={wanted!r} needs {", ".join(map(repr, missing))}; the data set '
-            f'has {", ".join(classes)}'
-        )
-    if not names or len(set(names)) != len(names):
-        raise ConfigError(f'classes must be different names, at least one; got {names}')
+    _check_choice(f'classes={wanted!r}', names, classes)
     return tuple(name for name in classes if name in names)
 
 

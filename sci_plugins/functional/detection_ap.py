@@ -190,7 +190,7 @@ def recall_at_fppi(
     Returns:
         ``(R,)``, in [0, 1]; NaN for a resample without boxes.
     """
-    rows = _as_rows(weights, len(ranked.positives))
+    rows = weight_rows(weights, len(ranked.positives))
     hits = np.flatnonzero(ranked.hits)
     # A threshold takes all detections of one score or none of them.
     last = np.flatnonzero(np.diff(ranked.scores, append=-np.inf))
@@ -227,7 +227,7 @@ def pooled_curve(ranked: Sequence[RankedDetections], points: int = 500) -> Recal
 
 def _integrate(ranked: RankedDetections, weights: np.ndarray | None, rule: _Rule) -> np.ndarray:
     """Apply ``rule`` to the envelope, which needs the hits only: precision falls between them."""
-    rows = _as_rows(weights, len(ranked.positives))
+    rows = weight_rows(weights, len(ranked.positives))
     hits = np.flatnonzero(ranked.hits)
     gained = rows[:, ranked.images[hits]]
     true = np.cumsum(gained, axis=1)
@@ -275,8 +275,13 @@ def _mean_at_recalls(gained: np.ndarray, envelope: np.ndarray, boxes: np.ndarray
     )
 
 
-def _as_rows(weights: np.ndarray | None, images: int) -> np.ndarray:
-    rows = np.ones((1, images)) if weights is None else weights.astype(np.float64)
+def weight_rows(weights: np.ndarray | None, images: int) -> np.ndarray:
+    """Weights ``(R, N)`` of N images in float64; ``None`` is one row of ones.
+
+    Raises:
+        DataError: if the weights are not one column an image.
+    """
+    rows = np.ones((1, images)) if weights is None else np.asarray(weights, np.float64)
     if rows.ndim != 2 or rows.shape[1] != images:
         raise DataError(f'weights must have the shape (resamples, {images}), got {rows.shape}')
     return rows
@@ -356,7 +361,7 @@ def official_curve(
     Returns:
         Two arrays ``(R, 1000)``. Precision is NaN without proposals, recall without boxes.
     """
-    rows = _as_rows(weights, len(counts.boxes))
+    rows = weight_rows(weights, len(counts.boxes))
     proposals = np.cumsum(rows @ counts.proposals.astype(np.float64), axis=1)
     recalled = np.cumsum(rows @ counts.recalled.astype(np.float64), axis=1)
     boxes = (rows @ counts.boxes)[:, None]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sci_plugins.apis.compare.records import Kept
+from sci_plugins.apis.compare.measuring import Kept
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.analysis import analyse
 from sci_plugins.evaluation.comparison import VariantResult, deciding_metric

@@ -12,7 +12,7 @@ from mmengine.dist import is_main_process
 from sci_plugins.apis.compare.about import build_image_set, describe, find_change
 from sci_plugins.apis.compare.contenders import Contenders, ModelSource
 from sci_plugins.apis.compare.judging import Judge, parse_resampling
-from sci_plugins.apis.compare.records import RecordStore
+from sci_plugins.apis.compare.measuring import RecordStore
 from sci_plugins.apis.compare.session import Session, write_comparison
 from sci_plugins.apis.config import require
 from sci_plugins.errors import ConfigError, MissingDependencyError, check_at_least

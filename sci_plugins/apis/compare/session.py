@@ -16,8 +16,13 @@ from sci_plugins.apis.compare.changed import (
 )
 from sci_plugins.apis.compare.contenders import Contenders
 from sci_plugins.apis.compare.judging import Judge
-from sci_plugins.apis.compare.measuring import measure, prepare_config
-from sci_plugins.apis.compare.records import Kept, RecordStore, make_records
+from sci_plugins.apis.compare.measuring import (
+    Kept,
+    RecordStore,
+    make_records,
+    measure,
+    prepare_config,
+)
 from sci_plugins.engine.hooks import ImageResultsHook, SampleKeeperHook
 from sci_plugins.evaluation.comparison import Comparison, VariantResult, main_metric
 from sci_plugins.evaluation.conditions import Condition

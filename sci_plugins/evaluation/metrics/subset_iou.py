@@ -1,8 +1,6 @@
 """Mean IoU over all classes or a publication's subset, with every image's matrix kept."""
 
 from collections.abc import Mapping, Sequence
-from os.path import commonpath, relpath
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +8,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.evaluation.records import image_ids
 from sci_plugins.evaluation.segmentation_records import (
     SegmentationRecords,
     choose_classes,
@@ -107,7 +106,7 @@ class SubsetIoUMetric(BaseMetric):
         names = self._class_names()
         paths, matrices = zip(*results, strict=True)
         self.records = SegmentationRecords(
-            _short_ids(paths),
+            image_ids(paths),
             np.stack(matrices),
             names,
             choose_classes(self.classes, names),
@@ -137,9 +136,3 @@ def _path(sample: dict) -> str:
     if path is None:
         raise ConfigError("SubsetIoUMetric needs 'img_path' among the meta_keys of PackSegInputs")
     return str(path)
-
-
-def _short_ids(paths: Sequence[str]) -> list[str]:
-    """Paths below the folder that all are in, without suffix: the same anywhere."""
-    folder = commonpath([str(Path(path).parent) for path in paths])
-    return [Path(relpath(path, folder)).with_suffix('').as_posix() for path in paths]

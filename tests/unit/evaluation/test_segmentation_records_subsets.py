@@ -42,7 +42,7 @@ def test_names_and_all() -> None:
 def test_mistakes() -> None:
     with pytest.raises(ConfigError, match='19, 15, 5 or a list of names, got 11'):
         choose_classes(11, CITYSCAPES)
-    with pytest.raises(ConfigError, match="classes=5 needs 'fence', 'train'; the data"):
+    with pytest.raises(ConfigError, match="classes=5 needs 'fence', 'train'; the classes are"):
         choose_classes(5, ('road', 'sky', 'traffic sign'))
     with pytest.raises(ConfigError, match="needs 'pavement'"):
         choose_classes(['pavement'], CITYSCAPES)

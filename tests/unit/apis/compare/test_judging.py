@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sci_plugins.apis.compare.judging import Judge, parse_resampling
-from sci_plugins.apis.compare.records import Kept
+from sci_plugins.apis.compare.measuring import Kept
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.comparison import VariantResult
 from sci_plugins.evaluation.conditions import Condition

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from sci_plugins.apis.compare.records import Kept, RecordStore, file_slug, make_records
+from sci_plugins.apis.compare.measuring import Kept, RecordStore, file_slug, make_records
 from sci_plugins.engine.hooks import ImageResult, ImageResultsHook
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation.conditions import Condition
