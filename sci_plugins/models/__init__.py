@@ -1,4 +1,4 @@
-"""Modules that configs build; what needs a host imports when asked for by name."""
+"""Modules that configs build; those that need a host are imported on demand."""
 
 from sci_plugins.models import enhancers, learners, losses, test_time
 

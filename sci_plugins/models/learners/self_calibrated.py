@@ -1,6 +1,6 @@
 """SCI's learning process: a cascade of stages that share one estimator.
 
-The self-calibrator links the stages while training and is thrown away afterwards.
+The self-calibrator links the stages in training and is not needed afterwards.
 """
 
 from typing import Any, NamedTuple
@@ -22,9 +22,8 @@ from sci_plugins.registry import MODELS
 class Stage(NamedTuple):
     """One stage of the cascade; all ``(N, 3, H, W)``, RGB.
 
-    ``image`` is the stage's input (the calibrator may leave [0, 1]),
-    ``illumination`` in [1e-4, 1] is estimated from it, and ``enhanced`` in [0, 1]
-    is the *original* image divided by that illumination.
+    ``image`` is the stage's input (the calibrator may leave [0, 1]), ``illumination`` in [1e-4, 1]
+    is estimated from it, and ``enhanced`` in [0, 1] is the *original* image divided by it.
     """
 
     image: Tensor
@@ -37,40 +36,36 @@ class SelfCalibratedLearner(BaseModel):
     """Trains an illumination estimator on dark images alone, without labels.
 
     ``x_0 = x``; ``i_t = estimator(x_t)``; ``r_t = clamp(x / i_t, 0, 1)``;
-    ``x_{t+1} = x + calibrator(r_t)``. The loss is the sum over all stages of
-    the loss of ``(i_t, x_t)``. At inference only the estimator is used, once.
+    ``x_{t+1} = x + calibrator(r_t)``. The loss is the sum of the losses of ``(i_t, x_t)`` over all
+    stages. Inference uses the estimator alone, once.
 
-    The calibrator's answer to the last stage would reach no loss, so it is not
-    computed. Losses and gradients are those of the authors' code, which does
-    compute it; only the running statistics of the *calibrator's* BatchNorm layers
-    differ in the end (they average two stages instead of three), and these
-    are read nowhere but in a cascade in eval mode.
+    The calibrator's output for the last stage would not affect any loss, so it is not computed.
+    Losses and gradients are those of the authors' code, which does compute it; only the running
+    statistics of the *calibrator's* BatchNorm layers differ (they average two stages instead of
+    three), and they are used only by a cascade in eval mode.
 
     Args:
-        estimator: a :class:`RetinexEnhancer`, its config or its name (see
-            :func:`build_enhancer`); by default the authors'.
-        calibrator: module or config; by default the authors'. Not used if ``stages``
-            is 1.
-        stages: length of the cascade; 3 in the authors' code. 1 trains the
-            estimator alone, as the authors do for fine-tuning.
+        estimator: a :class:`RetinexEnhancer`, its config or its name (see :func:`build_enhancer`);
+            by default the authors'.
+        calibrator: module or config; by default the authors'. Ignored if ``stages`` is 1.
+        stages: length of the cascade; 3 in the authors' code. 1 trains the estimator alone, as the
+            authors do for fine-tuning.
         loss: module or config of the loss of one stage; by default the authors'.
-        exposure: config of a loss ``(enhanced, image) -> scalar`` for the first stage,
-            the one that is used at inference; ``None``, as in the authors' code,
-            leaves it out. See :class:`ExposureLoss`.
-        weights: start from these, as in ``SCIEnhancer``. A whole file of the authors
-            (``'official/medium'``) fills the calibrator too; a file that holds
-            an estimator only leaves it freshly initialised.
+        exposure: config of a loss ``(enhanced, image) -> scalar`` for the first stage, the only one
+            at inference, such as :class:`ExposureLoss`; ``None`` for none, as in the authors' code.
+        weights: initial weights, as in ``SCIEnhancer``. The authors' files (``'official/medium'``)
+            contain the calibrator too; a file of an estimator alone leaves the calibrator freshly
+            initialised.
         data_preprocessor: see ``mmengine.model.BaseModel``.
 
     Shape:
         - inputs: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
 
     Raises:
-        ConfigError: if ``stages`` is below 1 or the estimator gives no illumination.
+        ConfigError: if ``stages`` is below 1 or the estimator has no illumination.
         CheckpointError: if ``weights`` do not fit.
 
-    Source: SCI (CVPR 2022, arXiv 2204.10137), section 3; `Network` of the
-    authors' code.
+    Source: SCI (CVPR 2022, arXiv 2204.10137), section 3; `Network` of the authors' code.
     """
 
     def __init__(
@@ -96,7 +91,7 @@ class SelfCalibratedLearner(BaseModel):
     def cascade(self, image: Tensor) -> list[Stage]:
         """All stages for a batch of images, ``(N, 3, H, W)`` RGB in [0, 1]."""
         if image.device.type == 'cpu':
-            image = channels_last(image)  # once, instead of in every convolution
+            image = channels_last(image)  # once, not in every convolution
         stages: list[Stage] = []
         stage_input = image
         for _ in range(self.stages):
@@ -113,9 +108,9 @@ class SelfCalibratedLearner(BaseModel):
         Args:
             inputs: images, ``(N, 3, H, W)``, RGB, float, values in [0, 1].
             data_samples: ignored; a host's loop may pass it.
-            mode: ``'loss'`` gives ``dict(loss_fidelity=…, loss_smoothness=…)``,
-                each summed over the stages; ``'predict'`` the enhanced images
-                as at inference; ``'tensor'`` the list of :class:`Stage`.
+            mode: ``'loss'`` for ``dict(loss_fidelity=…, loss_smoothness=…)``, each summed over the
+                stages; ``'predict'`` for the enhanced images; ``'tensor'`` for the list of
+                :class:`Stage`.
 
         Raises:
             TypeError: if ``inputs`` is not a float tensor.
@@ -124,8 +119,8 @@ class SelfCalibratedLearner(BaseModel):
         if not isinstance(inputs, Tensor):
             raise TypeError(
                 'SelfCalibratedLearner expects a stacked batch of images, got '
-                f'{type(inputs).__name__}: give the dataloader '
-                "collate_fn=dict(type='default_collate')"
+                f"{type(inputs).__name__}: set collate_fn=dict(type='default_collate') in the "
+                'dataloader'
             )
         self.estimator.check_input(inputs)
         if mode == 'loss':
@@ -156,15 +151,15 @@ def _build_estimator(estimator: nn.Module | dict | str | None) -> RetinexEnhance
     estimator = build_enhancer(estimator or dict(type='sci_plugins.SCIEnhancer'))
     if not isinstance(estimator, RetinexEnhancer):
         raise ConfigError(
-            'SelfCalibratedLearner: estimator must be a RetinexEnhancer, which gives '
-            f'an illumination, got {type(estimator).__name__}'
+            'SelfCalibratedLearner: estimator must be a RetinexEnhancer, which estimates '
+            f'illumination, got {type(estimator).__name__}'
         )
     return estimator
 
 
 @MODELS.register_module()
 class SelfCalibrator(nn.Module):
-    """Turns a stage's enhanced image into the change of the next stage's input.
+    """Computes from a stage's enhanced image the change to the next stage's input.
 
     ``f = relu(bn(conv(r)))``; ``layers`` times, with one shared block,
     ``f = f + relu(bn(conv(relu(bn(conv(f))))))``; the result is
@@ -176,13 +171,12 @@ class SelfCalibrator(nn.Module):
 
     Shape:
         - input: enhanced image, ``(N, 3, H, W)``, RGB, float, in [0, 1]
-        - output: same shape, in [-1, 1]; the next input is image + output
+        - output: same shape, in [-1, 1]; the next stage's input is image + output
 
     Raises:
         ConfigError: if ``layers`` or ``channels`` is out of range.
 
-    Source: SCI (CVPR 2022, arXiv 2204.10137), `CalibrateNetwork` of the
-    authors' code.
+    Source: SCI (CVPR 2022, arXiv 2204.10137), `CalibrateNetwork` of the authors' code.
     """
 
     def __init__(self, layers: int = 3, channels: int = 16) -> None:

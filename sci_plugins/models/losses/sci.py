@@ -25,7 +25,7 @@ class FidelityLoss(nn.Module):
 
     Shape:
         - illumination, image: ``(N, 3, H, W)``, RGB, float
-        - output: a scalar, float32 at least
+        - output: a scalar, at least float32
 
     Raises:
         ValueError: if ``weight`` is negative.
@@ -57,11 +57,10 @@ class SmoothnessLoss(nn.Module):
 
     Shape:
         - illumination, image: ``(N, 3, H, W)``, RGB, float
-        - output: a scalar, float32 at least
+        - output: a scalar, at least float32
 
     Raises:
-        ValueError: if ``weight`` is negative, ``sigma`` is not positive or ``color``
-            is unknown.
+        ValueError: if ``weight`` is negative, ``sigma`` is not positive or ``color`` is unknown.
     """
 
     def __init__(
@@ -97,15 +96,15 @@ class SCILoss(nn.Module):
 
     Shape:
         - illumination, image: ``(N, 3, H, W)``, RGB, float
-        - output: ``dict(fidelity=scalar, smoothness=scalar)``, weights applied;
-          the loss is their sum
+        - output: ``dict(fidelity=scalar, smoothness=scalar)``, weights applied; the loss is their
+          sum
 
-    Half precision is computed in float32, with or without autocast: the mean of
-    small squared differences would underflow.
+    Half precision is computed in float32, with or without autocast: small squared differences would
+    underflow.
 
     Raises:
-        ValueError: if a weight is negative, ``sigma`` is not positive or
-            ``color`` is unknown; and what the two functions raise.
+        ValueError: if a weight is negative, ``sigma`` is not positive or ``color`` is unknown; and
+            what the two functions raise.
     """
 
     def __init__(
@@ -133,8 +132,8 @@ class ExposureLoss(nn.Module):
     """Weighted :func:`sci_plugins.functional.losses.exposure_loss`.
 
     Args:
-        target: mean brightness that dark images should reach, in (0, 1); brighter
-            ones should keep theirs.
+        target: mean brightness that dark images should reach, in (0, 1); brighter ones should keep
+            theirs.
         weight: factor.
 
     Shape:

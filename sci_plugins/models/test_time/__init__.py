@@ -1,4 +1,4 @@
-"""What is done at test time only."""
+"""Models for test time only."""
 
 from sci_plugins.models.test_time.merge import RawEnhancedMerge
 

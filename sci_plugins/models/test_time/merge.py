@@ -1,4 +1,4 @@
-"""One segmentor, two looks at each image: as it is, and enhanced."""
+"""Test-time merging of a segmentor's predictions for the raw and the enhanced image."""
 
 import math
 from collections.abc import Mapping
@@ -15,26 +15,25 @@ from sci_plugins.registry import MODELS
 
 
 def merge_logits(first: Tensor, second: Tensor, weight: float = 0.5) -> Tensor:
-    """Logits of the mean of two predictions' class probabilities.
+    """Logits of the weighted mean of two predictions' class probabilities.
 
-    ``log((1 - weight) softmax(first) + weight softmax(second))``, computed without
-    leaving the logarithm: a class that both find improbable stays comparable.
+    ``log((1 - weight) softmax(first) + weight softmax(second))``, computed in the log domain so
+    that improbable classes do not underflow.
 
     Args:
         first: ``(C, ...)`` logits, classes first.
-        second: the same shape.
+        second: same shape.
         weight: of ``second``, in [0, 1].
 
     Returns:
-        ``(C, ...)``, float32 or wider: logarithms of probabilities, whose softmax are
-        the probabilities. With a weight of 0 or 1 the input itself.
+        ``(C, ...)``, at least float32: log probabilities, which are logits too. With a weight of 0
+        or 1, the input itself.
 
     Raises:
         ConfigError: if the weight is out of range.
         DataError: if the shapes differ.
     """
-    weight = check_weight(weight)
-    _check_shapes(first, second)
+    _check(weight, first, second)
     if weight in (0, 1):
         return second if weight else first
     parts = [
@@ -45,45 +44,36 @@ def merge_logits(first: Tensor, second: Tensor, weight: float = 0.5) -> Tensor:
 
 
 def merge_probabilities(first: Tensor, second: Tensor, weight: float = 0.5) -> Tensor:
-    """``(1 - weight) first + weight second``, for a head of one channel after sigmoid.
+    """``(1 - weight) first + weight second``, for a single-channel head after its sigmoid.
 
     Args:
-        first, second: probabilities in [0, 1], of one shape.
+        first, second: probabilities in [0, 1], same shape.
         weight: of ``second``, in [0, 1].
 
     Returns:
-        The same shape, float32 or wider; with a weight of 0 or 1 the input itself.
+        Same shape, at least float32; with a weight of 0 or 1, the input itself.
 
     Raises:
         ConfigError: if the weight is out of range.
         DataError: if the shapes differ.
     """
-    weight = check_weight(weight)
-    _check_shapes(first, second)
+    _check(weight, first, second)
     if weight in (0, 1):
         return second if weight else first
     return (1 - weight) * _wide(first) + weight * _wide(second)
-
-
-def check_weight(weight: float) -> float:
-    """``weight`` if it is in [0, 1].
-
-    Raises:
-        ConfigError: otherwise.
-    """
-    if not 0 <= weight <= 1:
-        raise ConfigError(f'weight must be in [0, 1], got {weight}')
-    return weight
 
 
 def _wide(values: Tensor) -> Tensor:
     return values.float() if values.element_size() < 4 else values
 
 
-def _check_shapes(first: Tensor, second: Tensor) -> None:
-    if first.shape != second.shape:
+def _check(weight: float, *predictions: Tensor) -> None:
+    if not 0 <= weight <= 1:
+        raise ConfigError(f'weight must be in [0, 1], got {weight}')
+    shapes = [tuple(each.shape) for each in predictions]
+    if len(set(shapes)) > 1:
         raise DataError(
-            f'predictions must have one shape, got {tuple(first.shape)} and {tuple(second.shape)}'
+            f'predictions must have the same shape, got {" and ".join(map(str, shapes))}'
         )
 
 
@@ -94,15 +84,14 @@ _OWN = 'segmentor.'
 class RawEnhancedMerge(BaseModel):
     """Averages a segmentor's class probabilities for the raw and the enhanced image.
 
-    For tests only, at twice the cost. Each image is enhanced once, and each look is
-    inferred as the host does it: whole or sliding, padding cut off, flipped back,
-    resized to the original. Then ``(1 - weight) softmax(raw) + weight softmax(enhanced)``
-    and the class with the largest. A head of one channel is merged after its sigmoid
-    and compared with its own threshold. A weight of 0 is the raw prediction and 1 the
-    enhanced one, to the bit and at the cost of one. Heads whose scores are no logits
-    (Mask2Former) are merged as if they were.
+    For tests only, at twice the cost. The host infers both versions of the image in full: whole or
+    sliding, padding removed, flipped back, resized to the original. The result is the class with
+    the largest ``(1 - weight) softmax(raw) + weight softmax(enhanced)``. A single-channel head is
+    merged after its sigmoid and compared with its own threshold. A weight of 0 gives exactly the
+    raw prediction, 1 exactly the enhanced one, each at the cost of one inference. Heads whose
+    scores are not logits (Mask2Former) are merged as if they were.
 
-    A config takes the host's model with its enhancer as it stands::
+    A config takes the host's model, enhancer included, unchanged::
 
         model = dict(
             _delete_=True, type='sci_plugins.RawEnhancedMerge', segmentor=_base_.model)
@@ -110,11 +99,10 @@ class RawEnhancedMerge(BaseModel):
     Checkpoints of the plain or the enhanced segmentor load unchanged.
 
     Args:
-        segmentor: config of an mmseg segmentor with an ``EnhancedSegDataPreProcessor``,
-            or one that is built.
+        segmentor: an mmseg segmentor with an ``EnhancedSegDataPreProcessor``, or its config.
         weight: of the enhanced image, in [0, 1].
-        data_preprocessor: used if the segmentor's config has none; MMEngine's Runner
-            hands over what stands at the top of a config.
+        data_preprocessor: used if the segmentor's config has none; MMEngine's Runner passes the one
+            at the top level of a config.
         init_cfg: as in MMEngine.
 
     Raises:
@@ -129,9 +117,10 @@ class RawEnhancedMerge(BaseModel):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
-        # The segmentor's own is found through it; see the property.
+        # Replaced by the property below: the segmentor's own must not be registered twice.
         del self._modules['data_preprocessor']
-        self.weight = check_weight(weight)
+        _check(weight)
+        self.weight = weight
         if not isinstance(segmentor, nn.Module):
             config = dict(segmentor)
             if data_preprocessor is not None:
@@ -152,12 +141,11 @@ class RawEnhancedMerge(BaseModel):
             data: what the data loader gives.
 
         Returns:
-            The host's data samples: ``pred_sem_seg`` with the merged classes,
-            ``seg_logits`` with the logarithms of the merged probabilities (with the
-            probabilities, for a head of one channel).
+            The host's data samples: ``pred_sem_seg`` with the merged classes, ``seg_logits`` with
+            the merged log probabilities (probabilities for a single-channel head).
 
         Raises:
-            ConfigError: if the model gives no logits.
+            ConfigError: if the model returns no logits.
         """
         if self.weight == 0:
             return self._look(data, enhanced=False)
@@ -170,19 +158,18 @@ class RawEnhancedMerge(BaseModel):
         return samples
 
     def val_step(self, data: Any) -> list:
-        """The same as :meth:`test_step`."""
+        """Same as :meth:`test_step`."""
         return self.test_step(data)
 
     def train_step(self, data: Any, optim_wrapper: Any) -> dict[str, Tensor]:
-        """Raises ConfigError: merging is for tests."""
+        """Raises ConfigError: merging is for tests only."""
         raise ConfigError('RawEnhancedMerge is for tests: train its segmentor, then merge')
 
     def forward(self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor') -> Any:
-        """The segmentor's raw tensors for inputs that are preprocessed already.
+        """The segmentor's raw tensors for preprocessed inputs.
 
         Raises:
-            ConfigError: in another mode than ``'tensor'``: two looks begin with the
-                images of the data loader.
+            ConfigError: in any mode but ``'tensor'``: merging starts from the data loader's images.
         """
         if mode != 'tensor':
             raise ConfigError(
@@ -192,7 +179,7 @@ class RawEnhancedMerge(BaseModel):
 
     def _look(self, data: Any, enhanced: bool) -> list:
         preprocessor = self._enhancing()
-        # Without the mixin's step it is the host's class, to the bit.
+        # Skipping the mixin leaves exactly the host's own preprocessing.
         host: Any = super(EnhancementMixin, preprocessor)
         ready = preprocessor(data, False) if enhanced else host.forward(data, False)
         samples: list = self.segmentor._run_forward(ready, mode='predict')
@@ -223,7 +210,7 @@ class RawEnhancedMerge(BaseModel):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        """A segmentor's checkpoint knows nothing of the wrapper around it."""
+        """Accept a segmentor's own checkpoint, whose keys lack the prefix of this wrapper."""
         names = [key for key in state_dict if key.startswith(prefix)]
         if not any(key.startswith(prefix + _OWN) for key in names):
             for key in names:
@@ -235,7 +222,7 @@ class RawEnhancedMerge(BaseModel):
 def _logits(sample: Any) -> Tensor:
     if 'seg_logits' not in sample:
         raise ConfigError(
-            'RawEnhancedMerge needs a segmentor that gives seg_logits, got '
+            'RawEnhancedMerge needs a segmentor that returns seg_logits, got '
             f'{", ".join(sample.keys()) or "nothing"}'
         )
     logits: Tensor = sample.seg_logits.data

@@ -331,7 +331,7 @@ def test_a_model_without_logits(weights: Path, monkeypatch: pytest.MonkeyPatch) 
         return samples
 
     monkeypatch.setattr(model.segmentor, 'postprocess_result', without)
-    with pytest.raises(ConfigError, match='gives seg_logits, got pred_sem_seg'):
+    with pytest.raises(ConfigError, match='returns seg_logits, got pred_sem_seg'):
         _run(model, _data((40, 48)))
 
 
@@ -380,5 +380,5 @@ def test_mistakes_of_one_array(merge: object) -> None:
     for weight in (-0.1, 1.1, math.nan):
         with pytest.raises(ConfigError, match=r'weight must be in \[0, 1\], got'):
             merge(first, first, weight)
-    with pytest.raises(DataError, match=r'one shape, got \(2, 3, 3\) and \(2, 3, 4\)'):
+    with pytest.raises(DataError, match=r'the same shape, got \(2, 3, 3\) and \(2, 3, 4\)'):
         merge(first, torch.zeros(2, 3, 4))
