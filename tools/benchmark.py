@@ -1,4 +1,4 @@
-"""What enhancement and its judging cost on this machine.
+"""Measure on this machine what enhancement and its evaluation cost.
 
     python tools/benchmark.py enhancer
     python tools/benchmark.py stage --json stage.json
@@ -8,12 +8,13 @@
     python tools/benchmark.py darkface
     OMP_NUM_THREADS=1 python tools/benchmark.py bootstrap
 
-enhancer: the fast path of SCIEnhancer against a plain implementation. stage: uint8 image to
-normalised batch, and its share of RetinaNet-R50's test step. train: a step of SCI's training
-against a plain implementation: time and memory. cost: parameters, multiply-accumulates and time of
-SCI's chains and of RUASEnhancer. segmentation: decoding, test pipeline, enhancer and network at
-1920x1080, images/s. darkface: DARK FACE's official AP, ten times the predictions, bootstrap
-resamples. bootstrap: intervals as compare.py's for one variant, against each resample anew.
+enhancer: the fast path of SCIEnhancer against a plain implementation.
+stage: uint8 image to normalised batch, and its share of RetinaNet-R50's test step.
+train: a training step of SCI against a plain implementation: time and memory.
+cost: parameters, multiply-accumulates and time of SCI's chains and of RUASEnhancer.
+segmentation: images/s of decoding, test pipeline, enhancer and network at 1920x1080.
+darkface: DARK FACE's official AP, with ten times the predictions, and its bootstrap.
+bootstrap: the intervals of compare.py for one variant, against recomputing each resample.
 """
 
 import argparse
@@ -35,18 +36,20 @@ def parse_args() -> argparse.Namespace:
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     enhancer = commands.add_parser('enhancer', help='fast path against plain SCI')
     _add_common_arguments(enhancer, height=720, width=1080, runs=30)
-    enhancer.add_argument('--batch', type=int, default=1, help='images a call')
-    stage = commands.add_parser('stage', help='the whole preprocessing, and its share')
+    enhancer.add_argument('--batch', type=int, default=1, help='images per call')
+    stage = commands.add_parser(
+        'stage', help='the whole preprocessing and its share of a test step'
+    )
     _add_common_arguments(stage, height=800, width=1333, runs=7)
     cost = commands.add_parser('cost', help='parameters, operations, time by width')
     _add_size_arguments(cost, height=400, width=600, runs=30)
     train = commands.add_parser('train', help="SCI's training step against a plain one")
     _add_common_arguments(train, height=400, width=600, runs=5)
-    train.add_argument('--batch', type=int, default=1, help='images a step')
-    train.add_argument('--compile', action='store_true', help='also through torch.compile')
-    _add_segmentation(commands.add_parser('segmentation', help='loader against network'))
-    _add_darkface(commands.add_parser('darkface', help='the official AP, resamples'))
-    _add_bootstrap(commands.add_parser('bootstrap', help='intervals of both tasks'))
+    train.add_argument('--batch', type=int, default=1, help='images per step')
+    train.add_argument('--compile', action='store_true', help='also measure torch.compile')
+    _add_segmentation(commands.add_parser('segmentation', help='data loading against the network'))
+    _add_darkface(commands.add_parser('darkface', help='the official AP and its bootstrap'))
+    _add_bootstrap(commands.add_parser('bootstrap', help='intervals of detection and segmentation'))
     return parser.parse_args()
 
 
@@ -56,31 +59,31 @@ def _add_darkface(parser: argparse.ArgumentParser) -> None:
 
 def _add_bootstrap(parser: argparse.ArgumentParser) -> None:
     _add_face_arguments(parser, runs=3)
-    parser.add_argument('--streets', type=int, default=106, help='images of streets')
-    parser.add_argument('--classes', type=int, default=19, help='of the streets')
+    parser.add_argument('--streets', type=int, default=106, help='street images')
+    parser.add_argument('--classes', type=int, default=19, help='classes of the streets')
 
 
 def _add_face_arguments(parser: argparse.ArgumentParser, runs: int) -> None:
     parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     parser.add_argument('--images', type=int, default=600, help='images with faces')
-    parser.add_argument('--predictions', type=int, default=300, help='of such an image')
-    parser.add_argument('--resamples', type=int, default=1000, help='of the images')
-    parser.add_argument('--runs', type=int, default=runs, help='rounds that count')
-    parser.add_argument('--json', metavar='FILE', help='also write the result here')
+    parser.add_argument('--predictions', type=int, default=300, help='per such image')
+    parser.add_argument('--resamples', type=int, default=1000, help='of the bootstrap')
+    parser.add_argument('--runs', type=int, default=runs, help='measured rounds')
+    parser.add_argument('--json', metavar='FILE', help='also write the result to this file')
 
 
 def _add_segmentation(parser: argparse.ArgumentParser) -> None:
     _add_common_arguments(parser, height=1080, width=1920, runs=5)
-    parser.add_argument('--config', default=str(_SEGMENTOR), help='of a segmentor')
-    parser.add_argument('--image', help='a photograph; else a drawn street')
-    parser.add_argument('--steps', type=int, default=1, help='test steps that count')
+    parser.add_argument('--config', default=str(_SEGMENTOR), help='config of a segmentor')
+    parser.add_argument('--image', help='a photograph; default: a drawn street')
+    parser.add_argument('--steps', type=int, default=1, help='measured test steps')
 
 
 def _add_common_arguments(
     parser: argparse.ArgumentParser, height: int, width: int, runs: int
 ) -> None:
     _add_size_arguments(parser, height, width, runs)
-    parser.add_argument('--weights', help='as in SCIEnhancer(weights=...); else random')
+    parser.add_argument('--weights', help='as in SCIEnhancer(weights=...); default: random')
 
 
 def _add_size_arguments(
@@ -90,8 +93,8 @@ def _add_size_arguments(
     parser.add_argument('--height', type=int, default=height, help='pixels')
     parser.add_argument('--width', type=int, default=width, help='pixels')
     parser.add_argument('--threads', type=int, default=2, help='CPU threads')
-    parser.add_argument('--runs', type=int, default=runs, help='rounds that count')
-    parser.add_argument('--json', metavar='FILE', help='also write the result here')
+    parser.add_argument('--runs', type=int, default=runs, help='measured rounds')
+    parser.add_argument('--json', metavar='FILE', help='also write the result to this file')
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Does enhancement help? One image set, without and with, and other trained models.
+"""Does enhancement help? Compare enhancers and trained models on one image set.
 
     python tools/compare.py CONFIG CHECKPOINT
     python tools/compare.py CONFIG CHECKPOINT --variants none gamma clahe \\
@@ -6,9 +6,9 @@
     python tools/compare.py CONFIG CHECKPOINT --variants none sci/official/medium \\
         --models retrained=CONFIG2,CHECKPOINT2 joint=CONFIG3,CHECKPOINT3
 
-Works on a plain mmdet or mmseg config as it stands. Each variant and model is judged against the
-base by a paired bootstrap. Writes report.html, comparison.md, comparison.json, records/ and
-pictures/ into the work dir. Guide: docs/compare.md.
+Takes any mmdet or mmseg config unchanged. A paired bootstrap compares each variant and model
+with the base. Writes report.html, comparison.md, comparison.json, records/ and pictures/ to
+the work dir. Guide: docs/compare.md.
 """
 
 import argparse
@@ -29,17 +29,17 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help="config file, or a host's own: mmdet::NAME")
-    parser.add_argument('checkpoint', help='weights of the model; none: it carries its own (ONNX)')
+    parser.add_argument('checkpoint', help='weights of the model; none: it has its own (ONNX)')
     parser.add_argument(
         '--variants',
         nargs='+',
         default=['none', DEFAULT_ENHANCER],
         metavar='ENHANCER',
         help='the first is the base: none, gamma, clahe, histeq, sci/official/medium, '
-        'sci/FILE, gated/NAME to enhance dark images only (limits: docs/compare.md), '
-        "'NAME(key=value)', 'my_file.MyEnhancer(key=value)' of your own, config for what "
-        'the config has in front, or '
-        "'merge(NAME)' for a segmentor's mean of raw and enhanced",
+        'sci/FILE, gated/NAME to enhance only dark images (limits: docs/compare.md), '
+        "'NAME(key=value)', 'my_file.MyEnhancer(key=value)' of your own, config for the config's "
+        "own enhancer, or 'merge(NAME)' to average a segmentor's predictions on raw and enhanced "
+        'images',
     )
     parser.add_argument(
         '--models',
@@ -53,25 +53,23 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         default=['none'],
         metavar='GAIN[:NOISE]',
-        help='also on darkened images: gain and read noise in linear light; none: as is',
+        help='test on darkened images: gain and read noise in linear light; none: unchanged',
     )
-    parser.add_argument(
-        '--metric', help='the metric of the summary and the verdicts, as in bbox_mAP_50'
-    )
+    parser.add_argument('--metric', help='metric of the summary and the verdicts, e.g. bbox_mAP_50')
     parser.add_argument('--pictures', type=int, default=6, help='how many images to draw')
     parser.add_argument(
         '--changed',
         type=int,
         default=4,
-        help='of how many images that gained most, and that lost most, to draw what each '
-        'variant sees and finds (up to 4)',
+        help='how many images to draw of those that gained most and of those that lost most, '
+        'with what each variant sees and finds (up to 4)',
     )
     parser.add_argument('--input-order', choices=['bgr', 'rgb'], default='bgr')
     parser.add_argument(
         '--resume',
         action='store_true',
-        help='keep results that are already in the work dir, also of variants and '
-        'conditions not named now; other settings of the bootstrap only judge them anew',
+        help='keep the results in the work dir, even of variants and conditions not named now; '
+        'new bootstrap settings only recompute the intervals',
     )
     _add_judging(parser)
     add_common_arguments(parser)
@@ -82,17 +80,17 @@ def _add_judging(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--base',
         metavar='NAME',
-        help='what all others are compared with: a variant or a label (default: the first variant)',
+        help='variant or label that all others are compared with (default: the first variant)',
     )
     parser.add_argument(
         '--resample',
         default='images',
         metavar='images|clips:REGEX|blocks:N',
-        help='what the bootstrap draws: images, clips (video frames whose names match '
-        'alike), or blocks of N neighbouring images',
+        help='what the bootstrap draws: images, clips (frames whose names give the same match '
+        'of REGEX), or blocks of N consecutive images',
     )
-    parser.add_argument('--resamples', type=int, default=1000, help='how often it draws')
-    parser.add_argument('--seed', type=int, default=0, help='of the draws')
+    parser.add_argument('--resamples', type=int, default=1000, help='number of bootstrap resamples')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the bootstrap')
     parser.add_argument('--no-report', action='store_true', help='leave out report.html')
 
 

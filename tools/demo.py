@@ -1,7 +1,7 @@
-"""The demo: dark faces and night streets, without and with SCI, on built-in data.
+"""Run the demo: dark faces and night streets, without and with SCI, on generated data.
 
-python tools/demo.py --out demo_out python tools/demo.py --prepare data/demo      # only draw the
-images, to train on
+python tools/demo.py --out demo_out
+python tools/demo.py --prepare data/demo      # only generate images, to train on
 """
 
 import argparse
@@ -17,11 +17,17 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--out', default='demo_out', help='folder for tables and pictures')
-    parser.add_argument('--enhancer', default=DEFAULT_ENHANCER, help='as in compare.py')
-    parser.add_argument('--data', help='where the drawn images are kept (default: cache)')
-    parser.add_argument('--images', type=int, help='use only so many images of each task')
-    parser.add_argument('--prepare', metavar='FOLDER', help='only draw, for training too')
+    parser.add_argument(
+        '--out', default='demo_out', help='folder for tables and pictures (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--enhancer', default=DEFAULT_ENHANCER, help='as in compare.py (default: %(default)s)'
+    )
+    parser.add_argument('--data', help='folder of the generated images (default: the cache)')
+    parser.add_argument('--images', type=int, help='number of images of each task')
+    parser.add_argument(
+        '--prepare', metavar='FOLDER', help='only generate training and test images'
+    )
     return parser.parse_args()
 
 
@@ -30,7 +36,7 @@ def main() -> None:
     if args.prepare:
         from sci_plugins.demo import prepare_demo
 
-        print(f'drawn into {prepare_demo(args.prepare, splits=("train", "test"))}')
+        print(f'images written to {prepare_demo(args.prepare, splits=("train", "test"))}')
         return
     from sci_plugins.demo.run import run_demo
 

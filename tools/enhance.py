@@ -1,4 +1,4 @@
-"""Enhance dark images: files and folders in, a folder out."""
+"""Enhance image files and folders and write them to another folder."""
 
 import argparse
 import sys
@@ -10,7 +10,8 @@ from sci_plugins.utils.cli import run
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog='Exit code: 0 all images enhanced, 1 some failed, 2 wrong use.'
+        description=__doc__,
+        epilog='Exit code: 0 all images enhanced, 1 some failed, 2 wrong usage.',
     )
     parser.add_argument('inputs', nargs='+', metavar='INPUT', help='image file or folder')
     parser.add_argument('--out', required=True, metavar='DIR', help='folder to write to')
@@ -24,32 +25,29 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--illumination',
         action='store_true',
-        help='also write the illumination map, NAME_illumination.png',
+        help='also write illumination maps, NAME_illumination.png',
     )
     parser.add_argument(
         '--format',
         choices=('same', 'png'),
         default='same',
-        help='same: that of each input, JPEG with quality 95; png: no loss (default: %(default)s)',
+        help='same as the input, JPEG at quality 95, or lossless png (default: %(default)s)',
     )
     parser.add_argument(
         '--tile',
         type=int,
         default=1024,
         metavar='PIXELS',
-        help='side of the tiles in which large images are enhanced; smaller ones need '
-        'less memory (default: %(default)s)',
+        help='tile size for large images; smaller tiles need less memory (default: %(default)s)',
     )
     parser.add_argument(
         '--workers',
         type=int,
         metavar='N',
-        help='threads that read and write (default: one a core, at most 4)',
+        help='threads that read and write (default: one per core, at most 4)',
     )
     parser.add_argument(
-        '--overwrite',
-        action='store_true',
-        help='enhance again what has been enhanced, and replace other files',
+        '--overwrite', action='store_true', help='enhance images again and replace existing files'
     )
     parser.add_argument('--device', default='cpu', help='cpu or cuda (default: cpu)')
     return parser.parse_args()
@@ -73,7 +71,7 @@ def main() -> int:
     for line in summary.passed_over:
         print(line, file=sys.stderr)
     print(
-        f'{args.out}: {summary.written} enhanced, {summary.skipped} there already, '
+        f'{args.out}: {summary.written} enhanced, {summary.skipped} already there, '
         f'{len(summary.failed)} failed'
     )
     return 1 if summary.failed else 0

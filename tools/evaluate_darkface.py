@@ -1,11 +1,11 @@
-"""Evaluate a folder of official DARK FACE submission files, whoever wrote them.
+"""Evaluate a folder of DARK FACE submission files, whichever tool wrote them.
 
-    python tools/evaluate_darkface.py PRED_DIR data/DarkFace --split regdet_test \
+    python tools/evaluate_darkface.py PRED_DIR data/DarkFace --split regdet_test \\
         --json result.json
 
-PRED_DIR holds ID.txt files with lines "x1 y1 x2 y2 score" in pixels; GT_DIR is the data set's
-folder or its label/. darkface/AP is the number of the official tool. A missing file is no
-detections: said aloud, refused with --strict.
+PRED_DIR holds ID.txt files with lines "x1 y1 x2 y2 score" in pixels; GT_DIR is the folder of
+the data set or of its labels. darkface/AP is the number of the official tool. A missing file
+counts as an image without detections, with a warning; --strict refuses it.
 """
 
 import argparse
@@ -19,14 +19,14 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('pred_dir', help='folder of predictions, ID.txt')
-    parser.add_argument('gt_dir', help='folder of the data set, or of its labels')
-    parser.add_argument('--json', metavar='FILE', help='also write the result here')
-    parser.add_argument('--split', metavar='NAME', help='evaluate only its images')
+    parser.add_argument('pred_dir', help='folder of predictions (ID.txt)')
+    parser.add_argument('gt_dir', help='folder of the data set or of its labels')
+    parser.add_argument('--json', metavar='FILE', help='also write the result to this file')
+    parser.add_argument('--split', metavar='NAME', help='evaluate only the images of this split')
     parser.add_argument(
-        '--strict', action='store_true', help='refuse whatever is odd, with exit code 2'
+        '--strict', action='store_true', help='turn warnings into errors (exit code 2)'
     )
-    parser.add_argument('--no-coco', action='store_true', help="leave COCO's numbers and sizes out")
+    parser.add_argument('--no-coco', action='store_true', help="skip COCO's metrics and AP by size")
     return parser.parse_args()
 
 

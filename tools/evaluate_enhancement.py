@@ -1,10 +1,10 @@
-"""How good do enhanced images look? A table of PSNR, SSIM, EME and more.
+"""Measure the quality of enhanced images: a table of PSNR, SSIM, EME and more.
 
     python tools/evaluate_enhancement.py LOW --reference NORMAL \\
         --variants none sci/official/medium sci/sci_plugins/lol
     python tools/evaluate_enhancement.py PHOTOS --pictures out --json quality.json
 
-Without references PSNR and SSIM are left out.
+PSNR and SSIM need references.
 """
 
 import argparse
@@ -21,7 +21,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('low', metavar='LOW', help='folder of dark photographs')
     parser.add_argument(
-        '--reference', metavar='NORMAL', help='the same scenes in good light, same names'
+        '--reference',
+        metavar='NORMAL',
+        help='folder of the same scenes in good light, same file names',
     )
     parser.add_argument(
         '--variants',
@@ -31,15 +33,15 @@ def parse_args() -> argparse.Namespace:
         help="none, gamma, clahe, histeq, sci/official/medium, sci/FILE, 'NAME(key=…)'",
     )
     parser.add_argument(
-        '--niqe', action='store_true', help='NIQE too (needs pyiqa and its parameters)'
+        '--niqe', action='store_true', help='also measure NIQE (needs pyiqa and its parameters)'
     )
     parser.add_argument(
-        '--max-size', type=int, metavar='PIXELS', help='shrink larger images to this side'
+        '--max-size', type=int, metavar='PIXELS', help='shrink larger images to this longer side'
     )
     parser.add_argument(
-        '--pictures', metavar='DIR', help='write a sheet an image with all variants'
+        '--pictures', metavar='DIR', help='write one sheet per image with all variants'
     )
-    parser.add_argument('--json', metavar='FILE', help='write all numbers here')
+    parser.add_argument('--json', metavar='FILE', help='also write all numbers to this file')
     parser.add_argument('--device', default='cpu', help='cpu or cuda (default: cpu)')
     return parser.parse_args()
 

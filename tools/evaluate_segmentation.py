@@ -1,12 +1,12 @@
-"""Mean IoU of a folder of predicted label maps, whoever wrote them.
+"""Mean IoU of a folder of predicted label maps, whichever tool wrote them.
 
-    python tools/evaluate_segmentation.py PRED_DIR data/acdc/gt/night/val \
+    python tools/evaluate_segmentation.py PRED_DIR data/acdc/gt/night/val \\
         --num-classes 19 --classes cityscapes --json result.json
 
-Label maps are PNG files of ids, grey or palette, with the same names below both folders; the usual
-endings of street scenes are recognised. IoU is accumulated over the set, as in mmseg: a class that
-is neither there nor predicted is null, and out of the mean. The JSON file holds mIoU and IoU/CLASS
-in percent, unrounded.
+Label maps are PNG files of ids, grey or palette, with the same names below both folders; the
+usual suffixes of street data sets are recognised. IoU is accumulated over the set, as in mmseg;
+a class that is neither present nor predicted is null and not part of the mean. The JSON file
+holds mIoU and IoU/CLASS in percent, unrounded.
 """
 
 import argparse
@@ -21,9 +21,11 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('pred_dir', help='folder of predicted label maps')
-    parser.add_argument('gt_dir', help='folder of true label maps')
-    parser.add_argument('--num-classes', type=int, required=True, metavar='N')
-    parser.add_argument('--json', metavar='FILE', help='also write the result here')
+    parser.add_argument('gt_dir', help='folder of ground-truth label maps')
+    parser.add_argument(
+        '--num-classes', type=int, required=True, metavar='N', help='ids are 0 to N - 1'
+    )
+    parser.add_argument('--json', metavar='FILE', help='also write the result to this file')
     parser.add_argument(
         '--classes',
         nargs='+',
@@ -34,36 +36,40 @@ def parse_args() -> argparse.Namespace:
         '--subset',
         nargs='+',
         metavar='NAME',
-        help="classes that the mean is over: names, or 19, 15 or 5 of Cityscapes' "
-        '(IAT: 15; the figure of the SCI paper: 5)',
+        help="classes to average over: names, or 19, 15 or 5 of Cityscapes' "
+        '(IAT: 15; figure of the SCI paper: 5)',
     )
     parser.add_argument(
         '--ignore-left-out',
         action='store_true',
-        help='pixels whose true class is not in the subset do not count',
+        help='ignore pixels whose true class is not in the subset',
     )
     parser.add_argument(
         '--ignore-index',
         type=int,
         default=255,
         metavar='ID',
-        help='true id of pixels that do not count (255); predicted, it is wrong',
+        help='true id of ignored pixels (default: 255); as a prediction it is wrong',
     )
     parser.add_argument(
-        '--pred-suffix', metavar='END', help='ending of predictions, as in _rgb_anon.png'
+        '--pred-suffix', metavar='END', help='suffix of predictions, e.g. _rgb_anon.png'
     )
-    parser.add_argument('--gt-suffix', metavar='END', help='ending of truth: _gt_labelTrainIds.png')
+    parser.add_argument(
+        '--gt-suffix', metavar='END', help='suffix of ground truth, e.g. _gt_labelTrainIds.png'
+    )
     parser.add_argument(
         '--missing',
         choices=['error', 'wrong', 'skip'],
         default='error',
-        help='a missing prediction is a mistake (the default), an image with every pixel '
-        'wrong, or not evaluated',
+        help='for ground truth without prediction: fail (the default), count every pixel as '
+        'wrong, or skip the image',
     )
     parser.add_argument(
-        '--strict', action='store_true', help='refuse whatever is odd, with exit code 2'
+        '--strict', action='store_true', help='turn warnings into errors (exit code 2)'
     )
-    parser.add_argument('--records', metavar='FILE', help="every image's confusion matrix, as .npz")
+    parser.add_argument(
+        '--records', metavar='FILE', help="write every image's confusion matrix to this .npz"
+    )
     return parser.parse_args()
 
 

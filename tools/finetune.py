@@ -1,11 +1,11 @@
-"""Fit an enhancer to one scene: an image or a folder, a hundred steps.
+"""Fine-tune an enhancer on one scene: an image or a folder, a hundred steps.
 
     python tools/finetune.py night.jpg --out night.pth
     python tools/finetune.py PHOTOS --out night.pth --enhancer sci/official/medium \\
         --until 0.01
     python tools/enhance.py PHOTOS --out BRIGHT --enhancer sci/night.pth
 
-Writes the file and, beside it, a picture (night.jpg) of before and after.
+Writes the weights and, beside them, a picture of before and after (night.jpg).
 """
 
 import argparse
@@ -20,26 +20,27 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('inputs', nargs='+', metavar='INPUT', help='image file or folder')
-    parser.add_argument('--out', required=True, metavar='FILE', help='file to write')
+    parser.add_argument('--out', required=True, metavar='FILE', help='weights file to write')
     parser.add_argument(
         '--enhancer',
         default=DEFAULT_ENHANCER,
-        help="what to start from: 'sci/official/medium', 'sci/FILE.pth' (default: %(default)s)",
+        help="starting point: 'sci/official/medium', 'sci/FILE.pth' (default: %(default)s)",
     )
-    parser.add_argument('--steps', type=int, metavar='N', help='100; with --until at most 1000')
+    parser.add_argument(
+        '--steps', type=int, metavar='N', help='default: 100; with --until at most 1000'
+    )
     parser.add_argument('--lr', type=float, default=5e-4, help='default: %(default)s')
     parser.add_argument(
         '--until',
         type=float,
         metavar='CHANGE',
-        help='stop when the mean loss of the last steps (20, or as many as there are '
-        'images) differs by no more than this, relatively, from that of the steps '
-        'before: 0.01',
+        help='stop when the mean loss of the last 20 steps (or as many as there are images) '
+        'differs from that of the steps before by at most this fraction, e.g. 0.01',
     )
     parser.add_argument(
         '--freeze-norm',
         action='store_true',
-        help="keep BatchNorm's statistics: calmer than the authors' way",
+        help="keep BatchNorm's statistics: more stable than the authors' way",
     )
     parser.add_argument(
         '--max-size',
@@ -66,7 +67,7 @@ def main() -> None:
         line = cause if path in cause else f'{path}: {cause}'
         print(f'skipped: {line}', file=sys.stderr)
     steps, first, last = len(result.losses), result.losses[0], result.losses[-1]
-    settled = {None: '', True: ', settled', False: ', not settled yet'}[result.settled]
+    settled = {None: '', True: ', settled', False: ', not settled'}[result.settled]
     print(f'{args.out}: {steps} steps, loss {first:.4f} to {last:.4f}{settled}')
 
 

@@ -5,8 +5,8 @@
     python tools/prepare_data.py darkzurich data/DarkZurich --against data/ACDC
     python tools/prepare_data.py my_module.MY_LAYOUT data/mine
 
-Counts, classes, and everything that is wrong, by file and line; for segmentation also test frames
-in training sets. Exit code 1 where training would go wrong, 2 where there is nothing to check.
+Reports counts, classes and every error by file and line; for segmentation also test frames in
+training sets. Exit code 1 if training would go wrong, 2 if there is nothing to check.
 """
 
 import argparse
@@ -31,11 +31,11 @@ def _add_darkface(commands: Any) -> None:
     parser = commands.add_parser('darkface', help='DARK FACE: image/ and label/')
     _add_common_arguments(parser)
     parser.add_argument('--split', metavar='NAME', help='check only this split')
-    parser.add_argument('--size', default='1080x720', help='of every image')
+    parser.add_argument('--size', default='1080x720', help='expected size of every image')
 
 
 def _add_segmentation(commands: Any, own: list[str]) -> None:
-    """The night sets, and a set of the user's own by the name of its layout."""
+    """The night sets, and the user's own sets by the name of their layout."""
     for name, text in (
         ('acdc', 'ACDC: rgb_anon/ and gt/'),
         ('darkzurich', 'Dark Zurich: rgb_anon/ and gt/'),
@@ -52,11 +52,9 @@ def _add_segmentation(commands: Any, own: list[str]) -> None:
             nargs='+',
             default=[],
             metavar='FOLDER',
-            help="folders of training sets in which to look for this set's test frames",
+            help="training sets to search for this set's test frames",
         )
-        parser.add_argument(
-            '--content', action='store_true', help='compare pixels too, not only names'
-        )
+        parser.add_argument('--content', action='store_true', help='compare pixels, not only names')
         _add_own_arguments(name, parser)
 
 
@@ -69,16 +67,18 @@ def _add_own_arguments(name: str, parser: Any) -> None:
         parser.add_argument('--release', default='original', help='original or fine')
     if name == 'bdd100k':
         parser.add_argument(
-            '--timeofday', nargs='+', default=['night'], help='of the images to check'
+            '--timeofday', nargs='+', default=['night'], help='times of day to check'
         )
         parser.add_argument(
             '--attributes',
             nargs='+',
             metavar='FILE',
-            help='label files below the root that tell the time of day; by default all',
+            help='label files below the root with the time of day; default: all',
         )
         parser.add_argument(
-            '--write-lists', metavar='FOLDER', help='write night_SPLIT.txt for ann_file'
+            '--write-lists',
+            metavar='FOLDER',
+            help='write night_SPLIT.txt to this folder, for ann_file',
         )
 
 
@@ -86,7 +86,7 @@ def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     parser.add_argument('root', help="the data set's folder")
     parser.add_argument('--workers', type=int, default=2, help='decoding threads')
-    parser.add_argument('--json', metavar='FILE', help='also write the report here')
+    parser.add_argument('--json', metavar='FILE', help='also write the report to this file')
 
 
 def main() -> int:

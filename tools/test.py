@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help="config file, or a host's own: mmdet::NAME")
-    parser.add_argument('checkpoint', help='weights of the model')
+    parser.add_argument('checkpoint', help='checkpoint of the model')
     add_common_arguments(parser)
     return parser.parse_args()
 

@@ -1,7 +1,7 @@
 """Train any config: a detector, a segmentor, or an enhancer.
 
-python tools/train.py configs/demo/faces_retinanet_tiny.py --work-dir work_dirs/faces torchrun
---nproc-per-node 2 tools/train.py CONFIG --launcher pytorch
+python tools/train.py configs/demo/faces_retinanet_tiny.py --work-dir work_dirs/faces
+torchrun --nproc-per-node 2 tools/train.py CONFIG --launcher pytorch
 """
 
 import argparse
@@ -28,7 +28,7 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='go on from the newest checkpoint of the work dir, or from this one',
+        help='resume from the newest checkpoint in the work dir, or from this one',
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision (needs a GPU)')
     add_common_arguments(parser)

@@ -42,7 +42,7 @@ def test_as_a_process_with_a_bad_image(photos: Path, tmp_path: Path) -> None:
     # Older versions of torch warn before.
     assert done.stderr.endswith(f'failed: {photos}/broken.png is empty (0 bytes)\n')
     assert 'Traceback' not in done.stderr
-    assert done.stdout == f'{out}: 2 enhanced, 0 there already, 1 failed\n'
+    assert done.stdout == f'{out}: 2 enhanced, 0 already there, 1 failed\n'
     for name in ('a.png', 'x/b.jpg'):
         assert read_image(out / name).mean() > read_image(photos / name).mean() + 40
 
@@ -55,11 +55,11 @@ def test_exit_codes_and_resuming(
 ) -> None:
     arguments = (photos, '--out', tmp_path / 'out', '--enhancer', 'gamma')
     assert run_tool(monkeypatch, *arguments) == 0
-    assert '2 enhanced, 0 there already, 0 failed' in capsys.readouterr().out
+    assert '2 enhanced, 0 already there, 0 failed' in capsys.readouterr().out
     assert run_tool(monkeypatch, *arguments, '--format', 'png') == 0
-    assert '1 enhanced, 1 there already' in capsys.readouterr().out
+    assert '1 enhanced, 1 already there' in capsys.readouterr().out
     assert run_tool(monkeypatch, *arguments, '--overwrite', '--workers', 1) == 0
-    assert '2 enhanced, 0 there already' in capsys.readouterr().out
+    assert '2 enhanced, 0 already there' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What enhancement costs: measured here, on this machine, in one process."""
+"""Measurements of what enhancement costs on this machine."""
 
 from benchmarks.bootstrap import BootstrapResult, benchmark_bootstrap
 from benchmarks.cost import CostResult, benchmark_cost

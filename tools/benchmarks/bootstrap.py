@@ -1,4 +1,4 @@
-"""What intervals cost: the paired bootstrap, and judging every resample anew."""
+"""Cost of intervals: the paired bootstrap against recomputing every resample."""
 
 import itertools
 import os
@@ -20,25 +20,25 @@ from sci_plugins.utils.cli import text_table
 from sci_plugins.utils.machine import describe_machine, machine_line
 
 RECORDS, BOOTSTRAP = 'records of both models', 'paired bootstrap'
-ANEW = 'one resample anew'
-#: Pixels of a street, 1920 x 1080, and share of them that each model gets right.
+ANEW = 'one resample recomputed'
+#: Pixels of a street image, 1920 x 1080, and pixel accuracy of each model.
 _PIXELS, _ACCURACY = 1920 * 1080, (0.6, 0.62)
-#: Pixels by which the variant's boxes lie elsewhere than the base's.
+#: Standard deviation in pixels of the variant's boxes from the base's.
 _SHIFT = 0.7
 # The DARK FACE tool normalises scores over a set, resamples keep the whole set's range.
 _NORMALISED_ANEW = 'DARKFACE_AP'
-#: Makes the records of one model (0 or 1) on these images, by number; again is allowed.
+#: Makes the records of one model (0 or 1) on these images, by index, with repetition.
 _Make = Callable[[int, Sequence[int]], Any]
 
 
 @dataclass(frozen=True)
 class TaskResult:
-    """Times of one task, and what a plain loop over the resamples would take.
+    """Times of one task, and of a plain loop over the resamples.
 
-    ``anew_seconds`` is extrapolated from single resamples, each drawn, matched and judged as an
-    image set of its own; ``ratio`` tells how many times longer that is than the bootstrap, though
-    without its thirds and effects of images. ``difference`` is the largest one between the two
-    ways' numbers on one resample.
+    ``anew_seconds`` is extrapolated from single resamples, each drawn, matched and evaluated as an
+    image set of its own; ``ratio`` is how many times longer that takes than the bootstrap, although
+    it leaves out thirds and effects of images. ``difference`` is the largest difference between the
+    numbers of both ways on one resample.
     """
 
     about: str
@@ -54,8 +54,8 @@ class TaskResult:
             [
                 f'{self.about}; {self.metrics} numbers',
                 text_table(('', 'median', 'fastest'), rows),
-                f'all resamples anew, extrapolated: {self.anew_seconds:,.1f} s, '
-                f'{self.ratio:,.0f} times the bootstrap; largest difference of the numbers '
+                f'all resamples recomputed, extrapolated: {self.anew_seconds:,.1f} s, '
+                f'{self.ratio:,.0f} times the bootstrap; numbers differ by at most '
                 f'{self.difference:.1g}',
             ]
         )
@@ -63,7 +63,7 @@ class TaskResult:
 
 @dataclass(frozen=True)
 class BootstrapResult:
-    """Times of both tasks, ``resamples`` each."""
+    """Times of both tasks with ``resamples`` resamples each."""
 
     machine: dict[str, Any]
     blas_threads: str
@@ -93,19 +93,18 @@ def benchmark_bootstrap(
     resamples: int = 1000,
     runs: int = 3,
 ) -> BootstrapResult:
-    """Time all that a comparison computes for one variant, on random results.
+    """Time everything that a comparison computes for one variant, on random results.
 
-    That is the intervals of all numbers, those of the thirds by brightness, and the effect of every
-    image. NumPy uses the cores it likes: set ``OMP_NUM_THREADS=1`` before the start for the figures
-    of one core.
+    That is the intervals of all numbers, also of the thirds by brightness, and the effect of every
+    image. NumPy uses all cores by default: set ``OMP_NUM_THREADS=1`` to measure a single core.
 
     Args:
-        images: with faces.
-        predictions: an image.
+        images: number of images with faces.
+        predictions: predictions per image.
         streets: number of confusion matrices.
-        classes: of the streets.
-        resamples: of the bootstrap.
-        runs: rounds that count, after one that does not.
+        classes: classes of the streets.
+        resamples: resamples of the bootstrap.
+        runs: measured rounds, after one that is not.
 
     Raises:
         ConfigError: if a number is below 1.
@@ -160,7 +159,7 @@ def _measure(about: str, make: _Make, images: int, resamples: int, runs: int) ->
 
 
 def _anew(make: _Make, row: np.ndarray) -> list[dict[str, float]]:
-    """Both models' numbers on a set with each image as often as it was drawn."""
+    """Both models' numbers on a set in which each image occurs as often as it was drawn."""
     drawn = np.repeat(np.arange(len(row)), row).tolist()
     return [make(model, drawn).metrics() for model in (0, 1)]
 
@@ -168,7 +167,7 @@ def _anew(make: _Make, row: np.ndarray) -> list[dict[str, float]]:
 def _difference(
     records: Sequence[ImageRecords], anew: Sequence[dict[str, float]], row: np.ndarray
 ) -> float:
-    """The largest; NaN where only one of the two ways has a number."""
+    """The largest difference; NaN if only one of the two ways has a number."""
     pairs = [
         (float(value[0]), numbers[name])
         for each, numbers in zip(records, anew, strict=True)
@@ -212,7 +211,7 @@ def _streets(images: int, classes: int) -> _Make:
 def random_matrices(images: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Confusion matrices ``(N, C, C)`` of two models, the second a little better.
 
-    Both see the same truth, in which classes differ much in size from image to image and some are
+    Both share a ground truth in which class sizes vary strongly between images and some classes are
     missing.
     """
     rng = np.random.default_rng(0)

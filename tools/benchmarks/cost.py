@@ -1,4 +1,4 @@
-"""What each architecture costs: parameters, multiply-accumulates, time."""
+"""Cost of each architecture: parameters, multiply-accumulates, time."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ from sci_plugins.models.enhancers import RetinexEnhancer, RUASEnhancer, SCIEnhan
 from sci_plugins.utils.cli import text_table
 from sci_plugins.utils.machine import describe_machine, machine_line
 
-#: The chains of SCI's paper, one 3x3 convolution a hyphen, and another estimator.
+#: The chains of SCI's paper, one 3x3 convolution per hyphen, and another estimator.
 ARCHITECTURES: Mapping[str, Callable[[], RetinexEnhancer]] = {
     '3-3': lambda: SCIEnhancer(layers=0, channels=None),
     '3-3-3': lambda: SCIEnhancer(layers=0, channels=3),
@@ -28,7 +28,7 @@ ARCHITECTURES: Mapping[str, Callable[[], RetinexEnhancer]] = {
 
 @dataclass(frozen=True)
 class Cost:
-    """One architecture: parameters that its result depends on, operations, time."""
+    """Effective parameters, operations and time of one architecture."""
 
     parameters: int
     macs: int
@@ -38,7 +38,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class CostResult:
-    """All architectures' costs, for one image of ``size`` (height, width)."""
+    """Costs of all architectures for one image of ``size`` (height, width)."""
 
     machine: dict[str, Any]
     size: tuple[int, int]
@@ -66,10 +66,9 @@ def benchmark_cost(
     """Count and time all of :data:`ARCHITECTURES`, in turn, on a random dark image.
 
     Args:
-        height: pixels.
-        width: pixels.
+        height, width: size of the image in pixels.
         threads: CPU threads.
-        runs: rounds that count.
+        runs: measured rounds.
 
     Raises:
         ConfigError: if a number is below 1.
@@ -106,7 +105,7 @@ def _folds(enhancer: RetinexEnhancer, image: torch.Tensor) -> bool:
 def count_parameters(enhancer: RetinexEnhancer) -> int:
     """Number of parameters that the illumination depends on.
 
-    A chain may leave out the residual block, whose parameters then do not count.
+    A chain may skip the residual block, whose parameters then do not count.
     """
     parameters = list(enhancer.parameters())
     with torch.enable_grad():
@@ -120,7 +119,7 @@ def count_parameters(enhancer: RetinexEnhancer) -> int:
 
 
 class _Counter(TorchFunctionMode):
-    """Adds up what the convolutions and ReLUs inside it do."""
+    """Counts the operations of convolutions and ReLUs inside the context."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -151,11 +150,10 @@ def count_macs(enhancer: RetinexEnhancer, height: int, width: int) -> int:
     the sigmoid, sums, maxima and divisions are left out.
 
     Args:
-        enhancer: in eval mode; counted while it runs, layer after layer.
-        height: pixels.
-        width: pixels.
+        enhancer: in eval mode; counted while it runs layer by layer.
+        height, width: size of the image in pixels.
     """
-    # With gradients, for SCI's fast path would go past the layers.
+    # With gradients, because SCI's fast path bypasses the layers.
     with torch.enable_grad(), _Counter() as counter:
         enhancer.estimate_illumination(torch.rand(1, 3, height, width))
     return counter.macs

@@ -1,4 +1,4 @@
-"""What DARK FACE's numbers and their resamples cost."""
+"""Cost of DARK FACE's metrics and of their bootstrap."""
 
 import os
 import time
@@ -14,14 +14,14 @@ from sci_plugins.evaluation.detection_records import DarkFaceRecords, ImageDetec
 from sci_plugins.functional.detection_ap import count_official, official_ap, resampled_official_ap
 from sci_plugins.utils.machine import describe_machine, machine_line
 
-#: Faces an image, and the median of sqrt(area), in the annotations of 2019.
+#: Faces per image, and median of sqrt(area), in the 2019 annotations.
 _FACES, _SIDE = 7.3, 11.5
 OFFICIAL, TEN_TIMES = 'official AP', 'official AP, 10x predictions'
 
 
 @dataclass(frozen=True)
 class DarkFaceResult:
-    """Times of the official AP, and what resampling it and all numbers takes."""
+    """Times of the official AP, and of resampling it and all metrics."""
 
     machine: dict[str, Any]
     blas_threads: str
@@ -55,15 +55,15 @@ class DarkFaceResult:
 def benchmark_darkface(
     images: int = 600, predictions: int = 300, resamples: int = 1000, runs: int = 5
 ) -> DarkFaceResult:
-    """Time matching and integration on random faces; NumPy uses the cores it likes.
+    """Time matching and integration on random faces.
 
-    Set ``OMP_NUM_THREADS=1`` before the start for the figures of one core.
+    NumPy uses all cores by default: set ``OMP_NUM_THREADS=1`` to measure a single core.
 
     Args:
         images: number of images.
-        predictions: an image; also measured with ten times as many.
-        resamples: of the images, for an interval.
-        runs: rounds that count.
+        predictions: predictions per image; also measured with ten times as many.
+        resamples: bootstrap resamples of the images.
+        runs: measured rounds.
 
     Raises:
         ConfigError: if a number is below 1.
@@ -92,7 +92,7 @@ def benchmark_darkface(
 
 
 def random_submission(images: int, predictions: int, seed: int = 0) -> list[ImageDetections]:
-    """Faces as many and as small as in DARK FACE, a third of the predictions near."""
+    """As many and as small faces as in DARK FACE, with a third of the predictions near them."""
     rng = np.random.default_rng(seed)
     return [_random_image(rng, str(name), predictions) for name in range(images)]
 

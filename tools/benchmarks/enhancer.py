@@ -15,7 +15,7 @@ from sci_plugins.utils.machine import describe_machine, machine_line
 
 @dataclass(frozen=True)
 class EnhancerResult:
-    """Both variants' times, how they compare, and how far their images differ."""
+    """Times of both variants, their ratio, and the largest difference of their images."""
 
     machine: dict[str, Any]
     shape: tuple[int, int, int, int]
@@ -42,10 +42,10 @@ class EnhancerResult:
 
 
 def plain_enhance(enhancer: SCIEnhancer, image: Tensor) -> Tensor:
-    """SCI as its authors wrote it: layer after layer, BatchNorm unfolded.
+    """SCI as in the authors' code: layer by layer, BatchNorm not folded.
 
     Args:
-        enhancer: gives the layers; its own forward is not called.
+        enhancer: provides the layers; its forward is not called.
         image: ``(N, 3, H, W)``, RGB in [0, 1].
 
     Source: ``EnhanceNetwork`` of github.com/vis-opt-group/SCI.
@@ -70,11 +70,10 @@ def benchmark_enhancer(
     """Time the plain implementation and ours in turn, on random dark images.
 
     Args:
-        height: pixels.
-        width: pixels.
-        batch: images a call.
+        height, width: size of the images in pixels.
+        batch: images per call.
         threads: CPU threads.
-        runs: rounds that count.
+        runs: measured rounds.
         weights: as in :class:`SCIEnhancer`; random ones if ``None``, since the time does not depend
             on them.
 
@@ -104,7 +103,7 @@ def benchmark_enhancer(
 
 
 def randomize(enhancer: SCIEnhancer, source: torch.Generator) -> None:
-    """Give every weight and statistic a value whose effect can be seen."""
+    """Give every weight and statistic a value with a visible effect."""
     for name, value in enhancer.state_dict().items():
         if value.is_floating_point():
             value.copy_(torch.randn(value.shape, generator=source) * 0.3)

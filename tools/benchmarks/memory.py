@@ -1,4 +1,4 @@
-"""The largest memory of one call, measured in a process of its own."""
+"""Peak memory of one call, measured in a process of its own."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from typing import Any
 
 from sci_plugins.errors import SciPluginsError
 
-# The child must find this package as the parent did: by the folder of the tools.
+# The child must find this package like the parent: through the folder of the tools.
 _TOOLS = str(Path(__file__).parents[1])
 _CHILD = """
 import json, sys, torch
@@ -28,7 +28,7 @@ print(json.dumps([*found, peak_mb()]))
 
 @dataclass(frozen=True)
 class Memory:
-    """MB of the whole process: with PyTorch imported, with all imports, at its peak."""
+    """MB of the process: after importing PyTorch, after all imports, at its peak."""
 
     after_torch: float
     after_imports: float
@@ -44,18 +44,18 @@ class Memory:
 
 
 def measure_memory(module: str, function: str, **options: Any) -> Memory | None:
-    """Import ``module`` in a new Python, call ``function(**options)`` there, and look.
+    """Measure a new Python process that imports ``module`` and calls ``function(**options)``.
 
     Args:
         module: dotted name.
         function: of that module.
-        options: keyword arguments that JSON can carry.
+        options: keyword arguments that JSON can hold.
 
     Returns:
-        ``None`` where the system does not tell a process's peak.
+        ``None`` if the system does not report a process's peak.
 
     Raises:
-        SciPluginsError: if the process fails; with the last line that it wrote.
+        SciPluginsError: if the process fails, with its last line of output.
     """
     if peak_mb() is None:
         return None
@@ -72,9 +72,9 @@ def measure_memory(module: str, function: str, **options: Any) -> Memory | None:
 
 
 def peak_mb() -> float | None:
-    """Largest resident memory of this process so far; ``None`` where it is not told.
+    """Peak resident memory of this process in MB; ``None`` if the system does not report it.
 
-    The kernel's own figure and not ``getrusage``, in which a child begins with its parent's peak.
+    The kernel's own figure, since in ``getrusage`` a child inherits its parent's peak.
     """
     try:
         status = Path('/proc/self/status').read_text(encoding='utf-8')

@@ -1,8 +1,7 @@
-"""SCI's training loss as its authors' code computes it, to compare and time with.
+"""SCI's training loss as in the authors' code, as a reference for results and time.
 
-Layer after layer in NCHW memory, all calibrator calls, and 24 smoothness terms of which each pair
-of neighbours is computed twice. Source: `Network` and `LossFunction` of
-github.com/vis-opt-group/SCI.
+Layer by layer in NCHW memory, with all calibrator calls, and 24 smoothness terms that compute each
+pair of neighbours twice. Source: `Network` and `LossFunction` of github.com/vis-opt-group/SCI.
 """
 
 import torch
@@ -22,7 +21,7 @@ def plain_loss(learner: SelfCalibratedLearner, image: Tensor) -> Tensor:
     """Total loss of the authors' network with the learner's layers.
 
     Args:
-        learner: gives the layers; neither its nor their own forward steps are used.
+        learner: provides the layers; its forward is not called.
         image: ``(N, 3, H, W)``, RGB in [0, 1].
 
     Returns:

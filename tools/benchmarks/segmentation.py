@@ -1,4 +1,4 @@
-"""A night-time segmentor's test, part by part: is the data loader in the way?"""
+"""The test of a night-time segmentor part by part: is data loading the bottleneck?"""
 
 import copy
 import tempfile
@@ -30,7 +30,7 @@ PIPELINE = 'test pipeline, PNG'
 PLAIN, ENHANCED = 'preprocessing, plain', 'preprocessing, SCI'
 ENHANCER = 'SCIEnhancer alone'
 WHOLE, SLIDE = 'test step, whole', 'test step, windows'
-#: Windows of 512 pixels that overlap by a third, as mmseg's configs slide.
+#: Sliding windows of mmseg's configs: 512 pixels that overlap by a third.
 WINDOW, STRIDE = 512, 341
 
 
@@ -39,8 +39,8 @@ class SegmentationTimes:
     """Times of each part for one image of ``size`` (height, width), and their ratios.
 
     ``loader_ratio`` is how many times faster one loading process is than the network on whole
-    images; ``added_share`` what SCI adds to such a test step. ``enhancements`` and ``windows``
-    count the calls of the enhancer and of the backbone in one test step by windows.
+    images; ``added_share`` is the share that SCI adds to such a test step. ``enhancements`` and
+    ``windows`` count the calls of enhancer and backbone in one sliding-window test step.
     """
 
     machine: dict[str, Any]
@@ -66,9 +66,9 @@ class SegmentationTimes:
                 f'{self.segmentor}, random weights, {self.image} {width}x{height} '
                 f'({sizes[0]} as PNG, {sizes[1]} as JPEG)',
                 _to_table(self.timings),
-                f'one loading process gives {self.loader_ratio:.0f} times as many images '
-                f'as the network takes; SCI adds {self.added_share:.2%} to a test step',
-                f'by windows: {self.windows} windows, {self.enhancements} enhancement(s)',
+                f'one loading process is {self.loader_ratio:.0f} times as fast as the network; '
+                f'SCI adds {self.added_share:.2%} to a test step',
+                f'sliding window: {self.windows} windows, {self.enhancements} enhancement(s)',
             ]
         )
 
@@ -93,22 +93,19 @@ def benchmark_segmentation(
 ) -> SegmentationTimes:
     """Time decoding, the test pipeline, the enhancer and the network on one image.
 
-    Each part in this process, the files in the system's cache: what one loading process can give at
-    most.
+    All parts run in this process with cached files: the most that one loading process can do.
 
     Args:
-        config: of a segmentor of mmseg, without an enhancer; its model, with random weights, and
-            its test pipeline are taken.
-        height: pixels.
-        width: pixels.
+        config: config of an mmseg segmentor without an enhancer; its model gets random weights.
+        height, width: size of the image in pixels.
         threads: CPU threads of PyTorch; decoding has one.
-        runs: rounds that count, of all but the test steps.
-        steps: rounds of the test steps that count, after one that does not.
-        image: a photograph to take, resized; ``None`` draws a noisy street by night.
-        weights: of SCI, as in :class:`SCIEnhancer`; random ones if ``None``.
+        runs: measured rounds of all but the test steps.
+        steps: measured rounds of the test steps, after one that is not.
+        image: a photograph, resized; ``None`` draws a noisy street at night.
+        weights: weights of SCI, as in :class:`SCIEnhancer`; random ones if ``None``.
 
     Raises:
-        ConfigError: if a number is below 1, or the config is none of a segmentor.
+        ConfigError: if a number is below 1, or the config is not one of a segmentor.
         MissingDependencyError: if mmseg is not installed.
     """
     check_at_least(1, height=height, width=width, threads=threads, runs=runs, steps=steps)
@@ -152,7 +149,7 @@ def benchmark_segmentation(
 
 @contextmanager
 def _threads_everywhere(threads: int) -> Iterator[None]:
-    """PyTorch's threads, no gradients, and OpenCV as in a loading process: alone."""
+    """Set PyTorch's threads without gradients, and one thread of OpenCV as in a data loader."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(0)
     try:
@@ -163,7 +160,7 @@ def _threads_everywhere(threads: int) -> Iterator[None]:
 
 
 def _draw_night(height: int, width: int) -> np.ndarray:
-    """A street of the demo in RGB, enlarged and then photographed with noise."""
+    """A street of the demo in RGB, enlarged and exposed with noise."""
     generator = np.random.default_rng(0)
     radiance = cv2.resize(draw_street(generator)[0], (width, height))
     light = expose(radiance, 0.25, 0.002, 5e-4, generator)
@@ -178,7 +175,7 @@ def _write_files(pixels: np.ndarray, folder: Path) -> dict[str, Path]:
     files = {PNG: folder / 'image.png', JPEG: folder / 'image.jpg', 'label': folder / 'label.png'}
     write_image(files[PNG], pixels)
     write_image(files[JPEG], pixels)
-    # Blocks of a few classes: label maps are far smaller than photographs.
+    # Blocks of classes compress well, like real label maps.
     rows, columns = np.indices(pixels.shape[:2]) // 120
     write_image(files['label'], ((rows + columns) % 19).astype(np.uint8))
     return files
@@ -194,7 +191,7 @@ def _build(config: str) -> tuple[Any, Compose]:
     preprocessor = cfg.model.get('data_preprocessor', {})
     if 'decode_head' not in cfg.model or 'enhancer' in preprocessor:
         raise ConfigError(
-            f'{config} must be of a segmentor of mmseg without an enhancer, got '
+            f'{config} must be an mmseg segmentor without an enhancer, got '
             f'{cfg.model.get("type")} with {preprocessor.get("type")}'
         )
     cfg.model.backbone.init_cfg = None  # random weights: nothing to download

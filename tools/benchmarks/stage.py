@@ -1,4 +1,4 @@
-"""The whole preprocessing stage, and its share of a detector's test step."""
+"""Time of the whole preprocessing and its share of a detector's test step."""
 
 import copy
 from collections.abc import Callable
@@ -21,7 +21,7 @@ PLAIN, ENHANCED, STEP = 'preprocessing, plain', 'preprocessing, SCI', 'test step
 
 @dataclass(frozen=True)
 class StageResult:
-    """Times of both preprocessings and of the test step; their share of it."""
+    """Times of preprocessing without and with SCI and of the test step, and the shares."""
 
     machine: dict[str, Any]
     shape: tuple[int, int]
@@ -53,14 +53,13 @@ def benchmark_stage(
     runs: int = 7,
     weights: str | None = None,
 ) -> StageResult:
-    """Time uint8 image -> normalised, padded float batch, and RetinaNet-R50 on it.
+    """Time uint8 image -> normalised, padded float batch -> RetinaNet-R50.
 
     Args:
-        height: pixels.
-        width: pixels.
+        height, width: size of the image in pixels.
         threads: CPU threads.
-        runs: rounds that count.
-        weights: of SCI, as in :class:`SCIEnhancer`; random ones if ``None``.
+        runs: measured rounds.
+        weights: weights of SCI, as in :class:`SCIEnhancer`; random ones if ``None``.
 
     Raises:
         ConfigError: if a number is below 1 or the weights are not known.
@@ -106,8 +105,8 @@ def _build_detector() -> Any:
     cfg.model.backbone.init_cfg = None  # random weights: nothing to download
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
-    # As RetinaNet starts its training, so that next to nothing is detected: many boxes would make
-    # the test step longer and the share look smaller.
+    # RetinaNet's initial bias, so that hardly anything is detected: many boxes would slow the test
+    # step down and make the share look smaller.
     torch.nn.init.constant_(model.bbox_head.retina_cls.bias, -4.6)
     return model.eval()
 

@@ -1,4 +1,4 @@
-"""Timing several variants in turn, and what to know about the machine."""
+"""Time several variants in turn."""
 
 import statistics
 import time
@@ -17,8 +17,8 @@ WARM_UP = 3
 class Timing:
     """Milliseconds and minor page faults of one call.
 
-    A minor page fault is memory that the system had to map and clear; reused memory has none.
-    ``None`` where the system does not count them.
+    A minor page fault is memory that the system has to map and clear; reused memory causes none.
+    ``None`` if the system does not count them.
     """
 
     median_ms: float
@@ -29,12 +29,12 @@ class Timing:
 def time_in_turn(
     calls: Mapping[str, Callable[[], object]], runs: int, warm_up: int = WARM_UP
 ) -> dict[str, Timing]:
-    """Time A B A B …, so that a disturbance meets all variants alike.
+    """Time A B A B …, so that disturbances affect all variants alike.
 
     Args:
-        calls: name -> call without arguments; its result is dropped.
-        runs: rounds that count.
-        warm_up: rounds before them that do not.
+        calls: name -> call without arguments.
+        runs: measured rounds.
+        warm_up: rounds before them that are not measured.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     faults: dict[str, list[int]] = {name: [] for name in calls}
@@ -63,7 +63,7 @@ except ImportError:  # not a Unix
 
 
 def page_faults() -> int:
-    """Minor page faults of this process so far; 0 where they are not counted."""
+    """Minor page faults of this process so far; 0 if they are not counted."""
     if _resource is None:
         return 0
     return _resource.getrusage(_resource.RUSAGE_SELF).ru_minflt
@@ -71,7 +71,7 @@ def page_faults() -> int:
 
 @contextmanager
 def threads_set_to(number: int) -> Iterator[None]:
-    """Let PyTorch use ``number`` CPU threads inside the block."""
+    """Let PyTorch use ``number`` CPU threads inside the context."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -81,7 +81,7 @@ def threads_set_to(number: int) -> Iterator[None]:
 
 
 def to_table(timings: Mapping[str, Timing]) -> str:
-    """One line a variant, for reading."""
+    """A table with one row per variant."""
     rows = [
         (name, *told(timing), 'not counted' if timing.page_faults is None else timing.page_faults)
         for name, timing in timings.items()
@@ -90,5 +90,5 @@ def to_table(timings: Mapping[str, Timing]) -> str:
 
 
 def told(timing: Timing, places: int = 2) -> tuple[str, str]:
-    """Median and fastest time, with their unit."""
+    """Median and fastest time with their unit."""
     return f'{timing.median_ms:,.{places}f} ms', f'{timing.min_ms:,.{places}f} ms'

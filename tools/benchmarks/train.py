@@ -1,4 +1,4 @@
-"""SCI's training step: ours against a plain implementation."""
+"""SCI's training step: this implementation against a plain one."""
 
 import copy
 import os
@@ -18,7 +18,7 @@ from sci_plugins.models.learners import SelfCalibratedLearner
 from sci_plugins.utils.machine import describe_machine, machine_line
 
 PLAIN, OURS, COMPILED = 'plain', 'ours', 'ours, compiled'
-#: Conv biases in front of a BatchNorm: their true gradient is 0.
+#: Convolution biases in front of a BatchNorm: their true gradient is 0.
 WITHOUT_EFFECT = (
     'estimator.block_conv.bias',
     'calibrator.in_conv.bias',
@@ -33,8 +33,8 @@ _LossFunction = Callable[[SelfCalibratedLearner, Tensor], Tensor]
 class Difference:
     """Between the plain implementation and another one.
 
-    ``loss`` is relative; ``gradient`` the largest of all parameters' differences, each as a part of
-    its largest entry; ``zero_gradient`` the largest entry, on either side, of the four biases whose
+    ``loss`` is relative; ``gradient`` is the largest over all parameters, each relative to its
+    largest entry; ``zero_gradient`` is the largest entry, on either side, of the four biases whose
     true gradient is 0.
     """
 
@@ -45,7 +45,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Times and memory of whole training steps, and how far their results differ."""
+    """Times, memory and differences of whole training steps."""
 
     machine: dict[str, Any]
     shape: tuple[int, int, int, int]
@@ -76,7 +76,7 @@ class TrainResult:
 
     def _memory_lines(self) -> list[str]:
         if self.memory is None:
-            return ['peak memory: this system does not tell it']
+            return ['peak memory: not reported by this system']
         plain = self.memory[PLAIN]
         return [
             f'{name}: peak memory {each.above_imports:.0f} MB above the imports '
@@ -96,14 +96,13 @@ def benchmark_train(
     weights: str | None = None,
     compile: bool = False,  # noqa: A002
 ) -> TrainResult:
-    """Time whole training steps in turn; measure each one's memory by itself.
+    """Time whole training steps in turn, and measure the memory of each separately.
 
     Args:
-        height: pixels.
-        width: pixels.
-        batch: images a step.
+        height, width: size of the images in pixels.
+        batch: images per step.
         threads: CPU threads.
-        runs: rounds that count.
+        runs: measured rounds.
         weights: as in :class:`SelfCalibratedLearner`; the authors' initialisation if ``None``.
         compile: also time our step through ``torch.compile``.
 
@@ -146,7 +145,7 @@ def _ratios(times: dict[str, float]) -> dict[str, float]:
 
 
 def run_steps(name: str, shape: tuple[int, int, int, int], threads: int, steps: int = 3) -> None:
-    """Train for a few steps, for a process whose memory is measured."""
+    """Train for a few steps, in a process whose memory is measured."""
     with threads_set_to(threads):
         step = _Step(name, *_start(shape, None))
         for _ in range(steps):
@@ -186,7 +185,7 @@ def _our_loss(learner: SelfCalibratedLearner, image: Tensor) -> Tensor:
 def _start(
     shape: tuple[int, int, int, int], weights: str | None
 ) -> tuple[SelfCalibratedLearner, Tensor]:
-    """A network, in training, and dark images; the same for every variant."""
+    """A network in train mode and dark images, the same for every variant."""
     torch.manual_seed(0)
     learner = SelfCalibratedLearner(weights=weights).train()
     return learner, torch.rand(shape) * 0.3
@@ -212,6 +211,6 @@ def _check_compiler() -> None:
     chosen = os.environ.get('CXX')
     if not any(map(shutil.which, [chosen] if chosen else _COMPILERS)):
         raise ConfigError(
-            'compile: torch.compile needs a C++ compiler, and none is here: install '
+            'compile: torch.compile needs a C++ compiler, but found none: install '
             f'{" or ".join(_COMPILERS[1:])}, or set CXX to one'
         )

@@ -41,7 +41,7 @@ def test_figures_belong_together() -> None:
     assert result.file_bytes[PNG] > result.file_bytes[JPEG] > 0
     assert json.loads(json.dumps(result.to_json()))['segmentor'] == Path(CONFIG).stem
     text = result.to_text()
-    assert 'by windows: 4 windows, 1 enhancement(s)' in text
+    assert 'sliding window: 4 windows, 1 enhancement(s)' in text
     row = next(line for line in text.splitlines() if line.startswith(SLIDE))
     assert float(row.split()[-1]) == pytest.approx(1e3 / times[SLIDE], abs=0.01)
 
@@ -82,5 +82,5 @@ def test_refuses(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match='without an enhancer'):
         benchmark_segmentation(enhanced, 64, 96)
     detector = str(NIGHT.parent / 'demo/faces_retinanet_tiny.py')
-    with pytest.raises(ConfigError, match='must be of a segmentor'):
+    with pytest.raises(ConfigError, match='must be an mmseg segmentor'):
         benchmark_segmentation(detector, 64, 96)

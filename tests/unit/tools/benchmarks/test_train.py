@@ -136,7 +136,7 @@ def test_without_a_figure_for_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, 'measure_memory', lambda *args, **options: None)
     result = benchmark_train(**SMALL)
     assert result.memory is None
-    assert 'this system does not tell' in result.to_text()
+    assert 'not reported by this system' in result.to_text()
 
 
 def test_steps_for_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
