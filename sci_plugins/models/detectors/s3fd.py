@@ -1,7 +1,7 @@
-"""S3FD, made from mmdet's SSD: backbone, neck, head and anchor matching.
+"""S3FD, built from mmdet's SSD: backbone, neck, head and anchor matching.
 
-Source: Zhang et al., "S3FD: Single Shot Scale-invariant Face Detector", ICCV 2017,
-arXiv 1708.05237.
+Source: Zhang et al., "S3FD: Single Shot Scale-invariant Face Detector", ICCV 2017, arXiv
+1708.05237. Section and table numbers refer to it.
 """
 
 from collections.abc import Sequence
@@ -26,18 +26,17 @@ _POOL5, _FC6 = 30, 31
 
 @MODELS.register_module()
 class S3FDVGG(SSDVGG):
-    """VGG-16 with outputs of strides 4, 8, 16 and 32 (S3FD, arXiv 1708.05237, 3.1).
+    """VGG-16 with outputs of strides 4, 8, 16 and 32 (section 3.1).
 
-    mmdet's ``SSDVGG``, its layer names (so its checkpoint
-    ``open-mmlab://vgg16_caffe`` fits), but with the pool5 of VGG, which halves, and a
-    conv_fc6 to match. Pooling rounds sizes up: every size of image will do.
+    mmdet's ``SSDVGG`` with its layer names (its checkpoint ``open-mmlab://vgg16_caffe`` fits), but
+    with VGG's pool5, of stride 2, and a conv_fc6 to match. Pooling rounds sizes up, so images may
+    have any size.
 
     Args:
-        fc6_dilation: 1 gives the receptive fields of the paper's table 1. The
-            re-implementations take 3, which is what the weights of conv_fc6 were cut
-            out of VGG's fc6 for. Either way the padding keeps the map on the grid of
-            the anchors (the authors' own file pads by 3 undilated, which moves the maps
-            of strides 32 to 128 off it).
+        fc6_dilation: 1 gives the receptive fields of table 1. Re-implementations use 3, for which
+            the weights of conv_fc6 were sampled from VGG's fc6. Either way the padding keeps the
+            map on the anchor grid (the authors' file pads by 3 without dilation, which shifts the
+            maps of strides 32 to 128 off it).
         init_cfg: as in ``SSDVGG``.
 
     Shape:
@@ -69,10 +68,10 @@ class S3FDVGG(SSDVGG):
 
 
 class SafeL2Norm(L2Norm):
-    """mmdet's ``L2Norm``, with a gradient where all channels are 0.
+    """mmdet's ``L2Norm`` with a finite gradient where all channels are 0.
 
-    There mmdet's is NaN, the derivative of a root at 0. It happens: behind a ReLU in a
-    black or padded area.
+    mmdet's is NaN there, the derivative of a root at 0. It occurs after a ReLU in black or padded
+    areas.
 
     Shape:
         - input and output: ``(N, n_dims, H, W)``
@@ -80,7 +79,7 @@ class SafeL2Norm(L2Norm):
 
     def __init__(self, n_dims: int, scale: float = 20.0, eps: float = 1e-10) -> None:
         super().__init__(n_dims, scale, eps)
-        nn.init.constant_(self.weight, scale)  # mmdet leaves it as memory was
+        nn.init.constant_(self.weight, scale)  # mmdet leaves it uninitialised
 
     def forward(self, x: Tensor) -> Tensor:
         normed = F.normalize(x.float(), dim=1, eps=self.eps)
@@ -89,17 +88,15 @@ class SafeL2Norm(L2Norm):
 
 @MODELS.register_module()
 class S3FDNeck(SSDNeck):
-    """L2 norms of the first maps, and two more maps (S3FD, arXiv 1708.05237, 3.1).
+    """L2 norms of the first maps, and two more maps (section 3.1).
 
-    mmdet's ``SSDNeck`` makes the maps (conv6_1 to conv7_2); it norms one of them only.
+    mmdet's ``SSDNeck`` makes the maps (conv6_1 to conv7_2), but normalises only one.
 
     Args:
         in_channels: channels of conv3_3, conv4_3, conv5_3, conv_fc7.
         out_channels: those and the channels of conv6_2, conv7_2.
-        level_strides: of conv6_2 and conv7_2.
-        level_paddings: likewise.
-        l2_norm_scales: scales that conv3_3, conv4_3, conv5_3 start from; they are
-            learnt, one a channel.
+        level_strides, level_paddings: of conv6_2 and conv7_2.
+        l2_norm_scales: initial scales of conv3_3, conv4_3, conv5_3; learned per channel.
         **kwargs: those of ``SSDNeck``.
 
     Shape:
@@ -121,8 +118,8 @@ class S3FDNeck(SSDNeck):
     ) -> None:
         if len(l2_norm_scales) > len(in_channels):
             raise ConfigError(
-                f'S3FDNeck: expected at most {len(in_channels)} l2_norm_scales, one '
-                f'an input, got {len(l2_norm_scales)}'
+                f'S3FDNeck: expected at most {len(in_channels)} l2_norm_scales, one per input, '
+                f'got {len(l2_norm_scales)}'
             )
         super().__init__(
             in_channels, out_channels, level_strides, level_paddings, l2_norm_scale=None, **kwargs
@@ -140,17 +137,15 @@ class S3FDNeck(SSDNeck):
 
 
 def max_out_background(scores: Tensor, classes: int = 1) -> Tensor:
-    """Keep the class scores and the largest of the background scores.
+    """Keep the class scores and the largest of the background scores (S3FD, section 3.3).
 
-    S3FD (Zhang et al., ICCV 2017, arXiv 1708.05237), section 3.3: most false positives
-    come from the smallest anchors, which are by far the most. With several background
-    scores, trained like one through the largest, they are called a face more rarely.
+    Most false positives come from the smallest anchors, which are by far the most numerous. The
+    maximum of several background scores classifies them as faces less often.
 
     Args:
-        scores: ``(N, classes + K, H, W)``, before the softmax, of one anchor a
-            location; the background's K scores come last, as mmdet has it (in the
-            authors' files they come first).
-        classes: number of classes without the background.
+        scores: ``(N, classes + K, H, W)``, before the softmax, one anchor per location; the K
+            background scores come last, as in mmdet (in the authors' files they come first).
+        classes: number of classes without background.
 
     Returns:
         ``(N, classes + 1, H, W)``.
@@ -161,29 +156,28 @@ def max_out_background(scores: Tensor, classes: int = 1) -> Tensor:
 
 @MODELS.register_module()
 class S3FDHead(SSDHead):
-    """A 3x3 convolution a level for scores, and one for boxes (arXiv 1708.05237).
+    """Per level, a 3x3 convolution for scores and one for boxes.
 
-    Loss, hard negative mining and decoding are ``SSDHead``'s. Of section 3.4's loss,
-    ``lambda / N_cls * L_cls + 1 / N_reg * L_reg``, with ``N_cls`` the number of anchors
-    that count, three negatives to a positive, and ``lambda = 4``, that is the same: both
-    sums over the number of positives.
+    Loss, hard negative mining and decoding are ``SSDHead``'s. It divides both sums of the loss by
+    the number of positives, as section 3.4 does: in ``lambda / N_cls * L_cls + 1 / N_reg * L_reg``,
+    ``N_cls`` is four times that (three negatives per positive), and ``lambda`` is 4.
 
     Args:
-        num_classes: without the background.
+        num_classes: without background.
         in_channels: of each level.
-        max_out: number of background scores on the first level, of which the largest
-            counts (section 3.3); 1 for an ordinary one.
-        **kwargs: those of ``SSDHead``: ``anchor_generator`` (with one anchor a
-            location on the first level), ``bbox_coder``, ``train_cfg``, ``test_cfg``.
+        max_out: number of background scores on the first level, of which the largest counts
+            (section 3.3); 1 for an ordinary head.
+        **kwargs: those of ``SSDHead``: ``anchor_generator`` (with one anchor per location on the
+            first level), ``bbox_coder``, ``train_cfg``, ``test_cfg``.
 
     Shape:
-        - input: one map a level, ``(N, in_channels[i], H, W)``
-        - output: scores ``(N, num_classes + 1, H, W)``, background last, and boxes
-          ``(N, 4, H, W)``, a list of each
+        - input: one map per level, ``(N, in_channels[i], H, W)``
+        - output: two lists, scores ``(N, num_classes + 1, H, W)``, background last, and boxes
+          ``(N, 4, H, W)``
 
     Raises:
-        ConfigError: if ``max_out`` is below 1, or the first level has more than one
-            anchor a location.
+        ConfigError: if ``max_out`` is below 1, or the first level has more than one anchor per
+            location.
     """
 
     def __init__(
@@ -197,11 +191,11 @@ class S3FDHead(SSDHead):
         check_at_least(1, 'S3FDHead', max_out=max_out)
         if self.num_base_priors[0] != 1:
             raise ConfigError(
-                'S3FDHead: expected one anchor a location on the first level, got '
+                'S3FDHead: expected one anchor per location on the first level, got '
                 f'{self.num_base_priors[0]}'
             )
         self.max_out = max_out
-        # SSDHead has no such module, and what decodes its boxes asks for one.
+        # mmdet's box decoding reads loss_cls, which SSDHead does not set.
         self.loss_cls = None
         conv: Any = self.cls_convs[0][-1]
         self.cls_convs[0][-1] = nn.Conv2d(
@@ -217,30 +211,26 @@ class S3FDHead(SSDHead):
 def compensate_matches(
     overlaps: Tensor, matches: Tensor, min_iou: float = 0.1, top_n: int | None = None
 ) -> Tensor:
-    """Give more anchors to faces that a first stage left with too few.
+    """Give more anchors to faces that stage one left with too few (S3FD, section 3.2, stage two).
 
-    S3FD (Zhang et al., ICCV 2017, arXiv 1708.05237), section 3.2, stage two: faces
-    whose size lies between those of the anchors, and those smaller than all of them,
-    match few anchors by a threshold. Each face with fewer than N takes, of the anchors
-    that overlap it by more than ``min_iou``, the N that do so most; N is the average
-    number of anchors that a face of this image has from stage one.
+    Faces smaller than all anchors, or between two anchor sizes, match few anchors by a threshold.
+    Each face with fewer than N takes the N anchors with the largest IoU, if above ``min_iou``; N is
+    the average number of anchors per face in this image after stage one.
 
-    What the paper leaves open: an average that is no whole number is rounded up, so
-    that every face below it is helped. No anchor is taken from another face. An anchor
-    that several faces ask for goes to the one that it overlaps most, and of equals to
-    the first. A face keeps what it had.
+    Where the paper is silent: the average is rounded up, so that every face below it gains. No face
+    loses an anchor. If several faces want an anchor, it goes to the one with the largest IoU, the
+    first of equals.
 
     Args:
-        overlaps: IoU of each face with each anchor, ``(F, A)``; below 0 for anchors
-            that are to be left out.
-        matches: result of stage one, ``(A,)``, integers: 0 for background, -1 for
-            anchors that take no part, ``f + 1`` for the face ``f``.
-        min_iou: anchors of stage two overlap by more than this, in [0, 1).
-        top_n: a number of your own in place of the average. Where all faces of an
-            image are tiny, the average is one and helps none of them.
+        overlaps: IoU of each face with each anchor, ``(F, A)``; below 0 for anchors to leave out.
+        matches: result of stage one, ``(A,)``, integers: 0 for background, -1 for ignored anchors,
+            ``f + 1`` for the face ``f``.
+        min_iou: anchors of stage two need a larger IoU than this, in [0, 1).
+        top_n: replaces the average. If all faces of an image are tiny, the average is one and helps
+            none of them.
 
     Returns:
-        Matches as ``matches``, with those of stage two, ``(A,)``.
+        ``matches`` with those of stage two, ``(A,)``.
     """
     counts = torch.bincount(matches.clamp(min=0), minlength=len(overlaps) + 1)[1:]
     if top_n is None:
@@ -257,12 +247,12 @@ def _best_free(
 ) -> tuple[Tensor, Tensor]:
     """IoU and index of the best anchors of some faces, ``(P, n)`` each, sorted.
 
-    Where a face has fewer than ``n`` candidates, its row ends with an IoU of -1.
+    The row of a face with fewer than ``n`` candidates is padded with an IoU of -1.
     """
     overlaps = overlaps[faces]
     is_free = (matches <= 0) | (matches == faces[:, None] + 1)
     is_candidate = is_free & (overlaps > min_iou)
-    # Few anchors are near any face, and a stable sort of all of them is slow.
+    # Few anchors are near a face, and a stable sort of all anchors would be slow.
     near = is_candidate.any(dim=0).nonzero().flatten()
     candidates = overlaps[:, near].masked_fill(~is_candidate[:, near], -1)
     order = candidates.sort(dim=1, descending=True, stable=True)
@@ -270,14 +260,14 @@ def _best_free(
 
 
 def _share_out(matches: Tensor, wanted: Tensor, anchors: Tensor, faces: Tensor) -> Tensor:
-    """Each anchor to the face that wants it and that it overlaps most."""
+    """Give each anchor to the face that wants it with the largest IoU."""
     is_wanted = wanted > 0
     highest = wanted.new_zeros(len(matches)).scatter_reduce(
         0, anchors[is_wanted], wanted[is_wanted], 'amax'
     )
     wins = is_wanted & (wanted == highest[anchors])
     numbers = (faces[:, None] + 1).expand_as(anchors)
-    # Of equals the first: a plain assignment would leave that to the device.
+    # The first of equals: with plain assignment that would depend on the device.
     nobody = len(faces) + int(faces.max()) + 1
     winner = matches.new_full((len(matches),), nobody).scatter_reduce(
         0, anchors[wins], numbers[wins], 'amin'
@@ -287,20 +277,19 @@ def _share_out(matches: Tensor, wanted: Tensor, anchors: Tensor, faces: Tensor) 
 
 @TASK_UTILS.register_module()
 class ScaleCompensatedAssigner(MaxIoUAssigner):
-    """Scale compensation anchor matching (S3FD, arXiv 1708.05237, section 3.2).
+    """Scale compensation anchor matching (S3FD, section 3.2).
 
-    Stage one is mmdet's ``MaxIoUAssigner`` as SSD uses it (each face takes its best
-    anchor, each anchor its best face from a threshold on), with the threshold lowered
-    from 0.5 to 0.35. Stage two is
-    :func:`sci_plugins.models.detectors.s3fd.compensate_matches`.
+    Stage one is mmdet's ``MaxIoUAssigner`` as SSD uses it (each face takes its best anchor, each
+    anchor its best face above a threshold), with the threshold lowered from 0.5 to 0.35. Stage two
+    is :func:`sci_plugins.models.detectors.s3fd.compensate_matches`.
 
     Args:
-        pos_iou_thr: threshold of stage one; below it an anchor is background.
-        compensation_iou_thr: anchors of stage two overlap by more than this.
-        top_n: faces with fewer anchors than this are given more, up to as many;
-            ``None`` for the average of the image.
-        min_pos_iou: smallest overlap of a face with its best anchor. Above 0, or a face
-            that no anchor touches would take the first one.
+        pos_iou_thr: threshold of stage one; an anchor below it is background.
+        compensation_iou_thr: anchors of stage two need a larger IoU than this.
+        top_n: faces with fewer anchors get more, up to this number; ``None`` for the average of the
+            image.
+        min_pos_iou: smallest IoU of a face with its best anchor. Above 0, because a face that no
+            anchor overlaps would take the first one.
         **kwargs: those of ``MaxIoUAssigner``.
 
     Raises:
@@ -332,7 +321,7 @@ class ScaleCompensatedAssigner(MaxIoUAssigner):
         self.top_n = top_n
 
     def assign_wrt_overlaps(self, overlaps: Tensor, gt_labels: Tensor) -> AssignResult:
-        """Both stages.
+        """Run both stages.
 
         Args:
             overlaps: IoU of faces and anchors, ``(F, A)``, -1 for ignored anchors.
@@ -341,9 +330,8 @@ class ScaleCompensatedAssigner(MaxIoUAssigner):
         result = super().assign_wrt_overlaps(overlaps, gt_labels)
         if overlaps.numel() == 0:
             return result
-        matches = compensate_matches(
-            overlaps, result.gt_inds, self.compensation_iou_thr, self.top_n
-        )
+        settings = self.compensation_iou_thr, self.top_n
+        matches = compensate_matches(overlaps, result.gt_inds, *settings)
         matched = matches > 0
         result.gt_inds = matches
         result.labels[matched] = gt_labels[matches[matched] - 1]

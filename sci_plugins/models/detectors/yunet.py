@@ -1,6 +1,6 @@
-"""YuNet, a small face detector, as a frozen model to test enhancers with.
+"""YuNet, a small face detector, frozen, to test enhancers with.
 
-Its ONNX file is run by onnxruntime on the CPU.
+onnxruntime runs its ONNX file on the CPU.
 """
 
 import hashlib
@@ -28,26 +28,24 @@ YUNET_STRIDES = (8, 16, 32)
 def decode_yunet(outputs: Mapping[str, Tensor], height: int, width: int) -> tuple[Tensor, Tensor]:
     """Boxes and scores of all cells of YuNet's maps.
 
-    With ``(c, r)`` the column and row of a cell, ``s`` its map's stride and ``b`` its
-    four numbers: centre ``(c + b0, r + b1) * s``, size ``exp(b2, b3) * s``, score
-    ``sqrt(class * object)``, both probabilities limited to [0, 1].
+    With ``(c, r)`` the column and row of a cell, ``s`` its map's stride and ``b`` its four numbers:
+    centre ``(c + b0, r + b1) * s``, size ``exp(b2, b3) * s``, score ``sqrt(class * object)``, with
+    both probabilities clamped to [0, 1].
 
     Args:
-        outputs: ``cls_S``, ``obj_S`` ``(N, cells, 1)`` and ``bbox_S`` ``(N, cells, 4)``
-            for each stride S of 8, 16 and 32, cells row by row.
-        height: of the network's input, in pixels, a multiple of 32.
-        width: likewise.
+        outputs: ``cls_S``, ``obj_S`` ``(N, cells, 1)`` and ``bbox_S`` ``(N, cells, 4)`` for each
+            stride S of 8, 16 and 32, cells row by row.
+        height, width: of the network's input, in pixels, multiples of 32.
 
     Returns:
-        Boxes ``(N, all cells, 4)`` as ``(x1, y1, x2, y2)`` in pixels of the input, not
-        clipped, and scores ``(N, all cells)`` in [0, 1].
+        Boxes ``(N, all cells, 4)`` as ``(x1, y1, x2, y2)`` in pixels of the input, not clipped, and
+        scores ``(N, all cells)`` in [0, 1].
 
     Raises:
-        ValueError: if a map has not as many cells as the size asks for.
+        ValueError: if a map does not have the number of cells for this size.
 
-    Source: Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", Machine
-    Intelligence Research 2023, section 3; the numbers agree with OpenCV's
-    ``FaceDetectorYN``.
+    Source: Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence
+    Research 2023, section 3; the results agree with OpenCV's ``FaceDetectorYN``.
     """
     boxes, scores = [], []
     for stride in YUNET_STRIDES:
@@ -73,16 +71,16 @@ def _cells(rows: int, columns: int) -> Tensor:
 
 
 class OnnxNetwork:
-    """An ONNX file with one input of images; copies and pickles by its path.
+    """An ONNX file with a single input, a batch of images; copied and pickled by its path.
 
     Args:
         path: the file.
-        owner: who asks, for the errors.
+        owner: name of the model, for error messages.
 
     Raises:
         MissingDependencyError: if onnxruntime is not installed.
         FileNotFoundError: if there is no such file.
-        CheckpointError: if it is no ONNX file, or takes more than one input.
+        CheckpointError: if it is not an ONNX file, or has several inputs.
     """
 
     def __init__(self, path: str | os.PathLike[str], owner: str) -> None:
@@ -92,40 +90,40 @@ class OnnxNetwork:
         if not self.path.is_file():
             raise FileNotFoundError(
                 f'{owner}: there is no ONNX file {self.path}; set model.weights, or the '
-                'variable that the config builds it from, such as SCI_PLUGINS_DATA'
+                'environment variable that the config builds it from, such as SCI_PLUGINS_DATA'
             )
         self._session: Any = None
         inputs = self._open().get_inputs()
         if len(inputs) != 1:
             names = ', '.join(each.name for each in inputs)
-            raise CheckpointError(f'{self.path} must have one input, has {names}')
+            raise CheckpointError(f'{self.path}: expected one input, got {names}')
         self.input_shape: list[Any] = inputs[0].shape
 
     @property
     def output_names(self) -> list[str]:
-        """Names of what :meth:`run` gives."""
+        """Names of the outputs of :meth:`run`."""
         return [each.name for each in self._open().get_outputs()]
 
     @property
     def sha256(self) -> str:
-        """Hash of the file, as hexadecimal digits."""
+        """Hash of the file, in hexadecimal."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
     def run(self, batch: Tensor) -> dict[str, Tensor]:
         """The network's outputs by name, float32, on the device of ``batch``.
 
         Args:
-            batch: ``(N, C, H, W)``, whatever the file wants; no gradients are kept.
+            batch: ``(N, C, H, W)``, as the file expects it; the outputs have no gradients.
 
         Raises:
-            ConfigError: if the file was made for another size.
+            ConfigError: if the file was exported for another size.
         """
         shape = tuple(batch.shape)
         fixed = zip(self.input_shape, shape, strict=True)
         if any(isinstance(size, int) and size != found for size, found in fixed):
             raise ConfigError(
-                f'{self.owner}: {self.path.name} takes batches of shape '
-                f'{tuple(self.input_shape)} only, got {shape}'
+                f'{self.owner}: {self.path.name} accepts only batches of shape '
+                f'{tuple(self.input_shape)}, got {shape}'
             )
         array = np.ascontiguousarray(batch.detach().cpu().float().numpy())
         session = self._open()
@@ -140,20 +138,20 @@ class OnnxNetwork:
             import onnxruntime
 
             options = onnxruntime.SessionOptions()
-            # One pool of threads a process is enough; OMP_NUM_THREADS then counts.
+            # By default onnxruntime uses all cores, whatever OMP_NUM_THREADS says.
             options.intra_op_num_threads = torch.get_num_threads()
             try:
                 self._session = onnxruntime.InferenceSession(
                     str(self.path), options, providers=['CPUExecutionProvider']
                 )
-            except Exception as error:  # onnxruntime has a class for every cause
+            except Exception as error:  # onnxruntime has one class for each cause
                 raise CheckpointError(
-                    f'{self.path} is damaged or no ONNX file: {first_line(error)}'
+                    f'{self.path} is damaged or not an ONNX file: {first_line(error)}'
                 ) from error
         return self._session
 
     def __getstate__(self) -> dict[str, Any]:
-        # A session belongs to its process; the copy opens one of its own.
+        # A session belongs to its process; a copy opens its own.
         return dict(self.__dict__, _session=None)
 
 
@@ -163,34 +161,32 @@ _OUTPUTS = tuple(f'{n}_{s}' for n in ('cls', 'obj', 'bbox') for s in YUNET_STRID
 
 @MODELS.register_module()
 class YuNetONNX(BaseDetector):
-    """YuNet from its ONNX file, as an mmdet detector of one class for tests only.
+    """YuNet from its ONNX file, as an mmdet detector of one class, for tests only.
 
-    A real detector that nobody here trained: it shows what an enhancer does to a
-    model that has never seen its images. It has no parameters for PyTorch and gives
-    no gradients, so nothing can be trained through it. onnxruntime runs it on the
-    CPU. Its file is found when the model is built; there is no checkpoint beside it.
+    A real detector trained by others: it shows what an enhancer does to a model that has never seen
+    enhanced images. It has no PyTorch parameters and no gradients, so nothing can be trained
+    through it. It needs its ONNX file when it is built, and no other checkpoint.
 
-    The input is what the host's loader gives, BGR on the [0, 255] scale, without mean
-    and deviation, padded with black to a multiple of 32 by the data preprocessor,
-    hence after an enhancer in it.
+    The input is the host's, BGR on the [0, 255] scale, not normalised. The data preprocessor pads
+    it with black to a multiple of 32, after an enhancer in it.
 
     Args:
-        weights: path of the ONNX file, with sizes left open.
-        score_thr: boxes with a lower score are left out, in [0, 1].
+        weights: path of the ONNX file, exported with dynamic sizes.
+        score_thr: drop boxes with a lower score, in [0, 1].
         iou_threshold: of the non-maximum suppression, in (0, 1].
-        max_per_img: the best so many are kept.
+        max_per_img: keep at most this many boxes, the best ones.
         data_preprocessor: as in mmdet; by default ``DetDataPreprocessor`` with
             ``pad_size_divisor=32``.
-        init_cfg: as in mmdet; nothing is initialised.
+        init_cfg: as in mmdet, without effect.
 
     Raises:
         MissingDependencyError: if onnxruntime is not installed.
         FileNotFoundError: if there is no such file.
-        CheckpointError: if the file is no ONNX file, or no YuNet.
+        CheckpointError: if the file is not an ONNX file, or not YuNet.
         ConfigError: if an argument is out of range.
 
-    Source: Wu et al., Machine Intelligence Research 2023;
-    github.com/opencv/opencv_zoo, Apache-2.0 (``face_detection_yunet``).
+    Source: Wu et al., Machine Intelligence Research 2023; github.com/opencv/opencv_zoo, Apache-2.0
+    (``face_detection_yunet``).
     """
 
     def __init__(
@@ -215,7 +211,7 @@ class YuNetONNX(BaseDetector):
         missing = sorted(set(_OUTPUTS) - set(self.network.output_names))
         if missing:
             raise CheckpointError(
-                f'{self.network.path} is no YuNet: it lacks the outputs {", ".join(missing)}'
+                f'{self.network.path} is not YuNet: it lacks the outputs {", ".join(missing)}'
             )
         print_log(
             f'{_NAME}: {self.network.path.name} (sha256 {self.network.sha256[:8]}…)',
@@ -229,18 +225,17 @@ class YuNetONNX(BaseDetector):
         """Detections of a batch.
 
         Args:
-            batch_inputs: ``(N, 3, H, W)``, BGR on the [0, 255] scale, sizes multiples
-                of 32.
+            batch_inputs: ``(N, 3, H, W)``, BGR on the [0, 255] scale, H and W multiples of 32.
             batch_data_samples: with ``img_shape`` and ``scale_factor``.
-            rescale: give boxes in pixels of the original image.
+            rescale: return boxes in pixels of the original image.
 
         Returns:
-            The samples, each with ``pred_instances``: ``bboxes`` ``(x1, y1, x2, y2)``
-            inside the image, ``scores`` from the best down, ``labels`` 0.
+            The samples, each with ``pred_instances``: ``bboxes`` ``(x1, y1, x2, y2)`` inside the
+            image, ``scores`` in descending order, ``labels`` 0.
 
         Raises:
-            ConfigError: if the sizes are no multiples of 32, or those that the file
-                was made for.
+            ConfigError: if H or W is not a multiple of 32, or the file was exported for another
+                size.
         """
         outputs = self._forward(batch_inputs)
         boxes, scores = decode_yunet(outputs, *batch_inputs.shape[-2:])
@@ -252,14 +247,14 @@ class YuNetONNX(BaseDetector):
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: Sequence) -> dict:
         """Raises ConfigError: the network is frozen."""
-        raise ConfigError(f'{_NAME} is frozen, for tests only: an ONNX file gives no gradients')
+        raise ConfigError(f'{_NAME} is frozen, for tests only: an ONNX file has no gradients')
 
     def extract_feat(self, batch_inputs: Tensor) -> Any:
-        """Raises ConfigError: an ONNX file gives its outputs only."""
-        raise ConfigError(f'{_NAME} gives boxes and no features')
+        """Raises ConfigError: an ONNX file has only its outputs."""
+        raise ConfigError(f'{_NAME} has only boxes, no features')
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: Any = None) -> dict[str, Tensor]:
-        """The network's own outputs by name, in ``mode='tensor'``."""
+        """The network's outputs by name, for ``mode='tensor'``."""
         height, width = batch_inputs.shape[-2:]
         if height % 32 or width % 32:
             raise ConfigError(

@@ -153,5 +153,5 @@ def test_bad_settings() -> None:
     generator = dict(
         type='AnchorGenerator', strides=[4, 8, 16, 32, 64, 128], scales=[4], ratios=[1, 2]
     )
-    with pytest.raises(ConfigError, match=r'one anchor a location .* got 2'):
+    with pytest.raises(ConfigError, match=r'one anchor per location .* got 2'):
         _build(anchor_generator=generator)

@@ -181,7 +181,7 @@ def test_another_network_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatc
     from sci_plugins.models.detectors.yunet import OnnxNetwork
 
     monkeypatch.setattr(OnnxNetwork, 'output_names', ['cls_8', 'labels'])
-    with pytest.raises(CheckpointError, match=r'is no YuNet: it lacks .* bbox_16'):
+    with pytest.raises(CheckpointError, match=r'is not YuNet: it lacks .* bbox_16'):
         build(folder)
 
 
@@ -279,7 +279,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(CheckpointError) as caught:
         OnnxNetwork(path, 'Detector')
-    assert f'{path} is damaged or no ONNX file' in str(caught.value)
+    assert f'{path} is damaged or not an ONNX file' in str(caught.value)
     assert '\n' not in str(caught.value)
 
 
