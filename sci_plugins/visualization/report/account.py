@@ -1,4 +1,4 @@
-"""What a comparison says, once: HTML and Markdown render the same :class:`Account`."""
+"""What a comparison says: HTML and Markdown render the same :class:`Account`."""
 
 import math
 from collections import Counter
@@ -43,20 +43,20 @@ from sci_plugins.visualization.report.sections import (
     host_numbers,
 )
 
-#: Longer lists of names are told by those that are not on them, if these are few.
+#: Longer lists of names are given by the names that are not on them, if these are few.
 _MOST_NAMES = 4
-#: Differences below this are told as no difference; it is no test of significance.
+#: Smaller differences are reported as none; this is not a test of significance.
 _SAME = 1e-9
 _HAVE_TABLES = ('environment', 'weights', 'config_diff', 'versions', 'base')
 NOT_A_TRAINING_RUN = (
-    'The interval tells how much the difference depends on which images are in the set. It says '
-    'nothing of another training run of the model, or of other cameras and scenes.'
+    'The interval shows how much the difference depends on the choice of images. It says nothing '
+    'about another training run of the model, or about other cameras and scenes.'
 )
 
 
 @dataclass(frozen=True)
 class Facts:
-    """A table of plain texts: what a comparison was made with."""
+    """A table of plain text: what a comparison was made with."""
 
     title: str
     head: tuple[str, ...]
@@ -68,7 +68,7 @@ class Method:
     """How the intervals were made."""
 
     text: str
-    few: str = ''  # the units, where they are too few: '4 clips'
+    few: str = ''  # the units, if they are too few: '4 clips'
 
     @property
     def caveat(self) -> str:
@@ -77,41 +77,41 @@ class Method:
 
     @property
     def warning(self) -> str:
-        """A paragraph; empty where there are enough units."""
+        """A paragraph; empty if there are enough units."""
         if not self.few:
             return ''
         return (
-            f'Only {self.few} to resample: with fewer than {FEW_UNITS} the intervals '
-            'are unreliable, as a rule too narrow. Take the verdicts as hints.'
+            f'Only {self.few} to resample: with fewer than {FEW_UNITS} the intervals are '
+            'unreliable, usually too narrow. Treat the verdicts as hints.'
         )
 
     @property
     def mark(self) -> str:
-        """For every caption of a table with intervals."""
+        """For the caption of every table with intervals."""
         return f' Only {self.few} to resample: see the warning.' if self.few else ''
 
 
 @dataclass(frozen=True)
 class Account:
-    """Everything that is told of a comparison, in the order in which it is told.
+    """Everything that is reported of a comparison, in order.
 
     Args:
         rows: the results, condition by condition.
         question: what was compared with what.
         headline: the verdicts in a few words.
         answers: condition and sentence.
-        metric: the one that decides; empty where nothing was measured.
-        unit: of that metric, in words.
+        metric: the deciding metric; empty if nothing was measured.
+        unit: its unit, in words.
         base: what the others are compared with.
         labels: the base, then all others.
-        method: how intervals were made.
-        judged: how many verdicts there are.
-        matrix: the metric that decides, conditions down and variants across.
-        forests: the same with bars, a table a condition.
+        method: how the intervals were computed.
+        judged: number of verdicts.
+        matrix: the deciding metric, conditions down and variants across.
+        forests: the same with bars, one table per condition.
         strata: by brightness and by size.
-        classes: class by class.
-        metrics: all others, a table a condition.
-        host_numbers: of the config's own evaluator, a table a condition.
+        classes: by class.
+        metrics: all other metrics, one table per condition.
+        host_numbers: those of the config's own evaluator, one table per condition.
         definitions: metric -> what it is.
         facts: weights, versions, environment, settings.
         diffs: model -> unified diff of its config.
@@ -180,13 +180,13 @@ def _question(
 
 
 def _deciding_metric(rows: Sequence[ConditionRows], wanted: str | None) -> str:
-    """The records' metric that decides, or the host's where there are no records."""
+    """The records' deciding metric, or the host's if there are no records."""
     for found in all_analyses(rows):
         return found.metric
     measured = [r.metrics for row in rows for r in (row.base, *row.others) if r.metrics]
     if not measured:
         return ''
-    # A metric of the records is none of the host's, whose numbers are all there are here.
+    # Only the host's numbers exist here, so a metric of the records cannot decide.
     known = wanted is not None and find_metric(measured[0], wanted) is not None
     return main_metric(measured[0], wanted if known else None)
 
@@ -195,7 +195,7 @@ def _deciding_metric(rows: Sequence[ConditionRows], wanted: str | None) -> str:
 
 
 def headline(rows: Sequence[ConditionRows]) -> str:
-    """What came out, in so few words that it can be a title."""
+    """The result, short enough for a title."""
     found = Counter(analysis.main.verdict for analysis in all_analyses(rows))
     total = found.total()
     if not rows:
@@ -216,7 +216,7 @@ def headline(rows: Sequence[ConditionRows]) -> str:
 
 
 def sentence(row: ConditionRows, metric: str) -> str:
-    """The verdicts under one condition; what hurts comes first."""
+    """The verdicts under one condition, what hurts first."""
     if not row.base.metrics:
         return f'{row.base.variant} was not measured, so there is no verdict.'
     parts = _judged(row) + _without_interval(row, metric)
@@ -237,7 +237,7 @@ def _judged(row: ConditionRows) -> list[str]:
 
 
 def _without_interval(row: ConditionRows, metric: str) -> list[str]:
-    """What is known of results without records, and why there are none."""
+    """What is known about results without records, and why they have none."""
     bare = [result for result in row.others if result.analysis is None]
     if not bare:
         return []
@@ -260,7 +260,7 @@ def _change(difference: float, places: int) -> str:
 
 
 def _host_value(result: VariantResult, metric: str) -> float:
-    """The host's number that is a metric of its own or of the records."""
+    """The host's number for a metric of its own or of the records."""
     for name, value in result.metrics.items():
         if metric in (name, name_in_records(name, [metric])):
             return value
@@ -305,7 +305,7 @@ def _single(label: str, found: VariantAnalysis) -> str:
 
 
 def matrix(rows: Sequence[ConditionRows], metric: str) -> Table:
-    """Conditions down, variants across: the metric that decides."""
+    """The deciding metric, conditions down and variants across."""
     columns = labels_of(rows)
     lines = []
     for row in rows:
@@ -335,7 +335,7 @@ def _main_cell(
 
 
 def forests(rows: Sequence[ConditionRows]) -> list[Table]:
-    """A table of bars a condition, all on one axis: the metric that decides."""
+    """The deciding metric as bars, one table per condition, all on one axis."""
     scale = scale_over([found.main for found in all_analyses(rows)])
     return [
         Table(
@@ -357,7 +357,7 @@ def forests(rows: Sequence[ConditionRows]) -> list[Table]:
 
 
 def method_of(rows: Sequence[ConditionRows], about: Mapping[str, Any]) -> Method:
-    """A sentence on the resamples, and a warning where there are too few units."""
+    """A sentence on the resamples, and a warning if there are too few units."""
     analyses = all_analyses(rows)
     if not analyses:
         return Method(
@@ -377,7 +377,7 @@ def method_of(rows: Sequence[ConditionRows], about: Mapping[str, Any]) -> Method
 
 
 def facts_of(about: Mapping[str, Any]) -> list[Facts]:
-    """Weights, versions, environment and all other settings, each if there are any."""
+    """Non-empty tables of weights, versions, environment and all other settings."""
     settings = {key: str(value) for key, value in about.items() if key not in _HAVE_TABLES}
     environment = {key: str(value) for key, value in (about.get('environment') or {}).items()}
     tables = [
@@ -399,7 +399,7 @@ def versions_of(about: Mapping[str, Any]) -> dict[str, str]:
 
 
 def weights_of(about: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """Variant, name of its weights, sha256 of them."""
+    """Variant, name and sha256 of its weights."""
     rows: list[tuple[str, ...]] = []
     for variant, weights in (about.get('weights') or {}).items():
         found = weights if isinstance(weights, Mapping) else dict(name=weights)

@@ -1,4 +1,4 @@
-"""Numbers, verdicts and intervals as a reader meets them; tables of them."""
+"""Numbers, verdicts and intervals as text, and tables of them."""
 
 import math
 from collections import Counter
@@ -20,16 +20,16 @@ MARKS = {
     NOT_SHOWN: ('same', '○'),
     NOT_DEFINED: ('undefined', DASH),
 }
-#: What each verdict means, told wherever verdicts stand.
+#: What each verdict means, shown with every table of verdicts.
 MEANINGS = {
     HELPS: 'the whole interval is above zero',
-    HURTS: 'all of it is below',
-    NOT_SHOWN: 'zero is inside, which does not prove that there is none',
+    HURTS: 'the whole interval is below zero',
+    NOT_SHOWN: 'the interval contains zero, which does not prove that there is no difference',
 }
 
 
 def places_of(metric: str) -> int:
-    """Decimals of a metric: a tenth of a percent or finer."""
+    """Decimals of a metric: at least a tenth of a percent."""
     return 2 if is_percentage(metric) else 3
 
 
@@ -44,7 +44,7 @@ def signed(value: float, places: int) -> str:
 
 
 def interval(low: float, high: float, places: int) -> str:
-    """Both ends, signed; a dash where there is none."""
+    """Both ends, signed; a dash if undefined."""
     if math.isnan(low) or math.isnan(high):
         return DASH
     return f'{signed(low, places)} to {signed(high, places)}'
@@ -72,7 +72,7 @@ def _fixed(value: float, places: int, sign: bool) -> str:
     value = 0.0 if abs(value) < NOISE else value
     text = f'{value:+.{places}f}' if sign else f'{value:.{places}f}'
     if float(text) == 0:
-        # The side of zero decides the verdict, so it must not be rounded away.
+        # The sign decides the verdict, so it must not be rounded away.
         text = _smallest(value, sign) if value else f'{0:.{places}f}'
     return text.replace('-', '−')
 
@@ -104,7 +104,7 @@ class Scale:
         return cls(low - padding, high + padding)
 
     def percent(self, value: float) -> float:
-        """Where a value stands: 0 at the low end, 100 at the high end."""
+        """Position of a value: 0 at the low end, 100 at the high end."""
         return round(100 * (value - self.low) / (self.high - self.low), 2)
 
     @property
@@ -113,7 +113,7 @@ class Scale:
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
-        """Places and labels of at most five round values, zero among them."""
+        """Positions and labels of at most five round values, including zero."""
         step = round_step((self.high - self.low) / _MOST_TICKS)
         first, last = math.ceil(self.low / step), math.floor(self.high / step)
         places = max(0, -math.floor(math.log10(step) + 1e-9))
@@ -124,12 +124,12 @@ class Scale:
 
 
 def round_step(smallest: float) -> float:
-    """The least of 1, 2, 5 times a power of ten that is not below ``smallest``."""
+    """The smallest 1, 2 or 5 times a power of ten that is at least ``smallest``."""
     power = 10.0 ** math.floor(math.log10(smallest))
     return float(next(s * power for s in _STEPS if s * power >= smallest * (1 - 1e-9)))
 
 
-#: More variants than this do not stand side by side on a desktop's screen.
+#: More columns than this do not fit on a desktop screen.
 _MOST_COLUMNS = 8
 
 
@@ -144,7 +144,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Cell:
-    """A result beside the base's as text, and its interval as a bar where it is drawn.
+    """A result beside the base's as text, and its interval as a bar if it is drawn.
 
     Without an interval there is no verdict.
     """
@@ -163,12 +163,12 @@ class Cell:
 
     @property
     def mark(self) -> str:
-        """Sign of the verdict."""
+        """Mark of the verdict."""
         return MARKS[self.verdict][1] if self.verdict else ''
 
     @property
     def text(self) -> str:
-        """All in one line: ``0.600 (+0.300, +0.200 to +0.400) ▲``."""
+        """All on one line: ``0.600 (+0.300, +0.200 to +0.400) ▲``."""
         if self.verdict == NOT_DEFINED:
             return f'{self.value} (not defined)'
         change = f'{self.delta}, {self.interval}' if self.interval else self.delta
@@ -177,10 +177,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells under ``columns``, a row a name; ``None`` where nothing was measured.
+    """Cells under ``columns``, one row per name; ``None`` where nothing was measured.
 
-    The base's values stand in a column of their own, or, if the table was turned, in a
-    row of their own, ``base_row``.
+    The base's values have a column of their own or, if the table was turned, a row, ``base_row``.
     """
 
     title: str
@@ -193,7 +192,7 @@ class Table:
     note: str = ''
 
     def turned(self, corner: str) -> 'Table':
-        """Rows as columns, where that makes a table that is too wide narrower.
+        """The transposed table, if this one is too wide and that one is narrower.
 
         Args:
             corner: what the columns are.
@@ -213,7 +212,7 @@ class Table:
 
     @property
     def tally(self) -> str:
-        """How often each verdict stands in the table."""
+        """How often each verdict occurs in the table."""
         found = Counter(cell.verdict for *_, cells in self.rows for cell in cells if cell)
         return ', '.join(
             f'{MARKS[verdict][1]} {verdict}: {found[verdict]}'
@@ -230,8 +229,8 @@ def make_cell(
     Args:
         values: of the base and of the other.
         found: the interval of the difference, if there is one.
-        metric: its name, which decides the decimals.
-        scale: the axis that the interval is drawn on, if it is.
+        metric: its name, which determines the decimals.
+        scale: the axis to draw the interval on, if it is drawn.
     """
     places = places_of(metric)
     texts = plain(values[0], places), plain(values[1], places)
@@ -247,7 +246,7 @@ def make_cell(
 
 
 def make_bar(found: Interval, scale: Scale) -> Bar | None:
-    """Where an interval is drawn; nothing for one that is not defined."""
+    """Where an interval is drawn; ``None`` if it is undefined."""
     ends = (found.low, found.high, found.delta)
     if any(math.isnan(value) for value in ends):
         return None
@@ -255,7 +254,7 @@ def make_bar(found: Interval, scale: Scale) -> Bar | None:
 
 
 def scale_over(found: Sequence[Interval]) -> Scale:
-    """One axis for several intervals, so that their lengths compare."""
+    """One axis for several intervals, so that their lengths are comparable."""
     return Scale.over(end for each in found for end in (each.low, each.high, each.delta))
 
 
@@ -269,14 +268,14 @@ class ConditionRows:
 
     @property
     def analyses(self) -> dict[str, VariantAnalysis]:
-        """Variant -> what is known against the base, of the results that have intervals."""
+        """Variant -> its analysis against the base, for results that have one."""
         return {
             result.variant: result.analysis for result in self.others if result.analysis is not None
         }
 
 
 def rows_of(comparison: Comparison) -> list[ConditionRows]:
-    """The results condition by condition, the base apart."""
+    """The results by condition, the base apart from the others."""
     rows = []
     for condition in comparison.conditions:
         results = [r for r in comparison.results if r.condition == condition]
@@ -287,14 +286,14 @@ def rows_of(comparison: Comparison) -> list[ConditionRows]:
 
 
 def labels_of(rows: Sequence[ConditionRows]) -> list[str]:
-    """Names of what was compared with the base, each once, in order."""
+    """Names of what was compared with the base, in order, without duplicates."""
     return list(dict.fromkeys(other.variant for row in rows for other in row.others))
 
 
 def _base(
     results: Sequence[VariantResult], name: str | None, condition: Condition
 ) -> VariantResult:
-    """The base's result; an empty one where it was not measured."""
+    """The base's result; an empty one if it was not measured."""
     names = [name, *(each.analysis.base for each in results if each.analysis)]
     for result in results:
         if result.variant in names:
@@ -305,5 +304,5 @@ def _base(
 
 
 def all_analyses(rows: Sequence[ConditionRows]) -> list[VariantAnalysis]:
-    """Those of all conditions."""
+    """The analyses of all conditions."""
     return [found for row in rows for found in row.analyses.values()]

@@ -27,11 +27,11 @@ def tell_comparison(comparison: Comparison) -> str:
     parts += _verdicts(account)
     for section in (*account.strata, *account.classes):
         parts += _tables(section.title, section.tables, section.note, account.method.mark)
-    note = 'In each cell the value, and in parentheses Δ and its 95 % interval.'
+    note = 'Each cell shows the value and, in parentheses, Δ with its 95 % interval.'
     parts += _tables('All metrics', account.metrics, note, account.method.mark)
     note = (
-        'As the host computes and rounds them; an interval stands beside a number that is known '
-        'image by image as well.'
+        'As the host computes and rounds them, with an interval if the number is also known image '
+        'by image.'
     )
     parts += _tables("Numbers of the config's own evaluator", account.host_numbers, note)
     parts += _method(account)
@@ -39,12 +39,12 @@ def tell_comparison(comparison: Comparison) -> str:
 
 
 def escape(text: str) -> str:
-    """A text that stays within its line, its cell and its letters."""
+    """Escape what would break a line, a table cell or plain text."""
     return text.translate(_ESCAPED)
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines of a table: names to the left, all other columns to the right.
+    """Lines of a table, the first column aligned left, all others right.
 
     Args:
         head: of the columns.
@@ -79,7 +79,7 @@ def _tables(title: str, tables: Sequence[Table], note: str, mark: str = '') -> l
 
 
 def _table(table: Table) -> list[str]:
-    """Base's values in a column, in a row where the table was turned, or in each cell."""
+    """A table with the base's values in a column, in a row if it was turned, or in each cell."""
     beside = bool(table.base) and not table.base_row
     head = [table.corner, *([table.base] if beside else []), *table.columns]
     rows = [[table.base, *table.base_row]] if table.base_row else []

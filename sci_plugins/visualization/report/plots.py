@@ -29,14 +29,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Pictures of an image that gained or lost much: input to truth on one sheet.
+    """Pictures of an image that gained or lost much: from input to ground truth on one sheet.
 
     Args:
         condition: name of the condition that the image was seen under.
         variant: what the base is compared with, as in the tables.
         image: its name.
-        effect: by how much Δ of the set falls when the image is left out, in the unit
-            of the metric; above 0 for an image that gained.
+        effect: by how much Δ of the set falls when the image is left out, in the unit of the
+            metric; above 0 for an image that gained.
         path: JPEG file of the sheet.
     """
 
@@ -68,7 +68,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Plot:
-    """Curves of one condition; ticks are places and labels."""
+    """Curves of one condition; ticks are positions and labels."""
 
     title: str
     text: str
@@ -78,7 +78,7 @@ class Plot:
 
 
 def line_style(index: int) -> str:
-    """Classes of a line: the base black and strong, others by colour and dashes."""
+    """CSS classes of a line: the base is black and strong, others differ by colour and dashes."""
     if index == 0:
         return 'curve base'
     return f'curve c{(index - 1) % _COLORS + 1} d{(index - 1) % _DASHES + 1}'
@@ -87,7 +87,7 @@ def line_style(index: int) -> str:
 def draw_curves(
     rows: Sequence[ConditionRows], labels: Sequence[str], curves: Mapping[tuple[str, str], Curve]
 ) -> list[Plot]:
-    """A drawing a condition, all with the same axes.
+    """One drawing per condition, all with the same axes.
 
     Args:
         rows: the results.
@@ -126,7 +126,7 @@ def _plot(condition: str, lines: list[Line], end: float) -> Plot:
 
 
 def _end_of_recall(curves: Mapping[tuple[str, str], Curve]) -> float:
-    """1, or a round number above the largest recall where that is small."""
+    """1, or a round number above the largest recall if that is small."""
     highest = max((max(curve.recall, default=0) for curve in curves.values()), default=1)
     if highest <= 0:
         return 1.0
@@ -143,17 +143,17 @@ def _path(curve: Curve, end: float) -> str:
         )
     known = np.isfinite(recall) & np.isfinite(precision)
     points = np.stack([across(recall[known], end), up(precision[known])], axis=1)
-    # One point in each column of pixels, and both ends: more cannot be seen.
+    # One point per column of pixels, and both ends: more is not visible.
     last_in_column = np.flatnonzero(np.diff(np.floor(points[:, 0]), append=math.inf))
     points = np.round(points[np.union1d(last_in_column, np.arange(len(points))[:1])], 1)
     return 'M' + 'L'.join(f'{x:g} {y:g}' for x, y in points) if len(points) else ''
 
 
 def across(recall: Any, end: float) -> Any:
-    """Where a recall stands in the drawing; ``end`` is the last on the axis."""
+    """Position of a recall in the drawing; ``end`` is the end of the axis."""
     return LEFT + (RIGHT - LEFT) * recall / end
 
 
 def up(precision: Any) -> Any:
-    """Where a precision in [0, 1] stands in the drawing."""
+    """Position of a precision in [0, 1] in the drawing."""
     return BOTTOM - (BOTTOM - TOP) * precision

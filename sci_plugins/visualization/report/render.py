@@ -1,6 +1,6 @@
-"""The HTML report: everything that is told, put into the template.
+"""The HTML report: the account and pictures rendered by a template.
 
-Pictures are embedded as they are, smaller where they are too many, or fewer.
+Pictures are embedded as they are, or smaller or fewer if they take too much space.
 """
 
 import base64
@@ -29,7 +29,7 @@ _SAMPLE = 6
 
 @dataclass(frozen=True)
 class EmbeddedSheet:
-    """A sheet and its JPEG in base64; empty, with the reason, where it cannot be read."""
+    """A sheet and its JPEG in base64; empty, with the reason, if it cannot be read."""
 
     sheet: Sheet
     data: str
@@ -40,7 +40,7 @@ class EmbeddedSheet:
 
 @dataclass(frozen=True)
 class Album:
-    """The pictures that are shown, and what was done to make them fit."""
+    """The embedded pictures, and what was done to make them fit."""
 
     pictures: list[EmbeddedSheet]
     note: str = ''
@@ -49,8 +49,8 @@ class Album:
 def collect(sheets: Sequence[Sheet], budget: int = BUDGET) -> Album:
     """Pictures of all sheets, or of as many as fit, in the order given.
 
-    Where they are too large, they are made smaller, down to 800 pixels across; if that
-    is not enough, those of every condition and variant that changed least are left out.
+    Where they are too large, they are made smaller, down to 800 pixels across; if that is not
+    enough, those of every condition and variant that changed least are left out.
 
     Args:
         sheets: what to show.
@@ -71,7 +71,7 @@ def collect(sheets: Sequence[Sheet], budget: int = BUDGET) -> Album:
 
 
 def _estimate(sheets: Sequence[Sheet], level: tuple[int, int] | None) -> float:
-    """Bytes that all would take, from a few: reading every sheet anew costs seconds."""
+    """Bytes of all, estimated from a few: reading every sheet again takes seconds."""
     some = sheets[:: max(1, len(sheets) // _SAMPLE)]
     return sum(len(_read(sheet, level).data) for sheet in some) / len(some) * len(sheets)
 
@@ -99,19 +99,19 @@ def _read(sheet: Sheet, level: tuple[int, int] | None) -> EmbeddedSheet:
     try:
         content = sheet.path.read_bytes()
         with Image.open(io.BytesIO(content)) as image:
-            # Anything else than a JPEG would be told wrongly to the browser.
+            # The page declares every picture as JPEG, so other formats are converted.
             if level is None and image.format == 'JPEG':
                 size = image.size
             else:
                 content, size = _encode(image, *(level or (image.width, 90)))
     except (OSError, ValueError, SyntaxError) as error:
-        # One lost picture must not cost the report of hours of work.
+        # One lost picture must not cost the report of a comparison that took hours.
         return EmbeddedSheet(sheet, '', problem=type(error).__name__)
     return EmbeddedSheet(sheet, base64.b64encode(content).decode(), *size)
 
 
 def _encode(image: Image.Image, width: int, quality: int) -> tuple[bytes, tuple[int, int]]:
-    image.thumbnail((width, image.height))  # decodes no more than it needs
+    image.thumbnail((width, image.height))  # decodes only as much as needed
     smaller = image.convert('RGB')
     buffer = io.BytesIO()
     smaller.save(buffer, 'JPEG', quality=quality)
@@ -123,13 +123,13 @@ def _note(level: tuple[int, int] | None, left_out: int) -> str:
     if level is not None:
         width, quality = level
         parts.append(
-            f'To keep this file small, the pictures are at most {width} pixels wide '
-            f'(JPEG quality {quality}).'
+            f'To keep this file small, pictures are at most {width} pixels wide (JPEG quality '
+            f'{quality}).'
         )
     if left_out:
         parts.append(
-            f'{count(left_out, "sheet")} of weaker effect left out; all are in the '
-            "comparison's own folder."
+            f'Left out {count(left_out, "sheet")} with smaller effects; all are in the '
+            "comparison's folder."
         )
     return ' '.join(parts)
 
@@ -145,16 +145,16 @@ def render_report(
     *,
     picture_budget: int = BUDGET,
 ) -> str:
-    """Tell a comparison as one HTML page that needs nothing else: no network, no script.
+    """Render a comparison as one self-contained HTML page: no network, no script.
 
     Args:
         comparison: the results, with the analysis of each against the base.
-        curves: precision against recall, by the condition's name and the variant's
-            name in the tables.
+        curves: precision against recall, by the condition's name and the variant's name in the
+            tables.
         sheets: pictures of the images that gained and lost most.
         legend: names and RGB colours in [0, 255] of the classes in the pictures.
-        picture_budget: most bytes that the pictures take in the page; where they are
-            more, they are shown smaller, then fewer, and the page says so.
+        picture_budget: most bytes that the pictures take in the page; where they are more, they are
+            shown smaller, then fewer, and the page says so.
 
     Returns:
         The page, UTF-8 when it is written to a file.

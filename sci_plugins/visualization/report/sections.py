@@ -1,4 +1,4 @@
-"""Tables of detail: every metric, by brightness, by size, by class, the host's own."""
+"""Detailed tables: every metric, by brightness, by size, by class, the host's own."""
 
 import math
 import re
@@ -25,7 +25,7 @@ _SIZE = re.compile(r'(?P<metric>.+)_(?P<bin>below_\d+px|\d+_to_\d+px|above_\d+px
 
 @dataclass(frozen=True)
 class Section:
-    """Tables of one subject, a condition each."""
+    """Tables of one subject, one per condition."""
 
     title: str
     note: str
@@ -43,7 +43,7 @@ def all_metrics(rows: Sequence[ConditionRows]) -> list[Table]:
 
 
 def by_class(rows: Sequence[ConditionRows]) -> list[Section]:
-    """A section for each metric that is told class by class (``IoU/CLASS``)."""
+    """A section for each metric with values per class (``IoU/CLASS``)."""
     names = dict.fromkeys(name for row in rows for name in _metric_names(row))
     prefixes = dict.fromkeys(name.split('/', 1)[0] for name in names if '/' in name)
     return [_class_section(rows, prefix) for prefix in prefixes]
@@ -60,7 +60,7 @@ def by_size(rows: Sequence[ConditionRows]) -> list[Section]:
 
 
 def by_group(rows: Sequence[ConditionRows]) -> list[Section]:
-    """Subsets of the images, as thirds by brightness: variants down, subsets across."""
+    """Subsets of the images, such as thirds by brightness: variants down, subsets across."""
     keys = dict.fromkeys(
         key for analysis in all_analyses(rows) for key, groups in analysis.groups.items() if groups
     )
@@ -68,9 +68,9 @@ def by_group(rows: Sequence[ConditionRows]) -> list[Section]:
 
 
 def host_numbers(rows: Sequence[ConditionRows]) -> list[Table]:
-    """What the config's own evaluator gave.
+    """Results of the config's own evaluator.
 
-    An interval stands beside a number that the records give as well.
+    A number that the records have too gets an interval.
     """
     return [table for row in rows if (table := _host_table(row)).rows]
 
@@ -178,7 +178,7 @@ def _size_section(rows: Sequence[ConditionRows], metric: str, names: dict[str, s
             for title, name in names.items()
         }
         tables.append(_strata_table(row, list(names), cells, scale))
-    note = f'Δ of {metric} of objects of each size.'
+    note = f'Δ of {metric} for objects of each size.'
     return Section(f'{metric} by size of the objects', note, tables)
 
 
@@ -188,9 +188,9 @@ def _group_section(rows: Sequence[ConditionRows], key: str) -> Section:
     scale = scale_over([group.interval for group in groups])
     tables = [_group_table(row, key, scale) for row in rows if row.analyses]
     metric = found[0].metric
-    note = f'Δ of {metric} within each part of the images.'
+    note = f'Δ of {metric} on each part of the images.'
     if key == 'brightness':
-        note += ' Parted by the mean luma (0 to 1) of the image as it was tested.'
+        note += ' Split by the mean luma (0 to 1) of the tested image.'
     return Section(f'{metric} by {key} of the images', note, tables)
 
 

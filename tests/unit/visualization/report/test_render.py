@@ -255,7 +255,7 @@ def test_nothing_measured() -> None:
 
 def test_pictures_over_the_budget_are_told(sheets: list[Sheet]) -> None:
     html = render_report(_detections(), {}, sheets, picture_budget=10)
-    assert 'of weaker effect left out' in html
+    assert 'with smaller effects' in html
 
 
 def test_without_jinja_the_extra_is_named() -> None:

@@ -69,7 +69,7 @@ def test_the_weakest_are_left_out_where_that_is_not_enough(sheets: list[Sheet]) 
     kept = [picture.sheet for picture in smallest.pictures]
     assert 0 < len(kept) < len(sheets)
     assert f'{len(sheets) - len(kept)} sheet' in smallest.note
-    assert 'left out' in smallest.note
+    assert 'Left out' in smallest.note
     # a variant's second gain goes before the only loss of any
     assert all(sheet.effect != 0.2 for sheet in kept)
     assert kept == [sheet for sheet in sheets if sheet in kept]
@@ -78,7 +78,7 @@ def test_the_weakest_are_left_out_where_that_is_not_enough(sheets: list[Sheet]) 
 def test_no_room_at_all(sheets: list[Sheet]) -> None:
     album = collect(sheets, budget=10)
     assert album.pictures == []
-    assert '6 sheets of weaker effect left out' in album.note
+    assert '6 sheets with smaller effects' in album.note
 
 
 def test_no_sheets() -> None:
