@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -64,7 +65,8 @@ def test_resuming_goes_on(trained: Run, tmp_path: Path) -> None:
     for number, resume in enumerate([['--resume'], ['--resume', 'FILE']]):
         folder, source = tmp_path / str(number), trained.work_dir / 'iter_2.pth'
         folder.mkdir()
-        if resume == ['--resume']:  # from the newest of the work dir
+        if resume == ['--resume']:  # from the newest of a work dir that was copied
+            shutil.copy(source, folder)
             (folder / 'last_checkpoint').write_text(str(source))
         resume = [source if word == 'FILE' else word for word in resume]
         code, _, err = run_tool('train', trained.config, '--work-dir', folder, *resume, *longer)
