@@ -77,7 +77,10 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
     except (SciPluginsError, OSError):
         raise
     except Exception as error:  # a config is Python, so it can raise anything
-        raise ConfigError(f'cannot read config {path}: {_cause(error)}') from error
+        cause = tell_cause(error)
+        if isinstance(error, SyntaxError):  # its text names MMEngine's temporary copy of the file
+            cause = f'line {error.lineno}: {error.msg}'
+        raise ConfigError(f'cannot read config {path}: {cause}') from error
     _require_scope(cfg.get('default_scope'), path)
     return cfg
 
@@ -99,12 +102,6 @@ def _found_by_module() -> Iterator[None]:
 def _require_scope(scope: Any, path: str) -> None:
     if scope in HOSTS:
         require_host(f'config {path}', scope)
-
-
-def _cause(error: Exception) -> str:
-    if isinstance(error, SyntaxError):  # its text names MMEngine's temporary copy of the file
-        return f'line {error.lineno}: {error.msg}'
-    return tell_cause(error)
 
 
 def load_config_from_args(args: argparse.Namespace) -> Config:

@@ -18,7 +18,7 @@ from sci_plugins.datasets.paired_low_light import PairedLowLightDataset
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.comparison import finite_or_none
 from sci_plugins.evaluation.metrics.image_quality import ImageQualityMetric
-from sci_plugins.models.enhancers import BaseEnhancer, parse_enhancer
+from sci_plugins.models.enhancers import parse_enhancer
 from sci_plugins.models.enhancers.weights import find_weight_file, weights_name
 from sci_plugins.registry import METRICS
 from sci_plugins.utils.cli import text_table
@@ -84,6 +84,7 @@ REFERENCE = 'reference'
 Spec = nn.Module | Mapping[str, Any] | str
 
 
+@torch.no_grad()
 def evaluate_enhancement(
     low: str | os.PathLike[str],
     reference: str | os.PathLike[str] | None = None,
@@ -128,7 +129,8 @@ def evaluate_enhancement(
         item = data[index]
         image = item['inputs']
         bright = getattr(item['data_samples'], 'reference', None)
-        shown = {name: _enhance(each, image, device) for name, each in enhancers.items()}
+        batch = image.unsqueeze(0).to(device)
+        shown = {name: each(batch)[0].cpu() for name, each in enhancers.items()}
         if bright is not None:
             shown[REFERENCE] = bright
         for name, enhanced in shown.items():
@@ -168,11 +170,6 @@ def _build_metric(name: str) -> ImageQualityMetric:
     return kind()
 
 
-@torch.no_grad()
-def _enhance(enhancer: BaseEnhancer, image: Tensor, device: str) -> Tensor:
-    return enhancer(image.unsqueeze(0).to(device))[0].cpu()
-
-
 def _write_sheet(path: Path, image: Tensor, shown: Mapping[str, Tensor]) -> None:
     cells = [image_cell(name, each) for name, each in shown.items()]
     if 'none' not in shown:
@@ -185,11 +182,12 @@ def _write_sheet(path: Path, image: Tensor, shown: Mapping[str, Tensor]) -> None
 def _about(
     low: Any, reference: Any, specs: Mapping[str, Spec], max_size: int | None
 ) -> dict[str, Any]:
+    hashes = {name: _hash(spec) for name, spec in specs.items()}
     return dict(
         low=str(low),
         reference=None if reference is None else str(reference),
         max_size=max_size,
-        weights={name: _hash(spec) for name, spec in specs.items() if _hash(spec)},
+        weights={name: sha256 for name, sha256 in hashes.items() if sha256},
         versions=dict(sci_plugins=__version__, torch=str(torch.__version__)),
     )
 

@@ -132,7 +132,9 @@ def evaluate_submission(
         require_host('COCO AP (--no-coco leaves it out)', 'pycocotools', 'det')
     labels, pictures = _find_labels(Path(gt_dir))
     found = _text_files(Path(pred_dir))
-    ids = split_ids(split) if split else _label_ids(labels)
+    ids = split_ids(split) if split else list(_text_files(labels))
+    if not ids:
+        raise DataError(f'{labels}: no label file (ID.txt)')
     missing = [name for name in ids if name not in found]
     if len(missing) == len(ids):
         raise DataError(f'{pred_dir}: no ID.txt for any of the {len(ids)} images')
@@ -172,13 +174,6 @@ def _text_files(folder: Path) -> dict[str, Path]:
         raise DataError(f'{folder}: no such folder')
     paths = sorted(folder.glob('*.txt'), key=lambda path: id_order(path.stem))
     return {path.stem: path for path in paths}
-
-
-def _label_ids(labels: Path) -> list[str]:
-    ids = list(_text_files(labels))
-    if not ids:
-        raise DataError(f'{labels}: no label file (ID.txt)')
-    return ids
 
 
 def _unpaired(labels: Path, pictures: Path | None) -> list[str]:

@@ -25,13 +25,9 @@ from sci_plugins.visualization.report.cells import count, first_few
 #: Endings of ground truth, and of images whose names predictions take over, in the usual layouts of
 #: street scenes. Tried only where names differ.
 GT_SUFFIXES = (
-    '.png',
-    '_gt_labelTrainIds.png',
-    '_gtFine_labelTrainIds.png',
-    '_gtCoarse_labelTrainIds.png',
-    '_labelTrainIds.png',
-    '_trainIds.png',
-)
+    '.png', '_gt_labelTrainIds.png', '_gtFine_labelTrainIds.png', '_gtCoarse_labelTrainIds.png',
+    '_labelTrainIds.png', '_trainIds.png',
+)  # fmt: skip
 PRED_SUFFIXES = ('.png', '_rgb_anon.png', '_leftImg8bit.png')
 _PLAIN = '.png'
 # Path below a folder -> file.

@@ -115,18 +115,13 @@ def _make(
         stamp = dict(version=VERSION, seed=SEED, images=count, conditions=conditions)
         write_atomically(beside / 'demo.json', json.dumps(stamp, indent=2) + '\n')
         beside.chmod(0o755)  # folders of mkdtemp are private
-        _put_in_place(beside, target)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def _put_in_place(beside: Path, target: Path) -> None:
-    try:
         beside.rename(target)
     except OSError:
-        # Another process was faster; its pictures are the same.
+        # Another process may have been faster; its pictures are the same.
         if not target.is_dir():
             raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _generator(*key: int) -> np.random.Generator:

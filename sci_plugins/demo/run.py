@@ -23,6 +23,10 @@ from sci_plugins.visualization.report.markdown import markdown_table
 
 #: Sheets of pictures for each task and condition.
 _PICTURES = 3
+_HEAD = (
+    'task', 'images', 'without', 'gamma', 'SCI', 'gated SCI', 'Δ SCI', '95 % interval',
+    'verdict on SCI', 'on gated SCI',
+)  # fmt: skip
 _UNDEFINED = Interval(math.nan, math.nan, math.nan)
 
 
@@ -197,7 +201,8 @@ def _to_json(rows: list[Row], enhancer: str) -> str:
 
 
 def _report(rows: list[Row], enhancer: str, out: Path, root: Path) -> str:
-    parts = [_INTRODUCTION, *_table(rows, enhancer), '', _READING]
+    table = [_table_row(row, enhancer) for row in rows]
+    parts = [_INTRODUCTION, *markdown_table(_HEAD, table), '', _READING]
     for name, task in TASKS.items():
         parts += [f'## {task.title[0].upper()}{task.title[1:]}', '']
         for condition in CONDITIONS:
@@ -207,12 +212,6 @@ def _report(rows: list[Row], enhancer: str, out: Path, root: Path) -> str:
             parts += ['', f'All metrics: [table]({name}/{condition}/comparison.md).', '']
     parts += [f'The images and their labels are in `{root}`.']
     return '\n'.join(parts) + '\n'
-
-
-def _table(rows: list[Row], enhancer: str) -> list[str]:
-    head = ['task', 'images', 'without', 'gamma', 'SCI', 'gated SCI', 'Δ SCI', '95 % interval']
-    lines = [_table_row(row, enhancer) for row in rows]
-    return markdown_table([*head, 'verdict on SCI', 'on gated SCI'], lines)
 
 
 def _table_row(row: Row, enhancer: str) -> list[str]:

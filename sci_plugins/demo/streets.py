@@ -69,20 +69,17 @@ def draw_car(
         corners += [place(right, *stop), place(left, *stop)]
         colour = _GLASS if index in _GLASS_PANELS else paint
         canvas.polygon(np.array(corners), CAR, plain(colour * _PANEL_SHADE[index]))
+    angles = np.linspace(0, 2 * np.pi, 14, endpoint=False)
+    rim = np.stack([0 * angles, np.sin(angles), np.cos(angles)], axis=1) * _WHEEL
     for side, out in ((left, -0.02), (right, 0.02)):
         outline = np.array([place(side, *point) for point in _OUTLINE])
         canvas.polygon(outline, CAR, plain(paint * _SIDE_SHADE))
         window = np.array([place(side + out, *point) for point in _SIDE_WINDOW])
         canvas.polygon(window, CAR, plain(_GLASS))
         for along in (0.8, 3.4):
-            _draw_wheel(canvas, place(side + out, along, _WHEEL / tall))
+            centre = np.array(place(side + out, along, _WHEEL / tall))
+            canvas.polygon(centre + rim, CAR, plain(_RUBBER))
     _draw_car_lamps(canvas, x, z, towards, (0.0, 0.0, 0.0))
-
-
-def _draw_wheel(canvas: Canvas, centre: tuple[float, float, float]) -> None:
-    angles = np.linspace(0, 2 * np.pi, 14, endpoint=False)
-    rim = np.stack([0 * angles, np.sin(angles), np.cos(angles)], axis=1) * _WHEEL
-    canvas.polygon(np.array(centre) + rim, CAR, plain(_RUBBER))
 
 
 def light_car(canvas: Canvas, x: float, z: float, towards: bool) -> Light:

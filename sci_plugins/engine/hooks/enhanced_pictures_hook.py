@@ -66,7 +66,9 @@ class EnhancedPicturesHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         self._find_enhancer(runner)
-        files = _spread(self._candidates(runner), self.count)
+        files = self._candidates(runner)
+        count = min(self.count, len(files))
+        files = [files[index * len(files) // count] for index in range(count)]  # evenly spaced
         data = LowLightFolder(files, max_size=self.max_size, skip_unreadable=True)
         for index in range(len(data)):
             item = data[index]
@@ -147,9 +149,3 @@ def _statistics(shown: list[dict[str, Tensor]]) -> dict[str, float]:
         'cast': [color_cast(before, after) for before, after in pairs],
     }
     return {f'pictures/{name}': float(torch.stack(each).nanmean()) for name, each in values.items()}
-
-
-def _spread(files: list[Path], count: int) -> list[Path]:
-    """``count`` of the files, evenly spaced from the first."""
-    count = min(count, len(files))
-    return [files[index * len(files) // count] for index in range(count)]
