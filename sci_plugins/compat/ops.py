@@ -78,13 +78,7 @@ def _deform_conv_gradients(grad_output: Tensor, *arguments: Any) -> tuple[Tensor
 
 
 def deform_conv_forward(
-    image: Tensor,
-    weight: Tensor,
-    offset: Tensor,
-    output: Tensor,
-    columns: Tensor,
-    ones: Tensor,
-    **geometry: int,
+    image: Tensor, weight: Tensor, offset: Tensor, output: Tensor, *scratch: Tensor, **geometry: int
 ) -> None:
     """Overwrite ``output`` with the deformable convolution of ``image``.
 
@@ -93,7 +87,7 @@ def deform_conv_forward(
         weight: ``(out channels, C / groups, kernel height, kernel width)``.
         offset: ``(N, 2 * offset groups * kernel positions, out H, out W)``, in pixels.
         output: ``(N, out channels, out H, out W)``.
-        columns, ones: ignored.
+        scratch: ignored.
         geometry: mmcv's keywords, see the top of this module.
     """
     output.copy_(_deform_conv(*_deform_conv_arguments(image, weight, offset, geometry)))
@@ -106,7 +100,7 @@ def deform_conv_backward_input(
     grad_image: Tensor,
     grad_offset: Tensor,
     weight: Tensor,
-    columns: Tensor,
+    *scratch: Tensor,
     **geometry: int,
 ) -> None:
     """Add to ``grad_image`` and overwrite ``grad_offset``, as mmcv's kernels do."""
@@ -121,9 +115,7 @@ def deform_conv_backward_parameters(
     offset: Tensor,
     grad_output: Tensor,
     grad_weight: Tensor,
-    columns: Tensor,
-    ones: Tensor,
-    *,
+    *scratch: Tensor,
     scale: float,
     **geometry: int,
 ) -> None:
@@ -169,29 +161,18 @@ def modulated_deform_conv_forward(
     output.copy_(_deform_conv(*arguments))
 
 
-def modulated_deform_conv_backward(
-    image: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    ones: Tensor,
-    offset: Tensor,
-    mask: Tensor,
-    columns: Tensor,
-    grad_image: Tensor,
-    grad_weight: Tensor,
-    grad_bias: Tensor,
-    grad_offset: Tensor,
-    grad_mask: Tensor,
-    grad_output: Tensor,
-    *,
-    with_bias: bool,
-    **geometry: int,
-) -> None:
+def modulated_deform_conv_backward(*tensors: Tensor, with_bias: bool, **geometry: int) -> None:
     """Write all gradients into the given tensors, as mmcv's kernels do.
 
-    Add to ``grad_image``, ``grad_weight`` and ``grad_bias``; overwrite ``grad_offset`` and
-    ``grad_mask``.
+    Args:
+        tensors: those of the forward pass without the output, in its order; then gradient buffers:
+            image, weight and bias, to add to, offset and mask, to overwrite; then the gradient of
+            the output.
+        with_bias: whether there is a ``bias``.
+        geometry: mmcv's keywords, see the top of this module.
     """
+    image, weight, bias, _, offset, mask, _, *buffers, grad_output = tensors
+    grad_image, grad_weight, grad_bias, grad_offset, grad_mask = buffers
     used_bias = bias if with_bias else None
     arguments = _deform_conv_arguments(image, weight, offset, geometry, mask, used_bias)
     gradients = _deform_conv_gradients(grad_output, *arguments)
@@ -251,23 +232,19 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     return torch.ops.torchvision.nms(boxes, scores, iou_threshold)
 
 
-def _check_pooling(pool_mode: int) -> None:
-    if pool_mode == 0:  # maximum
+def _roi_align_settings(settings: Mapping[str, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """torchvision's arguments before and after the shape of the features."""
+    if settings['pool_mode'] == 0:  # maximum
         raise MissingOpError("roi_align with pool_mode='max'", ["pool_mode='avg'"])
+    before, after = (
+        ('spatial_scale', 'aligned_height', 'aligned_width'),
+        ('sampling_ratio', 'aligned'),
+    )
+    return tuple(settings[name] for name in before), tuple(settings[name] for name in after)
 
 
 def roi_align_forward(
-    features: Tensor,
-    rois: Tensor,
-    output: Tensor,
-    argmax_y: Tensor,
-    argmax_x: Tensor,
-    aligned_height: int,
-    aligned_width: int,
-    spatial_scale: float,
-    sampling_ratio: int,
-    pool_mode: int,
-    aligned: bool,
+    features: Tensor, rois: Tensor, output: Tensor, *argmax: Tensor, **settings: Any
 ) -> None:
     """Average bilinear samples of ``features`` in the cells of each region.
 
@@ -275,20 +252,18 @@ def roi_align_forward(
         features: ``(N, C, H, W)``.
         rois: ``(R, 5)``: image index, x1, y1, x2, y2 in pixels of the image.
         output: ``(R, C, aligned_height, aligned_width)``, overwritten.
-        argmax_y, argmax_x: ignored, for maximum pooling only.
-        aligned_height, aligned_width: cells per region.
-        spatial_scale: size of the features over size of the image.
-        sampling_ratio: samples per cell and direction; 0 for one per feature pixel.
-        pool_mode: 1 for the average.
-        aligned: whether pixel centres lie at half coordinates.
+        argmax: ignored, for maximum pooling only.
+        settings: ``aligned_height`` and ``aligned_width``, cells per region; ``spatial_scale``,
+            size of the features over size of the image; ``sampling_ratio``, samples per cell and
+            direction, 0 for one per feature pixel; ``pool_mode``, 1 for the average; ``aligned``,
+            whether pixel centres lie at half coordinates.
 
     Raises:
         MissingOpError: for maximum pooling (``pool_mode`` 0).
     """
-    _check_pooling(pool_mode)
-    operands = as_computed(features, rois)
-    window = spatial_scale, aligned_height, aligned_width, sampling_ratio, aligned
-    output.copy_(torch.ops.torchvision.roi_align(*operands, *window))
+    before, after = _roi_align_settings(settings)
+    pooled = torch.ops.torchvision.roi_align(*as_computed(features, rois), *before, *after)
+    output.copy_(pooled)
 
 
 def roi_align_backward(
@@ -297,24 +272,15 @@ def roi_align_backward(
     argmax_y: Tensor,
     argmax_x: Tensor,
     grad_input: Tensor,
-    aligned_height: int,
-    aligned_width: int,
-    spatial_scale: float,
-    sampling_ratio: int,
-    pool_mode: int,
-    aligned: bool,
+    **settings: Any,
 ) -> None:
     """Add the gradient of the features to ``grad_input``, ``(N, C, H, W)``.
 
-    Other arguments as in :func:`roi_align_forward`.
-
-    Raises:
-        MissingOpError: for maximum pooling (``pool_mode`` 0).
+    Other arguments and errors as in :func:`roi_align_forward`.
     """
-    _check_pooling(pool_mode)
+    before, after = _roi_align_settings(settings)
     operands = as_computed(grad_output, rois)
-    sizes = aligned_height, aligned_width, *grad_input.shape
-    window = spatial_scale, *sizes, sampling_ratio, aligned
+    window = *before, *grad_input.shape, *after
     grad_input.add_(torch.ops.torchvision._roi_align_backward(*operands, *window))
 
 
@@ -390,18 +356,15 @@ def ms_deform_attn_backward(
     sampling_locations: Tensor,
     attention_weights: Tensor,
     grad_output: Tensor,
-    grad_value: Tensor,
-    grad_sampling_loc: Tensor,
-    grad_attn_weight: Tensor,
+    *buffers: Tensor,
     im2col_step: int,
 ) -> None:
-    """Overwrite ``grad_value``, ``grad_sampling_loc`` and ``grad_attn_weight``."""
+    """Overwrite ``buffers`` with the gradients of value, locations and weights."""
     inputs = value, sampling_locations, attention_weights
     value, locations, weights = leaves = [each.detach().requires_grad_() for each in inputs]
     levels = value_spatial_shapes, value_level_start_index
     with torch.enable_grad():
         attended = ms_deform_attn_forward(value, *levels, locations, weights, im2col_step)
     gradients = torch.autograd.grad(attended, leaves, grad_output)
-    buffers = grad_value, grad_sampling_loc, grad_attn_weight
     for buffer, gradient in zip(buffers, gradients, strict=True):
         buffer.copy_(gradient)

@@ -281,7 +281,7 @@ _HOOKS = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_
 
 def apply_conv(conv: nn.Module, image: Tensor) -> Tensor:
     """``conv(image)``, faster where possible."""
-    if _is_fusible_conv(conv) and _is_fusible_image(image, conv):
+    if _is_fusible_conv(conv, image):
         return conv3x3(image, conv.weight, conv.bias)  # type: ignore[arg-type]
     return conv(image)
 
@@ -290,7 +290,7 @@ def apply_conv_norm_relu(
     conv: nn.Module, norm: nn.Module, image: Tensor, shortcut: Tensor | None = None
 ) -> Tensor:
     """``relu(norm(conv(image)))``, plus ``shortcut`` if given."""
-    if _are_fusible(conv, norm) and _is_fusible_image(image, conv):
+    if _are_fusible(conv, norm, image):
         result, statistics = conv_norm_relu(image, _parameters(conv, norm), shortcut)
         _update(norm, statistics, result)
         return result
@@ -308,7 +308,7 @@ def apply_residual_block(
         second: likewise; its result has the image's shape.
         image: ``(N, C, H, W)``.
     """
-    if _are_fusible(*first) and _are_fusible(*second) and _is_fusible_image(image, first[0]):
+    if _are_fusible(*first, image) and _are_fusible(*second, image):
         layers = _parameters(*first), _parameters(*second)
         result, statistics, statistics2 = residual_block(image, *layers)
         _update(first[1], statistics, result)
@@ -332,41 +332,7 @@ def _update(norm: Any, statistics: Statistics, result: Tensor) -> None:
         norm.running_var.lerp_(unbiased, norm.momentum)
 
 
-def _are_fusible(conv: nn.Module, norm: nn.Module) -> bool:
-    return _is_fusible_conv(conv) and _is_fusible_norm(norm)
-
-
-def _is_fusible_image(image: Tensor, conv: nn.Module) -> bool:
-    weight = conv.weight
-    number, _, height, width = image.shape
-    return (
-        type(image) is Tensor
-        and image.device.type == 'cpu'
-        and image.dtype in (torch.float32, torch.float64)
-        and (weight.device, weight.dtype) == (image.device, image.dtype)
-        and number * height * width > 1  # batch normalisation rejects a single value
-        and not torch.is_autocast_enabled('cpu')
-        and not torch.jit.is_tracing()
-        and unpack_dual(image).tangent is None
-    )
-
-
-def _is_fusible_conv(conv: nn.Module) -> bool:
-    return (
-        type(conv) is nn.Conv2d
-        and conv.training
-        and conv.kernel_size == (3, 3)
-        and conv.padding == (1, 1)
-        and conv.stride == (1, 1)
-        and conv.dilation == (1, 1)
-        and conv.groups == 1
-        and conv.padding_mode == 'zeros'
-        and conv.bias is not None
-        and not _has_hooks(conv)
-    )
-
-
-def _is_fusible_norm(norm: nn.Module) -> bool:
+def _are_fusible(conv: nn.Module, norm: nn.Module, image: Tensor) -> bool:
     return (
         type(norm) is nn.BatchNorm2d
         and norm.training
@@ -374,6 +340,26 @@ def _is_fusible_norm(norm: nn.Module) -> bool:
         and norm.running_mean is not None
         and norm.momentum is not None
         and not _has_hooks(norm)
+        and _is_fusible_conv(conv, image)
+    )
+
+
+def _is_fusible_conv(conv: nn.Module, image: Tensor) -> bool:
+    return (
+        type(conv) is nn.Conv2d
+        and conv.training
+        and (conv.kernel_size, conv.padding, conv.padding_mode) == ((3, 3), (1, 1), 'zeros')
+        and (conv.stride, conv.dilation, conv.groups) == ((1, 1), (1, 1), 1)
+        and conv.bias is not None
+        and not _has_hooks(conv)
+        and type(image) is Tensor
+        and image.device.type == 'cpu'
+        and image.dtype in (torch.float32, torch.float64)
+        and (conv.weight.device, conv.weight.dtype) == (image.device, image.dtype)
+        and image.numel() > image.shape[1]  # batch normalisation rejects a single value
+        and not torch.is_autocast_enabled('cpu')
+        and not torch.jit.is_tracing()
+        and unpack_dual(image).tangent is None
     )
 
 

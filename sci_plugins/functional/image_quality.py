@@ -30,7 +30,7 @@ def gray_levels(image: Tensor) -> Tensor:
     Raises:
         ValueError: if the shape is not ``(N, 3, H, W)``.
     """
-    check_image('image', image)
+    check_images('gray_levels', image=image)
     red, green, blue = to_levels(image).unbind(1)
     # Many colours lie half-way between two levels. A sum in an order of the processor's choice
     # would round them differently from machine to machine.
@@ -111,13 +111,7 @@ def lightness_order_error(enhanced: Tensor, original: Tensor, side: int = 50) ->
     Source: Wang, Zheng, Hu, Li, "Naturalness preserved enhancement algorithm for non-uniform
     illumination images", IEEE Transactions on Image Processing 22 (9), 2013.
     """
-    check_image('enhanced', enhanced)
-    check_image('original', original)
-    if enhanced.shape != original.shape:
-        raise ValueError(
-            'lightness_order_error: both images must have the same shape, got '
-            f'{tuple(enhanced.shape)} and {tuple(original.shape)}'
-        )
+    check_images('lightness_order_error', enhanced=enhanced, original=original)
     pairs = zip(_sample(enhanced, side), _sample(original, side), strict=True)
     return torch.stack([_order_error(*pair) for pair in pairs])
 
@@ -140,10 +134,20 @@ def _order_error(first: Tensor, second: Tensor) -> Tensor:
     return torch.tensor(changed / len(first))
 
 
-def check_image(name: str, image: Tensor) -> None:
-    """Raise a ``ValueError`` that names the image if its shape is not ``(N, 3, H, W)``."""
-    if image.ndim != 4 or image.shape[1] != 3:
-        raise ValueError(f'{name} must have shape (N, 3, H, W), got {tuple(image.shape)}')
+def check_images(owner: str, **images: Tensor) -> None:
+    """Raise a ``ValueError`` unless all shapes are ``(N, 3, H, W)`` and the same."""
+    for name, image in images.items():
+        if image.ndim != 4 or image.shape[1] != 3:
+            raise ValueError(
+                f'{owner}: {name} must have shape (N, 3, H, W), got {tuple(image.shape)}'
+            )
+    first, *others = images.values()
+    for image in others:
+        if image.shape != first.shape:
+            raise ValueError(
+                f'{owner}: {" and ".join(images)} must have the same shape, got '
+                f'{tuple(first.shape)} and {tuple(image.shape)}'
+            )
 
 
 def mean_brightness(image: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sci_plugins.functional.image_quality import check_image, mean_brightness
+from sci_plugins.functional.image_quality import check_images, mean_brightness
 from sci_plugins.functional.smoothness import RADIUS, weighted_variation
 
 #: How to compute the colours that weight the smoothness, see `guide_colors`.
@@ -115,15 +115,10 @@ def smoothness_loss(
 
 
 def _check_pair(illumination: Tensor, image: Tensor) -> None:
+    check_images('SCI loss', illumination=illumination, image=image)
     for name, tensor in (('illumination', illumination), ('image', image)):
-        check_image(f'SCI loss: {name}', tensor)
         if not torch.is_floating_point(tensor):
             raise TypeError(f'SCI loss: {name} must be float, got dtype {tensor.dtype}')
-    if illumination.shape != image.shape:
-        raise ValueError(
-            f'SCI loss: illumination and image must have the same shape, got '
-            f'{tuple(illumination.shape)} and {tuple(image.shape)}'
-        )
 
 
 def exposure_loss(enhanced: Tensor, image: Tensor, target: float = 0.45) -> Tensor:
@@ -148,11 +143,7 @@ def exposure_loss(enhanced: Tensor, image: Tensor, target: float = 0.45) -> Tens
     Source: the exposure control loss of Zero-DCE (Guo et al., CVPR 2020, eq. 6), but over whole
     images instead of 16x16 regions, squared, and with the maximum.
     """
-    if enhanced.shape != image.shape or image.ndim != 4 or image.shape[1] != 3:
-        raise ValueError(
-            'exposure_loss: enhanced and image must have the same shape (N, 3, H, W), '
-            f'got {tuple(enhanced.shape)} and {tuple(image.shape)}'
-        )
+    check_images('exposure_loss', enhanced=enhanced, image=image)
     if not 0 < target < 1:
         raise ValueError(f'exposure_loss: target must be in (0, 1), got {target!r}')
     wanted = mean_brightness(image).clamp(min=target)
