@@ -146,15 +146,12 @@ def modulated_deform_conv_forward(
     """Overwrite ``output`` with the modulated deformable convolution of ``image``.
 
     Args:
-        image: ``(N, C, H, W)``.
-        weight: ``(out channels, C / groups, kernel height, kernel width)``.
         bias: ``(out channels,)``; ignored if ``with_bias`` is False.
-        offset: ``(N, 2 * offset groups * kernel positions, out H, out W)``, in pixels.
         mask: ``(N, offset groups * kernel positions, out H, out W)``.
-        output: ``(N, out channels, out H, out W)``.
         columns, ones: ignored.
         with_bias: whether to add ``bias``.
-        geometry: mmcv's keywords, see the top of this module.
+
+    Other arguments as in :func:`deform_conv_forward`.
     """
     used_bias = bias if with_bias else None
     arguments = _deform_conv_arguments(image, weight, offset, geometry, mask, used_bias)
@@ -233,14 +230,12 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
 
 
 def _roi_align_settings(settings: Mapping[str, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """torchvision's arguments before and after the shape of the features."""
+    """torchvision's arguments, before and after the shape that only the backward pass takes."""
     if settings['pool_mode'] == 0:  # maximum
         raise MissingOpError("roi_align with pool_mode='max'", ["pool_mode='avg'"])
-    before, after = (
-        ('spatial_scale', 'aligned_height', 'aligned_width'),
-        ('sampling_ratio', 'aligned'),
-    )
-    return tuple(settings[name] for name in before), tuple(settings[name] for name in after)
+    names = ('spatial_scale', 'aligned_height', 'aligned_width', 'sampling_ratio', 'aligned')
+    window = tuple(settings[name] for name in names)
+    return window[:3], window[3:]
 
 
 def roi_align_forward(

@@ -93,6 +93,8 @@ def _unpack(packed: Tensor, pixels: int) -> Tensor:
     return packed.permute(0, 2, 3, 1).reshape(shape).permute(0, 3, 1, 2)
 
 
+# Like `_threads`, a constant of the machine: a compiled model need not query it at each call.
+@torch.compiler.assume_constant_result
 def pixels_per_step(channels: int) -> int:
     """Number of pixels of ``channels`` floats that fit in a vector register of this CPU."""
     lanes = LANES.get(torch.backends.cpu.get_cpu_capability(), 4)
@@ -239,14 +241,8 @@ def _pixels_a_step(image: Tensor, channels: int) -> int:
         return 1
     width = image.shape[-1]
     # At least two steps: oneDNN 3.12 gives wrong values for a batch with one.
-    fits = [n for n in range(_lanes(channels), 1, -1) if width % n == 0 and width > n]
+    fits = [n for n in range(pixels_per_step(channels), 1, -1) if width % n == 0 and width > n]
     return fits[0] if fits else 1
-
-
-# Constants of the machine: a compiled model need not query them at each call.
-@torch.compiler.assume_constant_result
-def _lanes(channels: int) -> int:
-    return pixels_per_step(channels)
 
 
 @torch.compiler.assume_constant_result

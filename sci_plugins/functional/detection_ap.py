@@ -21,7 +21,7 @@ tool (github.com/Ir1d/DARKFACE_eval_tools) rule by rule:
    precision 0.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -70,7 +70,6 @@ def _box_areas(boxes: np.ndarray, pixel: float) -> np.ndarray:
 COCO_RECALLS = np.linspace(0, 1, 101)
 # Columns of a matrix with one row per image: few enough for the cache.
 _BLOCK = 512
-_Rule = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -152,8 +151,7 @@ def area_ap(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.n
     Args:
         ranked: matched detections.
         weights: ``(R, N)``, how often each image counts in each of R resamples; ``None`` for one
-            resample with every image once. Copies of an image rank together where scores are
-            equal.
+            resample with every image once. Copies of an image rank together where scores are equal.
 
     Returns:
         ``(R,)``, in [0, 1]; NaN for a resample without boxes.
@@ -161,7 +159,8 @@ def area_ap(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.n
     Raises:
         DataError: if ``weights`` does not have one column per image.
     """
-    return _integrate(ranked, weights, _area)
+    gained, envelope, boxes = _envelope(ranked, weights)
+    return _divide((gained * envelope).sum(axis=1), boxes)
 
 
 def coco_ap(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.ndarray:
@@ -174,7 +173,12 @@ def coco_ap(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.n
     Returns:
         ``(R,)``, in [0, 1]; NaN for a resample without boxes.
     """
-    return _integrate(ranked, weights, _mean_at_recalls)
+    gained, envelope, boxes = _envelope(ranked, weights)
+    recalls = _divide(np.cumsum(gained, axis=1), boxes[:, None])
+    envelope = np.pad(envelope, ((0, 0), (0, 1)))  # beyond the largest recall, precision is 0
+    places = [np.searchsorted(recall, COCO_RECALLS) for recall in recalls]
+    means = [row[at].mean() for row, at in zip(envelope, places, strict=True)]
+    return np.where(boxes > 0, means, np.nan)
 
 
 def recall_at_fppi(
@@ -225,16 +229,20 @@ def pooled_curve(ranked: Sequence[RankedDetections], points: int = 500) -> Recal
     return RecallPrecision(recall.tolist(), ((kept + 1) / (at[kept] + 1)).tolist())
 
 
-def _integrate(ranked: RankedDetections, weights: np.ndarray | None, rule: _Rule) -> np.ndarray:
-    """Apply ``rule`` to the envelope, which needs the hits only: precision falls between them."""
+def _envelope(
+    ranked: RankedDetections, weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weight and precision envelope at the hits, each ``(R, hits)``; weight of all boxes, ``(R,)``.
+
+    Precision falls between hits, so that the envelope needs no other detections.
+    """
     rows = weight_rows(weights, len(ranked.positives))
     hits = np.flatnonzero(ranked.hits)
     gained = rows[:, ranked.images[hits]]
-    true = np.cumsum(gained, axis=1)
-    precision = _divide(true, _totals(ranked, rows, hits), empty=0)
+    totals = _totals(ranked, rows, hits)
+    precision = _divide(np.cumsum(gained, axis=1), totals, empty=0)
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    boxes = rows @ ranked.positives
-    return np.where(boxes > 0, rule(gained, envelope, boxes), np.nan)
+    return gained, envelope, rows @ ranked.positives
 
 
 def _totals(ranked: RankedDetections, rows: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -259,27 +267,11 @@ def _totals(ranked: RankedDetections, rows: np.ndarray, ends: np.ndarray) -> np.
     return np.cumsum(totals, axis=1)
 
 
-def _area(gained: np.ndarray, envelope: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    return _divide((gained * envelope).sum(axis=1), boxes)
-
-
-def _mean_at_recalls(gained: np.ndarray, envelope: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    recall = _divide(np.cumsum(gained, axis=1), boxes[:, None])
-    # Beyond the largest recall, precision is 0.
-    envelope = np.pad(envelope, ((0, 0), (0, 1)))
-    return np.array(
-        [
-            row[np.searchsorted(reached, COCO_RECALLS)].mean()
-            for row, reached in zip(envelope, recall, strict=True)
-        ]
-    )
-
-
 def weight_rows(weights: np.ndarray | None, images: int) -> np.ndarray:
     """Weights ``(R, N)`` of N images in float64; ``None`` is one row of ones.
 
     Raises:
-        DataError: if the weights are not one column an image.
+        DataError: if the weights are not one column per image.
     """
     rows = np.ones((1, images)) if weights is None else np.asarray(weights, np.float64)
     if rows.ndim != 2 or rows.shape[1] != images:
@@ -333,16 +325,19 @@ def count_official(
         DataError: if the numbers of images differ, a shape is wrong or a value is not finite.
     """
     _check(predictions, boxes)
-    scores = [found[:, 4] for found in predictions if len(found)]
-    low = min((float(some.min()) for some in scores), default=0.0)
-    high = max((float(some.max()) for some in scores), default=1.0)
+    kept = [found[:, 4] for found in predictions if len(found)]
+    low = min((float(some.min()) for some in kept), default=0.0)
+    high = max((float(some.max()) for some in kept), default=1.0)
     high = max(high, _LOWEST_MAXIMUM)
     proposals = np.zeros((len(boxes), THRESHOLDS), np.int32)
     recalled = np.zeros_like(proposals)
     for image, (found, truth) in enumerate(zip(predictions, boxes, strict=True)):
         if len(found) == 0 or len(truth) == 0:
             continue
-        columns = _columns(_normalise(found[:, 4], low, high))
+        scores = found[:, 4].astype(np.float64)
+        scores = (scores - low) / (high - low) if low < high else np.ones_like(scores)
+        # The first threshold that each score reaches, 0 to 999.
+        columns = THRESHOLDS - np.searchsorted(_RISING, scores, side='right')
         proposals[image] = np.bincount(columns, minlength=THRESHOLDS)
         first = _first_recalled(found, truth, columns)
         recalled[image] = np.bincount(first, minlength=THRESHOLDS)
@@ -410,16 +405,6 @@ def _check(predictions: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> No
                 )
             if not np.isfinite(array).all():
                 raise DataError(f'{name}[{image}] must be finite, got NaN or infinity')
-
-
-def _normalise(scores: np.ndarray, low: float, high: float) -> np.ndarray:
-    scores = scores.astype(np.float64)
-    return np.ones_like(scores) if low == high else (scores - low) / (high - low)
-
-
-def _columns(scores: np.ndarray) -> np.ndarray:
-    """The first threshold that each normalised score reaches, 0 to 999."""
-    return THRESHOLDS - np.searchsorted(_RISING, scores, side='right')
 
 
 def _first_recalled(found: np.ndarray, truth: np.ndarray, columns: np.ndarray) -> np.ndarray:

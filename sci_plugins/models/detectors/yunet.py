@@ -104,11 +104,6 @@ class OnnxNetwork:
         """Names of the outputs of :meth:`run`."""
         return [each.name for each in self._open().get_outputs()]
 
-    @property
-    def sha256(self) -> str:
-        """Hash of the file, in hexadecimal."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
-
     def run(self, batch: Tensor) -> dict[str, Tensor]:
         """The network's outputs by name, float32, on the device of ``batch``.
 
@@ -156,7 +151,6 @@ class OnnxNetwork:
 
 
 _NAME = 'YuNetONNX'
-_OUTPUTS = tuple(f'{n}_{s}' for n in ('cls', 'obj', 'bbox') for s in YUNET_STRIDES)
 
 
 @MODELS.register_module()
@@ -198,7 +192,11 @@ class YuNetONNX(BaseDetector):
         data_preprocessor: Any = None,
         init_cfg: Any = None,
     ) -> None:
-        _check_settings(score_thr, iou_threshold, max_per_img)
+        if not 0 <= score_thr <= 1:
+            raise ConfigError(f'{_NAME}: score_thr must be in [0, 1], got {score_thr!r}')
+        if not 0 < iou_threshold <= 1:
+            raise ConfigError(f'{_NAME}: iou_threshold must be in (0, 1], got {iou_threshold!r}')
+        check_at_least(1, _NAME, max_per_img=max_per_img)
         super().__init__(
             data_preprocessor=data_preprocessor
             or dict(type='mmdet.DetDataPreprocessor', pad_size_divisor=32),
@@ -208,16 +206,15 @@ class YuNetONNX(BaseDetector):
         self.iou_threshold = iou_threshold
         self.max_per_img = max_per_img
         self.network = OnnxNetwork(weights, _NAME)
-        missing = sorted(set(_OUTPUTS) - set(self.network.output_names))
+        wanted = {f'{name}_{s}' for name in ('cls', 'obj', 'bbox') for s in YUNET_STRIDES}
+        missing = sorted(wanted - set(self.network.output_names))
         if missing:
             raise CheckpointError(
                 f'{self.network.path} is not YuNet: it lacks the outputs {", ".join(missing)}'
             )
-        print_log(
-            f'{_NAME}: {self.network.path.name} (sha256 {self.network.sha256[:8]}…)',
-            logger='current',
-            level=logging.INFO,
-        )
+        digest = hashlib.sha256(self.network.path.read_bytes()).hexdigest()
+        message = f'{_NAME}: {self.network.path.name} (sha256 {digest[:8]}…)'
+        print_log(message, logger='current', level=logging.INFO)
 
     def predict(
         self, batch_inputs: Tensor, batch_data_samples: Sequence, rescale: bool = True
@@ -277,11 +274,3 @@ class YuNetONNX(BaseDetector):
             boxes = boxes / boxes.new_tensor(meta['scale_factor']).repeat(2)
         labels = torch.zeros(len(boxes), dtype=torch.long, device=boxes.device)
         return InstanceData(bboxes=boxes, scores=scores, labels=labels)
-
-
-def _check_settings(score_thr: Any, iou_threshold: Any, max_per_img: Any) -> None:
-    if not 0 <= score_thr <= 1:
-        raise ConfigError(f'{_NAME}: score_thr must be in [0, 1], got {score_thr!r}')
-    if not 0 < iou_threshold <= 1:
-        raise ConfigError(f'{_NAME}: iou_threshold must be in (0, 1], got {iou_threshold!r}')
-    check_at_least(1, _NAME, max_per_img=max_per_img)

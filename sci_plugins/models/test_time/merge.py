@@ -10,6 +10,7 @@ from mmengine.structures import PixelData
 from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.functional.losses import at_least_float32
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.registry import MODELS
 
@@ -37,7 +38,7 @@ def merge_logits(first: Tensor, second: Tensor, weight: float = 0.5) -> Tensor:
     if weight in (0, 1):
         return second if weight else first
     parts = [
-        _wide(logits).log_softmax(dim=0) + math.log(share)
+        at_least_float32(logits).log_softmax(dim=0) + math.log(share)
         for logits, share in ((first, 1 - weight), (second, weight))
     ]
     return parts[0].logaddexp(parts[1])
@@ -60,11 +61,7 @@ def merge_probabilities(first: Tensor, second: Tensor, weight: float = 0.5) -> T
     _check(weight, first, second)
     if weight in (0, 1):
         return second if weight else first
-    return (1 - weight) * _wide(first) + weight * _wide(second)
-
-
-def _wide(values: Tensor) -> Tensor:
-    return values.float() if values.element_size() < 4 else values
+    return (1 - weight) * at_least_float32(first) + weight * at_least_float32(second)
 
 
 def _check(weight: float, *predictions: Tensor) -> None:
@@ -93,8 +90,7 @@ class RawEnhancedMerge(BaseModel):
 
     A config takes the host's model, enhancer included, unchanged::
 
-        model = dict(
-            _delete_=True, type='sci_plugins.RawEnhancedMerge', segmentor=_base_.model)
+        model = dict(_delete_=True, type='sci_plugins.RawEnhancedMerge', segmentor=_base_.model)
 
     Checkpoints of the plain or the enhanced segmentor load unchanged.
 
@@ -147,10 +143,8 @@ class RawEnhancedMerge(BaseModel):
         Raises:
             ConfigError: if the model returns no logits.
         """
-        if self.weight == 0:
-            return self._look(data, enhanced=False)
-        if self.weight == 1:
-            return self._look(data, enhanced=True)
+        if self.weight in (0, 1):
+            return self._look(data, enhanced=self.weight == 1)
         raw = [_logits(sample) for sample in self._look(data, enhanced=False)]
         samples = self._look(data, enhanced=True)
         for logits, sample in zip(raw, samples, strict=True):
