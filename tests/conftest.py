@@ -12,8 +12,10 @@ import pytest
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmengine.utils import ManagerMixin
+from yapf.yapflib import yapf_api
 
 DATA_VARIABLE = 'SCI_PLUGINS_DATA'
+_FORMAT_CODE = yapf_api.FormatCode
 
 
 @pytest.fixture(scope='session')
@@ -69,6 +71,19 @@ def _process_as_before() -> Iterator[None]:
 def _managers(kind: type = ManagerMixin) -> list[type]:
     below = [found for sub in kind.__subclasses__() for found in _managers(sub)]
     return [kind, *below]
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _configs_are_not_formatted() -> Iterator[None]:
+    """MMEngine formats a config several times a run by yapf: half a second for a large one."""
+    with mock.patch.object(yapf_api, 'FormatCode', lambda text, **_: (text, False)):
+        yield
+
+
+@pytest.fixture()
+def formatted_configs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a test that looks at the text of a config."""
+    monkeypatch.setattr(yapf_api, 'FormatCode', _FORMAT_CODE)
 
 
 @pytest.fixture(scope='module', autouse=True)

@@ -69,6 +69,9 @@ def prepare_config(cfg: Config, condition: Condition, work_dir: Path) -> Config:
     prepared = copy.deepcopy(cfg)
     darken_dataset(prepared, condition)
     prepared.work_dir = str(work_dir / 'runs')
+    # The Runner prints and stores it four times a variant; to have yapf format it each
+    # time takes longer than to test a small model on a few images.
+    object.__setattr__(prepared, '_format_python_code', False)
     return prepared
 
 

@@ -97,6 +97,7 @@ def test_another_weight_of_a_known_name(seg: tuple[Config, str], weights: Path) 
     assert find_change(dict(now, environment={}), now) == ''
 
 
+@pytest.mark.usefixtures('formatted_configs')
 def test_differences_of_configs(seg: tuple[Config, str]) -> None:
     other = copy.deepcopy(seg[0])
     other.model.test_cfg.mode = 'slide'
