@@ -45,10 +45,10 @@ def files_of(walk: Callable[[], object]) -> list[str]:
 def image() -> Callable[[], object]:
     """One image through a data preprocessor with SCI in front of a detector."""
     import torch
-
-    import sci_plugins  # noqa: F401  # its ops stand in where mmcv has none
     from mmdet.structures import DetDataSample
     from mmengine.registry import MODELS, init_default_scope
+
+    import sci_plugins  # noqa: F401  # its ops stand in where mmcv has none
 
     init_default_scope('mmdet')
     enhancer = dict(type='sci_plugins.SCIEnhancer')

@@ -18,12 +18,11 @@ bootstrap: the intervals of compare.py for one variant, against recomputing each
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from sci_plugins.utils.cli import run
-from sci_plugins.utils.files import write_atomically
+from sci_plugins.utils.cli import add_output_arguments, run
+from sci_plugins.utils.files import check_outputs, write_json
 
 _CONFIGS = Path(__file__).parents[1] / 'configs'
 _SEGMENTOR = _CONFIGS / 'night/pspnet_r50-d8_20k_acdc-night.py'
@@ -69,7 +68,7 @@ def _add_face_arguments(parser: argparse.ArgumentParser, runs: int) -> None:
     parser.add_argument('--predictions', type=int, default=300, help='per such image')
     parser.add_argument('--resamples', type=int, default=1000, help='of the bootstrap')
     parser.add_argument('--runs', type=int, default=runs, help='measured rounds')
-    parser.add_argument('--json', metavar='FILE', help='also write the result to this file')
+    add_output_arguments(parser)
 
 
 def _add_segmentation(parser: argparse.ArgumentParser) -> None:
@@ -94,13 +93,14 @@ def _add_size_arguments(
     parser.add_argument('--width', type=int, default=width, help='pixels')
     parser.add_argument('--threads', type=int, default=2, help='CPU threads')
     parser.add_argument('--runs', type=int, default=runs, help='measured rounds')
-    parser.add_argument('--json', metavar='FILE', help='also write the result to this file')
+    add_output_arguments(parser)
 
 
 def main() -> None:
     args = parse_args()
     options: dict[str, Any] = vars(args)
     command, json_path = options.pop('command'), options.pop('json')
+    check_outputs(json_path, overwrite=options.pop('overwrite'))
     # Imported late: --help and a mistyped option need not wait for PyTorch.
     import benchmarks
 
@@ -116,7 +116,7 @@ def main() -> None:
     result = calls[command](**options)
     print(result.to_text())
     if json_path:
-        write_atomically(json_path, json.dumps(result.to_json(), indent=2) + '\n')
+        write_json(json_path, result.to_json())
 
 
 if __name__ == '__main__':

@@ -11,8 +11,8 @@ counts as an image without detections, with a warning; --strict refuses it.
 import argparse
 import sys
 
-from sci_plugins.utils.cli import run
-from sci_plugins.utils.files import write_atomically
+from sci_plugins.utils.cli import add_output_arguments, run
+from sci_plugins.utils.files import check_outputs, write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('pred_dir', help='folder of predictions (ID.txt)')
     parser.add_argument('gt_dir', help='folder of the data set or of its labels')
-    parser.add_argument('--json', metavar='FILE', help='also write the result to this file')
+    add_output_arguments(parser)
     parser.add_argument('--split', metavar='NAME', help='evaluate only the images of this split')
     parser.add_argument(
         '--strict', action='store_true', help='turn warnings into errors (exit code 2)'
@@ -32,6 +32,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    check_outputs(args.json, overwrite=args.overwrite)
     # Imported late: --help and a mistyped option need not wait for PyTorch.
     from sci_plugins.apis.evaluate_darkface import evaluate_submission
 
@@ -42,7 +43,7 @@ def main() -> None:
         print(f'warning: {warning}', file=sys.stderr)
     print(result.to_text())
     if args.json:
-        write_atomically(args.json, result.to_json())
+        write_json(args.json, result.to_json())
 
 
 if __name__ == '__main__':

@@ -11,8 +11,8 @@ import argparse
 import sys
 
 from sci_plugins.apis.enhance import DEFAULT_ENHANCER
-from sci_plugins.utils.cli import run
-from sci_plugins.utils.files import write_atomically
+from sci_plugins.utils.cli import add_output_arguments, run
+from sci_plugins.utils.files import check_outputs, write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,13 +41,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--pictures', metavar='DIR', help='write one sheet per image with all variants'
     )
-    parser.add_argument('--json', metavar='FILE', help='also write all numbers to this file')
+    add_output_arguments(parser, 'numbers of all images')
     parser.add_argument('--device', default='cpu', help='cpu or cuda (default: cpu)')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
+    check_outputs(args.json, overwrite=args.overwrite)
     # Imported late: --help and a mistyped option need not wait for PyTorch.
     from sci_plugins.apis.evaluate import METRIC_NAMES, evaluate_enhancement
 
@@ -58,12 +59,13 @@ def main() -> None:
         metrics=[*METRIC_NAMES, *(['NIQE'] if args.niqe else [])],
         max_size=args.max_size,
         pictures=args.pictures,
+        overwrite=args.overwrite,
         device=args.device,
         progress=sys.stderr.isatty(),
     )
     print(table.to_text())
     if args.json:
-        write_atomically(args.json, table.to_json())
+        write_json(args.json, table.to_json())
 
 
 if __name__ == '__main__':

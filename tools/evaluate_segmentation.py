@@ -12,8 +12,8 @@ holds mIoU and IoU/CLASS in percent, unrounded.
 import argparse
 import sys
 
-from sci_plugins.utils.cli import run
-from sci_plugins.utils.files import write_atomically
+from sci_plugins.utils.cli import add_output_arguments, run
+from sci_plugins.utils.files import check_outputs, write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--num-classes', type=int, required=True, metavar='N', help='ids are 0 to N - 1'
     )
-    parser.add_argument('--json', metavar='FILE', help='also write the result to this file')
+    add_output_arguments(parser)
     parser.add_argument(
         '--classes',
         nargs='+',
@@ -75,6 +75,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    check_outputs(args.json, args.records, overwrite=args.overwrite)
     # Imported late: --help and a mistyped option need not wait for PyTorch.
     from sci_plugins.apis.evaluate_segmentation import evaluate_segmentation
 
@@ -101,7 +102,7 @@ def main() -> None:
     if args.records:
         result.records.save(args.records)
     if args.json:
-        write_atomically(args.json, result.to_json())
+        write_json(args.json, result.to_json())
 
 
 if __name__ == '__main__':

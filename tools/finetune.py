@@ -5,7 +5,7 @@
         --until 0.01
     python tools/enhance.py PHOTOS --out BRIGHT --enhancer sci/night.pth
 
-Writes the weights and, beside them, a picture of before and after (night.jpg).
+Writes the weights and, beside them, a picture, night_before-after.jpg.
 """
 
 import argparse
@@ -53,6 +53,9 @@ def parse_args() -> argparse.Namespace:
         '--crop-size', type=int, metavar='PIXELS', help='train on random square crops'
     )
     parser.add_argument('--seed', type=int, default=2, help='default: %(default)s')
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace files that no tool of ours wrote'
+    )
     parser.add_argument('--device', default='cpu', help='cpu or cuda (default: cpu)')
     return parser.parse_args()
 

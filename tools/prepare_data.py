@@ -13,8 +13,8 @@ import argparse
 import sys
 from typing import Any
 
-from sci_plugins.utils.cli import run
-from sci_plugins.utils.files import write_atomically
+from sci_plugins.utils.cli import add_output_arguments, run
+from sci_plugins.utils.files import check_outputs, write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -86,12 +86,15 @@ def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     parser.add_argument('root', help="the data set's folder")
     parser.add_argument('--workers', type=int, default=2, help='decoding threads')
-    parser.add_argument('--json', metavar='FILE', help='also write the report to this file')
+    add_output_arguments(parser, 'report')
 
 
 def main() -> int:
     options: dict[str, Any] = vars(parse_args())
     name, root, json_path = options.pop('name'), options.pop('root'), options.pop('json')
+    check_outputs(json_path, overwrite=options['overwrite'])
+    if not options.get('write_lists'):
+        options.pop('overwrite')
     # Imported late: --help and a mistyped option need not wait for PyTorch.
     from sci_plugins.apis.prepare_data import check_data, parse_size
 
@@ -100,7 +103,7 @@ def main() -> int:
     report = check_data(name, root, **options)
     print(report.to_text())
     if json_path:
-        write_atomically(json_path, report.to_json())
+        write_json(json_path, report.to_json())
     return 1 if report.errors else 0
 
 

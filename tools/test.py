@@ -4,7 +4,6 @@ python tools/test.py CONFIG CHECKPOINT --work-dir work_dirs/test
 """
 
 import argparse
-import json
 from pathlib import Path
 
 from sci_plugins.apis.config import (
@@ -17,7 +16,7 @@ from sci_plugins.apis.config import (
 from sci_plugins.evaluation.comparison import finite_or_none
 from sci_plugins.utils.checkpoint import load_fully, read_checkpoint
 from sci_plugins.utils.cli import run
-from sci_plugins.utils.files import write_atomically
+from sci_plugins.utils.files import check_outputs, write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,6 +33,8 @@ def main() -> None:
     args = parse_args()
     cfg = load_config_from_args(args)
     require(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
+    path = Path(cfg.work_dir) / 'metrics.json'
+    check_outputs(path)
     content = read_checkpoint(args.checkpoint, trust=args.trust_checkpoint)
     cfg.load_from = args.checkpoint
     use_gloo_without_gpu(cfg)
@@ -45,8 +46,7 @@ def main() -> None:
     load_fully(runner.model, content, args.checkpoint)
     metrics = finite_or_none(runner.test())
     if is_main_process():
-        path = Path(cfg.work_dir) / 'metrics.json'
-        write_atomically(path, json.dumps(metrics, indent=2) + '\n')
+        write_json(path, metrics)
         print(f'metrics written to {path}')
     end_processes()
 

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from sci_plugins.models.enhancers import parse_enhancer
 from sci_plugins.models.enhancers.weights import find_weight_file, weights_name
 from sci_plugins.registry import METRICS
 from sci_plugins.utils.cli import text_table
+from sci_plugins.utils.files import check_outputs, file_slug
 from sci_plugins.utils.images import write_sheet
 from sci_plugins.version import __version__
 from sci_plugins.visualization.panels import image_cell, make_grid
@@ -95,6 +97,7 @@ def evaluate_enhancement(
     pictures: str | os.PathLike[str] | None = None,
     device: str = 'cpu',
     progress: bool = False,
+    overwrite: bool = False,
 ) -> QualityTable:
     """Enhance dark images in several ways and measure each result.
 
@@ -111,9 +114,10 @@ def evaluate_enhancement(
         pictures: folder for one sheet per image, with all variants side by side.
         device: device to enhance on, such as ``'cpu'`` or ``'cuda'``.
         progress: show a progress bar on stderr.
+        overwrite: replace sheets that no tool of this package wrote.
 
     Raises:
-        ConfigError: if a variant or a metric is unknown.
+        ConfigError: if a variant or a metric is unknown, or a sheet would replace a user's file.
         DataError: if images are missing or unreadable, or differ in size from their references.
         MissingDependencyError: if a metric needs a package that is not installed.
     """
@@ -124,6 +128,8 @@ def evaluate_enhancement(
     specs = _name_variants(variants)
     enhancers = {name: prepare_enhancer(spec, device) for name, spec in specs.items()}
     names = [str(path.relative_to(Path(low).expanduser())) for path in data.files]
+    sheets = [] if pictures is None else _sheets(Path(pictures), names)
+    check_outputs(*sheets, inputs=data.files, overwrite=overwrite)
     table = QualityTable(_about(low, reference, specs, max_size), names)
     for index in tqdm(range(len(data)), unit='image', disable=not progress):
         item = data[index]
@@ -139,10 +145,19 @@ def evaluate_enhancement(
                 if not (name == REFERENCE and measure.needs_reference):
                     value = measure.score(enhanced, image, bright)
                     row.setdefault(measure.key, []).append(value)
-        if pictures is not None:
-            stem = Path(names[index]).with_suffix('').as_posix().replace('/', '_')
-            _write_sheet(Path(pictures) / f'{stem}.jpg', image, shown)
+        if sheets:
+            _write_sheet(sheets[index], image, shown)
     return table
+
+
+def _sheets(folder: Path, names: Sequence[str]) -> list[Path]:
+    """A file an image: by its stem, or its whole name where several have one stem."""
+    stems = Counter(file_slug(Path(name).with_suffix('').as_posix()) for name in names)
+    found = []
+    for name in names:
+        stem = file_slug(Path(name).with_suffix('').as_posix())
+        found.append(folder / f'{stem if stems[stem] == 1 else file_slug(name)}.jpg')
+    return found
 
 
 def _load(low: Any, reference: Any, max_size: int | None) -> Any:

@@ -19,6 +19,7 @@ from sci_plugins.errors import ConfigError, TrainingError, check_at_least
 from sci_plugins.models.enhancers import RetinexEnhancer, parse_enhancer
 from sci_plugins.models.enhancers.export import building_of, save_enhancer
 from sci_plugins.models.losses import SCILoss
+from sci_plugins.utils.files import check_outputs
 from sci_plugins.utils.images import write_sheet
 from sci_plugins.visualization.panels import image_cell, make_grid
 
@@ -66,13 +67,14 @@ def finetune(
     seed: int = 2,
     device: str = 'cpu',
     progress: bool = False,
+    overwrite: bool = False,
 ) -> FinetuneResult:
     """Fine-tune an enhancer on one or a few images, and save it with its recipe.
 
     As in the authors' code: no calibrator, the loss of one stage, Adam, one image per step,
     BatchNorm in train mode. The statistics of a single dark image differ from those of the training
-    set, so the loss may rise at first; ``freeze_norm`` avoids that. ``OUT.jpg`` beside the file
-    shows up to four of the images before and after.
+    set, so the loss may rise at first; ``freeze_norm`` avoids that. ``OUT_before-after.jpg`` beside
+    the file shows up to four of the images.
 
     Args:
         inputs: image files and folders.
@@ -90,9 +92,11 @@ def finetune(
         seed: seed of the order of the images and of the crops.
         device: such as ``'cpu'`` or ``'cuda'``.
         progress: show a progress bar on stderr.
+        overwrite: replace files that no tool of this package wrote; never an input.
 
     Raises:
-        ConfigError: if an option is invalid or the enhancer cannot be trained.
+        ConfigError: if an option is invalid, the enhancer cannot be trained, or an output would
+            replace a user's file.
         DataError: if no image can be read, or one is too small.
         TrainingError: if the loss becomes NaN or infinite; nothing is written then.
         OSError: if the file cannot be written.
@@ -100,11 +104,13 @@ def finetune(
     out = Path(out)
     if steps is None:
         steps = STEPS if until is None else MAX_STEPS
-    _check_options(out, steps, lr, until)
+    _check_options(steps, lr, until)
     before = _prepare(enhancer, device)
     data = LowLightFolder(
         inputs, max_size=max_size, crop_size=crop_size, cache=True, skip_unreadable=True
     )
+    sheet = out.with_name(f'{out.stem}_before-after.jpg')
+    check_outputs(out, sheet, inputs=data.files, overwrite=overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
     result = FinetuneResult(deepcopy(before))
     draws = _draw_images(data, seed, torch.device(device), result.skipped)
@@ -120,7 +126,7 @@ def finetune(
                 if result.settled:
                     break
     result.enhancer.eval()
-    _write_picture(out.with_suffix('.jpg'), data, before, result.enhancer)
+    _write_picture(sheet, data, before, result.enhancer)
     done = dict(
         steps=len(result.losses),
         settled=result.settled,
@@ -160,13 +166,11 @@ def _is_settled(losses: Sequence[float], images: int, tolerance: float) -> bool:
     return len(losses) % images == 0 and has_settled(losses, window, tolerance)
 
 
-def _check_options(out: Path, steps: int, lr: float, until: float | None) -> None:
+def _check_options(steps: int, lr: float, until: float | None) -> None:
     check_at_least(1, steps=steps)
     for name, value in (('lr', lr), ('until', until)):
         if value is not None and not 0 < value < math.inf:
             raise ConfigError(f'{name} must be a number above 0, got {value}')
-    if out.is_dir():
-        raise ConfigError(f'out must be a file, such as night.pth; {out} is a folder')
 
 
 def _prepare(enhancer: Spec, device: str) -> RetinexEnhancer:

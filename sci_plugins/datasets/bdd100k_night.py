@@ -21,7 +21,7 @@ from sci_plugins.datasets.segmentation_check import check_segmentation
 from sci_plugins.datasets.segmentation_folder import SegmentationFolderDataset
 from sci_plugins.errors import DataError
 from sci_plugins.registry import DATASETS
-from sci_plugins.utils.files import write_atomically
+from sci_plugins.utils.files import check_outputs, write_atomically
 
 BDD100K = NightLayout(
     name='BDD100K',
@@ -180,6 +180,7 @@ def check_bdd100k(
     timeofday: str | Sequence[str] = 'night',
     attributes: str | Sequence[str] | None = None,
     write_lists: Root | None = None,
+    overwrite: bool = False,
     **options: Any,
 ) -> CheckReport:
     """Check the images of one time of day.
@@ -189,6 +190,7 @@ def check_bdd100k(
         timeofday: which images to check.
         attributes: label files below ``root`` that tell the time of day.
         write_lists: a folder for the lists ``night_SPLIT.txt``, for ``ann_file``.
+        overwrite: replace lists that say something else.
         **options: those of :func:`check_segmentation`.
 
     Raises:
@@ -217,15 +219,25 @@ def check_bdd100k(
     rows = [_time_row(split, some, times) for split, some in stems.items() if some]
     report.tables['time of day'] = rows
     if write_lists is not None:
-        _write_lists(Path(write_lists), '-'.join(wanted).replace('/', '-'), chosen)
+        _write_lists(Path(write_lists), '-'.join(wanted).replace('/', '-'), chosen, overwrite)
     return report
 
 
-def _write_lists(folder: Path, kind: str, chosen: Mapping[str, list[str]]) -> None:
-    for split, names in chosen.items():
-        if names:
-            text = ''.join(f'{name}\n' for name in names)
-            write_atomically(folder / f'{kind}_{split}.txt', text)
+def _write_lists(folder: Path, kind: str, chosen: Mapping[str, list[str]], overwrite: bool) -> None:
+    lists = {
+        folder / f'{kind}_{split}.txt': ''.join(f'{name}\n' for name in names)
+        for split, names in chosen.items()
+        if names
+    }
+    # A list has no place for a mark: one that says the same may stay, another is refused.
+    changed = {path: text for path, text in lists.items() if not _says(path, text)}
+    check_outputs(*changed, overwrite=overwrite)
+    for path, text in changed.items():
+        write_atomically(path, text)
+
+
+def _says(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode()
 
 
 def _time_row(split: str, stems: list[str], times: Mapping[str, str]) -> dict:

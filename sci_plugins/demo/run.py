@@ -18,7 +18,8 @@ from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.bootstrap import Interval
 from sci_plugins.evaluation.comparison import Comparison, finite_or_none
 from sci_plugins.utils.checkpoint import use_safe_loading
-from sci_plugins.utils.files import write_atomically
+from sci_plugins.utils.files import MARK, check_outputs, write_atomically, write_json
+from sci_plugins.version import __version__
 from sci_plugins.visualization.report.cells import interval, places_of, plain, signed
 from sci_plugins.visualization.report.markdown import markdown_table
 
@@ -105,6 +106,7 @@ def run_demo(
             raise ConfigError(
                 f'{configs / task.config} not found: run the demo from the source tree'
             )
+    check_outputs(out / 'results.json', out / 'README.md')
     root = prepare_demo(data, splits=('test',))
     use_safe_loading()
     rows = []
@@ -118,7 +120,7 @@ def run_demo(
             # MMEngine collects garbage for each data set it reads, which takes half a second
             # with a host imported; the host is no garbage.
             gc.freeze()
-    write_atomically(out / 'results.json', _to_json(rows, enhancer))
+    write_json(out / 'results.json', _to_json(rows, enhancer))
     write_atomically(out / 'README.md', _report(rows, enhancer, out, root))
     return rows
 
@@ -214,7 +216,7 @@ def _report(rows: list[Row], enhancer: str, out: Path, root: Path) -> str:
             parts += [f'### {name}, {describe(condition)}', '']
             parts += [f'![{condition}]({path.relative_to(out)})' for path in pictures[:1]]
             parts += ['', f'All metrics: [table]({name}/{condition}/comparison.md).', '']
-    parts += [f'The images and their labels are in `{root}`.']
+    parts += [f'The images and their labels are in `{root}`. {MARK} {__version__}.']
     return '\n'.join(parts) + '\n'
 
 

@@ -1,5 +1,6 @@
 """What the command line tools share: one line for a user's mistake, tables of text."""
 
+import argparse
 import os
 import pickle
 import re
@@ -97,6 +98,14 @@ def _describe_label(error: Exception) -> str | None:
             'the label maps, num_classes and reduce_zero_label'
         )
     return None
+
+
+def add_output_arguments(parser: argparse.ArgumentParser, what: str = 'result') -> None:
+    """``--json FILE`` and ``--overwrite``; see :func:`sci_plugins.utils.files.check_outputs`."""
+    parser.add_argument('--json', metavar='FILE', help=f'also write the {what} to this file')
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace files that no tool of ours wrote'
+    )
 
 
 def text_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

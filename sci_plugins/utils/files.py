@@ -1,20 +1,29 @@
 """Files that are whole or not there, text by line, arrays, and the cache folder."""
 
 import errno
+import hashlib
 import io
+import json
 import os
+import re
 import secrets
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
-from sci_plugins.errors import DataError
+from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.version import __version__
+
+# A file of ours says so in its first or last bytes.
+_SEARCHED = 2**16
+# What version 0.1.0 wrote into its JSON files and its Markdown.
+_OLDER_MARKS = (b'"sci_plugins": "', b'- versions: sci_plugins ')
 
 
 def write_atomically(
@@ -80,6 +89,76 @@ def _write_all(file: io.FileIO, data: bytes | memoryview) -> None:
         rest = rest[written:]
 
 
+#: What every file of a tool says somewhere: a file with these words may be replaced.
+MARK = 'Written by sci_plugins'
+
+
+def write_json(path: str | os.PathLike[str], content: str | Mapping[str, Any]) -> None:
+    """Write a JSON object, marked as ours; see :func:`check_outputs`.
+
+    Args:
+        path: of the file.
+        content: the object, or its text.
+
+    Raises:
+        OSError: naming the file, if it cannot be written in full.
+    """
+    entries = json.loads(content) if isinstance(content, str) else content
+    marked = {'written_by': f'{MARK} {__version__}', **entries}
+    write_atomically(path, json.dumps(marked, indent=2, allow_nan=False) + '\n')
+
+
+def check_outputs(
+    *outputs: str | os.PathLike[str] | None,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    overwrite: bool = False,
+) -> None:
+    """Refuse to write over a user's file, before work begins.
+
+    Args:
+        outputs: files that a tool is about to write; ``None`` is passed over.
+        inputs: files that it reads: never written over.
+        overwrite: whether a file that no tool of this package wrote may be replaced.
+
+    Raises:
+        ConfigError: naming the first output that is a folder, an input, named twice, or a
+            file of somebody else.
+    """
+    read = {os.path.realpath(path): path for path in inputs}
+    seen: set[str] = set()
+    for path in (Path(each) for each in outputs if each is not None):
+        real = os.path.realpath(path)
+        if path.is_dir():
+            raise ConfigError(f'cannot write {path}: it is a folder, expected the name of a file')
+        if real in read:
+            raise ConfigError(f'cannot write {path}: it is the input {read[real]}')
+        if real in seen:
+            raise ConfigError(f'cannot write {path}: two outputs have this name')
+        seen.add(real)
+        if path.is_file() and not overwrite and not is_ours(path):
+            raise ConfigError(
+                f'{path} exists and was not written by this package: choose another name, or '
+                'pass --overwrite (overwrite=True)'
+            )
+
+
+def is_ours(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is empty or carries the mark of our tools near its begin or end."""
+    with open(path, 'rb') as file:
+        head = file.read(_SEARCHED)
+        file.seek(max(0, os.path.getsize(path) - _SEARCHED))
+        searched = head + file.read()
+    return not head or any(mark in searched for mark in (MARK.encode(), *_OLDER_MARKS))
+
+
+def file_slug(name: str) -> str:
+    """A name that any file system takes; no two names give the same one."""
+    slug = re.sub(r'[^A-Za-z0-9_.=-]+', '-', name).strip('-.')[:80]
+    if slug == name:
+        return slug
+    return f'{slug}-{hashlib.sha256(name.encode()).hexdigest()[:6]}'
+
+
 #: Folder for downloaded weights and generated demo data.
 CACHE_VARIABLE = 'SCI_PLUGINS_CACHE'
 
@@ -142,6 +221,8 @@ def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> Non
     """
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
+    with ZipFile(content, 'a') as archive:
+        archive.comment = MARK.encode()
     write_atomically(path, content.getbuffer())
 
 

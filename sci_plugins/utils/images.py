@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sci_plugins.errors import DataError, first_line
-from sci_plugins.utils.files import write_atomically
+from sci_plugins.utils.files import MARK, write_atomically
 from sci_plugins.utils.folders import check_regular_file
 
 #: Largest image that is opened, in pixels; OpenCV's own limit.
@@ -310,7 +310,7 @@ def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
 def write_sheet(path: str | os.PathLike[str], sheet: Image.Image) -> None:
     """Save pictures with captions as a JPEG of quality 90, whole or not at all."""
     content = io.BytesIO()
-    sheet.save(content, 'JPEG', quality=90)
+    sheet.save(content, 'JPEG', quality=90, comment=MARK)
     write_atomically(path, content.getbuffer())
 
 

@@ -30,7 +30,7 @@ def test_finetune_and_evaluate_as_a_user_does(tmp_path: Path) -> None:
     assert f'{out}: 3 steps, loss ' in done.stdout
     assert done.stderr.count('torn.png') == 1
     assert SCIEnhancer(weights=str(out))
-    assert (tmp_path / 'night.jpg').is_file()
+    assert (tmp_path / 'night_before-after.jpg').is_file()
 
     (images / 'torn.png').unlink()
     json_file = tmp_path / 'quality.json'

@@ -11,10 +11,10 @@ from mmengine.dataset import pseudo_collate
 from PIL import Image
 from torch import nn
 
-from sci_plugins.apis.compare.measuring import file_slug
 from sci_plugins.engine.hooks import KeptSample, SampleKeeperHook, keep_sample
 from sci_plugins.evaluation.comparison import VariantResult
 from sci_plugins.evaluation.records import ImageSet
+from sci_plugins.utils.files import file_slug
 from sci_plugins.utils.images import write_sheet
 from sci_plugins.visualization.panels import (
     TRUTH_COLOR,

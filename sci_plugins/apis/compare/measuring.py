@@ -4,7 +4,6 @@ import copy
 import hashlib
 import json
 import math
-import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.comparison import VariantResult
 from sci_plugins.evaluation.conditions import Condition, darken_dataset
 from sci_plugins.evaluation.records import ImageRecords, ImageSet, kinds_of_records
-from sci_plugins.utils.files import reading_arrays
+from sci_plugins.utils.files import file_slug, reading_arrays
 
 _ITEMS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
 _WHOLE_SET = _ITEMS[:3]
@@ -223,14 +222,6 @@ class RecordStore:
             variant,
         ]
         return hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()
-
-
-def file_slug(name: str) -> str:
-    """A name that any file system takes; no two names give the same one."""
-    slug = re.sub(r'[^A-Za-z0-9_.=-]+', '-', name).strip('-.')[:80]
-    if slug == name:
-        return slug
-    return f'{slug}-{hashlib.sha256(name.encode()).hexdigest()[:6]}'
 
 
 def _missing(results: Sequence[ImageResult], images: ImageSet) -> str:

@@ -13,11 +13,12 @@ from sci_plugins.apis.compare.about import build_image_set, describe, find_chang
 from sci_plugins.apis.compare.contenders import Contenders, ModelSource
 from sci_plugins.apis.compare.judging import Judge, parse_resampling
 from sci_plugins.apis.compare.measuring import RecordStore
-from sci_plugins.apis.compare.session import Session, write_comparison
+from sci_plugins.apis.compare.session import OUTPUTS, Session, write_comparison
 from sci_plugins.apis.config import require
 from sci_plugins.errors import ConfigError, MissingDependencyError, check_at_least
 from sci_plugins.evaluation.comparison import Comparison, VariantResult
 from sci_plugins.evaluation.conditions import Condition
+from sci_plugins.utils.files import check_outputs
 
 #: How results are judged; another way needs no new measurement.
 _JUDGING = ('base', 'resample', 'resamples', 'seed', 'metric')
@@ -115,6 +116,7 @@ def compare(
     check_at_least(1, resamples=resamples)
     check_at_least(0, pictures=pictures, changed=changed, seed=seed)
     _check(cfg, report)
+    check_outputs(*(Path(work_dir) / name for name in OUTPUTS))
     first, units = ModelSource(cfg, checkpoint), parse_resampling(resample)
     options: dict[str, Any] = dict(base=base, trust=trust, input_order=input_order)
     contenders = Contenders(first, variants, models, **options)

@@ -11,6 +11,7 @@ from torch import nn
 
 from sci_plugins.models.enhancers.export import building_of, save_enhancer
 from sci_plugins.registry import HOOKS
+from sci_plugins.utils.files import check_outputs
 from sci_plugins.utils.model_parts import find_part
 
 
@@ -45,7 +46,9 @@ class ExportEnhancerHook(Hook):
         self.meta = dict(meta or {})
 
     def before_train(self, runner: Runner) -> None:
-        building_of(self._find_module(runner))  # what cannot be saved is told now
+        # What cannot be saved is told now, not after hours.
+        building_of(self._find_module(runner))
+        check_outputs(Path(runner.work_dir) / self.file)
 
     def after_train(self, runner: Runner) -> None:
         if not is_main_process():

@@ -18,7 +18,10 @@ from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation.detection_images import ImageDetections, as_rows
 from sci_plugins.evaluation.detection_records import DarkFaceRecords
 from sci_plugins.registry import METRICS, require_host
-from sci_plugins.utils.files import read_numbered_lines, write_atomically
+from sci_plugins.utils.files import MARK, check_outputs, read_numbered_lines, write_atomically
+from sci_plugins.version import __version__
+
+_MARK_FILE = '.written_by_sci_plugins'
 
 _Value = TypeVar('_Value')
 COLUMNS = 'x1 y1 x2 y2 score'
@@ -33,10 +36,21 @@ def write_submission(folder: str | os.PathLike[str], images: Iterable[ImageDetec
     Raises:
         OSError: if the folder cannot be made or written.
     """
+    # The files have no place for a mark, so the folder gets one.
+    write_atomically(Path(folder) / _MARK_FILE, f'{MARK} {__version__}\n')
     for image in images:
         rows = sorted(image.predictions.tolist(), key=lambda row: -row[4])
         lines = [' '.join(map(repr, row)) + '\n' for row in rows]
         write_atomically(Path(folder) / f'{image.img_id}.txt', ''.join(lines))
+
+
+def _check_submission_folder(folder: Path) -> None:
+    """``ID.txt`` are the names of DARK FACE's labels as well: those must not be written over."""
+    if any(folder.glob('*.txt')) and not (folder / _MARK_FILE).is_file():
+        raise ConfigError(
+            f'submission_dir {folder} holds text files that were not written by this package: '
+            'choose an empty folder'
+        )
 
 
 def read_predictions(path: str | os.PathLike[str]) -> tuple[np.ndarray, list[str]]:
@@ -119,6 +133,9 @@ class DarkFaceMetric(BaseMetric):
         self.submission_dir = submission_dir
         self.detections_file = detections_file
         self.records: DarkFaceRecords | None = None
+        check_outputs(detections_file)
+        if submission_dir is not None:
+            _check_submission_folder(Path(submission_dir))
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep predictions and ground truth of each image."""

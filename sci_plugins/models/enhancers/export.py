@@ -13,7 +13,7 @@ from torch import nn
 
 from sci_plugins.errors import ConfigError
 from sci_plugins.models.enhancers.base import Opaque, arguments_of, type_name
-from sci_plugins.utils.files import write_atomically
+from sci_plugins.utils.files import MARK, write_atomically
 from sci_plugins.version import __version__
 
 
@@ -38,7 +38,11 @@ def save_enhancer(enhancer: nn.Module, path: str | os.PathLike[str], **recipe: A
     """
     state = enhancer.state_dict()
     state = {name: value.detach().cpu().clone() for name, value in state.items()}
-    meta = dict(input='RGB, float, values in [0, 1], (N, 3, H, W)', versions=_versions())
+    meta = dict(
+        written_by=f'{MARK} {__version__}',
+        input='RGB, float, values in [0, 1], (N, 3, H, W)',
+        versions=_versions(),
+    )
     meta.update(plain(recipe) | building_of(enhancer))
     # Into memory first: torch would write the name of a file into the file.
     content = io.BytesIO()

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from sci_plugins.evaluation.comparison import Comparison
+from sci_plugins.utils.files import MARK
+from sci_plugins.version import __version__
 from sci_plugins.visualization.report.account import NOT_A_TRAINING_RUN, Account, account_of
 from sci_plugins.visualization.report.cells import MARKS, MEANINGS, Cell, Table
 
@@ -107,4 +109,4 @@ def _method(account: Account) -> list[str]:
         lines += markdown_table(facts.head, facts.rows)
     for label, text in account.diffs.items():
         lines += ['', f'## {escape(label)}: changes in the config', '', '```diff', text, '```']
-    return lines
+    return [*lines, '', f'{MARK} {__version__}.']

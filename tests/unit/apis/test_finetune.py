@@ -99,7 +99,7 @@ def test_the_file_and_the_picture(tmp_path: Path, images: Path) -> None:
     assert meta['finetuned']['images'] == 2
     assert meta['finetuned']['optimizer']['lr'] == 5e-4
     assert str(tmp_path) not in str(meta)
-    with Image.open(tmp_path / 'new' / 'night.jpg') as sheet:
+    with Image.open(tmp_path / 'new' / 'night_before-after.jpg') as sheet:
         assert sheet.width > 3 * 480
         assert sheet.height > 2 * 480 * 12 // 14
 
@@ -157,7 +157,7 @@ def test_an_unreadable_image_is_skipped(tmp_path: Path, images: Path) -> None:
     (images / '0.png').write_text('no image')
     result = finetune(images, tmp_path / 'a.pth', SCIEnhancer(), steps=3)
     assert list(result.skipped) == [str(images / '0.png')]
-    assert (tmp_path / 'a.jpg').is_file()
+    assert (tmp_path / 'a_before-after.jpg').is_file()
 
 
 def test_a_loss_that_is_no_number(tmp_path: Path, images: Path) -> None:
