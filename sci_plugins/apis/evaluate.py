@@ -151,13 +151,13 @@ def evaluate_enhancement(
 
 
 def _sheets(folder: Path, names: Sequence[str]) -> list[Path]:
-    """A file an image: by its stem, or its whole name where several have one stem."""
-    stems = Counter(file_slug(Path(name).with_suffix('').as_posix()) for name in names)
-    found = []
-    for name in names:
-        stem = file_slug(Path(name).with_suffix('').as_posix())
-        found.append(folder / f'{stem if stems[stem] == 1 else file_slug(name)}.jpg')
-    return found
+    """A file an image: its path without suffix, or a name of its own where several share that."""
+    flat = [Path(name).with_suffix('').as_posix().replace('/', '_') for name in names]
+    shared = Counter(flat)
+    pairs = zip(names, flat, strict=True)
+    return [
+        folder / f'{stem if shared[stem] == 1 else file_slug(name)}.jpg' for name, stem in pairs
+    ]
 
 
 def _load(low: Any, reference: Any, max_size: int | None) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sci_plugins.utils.images import write_image
-from tests.run_tool import run_tool_process
+from tests.run_tool import run_tool
 
 PRECIOUS = b'precious'
 TOOLS = {
@@ -36,12 +36,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize('tool', list(TOOLS))
 def test_a_users_file_is_not_written_over(here: Path, tool: str) -> None:
-    script = tool.split()[0]
+    script = tool.split('.py')[0]
     arguments = [each.replace('{file}', 'mine') for each in TOOLS[tool]]
-    done = run_tool_process(script, *arguments)
-    assert done.returncode == 2, done.stderr
-    assert 'exists and was not written by this package' in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    code, _, err = run_tool(script, *arguments)
+    assert code == 2, err
+    assert 'exists and was not written by this package' in err
+    assert len(err.strip().splitlines()) == 1
     for name in ('mine', 'a.jpg', 'mine_before-after.jpg', 'README.md'):
         assert (here / name).read_bytes() == PRECIOUS
     assert not (here / 'mine.pth').exists()
@@ -50,11 +50,11 @@ def test_a_users_file_is_not_written_over(here: Path, tool: str) -> None:
 def test_the_first_example_of_finetune_keeps_the_photograph(here: Path) -> None:
     write_image(here / 'night.jpg', np.full((24, 24, 3), 30, np.uint8))
     before = (here / 'night.jpg').read_bytes()
-    done = run_tool_process('finetune.py', 'night.jpg', '--out', 'night.pth', '--steps', '2')
-    assert done.returncode == 0, done.stderr
+    code, _, err = run_tool('finetune', 'night.jpg', '--out', 'night.pth', '--steps', '2')
+    assert code == 0, err
     assert (here / 'night.jpg').read_bytes() == before
     assert (here / 'night_before-after.jpg').is_file()
-    again = run_tool_process('finetune.py', 'night.jpg', '--out', 'night.jpg', '--overwrite')
-    assert again.returncode == 2
-    assert 'it is the input' in again.stderr
+    code, _, err = run_tool('finetune', 'night.jpg', '--out', 'night.jpg', '--overwrite')
+    assert code == 2
+    assert 'it is the input' in err
     assert (here / 'night.jpg').read_bytes() == before

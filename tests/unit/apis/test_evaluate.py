@@ -15,7 +15,7 @@ from sci_plugins.datasets.low_light_folder import to_tensor
 from sci_plugins.errors import CheckpointError, ConfigError, DataError
 from sci_plugins.evaluation.metrics import EME, PSNR
 from sci_plugins.models.enhancers import GammaEnhancer
-from sci_plugins.utils.images import read_image
+from sci_plugins.utils.images import read_image, write_image
 from tests.tiny_training import draw_images
 
 BLIND = ('EME', 'LOE', 'Brightness')
@@ -169,3 +169,12 @@ def test_json(table: QualityTable) -> None:
     assert sci['images']['PSNR'] == [None, 15.0]
     assert reference['mean'] == dict(EME=5.5)
     assert 'Infinity' not in table.to_json()
+
+
+def test_two_images_of_one_name_get_two_sheets(tmp_path: Path) -> None:
+    for name in ('a.png', 'a.bmp', 'x/1.png', 'x_1.png', 'b.png'):
+        write_image(tmp_path / 'low' / name, np.full((12, 12, 3), 40, np.uint8))
+    evaluate_enhancement(tmp_path / 'low', None, ['none'], pictures=tmp_path / 'out')
+    found = sorted(path.name for path in (tmp_path / 'out').iterdir())
+    assert len(found) == 5
+    assert {'a.bmp.jpg', 'a.png.jpg', 'b.jpg', 'x_1.png.jpg'} < set(found)

@@ -5,9 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sci_plugins.errors import DataError
+from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation.detection_records import ImageDetections
-from sci_plugins.evaluation.metrics.darkface import read_predictions, write_submission
+from sci_plugins.evaluation.metrics.darkface import (
+    DarkFaceMetric,
+    read_predictions,
+    write_submission,
+)
 
 
 def _file(folder: Path, content: str | bytes) -> Path:
@@ -22,7 +26,7 @@ def test_what_is_written_reads_again_to_the_bit(tmp_path: Path, rng: np.random.G
     none = np.zeros((0, 4))
     images = [ImageDetections('3', found, none), ImageDetections('10', np.zeros((0, 5)), none)]
     write_submission(tmp_path / 'new', images)
-    names = sorted(path.name for path in (tmp_path / 'new').iterdir())
+    names = sorted(path.name for path in (tmp_path / 'new').glob('*.txt'))
     assert names == ['10.txt', '3.txt']
     again, remarks = read_predictions(tmp_path / 'new/3.txt')
     assert np.array_equal(again, found[np.argsort(-found[:, 4])])
@@ -82,3 +86,13 @@ def test_bad_files_are_refused(tmp_path: Path, content: str | bytes, words: str)
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r'9.txt: there is no such prediction file'):
         read_predictions(tmp_path / '9.txt')
+
+
+def test_labels_are_not_written_over(tmp_path: Path) -> None:
+    """They have the same names."""
+    (tmp_path / 'label').mkdir()
+    (tmp_path / 'label' / '1.txt').write_text('1\n0 0 5 5\n')
+    with pytest.raises(ConfigError, match='holds text files that were not written by this package'):
+        DarkFaceMetric(coco=False, submission_dir=str(tmp_path / 'label'))
+    write_submission(tmp_path / 'new', [])
+    DarkFaceMetric(coco=False, submission_dir=str(tmp_path / 'new'))
