@@ -4,7 +4,6 @@ Also: which metric decides, which metrics of a host and of the records are the s
 number, and how each is defined.
 """
 
-import json
 import math
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.analysis import VariantAnalysis
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.evaluation.records import kinds_of_records
+from sci_plugins.utils.files import to_json
 
 _MAIN_METRICS = ('mIoU', 'bbox_mAP', 'mAP', 'AP')
 #: Half of a host's last digit: mmseg rounds percents to 2, mmdet fractions to 3 places.
@@ -222,8 +222,8 @@ class Comparison:
         self.results.append(result)
 
     def to_json(self) -> str:
-        content = dict(about=self.about, results=[r.to_dict() for r in self.results])
-        return json.dumps(content, indent=2, allow_nan=False) + '\n'
+        results = [result.to_dict() for result in self.results]
+        return to_json(dict(about=self.about, results=results))
 
 
 def finite_or_none(metrics: Mapping[str, Any]) -> dict[str, float | None]:

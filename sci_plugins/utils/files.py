@@ -104,8 +104,13 @@ def write_json(path: str | os.PathLike[str], content: str | Mapping[str, Any]) -
         OSError: naming the file, if it cannot be written in full.
     """
     entries = json.loads(content) if isinstance(content, str) else content
-    marked = {'written_by': f'{MARK} {__version__}', **entries}
-    write_atomically(path, json.dumps(marked, indent=2, allow_nan=False) + '\n')
+    write_atomically(path, to_json(entries))
+
+
+def to_json(content: Mapping[str, Any]) -> str:
+    """Text of a JSON object, marked as ours."""
+    marked = {'written_by': f'{MARK} {__version__}', **content}
+    return json.dumps(marked, indent=2, allow_nan=False) + '\n'
 
 
 def check_outputs(

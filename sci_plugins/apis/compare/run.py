@@ -116,7 +116,9 @@ def compare(
     check_at_least(1, resamples=resamples)
     check_at_least(0, pictures=pictures, changed=changed, seed=seed)
     _check(cfg, report)
-    check_outputs(*(Path(work_dir) / name for name in OUTPUTS))
+    # What is resumed is read first, and named if it is damaged.
+    outputs = [name for name in OUTPUTS if not (resume and name.endswith('.json'))]
+    check_outputs(*(Path(work_dir) / name for name in outputs))
     first, units = ModelSource(cfg, checkpoint), parse_resampling(resample)
     options: dict[str, Any] = dict(base=base, trust=trust, input_order=input_order)
     contenders = Contenders(first, variants, models, **options)

@@ -27,7 +27,7 @@ from sci_plugins.engine.hooks import ImageResultsHook, SampleKeeperHook
 from sci_plugins.evaluation.comparison import Comparison, VariantResult, main_metric
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.evaluation.records import ImageSet
-from sci_plugins.utils.files import write_atomically, write_json
+from sci_plugins.utils.files import write_atomically
 from sci_plugins.visualization.report import Curve, Sheet, render_report
 from sci_plugins.visualization.report.markdown import tell_comparison
 
@@ -229,5 +229,5 @@ class Session:
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:
     """Write ``comparison.json`` and ``comparison.md`` into ``folder``, atomically."""
-    write_json(folder / 'comparison.json', comparison.to_json())
+    write_atomically(folder / 'comparison.json', comparison.to_json())
     write_atomically(folder / 'comparison.md', tell_comparison(comparison))
