@@ -1,5 +1,6 @@
 # make demo    the main job on built-in data: without and with SCI, a table and pictures
-# make test    all tests that take seconds (test-all: also the long ones)
+# make test    all tests that take seconds (test-all: also the long ones;
+#              test-cpus: the computing ones as on other processors)
 # make lint    ruff and mypy
 # make lock    renew requirements/lock.txt from requirements/pins.txt
 #
@@ -16,7 +17,11 @@ DEPS   := $(VENV)/.deps-$(shell cksum < $(LOCK) | cut -d' ' -f1)
 # anew where the last one to use it was another.
 LINK   := $(VENV)/.link-$(shell echo "$(CURDIR)" | cat - pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: demo test test-all lint lock install clean
+MATHS  := tests/unit/functional tests/unit/models tests/unit/apis/test_tiling.py
+WITHOUT_ONEDNN := import sys, pytest, torch; torch.backends.mkldnn.enabled = False; \
+  sys.exit(pytest.main(sys.argv[1:]))
+
+.PHONY: demo test test-all test-cpus lint lock install clean
 .DELETE_ON_ERROR:
 
 demo: install
@@ -27,6 +32,11 @@ test: install
 
 test-all: install
 	$(PY) -m pytest -m 'slow or not slow'
+
+test-cpus: install
+	set -e; for cpu in ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 CPU=own; do \
+	  for threads in 1 2; do env $$cpu OMP_NUM_THREADS=$$threads $(PY) -m pytest -q $(MATHS); done; done
+	$(PY) -c '$(WITHOUT_ONEDNN)' -q $(MATHS)
 
 lint: install
 	$(PY) -m ruff check .
