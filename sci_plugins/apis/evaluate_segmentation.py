@@ -19,6 +19,7 @@ from sci_plugins.evaluation.segmentation_records import (
     class_table,
 )
 from sci_plugins.functional.confusion import confusion_matrix, unknown_ids
+from sci_plugins.utils.folders import list_files
 from sci_plugins.utils.images import read_label_map
 from sci_plugins.visualization.report.cells import count, first_few
 
@@ -143,24 +144,9 @@ def _check_suffix(suffix: str | None) -> str:
 
 
 def _png_files(folder: Path) -> _Files:
-    """All but hidden ones, sorted by path; each linked folder is visited once."""
-    if not folder.is_dir():
-        raise DataError(f'{folder}: no such folder')
-    seen: set[Path] = set()
-    places: list[PurePosixPath] = []
-    for current, below, names in os.walk(folder, followlinks=True):
-        here = Path(current)
-        if here.resolve() in seen:
-            below.clear()
-            continue
-        seen.add(here.resolve())
-        below[:] = [name for name in below if not name.startswith('.')]
-        places += [
-            PurePosixPath((here / name).relative_to(folder).as_posix())
-            for name in names
-            if name.lower().endswith(_PLAIN) and not name.startswith('.')
-        ]
-    return {place: folder / place for place in sorted(places)}
+    files = list_files(folder, [_PLAIN]).files
+    places = {PurePosixPath(path.relative_to(folder).as_posix()): path for path in files}
+    return dict(sorted(places.items()))
 
 
 def _names(files: Iterable[PurePosixPath], suffix: str, flat: bool) -> dict[str, PurePosixPath]:

@@ -117,8 +117,8 @@ def run_demo(
             cfg = configure(configs, root, name, condition, images)
             comparison = _compare(cfg, out, name, condition, enhancer)
             rows.append(_row(name, condition, comparison))
-            # MMEngine collects garbage for each data set it reads, which takes half a second
-            # with a host imported; the host is no garbage.
+            # MMEngine collects garbage for each data set it reads, which takes half a second with a
+            # host imported; the host is no garbage.
             gc.freeze()
     write_json(out / 'results.json', _to_json(rows, enhancer))
     write_atomically(out / 'README.md', _report(rows, enhancer, out, root))

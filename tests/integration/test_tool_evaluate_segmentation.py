@@ -75,7 +75,7 @@ def test_every_option(folders: Folders, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('options', 'words'),
     [
-        ((), r'error: \S+pred/rec1/1.png: there is no such prediction \(1 of 3 missing; '),
+        ((), r'error: \S+pred/rec1/1.png: no such prediction \(1 of 3 missing; '),
         (('--strict',), 'error: .*--strict'),
         (('--subset', '7'), 'error: classes must be 19, 15, 5 or a list of names, got 7'),
         (('--subset', 'bus'), "error: .*needs 'bus'"),
