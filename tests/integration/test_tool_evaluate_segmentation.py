@@ -43,6 +43,7 @@ def test_two_images(tmp_path: Path) -> None:
     assert code == 0, errors
     assert 'neither there nor predicted: 2' in out
     content = json.loads((tmp_path / 'new/result.json').read_text())
+    assert content.pop('written_by').startswith('Written by sci_plugins ')
     assert content == {'mIoU': 77.5, 'IoU/0': 75, 'IoU/1': 80, 'IoU/2': None}
 
 
@@ -60,6 +61,7 @@ def test_every_option(folders: Folders, tmp_path: Path) -> None:
     assert 'mIoU ' in text
     content = json.loads((out / 'result.json').read_text())
     assert list(content) == [
+        'written_by',
         'mIoU',
         'IoU/road',
         'IoU/fence',
