@@ -26,6 +26,7 @@ from sci_plugins.evaluation.comparison import finite_or_none
 from sci_plugins.evaluation.detection_records import DarkFaceRecords, ImageDetections
 from sci_plugins.evaluation.metrics.darkface import COLUMNS, name_for_host, read_predictions
 from sci_plugins.registry import require_host
+from sci_plugins.utils.folders import list_files
 from sci_plugins.utils.images import read_image_size
 from sci_plugins.version import __version__
 from sci_plugins.visualization.report.cells import count, first_few
@@ -170,9 +171,8 @@ def _find_labels(folder: Path) -> tuple[Path, Path | None]:
 
 
 def _text_files(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise DataError(f'{folder}: no such folder')
-    paths = sorted(folder.glob('*.txt'), key=lambda path: id_order(path.stem))
+    found = list_files(folder, ['.txt'], recursive=False).files
+    paths = sorted(found, key=lambda path: id_order(path.stem))
     return {path.stem: path for path in paths}
 
 
@@ -181,7 +181,7 @@ def _unpaired(labels: Path, pictures: Path | None) -> list[str]:
     if pictures is None:
         return []
     with_label = set(_text_files(labels))
-    with_image = {path.stem for path in pictures.glob('*.png')}
+    with_image = {path.stem for path in list_files(pictures, ['.png'], recursive=False).files}
     alone = sorted(with_label - with_image, key=id_order)
     bare = sorted(with_image - with_label, key=id_order)
     return [f'{labels / name}.txt: label without image' for name in alone] + [

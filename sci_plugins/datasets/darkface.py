@@ -13,6 +13,7 @@ from sci_plugins.datasets.text_labels import FACE, Box, TextLabelDataset, line_e
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.registry import DATASETS
 from sci_plugins.utils.files import read_numbered_lines, write_atomically
+from sci_plugins.utils.folders import list_files
 
 # What can be odd about a box.
 INVERTED = 'empty or inverted box'
@@ -333,7 +334,12 @@ class DarkFaceDataset(TextLabelDataset):
             return split_ids(self.split)
         if self.ann_file:
             return self._listed_ids(Path(self.ann_file))
-        names = [path.stem for path in images.glob(f'*{self.img_suffix}')]
+        names = [
+            path.stem
+            for path in list_files(
+                images, [self.img_suffix], recursive=False, ignore_case=False
+            ).files
+        ]
         if not names:
             raise DataError(f'DARK FACE: no *{self.img_suffix} in {images}')
         self._check_labels(images, set(names))
@@ -355,7 +361,9 @@ class DarkFaceDataset(TextLabelDataset):
 
     def _check_labels(self, images: Path, names: set[str]) -> None:
         """Every label of the folder has its image: none is dropped silently."""
-        labels = Path(self.data_prefix['label']).glob('*.txt')
+        labels = list_files(
+            self.data_prefix['label'], ['.txt'], recursive=False, ignore_case=False
+        ).files
         alone = sorted((path for path in labels if path.stem not in names), key=str)
         if alone:
             raise DataError(

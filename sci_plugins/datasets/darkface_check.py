@@ -26,6 +26,7 @@ from sci_plugins.datasets.darkface import (
 )
 from sci_plugins.datasets.text_labels import Box
 from sci_plugins.errors import DataError
+from sci_plugins.utils.folders import list_files
 
 IMAGE_SIZE = 1080, 720
 # The official data may contain these; results then differ, but nothing breaks.
@@ -77,12 +78,11 @@ def _files(
     """Id -> file, of all files or those that are wanted; others are noted."""
     if not folder.is_dir():
         raise DataError(f'DARK FACE: folder {folder} does not exist')
-    paths = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix != suffix:
-            report.add('other file', f'{path}: is not read', is_error=False)
-        elif wanted is None or path.stem in wanted:
-            paths[path.stem] = path
+    listing = list_files(folder, [suffix], recursive=False, ignore_case=False)
+    if listing.note:
+        report.add('other files', f'{folder}: {listing.note}', is_error=False)
+    found = {path.stem: path for path in listing.files}
+    paths = {name: path for name, path in found.items() if wanted is None or name in wanted}
     if not paths:
         raise DataError(f'DARK FACE: no {suffix} file to check in {folder}')
     return dict(sorted(paths.items(), key=lambda item: id_order(item[0])))

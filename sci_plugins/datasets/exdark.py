@@ -9,6 +9,7 @@ from sci_plugins.datasets.text_labels import Box, TextLabelDataset, line_error
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.registry import DATASETS
 from sci_plugins.utils.files import read_numbered_lines
+from sci_plugins.utils.folders import list_files
 
 #: In the order of ExDark's own numbers, 1 to 12.
 CLASSES = (
@@ -176,7 +177,8 @@ class ExDarkDataset(TextLabelDataset):
     def _index(self, key: str, suffix: str = '') -> dict[str, Path]:
         """File name in lower case -> file, of all class folders."""
         folder = self.folder(key)
-        paths = sorted(path for path in folder.glob(f'*/*{suffix}') if path.is_file())
+        listed = list_files(folder, [suffix]).files if folder.is_dir() else []
+        paths = [path for path in listed if len(path.relative_to(folder).parts) == 2]
         if not paths:
             raise DataError(f'ExDark: {folder} has no files CLASS/NAME{suffix}')
         return {path.name.lower(): path for path in paths}

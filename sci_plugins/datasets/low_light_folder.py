@@ -1,5 +1,6 @@
 """Folders of dark photographs without labels, and how their images become batches."""
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from mmengine.logging import print_log
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -15,6 +17,7 @@ from torch.utils.data import Dataset
 from sci_plugins.datasets.samplers import Draw
 from sci_plugins.errors import ConfigError, DataError, check_at_least
 from sci_plugins.registry import DATASETS, FUNCTIONS
+from sci_plugins.utils.folders import list_files
 from sci_plugins.utils.images import IMAGE_FORMATS, open_lazily, read_image
 
 
@@ -147,7 +150,9 @@ class LowLightFolder(Dataset):
 
 
 def find_images(folder: str | os.PathLike[str]) -> list[Path]:
-    """All images in ``folder`` and its subfolders, sorted by path; or the one file.
+    """All images in ``folder`` and its subfolders, in natural order; or the one file.
+
+    The log says what was passed over, see :func:`sci_plugins.utils.folders.list_files`.
 
     Raises:
         DataError: if the folder is missing or holds no image.
@@ -155,14 +160,15 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
     root = Path(folder).expanduser()
     if root.is_file():
         return [root]
-    if not root.is_dir():
+    if not root.exists():
         raise DataError(f'image folder not found: {root}')
-    files = sorted(
-        path for path in root.rglob('*') if path.suffix.lower() in IMAGE_FORMATS and path.is_file()
-    )
-    if not files:
-        raise DataError(f'no image ({", ".join(IMAGE_FORMATS)}) below {root}')
-    return files
+    listing = list_files(root, IMAGE_FORMATS)
+    if not listing.files:
+        note = f' ({listing.note})' if listing.note else ''
+        raise DataError(f'no image ({", ".join(IMAGE_FORMATS)}) below {root}{note}')
+    if listing.note:
+        print_log(f'{root}: {listing.note}', logger='current', level=logging.WARNING)
+    return listing.files
 
 
 def to_tensor(image: np.ndarray) -> Tensor:

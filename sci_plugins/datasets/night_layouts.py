@@ -6,13 +6,14 @@ leaked test frames all follow it. docs/night_segmentation.md shows a set of one'
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sci_plugins.errors import ConfigError
+from sci_plugins.utils.folders import list_files
 
 Root = str | os.PathLike[str]
 
@@ -55,13 +56,9 @@ class FolderPair(NamedTuple):
         return [label for label in self.find_labels() if label not in wanted]
 
 
-def find_files(folder: Path, suffix: str) -> Iterator[Path]:
-    """Files below a folder with this suffix, in no order, without hidden ones."""
-    for current, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith('.')]
-        for name in names:
-            if name.endswith(suffix) and not name.startswith('.'):
-                yield Path(current, name)
+def find_files(folder: Path, suffix: str) -> list[Path]:
+    """Files below a folder with this ending; none if there is no such folder."""
+    return list_files(folder, [suffix], ignore_case=False).files if folder.is_dir() else []
 
 
 def choose(

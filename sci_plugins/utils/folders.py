@@ -39,6 +39,7 @@ def list_files(
     suffixes: Collection[str],
     *,
     recursive: bool = True,
+    ignore_case: bool = True,
     leave_out: Iterable[str | os.PathLike[str]] = (),
 ) -> FolderListing:
     """Look through a folder.
@@ -49,7 +50,8 @@ def list_files(
 
     Args:
         folder: where to look.
-        suffixes: of the files wanted, in lower case with the dot; compared without case.
+        suffixes: endings of the names of the files wanted, such as ``.png``.
+        ignore_case: whether ``.PNG`` is ``.png``; ``suffixes`` are in lower case then.
         recursive: whether to look into subfolders.
         leave_out: folders that are not looked into, such as that of the results.
 
@@ -59,11 +61,13 @@ def list_files(
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError(f'{folder}: there is no such folder')
+        raise DataError(f'{folder}: no such folder')
     found = FolderListing()
     left_out = {os.path.realpath(each) for each in leave_out}
     for path in _walk(folder, recursive, left_out, found.loops):
-        kind = _kind_of(path, suffixes)
+        name = path.name.lower() if ignore_case else path.name
+        is_wanted = name.endswith(tuple(suffixes))
+        kind = _kind_of(path, is_wanted)
         if kind:
             found.skipped[kind] += 1
         else:
@@ -124,11 +128,11 @@ def _is_folder(entry: 'os.DirEntry[str]') -> bool:
         return False
 
 
-def _kind_of(path: Path, suffixes: Collection[str]) -> str:
+def _kind_of(path: Path, is_wanted: bool) -> str:
     """What kind of file is passed over; empty for one that is wanted."""
     if path.name.startswith('.'):
         return 'hidden'
-    if path.suffix.lower() not in suffixes:
+    if not is_wanted:
         return path.suffix.lower() or 'without suffix'
     if path.is_file():
         return ''

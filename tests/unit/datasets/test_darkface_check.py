@@ -92,8 +92,8 @@ def test_errors(root: Path, damage: Callable, kind: str, words: str) -> None:
         (_label('1\n35 0 41 6\n'), 'box reaching beyond the image'),
         (_label('2\n0 0 5 6\n0 0 5 6\n'), 'duplicate box'),
         (lambda root: _image(root, 2, value=1), 'identical images'),
-        (lambda root: (root / 'image/4.PNG').write_text(''), 'other file'),
-        (lambda root: (root / 'label/read.me').write_text(''), 'other file'),
+        (lambda root: (root / 'image/4.PNG').write_text(''), 'other files'),
+        (lambda root: (root / 'label/read.me').write_text(''), 'other files'),
     ],
 )
 def test_notes(root: Path, damage: Callable, kind: str) -> None:

@@ -108,7 +108,7 @@ def test_results_are_no_input(tmp_path: Path) -> None:
 def test_no_folder(tmp_path: Path) -> None:
     _fill(tmp_path, 'a.png')
     for path in (tmp_path / 'absent', tmp_path / 'a.png'):
-        with pytest.raises(DataError, match='there is no such folder'):
+        with pytest.raises(DataError, match='no such folder'):
             list_files(path, IMAGES)
 
 
