@@ -1,5 +1,6 @@
 """Enhancers of one's own: named by their module, saved, and built again."""
 
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from sci_plugins import BaseEnhancer, build_enhancer, save_enhancer
+from sci_plugins import BaseEnhancer, build_enhancer, enhance, save_enhancer
 from sci_plugins.errors import CheckpointError, ConfigError
 from sci_plugins.models.enhancers.base import arguments_of, type_name
 from sci_plugins.models.enhancers.export import building_of
@@ -99,7 +100,7 @@ def test_weights_are_saved_and_loaded(module: Any, tmp_path: Path) -> None:
     """With the constructor's arguments, which the class need not keep."""
     path = tmp_path / 'mine.pth'
     donor = module.MyEnhancer(3, channels=8)
-    save_enhancer(donor, path, steps=7, channels='red')
+    save_enhancer(donor, path, steps=7, channels='red', type='x', arguments=3)
     meta = torch.load(path, weights_only=True)['meta']
     assert meta['type'] == 'own_file.MyEnhancer'
     assert meta['arguments'] == dict(gain=3, channels=8)
@@ -114,6 +115,17 @@ def test_weights_are_saved_and_loaded(module: Any, tmp_path: Path) -> None:
     gated = build_enhancer(f'gated/sci/{path}')
     save_enhancer(gated, path)
     assert _same(build_enhancer(f'sci/{path}'), donor)
+
+
+def test_a_class_that_was_edited_is_used_as_it_is_now(module: Any, tmp_path: Path) -> None:
+    """As in a notebook: ``enhance`` caches no class from outside."""
+    image = torch.full((3, 4, 4), 0.1)
+    first = enhance(image, 'own_file.Curve')
+    code = CODE.replace('image**self.exponent', '0 * image')
+    (tmp_path / 'own_file.py').write_text(code)
+    importlib.reload(module)
+    assert first.max() > 0
+    assert enhance(image, 'own_file.Curve').max() == 0
 
 
 def test_a_parameter_of_its_own(module: Any, tmp_path: Path) -> None:
