@@ -1,12 +1,8 @@
 """Enhancement in front of any mmdet detector."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from mmdet.models.data_preprocessors import DetDataPreprocessor
 
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
-from sci_plugins.models.enhancers import BaseEnhancer
 from sci_plugins.registry import HOSTS, MODELS
 
 
@@ -29,14 +25,4 @@ class EnhancedDetDataPreprocessor(EnhancementMixin, DetDataPreprocessor):
         ConfigError: if an argument is out of range.
     """
 
-    def __init__(
-        self,
-        enhancer: BaseEnhancer | Mapping[str, Any] | str,
-        frozen: bool = True,
-        norm_eval: bool = True,
-        input_order: str = 'bgr',
-        fill_color: float | Sequence[float] | None = HOSTS['mmdet'].fill_color,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.setup_enhancement(enhancer, frozen, norm_eval, input_order, fill_color)
+    default_fill_color = HOSTS['mmdet'].fill_color

@@ -17,6 +17,8 @@ from sci_plugins.errors import DataError
 from sci_plugins.models.enhancement_stage import EnhancementStep
 from sci_plugins.models.enhancers import BaseEnhancer, Enhanced, RetinexEnhancer
 
+_DEFAULT = object()
+
 
 class EnhancementMixin(EnhancementStep):
     """Enhances each image before the host normalises and pads it.
@@ -26,19 +28,26 @@ class EnhancementMixin(EnhancementStep):
     the host's ``inputs``, then the host's own ``forward``.
     """
 
+    #: Taken where no ``fill_color`` is named.
+    default_fill_color: float | None = None
     #: Set by EnhancementLossHook; the pairs (input, illumination) of a batch.
     keep_pairs: bool
     kept_pairs: list[tuple[Tensor, Tensor]]
 
-    def setup_enhancement(
+    def __init__(
         self,
         enhancer: BaseEnhancer | Mapping[str, Any] | str,
         frozen: bool = True,
         norm_eval: bool = True,
         input_order: str = 'bgr',
-        fill_color: float | Sequence[float] | None = None,
-        input_max: float = 255.0,
+        fill_color: Any = _DEFAULT,
+        **kwargs: Any,
     ) -> None:
+        super().__init__(**kwargs)
+        color = self.default_fill_color if fill_color is _DEFAULT else fill_color
+        self.setup_enhancement(enhancer, frozen, norm_eval, input_order, color)
+
+    def setup_enhancement(self, *args: Any, **kwargs: Any) -> None:
         """As in :meth:`EnhancementStep.setup_enhancement`, on the host's device.
 
         Raises:
@@ -46,7 +55,7 @@ class EnhancementMixin(EnhancementStep):
         """
         self.keep_pairs = False
         self.kept_pairs = []
-        super().setup_enhancement(enhancer, frozen, norm_eval, input_order, fill_color, input_max)
+        super().setup_enhancement(*args, **kwargs)
         device: Any = self.device
         self.enhancer.to(device)
 

@@ -1,12 +1,8 @@
 """Enhancement in front of any mmseg segmentor."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from mmseg.models.data_preprocessor import SegDataPreProcessor
 
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
-from sci_plugins.models.enhancers import BaseEnhancer
 from sci_plugins.registry import MODELS
 
 
@@ -24,15 +20,3 @@ class EnhancedSegDataPreProcessor(EnhancementMixin, SegDataPreProcessor):
     Raises:
         ConfigError: if an argument is out of range.
     """
-
-    def __init__(
-        self,
-        enhancer: BaseEnhancer | Mapping[str, Any] | str,
-        frozen: bool = True,
-        norm_eval: bool = True,
-        input_order: str = 'bgr',
-        fill_color: float | Sequence[float] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.setup_enhancement(enhancer, frozen, norm_eval, input_order, fill_color)
