@@ -26,6 +26,7 @@ _HOMES = {
     'SCIEnhancer': 'sci_plugins.models.enhancers',
     'RUASEnhancer': 'sci_plugins.models.enhancers',
     'GammaEnhancer': 'sci_plugins.models.enhancers',
+    'MeanMatchEnhancer': 'sci_plugins.models.enhancers',
     'CLAHEEnhancer': 'sci_plugins.models.enhancers',
     'HistogramEqualizationEnhancer': 'sci_plugins.models.enhancers',
     'GatedEnhancer': 'sci_plugins.models.enhancers',

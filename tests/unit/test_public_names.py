@@ -18,6 +18,7 @@ PUBLIC = {
     'EnhancementLossHook',
     'EnhancementStage',
     'GammaEnhancer',
+    'MeanMatchEnhancer',
     'GatedEnhancer',
     'HistogramEqualizationEnhancer',
     'IdentityEnhancer',

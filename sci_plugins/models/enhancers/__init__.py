@@ -7,6 +7,7 @@ from sci_plugins.models.enhancers.classical import (
     GammaEnhancer,
     HistogramEqualizationEnhancer,
     IdentityEnhancer,
+    MeanMatchEnhancer,
 )
 from sci_plugins.models.enhancers.export import save_enhancer
 from sci_plugins.models.enhancers.gated import GatedEnhancer
@@ -22,6 +23,7 @@ __all__ = [
     'GatedEnhancer',
     'HistogramEqualizationEnhancer',
     'IdentityEnhancer',
+    'MeanMatchEnhancer',
     'RUASEnhancer',
     'RetinexEnhancer',
     'SCIEnhancer',

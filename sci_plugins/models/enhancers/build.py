@@ -19,11 +19,16 @@ from sci_plugins.models.enhancers.weights import (
 from sci_plugins.registry import HOSTS, MODELS
 
 
-def _number(text: str) -> dict[str, Any]:
-    try:
-        return dict(gamma=float(text))
-    except ValueError as error:
-        raise ConfigError(f'{text!r} is not a number') from error
+def _number_as(name: str) -> Callable[[str], dict[str, Any]]:
+    """What follows the slash is the argument ``name``, a number."""
+
+    def read(text: str) -> dict[str, Any]:
+        try:
+            return {name: float(text)}
+        except ValueError as error:
+            raise ConfigError(f'{text!r} is not a number') from error
+
+    return read
 
 
 class ShortName(NamedTuple):
@@ -46,7 +51,8 @@ class ShortName(NamedTuple):
 #: All short names. A class has its arguments, sizes and recipe from its constructor.
 SHORT_NAMES = {
     'none': ShortName('IdentityEnhancer', None, "'none'"),
-    'gamma': ShortName('GammaEnhancer', _number, "'gamma', 'gamma/0.4'"),
+    'gamma': ShortName('GammaEnhancer', _number_as('gamma'), "'gamma', 'gamma/0.4'"),
+    'exposure': ShortName('MeanMatchEnhancer', _number_as('target'), "'exposure/0.4'"),
     'clahe': ShortName('CLAHEEnhancer', None, "'clahe'"),
     'histeq': ShortName('HistogramEqualizationEnhancer', None, "'histeq'"),
     'sci': ShortName(
@@ -75,7 +81,7 @@ def build_enhancer(enhancer: nn.Module | Mapping[str, Any] | str) -> BaseEnhance
 
     Args:
         enhancer: an enhancer; a config ``dict(type='sci_plugins.X', ...)``; or a
-            string: ``'none'``, ``'gamma'``, ``'gamma/0.4'``, ``'clahe'``,
+            string: ``'none'``, ``'gamma'``, ``'gamma/0.4'``, ``'exposure/0.4'``, ``'clahe'``,
             ``'histeq'``, ``'sci/WEIGHTS'`` with the weights' name or path,
             ``'gated/NAME'`` with one of these names, or a call such as
             ``"GammaEnhancer(gamma=0.4)"``. A class of one's own is named with its

@@ -10,6 +10,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
 from sci_plugins.errors import ConfigError
+from sci_plugins.functional.retinex import mean_luma
 from sci_plugins.models.enhancers.base import BaseEnhancer
 from sci_plugins.registry import MODELS
 
@@ -53,6 +54,43 @@ class GammaEnhancer(BaseEnhancer):
 
     def extra_repr(self) -> str:
         return f'gamma={self.gamma:.4g}'
+
+
+@MODELS.register_module()
+class MeanMatchEnhancer(BaseEnhancer):
+    """Multiplies a dark image so that its mean luma becomes ``target``, differentiable.
+
+    The plainest rival of any network: one gain for the whole image, the exact inverse of a shorter
+    exposure but for the sensor's noise. An image that is brighter stays as it is, to the bit.
+
+    Args:
+        target: mean BT.601 luma of the pixel values, in (0, 1). Where bright pixels clip, the mean
+            stays below it.
+        max_gain: largest factor, at least 1: a black frame is not turned into noise.
+
+    Shape:
+        - input and output: ``(N, 3, H, W)``, RGB, float, [0, 1]; each image has its own gain
+
+    Raises:
+        ConfigError: if an argument is out of range.
+    """
+
+    def __init__(self, target: float = 0.4, max_gain: float = 20.0) -> None:
+        super().__init__()
+        if not _is_positive(target) or target >= 1:
+            raise ConfigError(f'MeanMatchEnhancer: target must be in (0, 1), got {target!r}')
+        if not _is_positive(max_gain) or max_gain < 1:
+            raise ConfigError(f'MeanMatchEnhancer: max_gain must be at least 1, got {max_gain!r}')
+        self.target, self.max_gain = target, max_gain
+
+    def forward(self, image: Tensor) -> Tensor:
+        self.check_input(image)
+        luma = mean_luma(image).clamp_min(self.target / self.max_gain)
+        gain = (self.target / luma).clamp_min(1.0).to(image.dtype)
+        return (image * gain[:, None, None, None]).clamp(0, 1)
+
+    def extra_repr(self) -> str:
+        return f'target={self.target:g}, max_gain={self.max_gain:g}'
 
 
 class LightnessEnhancer(BaseEnhancer):

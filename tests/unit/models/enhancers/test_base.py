@@ -17,6 +17,7 @@ from sci_plugins.models.enhancers import (
     GatedEnhancer,
     HistogramEqualizationEnhancer,
     IdentityEnhancer,
+    MeanMatchEnhancer,
     RetinexEnhancer,
     RUASEnhancer,
     SCIEnhancer,
@@ -53,6 +54,7 @@ def _ruas(**settings: int) -> RUASEnhancer:
 CASES: dict[str, Callable[[], BaseEnhancer]] = {
     'identity': IdentityEnhancer,
     'gamma': GammaEnhancer,
+    'exposure': MeanMatchEnhancer,
     'clahe': CLAHEEnhancer,
     'histeq': HistogramEqualizationEnhancer,
     'gated-half-open': lambda: GatedEnhancer(_sci()),
@@ -66,7 +68,7 @@ CASES: dict[str, Callable[[], BaseEnhancer]] = {
 }
 SAME_SETTINGS = {repr(make()): make for make in CASES.values()}
 IN_8_BITS = (CLAHEEnhancer, HistogramEqualizationEnhancer)
-WHOLE_IMAGE = (*IN_8_BITS, GatedEnhancer)
+WHOLE_IMAGE = (MeanMatchEnhancer, *IN_8_BITS, GatedEnhancer)
 
 
 @pytest.fixture(params=list(CASES))

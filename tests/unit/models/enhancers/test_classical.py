@@ -11,6 +11,8 @@ from sci_plugins.models.enhancers import (
     GammaEnhancer,
     HistogramEqualizationEnhancer,
     IdentityEnhancer,
+    MeanMatchEnhancer,
+    build_enhancer,
 )
 
 
@@ -74,10 +76,8 @@ def test_histogram_equalisation_is_opencv_s_on_lightness(rng: np.random.Generato
     np.testing.assert_array_equal(_to_array(found), expected)
 
 
-@pytest.mark.parametrize('name', ['clahe', 'histeq', 'gamma'])
+@pytest.mark.parametrize('name', ['clahe', 'histeq', 'gamma', 'exposure/0.4'])
 def test_dark_pictures_get_brighter_and_keep_their_hue(rng: np.random.Generator, name: str) -> None:
-    from sci_plugins.models.enhancers import build_enhancer
-
     image = _to_tensor(_photo(rng))
     enhanced = build_enhancer(name)(image)
     assert float(enhanced.mean()) > 1.2 * float(image.mean())
@@ -120,3 +120,42 @@ def test_clahe_takes_a_list_as_configs_write_it(rng: np.random.Generator) -> Non
 def test_settings_show_in_repr() -> None:
     assert 'gamma=0.4' in repr(GammaEnhancer(0.4))
     assert 'clip_limit=3' in repr(CLAHEEnhancer(3))
+
+
+def test_mean_match_is_the_inverse_of_a_shorter_exposure() -> None:
+    image = torch.rand(2, 3, 20, 30, dtype=torch.float64) * 0.5
+    image *= (0.3 / (image.mean((2, 3)) @ image.new_tensor([0.299, 0.587, 0.114])))[
+        :, None, None, None
+    ]
+    image = image.clamp(0, 1)
+    gains = torch.tensor([0.5, 0.1], dtype=torch.float64)[:, None, None, None]
+    enhanced = MeanMatchEnhancer(target=0.3)(image * gains)
+    torch.testing.assert_close(enhanced, image, rtol=1e-6, atol=1e-9)
+
+
+def test_mean_match_leaves_bright_images_and_does_not_blow_up_black_ones() -> None:
+    bright = torch.rand(1, 3, 8, 8) * 0.2 + 0.6
+    assert torch.equal(build_enhancer('exposure/0.4')(bright), bright)
+    assert float(MeanMatchEnhancer()(torch.zeros(1, 3, 4, 4)).max()) == 0
+    faint = torch.full((1, 3, 4, 4), 0.001)
+    assert float(MeanMatchEnhancer(0.4, 20)(faint).mean()) == pytest.approx(0.02)
+
+
+def test_mean_match_treats_each_image_by_itself() -> None:
+    images = torch.stack([torch.full((3, 4, 4), value) for value in (0.02, 0.1, 0.5)])
+    lumas = MeanMatchEnhancer(0.4, 100)(images).mean((1, 2, 3))
+    torch.testing.assert_close(lumas, torch.tensor([0.4, 0.4, 0.5]))
+
+
+def test_mean_match_gradcheck() -> None:
+    image = torch.rand(2, 3, 3, 4, dtype=torch.float64) * 0.2 + 0.01
+    image.requires_grad_()
+    assert torch.autograd.gradcheck(MeanMatchEnhancer(0.3), image)
+
+
+@pytest.mark.parametrize(
+    'options', [dict(target=0), dict(target=1), dict(target='x'), dict(max_gain=0.5)]
+)
+def test_mean_match_out_of_range(options: dict) -> None:
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        MeanMatchEnhancer(**options)
