@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 from mmengine.model import BaseDataPreprocessor
 from torch import nn
 
-from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
+from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin, watch_export
 from sci_plugins.models.enhancers import BaseEnhancer
 from sci_plugins.registry import HOSTS, MODELS, Host
-from sci_plugins.utils.model_parts import find_preprocessor
+from sci_plugins.utils.model_parts import find_preprocessor, unwrap_model
 
 Model = TypeVar('Model', bound=nn.Module)
 _AUTO = object()
@@ -24,6 +24,8 @@ def attach(
     norm_eval: bool = True,
     input_order: str = 'bgr',
     fill_color: Any = _AUTO,
+    input_max: float = 255.0,
+    check_values: bool = True,
 ) -> Model:
     """Put an enhancer in front of a built model of an OpenMMLab family, in place.
 
@@ -37,7 +39,7 @@ def attach(
             one (parallel, averaged, test-time augmentation).
         enhancer: an enhancer, a config dict, or a name such as
             ``'sci/official/medium'``.
-        frozen, norm_eval, input_order, fill_color: see
+        frozen, norm_eval, input_order, fill_color, input_max, check_values: see
             :meth:`EnhancementStep.setup_enhancement`; ``fill_color`` defaults
             to what the host's class takes in a config.
 
@@ -58,12 +60,16 @@ def attach(
     # As in torch.nn.utils.parametrize: the object stays, its class gains a step.
     preprocessor.__class__ = _enhanced_class(plain)
     try:
-        preprocessor.setup_enhancement(enhancer, frozen, norm_eval, input_order, fill_color)
+        preprocessor.setup_enhancement(
+            enhancer, frozen, norm_eval, input_order, fill_color, input_max, check_values
+        )
     except Exception:
         preprocessor.__class__ = kind
         preprocessor.__dict__.clear()
         preprocessor.__dict__.update(state, _modules=modules)
         raise
+    finally:
+        watch_export(unwrap_model(model), isinstance(preprocessor, EnhancementMixin))
     return model
 
 
@@ -78,6 +84,7 @@ def detach(model: Model) -> Model:
         del preprocessor.enhancer
         preprocessor.kept_pairs = []
         preprocessor.__class__ = _plain_class(type(preprocessor))
+        watch_export(unwrap_model(model), False)
     return model
 
 

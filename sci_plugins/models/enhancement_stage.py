@@ -5,7 +5,8 @@ step of the data preprocessors in front of MMEngine's models.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -18,6 +19,141 @@ from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer
 Images = TypeVar('Images', Tensor, list[Tensor])
 INPUT_ORDERS = ('bgr', 'rgb')
 _NORMS = (nn.modules.batchnorm._NormBase,)
+_FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+#: Integers that images of more than 8 bits come in.
+_WIDE = (torch.uint16, torch.int32)
+#: On the scale of 255. Colour augmentation of float images leaves [0, 255] by less: mmdet's
+#: PhotoMetricDistortion gives -46 to 430.
+_LOWEST, _HIGHEST = -64, 512
+#: A photograph so augmented that its mean is negative still has brighter pixels than this.
+_DIM = 64
+#: What a batch may show by chance, so many in a row do not.
+_IN_A_ROW = 3
+
+
+@dataclass(frozen=True)
+class _Values:
+    """Of a batch: for each image smallest, largest and mean value, and any inside (0, 1)."""
+
+    numbers: Tensor
+    paths: Sequence[str]
+    training: bool
+    is_here: Callable[[], bool]  # or still on its way from the GPU
+
+
+class ValueCheck:
+    """Refuses batches of images that are not colour on the scale that they should be on.
+
+    Values a little outside the scale are left to be clamped: colour augmentation makes
+    them. Refused are NaN and infinite values, those far outside, and, in tests, a negative
+    mean. What a batch may show by chance is refused three times in a row: all values within
+    [0, 1] where white is above 1 (all-zero images do not count), and, in training, a
+    negative mean without a single bright pixel. uint8 images are never refused.
+
+    Values on a GPU are read when they have come, one batch later or more, so that it never
+    waits. What is remembered of earlier batches is part of no copy, pickle or checkpoint.
+
+    Args:
+        white: upper end of the scale.
+    """
+
+    def __init__(self, white: float) -> None:
+        self.white = white
+        self._in_a_row = 0
+        self._waiting: list[_Values] = []
+
+    def __reduce__(self) -> Any:
+        return ValueCheck, (self.white,)
+
+    def check(
+        self,
+        images: Iterable[Tensor],
+        training: bool,
+        paths: Sequence[str] = (),
+        advice: str = 'enhance before the normalisation',
+    ) -> None:
+        """Look at a batch, and at earlier ones whose values have come from the GPU.
+
+        Args:
+            images: each of any shape but not empty; float, or integer beside uint8.
+            training: whether they may be augmented.
+            paths: their files, for errors.
+            advice: what to do about normalised images.
+
+        Raises:
+            DataError: naming the values, the likely cause and the remedy.
+        """
+        late, self._waiting = self._waiting, []
+        given = [image.detach() for image in images if image.dtype != torch.uint8]
+        for values in [*late, *([_measure(given, training, paths)] if given else [])]:
+            if values.is_here():
+                self._judge(values, advice)
+            else:
+                self._waiting.append(values)
+
+    def _judge(self, values: _Values, advice: str) -> None:
+        unit, clear, cause = self.white / 255, False, ''
+        for index, (low, high, mean, between) in enumerate(values.numbers.tolist()):
+            where, normalised = place_of(values.paths, index), f'they seem normalised; {advice}'
+            if not (math.isfinite(low) and math.isfinite(high)):
+                raise DataError(f'the image holds NaN or infinite values{where}')
+            told = f'got values from {low:.4g} to {high:.4g}{where}'
+            if low < _LOWEST * unit or (mean < 0 and not values.training):
+                self._refuse(told, normalised)
+            if high > _HIGHEST * unit:
+                self._refuse(told, self._tell_bright(high))
+            if mean < 0 and high < _DIM * unit:
+                cause = normalised
+            elif between and low >= 0 and high <= 1 < self.white:
+                cause = 'leave out the division by 255, or set input_max=1'
+            else:
+                clear = clear or low < 0 or high > 0
+        if clear or cause:
+            self._in_a_row = 0 if clear else self._in_a_row + 1
+        if self._in_a_row >= _IN_A_ROW:
+            self._refuse(f'{told} as in {_IN_A_ROW} batches in a row', cause)
+
+    def _tell_bright(self, high: float) -> str:
+        fits = next((white for white in (255, 65535) if self.white < white >= high), None)
+        return f'set input_max={fits} if that is white' if fits else 'scale them'
+
+    def _refuse(self, told: str, remedy: str) -> None:
+        raise DataError(
+            f'float images must be in [0, {self.white:g}], {told}: {remedy} '
+            '(check_values=False leaves out this check)'
+        )
+
+
+def _measure(images: Sequence[Tensor], training: bool, paths: Sequence[str]) -> _Values:
+    numbers = torch.stack([_numbers_of(image) for image in images])
+    if numbers.device.type != 'cuda':
+        return _Values(numbers, paths, training, lambda: True)
+    copied = numbers.to('cpu', non_blocking=True)
+    event = torch.cuda.Event()
+    event.record()
+    return _Values(copied, paths, training, event.query)
+
+
+def _numbers_of(image: Tensor) -> Tensor:
+    values = image if image.is_floating_point() else image.float()
+    low, high = values.aminmax()
+    # Without a GPU to wait for, a second pass over a photograph only where it matters.
+    lazily = image.device.type == 'cpu'
+    mean = low if lazily and low >= 0 else values.mean(dtype=torch.float32)
+    is_small = not lazily or bool(high <= 1)
+    between = ((values > 0) & (values < 1)).any() if is_small else torch.zeros_like(low)
+    return torch.stack([number.float() for number in (low, high, mean, between)])
+
+
+def is_exporting() -> bool:
+    """Whether PyTorch records the call instead of computing: trace, export, ONNX."""
+    known = getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)  # torch 2.7
+    return torch.jit.is_tracing() or bool(known())
+
+
+def place_of(paths: Sequence[str], index: int) -> str:
+    """The file of an image in brackets, for the end of a sentence; empty if unknown."""
+    return f' ({paths[index]})' if index < len(paths) and paths[index] else ''
 
 
 class EnhancementStep(nn.Module):
@@ -29,6 +165,8 @@ class EnhancementStep(nn.Module):
 
     enhancer: BaseEnhancer
     input_max: float = 255.0
+    check_values: bool = True
+    _values: ValueCheck | None = None
 
     def setup_enhancement(
         self,
@@ -38,6 +176,7 @@ class EnhancementStep(nn.Module):
         input_order: str = 'bgr',
         fill_color: float | Sequence[float] | None = None,
         input_max: float = 255.0,
+        check_values: bool = True,
     ) -> None:
         """Build the enhancer and set how it takes part in training.
 
@@ -52,7 +191,9 @@ class EnhancementStep(nn.Module):
             fill_color: colour on the scale and in the channel order of the images that
                 they are padded with, and that stays as it is; ``None`` if they are not
                 padded.
-            input_max: white of float images; uint8 images are in [0, 255] in any case.
+            input_max: white of float images: 255, or 1, or 65535 for 16 bits, which
+                may then be integers too; uint8 images are in [0, 255] in any case.
+            check_values: refuse images on another scale, see :class:`ValueCheck`.
 
         Raises:
             ConfigError: if an argument is out of range.
@@ -66,6 +207,8 @@ class EnhancementStep(nn.Module):
         self.norm_eval = norm_eval
         self.input_order = input_order
         self.input_max = float(input_max)
+        self.check_values = check_values
+        self._values = None
         self.fill_color = _three(fill_color)
         self.enhancer.requires_grad_(not frozen)
         self.train(self.training)
@@ -92,22 +235,41 @@ class EnhancementStep(nn.Module):
         enhancer._apply(lambda tensor: _keep_dtype(fn(tensor), tensor))  # type: ignore[union-attr]
         return self
 
-    def enhance_image(self, image: Tensor, training: bool, path: str = '') -> Tensor:
+    def check_images(
+        self, images: Sequence[Tensor] | Tensor, training: bool, paths: Sequence[str] = ()
+    ) -> None:
+        """Refuse what cannot be colour images on the scale of ``input_max``.
+
+        Args:
+            images: of ``(3, H, W)``; before they go to a GPU, if possible.
+            training: whether they may be augmented.
+            paths: their files, for errors.
+
+        Raises:
+            DataError: if there are none, or one has not three channels, is of another
+                dtype, or fails the :class:`ValueCheck`.
+        """
+        if len(images) == 0:
+            raise DataError('the batch is empty: expected at least one image')
+        for index, image in enumerate(images):
+            _check_image(image, self.input_max, place_of(paths, index))
+        if self.check_values and not is_exporting() and images[0].device.type != 'meta':
+            self._values = self._values or ValueCheck(self.input_max)
+            self._values.check(images, training, paths, self._advice())
+
+    def _advice(self) -> str:
+        return 'put the stage before the normalisation'
+
+    def enhance_image(self, image: Tensor, training: bool) -> Tensor:
         """One image, enhanced.
 
         Args:
-            image: ``(3, H, W)``, uint8, or float in [0, ``input_max``].
+            image: ``(3, H, W)``, uint8, or float in [0, ``input_max``]; not checked.
             training: whether areas of the fill colour inside the image stay as well.
-            path: its file, for errors.
 
         Returns:
             Same size and scale, float32.
-
-        Raises:
-            DataError: if it has not three channels, is of another dtype, or holds NaN
-                or infinite values.
         """
-        _check_image(image, path)
         if self.fill_color is None:
             return self._enhance_valid(image, training)
         height, width = valid_size(image, self.fill_color)
@@ -145,13 +307,15 @@ class EnhancementStage(EnhancementStep):
             ``'sci/official/medium'``; whatever :func:`build_enhancer` takes.
         input_order: channel order of the images, ``'rgb'`` or ``'bgr'``.
         input_max: white of float images: 255, or 1 for what torchvision's
-            ``to_tensor`` gives. Values outside [0, ``input_max``] are clamped.
+            ``to_tensor`` gives, or 65535 for 16 bits, which may then be integers too.
+            Values a little outside [0, ``input_max``] are clamped, others refused.
         fill_color: colour on the scale and in the channel order of the images that
             they are padded with at the bottom and right edge, and that stays as it is;
             in train mode, areas of it inside the image (mosaic) as well.
         frozen: no gradients reach the enhancer, and it stays in eval mode; ``False``
             trains it with the model's task.
         norm_eval: its BatchNorm layers keep their statistics in training.
+        check_values: refuse images on another scale, see :class:`ValueCheck`.
 
     Shape:
         - input: ``(N, 3, H, W)``, or a list of ``(3, H, W)`` whose sizes may differ;
@@ -171,16 +335,18 @@ class EnhancementStage(EnhancementStep):
         fill_color: float | Sequence[float] | None = None,
         frozen: bool = True,
         norm_eval: bool = True,
+        check_values: bool = True,
     ) -> None:
         super().__init__()
-        self.setup_enhancement(enhancer, frozen, norm_eval, input_order, fill_color, input_max)
+        self.setup_enhancement(
+            enhancer, frozen, norm_eval, input_order, fill_color, input_max, check_values
+        )
 
     def forward(self, images: Images) -> Images:
         """Enhance a batch, or a list of images.
 
         Raises:
-            DataError: if there are no images, or one has not three channels, is neither
-                uint8 nor float, or holds NaN or infinite values.
+            DataError: see :meth:`check_images`.
         """
         is_batch = isinstance(images, Tensor)
         if not (images.ndim == 4 if isinstance(images, Tensor) else _is_list(images)):
@@ -188,8 +354,7 @@ class EnhancementStage(EnhancementStep):
             raise DataError(
                 f'expected images of shape (N, 3, H, W) or a list of (3, H, W), got {got}'
             )
-        if len(images) == 0:
-            raise DataError('the batch is empty: expected at least one image')
+        self.check_images(images, self.training)
         enhanced = [self._enhance(image) for image in images]
         return torch.stack(enhanced) if is_batch else enhanced  # type: ignore[return-value]
 
@@ -222,11 +387,13 @@ def _three(color: float | Sequence[float] | None) -> tuple[float, ...] | None:
     return tuple(float(value) for value in values)
 
 
-def _check_image(image: Tensor, path: str) -> None:
-    where = f' ({path})' if path else ''
+def _check_image(image: Any, white: float, where: str) -> None:
+    if not isinstance(image, Tensor) or image.layout != torch.strided:
+        kind = getattr(image, 'layout', type(image).__name__)
+        raise DataError(f'expected an image as a dense tensor, got {kind}{where}')
     if image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
         raise DataError(f'expected an image of shape (3, H, W), got {tuple(image.shape)}{where}')
-    if image.dtype != torch.uint8 and not image.is_floating_point():
-        raise DataError(f'expected an image of uint8 or float, got {image.dtype}{where}')
-    if image.is_floating_point() and not bool(torch.isfinite(image).all()):
-        raise DataError(f'the image holds NaN or infinite values{where}')
+    is_wide = image.dtype in _WIDE
+    if image.dtype not in (torch.uint8, *_FLOATS) and not (is_wide and white > 255):
+        advice = ': for 16-bit images set input_max=65535' * is_wide
+        raise DataError(f'expected an image of uint8 or float, got {image.dtype}{where}{advice}')

@@ -54,10 +54,14 @@ def inner_preprocessor(model: nn.Module) -> Any:
     ``MultiBranchDataPreprocessor`` (semi-supervised training) holds another one that
     does the work for each of its branches.
     """
-    found: Any = getattr(unwrap_model(model), 'data_preprocessor', None)
-    while isinstance(getattr(found, 'data_preprocessor', None), nn.Module):
-        found = found.data_preprocessor
-    return found
+    return innermost(getattr(unwrap_model(model), 'data_preprocessor', None))
+
+
+def innermost(preprocessor: Any) -> Any:
+    """The data preprocessor inside another, or itself."""
+    while isinstance(getattr(preprocessor, 'data_preprocessor', None), nn.Module):
+        preprocessor = preprocessor.data_preprocessor
+    return preprocessor
 
 
 def find_preprocessor(model: nn.Module) -> BaseDataPreprocessor:

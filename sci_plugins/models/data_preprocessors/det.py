@@ -13,7 +13,7 @@ class EnhancedDetDataPreprocessor(EnhancementMixin, DetDataPreprocessor):
     Args:
         enhancer: a config dict, or a name such as ``'sci/official/medium'``.
         frozen: see :meth:`EnhancementStep.setup_enhancement`; likewise
-            ``norm_eval`` and ``input_order``.
+            ``norm_eval``, ``input_order``, ``input_max`` and ``check_values``.
         fill_color: colour that the pipeline pads with and that stays as it is.
             Areas of it at the bottom and right edge are not part of the image;
             in training, areas of it inside the image (mosaic) stay as well, unless

@@ -6,16 +6,20 @@ checkpoint keys and its tools as they are.
 """
 
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from mmengine.logging import print_log
-from torch import Tensor
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_module_registration_hook
 
-from sci_plugins.errors import DataError
-from sci_plugins.models.enhancement_stage import EnhancementStep
+from sci_plugins.models.enhancement_stage import EnhancementStep, is_exporting
 from sci_plugins.models.enhancers import BaseEnhancer, Enhanced, RetinexEnhancer
+from sci_plugins.utils.model_parts import inner_preprocessor, innermost
 
 _DEFAULT = object()
 
@@ -41,11 +45,15 @@ class EnhancementMixin(EnhancementStep):
         norm_eval: bool = True,
         input_order: str = 'bgr',
         fill_color: Any = _DEFAULT,
+        input_max: float = 255.0,
+        check_values: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         color = self.default_fill_color if fill_color is _DEFAULT else fill_color
-        self.setup_enhancement(enhancer, frozen, norm_eval, input_order, color)
+        self.setup_enhancement(
+            enhancer, frozen, norm_eval, input_order, color, input_max, check_values
+        )
 
     def setup_enhancement(self, *args: Any, **kwargs: Any) -> None:
         """As in :meth:`EnhancementStep.setup_enhancement`, on the host's device.
@@ -68,21 +76,24 @@ class EnhancementMixin(EnhancementStep):
             training: as in the host.
 
         Raises:
-            DataError: if the batch is empty, or an image has not three channels, is
-                neither uint8 nor float, or holds NaN or infinite values.
+            DataError: see :meth:`EnhancementStep.check_images`.
         """
+        # Before the images go to a GPU, which then need not be waited for.
+        self.check_images(data['inputs'], training, _image_paths(data.get('data_samples')))
         data = self.cast_data(data)  # type: ignore[operator]
-        paths = _image_paths(data.get('data_samples'), len(data['inputs']))
-        if len(data['inputs']) == 0:
-            raise DataError('the batch is empty: expected at least one image')
         self.kept_pairs = []
-        images = [
-            self.enhance_image(image, training, path)
-            for image, path in zip(data['inputs'], paths, strict=True)
-        ]
+        images = [self.enhance_image(image, training) for image in data['inputs']]
         stacked = isinstance(data['inputs'], Tensor)
         inputs = torch.stack(images) if stacked else images
         return super().forward({**data, 'inputs': inputs}, training)
+
+    def _advice(self) -> str:
+        if getattr(self, '_enable_normalize', True):
+            return 'take Normalize out of the pipeline, the data preprocessor normalises'
+        return (
+            'is there a Normalize in the pipeline, as this data preprocessor has no mean and '
+            'std? Move them there'
+        )
 
     def _run_enhancer(self, rgb: Tensor, training: bool) -> Tensor:
         if not (training and self.keep_pairs and isinstance(self.enhancer, RetinexEnhancer)):
@@ -108,7 +119,57 @@ class EnhancementMixin(EnhancementStep):
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
-def _image_paths(samples: Any, count: int) -> list[str]:
-    if not isinstance(samples, Sequence) or len(samples) != count:
-        return [''] * count
+def _image_paths(samples: Any) -> list[str]:
+    if not isinstance(samples, Sequence):
+        return []
     return [str(getattr(sample, 'img_path', '')) for sample in samples]
+
+
+_warned: WeakSet[nn.Module] = WeakSet()
+
+
+def watch_export(model: nn.Module, on: bool = True) -> None:
+    """Warn when a model is traced or exported, which leaves its data preprocessor out.
+
+    Args:
+        model: that owns the data preprocessor with an enhancer.
+        on: ``False`` ends it.
+    """
+    hooks = model._forward_pre_hooks
+    mine = [key for key, hook in hooks.items() if hook is _warn_of_export]
+    if on and not mine:
+        model.register_forward_pre_hook(_warn_of_export)
+    for key in [] if on else mine:
+        del hooks[key]
+
+
+def _warn_of_export(model: nn.Module, _: Any) -> None:
+    if is_exporting():
+        _warn_once(model)
+
+
+@torch.compiler.assume_constant_result  # runs while torch.export reads the model's code
+def _warn_once(model: nn.Module) -> bool:
+    preprocessor = inner_preprocessor(model)
+    if model in _warned or not isinstance(preprocessor, EnhancementMixin):
+        return False
+    _warned.add(model)
+    enhancer = type(preprocessor.enhancer).__name__
+    warnings.warn(
+        f'{type(model).__name__} is traced or exported WITHOUT its {enhancer}, '
+        'which the data preprocessor calls before the model. To have it in the file, export '
+        'torch.nn.Sequential(sci_plugins.EnhancementStage(enhancer), model), with the '
+        "model's normalisation in between",
+        stacklevel=2,
+    )
+    return True
+
+
+def _watch_owner(owner: nn.Module, name: str, module: nn.Module | None) -> None:
+    # The only moment at which a preprocessor of a config meets its model.
+    if name == 'data_preprocessor' and not isinstance(owner, BaseDataPreprocessor):
+        if isinstance(innermost(module), EnhancementMixin):
+            watch_export(owner)
+
+
+register_module_module_registration_hook(_watch_owner)

@@ -13,8 +13,9 @@ class EnhancedSegDataPreProcessor(EnhancementMixin, SegDataPreProcessor):
     Args:
         enhancer: a config dict, or a name such as ``'sci/official/medium'``.
         frozen: see :meth:`EnhancementStep.setup_enhancement`; likewise
-            ``norm_eval``, ``input_order`` and ``fill_color``. mmseg's pipelines
-            do not pad, so no colour is taken for fill unless you name one.
+            ``norm_eval``, ``input_order``, ``fill_color``, ``input_max`` and
+            ``check_values``. mmseg's pipelines do not pad, so no colour is taken for
+            fill unless you name one.
         kwargs: all arguments of the host's class.
 
     Raises:
