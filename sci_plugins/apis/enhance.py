@@ -4,6 +4,7 @@ import copy
 import os
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,25 +19,31 @@ from sci_plugins.utils.images import read_image
 
 #: Weights that come with the package, so that nothing has to be fetched.
 DEFAULT_ENHANCER = 'sci/sci_plugins/lol'
-# Resizing may overshoot 1 a little; what is far above is on the 0-255 scale.
-_CLEARLY_ABOVE_ONE = 2.0
+# Resizing leaves [0, 1] a little; what is far above is on the 0-255 scale, what is far
+# below was normalised.
+_CLEARLY_ABOVE_ONE, _CLEARLY_BELOW_ZERO = 2.0, -0.25
+_CPU = torch.device('cpu')
+_SHAPES = '(H, W, 3), grey (H, W) or (H, W, 1), RGBA (H, W, 4), or a batch such as (N, H, W, 3)'
 
 
 def enhance(image: Any, enhancer: BaseEnhancer | Mapping[str, Any] | str = DEFAULT_ENHANCER) -> Any:
-    """Brighten an image: ``sci_plugins.enhance(image)``.
+    """Brighten an image: ``sci_plugins.enhance(image)``. Safe to call from several threads.
 
     Args:
-        image: RGB as a tensor ``(3, H, W)`` or ``(N, 3, H, W)``, float, [0, 1];
-            an array ``(H, W, 3)``, uint8 or float [0, 1]; a PIL image; or a
-            path, which gives a PIL image, upright. Images that OpenCV loaded are BGR:
+        image: RGB as a tensor ``(3, H, W)`` or ``(N, 3, H, W)`` or an array ``(H, W, 3)``
+            or ``(N, H, W, 3)``, uint8 or float in [0, 1]; a grey array ``(H, W)`` or
+            ``(H, W, 1)``, or an RGBA array ``(H, W, 4)``; a PIL image; a path, which gives
+            a PIL image, upright; or a list of these. Images that OpenCV loaded are BGR:
             turn their channels around first.
         enhancer: an enhancer, a config dict, or a name such as
-            ``'sci/official/medium'``, ``'gamma'`` or ``'clahe'``.
+            ``'sci/official/medium'``, ``'gamma'`` or ``'clahe'``. A module is not
+            changed: one in train mode or on another device is copied.
 
     Returns:
-        What came in: same kind, shape and dtype, RGB. 8-bit values are
-        truncated, not rounded, as SCI's authors save their results. Gradients
-        do not flow; call the enhancer itself for that.
+        What came in: same kind, shape and dtype, RGB. Grey and RGBA images become RGB,
+        as PIL images do; a list gives a list. 8-bit values are truncated, not rounded, as
+        SCI's authors save their results. Gradients do not flow; call the enhancer itself
+        for that.
 
     Raises:
         DataError: if the image is of another kind, shape, dtype or scale, not
@@ -44,16 +51,20 @@ def enhance(image: Any, enhancer: BaseEnhancer | Mapping[str, Any] | str = DEFAU
         FileNotFoundError: if there is no such file.
         ConfigError: if the enhancer is not known.
     """
-    if isinstance(image, (str, os.PathLike)):
-        return Image.fromarray(enhance(read_image(image), enhancer))
+    if isinstance(image, list | tuple):
+        module = _build(enhancer)
+        return [enhance(each, module) for each in image]
+    if isinstance(image, str | os.PathLike):
+        return Image.fromarray(_enhance_array(read_image(image), enhancer))
     if isinstance(image, Image.Image):
-        return Image.fromarray(enhance(_pixels(image), enhancer))
+        return Image.fromarray(_enhance_array(_pixels(image), enhancer))
     if isinstance(image, np.ndarray):
         return _enhance_array(image, enhancer)
     if isinstance(image, Tensor):
         return _enhance_tensor(image, enhancer)
     raise DataError(
-        f'image must be a tensor, an array, a PIL image or a path, got {type(image).__name__}'
+        'image must be a tensor, an array, a PIL image, a path or a list of these, got '
+        f'{type(image).__name__}'
     )
 
 
@@ -63,46 +74,77 @@ def _pixels(image: Image.Image) -> np.ndarray:
             f'a PIL image must have 8 bits a channel, got mode {image.mode!r}: give an '
             'array or the path instead'
         )
-    return np.asarray(image.convert('RGB'))
+    try:
+        return np.asarray(image.convert('RGB'))
+    except ValueError as error:  # La, of premultiplied alpha
+        raise DataError(f'cannot convert a PIL image of mode {image.mode!r} to RGB') from error
 
 
 def _enhance_array(image: np.ndarray, enhancer: Any) -> np.ndarray:
-    if image.ndim != 3 or image.shape[2] != 3:
-        raise DataError(f'an array must have shape (H, W, 3), got {image.shape}')
+    colours = image[..., None] if image.ndim == 2 else image
+    if colours.ndim not in (3, 4) or colours.shape[-1] not in (1, 3, 4):
+        raise DataError(f'an array must have shape {_SHAPES}, got {image.shape}')
     if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
-        raise DataError(f'an array must be uint8 or float in [0, 1], got {image.dtype}')
+        raise DataError(f'an array must be uint8 or float in [0, 1], got {image.dtype.name}')
     is_8_bit = image.dtype == np.uint8
-    tensor = torch.from_numpy(np.array(image, order='C')).permute(2, 0, 1).float()
+    rgb = colours.repeat(3, axis=-1) if colours.shape[-1] == 1 else colours[..., :3]
+    with np.errstate(over='ignore'):  # infinite values are refused below
+        tensor = torch.from_numpy(np.array(rgb, np.float32, order='C')).movedim(-1, -3)
     enhanced = _enhance_tensor(tensor / 255 if is_8_bit else tensor, enhancer)
-    array = enhanced.permute(1, 2, 0).cpu().numpy()
+    array = enhanced.movedim(-3, -1).numpy()
     return truncate_to_8_bits(array) if is_8_bit else array.astype(image.dtype)
 
 
 def _enhance_tensor(image: Tensor, enhancer: Any) -> Tensor:
-    if image.ndim not in (3, 4) or image.shape[-3] != 3 or not image.is_floating_point():
+    is_8_bit = image.dtype == torch.uint8
+    is_plain = image.layout == torch.strided and image.device.type != 'meta'
+    if image.ndim not in (3, 4) or image.shape[-3] != 3 or 0 in image.shape[-2:] or not is_plain:
         raise DataError(
-            'a tensor must be float in [0, 1] of shape (3, H, W) or (N, 3, H, W), got '
-            f'{image.dtype} {tuple(image.shape)}'
+            'a tensor must be dense, of shape (3, H, W) or (N, 3, H, W), got '
+            f'{tuple(image.shape)}, {image.layout} on {image.device}'
         )
-    if not bool(torch.isfinite(image).all()):
+    if not is_8_bit and not image.is_floating_point():
+        raise DataError(f'a tensor must be uint8 or float in [0, 1], got {image.dtype}')
+    rgb = image.detach().float()
+    rgb = rgb / 255 if is_8_bit else _check_scale(rgb)
+    batch = rgb if image.ndim == 4 else rgb.unsqueeze(0)
+    module = _in_eval_mode(_build(enhancer, image.device), image.device)
+    with torch.no_grad():
+        enhanced = module(batch.clamp(0, 1))
+    enhanced = enhanced if image.ndim == 4 else enhanced[0]
+    return enhanced.clamp(0, 1).mul(255).byte() if is_8_bit else enhanced.to(image.dtype)
+
+
+def _check_scale(image: Tensor) -> Tensor:
+    low, high = image.aminmax() if image.numel() else (image.new_zeros(()),) * 2
+    if not bool(torch.isfinite(low) & torch.isfinite(high)):
         raise DataError('the image holds NaN or infinite values')
-    highest = float(image.max()) if image.numel() else 0.0
-    if highest > _CLEARLY_ABOVE_ONE:
+    if high > _CLEARLY_ABOVE_ONE:
         raise DataError(
-            f'a float image must be in [0, 1], got values up to {highest:.4g}: divide by '
+            f'a float image must be in [0, 1], got values up to {float(high):.4g}: divide by '
             '255, or give uint8'
         )
-    module = _build(enhancer)
-    modes = {part: part.training for part in module.modules()}
-    module.eval().to(image.device)
+    if low < _CLEARLY_BELOW_ZERO:
+        raise DataError(
+            f'a float image must be in [0, 1], got values down to {float(low):.4g}: enhance it '
+            'before it is normalised'
+        )
+    return image
+
+
+def _in_eval_mode(module: BaseEnhancer, device: torch.device) -> BaseEnhancer:
+    """The module itself if that changes nothing, else a copy."""
+    elsewhere = any(each.device != device for each in chain(module.parameters(), module.buffers()))
+    if not elsewhere and not any(part.training for part in module.modules()):
+        return module
+    # Parameters on the right device are shared; what evaluation may write to is not.
+    shared = {} if elsewhere else {id(each): each for each in module.parameters()}
     try:
-        with torch.no_grad():
-            batch = image if image.ndim == 4 else image.unsqueeze(0)
-            enhanced = module(batch.float().clamp(0, 1)).to(image.dtype)
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
-    return enhanced if image.ndim == 4 else enhanced[0]
+        return copy.deepcopy(module, shared).to(device).eval()
+    except RuntimeError as error:  # a tensor with a history, as of weight_norm
+        raise ConfigError(
+            f'cannot copy {type(module).__name__} ({first_line(error)}): call its eval() first'
+        ) from error
 
 
 def prepare_enhancer(
@@ -137,17 +179,17 @@ def truncate_to_8_bits(image: np.ndarray) -> np.ndarray:
     return (np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
-def _build(enhancer: Any) -> BaseEnhancer:
+def _build(enhancer: Any, device: torch.device = _CPU) -> BaseEnhancer:
     """Names that always mean the same are built once; a user's file may change."""
     if isinstance(enhancer, str):
         config = parse_enhancer(enhancer)
         weights = str(weights_name(config) or 'sci_plugins/')
         is_ours = config['type'].startswith('sci_plugins.')
         if is_ours and weights.startswith(('official/', 'sci_plugins/')):
-            return _build_cached(enhancer)
+            return _build_cached(enhancer, device)
     return build_enhancer(enhancer)
 
 
 @lru_cache(maxsize=8)
-def _build_cached(name: str) -> BaseEnhancer:
-    return build_enhancer(name).requires_grad_(False).eval()
+def _build_cached(name: str, device: torch.device) -> BaseEnhancer:
+    return build_enhancer(name).requires_grad_(False).to(device).eval()

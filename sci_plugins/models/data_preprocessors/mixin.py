@@ -167,9 +167,9 @@ def _warn_once(model: nn.Module) -> bool:
 
 def _watch_owner(owner: nn.Module, name: str, module: nn.Module | None) -> None:
     # The only moment at which a preprocessor of a config meets its model.
-    if name == 'data_preprocessor' and not isinstance(owner, BaseDataPreprocessor):
-        if isinstance(innermost(module), EnhancementMixin):
-            watch_export(owner)
+    is_owner = name == 'data_preprocessor' and not isinstance(owner, BaseDataPreprocessor)
+    if is_owner and isinstance(innermost(module), EnhancementMixin):
+        watch_export(owner)
 
 
 register_module_module_registration_hook(_watch_owner)

@@ -1,5 +1,6 @@
 """Enhancing in one line of Python: every kind of image in, the same kind out."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -127,18 +128,28 @@ def test_a_slight_overshoot_is_clamped() -> None:
 @pytest.mark.parametrize(
     ('image', 'word'),
     [
-        (np.zeros((4, 4), np.uint8), r'\(H, W, 3\)'),
-        (np.zeros((4, 4, 1), np.uint8), r'\(H, W, 3\)'),
-        (np.zeros((4, 4, 4), np.uint8), r'\(H, W, 3\)'),
-        (np.zeros((1, 4, 4, 3), np.uint8), r'\(H, W, 3\)'),
+        (np.zeros(4, np.uint8), r'\(H, W, 3\)'),
+        (np.zeros((4, 4, 2), np.uint8), r'\(H, W, 3\)'),
+        (np.zeros((1, 1, 4, 4, 3), np.uint8), r'\(H, W, 3\)'),
+        (np.zeros((0, 4, 3), np.uint8), r'\(3, 0, 4\)'),
+        (np.zeros((4, 4, 3), bool), 'bool'),
+        (np.zeros((4, 4, 3), object), 'object'),
         (np.zeros((4, 4, 3), np.int64), 'int64'),
+        (np.zeros((4, 4, 3), '>u2'), 'uint16'),
         (np.zeros((4, 4, 3), np.uint16), 'uint16'),
         (np.full((4, 4, 3), np.nan), 'NaN'),
         (np.full((4, 4, 3), np.inf), 'infinite'),
+        (np.full((4, 4, 3), 1e300), 'infinite'),
+        (np.full((4, 4, 3), -1.5), 'before it is normalised'),
         (np.full((4, 4, 3), 128.0), 'divide by 255'),
         (torch.zeros(4, 4, 3), r'\(3, H, W\)'),
         (torch.zeros(4, 4), r'\(3, H, W\)'),
-        (torch.zeros(3, 4, 4, dtype=torch.uint8), 'uint8'),
+        (torch.zeros(3, 0, 4), r'\(3, 0, 4\)'),
+        (torch.zeros(3, 4, 4, device='meta'), 'meta'),
+        (torch.zeros(3, 4, 4).to_sparse(), 'sparse'),
+        (torch.zeros(3, 4, 4, dtype=torch.int16), 'int16'),
+        (torch.zeros(3, 4, 4, dtype=torch.complex64), 'complex64'),
+        (Image.new('La', (4, 4)), "'La'"),
         (torch.full((3, 4, 4), float('nan')), 'NaN'),
         (torch.full((3, 4, 4), 255.0), '255'),
         ([[1, 2, 3]], 'list'),
@@ -197,6 +208,94 @@ def test_a_module_in_training_is_used_in_eval_mode(photo: np.ndarray) -> None:
     enhancer.block_norm.running_mean.fill_(-3)
     wanted = sci_plugins.enhance(photo, enhancer.eval())
     np.testing.assert_array_equal(sci_plugins.enhance(photo, enhancer.train()), wanted)
+
+
+@pytest.mark.parametrize('mode', ['L', 'RGBA'])
+def test_grey_and_rgba_arrays_are_as_pil_images(photo: np.ndarray, mode: str) -> None:
+    image = Image.fromarray(photo).convert(mode)
+    if mode == 'RGBA':
+        image.putalpha(128)
+    array, wanted = np.asarray(image), np.asarray(sci_plugins.enhance(image, GAMMA))
+    forms = [array, array[None], array.astype(array.dtype.newbyteorder('>'))]
+    if mode == 'L':
+        forms = [array, array[..., None], array[None, ..., None]]
+    for form in forms:
+        found = sci_plugins.enhance(form, GAMMA)
+        np.testing.assert_array_equal(found.reshape(wanted.shape), wanted)
+        assert found.ndim == max(form.ndim, 3)
+
+
+def test_batches_and_lists(photo: np.ndarray) -> None:
+    batch = np.stack([photo, photo[::-1]])
+    np.testing.assert_array_equal(sci_plugins.enhance(batch, GAMMA), _gamma(batch))
+    found = sci_plugins.enhance([photo, Image.fromarray(photo), batch[1] / 255], GAMMA)
+    assert [type(each) for each in found] == [np.ndarray, Image.Image, np.ndarray]
+    np.testing.assert_array_equal(found[0], np.asarray(found[1]))
+    np.testing.assert_allclose(found[2], np.sqrt(batch[1] / 255), atol=1e-3)
+    assert sci_plugins.enhance([], GAMMA) == []
+
+
+@pytest.mark.parametrize('dtype', ['>f4', '>f8', '<f4'])
+def test_the_order_of_bytes_is_kept(photo: np.ndarray, dtype: str) -> None:
+    found = sci_plugins.enhance((photo / 255).astype(dtype), GAMMA)
+    assert found.dtype == np.dtype(dtype)
+    np.testing.assert_allclose(found, np.sqrt(photo / 255), atol=1e-3)
+
+
+def test_an_8_bit_tensor_is_as_the_array(photo: np.ndarray) -> None:
+    image = torch.from_numpy(photo).permute(2, 0, 1)
+    found = sci_plugins.enhance(torch.stack([image, image]), GAMMA)
+    assert found.dtype == torch.uint8
+    np.testing.assert_array_equal(found[1].permute(1, 2, 0).numpy(), _gamma(photo))
+
+
+def test_threads_share_a_module_in_training(photo: np.ndarray) -> None:
+    """8 threads, 150 calls each: equal results, nothing of the module moves."""
+    module = SCIEnhancer().train()
+    module.block_norm.running_mean.fill_(-3)
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    wanted = sci_plugins.enhance(photo, module)
+
+    def work(_: int) -> int:
+        found = [sci_plugins.enhance(photo, module) for _ in range(150)]
+        return sum(np.array_equal(each, wanted) for each in found)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(work, range(8))) == 1200
+    assert all(part.training for part in module.modules())
+    for key, value in module.state_dict().items():
+        assert torch.equal(value, before[key]), key
+    module.out_conv.bias.data.fill_(3)  # what is changed later counts
+    assert (sci_plugins.enhance(photo, module) != wanted).any()
+
+
+class _Writing(BaseEnhancer):
+    """Keeps what it saw, as a user's own may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer('seen', torch.zeros(()))
+        self.weight = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, image: Tensor) -> Tensor:
+        self.seen += 1
+        self.last = image
+        return image * self.weight
+
+
+def test_a_module_in_training_is_not_written_to(photo: np.ndarray) -> None:
+    module = _Writing().train()
+    np.testing.assert_array_equal(sci_plugins.enhance(photo, module), photo)
+    assert module.seen == 0
+    assert not hasattr(module, 'last')
+
+
+def test_a_module_that_cannot_be_copied_says_so(photo: np.ndarray) -> None:
+    module = _Writing().train()
+    module.other = module.weight * 2
+    with pytest.raises(ConfigError, match=r'cannot copy _Writing.*call its eval\(\) first'):
+        sci_plugins.enhance(photo, module)
+    sci_plugins.enhance(photo, module.eval())
 
 
 class _Failing(BaseEnhancer):
