@@ -4,6 +4,7 @@ import copy
 import pickle
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ class _Model(nn.Module):
     def __init__(self, preprocessor: Any) -> None:
         super().__init__()
         self.data_preprocessor = preprocessor
+
+
+class _Exported(_Model):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs + 1
 
 
 @pytest.fixture(scope='module')
@@ -127,6 +133,27 @@ def test_another_family_s_preprocessor(weights: Path, image: Tensor) -> None:
     assert torch.equal(_inputs(twin, image), _inputs(model, image))
     assert type(detach(model).data_preprocessor) is Own
     assert isinstance(twin.data_preprocessor, EnhancementMixin)
+
+
+def _warns_on_export(model: nn.Module) -> bool:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        torch.export.export(model.eval(), (torch.rand(1, 3, 4, 4),))
+    return any('WITHOUT its GammaEnhancer' in str(each.message) for each in caught)
+
+
+def test_exporting_warns_while_an_enhancer_is_attached() -> None:
+    model = _Exported(ImgDataPreprocessor())
+    attach(nn.DataParallel(model), 'gamma')
+    attach(model, 'gamma')  # replaced
+    with pytest.raises(ConfigError):
+        attach(model, 'magic')
+    assert len(model._forward_pre_hooks) == 1
+    assert _warns_on_export(model)
+    for _ in range(2):
+        detach(model)
+        assert not model._forward_pre_hooks
+        assert not _warns_on_export(model)
 
 
 def test_subclasses_of_mmdet_s_keep_its_fill_colour() -> None:

@@ -1,7 +1,9 @@
 """Enhancement in front of any model; plain PyTorch and the preprocessors are the oracles."""
 
 import copy
+import dataclasses
 import pickle
+import time
 from typing import Any
 
 import pytest
@@ -11,6 +13,8 @@ from torch import Tensor, nn
 
 from sci_plugins import EnhancementStage, SCIEnhancer, attach
 from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.models import enhancement_stage as module
+from sci_plugins.models.enhancement_stage import ValueCheck
 from tests.plain_sci import enhance_host_image, visible_weights
 
 TOLERANCE = 1e-3  # grey levels of 255
@@ -178,12 +182,157 @@ def test_autocast_changes_nothing() -> None:
         (torch.zeros(1, 3, 8, 8, dtype=torch.int32), 'uint8 or float, got torch.int32'),
         (torch.zeros(1, 3, 8, 8, dtype=torch.bool), 'got torch.bool'),
         (torch.zeros(1, 3, 8, 8, dtype=torch.complex64), 'got torch.complex64'),
+        (torch.zeros(1, 3, 8, 8, dtype=torch.uint16), 'torch.uint16: .* set input_max=65535'),
+        (torch.zeros(1, 3, 8, 8, dtype=torch.int64), 'got torch.int64'),
+        (torch.zeros(1, 3, 8, 8, dtype=torch.float8_e5m2), 'got torch.float8_e5m2'),
+        ([torch.zeros(3, 8, 8).to_sparse()], 'dense tensor, got torch.sparse_coo'),
+        ([torch.zeros(3, 8, 8), torch.full((3, 8, 8), float('-inf'))], 'NaN or infinite'),
     ],
 )
 def test_other_inputs_are_refused(images: Any, word: str) -> None:
     with pytest.raises(DataError, match=word) as caught:
         _stage()(images)
     assert '\n' not in str(caught.value)
+
+
+def _filled(low: float, high: float, **kind: Any) -> Tensor:
+    """One batch of one image with all values between two."""
+    return torch.linspace(low, high, 3 * 8 * 8).view(1, 3, 8, 8).to(**kind)
+
+
+@pytest.mark.parametrize(
+    ('low', 'high', 'white', 'word'),
+    [
+        (-2.1, -0.4, 255, 'they seem normalised; put the stage before the normalisation'),
+        (-120, 150, 255, r'in \[0, 255\], got values from -120 to 150: they seem normalised'),
+        (-65, 300, 255, 'they seem normalised'),
+        (-20, 19, 255, 'they seem normalised'),
+        (0, 513, 255, 'set input_max=65535 if that is white'),
+        (0, 70000, 255, r'7e\+04: scale them'),
+        (0, 255, 1, r'in \[0, 1\], got values from 0 to 255: set input_max=255'),
+        (-2.1, 2.6, 1, 'they seem normalised'),
+        (-0.3, 1, 1, 'they seem normalised'),
+        (0, 140000, 65535, 'scale them'),
+    ],
+)
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_values_on_another_scale_are_refused(
+    low: float, high: float, white: float, word: str, dtype: Any
+) -> None:
+    stage, given = _stage(input_max=white), _filled(low, high, dtype=dtype)
+    with pytest.raises(DataError, match=word) as caught:
+        stage([torch.full((3, 4, 4), 0.5 * white), given[0]])
+    assert '\n' not in str(caught.value)
+    _stage(input_max=white, check_values=False)(given)  # can be switched off
+
+
+@pytest.mark.parametrize(
+    ('low', 'high', 'white'),
+    [(-46, 430, 255), (-64, 512, 255), (0, 1.02, 1), (-0.2, 1.9, 1), (-100, 66000, 65535)],
+)
+def test_values_a_little_outside_are_clamped(low: float, high: float, white: float) -> None:
+    given = _filled(low, high)
+    for training in (False, True):
+        stage = _stage(input_max=white).train(training)
+        torch.testing.assert_close(stage(given), stage(given.clamp(0, white)))
+
+
+def test_a_scale_of_0_to_1_is_refused_when_it_goes_on() -> None:
+    stage, small, large = _stage(), _filled(0, 1), _filled(0, 90)
+    for given in (small, small, large, small, small, large):  # a dark frame may be so
+        stage(given)
+    stage(small)
+    stage(torch.zeros_like(small))  # tells nothing
+    stage(small)
+    with pytest.raises(DataError, match=r'to 1 as in 3 batches in a row.*or set input_max=1'):
+        stage(small)
+
+
+@pytest.mark.parametrize(
+    'given',
+    [
+        torch.zeros(1, 3, 8, 8),
+        _filled(0, 1, dtype=torch.uint8),
+        torch.zeros(1, 3, 8, 8, dtype=torch.uint8),
+        _filled(0, 1).round(),  # 8 bits as float, almost black
+    ],
+    ids=['zeros', '8 bits', '8-bit zeros', 'integers'],
+)
+@pytest.mark.parametrize('training', [False, True])
+def test_dark_frames_are_never_refused(given: Tensor, training: bool) -> None:
+    stage = _stage().train(training)
+    for _ in range(20):
+        stage(given)
+
+
+def test_in_training_a_negative_mean_is_refused_when_it_goes_on() -> None:
+    """PhotoMetricDistortion makes it of a dark photograph, whose lights stay bright."""
+    stage, normalised = _stage().train(), _filled(-2.1, 1.5)
+    photo = torch.full((1, 3, 8, 8), -20.0)
+    photo[..., 0, 0] = 110
+    for given in [photo] * 9 + [normalised] * 2 + [photo] + [normalised] * 2:
+        stage(given)
+    with pytest.raises(DataError, match='seem normalised'):
+        stage(normalised)
+
+
+@pytest.mark.parametrize('dtype', [torch.uint16, torch.int32])
+def test_images_of_16_bits(dtype: torch.dtype) -> None:
+    image = _images(1)
+    wanted = _stage()(image) * 257
+    result = _stage(input_max=65535)((image.int() * 257).to(dtype))
+    assert result.dtype == torch.float32
+    torch.testing.assert_close(result, wanted, rtol=0, atol=257 * TOLERANCE)
+
+
+def test_what_is_remembered_is_in_no_copy_and_no_checkpoint() -> None:
+    stage, small = _stage(), _filled(0, 1)
+    keys = list(stage.state_dict())
+    stage(small), stage(small)
+    for twin in (copy.deepcopy(stage), pickle.loads(pickle.dumps(stage))):
+        twin(small), twin(small)
+    assert list(stage.state_dict()) == keys
+    with pytest.raises(DataError, match='in a row'):
+        stage(small)
+
+
+def test_values_still_on_their_way_are_judged_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with a GPU, which is not waited for."""
+    arrived, real = [], module._measure
+
+    def measure(*args: Any) -> Any:
+        return dataclasses.replace(real(*args), is_here=lambda: bool(arrived))
+
+    monkeypatch.setattr(module, '_measure', measure)
+    stage, bad = _stage(), _filled(-2, 1)
+    stage(bad)
+    stage(_images())
+    arrived.append(1)
+    with pytest.raises(DataError, match='from -2 to 1: they seem normalised'):
+        stage(_images())
+    stage(_images())
+
+
+def test_a_gpu_is_not_waited_for() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip('no CUDA device on this machine')
+    check, bad = ValueCheck(255), _filled(-2, 1).cuda()
+    torch.cuda.synchronize()
+    with torch.cuda.device(0):
+        torch.cuda._sleep(2_000_000_000)  # about a second of work before it
+    started = time.perf_counter()
+    check.check([bad[0]], training=False)
+    assert time.perf_counter() - started < 0.2
+    torch.cuda.synchronize()
+    with pytest.raises(DataError, match='from -2 to 1'):
+        check.check([_images()[0].cuda()], training=False)
+
+
+@pytest.mark.parametrize('strict', [False, True])
+def test_a_stage_can_be_exported(strict: bool) -> None:
+    model, given = nn.Sequential(_stage(), nn.Conv2d(3, 2, 1)).eval(), _images().float()
+    exported = torch.export.export(model, (given,), strict=strict).module()
+    torch.testing.assert_close(exported(given), model(given), rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize(

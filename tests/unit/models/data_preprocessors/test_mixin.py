@@ -2,11 +2,14 @@
 
 import copy
 import pickle
+import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from mmengine.model import BaseModel, ExponentialMovingAverage, ImgDataPreprocessor
+from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError, DataError
 from tests.plain_sci import enhance_host_image, read_weights
@@ -174,6 +177,69 @@ def test_an_image_that_is_not_finite_is_named(
         run(build(), [picture(8, 8).float(), image])
 
 
+def test_normalised_images_are_refused_with_their_cause(build: Any, run: Any, picture: Any) -> None:
+    images = [picture(8, 8).float(), (picture(8, 8) - 123.0) / 58]
+    mean_std = dict(mean=[123.0] * 3, std=[58.0] * 3)
+    with pytest.raises(DataError, match=r'1\.png.*is there a Normalize.* has no mean and std'):
+        run(build(), images)
+    with pytest.raises(DataError, match=r'1\.png.*take Normalize out of the pipeline'):
+        run(build(**mean_std), images)
+    run(build(check_values=False), images)
+
+
+def test_a_scale_of_0_to_1_is_refused_when_it_goes_on(build: Any, run: Any, picture: Any) -> None:
+    preprocessor, images = build(), [picture(8, 8) / 255, torch.zeros(3, 8, 8)]
+    run(preprocessor, images)
+    run(preprocessor, images)
+    with pytest.raises(DataError, match=r'3 batches in a row.*set input_max=1'):
+        run(preprocessor, images)
+
+
+@pytest.mark.parametrize('white', [1, 65535])
+def test_other_scales_come_back_on_their_scale(
+    build: Any, run: Any, picture: Any, expected: Any, white: int
+) -> None:
+    image = picture(8, 8)
+    output = run(build(input_max=white), [image.float() / 255 * white])
+    assert_same(output[0] / white * 255, expected(image))
+    if white > 255:
+        deep = (image.int() * 257).to(torch.uint16)
+        assert_same(run(build(input_max=white), [deep])[0] / 257, expected(image))
+        with pytest.raises(DataError, match=r'torch\.uint16.*0\.png.*input_max=65535'):
+            run(build(), [deep])
+
+
+def test_an_image_is_checked_where_it_lies(build: Any, picture: Any) -> None:
+    """On the CPU, before it goes to a GPU."""
+    preprocessor, seen = build(), []
+    preprocessor.cast_data = lambda data: seen.append(data) or data
+    with pytest.raises(DataError, match='NaN'):
+        preprocessor(dict(inputs=[picture(8, 8) * float('nan')]), False)
+    assert seen == []
+
+
+def test_mmdets_colour_augmentation_passes(build: Any, run: Any, picture: Any, host: str) -> None:
+    if host != 'mmdet':
+        pytest.skip('mmseg augments 8-bit images')
+    from mmdet.datasets.transforms import PhotoMetricDistortion
+
+    np.random.seed(0)
+    augment, preprocessor = PhotoMetricDistortion(), build()
+    photo = picture(24, 24).permute(1, 2, 0).numpy() // 2
+    photo[:2] = 250  # lamps
+    lowest, highest = 0.0, 0.0
+    for _ in range(300):
+        image = torch.from_numpy(augment(dict(img=photo))['img'].copy()).permute(2, 0, 1)
+        run(preprocessor, [image], training=True)
+        lowest, highest = min(lowest, float(image.min())), max(highest, float(image.max()))
+    assert lowest < -30
+    assert highest > 350
+    photo[2:] = 0
+    for _ in range(100):  # and of images that are almost black
+        image = torch.from_numpy(augment(dict(img=photo))['img'].copy()).permute(2, 0, 1)
+        run(preprocessor, [image], training=True)
+
+
 @pytest.mark.parametrize('shape', [(1, 8, 8), (4, 8, 8), (3, 0, 8), (3, 8)])
 def test_other_shapes_are_refused(build: Any, run: Any, shape: Any) -> None:
     with pytest.raises(DataError, match=r'shape \(3, H, W\), got .*folder/0\.png'):
@@ -240,3 +306,60 @@ def test_no_graph_is_kept_after_a_forward(build: Any, run: Any, picture: Any) ->
     run(preprocessor, [picture(16, 16)], training=True)
     assert preprocessor.kept_pairs == []
     copy.deepcopy(preprocessor)
+
+
+class _Detector(BaseModel):
+    """Like the hosts' models: its tensor mode takes what the preprocessor has made."""
+
+    def __init__(self, data_preprocessor: Any = None) -> None:
+        super().__init__(data_preprocessor)
+        self.conv = nn.Conv2d(3, 2, 1)
+
+    def forward(self, inputs: Any, data_samples: Any = None, mode: str = 'tensor') -> Any:
+        return self.conv(inputs)
+
+
+EXPORTS: dict[str, Any] = dict(
+    trace=lambda model, image: torch.jit.trace(model, image),
+    export=lambda model, image: torch.export.export(model, (image,)),
+    strict=lambda model, image: torch.export.export(model, (image,), strict=True),
+)
+_MADE: dict[str, Any] = dict(
+    config=lambda model: model,
+    copied=copy.deepcopy,
+    pickled=lambda model: pickle.loads(pickle.dumps(model)),
+    averaged=lambda model: ExponentialMovingAverage(model).module,
+)
+
+
+def _warnings_of(make: Any, model: Any) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        make(model.eval(), torch.rand(1, 3, 4, 4))
+    return [str(each.message) for each in caught if 'WITHOUT' in str(each.message)]
+
+
+@pytest.mark.parametrize('how', list(EXPORTS))
+@pytest.mark.parametrize('made', list(_MADE))
+def test_exporting_a_model_without_its_enhancer_warns_once(build: Any, made: str, how: str) -> None:
+    model = _MADE[made](_Detector(build('gamma')))
+    (told,) = _warnings_of(EXPORTS[how], model)
+    assert told.startswith('_Detector is traced or exported WITHOUT its GammaEnhancer')
+    assert 'sci_plugins.EnhancementStage' in told
+    assert _warnings_of(EXPORTS[how], _Detector(ImgDataPreprocessor())) == []
+
+
+def test_other_calls_of_a_model_do_not_warn(build: Any, picture: Any) -> None:
+    model = _Detector(build('gamma')).eval()
+    data = dict(inputs=[picture(8, 8)])
+    assert _warnings_of(lambda model, _: model.test_step(data), model) == []
+    compiled = torch.compile(model, backend='eager', fullgraph=True)
+    assert _warnings_of(lambda _, image: compiled(image), model) == []
+
+
+def test_a_model_with_branches_warns(host: str) -> None:
+    if host != 'mmdet':
+        pytest.skip("only mmdet's semi-supervised models have branches")
+    inner = dict(type='sci_plugins.EnhancedDetDataPreprocessor', enhancer='gamma')
+    preprocessor = dict(type='mmdet.MultiBranchDataPreprocessor', data_preprocessor=inner)
+    assert len(_warnings_of(EXPORTS['export'], _Detector(preprocessor))) == 1
