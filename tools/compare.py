@@ -66,6 +66,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--input-order', choices=['bgr', 'rgb'], default='bgr')
     parser.add_argument(
+        '--input-max', type=float, default=255, help='white of images that are not 8 bits: 65535'
+    )
+    parser.add_argument(
         '--resume',
         action='store_true',
         help='keep the results in the work dir, even of variants and conditions not named now; '
@@ -117,6 +120,7 @@ def main() -> None:
         resume=args.resume,
         trust=args.trust_checkpoint,
         input_order=args.input_order,
+        input_max=args.input_max,
         metric=args.metric,
         resample=args.resample,
         resamples=args.resamples,

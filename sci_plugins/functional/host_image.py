@@ -18,10 +18,10 @@ def host_to_rgb(image: Tensor, order: str = 'bgr', white: float = 255) -> Tensor
     """A host's images to RGB float32 in [0, 1].
 
     Args:
-        image: ``(N, 3, H, W)``, uint8, or float in [0, ``white``]; values outside are clamped.
-            Not changed.
+        image: ``(N, 3, H, W)``, uint8, or of another dtype in [0, ``white``]; values outside
+            are clamped. Not changed.
         order: ``'bgr'`` or ``'rgb'``, channel order of ``image``.
-        white: the value that becomes 1.
+        white: the value that becomes 1; of uint8 images that is 255.
 
     Returns:
         RGB, float32, [0, 1], same shape, always new memory. Differentiable.
@@ -29,7 +29,7 @@ def host_to_rgb(image: Tensor, order: str = 'bgr', white: float = 255) -> Tensor
     if order == 'bgr':
         image = image.flip(1)  # before it grows from 8 to 32 bits per value
     if image.dtype == torch.uint8:
-        return image.float().div_(white)
+        return image.float().div_(255)
     return image.float().div(white).clamp_(0, 1)
 
 

@@ -287,7 +287,7 @@ class EnhancementStep(nn.Module):
         white = 255.0 if image.dtype == torch.uint8 else self.input_max
         # Division by a small illumination needs float32, whatever AMP asks for.
         with torch.autocast(image.device.type, enabled=False):
-            rgb = host_to_rgb(image.unsqueeze(0), self.input_order, white)
+            rgb = host_to_rgb(image.unsqueeze(0), self.input_order, self.input_max)
             with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
                 enhanced = self._run_enhancer(rgb, training)
             return rgb_to_host(enhanced, self.input_order, white)[0]

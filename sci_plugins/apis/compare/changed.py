@@ -160,20 +160,23 @@ def changed_images(
     return found
 
 
-def run_again(model: nn.Module, images: ImageSet, positions: Sequence[int]) -> list[KeptSample]:
+def run_again(
+    model: nn.Module, images: ImageSet, positions: Sequence[int], input_max: float = 255.0
+) -> list[KeptSample]:
     """What a model sees and finds in some images.
 
     Args:
         model: with what belongs in front of it.
         images: the set, as it is tested.
         positions: in the set.
+        input_max: white of images that are not uint8.
     """
     found = []
     for index in positions:
         batch: Any = pseudo_collate([images.dataset[index]])
         with torch.no_grad():
             output = model.test_step(batch)[0]  # type: ignore[operator]
-        found.append(keep_sample(index, model, batch['inputs'][0], output))
+        found.append(keep_sample(index, model, batch['inputs'][0], output, input_max))
     return found
 
 

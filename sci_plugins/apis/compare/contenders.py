@@ -169,10 +169,11 @@ def parse_models(texts: Sequence[str]) -> dict[str, ModelSource]:
 
 @dataclass(frozen=True)
 class View:
-    """How a model's images come: channel order, and the colour they are padded with."""
+    """How a model's images come: channel order, colour that they are padded with, white."""
 
     input_order: str = 'bgr'
     fill_color: tuple[float, ...] | None = None
+    input_max: float = 255.0
 
 
 class Contenders:
@@ -187,6 +188,7 @@ class Contenders:
         base: what the others are compared with; ``None``: the first variant.
         trust: allow checkpoints that hold other objects than weights.
         input_order: channel order that the first config's pipeline loads.
+        input_max: white of its images if they are not uint8, such as 65535.
 
     Raises:
         ConfigError: if names are not known or come twice, or a model does not fit.
@@ -203,10 +205,11 @@ class Contenders:
         base: str | None = None,
         trust: bool = False,
         input_order: str = 'bgr',
+        input_max: float = 255.0,
     ) -> None:
         self.sources = {'': first, **(models or {})}
         self.trust = trust
-        self.input_order = input_order
+        self.input_order, self.input_max = input_order, input_max
         self.names = _ordered([*variants, *(models or {})], base)
         self._check(variants)
         self._enhancers = {
@@ -265,12 +268,13 @@ class Contenders:
         preprocessor: Any = find_preprocessor(self._model(label))
         configured = None if label else self._slots[AS_CONFIGURED]
         if configured is not None:
-            return View(configured['input_order'], configured['fill_color'])
+            return View(*(configured[each] for each in ('input_order', 'fill_color', 'input_max')))
         if label and isinstance(preprocessor, EnhancementMixin):
-            return View(preprocessor.input_order, preprocessor.fill_color)
+            white = preprocessor.input_max
+            return View(preprocessor.input_order, preprocessor.fill_color, white)
         fill = default_fill_color(preprocessor)
         order = 'bgr' if label else self.input_order
-        return View(order, None if fill is None else (fill,) * 3)
+        return View(order, None if fill is None else (fill,) * 3, self.input_max)
 
     def _check(self, variants: Sequence[str]) -> None:
         if not variants:
@@ -284,7 +288,7 @@ class Contenders:
 
     def _fill_slots(self, variants: Sequence[str]) -> None:
         configured = _configured_slot(self._model(''), variants)
-        standard = configured or dict(input_order=self.input_order)
+        standard = configured or dict(input_order=self.input_order, input_max=self.input_max)
         self._slots = dict(none=None, config=configured, merge=configured)
         for name, enhancer in self._enhancers.items():
             # Other enhancers see the images as the configured one does.
@@ -369,7 +373,7 @@ def _configured_slot(model: nn.Module, variants: Sequence[str]) -> dict[str, Any
     """What the config has in front, as arguments of :func:`attach`."""
     preprocessor = find_preprocessor(model)
     if isinstance(preprocessor, EnhancementMixin):
-        names = ('enhancer', 'input_order', 'fill_color')
+        names = ('enhancer', 'input_order', 'fill_color', 'input_max', 'check_values')
         return {name: getattr(preprocessor, name) for name in names}
     for name in (AS_CONFIGURED, 'merge'):
         if name in variants:

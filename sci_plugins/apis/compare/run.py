@@ -79,6 +79,7 @@ def compare(
     resume: bool = False,
     trust: bool = False,
     input_order: str = 'bgr',
+    input_max: float = 255.0,
     metric: str | None = None,
     resample: str = 'images',
     resamples: int = 1000,
@@ -102,7 +103,7 @@ def compare(
         pictures, changed: how many images to draw, evenly spaced; and how many that
             gained most and that lost most.
         resume: keep what ``work_dir`` has of the same experiment.
-        trust, input_order: see :class:`Contenders`.
+        trust, input_order, input_max: see :class:`Contenders`.
         metric: the one that decides, by a host's or the records' name.
         resample, resamples, seed: what the bootstrap draws, how often, and how.
         report: also write ``report.html``.
@@ -120,7 +121,8 @@ def compare(
     outputs = [name for name in OUTPUTS if not (resume and name.endswith('.json'))]
     check_outputs(*(Path(work_dir) / name for name in outputs))
     first, units = ModelSource(cfg, checkpoint), parse_resampling(resample)
-    options: dict[str, Any] = dict(base=base, trust=trust, input_order=input_order)
+    options: dict[str, Any] = dict(base=base, trust=trust)
+    options |= dict(input_order=input_order, input_max=input_max)
     contenders = Contenders(first, variants, models, **options)
     judge = Judge(contenders.base, units, resamples, seed, metric)
     session = _begin(Path(work_dir), contenders, judge, resume)

@@ -76,7 +76,7 @@ class Session:
         for name in self.contenders.names:
             if self.comparison.find(condition, name) is not None:
                 continue
-            keeper = SampleKeeperHook(drawn)
+            keeper = SampleKeeperHook(drawn, self.contenders.view(name).input_max)
             self._measure(condition, name, keeper)
             book.add(name, keeper)
             book.write()
@@ -127,7 +127,7 @@ class Session:
 
     def _measure(self, condition: Condition, name: str, keeper: SampleKeeperHook) -> None:
         view = self.contenders.view(name)
-        hook = ImageResultsHook(view.input_order, view.fill_color)
+        hook = ImageResultsHook(view.input_order, view.fill_color, view.input_max)
         cfg = prepare_config(self.contenders.config(name), condition, self.work_dir)
         model = self.contenders.open(name)
         result = measure(cfg, model, name, condition, [keeper, hook])
@@ -203,7 +203,8 @@ class Session:
                     cfg = prepare_config(cfg, condition, self.work_dir)
                     tested[label] = build_image_set(cfg)
                 model, places = self.contenders.open(name), sorted(wanted[name])
-                sheets.add(name, run_again(model, tested[label], places))
+                white = self.contenders.view(name).input_max
+                sheets.add(name, run_again(model, tested[label], places, white))
         for each in changed:
             sheets.write(each, self.judge.base)
 

@@ -8,6 +8,7 @@ import torch
 from mmcv.transforms import BaseTransform
 
 from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.models.enhancement_stage import ValueCheck
 from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer
 from sci_plugins.registry import TRANSFORMS
 
@@ -20,7 +21,8 @@ class EnhanceImage(BaseTransform):
     image instead; the results differ.
 
     Required Keys:
-        - img: ``(H, W, 3)``, uint8 or float on the [0, 255] scale
+        - img: ``(H, W, 3)``, uint8, or float in [0, ``input_max``]; values a little outside
+          are clamped
 
     Modified Keys:
         - img: same shape and dtype; uint8 is truncated, as SCI's authors save their results
@@ -28,27 +30,39 @@ class EnhanceImage(BaseTransform):
     Args:
         enhancer: a config dict, or a name such as ``'sci/official/medium'``.
         input_order: channel order of the loaded image, ``'bgr'`` or ``'rgb'``.
+        input_max: white of images that are not uint8; with 65535 they may be uint16.
+        check_values: refuse images on another scale, see :class:`ValueCheck`.
 
     Raises:
         ConfigError: if an argument is out of range.
-        DataError: if an image is not ``(H, W, 3)``, has another dtype, or is not finite.
+        DataError: if an image is not ``(H, W, 3)``, has another dtype, or is on another scale,
+            see :class:`ValueCheck`.
     """
 
     def __init__(
-        self, enhancer: BaseEnhancer | Mapping[str, Any] | str, input_order: str = 'bgr'
+        self,
+        enhancer: BaseEnhancer | Mapping[str, Any] | str,
+        input_order: str = 'bgr',
+        input_max: float = 255.0,
+        check_values: bool = True,
     ) -> None:
         if input_order not in ('bgr', 'rgb'):
             raise ConfigError(f"input_order must be 'bgr' or 'rgb', got {input_order!r}")
         self.enhancer = build_enhancer(enhancer).requires_grad_(False).eval()
         self.input_order = input_order
+        self.input_max, self.check_values = input_max, check_values
+        self._values = ValueCheck(input_max)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        image = results['img']
-        _check_image(image, results.get('img_path', ''))
+        image, path = results['img'], str(results.get('img_path', ''))
+        self._check_image(image, path)
         rgb = image[..., ::-1] if self.input_order == 'bgr' else image
         tensor = torch.from_numpy(np.array(rgb, order='C')).permute(2, 0, 1)[None]
+        white = 255 if image.dtype == np.uint8 else self.input_max
+        if self.check_values:  # augmented or not, nobody says here: as if in training
+            self._values.check([tensor], True, [path], 'put EnhanceImage before Normalize')
         with torch.no_grad():
-            enhanced = self.enhancer(tensor.float().div(255).clamp(0, 1)).mul(255)[0]
+            enhanced = self.enhancer(tensor.float().div(white).clamp(0, 1)).mul(white)[0]
         # astype truncates towards zero, as the authors do.
         array = enhanced.permute(1, 2, 0).numpy().astype(image.dtype)
         results['img'] = np.ascontiguousarray(
@@ -60,15 +74,12 @@ class EnhanceImage(BaseTransform):
         name = type(self.enhancer).__name__
         return f'{type(self).__name__}(enhancer={name}, input_order={self.input_order!r})'
 
-
-def _check_image(image: Any, path: str) -> None:
-    where = f' ({path})' if path else ''
-    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3:
-        shape = getattr(image, 'shape', type(image).__name__)
-        raise DataError(f'expected an image of shape (H, W, 3), got {shape}{where}')
-    if image.dtype == np.uint8:
-        return
-    if not np.issubdtype(image.dtype, np.floating):
-        raise DataError(f'expected a uint8 or float image, got {image.dtype}{where}')
-    if not np.isfinite(image).all():
-        raise DataError(f'expected a finite image, got NaN or infinity{where}')
+    def _check_image(self, image: Any, path: str) -> None:
+        where = f' ({path})' if path else ''
+        if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3:
+            shape = getattr(image, 'shape', type(image).__name__)
+            raise DataError(f'expected an image of shape (H, W, 3), got {shape}{where}')
+        is_known = image.dtype == np.uint8 or np.issubdtype(image.dtype, np.floating)
+        if not is_known and not (image.dtype == np.uint16 and self.input_max > 255):
+            advice = ': for 16-bit images set input_max=65535' * (image.dtype == np.uint16)
+            raise DataError(f'expected a uint8 or float image, got {image.dtype}{where}{advice}')

@@ -48,6 +48,7 @@ class ImageResultsHook(Hook):
     Args:
         input_order: channel order that the pipeline loads, ``'bgr'`` or ``'rgb'``.
         fill_color: padding colour of the pipeline, in that order; ``None`` without padding.
+        input_max: white of images that are not uint8.
 
     Raises:
         DataError: naming the image, if a prediction does not fit the ground truth.
@@ -55,8 +56,14 @@ class ImageResultsHook(Hook):
 
     priority = 'VERY_LOW'
 
-    def __init__(self, input_order: str = 'bgr', fill_color: Sequence[float] | None = None) -> None:
+    def __init__(
+        self,
+        input_order: str = 'bgr',
+        fill_color: Sequence[float] | None = None,
+        input_max: float = 255.0,
+    ) -> None:
         self.input_order = input_order
+        self.input_max = input_max
         self.fill_color = fill_color
         self.results: list[ImageResult] | None = None
         self.kind: type[ImageRecords] | None = None
@@ -92,7 +99,7 @@ class ImageResultsHook(Hook):
         if self.fill_color is not None:
             height, width = valid_size(image, self.fill_color)
             image = image[:, :height, :width]
-        return float(mean_luma(host_to_rgb(image[None], self.input_order)))
+        return float(mean_luma(host_to_rgb(image[None], self.input_order, self.input_max)))
 
     def _keep(self, index: int, luma: float, output: Any) -> ImageResult:
         path = str(getattr(output, 'img_path', '') or '')

@@ -42,12 +42,14 @@ class SampleKeeperHook(Hook):
 
     Args:
         indices: positions in the test set. Under several processes each keeps what falls to it.
+        input_max: white of images that are not uint8.
     """
 
     priority = 'VERY_LOW'
 
-    def __init__(self, indices: Sequence[int]) -> None:
+    def __init__(self, indices: Sequence[int], input_max: float = 255.0) -> None:
         self.indices = set(indices)
+        self.input_max = input_max
         self.samples: dict[int, KeptSample] = {}
         #: RGB colour of each class, where the data set has a palette.
         self.palette: Any = None
@@ -65,18 +67,22 @@ class SampleKeeperHook(Hook):
             index = (self._seen + position) * get_world_size() + get_rank()
             if index in self.indices:
                 image = data_batch['inputs'][position]
-                self.samples[index] = keep_sample(index, runner.model, image, output)
+                sample = keep_sample(index, runner.model, image, output, self.input_max)
+                self.samples[index] = sample
         self._seen += len(outputs or [])
 
 
-def keep_sample(index: int, model: Any, image: Tensor, output: Any) -> KeptSample:
+def keep_sample(
+    index: int, model: Any, image: Tensor, output: Any, input_max: float = 255.0
+) -> KeptSample:
     """Make a :class:`KeptSample`.
 
     Args:
         index: position in the test set.
         model: may be wrapped; its data preprocessor may have an enhancer.
-        image: ``(3, H, W)`` in [0, 255], as the data loader gives it.
+        image: ``(3, H, W)``, uint8 or in [0, ``input_max``], as the data loader gives it.
         output: the model's prediction.
+        input_max: white of images that are not uint8.
     """
     preprocessor = inner_preprocessor(model)
     enhanced = image
@@ -86,10 +92,11 @@ def keep_sample(index: int, model: Any, image: Tensor, output: Any) -> KeptSampl
             enhanced = preprocessor.enhance_image(image.to(device), False)
     is_rgb = getattr(preprocessor, 'input_order', 'bgr') == 'rgb'
     name = str(getattr(output, 'img_path', index)).replace('\\', '/').rsplit('/', 1)[-1]
-    before, after = _to_array(image, is_rgb), _to_array(enhanced, is_rgb)
+    white = 255.0 if image.dtype == torch.uint8 else input_max
+    before, after = (_to_array(each.float() * (255 / white), is_rgb) for each in (image, enhanced))
     return KeptSample(index, name, before, after, output)
 
 
 def _to_array(image: Tensor, is_rgb: bool) -> np.ndarray:
-    array = image.float().clamp(0, 255).cpu().numpy().astype(np.uint8).transpose(1, 2, 0)
+    array = image.clamp(0, 255).cpu().numpy().astype(np.uint8).transpose(1, 2, 0)
     return np.ascontiguousarray(array if is_rgb else array[..., ::-1])

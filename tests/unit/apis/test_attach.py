@@ -274,12 +274,15 @@ def _output(model: nn.Module, image: Tensor) -> Tensor:
 
 
 def test_a_saved_model_loads_in_another_process(image: Tensor, tmp_path: Path) -> None:
-    preprocessor = attach(_Model(ImgDataPreprocessor()), 'gamma/0.5').data_preprocessor
-    torch.save((preprocessor, image), tmp_path / 'model.pth')
+    model = nn.Module()  # a class that the other process can import
+    model.data_preprocessor = ImgDataPreprocessor()
+    preprocessor = attach(model, 'gamma/0.5').data_preprocessor
+    torch.save((model, image), tmp_path / 'model.pth')
     code = (
         'import sys, torch\n'
         'model, image = torch.load(sys.argv[1], weights_only=False)\n'
-        "print(model(dict(inputs=[image]), False)['inputs'].sum().item())"
+        'assert len(model._forward_pre_hooks) == 1\n'
+        "print(model.data_preprocessor(dict(inputs=[image]), False)['inputs'].sum().item())"
     )
     done = subprocess.run(
         [sys.executable, '-c', code, str(tmp_path / 'model.pth')], capture_output=True, text=True

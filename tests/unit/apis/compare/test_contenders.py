@@ -123,6 +123,15 @@ def test_how_the_images_come(seg: tuple[Config, str], det: tuple[Config, str]) -
     assert found.view('other') == View('rgb')
 
 
+def test_16_bit_images_stay_so_in_every_variant(seg: tuple[Config, str]) -> None:
+    configured = _contenders((_two_keys(seg[0], input_max=65535), seg[1]), ['config', 'gamma'])
+    named = _contenders(seg, ['none', 'gamma'], input_max=65535)
+    for found in (configured, named):
+        for name in found.names:
+            assert found.view(name) == View('bgr', None, 65535)
+        assert found.open('gamma').data_preprocessor.input_max == 65535
+
+
 def test_large_models_are_not_kept_beside_one_another(
     seg: tuple[Config, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

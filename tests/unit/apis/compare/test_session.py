@@ -73,9 +73,9 @@ def test_sheets_that_are_there_stay_if_wanted(
     runs: list[Any] = []
     real = session.run_again
 
-    def run_again(model: Any, images: Any, places: Any) -> Any:
+    def run_again(model: Any, images: Any, places: Any, white: float) -> Any:
         runs.append(places)
-        return real(model, images, places)
+        return real(model, images, places, white)
 
     monkeypatch.setattr(session, 'run_again', run_again)
     for go_on, wanted in ((False, 2), (True, 2), (False, 4)):

@@ -162,6 +162,26 @@ def test_what_is_no_image(image: Any, word: str) -> None:
     assert '/photos/a.png' in str(caught.value)
 
 
+def test_images_of_16_bits(bgr: np.ndarray) -> None:
+    transform = EnhanceImage('gamma/0.5', input_max=65535)
+    found = transform(dict(img=bgr.astype(np.uint16) * 257))['img']
+    assert found.dtype == np.uint16
+    np.testing.assert_allclose(found, np.sqrt(bgr / 255) * 65535, atol=1)
+    found = transform(dict(img=bgr))['img']  # 8 bits as ever
+    np.testing.assert_allclose(found, np.sqrt(bgr / 255) * 255, atol=1)
+
+
+def test_normalised_images_are_refused(bgr: np.ndarray) -> None:
+    normalised = ((bgr - 123.0) / 58).astype(np.float32)
+    transform = EnhanceImage('gamma')
+    for _ in range(2):  # one may be a dark image that was augmented
+        transform(dict(img=normalised))
+    with pytest.raises(DataError, match='normalised; put EnhanceImage before Normalize'):
+        transform(dict(img=normalised))
+    for _ in range(3):
+        EnhanceImage('gamma', check_values=False)(dict(img=normalised))
+
+
 @pytest.mark.parametrize('order', ['grb', 'BGR', None, 1])
 def test_an_unknown_order(order: Any) -> None:
     with pytest.raises(ConfigError, match='input_order'):

@@ -129,6 +129,12 @@ def test_luma_knows_the_channel_order(order: str, luma: float) -> None:
     assert hook._luma(image) == pytest.approx(luma)
 
 
+def test_luma_of_16_bits() -> None:
+    image = torch.full((3, 4, 4), 6553.5)
+    assert ImageResultsHook(input_max=65535)._luma(image) == pytest.approx(0.1)
+    assert ImageResultsHook(input_max=65535)._luma(image.byte() * 0 + 51) == pytest.approx(0.2)
+
+
 def test_padding_has_no_luma() -> None:
     image = torch.full((3, 20, 30), 114, dtype=torch.uint8)
     image[:, :10, :12] = 51

@@ -10,7 +10,7 @@ from mmengine.model import ImgDataPreprocessor
 from torch import nn
 
 from sci_plugins.apis import attach
-from sci_plugins.engine.hooks import SampleKeeperHook
+from sci_plugins.engine.hooks import SampleKeeperHook, keep_sample
 
 
 class _Model(nn.Module):
@@ -79,6 +79,14 @@ def test_what_the_model_sees(order: str) -> None:
     assert sample.image[0, 0].tolist() == channels
     wanted = 255 * np.sqrt(np.array(channels) / 255)
     np.testing.assert_allclose(sample.enhanced[0, 0], wanted, atol=1)
+
+
+def test_16_bits_are_drawn_as_8() -> None:
+    model = attach(_Model(), 'gamma/0.5', input_max=65535)
+    image = torch.full((3, 4, 6), 25 * 257, dtype=torch.int32).to(torch.uint16)
+    sample = keep_sample(0, model, image, SimpleNamespace(), 65535)
+    assert (sample.image == 25).all()
+    np.testing.assert_allclose(sample.enhanced, 255 * np.sqrt(25 / 255), atol=1)
 
 
 def test_it_asks_for_nothing_that_is_not_there() -> None:
