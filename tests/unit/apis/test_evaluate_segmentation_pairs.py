@@ -132,7 +132,7 @@ def test_linked_folders(folders: tuple[Path, Path], tmp_path: Path) -> None:
 def test_mistakes(folders: tuple[Path, Path], tmp_path: Path) -> None:
     pred, true = _touch(folders[0], '1.png'), _touch(folders[1], '1.png')
     for pair in ((tmp_path / 'none', true), (pred, tmp_path / 'none')):
-        with pytest.raises(DataError, match='none: there is no such folder'):
+        with pytest.raises(DataError, match='none: no such folder'):
             pair_label_maps(*pair)
     with pytest.raises(ConfigError, match='pred is given both as predictions and as ground truth'):
         pair_label_maps(pred, pred.parent / 'pred')

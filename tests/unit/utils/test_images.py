@@ -223,7 +223,7 @@ def test_a_sheet(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     write_sheet(tmp_path / 'new' / 'a.jpg', Image.fromarray(pixels))
     expected = io.BytesIO()
-    Image.fromarray(pixels).save(expected, 'JPEG', quality=90)
+    Image.fromarray(pixels).save(expected, 'JPEG', quality=90, comment='Written by sci_plugins')
     assert (tmp_path / 'new' / 'a.jpg').read_bytes() == expected.getvalue()
 
 
