@@ -5,7 +5,8 @@ It avoids what makes the plain implementation slow:
 * Three channels fill a fifth of a vector register: see :mod:`sci_plugins.functional.conv3x3`.
 * Fresh memory: intermediate results of the whole image are new pages for each call, which the
   system must map and clear. Here the image is processed in strips of rows, and the allocator
-  reuses their memory for the next strip.
+  reuses their memory for the next strip. Strips have one of few shapes, whatever the image's is:
+  oneDNN compiles its convolutions for each shape and keeps the code of about a thousand.
 * Passes over memory: BatchNorm is folded into the convolution before it, and the rest works in
   place, on a strip that is still in the cache.
 
@@ -13,6 +14,7 @@ Each strip is computed with as many rows around it as the convolutions reach.
 """
 
 from collections.abc import Iterator
+from itertools import accumulate, pairwise
 from math import lcm
 from typing import Any, NamedTuple
 
@@ -104,16 +106,17 @@ class _Strip(NamedTuple):
     below: int
 
 
-def _strips(image: Tensor, radius: int) -> Iterator[_Strip]:
-    """Cut a batch into strips: rows of one image, or several whole small images."""
+def _strips(image: Tensor, radius: int, padded_width: int) -> Iterator[_Strip]:
+    """Cut a batch into strips: rows of one image, or of several small images.
+
+    The last rows of a strip may lie below the image.
+    """
     number, _, height, width = image.shape
     pixels = min(PIXELS_PER_THREAD * torch.get_num_threads(), MAX_PIXELS)
-    count = -(-height // max(MIN_ROWS, pixels // width))
-    rows = -(-height // count)
+    heights = list(_heights(height, max(MIN_ROWS, pixels // padded_width)))
     group = max(1, pixels // (height * width))
     for first in range(0, number, group):
-        for top in range(0, height, rows):
-            bottom = min(top + rows, height)
+        for top, bottom in pairwise(accumulate(heights, initial=0)):
             yield _Strip(
                 slice(first, min(first + group, number)),
                 slice(top, bottom),
@@ -122,23 +125,41 @@ def _strips(image: Tensor, radius: int) -> Iterator[_Strip]:
             )
 
 
+def _heights(height: int, most: int) -> Iterator[int]:
+    """Heights of strips that cover ``height`` rows: ``most`` rows, then powers of two."""
+    while height > 0:
+        power = 1 << (height - 1).bit_length()
+        rows = min(power, most)
+        if 3 * rows > 4 * height:  # too many rows would be computed in vain
+            rows = power // 2
+        rows = max(rows, MIN_ROWS)
+        yield rows
+        height -= rows
+
+
+def _padded_width(width: int, step: int) -> int:
+    """``width`` or up to an eighth more: a multiple of ``step``, at least twice that."""
+    steps = max(2, -(-width // step))
+    unit = 1 << max(0, steps.bit_length() - 4)
+    return -(-steps // unit) * unit * step
+
+
 class _StripEstimator:
     """Estimates the illumination strip by strip, with one input buffer for all."""
 
     def __init__(self, image: Tensor, folded: FoldedSCI) -> None:
         self.image = image
         self.radius = 2 + folded.layers
-        self.strips = list(_strips(image, self.radius))
         self.first = PackedConv(folded.first)
         self.blocks = [PackedConv(folded.block)] * folded.layers
         self.last = PackedConv(folded.last)
         self.width = image.shape[-1]
-        # Padded to a multiple of all steps; the extra columns stay 0, as outside the image.
-        step = lcm(self.first.pixels, self.last.pixels)
-        width = max(2, -(-self.width // step)) * step
+        # The extra columns stay 0, as outside the image.
+        width = _padded_width(self.width, lcm(self.first.pixels, self.last.pixels))
+        self.strips = list(_strips(image, self.radius, width))
         number = self.strips[0].images.stop
-        height = self.strips[0].rows.stop + 2 * self.radius
-        self.buffer = image.new_zeros(number, height, width, 3)
+        height = max(each.rows.stop - each.rows.start for each in self.strips)
+        self.buffer = image.new_zeros(number, height + 2 * self.radius, width, 3)
 
     def load(self, strip: _Strip) -> Tensor:
         """The strip and the rows around it, 0 outside the image."""
@@ -155,7 +176,7 @@ class _StripEstimator:
         return buffer.permute(0, 3, 1, 2)
 
     def estimate(self, strip: _Strip) -> tuple[Tensor, Tensor]:
-        """The strip's image and its illumination."""
+        """The strip's image and its illumination, without the rows below the image."""
         image = self.load(strip)
         features = self._clear_outside(self.first(image).relu_(), strip, 1)
         for done, block in enumerate(self.blocks, 2):
@@ -163,7 +184,8 @@ class _StripEstimator:
             self._clear_outside(features, strip, done)
         inside = image[:, :, self.radius : -self.radius, : self.width]
         light = self.last(features)[..., : self.width].sigmoid_().add_(inside)
-        return inside, light.clamp_(MIN_ILLUMINATION, 1.0)
+        rows = self.image.shape[2] - strip.rows.start
+        return inside[:, :, :rows], light[:, :, :rows].clamp_(MIN_ILLUMINATION, 1.0)
 
     def _clear_outside(self, features: Tensor, strip: _Strip, done: int) -> Tensor:
         """Zero the features outside the image, where a zero-padded convolution expects 0."""

@@ -76,20 +76,48 @@ def test_strips_join_without_seams(
         _check(_enhancer(layers, channels), torch.rand(2, 3, height, 9))
 
 
+def _strips(images: Tensor) -> list[sci_inference._Strip]:
+    return list(sci_inference._strips(images, 3, images.shape[-1]))
+
+
+@pytest.mark.parametrize('most', [16, 100, 128])
+def test_heights_of_strips(most: int) -> None:
+    for height in range(1, 300):
+        heights = list(sci_inference._heights(height, most))
+        powers = {16, 32, 64, most}
+        assert set(heights) <= powers
+        assert heights == sorted(heights, reverse=True)
+        assert sum(heights[:-1]) < height <= sum(heights)
+        assert sum(heights) <= height * 4 / 3 or heights[-1] == 16
+
+
+def test_few_shapes_for_all_images() -> None:
+    """Each would cost about 40 KB: the library compiles its convolutions anew."""
+    shapes = set()
+    for width in range(1, 2000):
+        padded = sci_inference._padded_width(width, 5)
+        assert width <= padded <= max(10, width * 9 / 8 + 5)
+        assert padded % 5 == 0
+        for height in range(1, 400, 3):
+            heights = sci_inference._heights(height, max(16, 2**17 // padded))
+            shapes |= {(rows, padded) for rows in heights}
+    assert len(shapes) < 500  # of 800 thousand
+
+
 def test_small_images_are_done_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Groups of two, and a last one of one."""
     monkeypatch.setattr(sci_inference, 'PIXELS_PER_THREAD', 1)
     monkeypatch.setattr(sci_inference, 'MAX_PIXELS', 60)
     monkeypatch.setattr(torch, 'get_num_threads', lambda: 60)
     images = torch.rand(5, 3, 5, 6)
-    strips = list(sci_inference._strips(images, 3))
+    strips = _strips(images)
     assert [len(range(5)[strip.images]) for strip in strips] == [2, 2, 1]
     _check(_enhancer(), images)
 
 
 def test_at_the_size_of_a_photograph() -> None:
     image = torch.rand(1, 3, 720, 1080)
-    assert len(list(sci_inference._strips(image, 3))) > 1
+    assert len(_strips(image)) > 1
     _check(_enhancer(), image)
 
 
