@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from sci_plugins.registry import MODELS
 from tests.plain_sci import enhance_host_image, read_weights
 from tests.unit.models.data_preprocessors.conftest import sample
 
-pytest.importorskip('mmdet')
+PhotoMetricDistortion = pytest.importorskip('mmdet.datasets.transforms').PhotoMetricDistortion
 
 
 @pytest.fixture
@@ -71,6 +72,25 @@ def test_fill_inside_the_image_stays_in_training_only(enhance: Any, picture: Any
     assert (enhance(image, training=True)[:, 6:20, 5:22] == 114).all()
     output = enhance(image, training=False)[:, 9:17, 8:19]
     assert (output - 114).abs().max() > 50
+
+
+def test_colour_augmentation_passes(picture: Any) -> None:
+    """PhotoMetricDistortion leaves [0, 255]; also of images that are almost black."""
+    np.random.seed(0)
+    augment = PhotoMetricDistortion()
+    kind = 'sci_plugins.EnhancedDetDataPreprocessor'
+    preprocessor = MODELS.build(dict(type=kind, enhancer='gamma'))
+    photo = picture(24, 24).permute(1, 2, 0).numpy() // 2
+    photo[:2] = 250  # lamps
+    lowest, highest = 0.0, 0.0
+    for step in range(400):
+        if step == 300:
+            photo[2:] = 0
+        image = torch.from_numpy(augment(dict(img=photo))['img'].copy()).permute(2, 0, 1)
+        preprocessor(dict(inputs=[image]), True)
+        lowest, highest = min(lowest, float(image.min())), max(highest, float(image.max()))
+    assert lowest < -30
+    assert highest > 350
 
 
 def test_gradients_come_from_the_picture_only(weights: Any, picture: Any) -> None:

@@ -5,7 +5,6 @@ import pickle
 import warnings
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from mmengine.model import BaseModel, ExponentialMovingAverage, ImgDataPreprocessor
@@ -218,28 +217,6 @@ def test_an_image_is_checked_where_it_lies(build: Any, picture: Any) -> None:
     assert seen == []
 
 
-def test_mmdets_colour_augmentation_passes(build: Any, run: Any, picture: Any, host: str) -> None:
-    if host != 'mmdet':
-        pytest.skip('mmseg augments 8-bit images')
-    from mmdet.datasets.transforms import PhotoMetricDistortion
-
-    np.random.seed(0)
-    augment, preprocessor = PhotoMetricDistortion(), build()
-    photo = picture(24, 24).permute(1, 2, 0).numpy() // 2
-    photo[:2] = 250  # lamps
-    lowest, highest = 0.0, 0.0
-    for _ in range(300):
-        image = torch.from_numpy(augment(dict(img=photo))['img'].copy()).permute(2, 0, 1)
-        run(preprocessor, [image], training=True)
-        lowest, highest = min(lowest, float(image.min())), max(highest, float(image.max()))
-    assert lowest < -30
-    assert highest > 350
-    photo[2:] = 0
-    for _ in range(100):  # and of images that are almost black
-        image = torch.from_numpy(augment(dict(img=photo))['img'].copy()).permute(2, 0, 1)
-        run(preprocessor, [image], training=True)
-
-
 @pytest.mark.parametrize('shape', [(1, 8, 8), (4, 8, 8), (3, 0, 8), (3, 8)])
 def test_other_shapes_are_refused(build: Any, run: Any, shape: Any) -> None:
     with pytest.raises(DataError, match=r'shape \(3, H, W\), got .*folder/0\.png'):
@@ -355,11 +332,3 @@ def test_other_calls_of_a_model_do_not_warn(build: Any, picture: Any) -> None:
     assert _warnings_of(lambda model, _: model.test_step(data), model) == []
     compiled = torch.compile(model, backend='eager', fullgraph=True)
     assert _warnings_of(lambda _, image: compiled(image), model) == []
-
-
-def test_a_model_with_branches_warns(host: str) -> None:
-    if host != 'mmdet':
-        pytest.skip("only mmdet's semi-supervised models have branches")
-    inner = dict(type='sci_plugins.EnhancedDetDataPreprocessor', enhancer='gamma')
-    preprocessor = dict(type='mmdet.MultiBranchDataPreprocessor', data_preprocessor=inner)
-    assert len(_warnings_of(EXPORTS['export'], _Detector(preprocessor))) == 1
