@@ -232,6 +232,13 @@ def test_every_branch_of_semi_supervised_training_is_enhanced(image: Tensor) -> 
     assert type(find_preprocessor(detach(model))).__name__ == 'DetDataPreprocessor'
 
 
+def test_exporting_a_model_with_branches_warns() -> None:
+    pytest.importorskip('mmdet')
+    inner = dict(type='sci_plugins.EnhancedDetDataPreprocessor', enhancer='gamma')
+    branches = dict(type='mmdet.MultiBranchDataPreprocessor', data_preprocessor=inner)
+    assert _warns_on_export(_Exported(MODELS.build(branches)))
+
+
 class OtherFamilysPreprocessor(BaseDataPreprocessor):
     """As mmpretrain's and upstream mmseg's: below the base class, not the image class."""
 
