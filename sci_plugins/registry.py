@@ -8,6 +8,7 @@ Modules that need a host package are imported only when they are asked for by
 name: an mmseg user need not have mmdet, and the reverse.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple, TypeVar
@@ -92,6 +93,36 @@ HOST_MODULES = {
     for module, names in modules.items()
     for name in names
 }
+
+
+def type_name_of(node: Any) -> str:
+    """Bare name of what a config's ``type`` builds; empty without one.
+
+    Args:
+        node: config with a ``type``: a name, with or without scope or module, or, as in
+            pure-Python configs, the class itself.
+    """
+    kind = node.get('type') if isinstance(node, Mapping) else None
+    return str(getattr(kind, '__name__', kind or '')).rpartition('.')[2]
+
+
+def is_type(node: Any, *names: str) -> bool:
+    """Whether a config builds one of the named classes; see :func:`type_name_of`."""
+    return type_name_of(node) in names
+
+
+def scope_of(cfg: Mapping[str, Any]) -> str:
+    """The scope that a config's names are looked up in.
+
+    A pure-Python config needs none; then it is the host that its model is of.
+    """
+    if cfg.get('default_scope'):
+        return str(cfg['default_scope'])
+    kind = (cfg.get('model') or {}).get('type')
+    bases = kind.__mro__ if isinstance(kind, type) else ()
+    modules = [str(kind), *(base.__module__ for base in bases)]
+    scopes = (module.partition('.')[0] for module in modules)
+    return next((scope for scope in scopes if scope in HOSTS), 'mmengine')
 
 
 def require_host(name: str, package: str, extra: str | None = None) -> None:

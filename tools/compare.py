@@ -14,10 +14,13 @@ the work dir. Guide: docs/compare.md.
 import argparse
 
 from sci_plugins.apis.config import (
+    TTA_HELP,
     add_common_arguments,
     end_processes,
     load_config_from_args,
+    require,
     use_gloo_without_gpu,
+    use_tta,
 )
 from sci_plugins.apis.enhance import DEFAULT_ENHANCER
 from sci_plugins.evaluation.conditions import parse_condition
@@ -55,6 +58,7 @@ def parse_args() -> argparse.Namespace:
         metavar='GAIN[:NOISE]',
         help='test on darkened images: gain and read noise in linear light; none: unchanged',
     )
+    parser.add_argument('--tta', action='store_true', help=TTA_HELP)
     parser.add_argument('--metric', help='metric of the summary and the verdicts, e.g. bbox_mAP_50')
     parser.add_argument('--pictures', type=int, default=6, help='how many images to draw')
     parser.add_argument(
@@ -101,6 +105,9 @@ def main() -> None:
     args = parse_args()
     conditions = [parse_condition(text) for text in args.darken]
     cfg = load_config_from_args(args)
+    if args.tta:
+        require(cfg, 'model', 'test_dataloader')
+        use_tta(cfg)
     use_gloo_without_gpu(cfg)
     # Imported late: --help and a mistyped config need not wait for the hosts.
     from mmengine.dist import is_main_process
@@ -111,7 +118,7 @@ def main() -> None:
         cfg,
         args.checkpoint,
         args.variants,
-        models=parse_models(args.models),
+        models=parse_models(args.models, tta=args.tta),
         base=args.base,
         conditions=conditions,
         work_dir=cfg.work_dir,

@@ -7,11 +7,13 @@ import argparse
 from pathlib import Path
 
 from sci_plugins.apis.config import (
+    TTA_HELP,
     add_common_arguments,
     end_processes,
     load_config_from_args,
     require,
     use_gloo_without_gpu,
+    use_tta,
 )
 from sci_plugins.evaluation.comparison import finite_or_none
 from sci_plugins.utils.checkpoint import load_fully, read_checkpoint
@@ -25,6 +27,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('config', help="config file, or a host's own: mmdet::NAME")
     parser.add_argument('checkpoint', help='checkpoint of the model')
+    parser.add_argument('--tta', action='store_true', help=TTA_HELP)
     add_common_arguments(parser)
     return parser.parse_args()
 
@@ -33,6 +36,8 @@ def main() -> None:
     args = parse_args()
     cfg = load_config_from_args(args)
     require(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
+    if args.tta:
+        use_tta(cfg)
     path = Path(cfg.work_dir) / 'metrics.json'
     check_outputs(path)
     content = read_checkpoint(args.checkpoint, trust=args.trust_checkpoint)

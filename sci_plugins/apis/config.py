@@ -1,6 +1,7 @@
 """Configs and processes of the command line tools, also under ``torchrun``."""
 
 import argparse
+import copy
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +15,11 @@ from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.hub import get_config
 
 from sci_plugins.errors import ConfigError, SciPluginsError, tell_cause
-from sci_plugins.registry import HOSTS, require_host
+from sci_plugins.evaluation.conditions import loading_pipelines
+from sci_plugins.registry import HOSTS, require_host, scope_of, type_name_of
 from sci_plugins.utils.checkpoint import use_safe_loading
 
+TTA_HELP = 'test-time augmentation, by the tta_model and tta_pipeline of the config'
 _RANK_VARIABLES = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
 
 
@@ -74,6 +77,7 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
             cfg = get_config(path) if is_host_name else Config.fromfile(path)
         if cfg_options:
             cfg.merge_from_dict(cfg_options)
+        scope = scope_of(cfg)  # a pure-Python config imports its host here
     except (SciPluginsError, OSError):
         raise
     except Exception as error:  # a config is Python, so it can raise anything
@@ -81,7 +85,7 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
         if isinstance(error, SyntaxError):  # its text names MMEngine's temporary copy of the file
             cause = f'line {error.lineno}: {error.msg}'
         raise ConfigError(f'cannot read config {path}: {cause}') from error
-    _require_scope(cfg.get('default_scope'), path)
+    _require_scope(scope, path)
     return cfg
 
 
@@ -133,11 +137,29 @@ def enable_amp(cfg: Config) -> None:
     """
     if not torch.cuda.is_available():
         raise ConfigError('--amp needs a GPU, and this machine has none')
-    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    kind = type_name_of(cfg.optim_wrapper) or 'OptimWrapper'
     if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise ConfigError(f'--amp replaces OptimWrapper, but the config uses {kind}')
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
     cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def use_tta(cfg: Config) -> None:
+    """Test with augmentation (``--tta``), as the hosts' own tools do.
+
+    Args:
+        cfg: its ``tta_model`` is put around its ``model``, and its ``tta_pipeline`` takes
+            the place of the test pipeline.
+
+    Raises:
+        ConfigError: if one of the two is missing.
+    """
+    for key in ('tta_model', 'tta_pipeline'):
+        if cfg.get(key) is None:
+            raise ConfigError(f'--tta needs {key}, which config {cfg.filename} does not have')
+    cfg.model = dict(cfg.tta_model, module=cfg.model)
+    for pipeline in loading_pipelines(cfg.test_dataloader.dataset):
+        pipeline[:] = copy.deepcopy(cfg.tta_pipeline)
 
 
 def require(cfg: Config, *keys: str) -> None:

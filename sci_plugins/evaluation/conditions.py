@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.config import Config
 
 from sci_plugins.errors import ConfigError
-from sci_plugins.registry import HOSTS
+from sci_plugins.registry import HOSTS, type_name_of
 
 #: Loaders after which an image is darkened.
 _LOADERS = {name for host in HOSTS.values() for name in host.loaders}
@@ -107,7 +107,7 @@ def _pipelines(node: Any) -> Iterator[list]:
 
 
 def _insert(pipeline: list, step: dict[str, Any]) -> None:
-    kinds = [str(item.get('type')).rsplit('.', 1)[-1] for item in pipeline]
+    kinds = [type_name_of(item) for item in pipeline]
     for index, kind in enumerate(kinds):
         if kind in _LOADERS:
             if pipeline[index].get('to_float32'):

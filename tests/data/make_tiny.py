@@ -6,6 +6,7 @@ above 0 without any training and depends on what the network sees.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,35 @@ model = dict(
         max_per_img=100))
 """
 
+_DETECTOR_TTA = """
+tta_model = dict(
+    type='DetTTAModel',
+    tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.9), max_per_img=100))
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='TestTimeAug', transforms=[
+        [dict(type='Resize', scale=(64, 48), keep_ratio=True)],
+        [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)],
+        [dict(type='LoadAnnotations', with_bbox=True)],
+        [dict(
+            type='PackDetInputs',
+            meta_keys=(
+                'img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip',
+                'flip_direction'))]])
+]
+"""
+
+_SEGMENTOR_TTA = """
+tta_model = dict(type='SegTTAModel')
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='TestTimeAug', transforms=[
+        [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)],
+        [dict(type='LoadAnnotations')],
+        [dict(type='PackSegInputs')]])
+]
+"""
+
 _SEGMENTOR = """
 default_scope = 'mmseg'
 data_root = '{root}/'
@@ -182,6 +212,71 @@ model = dict(
 """
 
 
+#: Module -> what a pure-Python config imports from it, to name in place of a string.
+_CLASSES = {
+    'mmcv.transforms': ('LoadImageFromFile', 'TestTimeAug'),
+    'mmengine.dataset': ('DefaultSampler', 'InfiniteSampler'),
+    'mmengine.hooks': (
+        'CheckpointHook', 'DistSamplerSeedHook', 'IterTimerHook', 'LoggerHook',
+        'ParamSchedulerHook',
+    ),
+    'mmengine.optim': ('OptimWrapper',),
+    'mmengine.runner': ('IterBasedTrainLoop', 'TestLoop', 'ValLoop'),
+    'torch.optim': ('SGD',),
+}  # fmt: skip
+_HOST_CLASSES = {
+    'mmdet': {
+        'mmdet.datasets': ('CocoDataset',),
+        'mmdet.datasets.transforms': (
+            'LoadAnnotations', 'PackDetInputs', 'RandomFlip', 'Resize',
+        ),
+        'mmdet.evaluation': ('CocoMetric',),
+        'mmdet.models': (
+            'DetDataPreprocessor', 'DetTTAModel', 'FPN', 'FocalLoss', 'L1Loss', 'ResNet',
+            'RetinaHead', 'RetinaNet',
+        ),
+        'mmdet.models.task_modules': (
+            'AnchorGenerator', 'DeltaXYWHBBoxCoder', 'MaxIoUAssigner', 'PseudoSampler',
+        ),
+    },
+    'mmseg': {
+        'mmseg.datasets': ('BaseSegDataset',),
+        'mmseg.datasets.transforms': ('LoadAnnotations', 'PackSegInputs', 'RandomFlip'),
+        'mmseg.evaluation': ('IoUMetric',),
+        'mmseg.models': (
+            'CrossEntropyLoss', 'EncoderDecoder', 'FCNHead', 'ResNet', 'SegDataPreProcessor',
+            'SegTTAModel',
+        ),
+    },
+}  # fmt: skip
+
+
+def write_pure_python(config: Path) -> Path:
+    """The same config in MMEngine's pure-Python style: classes, no scope; gives the file."""
+    host = re.search(r"default_scope = '(\w+)'\n", config.read_text())
+    assert host is not None
+    # Of the host's own names only those that the config builds through classes.
+    modules = {**_CLASSES, **_HOST_CLASSES[host[1]]}
+    text = config.read_text().replace(host[0], 'default_scope = None\n')
+    body, runtime = text.split('default_hooks = ')
+    for name, part in (('base', f'default_hooks = {runtime}'), ('pure', body)):
+        lines = []
+        for module, names in modules.items():
+            used = [each for each in names if f"type='{each}'" in part]
+            lines += [f'from {module} import {", ".join(used)}'] * bool(used)
+            for each in used:
+                part = part.replace(f"type='{each}'", f'type={each}')
+        if name == 'pure':
+            lines += [
+                'from mmengine.config import read_base',
+                '',
+                'with read_base():',
+                f'    from .{config.stem}_base import *',
+            ]
+        (config.parent / f'{config.stem}_{name}.py').write_text('\n'.join([*lines, '', part]))
+    return config.parent / f'{config.stem}_pure.py'
+
+
 def _write_images(folder: Path, rng: np.random.Generator) -> list[str]:
     (folder / 'images').mkdir(parents=True)
     names = [f'{index:03d}.png' for index in range(IMAGES)]
@@ -221,7 +316,7 @@ def write_detection(folder: Path) -> Path:
     )
     (folder / 'coco.json').write_text(json.dumps(content))
     config = folder / 'tiny_detector.py'
-    config.write_text(_DETECTOR.replace('{root}', str(folder)) + _RUNTIME)
+    config.write_text(_DETECTOR.replace('{root}', str(folder)) + _DETECTOR_TTA + _RUNTIME)
     return config
 
 
@@ -236,7 +331,7 @@ def write_segmentation(folder: Path) -> Path:
         labels[0] = 255  # ignored
         Image.fromarray(labels).save(folder / 'labels' / name)
     config = folder / 'tiny_segmentor.py'
-    config.write_text(_SEGMENTOR.replace('{root}', str(folder)) + _RUNTIME)
+    config.write_text(_SEGMENTOR.replace('{root}', str(folder)) + _SEGMENTOR_TTA + _RUNTIME)
     return config
 
 

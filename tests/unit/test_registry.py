@@ -4,6 +4,7 @@ from importlib.metadata import PackageNotFoundError, metadata, version
 from typing import Any
 
 import pytest
+from mmengine.config import ConfigDict
 from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import HOOKS as ROOT_HOOKS
@@ -14,7 +15,15 @@ from mmengine.registry import DefaultScope, Registry
 
 from sci_plugins import registry
 from sci_plugins.errors import MissingDependencyError
-from sci_plugins.registry import HOST_MODULES, HOSTS, MODELS, require_host
+from sci_plugins.registry import (
+    HOST_MODULES,
+    HOSTS,
+    MODELS,
+    is_type,
+    require_host,
+    scope_of,
+    type_name_of,
+)
 
 PREPROCESSORS = ['EnhancedDetDataPreprocessor', 'EnhancedSegDataPreProcessor']
 
@@ -127,6 +136,58 @@ def test_a_host_without_an_extra_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setattr(registry, 'find_spec', lambda _: None)
     with pytest.raises(MissingDependencyError, match='pip install "onedl-mmpretrain"'):
         require_host('config x.py', 'mmpretrain')
+
+
+def _a_function() -> None: ...
+
+
+@pytest.mark.parametrize(
+    ('node', 'name'),
+    [
+        (dict(type='LoadImageFromFile'), 'LoadImageFromFile'),
+        (dict(type='mmdet.LoadImageFromFile'), 'LoadImageFromFile'),
+        (dict(type='mmcv.transforms.loading.LoadImageFromFile'), 'LoadImageFromFile'),
+        (dict(type=BaseDataPreprocessor), 'BaseDataPreprocessor'),
+        (dict(type=_a_function), '_a_function'),
+        (dict(type=None), ''),
+        (dict(), ''),
+        (None, ''),
+        ([dict(type='x')], ''),
+    ],
+)
+def test_the_name_of_a_type(node: Any, name: str) -> None:
+    assert type_name_of(node) == name
+    assert type_name_of(ConfigDict(node) if isinstance(node, dict) else node) == name
+    assert is_type(node, 'Other', name)
+    assert not is_type(node, 'Other')
+
+
+class _Foreign:
+    pass
+
+
+_Foreign.__module__ = 'mmdet.models.detectors.own'
+
+
+class _Own(_Foreign):
+    pass
+
+
+@pytest.mark.parametrize(
+    ('cfg', 'scope'),
+    [
+        (dict(default_scope='mmseg', model=dict(type=_Own)), 'mmseg'),
+        (dict(default_scope=None, model=dict(type=_Own)), 'mmdet'),
+        (dict(model=dict(type=_Foreign)), 'mmdet'),
+        (dict(model=dict(type='mmseg.EncoderDecoder')), 'mmseg'),
+        (dict(model=dict(type='EncoderDecoder')), 'mmengine'),
+        (dict(model=dict()), 'mmengine'),
+        (dict(model=None), 'mmengine'),
+        (dict(), 'mmengine'),
+    ],
+)
+def test_the_scope_of_a_config(cfg: dict, scope: str) -> None:
+    assert scope_of(cfg) == scope
 
 
 def test_an_unknown_name_is_none_as_in_every_registry() -> None:

@@ -20,7 +20,7 @@ from sci_plugins.demo.streets import draw_street
 from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.functional.low_light import expose, linear_to_srgb, to_uint8
 from sci_plugins.models.enhancers import SCIEnhancer
-from sci_plugins.registry import require_host
+from sci_plugins.registry import require_host, type_name_of
 from sci_plugins.utils.cli import text_table
 from sci_plugins.utils.images import read_image, write_image
 from sci_plugins.utils.machine import describe_machine, machine_line
@@ -192,7 +192,7 @@ def _build(config: str) -> tuple[Any, Compose]:
     if 'decode_head' not in cfg.model or 'enhancer' in preprocessor:
         raise ConfigError(
             f'{config} must be an mmseg segmentor without an enhancer, got '
-            f'{cfg.model.get("type")} with {preprocessor.get("type")}'
+            f'{type_name_of(cfg.model)} with {type_name_of(preprocessor)}'
         )
     cfg.model.backbone.init_cfg = None  # random weights: nothing to download
     torch.manual_seed(0)

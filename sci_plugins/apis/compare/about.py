@@ -19,7 +19,7 @@ from sci_plugins.engine.naming_runner import NamingRunner
 from sci_plugins.evaluation.records import ImageSet
 from sci_plugins.models.enhancers import parse_enhancer
 from sci_plugins.models.enhancers.weights import file_sha256, find_weight_file, weights_name
-from sci_plugins.registry import HOSTS
+from sci_plugins.registry import HOSTS, scope_of
 from sci_plugins.utils.machine import describe_machine
 from sci_plugins.version import __version__
 
@@ -33,7 +33,7 @@ def build_image_set(cfg: Config) -> ImageSet:
     loader = cfg.test_dataloader.to_dict()
     # A sampler without a seed asks all processes for one.
     loader['sampler'] = dict(type='mmengine.DefaultSampler', shuffle=False, seed=0)
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
+    with DefaultScope.overwrite_default_scope(scope_of(cfg)):
         return ImageSet(NamingRunner.build_dataloader(loader).dataset)
 
 
@@ -123,7 +123,8 @@ def _told(cfg: Config) -> str:
 
 
 def _settings(cfg: Config) -> Config:
-    return Config({key: value for key, value in cfg.items() if key not in _NOT_SETTINGS})
+    # `to_dict` names the classes of a pure-Python config and leaves its imports out.
+    return Config({key: value for key, value in cfg.to_dict().items() if key not in _NOT_SETTINGS})
 
 
 def _config_name(cfg: Config) -> str:

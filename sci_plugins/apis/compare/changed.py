@@ -11,7 +11,7 @@ from mmengine.dataset import pseudo_collate
 from PIL import Image
 from torch import nn
 
-from sci_plugins.engine.hooks import KeptSample, SampleKeeperHook, keep_sample
+from sci_plugins.engine.hooks import KeptSample, SampleKeeperHook, image_at, keep_sample
 from sci_plugins.evaluation.comparison import VariantResult
 from sci_plugins.evaluation.records import ImageSet
 from sci_plugins.utils.files import file_slug
@@ -176,7 +176,7 @@ def run_again(
         batch: Any = pseudo_collate([images.dataset[index]])
         with torch.no_grad():
             output = model.test_step(batch)[0]  # type: ignore[operator]
-        found.append(keep_sample(index, model, batch['inputs'][0], output, input_max))
+        found.append(keep_sample(index, model, image_at(batch, 0), output, input_max))
     return found
 
 

@@ -17,14 +17,15 @@ from mmengine.registry import MODELS as ROOT_MODELS
 from torch import nn
 
 from sci_plugins.apis.attach import attach, default_fill_color, detach
-from sci_plugins.apis.config import load_config
+from sci_plugins.apis.config import load_config, use_tta
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.conditions import loading_pipelines
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancers import build_enhancer
 from sci_plugins.models.test_time import RawEnhancedMerge
+from sci_plugins.registry import is_type, scope_of, type_name_of
 from sci_plugins.utils.checkpoint import load_fully, read_checkpoint
-from sci_plugins.utils.model_parts import find_preprocessor
+from sci_plugins.utils.model_parts import find_preprocessor, unwrap_model
 
 _LOADERS = ('test_dataloader', 'val_dataloader', 'train_dataloader')
 
@@ -52,9 +53,9 @@ def borrow_test_set(cfg: Config, first: Config) -> Config:
     own = _test_pipelines(cfg)
     if own:
         for pipeline in _test_pipelines(borrowed):
-            packed = pipeline[-1].get('meta_keys')
+            packed = _last_step(pipeline).get('meta_keys')
             pipeline[:] = copy.deepcopy(own[0])
-            _pack(pipeline[-1], packed)
+            _pack(_last_step(pipeline), packed)
     return borrowed
 
 
@@ -69,7 +70,7 @@ def check_classes(label: str, cfg: Config, first: Config) -> None:
     Raises:
         ConfigError: naming what differs.
     """
-    scopes = cfg.get('default_scope'), first.get('default_scope')
+    scopes = scope_of(cfg), scope_of(first)
     if scopes[0] != scopes[1]:
         raise ConfigError(f'model {label} is of {scopes[0]}, the first of {scopes[1]}')
     own, wanted = class_names(cfg), class_names(first)
@@ -87,15 +88,17 @@ def check_classes(label: str, cfg: Config, first: Config) -> None:
 
 def class_names(cfg: Config) -> tuple[str, ...] | None:
     """Classes of a config's data set, which need not be there; ``None`` if unknown."""
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    init_default_scope(scope_of(cfg))
     for name in _LOADERS:
         dataset = (cfg.get(name) or {}).get('dataset')
         while dataset and (dataset.get('dataset') or dataset.get('datasets')):
             dataset = dataset.get('dataset') or dataset['datasets'][0]
         if not dataset:
             continue
-        with DATASETS.switch_scope_and_registry(None) as registry:
-            kind: Any = registry.get(str(dataset.get('type')))
+        kind: Any = dataset.get('type')
+        if not isinstance(kind, type):
+            with DATASETS.switch_scope_and_registry(None) as registry:
+                kind = registry.get(str(kind))
         if hasattr(kind, '_load_metainfo'):
             found = kind._load_metainfo(dataset.get('metainfo')).get('classes')
             return None if found is None else tuple(found)
@@ -107,8 +110,15 @@ def _test_pipelines(cfg: Config) -> list[list]:
     return loading_pipelines(loader.dataset) if loader else []
 
 
+def _last_step(pipeline: Any) -> dict[str, Any]:
+    """The step that packs, also at the end of test-time augmentation."""
+    last = pipeline[-1]
+    inner = last if isinstance(last, list | tuple) else last.get('transforms')
+    return _last_step(inner) if inner else last
+
+
 def _pack(step: dict[str, Any], wanted: Any) -> None:
-    if wanted is None or not str(step.get('type')).rsplit('.', 1)[-1].startswith('Pack'):
+    if wanted is None or not type_name_of(step).startswith('Pack'):
         return
     step['meta_keys'] = tuple(dict.fromkeys([*step.get('meta_keys', ()), *wanted]))
 
@@ -145,8 +155,12 @@ class ModelSource:
     checkpoint: str
 
 
-def parse_models(texts: Sequence[str]) -> dict[str, ModelSource]:
+def parse_models(texts: Sequence[str], tta: bool = False) -> dict[str, ModelSource]:
     """Read ``LABEL=CONFIG,CHECKPOINT`` of the command line.
+
+    Args:
+        texts: of this form.
+        tta: test them with augmentation, see :func:`use_tta`.
 
     Raises:
         ConfigError: if a text has another form, a label comes twice, or a config cannot
@@ -163,7 +177,10 @@ def parse_models(texts: Sequence[str]) -> dict[str, ModelSource]:
             raise ConfigError(f'--models: the label {label} comes twice')
         if checkpoint != NO_CHECKPOINT and not Path(checkpoint).is_file():
             raise FileNotFoundError(f'checkpoint of model {label} not found: {checkpoint}')
-        models[label] = ModelSource(load_config(config), checkpoint)
+        cfg = load_config(config)
+        if tta:
+            use_tta(cfg)
+        models[label] = ModelSource(cfg, checkpoint)
     return models
 
 
@@ -259,7 +276,7 @@ class Contenders:
 
     def carried_sha256(self) -> str | None:
         """Hash of the weights that the first model carries itself, if it says."""
-        network = getattr(self._model(''), 'network', None)
+        network = getattr(unwrap_model(self._model('')), 'network', None)
         return getattr(network, 'sha256', None)
 
     def view(self, name: str) -> View:
@@ -280,7 +297,11 @@ class Contenders:
         if not variants:
             raise ConfigError('variants must be different names, at least one; got none')
         for name in variants:
-            if _is_merge(name) and self.sources[''].cfg.get('default_scope') == 'mmdet':
+            if _is_merge(name) and _has_views(self.sources[''].cfg):
+                raise ConfigError(
+                    f'variant {name!r} merges the predictions of one view, and --tta of several'
+                )
+            if _is_merge(name) and scope_of(self.sources[''].cfg) == 'mmdet':
                 raise ConfigError(
                     f"variant {name!r} merges class probabilities: it needs mmseg's "
                     'segmentor, and the config is of mmdet'
@@ -319,7 +340,7 @@ def build_model(cfg: Config, checkpoint: str, trust: bool = False) -> nn.Module:
     content = None
     if checkpoint != NO_CHECKPOINT:
         content = read_checkpoint(checkpoint, trust=trust)
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    init_default_scope(scope_of(cfg))
     if cfg.get('custom_imports'):
         mmengine.utils.import_modules_from_strings(**cfg.custom_imports)
     model: nn.Module = ROOT_MODELS.build(copy.deepcopy(cfg.model))
@@ -353,6 +374,10 @@ def _ordered(names: list[str], base: str | None) -> list[str]:
             f'base must be one of the variants or models ({", ".join(names)}), got {base!r}'
         )
     return [base, *(name for name in names if name != base)]
+
+
+def _has_views(cfg: Config) -> bool:
+    return any(is_type(step, 'TestTimeAug') for steps in _test_pipelines(cfg) for step in steps)
 
 
 def _is_merge(name: str) -> bool:

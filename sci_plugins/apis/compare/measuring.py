@@ -23,6 +23,7 @@ from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.comparison import VariantResult
 from sci_plugins.evaluation.conditions import Condition, darken_dataset
 from sci_plugins.evaluation.records import ImageRecords, ImageSet, kinds_of_records
+from sci_plugins.registry import scope_of
 from sci_plugins.utils.files import file_slug, reading_arrays
 
 _ITEMS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
@@ -101,7 +102,7 @@ def measure(
         launcher=cfg.get('launcher', 'none'),
         env_cfg=cfg.get('env_cfg', dict(dist_cfg=dict(backend='nccl'))),
         log_level='WARNING',
-        default_scope=cfg.get('default_scope', 'mmengine'),
+        default_scope=scope_of(cfg),
         experiment_name=f'compare_{time.time_ns()}',
         cfg=cfg,
     )

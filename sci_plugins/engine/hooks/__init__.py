@@ -8,7 +8,12 @@ from sci_plugins.engine.hooks.export_enhancer_hook import ExportEnhancerHook
 from sci_plugins.engine.hooks.finite_loss_hook import FiniteLossHook
 from sci_plugins.engine.hooks.frozen_norm_hook import FrozenNormHook
 from sci_plugins.engine.hooks.image_results_hook import ImageResult, ImageResultsHook
-from sci_plugins.engine.hooks.sample_keeper_hook import KeptSample, SampleKeeperHook, keep_sample
+from sci_plugins.engine.hooks.sample_keeper_hook import (
+    KeptSample,
+    SampleKeeperHook,
+    image_at,
+    keep_sample,
+)
 from sci_plugins.engine.hooks.skipped_images_hook import SkippedImagesHook
 from sci_plugins.engine.hooks.test_progress_hook import TestProgressHook
 
@@ -16,5 +21,5 @@ __all__ = [
     'AtomicCheckpointHook', 'ChannelSymmetryHook', 'EnhancedPicturesHook',
     'EnhancementLossHook', 'ExportEnhancerHook', 'FiniteLossHook', 'FrozenNormHook',
     'ImageResult', 'ImageResultsHook', 'KeptSample', 'SampleKeeperHook', 'SkippedImagesHook',
-    'TestProgressHook', 'keep_sample',
+    'TestProgressHook', 'image_at', 'keep_sample',
 ]  # fmt: skip

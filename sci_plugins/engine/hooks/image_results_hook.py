@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
+from sci_plugins.engine.hooks.sample_keeper_hook import image_at
 from sci_plugins.errors import DataError
 from sci_plugins.evaluation.records import ImageRecords, ImageSet, RunInfo, find_kind
 from sci_plugins.functional.host_image import host_to_rgb, valid_size
@@ -83,7 +84,7 @@ class ImageResultsHook(Hook):
         for place, output in enumerate(outputs or []):
             if not self._own:
                 self.kind = find_kind(output, self.run)
-            luma = self._luma(data_batch['inputs'][place])
+            luma = self._luma(image_at(data_batch, place))
             self._own.append(self._keep(self._positions[len(self._own)], luma, output))
 
     def after_test(self, runner: Runner) -> None:

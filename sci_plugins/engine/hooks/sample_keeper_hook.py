@@ -66,7 +66,7 @@ class SampleKeeperHook(Hook):
             # MMEngine's sampler hands out the images round-robin.
             index = (self._seen + position) * get_world_size() + get_rank()
             if index in self.indices:
-                image = data_batch['inputs'][position]
+                image = image_at(data_batch, position)
                 sample = keep_sample(index, runner.model, image, output, self.input_max)
                 self.samples[index] = sample
         self._seen += len(outputs or [])
@@ -95,6 +95,19 @@ def keep_sample(
     white = 255.0 if image.dtype == torch.uint8 else input_max
     before, after = (_to_array(each.float() * (255 / white), is_rgb) for each in (image, enhanced))
     return KeptSample(index, name, before, after, output)
+
+
+def image_at(batch: Any, place: int) -> Any:
+    """The image at a place of a batch, as the data loader gives it.
+
+    Of test-time augmentation, which has lists of views, the first view that is not flipped.
+    """
+    views = batch['inputs']
+    if not isinstance(views[0], list | tuple):
+        return views[place]
+    samples = batch.get('data_samples') or []
+    upright = [v for v, each in enumerate(samples) if not each[place].get('flip', False)]
+    return views[upright[0] if upright else 0][place]
 
 
 def _to_array(image: Tensor, is_rgb: bool) -> np.ndarray:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.optim import OptimWrapper
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from sci_plugins import registry
@@ -21,6 +22,7 @@ from sci_plugins.apis.config import (
     load_config_from_args,
     require,
     use_gloo_without_gpu,
+    use_tta,
 )
 from sci_plugins.errors import ConfigError, MissingDependencyError
 
@@ -232,15 +234,36 @@ def test_amp_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
     cfg = Config(dict(optim_wrapper=dict(type='AmpOptimWrapper', loss_scale=512.0)))
     enable_amp(cfg)
     assert cfg.optim_wrapper.loss_scale == 512.0
-    cfg = Config(dict(optim_wrapper=dict(optimizer=dict(type='SGD'))))
-    enable_amp(cfg)
-    assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
+    for kind in (dict(), dict(type=OptimWrapper), dict(type='mmengine.OptimWrapper')):
+        cfg = Config(dict(optim_wrapper=dict(optimizer=dict(type='SGD'), **kind)))
+        enable_amp(cfg)
+        assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
 
 
 def test_amp_with_another_wrapper(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     with pytest.raises(ConfigError, match='ApexOptimWrapper'):
         enable_amp(Config(dict(optim_wrapper=dict(type='ApexOptimWrapper'))))
+
+
+def test_tta_wraps_the_model_and_every_pipeline() -> None:
+    steps = [dict(type='TestTimeAug', transforms=[])]
+    parts = [dict(type='A', pipeline=[dict(type='Load')]) for _ in range(2)]
+    dataset = dict(type='ConcatDataset', datasets=parts)
+    cfg = Config(
+        dict(
+            model=dict(type='M'),
+            test_dataloader=dict(dataset=dataset),
+            tta_model=dict(type='T', tta_cfg=1),
+            tta_pipeline=steps,
+        )
+    )
+    use_tta(cfg)
+    assert cfg.model == dict(type='T', tta_cfg=1, module=dict(type='M'))
+    pipelines = [part.pipeline for part in cfg.test_dataloader.dataset.datasets]
+    assert pipelines == [steps, steps]
+    pipelines[0].append(dict(type='More'))
+    assert len(cfg.tta_pipeline) == len(pipelines[1]) == 1
 
 
 def test_require(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.conditions import Condition, darken_dataset, parse_condition
+from sci_plugins.registry import type_name_of
 
 LOAD = dict(type='LoadImageFromFile')
 PACK = dict(type='PackDetInputs')
@@ -61,16 +62,27 @@ def _config(dataset: dict[str, Any]) -> Config:
 
 
 def _kinds(pipeline: list) -> list[str]:
-    return [step['type'].rsplit('.', 1)[-1] for step in pipeline]
+    return [type_name_of(step) for step in pipeline]
+
+
+class LoadImageFromFile:
+    """As a pure-Python config names it: by the class."""
 
 
 DARK = Condition(0.05, 0.004)
 
 
 @pytest.mark.parametrize(
-    'loader', ['LoadImageFromFile', 'mmdet.LoadImageFromFile', 'LoadImageFromNDArray']
+    'loader',
+    [
+        'LoadImageFromFile',
+        'mmdet.LoadImageFromFile',
+        'mmcv.transforms.LoadImageFromFile',
+        'LoadImageFromNDArray',
+        LoadImageFromFile,
+    ],
 )
-def test_darkening_stands_right_after_loading(loader: str) -> None:
+def test_darkening_stands_right_after_loading(loader: Any) -> None:
     cfg = _config(dict(pipeline=[dict(type='Other'), dict(type=loader), PACK]))
     darken_dataset(cfg, DARK, seed=3)
     pipeline = cfg.test_dataloader.dataset.pipeline

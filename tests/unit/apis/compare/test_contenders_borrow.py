@@ -50,6 +50,22 @@ def test_what_the_first_s_evaluator_needs_is_packed(det: tuple[Config, str]) -> 
     assert packed == own
 
 
+def test_what_is_needed_is_packed_in_every_view(det: tuple[Config, str]) -> None:
+    """At the end of test-time augmentation, and by a class that packs."""
+
+    class PackOwn:
+        pass
+
+    pack = dict(type=PackOwn, meta_keys=('flip',))
+    views = dict(type='TestTimeAug', transforms=[[dict(type='Resize')], [pack]])
+    other = _other(det[0])
+    other.test_dataloader.dataset.pipeline[-1] = views
+    first = copy.deepcopy(other)
+    first.test_dataloader.dataset.pipeline[-1]['transforms'][-1][-1]['meta_keys'] = KEYS
+    found = borrow_test_set(other, first).test_dataloader.dataset.pipeline[-1]
+    assert found['transforms'][-1][-1]['meta_keys'] == ('flip', *KEYS)
+
+
 def test_a_model_without_a_test_set_takes_the_first_s_pipeline(det: tuple[Config, str]) -> None:
     other = _other(det[0])
     for key in ('test_dataloader', 'test_cfg'):

@@ -10,7 +10,7 @@ from mmengine.model import ImgDataPreprocessor
 from torch import nn
 
 from sci_plugins.apis import attach
-from sci_plugins.engine.hooks import SampleKeeperHook, keep_sample
+from sci_plugins.engine.hooks import SampleKeeperHook, image_at, keep_sample
 
 
 class _Model(nn.Module):
@@ -120,6 +120,15 @@ def test_names_of_other_systems() -> None:
     hook.before_test(runner)
     hook.after_test_iter(runner, 0, data, [SimpleNamespace()])
     assert hook.samples[0].name == '0'
+
+
+def test_of_several_views_the_first_upright_one() -> None:
+    views = [[torch.full((3, 2, 2), 10 * v + place) for place in (0, 1)] for v in range(3)]
+    samples = [[dict(flip=flip)] * 2 for flip in (True, False, False)]
+    assert image_at(dict(inputs=views, data_samples=samples), 1)[0, 0, 0] == 11
+    assert image_at(dict(inputs=views), 1)[0, 0, 0] == 1
+    assert image_at(dict(inputs=views[2]), 1)[0, 0, 0] == 21
+    assert image_at(dict(inputs=torch.stack(views[2])), 0)[0, 0, 0] == 20
 
 
 def test_an_iteration_without_outputs() -> None:
