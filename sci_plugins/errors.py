@@ -59,6 +59,11 @@ def check_at_least(least: float, owner: str = '', /, **values: Any) -> None:
 _ADVICE = 'Pass --trust-checkpoint (trust=True) only if you made it yourself'
 
 
+def shorten(text: str, most: int = 80) -> str:
+    """The text, or its beginning and its length where it is longer than ``most``."""
+    return text if len(text) <= most else f'{text[:most]}… ({len(text)} characters)'
+
+
 def first_line(error: BaseException) -> str:
     """First line of an error's message, or its type where it has none."""
     return str(error).strip().split('\n')[0] or type(error).__name__

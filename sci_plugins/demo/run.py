@@ -19,6 +19,7 @@ from sci_plugins.evaluation.bootstrap import Interval
 from sci_plugins.evaluation.comparison import Comparison, finite_or_none
 from sci_plugins.utils.checkpoint import use_safe_loading
 from sci_plugins.utils.files import MARK, check_outputs, write_atomically, write_json
+from sci_plugins.utils.schema import to_content
 from sci_plugins.version import __version__
 from sci_plugins.visualization.report.cells import interval, places_of, plain, signed
 from sci_plugins.visualization.report.markdown import markdown_table
@@ -199,7 +200,7 @@ def _to_json(rows: list[Row], enhancer: str) -> str:
             condition=dict(CONDITIONS[row.condition]._asdict(), name=row.condition),
             images=row.images,
             values=finite_or_none(row.values),
-            changes={name: change.to_dict() for name, change in row.changes.items()},
+            changes={name: to_content(change) for name, change in row.changes.items()},
         )
         for row in rows
     ]

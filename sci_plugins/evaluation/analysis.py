@@ -1,8 +1,7 @@
 """What is known of one variant against the base, from results kept image by image."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -10,12 +9,11 @@ from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation.bootstrap import (
     Interval,
     count_units,
-    nan_to_none,
-    none_to_nan,
     paired_interval,
     resample_weights,
 )
 from sci_plugins.evaluation.records import ImageRecords
+from sci_plugins.utils.schema import Measured
 
 _THIRDS = ('darkest third', 'middle third', 'brightest third')
 # Rows of weights handled at once: bounds the memory on sets of thousands of images.
@@ -35,22 +33,9 @@ class GroupResult:
 
     name: str
     images: int
-    base: float
-    value: float
+    base: Measured
+    value: Measured
     interval: Interval
-
-    def to_dict(self) -> dict[str, Any]:
-        return _fields_for_json(self)
-
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> 'GroupResult':
-        return cls(
-            content['name'],
-            content['images'],
-            none_to_nan(content['base']),
-            none_to_nan(content['value']),
-            Interval.from_dict(content['interval']),
-        )
 
 
 @dataclass(frozen=True)
@@ -81,6 +66,9 @@ class VariantAnalysis:
         values: metric -> numbers of the base and of the variant.
         groups: kind -> parts of the set; ``'brightness'``: thirds by mean luma.
         gained, lost: images that the variant gained and lost most on, strongest first.
+
+    Raises:
+        DataError: if a metric with an interval has no values, or the deciding one no interval.
     """
 
     base: str
@@ -90,63 +78,33 @@ class VariantAnalysis:
     resamples: int
     seed: int
     intervals: dict[str, Interval]
-    values: dict[str, tuple[float, float]]
+    values: dict[str, tuple[Measured, Measured]]
     groups: dict[str, list[GroupResult]] = field(default_factory=dict)
     gained: list[Effect] = field(default_factory=list)
     lost: list[Effect] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.metric not in self.intervals:
+            raise DataError(f'metric must be one of the intervals, got {self.metric!r}')
+        for name in self.intervals.keys() - self.values.keys():
+            raise DataError(f'values must have every metric of the intervals, lacks {name!r}')
 
     @property
     def main(self) -> Interval:
         """The difference that decides."""
         return self.intervals[self.metric]
 
-    def to_dict(self) -> dict[str, Any]:
-        return _fields_for_json(self)
-
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> 'VariantAnalysis':
-        content = _with_todays_names(content)
-        counts = ('base', 'metric', 'images', 'units', 'resamples', 'seed')
-        pairs = {k: [none_to_nan(v) for v in p] for k, p in content['values'].items()}
-        return cls(
-            **{name: content[name] for name in counts},
-            intervals={
-                name: Interval.from_dict(each) for name, each in content['intervals'].items()
-            },
-            values={name: (pair[0], pair[1]) for name, pair in pairs.items()},
-            groups={
-                kind: [GroupResult.from_dict(part) for part in parts]
-                for kind, parts in content['groups'].items()
-            },
-            gained=[Effect(**effect) for effect in content['gained']],
-            lost=[Effect(**effect) for effect in content['lost']],
+    def with_todays_names(self) -> 'VariantAnalysis':
+        """Up to version 0.1 every set of one class had DARK FACE's official number, as ``AP``."""
+        if not {'AP', 'VOC_AP50_area'} <= self.values.keys():
+            return self
+        names = {'AP': 'DARKFACE_AP'}
+        return replace(
+            self,
+            metric=names.get(self.metric, self.metric),
+            values={names.get(name, name): pair for name, pair in self.values.items()},
+            intervals={names.get(name, name): each for name, each in self.intervals.items()},
         )
-
-
-def _fields_for_json(result: Any) -> dict[str, Any]:
-    return {each.name: _for_json(getattr(result, each.name)) for each in fields(result)}
-
-
-def _for_json(value: Any) -> Any:
-    if isinstance(value, float):
-        return nan_to_none(value)
-    if isinstance(value, (list, tuple)):
-        return [_for_json(each) for each in value]
-    if isinstance(value, dict):
-        return {key: _for_json(each) for key, each in value.items()}
-    if isinstance(value, Effect):
-        return asdict(value)
-    return value.to_dict() if hasattr(value, 'to_dict') else value
-
-
-def _with_todays_names(content: dict[str, Any]) -> dict[str, Any]:
-    """Up to version 0.1 every set of one class had DARK FACE's official number, as ``AP``."""
-    names = {'AP': 'DARKFACE_AP'} if {'AP', 'VOC_AP50_area'} <= set(content['values']) else {}
-    renamed = {
-        key: {names.get(name, name): value for name, value in content[key].items()}
-        for key in ('values', 'intervals')
-    }
-    return content | renamed | dict(metric=names.get(content['metric'], content['metric']))
 
 
 def analyse(

@@ -8,11 +8,12 @@ both falls out of the difference.
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
 from sci_plugins.errors import ConfigError, DataError, check_at_least
+from sci_plugins.utils.schema import Measured
 
 #: Fewer units than this (images, clips, blocks) say too little for an interval.
 FEW_UNITS = 10
@@ -32,9 +33,11 @@ class Interval:
         higher_is_better: whether a difference above 0 is a gain.
     """
 
-    delta: float
-    low: float
-    high: float
+    ALSO_IN_JSON: ClassVar[tuple[str, ...]] = ('verdict',)
+
+    delta: Measured
+    low: Measured
+    high: Measured
     higher_is_better: bool = True
 
     @property
@@ -51,17 +54,6 @@ class Interval:
         if self.high < -NOISE:
             return HURTS if self.higher_is_better else HELPS
         return NOT_SHOWN
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON: NaN becomes null; the verdict is there for readers of the file."""
-        values = dict(delta=self.delta, low=self.low, high=self.high)
-        content = {**{k: nan_to_none(v) for k, v in values.items()}, 'verdict': self.verdict}
-        return content if self.higher_is_better else content | dict(higher_is_better=False)
-
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> 'Interval':
-        delta, low, high = (none_to_nan(content[key]) for key in ('delta', 'low', 'high'))
-        return cls(delta, low, high, content.get('higher_is_better', True))
 
 
 def resample_weights(
@@ -132,15 +124,6 @@ def paired_interval(
     tail = (1 - level) / 2
     low, high = np.quantile(differences, [tail, 1 - tail])
     return Interval(float(delta), float(low), float(high), higher_is_better)
-
-
-def nan_to_none(value: float) -> float | None:
-    """JSON has no NaN."""
-    return None if math.isnan(value) else float(value)
-
-
-def none_to_nan(value: float | None) -> float:
-    return math.nan if value is None else float(value)
 
 
 def _number(groups: Sequence[Hashable]) -> np.ndarray:

@@ -5,6 +5,7 @@ number, and how each is defined.
 """
 
 import math
+import os
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
@@ -15,6 +16,7 @@ from sci_plugins.evaluation.analysis import VariantAnalysis
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.evaluation.records import kinds_of_records
 from sci_plugins.utils.files import to_json
+from sci_plugins.utils.schema import Measured, from_content, read_json, to_content
 
 _MAIN_METRICS = ('mIoU', 'bbox_mAP', 'mAP', 'AP')
 #: Half of a host's last digit: mmseg rounds percents to 2, mmdet fractions to 3 places.
@@ -140,39 +142,15 @@ class VariantResult:
 
     variant: str
     condition: Condition
-    metrics: dict[str, float]
+    metrics: dict[str, Measured]
     seconds: float
     images: int
     analysis: VariantAnalysis | None = None
     note: str = ''
 
-    def to_dict(self) -> dict[str, Any]:
-        return dict(
-            variant=self.variant,
-            condition=self.condition.to_dict(),
-            metrics=finite_or_none(self.metrics),
-            seconds=round(self.seconds, 3),
-            images=self.images,
-            note=self.note,
-            analysis=None if self.analysis is None else self.analysis.to_dict(),
-        )
-
     def without_analysis(self) -> 'VariantResult':
         """The same, to be judged anew."""
         return replace(self, analysis=None)
-
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> 'VariantResult':
-        condition, analysis = content['condition'], content.get('analysis')
-        return cls(
-            content['variant'],
-            Condition(**{k: v for k, v in condition.items() if k != 'name'}),
-            {k: math.nan if v is None else v for k, v in content['metrics'].items()},
-            content['seconds'],
-            content['images'],
-            None if analysis is None else VariantAnalysis.from_dict(analysis),
-            content.get('note', ''),
-        )
 
 
 @dataclass
@@ -222,8 +200,41 @@ class Comparison:
         self.results.append(result)
 
     def to_json(self) -> str:
-        results = [result.to_dict() for result in self.results]
-        return to_json(dict(about=self.about, results=results))
+        return to_json(dict(about=self.about, results=to_content(self.results)))
+
+
+@dataclass(frozen=True)
+class _Stored:
+    about: dict[str, Any]
+    results: list[VariantResult]
+
+
+@dataclass(frozen=True)
+class _About:
+    """What has a table of its own in the report."""
+
+    weights: dict[str, Any] | None = None
+    config_diff: dict[str, str] | None = None
+    environment: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class _Described:
+    about: _About
+
+
+def read_comparison(path: str | os.PathLike[str]) -> Comparison:
+    """Read what :meth:`Comparison.to_json` gave, in this version or an older one.
+
+    Raises:
+        DataError: naming the file, and the key of what is damaged.
+    """
+    content = read_json(path)
+    stored = from_content(_Stored, content, path)
+    from_content(_Described, content, path)
+    analyses = [each.analysis and each.analysis.with_todays_names() for each in stored.results]
+    pairs = zip(stored.results, analyses, strict=True)
+    return Comparison(stored.about, [replace(each, analysis=found) for each, found in pairs])
 
 
 def finite_or_none(metrics: Mapping[str, Any]) -> dict[str, float | None]:

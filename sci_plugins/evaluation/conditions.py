@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from mmengine.config import Config
 
@@ -22,11 +22,21 @@ class Condition:
         gain: factor on linear light; ``None`` leaves the images as they are.
         noise: standard deviation of read noise in linear light (white = 1).
         shot_noise: variance of the light's own noise per unit of linear light.
+
+    Raises:
+        ConfigError: if a number is out of range.
     """
+
+    ALSO_IN_JSON: ClassVar[tuple[str, ...]] = ('name',)
 
     gain: float | None = None
     noise: float = 0.0
     shot_noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        fits = self.gain is None or 0 < self.gain <= 1
+        if not (fits and 0 <= self.noise < math.inf and 0 <= self.shot_noise < math.inf):
+            raise ConfigError(f'gain must be in (0, 1] and noise at least 0, got {self.name!r}')
 
     @property
     def name(self) -> str:
@@ -40,9 +50,6 @@ class Condition:
         """The name as part of a file's or folder's name."""
         return self.name.replace(', ', '_').replace(' ', '-')
 
-    def to_dict(self) -> dict[str, Any]:
-        return dict(asdict(self), name=self.name)
-
 
 def parse_condition(text: str) -> Condition:
     """Read ``none``, ``GAIN`` or ``GAIN:NOISE``.
@@ -54,12 +61,11 @@ def parse_condition(text: str) -> Condition:
         return Condition()
     gain, _, noise = text.partition(':')
     try:
-        condition = Condition(float(gain), float(noise or 0))
+        return Condition(float(gain), float(noise or 0))
+    except ConfigError as error:
+        raise ConfigError(f'darkening {text!r}: {error}') from error
     except ValueError as error:
         raise ConfigError(f'cannot read darkening {text!r}: expected GAIN[:NOISE]') from error
-    if not 0 < (condition.gain or 0) <= 1 or not 0 <= condition.noise < math.inf:
-        raise ConfigError(f'darkening {text!r}: gain must be in (0, 1] and noise not below 0')
-    return condition
 
 
 def darken_dataset(cfg: Config, condition: Condition, seed: int = 0) -> None:

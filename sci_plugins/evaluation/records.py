@@ -63,6 +63,10 @@ class ImageSet:
             np.array([each.get('ignore_flag', 0) for each in instances], bool),
         )
 
+    def file_name(self, index: int) -> str:
+        """Name of an image's file, or its number where the data set names no file."""
+        return Path(self.paths[index]).name if self.infos and self.paths[index] else str(index)
+
     def spread(self, count: int) -> list[int]:
         """Evenly spaced positions, at most ``count``."""
         count = min(count, len(self))
@@ -346,7 +350,7 @@ def mean_of_known(values: np.ndarray, axis: int) -> np.ndarray:
 
 def _kind_in(content: Any) -> str:
     if 'kind' in content:
-        return str(content['kind'])
+        return str(content['kind'].item())
     # Up to version 0.1 files did not say, and one class `face` had the official AP.
     if 'matrices' in content:
         return 'SegmentationRecords'

@@ -6,7 +6,7 @@ which Pillow reduces to 8 if they have colours.
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -307,11 +307,32 @@ def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
     write_atomically(path, encode_picture(path, picture))
 
 
-def write_sheet(path: str | os.PathLike[str], sheet: Image.Image) -> None:
-    """Save pictures with captions as a JPEG of quality 90, whole or not at all."""
+def write_sheet(
+    path: str | os.PathLike[str], sheet: Image.Image, columns: Iterable[str] = ()
+) -> None:
+    """Save pictures with captions as a JPEG of quality 90, whole or not at all.
+
+    Args:
+        path: of the file.
+        sheet: the pictures.
+        columns: what :func:`read_sheet` gives back; only the first 32 kB are kept.
+    """
     content = io.BytesIO()
-    sheet.save(content, 'JPEG', quality=90, comment=MARK)
+    comment = '\n'.join([MARK, *columns]).encode()[: 2**15]
+    sheet.save(content, 'JPEG', quality=90, comment=comment)
     write_atomically(path, content.getbuffer())
+
+
+def read_sheet(path: str | os.PathLike[str]) -> tuple[Image.Image, list[str]]:
+    """What :func:`write_sheet` wrote: the pictures, RGB, and the names of the columns.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        DataError: naming the file, if it is damaged.
+    """
+    with _opened(Path(path), 'sheet', 'sheet') as sheet:
+        columns = sheet.info.get('comment', b'').decode(errors='replace').split('\n')[1:]
+        return sheet.convert('RGB'), columns
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:

@@ -1,5 +1,6 @@
 """Pictures of a comparison: a few images, and those that gained and lost most."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
+from mmengine.logging import print_log
 from PIL import Image
 from torch import nn
 
-from sci_plugins.engine.hooks import KeptSample, SampleKeeperHook, image_at, keep_sample
+from sci_plugins.engine.hooks import KeptSample, image_at, keep_sample
+from sci_plugins.errors import DataError
 from sci_plugins.evaluation.comparison import VariantResult
 from sci_plugins.evaluation.records import ImageSet
-from sci_plugins.utils.files import file_slug
-from sci_plugins.utils.images import write_sheet
+from sci_plugins.utils.files import file_slug, is_ours
+from sci_plugins.utils.images import read_sheet, write_sheet
 from sci_plugins.visualization.panels import (
     TRUTH_COLOR,
     box_colors,
@@ -41,44 +44,79 @@ class PictureBook:
 
     Args:
         folder: where the sheets go, as ``INDEX_NAME.jpg``.
-        go_on: new columns go to the right of sheets that are already there.
+        go_on: new columns go to the right of sheets that are already there; a damaged
+            sheet is begun anew.
     """
 
     def __init__(self, folder: Path, *, go_on: bool = False) -> None:
         self.folder = folder
         self.go_on = go_on
-        self._earlier: dict[int, Image.Image] = {}
-        self._columns: dict[int, list[tuple[Cell, Cell]]] = {}
-        self._names: dict[int, str] = {}
+        self._earlier: dict[Path, Image.Image] = {}
+        self._variants: dict[Path, list[str]] = {}
+        self._columns: dict[Path, list[tuple[Cell, Cell]]] = {}
 
-    def add(self, variant: str, keeper: SampleKeeperHook) -> None:
+    def add(self, variant: str, samples: Iterable[KeptSample], palette: Any) -> None:
         """Draw at once, so that no tensors of earlier variants stay in memory."""
-        for index, sample in keeper.samples.items():
-            self._names[index] = Path(sample.name).stem
-            if index not in self._columns:
-                self._begin(index, sample, keeper.palette)
-            column = draw_sides(variant, sample, keeper.palette)
-            self._columns[index].append(column)
+        for sample in samples:
+            path = self.path(sample.index, sample.name)
+            if path not in self._columns:
+                self._begin(path, sample, palette)
+            # A run that was killed may have drawn what it did not live to note as measured.
+            if variant not in self._variants[path]:
+                self._variants[path].append(variant)
+                self._columns[path].append(draw_sides(variant, sample, palette))
 
-    def _begin(self, index: int, sample: KeptSample, palette: Any) -> None:
-        self._columns[index] = []
-        if self.go_on and self._path(index).is_file():
-            with Image.open(self._path(index)) as sheet:
-                self._earlier[index] = sheet.convert('RGB')
+    def _begin(self, path: Path, sample: KeptSample, palette: Any) -> None:
+        earlier = earlier_sheet(path) if self.go_on else None
+        if earlier is None:
+            self._variants[path], self._columns[path] = [], [draw_start(sample, palette)]
         else:
-            self._columns[index].append(draw_start(sample, palette))
+            self._earlier[path], self._variants[path] = earlier
+            self._columns[path] = []
 
     def write(self) -> None:
         """Write one JPEG an image; may be called after each variant."""
-        for index, columns in self._columns.items():
-            rows = [[column[0] for column in columns], [column[1] for column in columns]]
-            sheet = make_grid(rows)
-            if index in self._earlier:
-                sheet = place_beside(self._earlier[index], sheet)
-            write_sheet(self._path(index), sheet)
+        for path, columns in self._columns.items():
+            if not columns:
+                continue
+            sheet = make_grid([[column[row] for column in columns] for row in (0, 1)])
+            if path in self._earlier:
+                sheet = place_beside(self._earlier[path], sheet)
+            write_sheet(path, sheet, self._variants[path])
 
-    def _path(self, index: int) -> Path:
-        return self.folder / f'{index:04d}_{self._names[index]}.jpg'
+    def path(self, index: int, name: str) -> Path:
+        """The sheet of an image.
+
+        Args:
+            index: in the test set.
+            name: of its file.
+        """
+        return self.folder / f'{index:04d}_{Path(name).stem}.jpg'
+
+
+def earlier_sheet(path: Path) -> tuple[Image.Image, list[str]] | None:
+    """A sheet of an earlier run and the variants on it.
+
+    ``None`` if there is none, or if it is damaged, with a line in the log.
+
+    Raises:
+        DataError: if there is something that no run has left.
+    """
+    try:
+        return read_sheet(path)
+    except FileNotFoundError:
+        return None
+    except DataError as error:
+        if not (path.is_file() and _may_be_damaged(path)):
+            raise
+        print_log(f'{error}: drawn anew', logger='current', level=logging.WARNING)
+        return None
+
+
+def _may_be_damaged(path: Path) -> bool:
+    """Whether the file is ours; of a cut-off one, only the first bytes may be left."""
+    with path.open('rb') as file:
+        return file.read(2) in (b'\xff\xd8', b'\0\0') or is_ours(path)
 
 
 def draw_start(

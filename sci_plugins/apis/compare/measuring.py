@@ -25,6 +25,7 @@ from sci_plugins.evaluation.conditions import Condition, darken_dataset
 from sci_plugins.evaluation.records import ImageRecords, ImageSet, kinds_of_records
 from sci_plugins.registry import scope_of
 from sci_plugins.utils.files import file_slug, reading_arrays
+from sci_plugins.utils.schema import to_content
 
 _ITEMS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
 _WHOLE_SET = _ITEMS[:3]
@@ -111,7 +112,7 @@ def measure(
         metrics = runner.test()
     finally:
         progress.after_test(runner)  # an error's line begins below the bar
-    seconds = time.perf_counter() - started
+    seconds = round(time.perf_counter() - started, 3)
     images = len(runner.test_dataloader.dataset)
     numbers = _numbers(metrics) or metrics_of_no_detections(runner.test_loop.evaluator.metrics)
     if not numbers:
@@ -206,8 +207,10 @@ class RecordStore:
             ConfigError: if it was made with something else.
         """
         path = self.path(condition, variant)
-        with reading_arrays(path, 'records; leave out --resume') as content:
-            stamp, luma = str(content[_STAMP]), content[_LUMA]
+        with reading_arrays(path, 'records') as content:
+            stamp, luma = str(content[_STAMP]), content[_LUMA].astype(float)
+            if luma.shape != content['ids'].shape:
+                raise ValueError(f'{_LUMA} must be one number an image, got {luma.shape}')
         if stamp != self._stamp(condition, variant):
             raise ConfigError(
                 f'{path} was made with another config, checkpoint, enhancer or version; '
@@ -219,7 +222,7 @@ class RecordStore:
         made_with = [
             identity_of(self.about),
             self.about.get('weights', {}).get(variant),
-            condition.to_dict(),
+            to_content(condition),
             variant,
         ]
         return hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()

@@ -1,6 +1,5 @@
 """The comparison from its arguments to its files; earlier results are kept."""
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,41 +11,39 @@ from mmengine.dist import is_main_process
 from sci_plugins.apis.compare.about import build_image_set, describe, find_change
 from sci_plugins.apis.compare.contenders import Contenders, ModelSource
 from sci_plugins.apis.compare.judging import Judge, parse_resampling
-from sci_plugins.apis.compare.measuring import RecordStore
 from sci_plugins.apis.compare.session import OUTPUTS, Session, write_comparison
 from sci_plugins.apis.config import require
-from sci_plugins.errors import ConfigError, MissingDependencyError, check_at_least
-from sci_plugins.evaluation.comparison import Comparison, VariantResult
+from sci_plugins.errors import ConfigError, DataError, MissingDependencyError, check_at_least
+from sci_plugins.evaluation.comparison import Comparison, read_comparison
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.utils.files import check_outputs
+from sci_plugins.utils.folders import check_regular_file
 
 #: How results are judged; another way needs no new measurement.
 _JUDGING = ('base', 'resample', 'resamples', 'seed', 'metric')
 
 
-def read_earlier(folder: Path, comparison: Comparison, store: RecordStore) -> None:
-    """Put the results in ``folder`` into a comparison that has none yet.
+def read_earlier(path: Path, session: Session) -> None:
+    """Put the results of an earlier run into a session that has none yet.
 
-    Those whose records are gone are left out, to be measured again; analyses that were
-    made in another way than now are dropped, to be made again from the records.
+    Analyses that were made in another way than now are dropped, to be made again from the
+    records.
 
     Args:
-        folder: with ``comparison.json``; without, nothing happens.
-        comparison: gets the results, and what is told of variants that it has not.
-        store: where the records are.
+        path: of ``comparison.json``; nothing happens if there is none.
+        session: gets the results, and what is told of variants that it has not.
 
     Raises:
         ConfigError: if the file is damaged, or was made with something else.
     """
-    path = folder / 'comparison.json'
-    if not path.is_file():
+    if not path.exists():
         return
+    comparison = session.comparison
     try:
-        content = json.loads(path.read_text())
-        about = dict(content['about'])
-        results = [VariantResult.from_dict(result) for result in content['results']]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f'{path} is damaged: {error}; leave out --resume') from error
+        earlier = read_comparison(check_regular_file(path))
+    except DataError as error:
+        raise ConfigError(f'cannot resume: {error}; leave out --resume') from error
+    about = earlier.about
     change = find_change(about, comparison.about)
     if change:
         raise ConfigError(
@@ -55,11 +52,7 @@ def read_earlier(folder: Path, comparison: Comparison, store: RecordStore) -> No
     for key in ('weights', 'config_diff'):
         comparison.about[key] = (about.get(key) or {}) | comparison.about[key]
     same = all(about.get(key) == comparison.about.get(key) for key in _JUDGING)
-    comparison.results = [
-        result if same else result.without_analysis()
-        for result in results
-        if result.note or store.path(result.condition, result.variant).is_file()
-    ]
+    session.take(each if same else each.without_analysis() for each in earlier.results)
 
 
 __all__ = ['compare', 'write_comparison']
@@ -143,7 +136,7 @@ def _begin(work_dir: Path, contenders: Contenders, judge: Judge, resume: bool) -
     comparison = Comparison(about, metric=judge.metric)
     session = Session(work_dir, contenders, images, judge, comparison)
     if resume:
-        read_earlier(work_dir, comparison, session.store)
+        read_earlier(work_dir / 'comparison.json', session)
     session.judge_all()
     return session
 

@@ -1,9 +1,12 @@
 """A comparison under way: what is measured, judged, drawn and written."""
 
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from mmengine.dist import is_main_process
+from mmengine.logging import print_log
 
 from sci_plugins.apis.compare.about import build_image_set
 from sci_plugins.apis.compare.changed import (
@@ -11,6 +14,7 @@ from sci_plugins.apis.compare.changed import (
     ChangedSheets,
     PictureBook,
     changed_images,
+    earlier_sheet,
     legend_of,
     run_again,
 )
@@ -23,11 +27,13 @@ from sci_plugins.apis.compare.measuring import (
     measure,
     prepare_config,
 )
-from sci_plugins.engine.hooks import ImageResultsHook, SampleKeeperHook
+from sci_plugins.engine.hooks import ImageResultsHook, KeptSample, SampleKeeperHook
+from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation.comparison import Comparison, VariantResult, main_metric
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.evaluation.records import ImageSet
 from sci_plugins.utils.files import write_atomically
+from sci_plugins.visualization.panels import palette_of
 from sci_plugins.visualization.report import Curve, Sheet, render_report
 from sci_plugins.visualization.report.markdown import tell_comparison
 
@@ -69,16 +75,18 @@ class Session:
         Args:
             condition: of the images.
             drawn: positions of the images to draw.
-            go_on: sheets that are there get new columns.
+            go_on: sheets that are there get new columns; those that are missing or damaged
+                are drawn anew.
         """
-        folder = self.work_dir / 'pictures' / condition.slug
-        book = PictureBook(folder, go_on=go_on)
+        if go_on and is_main_process():
+            self._draw_lost(condition, drawn)
+        book = PictureBook(self._pictures(condition), go_on=go_on)
         for name in self.contenders.names:
             if self.comparison.find(condition, name) is not None:
                 continue
             keeper = SampleKeeperHook(drawn, self.contenders.view(name).input_max)
             self._measure(condition, name, keeper)
-            book.add(name, keeper)
+            book.add(name, keeper.samples.values(), keeper.palette)
             book.write()
             if is_main_process():
                 write_comparison(self.comparison, self.work_dir)
@@ -100,12 +108,13 @@ class Session:
         Args:
             condition: of the images.
             count: at most so many of each sign and variant.
-            go_on: sheets that are there stay.
+            go_on: sheets that are there stay, unless they are damaged.
         """
         missing = [
             each
             for each in self._changed(condition, count)
-            if each.result.variant in self.contenders.names and not (go_on and each.path.is_file())
+            if each.result.variant in self.contenders.names
+            and not (go_on and earlier_sheet(each.path))
         ]
         if missing:
             self._draw(condition, missing)
@@ -120,10 +129,43 @@ class Session:
         """
         write_comparison(self.comparison, self.work_dir)
         if report:
-            self._add_curves()
             sheets = self._sheets(count)
             page = render_report(self.comparison, self._curves, sheets, self._legend())
             write_atomically(self.work_dir / 'report.html', page)
+
+    def take(self, results: Iterable[VariantResult]) -> None:
+        """Take the results of an earlier run.
+
+        Those whose records are missing or damaged are left out, with a line in the log: they
+        are measured again.
+
+        Raises:
+            ConfigError: if they were made with something else, or of other images.
+        """
+        for result in results:
+            kept = self._find_kept(result)
+            found = result.analysis
+            named = [each.image for each in (*found.gained, *found.lost)] if found else []
+            ids = kept.records.ids if kept else self.images.ids
+            if ids != self.images.ids or not set(named) <= set(ids):
+                raise ConfigError(
+                    f'{self.work_dir}: the result of {result.variant} is of other images than '
+                    'the test set has now; choose another --work-dir or leave out --resume'
+                )
+            if kept:
+                self._add_curve(result, kept)
+            if kept or not self._has_records(result):
+                self.comparison.replace(result)
+
+    def _find_kept(self, result: VariantResult) -> Kept | None:
+        """The records of a result of an earlier run, if it has some that are not damaged."""
+        try:
+            has_some = self._has_records(result)
+            return self.store.load(result.condition, result.variant) if has_some else None
+        except DataError as error:
+            told = f'{error}: {result.variant} has to be measured again'
+            print_log(told, logger='current', level=logging.WARNING)
+            return None
 
     def _measure(self, condition: Condition, name: str, keeper: SampleKeeperHook) -> None:
         view = self.contenders.view(name)
@@ -162,8 +204,11 @@ class Session:
         return base is not None and self._has_records(result)
 
     def _changed(self, condition: Condition, count: int) -> list[ChangedImage]:
-        folder = self.work_dir / 'pictures' / condition.slug / 'changed'
+        folder = self._pictures(condition) / 'changed'
         return changed_images(self.comparison.of_condition(condition), folder, count)
+
+    def _pictures(self, condition: Condition) -> Path:
+        return self.work_dir / 'pictures' / condition.slug
 
     def _sheets(self, count: int) -> list[Sheet]:
         return [
@@ -194,9 +239,32 @@ class Session:
                 place = self.images.ids.index(each.image)
                 wanted.setdefault(name, set()).add(place)
         sheets = ChangedSheets(self.images)
+        for name, samples in self._run_again(condition, wanted):
+            sheets.add(name, samples)
+        for each in changed:
+            sheets.write(each, self.judge.base)
+
+    def _draw_lost(self, condition: Condition, drawn: list[int]) -> None:
+        """Draw sheets of an earlier run that are missing or damaged."""
+        book = PictureBook(self._pictures(condition))
+        lost = {
+            place
+            for place in drawn
+            if earlier_sheet(book.path(place, self.images.file_name(place))) is None
+        }
+        there = [each.variant for each in self.comparison.of_condition(condition)]
+        palette = palette_of(self.images.metainfo)
+        for name, samples in self._run_again(condition, dict.fromkeys(there, lost)):
+            book.add(name, samples, palette)
+        book.write()
+
+    def _run_again(
+        self, condition: Condition, wanted: Mapping[str, set[int]]
+    ) -> Iterator[tuple[str, list[KeptSample]]]:
+        """What contenders see and find in some images, the base first."""
         tested: dict[str, ImageSet] = {}  # by model: its pipeline may be its own
-        for name in self.contenders.names:  # the base is first
-            if name in wanted:
+        for name in self.contenders.names:
+            if wanted.get(name):
                 label = self.contenders.model_of(name)
                 if label not in tested:
                     cfg = self.contenders.config(name)
@@ -204,25 +272,12 @@ class Session:
                     tested[label] = build_image_set(cfg)
                 model, places = self.contenders.open(name), sorted(wanted[name])
                 white = self.contenders.view(name).input_max
-                sheets.add(name, run_again(model, tested[label], places, white))
-        for each in changed:
-            sheets.write(each, self.judge.base)
+                yield name, run_again(model, tested[label], places, white)
 
-    def _add_curve(self, result: VariantResult, kept: Kept) -> bool:
-        """Whether the records have a curve."""
+    def _add_curve(self, result: VariantResult, kept: Kept) -> None:
         curve = kept.records.curve()
         if curve is not None:
             self._curves[result.condition.name, result.variant] = Curve(*curve)
-        return curve is not None
-
-    def _add_curves(self) -> None:
-        """Curves of results that were kept from an earlier run."""
-        for result in self.comparison.results:
-            key = result.condition.name, result.variant
-            if key not in self._curves and self._has_records(result):
-                kept = self.store.load(result.condition, result.variant)
-                if not self._add_curve(result, kept):
-                    return  # all records are of one kind
 
     def _legend(self) -> list[tuple[str, tuple[int, int, int]]]:
         return legend_of(self.images.metainfo, self.images.has_boxes)

@@ -48,7 +48,7 @@ def _fake_compare(cfg: Any, checkpoint: str, variants: list, **settings: Any) ->
 
 def _analysis(change: float) -> VariantAnalysis:
     interval = dict(m=Interval(change, change - 0.5, change + 0.5))
-    return VariantAnalysis('none', 'm', 60, 60, 1000, 0, interval, {})
+    return VariantAnalysis('none', 'm', 60, 60, 1000, 0, interval, dict(m=(0.5, 0.5 + change)))
 
 
 @pytest.fixture

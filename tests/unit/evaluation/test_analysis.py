@@ -16,6 +16,7 @@ from sci_plugins.evaluation.detection_images import ImageDetections
 from sci_plugins.evaluation.detection_records import DarkFaceRecords
 from sci_plugins.evaluation.records import ImageRecords, MeanRecords, RunInfo
 from sci_plugins.evaluation.segmentation_records import SegmentationRecords
+from sci_plugins.utils.schema import from_content, to_content
 from tests.plain_darkface_ap import random_faces
 
 COUNT = 9
@@ -190,10 +191,10 @@ def test_through_json_with_what_is_not_defined(make: Make) -> None:
     if make is _matrices:
         assert math.isnan(base.metrics()['IoU/rare'])
     found = analyse(base, other, base_name='none', brightness=LUMA, groups=GROUPS[1:], resamples=9)
-    content = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-    again = VariantAnalysis.from_dict(content)
+    content = json.loads(json.dumps(to_content(found), allow_nan=False))
+    again = from_content(VariantAnalysis, content, '')
     np.testing.assert_equal(_plain(again), _plain(found))
-    assert again.to_dict() == content
+    assert to_content(again) == content
     assert isinstance(again.gained[0], Effect)
     assert again.units == 6
 
@@ -208,8 +209,8 @@ def test_a_class_of_one_image() -> None:
     thirds = found.groups['brightness']
     assert [math.isnan(part.base) for part in thirds] == [False, True, True]
     assert thirds[1].interval.verdict == 'not defined'
-    text = json.dumps(found.to_dict(), allow_nan=False)
-    again = VariantAnalysis.from_dict(json.loads(text))
+    text = json.dumps(to_content(found), allow_nan=False)
+    again = from_content(VariantAnalysis, json.loads(text), '')
     np.testing.assert_equal(_plain(again), _plain(found))
 
 
@@ -258,8 +259,8 @@ def test_chunks_change_nothing(make: Make, chunk: int, monkeypatch: pytest.Monke
     found = analyse(base, other, **options)
     monkeypatch.undo()
     assert max(rows) == chunk
-    assert _leaves(found.to_dict()) == pytest.approx(_leaves(expected.to_dict()))
-    assert len(_leaves(found.to_dict())) > 50
+    assert _leaves(to_content(found)) == pytest.approx(_leaves(to_content(expected)))
+    assert len(_leaves(to_content(found))) > 50
 
 
 def _leaves(content: Any, key: str = '') -> dict[str, Any]:
@@ -326,20 +327,24 @@ def test_less_is_better() -> None:
     assert len(found.gained) > 10
     assert all(each.effect > 0 for each in found.gained)
     assert found.groups['brightness'][2].interval.verdict == 'helps'
-    again = VariantAnalysis.from_dict(json.loads(json.dumps(found.to_dict())))
+    again = from_content(VariantAnalysis, json.loads(json.dumps(to_content(found))), '')
     assert again == found
     assert analyse(other, base, **settings).main.verdict == 'hurts'
+
+
+def _read_old(content: dict) -> VariantAnalysis:
+    return from_content(VariantAnalysis, content, '').with_todays_names()
 
 
 def test_the_official_number_was_called_ap() -> None:
     """In files of version 0.1; another metric of that name keeps it."""
     found = analyse(_detections(0, range(COUNT)), _detections(1, range(COUNT)), base_name='none')
-    new = found.to_dict() | dict(metric='DARKFACE_AP')
+    new = to_content(found) | dict(metric='DARKFACE_AP')
     old = json.loads(json.dumps(new).replace('DARKFACE_AP', 'AP'))
     assert 'AP' in old['values']
-    assert VariantAnalysis.from_dict(old).to_dict() == new
+    assert to_content(_read_old(old)) == new
     for key in ('values', 'intervals'):
         del old[key]['VOC_AP50_area']
-    mine = VariantAnalysis.from_dict(old)
+    mine = _read_old(old)
     assert mine.metric == 'AP'
     assert 'AP' in mine.values

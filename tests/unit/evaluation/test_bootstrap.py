@@ -13,6 +13,7 @@ from sci_plugins.evaluation.bootstrap import (
     paired_interval,
     resample_weights,
 )
+from sci_plugins.utils.schema import from_content, to_content
 
 NAN = math.nan
 PINNED = [[1, 1, 1], [0, 0, 3], [2, 1, 0], [1, 1, 1]]
@@ -99,7 +100,7 @@ def test_units() -> None:
 )
 def test_verdicts(interval: Interval, verdict: str) -> None:
     assert interval.verdict == verdict
-    assert interval.to_dict()['verdict'] == verdict
+    assert to_content(interval)['verdict'] == verdict
 
 
 def test_identical_models_differ_by_nothing() -> None:
@@ -157,8 +158,8 @@ def test_a_level_that_is_no_share(level: float) -> None:
 
 @pytest.mark.parametrize('interval', [Interval(0.1, -0.25, 0.5), Interval(NAN, NAN, 2)])
 def test_through_json(interval: Interval) -> None:
-    text = json.dumps(interval.to_dict(), allow_nan=False)
-    again = Interval.from_dict(json.loads(text))
+    text = json.dumps(to_content(interval), allow_nan=False)
+    again = from_content(Interval, json.loads(text), '')
     np.testing.assert_equal(vars(again), vars(interval))
     assert ('null' in text) == math.isnan(interval.delta)
 

@@ -2,13 +2,21 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sci_plugins.errors import ConfigError
-from sci_plugins.evaluation.comparison import Comparison, VariantResult, finite_or_none, main_metric
+from sci_plugins.evaluation.comparison import (
+    Comparison,
+    VariantResult,
+    finite_or_none,
+    main_metric,
+    read_comparison,
+)
 from sci_plugins.evaluation.conditions import Condition
+from sci_plugins.utils.schema import from_content, to_content
 
 DARK = Condition(0.05, 0.004)
 
@@ -33,34 +41,33 @@ def comparison() -> Comparison:
     )
 
 
-def test_json_holds_everything(comparison: Comparison) -> None:
+def test_json_holds_everything(comparison: Comparison, tmp_path: Path) -> None:
     def refuse(constant: str) -> None:
         raise AssertionError(f'{constant} is no JSON')
 
-    content = json.loads(comparison.to_json(), parse_constant=refuse)
-    again = Comparison(
-        content['about'], [VariantResult.from_dict(item) for item in content['results']]
-    )
+    json.loads(comparison.to_json(), parse_constant=refuse)
+    (tmp_path / 'comparison.json').write_text(comparison.to_json())
+    again = read_comparison(tmp_path / 'comparison.json')
     assert again.about == comparison.about
     assert again.conditions == [Condition(), DARK]
     assert again.variants == ['none', 'clahe', 'sci']
     for found, wanted in zip(again.results, comparison.results, strict=True):
         assert (found.variant, found.condition) == (wanted.variant, wanted.condition)
-        assert (found.images, found.seconds) == (7, 1.235)
+        assert (found.images, found.seconds) == (7, 1.23456)
         assert list(found.metrics) == list(wanted.metrics)
         np.testing.assert_equal(list(found.metrics.values()), list(wanted.metrics.values()))
 
 
 def test_files_that_name_the_model_are_read() -> None:
     """Version 0.1 wrote the label of a trained model a second time."""
-    old = _result('joint', dict(mAP=0.5)).to_dict() | dict(model='joint')
-    assert VariantResult.from_dict(old).to_dict() | dict(model='joint') == old
+    old = to_content(_result('joint', dict(mAP=0.5))) | dict(model='joint')
+    assert to_content(from_content(VariantResult, old, '')) | dict(model='joint') == old
 
 
 def test_every_kind_of_condition_comes_back() -> None:
     for condition in (Condition(), Condition(0.02), Condition(0.02, 0.1, 0.01)):
         result = _result('none', {}, condition)
-        assert VariantResult.from_dict(result.to_dict()).condition == condition
+        assert from_content(VariantResult, to_content(result), '').condition == condition
 
 
 @pytest.mark.parametrize(

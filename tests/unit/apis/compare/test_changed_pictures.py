@@ -1,7 +1,6 @@
 """Sheets of pictures: what stands where, and what a resumed run adds."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,10 +27,6 @@ def _sample(index: int = 0, enhanced: int = 200, boxes: Any = None) -> KeptSampl
     return KeptSample(index, f'{index}.png', image, np.full_like(image, enhanced), output)
 
 
-def _keeper(*samples: KeptSample) -> Any:
-    return SimpleNamespace(samples={sample.index: sample for sample in samples}, palette=None)
-
-
 def _columns(path: Path) -> list[float]:
     """Mean grey of the upper picture of each column."""
     with Image.open(path) as sheet:
@@ -43,7 +38,7 @@ def _columns(path: Path) -> list[float]:
 def test_a_sheet_an_image_a_column_a_variant(tmp_path: Path) -> None:
     book = PictureBook(tmp_path)
     for name, value in (('none', 40), ('sci', 200)):
-        book.add(name, _keeper(_sample(3, value), _sample(12, value)))
+        book.add(name, [_sample(3, value), _sample(12, value)], None)
         book.write()
     assert sorted(path.name for path in tmp_path.iterdir()) == ['0003_3.jpg', '0012_12.jpg']
     assert _columns(tmp_path / '0003_3.jpg') == pytest.approx([40, 40, 200], abs=2)
@@ -52,12 +47,12 @@ def test_a_sheet_an_image_a_column_a_variant(tmp_path: Path) -> None:
 def test_a_resumed_run_adds_columns(tmp_path: Path) -> None:
     for name, value in (('none', 40), ('sci', 200)):
         book = PictureBook(tmp_path, go_on=True)
-        book.add(name, _keeper(_sample(0, value)))
+        book.add(name, [_sample(0, value)], None)
         book.write()
     with Image.open(tmp_path / '0000_0.jpg') as sheet:
         assert 3 * WIDTH < sheet.width < 3 * WIDTH + 40
     again = PictureBook(tmp_path)
-    again.add('sci', _keeper(_sample(0)))
+    again.add('sci', [_sample(0)], None)
     again.write()
     with Image.open(tmp_path / '0000_0.jpg') as sheet:
         assert 2 * WIDTH < sheet.width < 2 * WIDTH + 40  # written anew
@@ -65,7 +60,7 @@ def test_a_resumed_run_adds_columns(tmp_path: Path) -> None:
 
 def test_nothing_to_draw(tmp_path: Path) -> None:
     book = PictureBook(tmp_path / 'none')
-    book.add('none', _keeper())
+    book.add('none', [], None)
     book.write()
     assert not (tmp_path / 'none').exists()
 

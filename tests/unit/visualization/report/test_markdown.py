@@ -4,12 +4,13 @@ import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from sci_plugins.evaluation.analysis import GroupResult
 from sci_plugins.evaluation.bootstrap import Interval
-from sci_plugins.evaluation.comparison import Comparison, VariantResult
+from sci_plugins.evaluation.comparison import Comparison, read_comparison
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.visualization.report import render_report, tell_comparison
 from sci_plugins.visualization.report.markdown import escape, markdown_table
@@ -205,13 +206,9 @@ def test_table() -> None:
     ]
 
 
-def test_the_same_after_json(comparison: Comparison) -> None:
-    import json
-
-    content = json.loads(comparison.to_json())
-    again = Comparison(
-        content['about'], [VariantResult.from_dict(each) for each in content['results']]
-    )
+def test_the_same_after_json(comparison: Comparison, tmp_path: Path) -> None:
+    (tmp_path / 'comparison.json').write_text(comparison.to_json())
+    again = read_comparison(tmp_path / 'comparison.json')
     # Two NaN are never equal: compare what is told.
     assert tell_comparison(again) == tell_comparison(comparison)
     assert 'faces.py' in tell_comparison(Comparison(dict(config='faces.py')))
