@@ -83,12 +83,14 @@ def from_content(kind: type[T], content: Any, where: str | os.PathLike[str]) -> 
 def to_content(value: Any) -> Any:
     """What JSON can hold: objects for dataclasses, null for NaN and infinity.
 
-    Properties that a class names in ``ALSO_IN_JSON`` are there for readers of the file.
+    Flags are there where they differ from their default, and properties that a class names in
+    ``ALSO_IN_JSON`` for readers of the file.
     """
     if is_dataclass(value):
-        names = [each.name for each in fields(value)]
-        names += getattr(value, 'ALSO_IN_JSON', ())
-        return {name: to_content(getattr(value, name)) for name in names}
+        flags = {each.name: each.default for each in fields(value) if each.type is bool}
+        names = [*(each.name for each in fields(value)), *getattr(value, 'ALSO_IN_JSON', ())]
+        found = {name: getattr(value, name) for name in names}
+        return {k: to_content(v) for k, v in found.items() if k not in flags or v is not flags[k]}
     if isinstance(value, Mapping):
         return {key: to_content(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

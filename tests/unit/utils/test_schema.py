@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -36,12 +36,22 @@ class Whole:
     is_good: bool
     first: Part | None = None
     id: int | str = 0
+    is_new: bool = True
     share: Annotated[float, 0, 1] = 0.5
     more: dict[str, Any] = field(default_factory=dict)
 
 
 WHOLE = Whole(
-    'a', [Part(1, math.nan), Part(2, 0.5)], (1, 2.5), dict(x=math.nan), True, Part(3), 'i', 0, {}
+    'a',
+    [Part(1, math.nan), Part(2, 0.5)],
+    (1, 2.5),
+    dict(x=math.nan),
+    True,
+    Part(3),
+    'i',
+    False,
+    0,
+    {},
 )
 
 
@@ -58,6 +68,8 @@ def test_there_and_back() -> None:
     assert math.isnan(found.found['x'])
     assert (found.ends, found.first, found.id) == ((1, 2.5), Part(3), 'i')
     assert to_content(found) == content
+    assert content['is_new'] is False
+    assert 'is_new' not in to_content(replace(found, is_new=True))
 
 
 def test_infinity_becomes_null() -> None:
@@ -66,10 +78,10 @@ def test_infinity_becomes_null() -> None:
 
 def test_what_has_a_default_may_be_missing() -> None:
     content = _content()
-    for key in ('first', 'id', 'share', 'more'):
+    for key in ('first', 'id', 'is_new', 'share', 'more'):
         del content[key]
     assert from_content(Whole, content, '') == from_content(
-        Whole, content | dict(first=None, id=0, share=0.5, more={}), ''
+        Whole, content | dict(first=None, id=0, is_new=True, share=0.5, more={}), ''
     )
 
 
