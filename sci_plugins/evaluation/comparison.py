@@ -14,7 +14,7 @@ from typing import Any
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.analysis import VariantAnalysis
 from sci_plugins.evaluation.conditions import Condition
-from sci_plugins.evaluation.records import kinds_of_records
+from sci_plugins.evaluation.records import ImageRecords, RunInfo, kinds_of_records
 from sci_plugins.utils.files import to_json
 from sci_plugins.utils.schema import Measured, from_content, read_json, to_content
 
@@ -96,6 +96,25 @@ def agrees(host_value: float, value: float, name: str) -> bool:
     return abs(host_value - value) <= 1.001 * half_digit
 
 
+def tell_difference(metrics: Mapping[str, float], records: ImageRecords, run: RunInfo) -> str:
+    """One line where an evaluator's number is not the records' number; empty if none differs.
+
+    Args:
+        metrics: of the evaluator.
+        records: of the same results.
+        run: that both were made in.
+    """
+    known = {name: own for name in metrics if (own := name_in_records(name, records.names))}
+    values = records.metrics(list(dict.fromkeys(known.values())))
+    for name, own in known.items():
+        if not agrees(metrics[name], values[own], own):
+            told = f"the evaluator's {name} {metrics[name]:.4g} and the records' {own} "
+            reason = records.why_hosts_differ(run)
+            because = f'because {reason}' if reason else '(reason unknown: see the definitions)'
+            return f'{told}{values[own]:.4g} differ {because}'
+    return ''
+
+
 def deciding_metric(
     metrics: Mapping[str, float], records: Iterable[str], wanted: str | None = None
 ) -> str | None:
@@ -138,6 +157,7 @@ class VariantResult:
         analysis: what is known of it against the base; ``None`` for the base, and where
             there are no records image by image.
         note: why there are no records.
+        difference: where a number of the evaluator's is not that of the records, and why.
     """
 
     variant: str
@@ -147,6 +167,7 @@ class VariantResult:
     images: int
     analysis: VariantAnalysis | None = None
     note: str = ''
+    difference: str = ''
 
     def without_analysis(self) -> 'VariantResult':
         """The same, to be judged anew."""

@@ -5,7 +5,7 @@ Matching is done once for each class; COCO's own by pycocotools.
 
 import contextlib
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
@@ -19,7 +19,7 @@ from sci_plugins.evaluation.detection_images import (
     images_to_arrays,
     load_detections,
 )
-from sci_plugins.evaluation.records import ImageRecords, RunInfo, check_ids, mean_of_known
+from sci_plugins.evaluation.records import ImageRecords, ImageSet, RunInfo, check_ids, mean_of_known
 from sci_plugins.functional.detection_ap import (
     RankedDetections,
     RecallPrecision,
@@ -318,6 +318,11 @@ class DetectionRecords(ImageRecords):
             numbers |= {f'{metric}/{n}': row for n, row in zip(self.classes, each, strict=True)}
         return numbers
 
+    def why_hosts_differ(self, run: RunInfo) -> str:
+        found = next((each for each in run.metrics if getattr(each, '_coco_api', None)), None)
+        most = max((len(image.predictions) for image in self.images), default=0)
+        return '' if found is None else '; '.join(_coco_reasons(found, run.images, most))
+
     def curve(self) -> RecallPrecision:
         """Recall and precision at IoU 0.5, matched as VOC; of several classes pooled."""
         return pooled_curve([part.voc for part in self.parts])
@@ -334,6 +339,36 @@ class DetectionRecords(ImageRecords):
     @property
     def _single(self) -> bool:
         return len(self.classes) == 1
+
+
+def _coco_reasons(metric: Any, images: ImageSet, most: int) -> Iterator[str]:
+    """Where mmdet's ``CocoMetric`` and the records part, for the annotations of its file."""
+    wanted, tested = set(metric.cat_ids), {info.get('img_id') for info in images.infos}
+    boxes = [a for a in metric._coco_api.dataset['annotations'] if a['category_id'] in wanted]
+    if any(each['id'] == 0 for each in boxes):
+        yield (
+            'an annotation has id 0, which pycocotools takes for "no match", so that finding its '
+            "box counts as an error; the records' number is right"
+        )
+    absent = set(metric.img_ids) - tested
+    if absent:
+        yield (
+            f'the evaluator counts objects of images that were not tested ({len(absent)}); the '
+            "records' number is right for those that were"
+        )
+    counted = sum(each['image_id'] in tested for each in boxes)
+    left_out = counted - sum(len(info.get('instances') or []) for info in images.infos)
+    if left_out > 0:
+        yield (
+            f'the data set leaves out {left_out} of {counted} boxes (empty, thinner than a pixel, '
+            'outside the image or marked ignore), which the evaluator counts as objects; its '
+            "number is COCO's for this file, the records' number is right for the other boxes"
+        )
+    if most > MAX_DETECTIONS:
+        yield (
+            f'mmdet takes more than {MAX_DETECTIONS} detections an image for AP50 and AP75; the '
+            "records' number is COCO's"
+        )
 
 
 @RECORDS.register_module()

@@ -225,6 +225,13 @@ class ImageRecords(ABC):
         """Whether more is better, of a metric or a ``METRIC/CLASS``."""
         return name.partition('/')[0] not in cls.lower_is_better
 
+    def why_hosts_differ(self, run: RunInfo) -> str:
+        """What may make an evaluator's number another one, and which is right; empty if unknown.
+
+        Asked where they do differ, after the run.
+        """
+        return ''
+
     def curve(self) -> RecallPrecision | None:
         """Recall and precision over falling score, for results that have such a curve."""
         return None

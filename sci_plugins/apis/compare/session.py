@@ -29,7 +29,12 @@ from sci_plugins.apis.compare.measuring import (
 )
 from sci_plugins.engine.hooks import ImageResultsHook, KeptSample, SampleKeeperHook
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.evaluation.comparison import Comparison, VariantResult, main_metric
+from sci_plugins.evaluation.comparison import (
+    Comparison,
+    VariantResult,
+    main_metric,
+    tell_difference,
+)
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.evaluation.records import ImageSet
 from sci_plugins.utils.files import write_atomically
@@ -182,7 +187,10 @@ class Session:
             self.comparison.replace(replace(result, note=kept))
             return
         self.store.save(condition, name, kept)
-        self._judge(result, kept)
+        told = tell_difference(result.metrics, kept.records, hook.run)
+        if told and not any(each.difference for each in self.comparison.results):
+            print_log(f'{condition.name}, {name}: {told}', 'current', logging.WARNING)
+        self._judge(replace(result, difference=told), kept)
 
     def _judge(self, result: VariantResult, kept: Kept) -> None:
         condition = result.condition

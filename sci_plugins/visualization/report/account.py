@@ -112,6 +112,7 @@ class Account:
         classes: by class.
         metrics: all other metrics, one table per condition.
         host_numbers: those of the config's own evaluator, one table per condition.
+        differences: where these are not the records' numbers, and why; each reason once.
         definitions: metric -> what it is.
         facts: weights, versions, environment, settings.
         diffs: model -> unified diff of its config.
@@ -133,6 +134,7 @@ class Account:
     classes: list[Section]
     metrics: list[Table]
     host_numbers: list[Table]
+    differences: list[str]
     definitions: dict[str, str]
     facts: list[Facts]
     diffs: dict[str, str]
@@ -165,6 +167,7 @@ def account_of(comparison: Comparison) -> Account:
         classes=by_class(rows),
         metrics=all_metrics(rows),
         host_numbers=host_numbers(rows),
+        differences=_differences(rows),
         definitions=definitions_of(name for found in analyses for name in found.intervals),
         facts=facts_of(about),
         diffs=about.get('config_diff') or {},
@@ -177,6 +180,16 @@ def _question(
     images = count(rows[0].base.images if rows else 0, 'image')
     against = f', compared with {base!r} by {metric}' if metric else ''
     return f'{about.get("config", "comparison")}, {images}{against}'
+
+
+def _differences(rows: Sequence[ConditionRows]) -> list[str]:
+    found: dict[str, str] = {}
+    for row in rows:
+        for each in (row.base, *row.others):
+            if each.difference:
+                reason = each.difference.partition(' differ ')[2]
+                found.setdefault(reason, f'{row.condition}, {each.variant}: {each.difference}.')
+    return list(found.values())
 
 
 def _deciding_metric(rows: Sequence[ConditionRows], wanted: str | None) -> str:

@@ -26,6 +26,8 @@ def tell_comparison(comparison: Comparison) -> str:
     parts += [f'- {escape(condition)}: {escape(told)}' for condition, told in account.answers]
     if account.method.warning:
         parts += ['', f'**Few units.** {account.method.warning}']
+    for told in account.differences:
+        parts += ['', f'**Two numbers of one metric.** {escape(told)}']
     parts += _verdicts(account)
     for section in (*account.strata, *account.classes):
         parts += _tables(section.title, section.tables, section.note, account.method.mark)

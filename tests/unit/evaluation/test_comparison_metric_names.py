@@ -1,6 +1,7 @@
 """Which number decides, and which numbers of a host and of the records are the same."""
 
 import math
+from typing import Any, ClassVar
 
 import pytest
 
@@ -11,7 +12,9 @@ from sci_plugins.evaluation.comparison import (
     find_metric,
     main_metric,
     name_in_records,
+    tell_difference,
 )
+from sci_plugins.evaluation.records import ImageSet, MeanRecords, RunInfo
 
 RECORDS = ['DARKFACE_AP', 'COCO_AP', 'COCO_AP50', 'COCO_AP75']
 
@@ -54,6 +57,44 @@ def test_the_same_but_for_the_host_s_rounding(
     host: float, value: float, name: str, same: bool
 ) -> None:
     assert agrees(host, value, name) is same
+
+
+class _Records(MeanRecords):
+    definitions: ClassVar = dict(AP='a mean')
+
+    @classmethod
+    def accepts(cls, output: Any, run: RunInfo) -> bool:
+        return False
+
+    @classmethod
+    def keep(cls, output: Any, run: RunInfo) -> Any:
+        return None
+
+    def why_hosts_differ(self, run: RunInfo) -> str:
+        return ', '.join(run.metrics)
+
+
+@pytest.mark.parametrize(
+    ('metrics', 'reasons', 'told'),
+    [
+        ({'own/AP': 0.25, 'other': 7.0}, ['why'], ''),
+        ({'own/AP': 0.2504, 'time': 3.0}, ['why'], ''),
+        (
+            {'own/AP': 0.2},
+            ['why'],
+            "evaluator's own/AP 0.2 and the records' AP 0.25 differ because why",
+        ),
+        ({'own/AP': 0.2}, [], 'AP 0.25 differ (reason unknown: see the definitions)'),
+        ({}, ['why'], ''),
+    ],
+)
+def test_a_difference_is_told_with_its_reason(
+    metrics: dict[str, float], reasons: list[str], told: str
+) -> None:
+    records = _Records(['a', 'b'], dict(AP=[0.2, 0.3]))
+    found = tell_difference(metrics, records, RunInfo(ImageSet([]), reasons))
+    assert bool(found) == bool(told)
+    assert found.endswith(told)
 
 
 def test_the_metric_that_decides() -> None:

@@ -1,7 +1,9 @@
 """All numbers from one matching, kept image by image."""
 
 import math
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from sci_plugins.evaluation.detection_records import (
     DetectionRecords,
     ImageDetections,
 )
+from sci_plugins.evaluation.records import ImageSet, RunInfo
 from tests.plain_darkface_ap import plain_official_ap, random_faces
 
 pytest.importorskip('pycocotools')
@@ -35,6 +38,50 @@ def _one(
         np.array(truth, float).reshape(-1, 4),
         np.array(ignore or [], bool),
     )
+
+
+class _Set(list):
+    def get_data_info(self, index: int) -> dict:
+        return self[index]
+
+
+def _evaluator(*annotations: dict, images: int = 2) -> RunInfo:
+    """A run of two images with a box each, and mmdet's metric with its annotation file."""
+    each = dict(instances=[dict(bbox=[0, 0, 9, 9], bbox_label=0)])
+    infos = _Set(dict(each, img_id=number, img_path=f'/d/{number}.png') for number in (0, 1))
+    usual = [dict(id=5 + number, image_id=number, category_id=3) for number in range(images)]
+    api = SimpleNamespace(dataset=dict(annotations=[*usual, *annotations]))
+    metric = SimpleNamespace(_coco_api=api, cat_ids=[3], img_ids=list(range(images)))
+    return RunInfo(ImageSet(infos), [SimpleNamespace(), metric])
+
+
+@pytest.mark.parametrize(
+    ('run', 'found', 'words'),
+    [
+        (_evaluator(), 2, []),
+        (RunInfo(ImageSet([])), 200, []),
+        (_evaluator(dict(id=9, image_id=0, category_id=4)), 2, []),
+        (_evaluator(dict(id=0, image_id=7, category_id=3)), 2, ["id 0.*the records' number is r"]),
+        (
+            _evaluator(dict(id=9, image_id=1, category_id=3)),
+            2,
+            [r'leaves out 1 of 3 boxes \(empty'],
+        ),
+        (_evaluator(images=3), 2, [r'were not tested \(1\)']),
+        (_evaluator(), 101, ['more than 100 detections']),
+        (
+            _evaluator(dict(id=0, image_id=0, category_id=3)),
+            2,
+            ['has id 0', '; the data set leaves'],
+        ),
+    ],
+)
+def test_why_mmdet_s_number_is_another(run: RunInfo, found: int, words: list[str]) -> None:
+    rows = np.tile([0.0, 0, 9, 9, 0.5], (found, 1))
+    told = DetectionRecords([_one(rows, BOX)], coco=False).why_hosts_differ(run)
+    assert bool(told) == bool(words)
+    for word in words:
+        assert re.search(word, told)
 
 
 def test_every_number_has_its_definition() -> None:

@@ -1,5 +1,7 @@
 """A comparison under way: which files it leaves after which step."""
 
+import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,32 @@ def test_what_has_a_result_is_not_measured_again(
     for _ in range(2):
         found.measure(Condition(), [], False)
     assert measured == NAMES
+
+
+@pytest.mark.parametrize('first', [0, 1])
+def test_ids_that_start_at_0_are_told_once(
+    det: tuple[Config, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    """mmdet's number is then wrong, and the records' right."""
+    cfg = copy.deepcopy(det[0])
+    content = json.loads(Path(cfg.test_evaluator.ann_file).read_text())
+    for annotation in content['annotations']:
+        annotation['id'] += first - 1
+    path = tmp_path / 'coco.json'
+    path.write_text(json.dumps(content))
+    cfg.test_evaluator.ann_file = cfg.test_dataloader.dataset.ann_file = str(path)
+    told: list[str] = []
+    monkeypatch.setattr(session, 'print_log', lambda text, *_: told.append(text))
+    found = _session((cfg, det[1]), tmp_path)
+    found.measure(Condition(), [], False)
+    results = found.comparison.results
+    assert len(results) == 2
+    for result in results:
+        assert ('has id 0' in result.difference) == (first == 0)
+    assert len(told) == (first == 0)
+    found.write(report=False, count=0)
+    written = (tmp_path / 'comparison.md').read_text()
+    assert written.count('an annotation has id 0') == (first == 0)
 
 
 def test_sheets_that_are_there_stay_if_wanted(

@@ -1,13 +1,16 @@
 """The plain answer: what hurts is never left out, and comes first."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from sci_plugins.evaluation.comparison import Comparison
+from sci_plugins.evaluation.comparison import Comparison, VariantResult
 from sci_plugins.evaluation.conditions import Condition
-from sci_plugins.visualization.report import account
+from sci_plugins.utils.schema import from_content, to_content
+from sci_plugins.visualization.report import account, render_report
 from sci_plugins.visualization.report.cells import ConditionRows, make_cell, rows_of
+from sci_plugins.visualization.report.markdown import tell_comparison
 from tests.report_samples import make_comparison, make_result
 
 METRIC = 'COCO_AP50'
@@ -170,6 +173,23 @@ def test_no_intervals() -> None:
     found = account.method_of(rows_of(Comparison({}, results)), {})
     assert 'no intervals' in found.text
     assert 'may be chance' in found.text
+
+
+def test_each_reason_of_a_difference_is_told_once() -> None:
+    comparison = make_comparison({'gamma': [0.1, 0.1]})
+    told = ("E's AP 0.1 and R's AP 0.2 differ because <b>", 'AP 0.3 and 0.4 differ because <b>')
+    comparison.results = [
+        replace(result, difference=text)
+        for result, text in zip(comparison.results, (*told, 'x differ (y)', ''), strict=True)
+    ]
+    found = account.account_of(comparison).differences
+    assert found == [f'as is, none: {told[0]}.', 'gain 0.1, noise 0, none: x differ (y).']
+    again = from_content(VariantResult, to_content(comparison.results[0]), 'comparison.json')
+    assert again.difference == told[0]
+    assert 'differ because &lt;b&gt;.' in tell_comparison(comparison)
+    page = render_report(comparison, {}, [])
+    assert 'E&#39;s AP 0.1 and R&#39;s AP 0.2 differ because &lt;b&gt;.' in page
+    assert 'Two numbers' not in tell_comparison(make_comparison({'gamma': [0.1]}))
 
 
 @pytest.mark.parametrize(
