@@ -83,6 +83,8 @@ def describe_unpickling(name: str, error: pickle.UnpicklingError) -> str:
             f'{name} holds {found[1]}, which is not plain data and could execute code; '
             f'it was not loaded. {_ADVICE}'
         )
+    if message.startswith('entry '):
+        return f'cannot load {name}: {message}'
     cause = re.search(r'Unpickler error:\s+(\S[^\n]*)', message)
     return _tell_damage(name, cause[1]) if cause else describe_damage(name, error)
 

@@ -3,29 +3,32 @@
 Weights by address fail with one line and within seconds.
 """
 
-import _codecs
+import logging
 import os
 import pickle
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlparse
 
-import numpy as np
 import torch
-from torch import nn
+from mmengine.logging import print_log
+from torch import Tensor, nn
 
 from sci_plugins.errors import (
     CheckpointError,
+    DataError,
     SciPluginsError,
     describe_damage,
     describe_unpickling,
     tell_cause,
 )
+from sci_plugins.utils.folders import check_regular_file
 from sci_plugins.utils.model_parts import unwrap_model
+from sci_plugins.utils.torch_file import load_torch_file, show_name
 
 # Read by torch.load at each call; it overrules the argument of the caller.
 _FORCE_VARIABLE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
@@ -36,8 +39,9 @@ def read_checkpoint(
 ) -> Any:
     """Read a checkpoint without executing anything that it holds.
 
-    Tensors, plain Python types and the few classes that MMEngine's own files
-    need (its ``HistoryBuffer``, numpy arrays) are allowed.
+    Dense tensors, plain Python types, numpy's numbers and MMEngine's log histories are
+    read, without calling anything that the file names; memory stays within what the
+    file itself has, and a million small objects.
 
     Args:
         path: file written by ``torch.save``.
@@ -49,16 +53,16 @@ def read_checkpoint(
         CheckpointError: if the file holds other objects, is damaged or is not a
             checkpoint at all.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f'checkpoint not found: {path}')
+    try:
+        path = check_regular_file(path, 'checkpoint')
+    except DataError as error:
+        raise CheckpointError(str(error)) from error
     if path.stat().st_size == 0:
         raise CheckpointError(f'{path} is empty (0 bytes)')
     try:
         if trust:
             return torch.load(path, map_location=map_location, weights_only=False)
-        with _mmengine_globals_allowed():
-            return torch.load(path, map_location=map_location, weights_only=True)
+        return load_torch_file(path, map_location)
     except pickle.UnpicklingError as error:
         raise CheckpointError(describe_unpickling(str(path), error)) from error
     except Exception as error:  # a damaged file makes the unpickler raise anything
@@ -71,15 +75,17 @@ def use_safe_loading(*, trust: bool = False) -> None:
     """Make MMEngine and the hosts load checkpoints as data in this process.
 
     MMEngine's own loader falls back to ``weights_only=False`` where a file does
-    not load safely, and so it does for addresses and for backbones. Local files
-    then go through :func:`read_checkpoint`, and torch is told to refuse code
-    wherever else it loads. Addresses that cannot be loaded are named in one line, see
-    :func:`guard_addresses`. The command line tools call this first.
+    not load safely, and so it does for addresses and for backbones. Files, also those
+    that come from an address, are then read as :func:`read_checkpoint` does, and torch is
+    told to refuse code wherever else it loads. Addresses that cannot be loaded are named
+    in one line, see :func:`guard_addresses`. The command line tools call this first.
 
     Args:
         trust: allow arbitrary objects again.
     """
+    from mmengine.runner import checkpoint as loaders
     from mmengine.runner.checkpoint import CheckpointLoader
+    from mmengine.utils.dl_utils import load_url
 
     def load(filename: str, map_location: Any = None) -> Any:
         path = os.path.expanduser(filename)
@@ -87,11 +93,24 @@ def use_safe_loading(*, trust: bool = False) -> None:
 
     CheckpointLoader.register_scheme(prefixes='', loader=load, force=True)
     guard_addresses()
+    # What the loaders of all names and addresses end in.
+    loaders.load_url = load_url if trust else _load_url
     if trust:
         os.environ.pop(_FORCE_VARIABLE, None)
     else:
-        torch.serialization.add_safe_globals(_mmengine_globals())
         os.environ[_FORCE_VARIABLE] = '1'
+
+
+def _load_url(
+    url: str, model_dir: str | None = None, map_location: Any = None, progress: bool = True
+) -> Any:
+    """``torch.hub.load_state_dict_from_url`` whose file is read as data."""
+    folder = Path(model_dir or Path(torch.hub.get_dir(), 'checkpoints'))
+    path = folder / Path(urlparse(url).path).name
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), progress=progress)
+    return load_torch_file(path, map_location)
 
 
 def load_fully(model: nn.Module, content: Any, name: str) -> None:
@@ -114,6 +133,7 @@ def load_fully(model: nn.Module, content: Any, name: str) -> None:
         raise CheckpointError(f'{name} does not hold a state dict')
     inner = unwrap_model(model)
     state = {str(key).removeprefix('module.'): value for key, value in state.items()}
+    _check_dense(state, name)
     try:
         missing = set(inner.load_state_dict(state, strict=False).missing_keys)
     except RuntimeError as error:
@@ -126,61 +146,26 @@ def load_fully(model: nn.Module, content: Any, name: str) -> None:
             f'{name} does not fit the model: it lacks {len(absent)} of {len(names)} '
             f'parameters, first {absent[0]}'
         )
+    own = inner.state_dict().keys()
+    broken = [key for key in own if _holds_nan(state.get(key))]
+    if broken:
+        message = f'{name}: {len(broken)} of {len(own)} entries hold NaN, first {broken[0]}'
+        print_log(message, logger='current', level=logging.WARNING)
 
 
-@contextmanager
-def _mmengine_globals_allowed() -> Iterator[None]:
-    allowed = _mmengine_globals()
-    if hasattr(torch.serialization, 'safe_globals'):
-        with torch.serialization.safe_globals(allowed):
-            yield
-    else:  # torch 2.4 has only the permanent form
-        torch.serialization.add_safe_globals(allowed)
-        yield
+def _check_dense(state: Mapping[str, Any], name: str) -> None:
+    """For a file that was read with trust; :func:`read_checkpoint` refuses the others."""
+    for key, value in state.items():
+        if isinstance(value, Tensor) and (
+            value.layout != torch.strided or value.is_meta or value.is_quantized or value.is_nested
+        ):
+            raise CheckpointError(
+                f'{name}: entry {show_name(key)} is not a dense tensor with values'
+            )
 
 
-def _mmengine_globals() -> list[Any]:
-    from mmengine.logging import HistoryBuffer
-
-    multiarray = (getattr(np, '_core', None) or np.core).multiarray
-    # numpy pickles a dtype as an instance of a class of its own since 1.25.
-    names = ('Float64', 'Float32', 'Float16', 'Int64', 'Int32', 'UInt8', 'Bool')
-    return [
-        HistoryBuffer,
-        _codecs.encode,  # makes bytes of text; torch 2.4 does not allow it by itself
-        np.ndarray,
-        np.dtype,
-        *(getattr(np.dtypes, f'{name}DType') for name in names),
-        # The module's name before and since numpy 2: a file may come from either.
-        *(
-            _renamed(getattr(multiarray, name), f'numpy.{core}.multiarray', name)
-            for core in ('core', '_core')
-            for name in ('_reconstruct', 'scalar')
-        ),
-        _renamed(_history_method, 'builtins', 'getattr'),
-    ]
-
-
-def _history_method(owner: Any, name: str) -> Any:
-    """The only use of ``getattr`` that a checkpoint has: a method of HistoryBuffer.
-
-    MMEngine pickles the buffer's own statistics as ``getattr(HistoryBuffer, 'min')``.
-    """
-    from mmengine.logging import HistoryBuffer
-
-    if owner is not HistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
-        raise pickle.UnpicklingError(f'GLOBAL getattr of {owner!r} and {name!r}')
-    return getattr(HistoryBuffer, name)
-
-
-def _renamed(function: Any, module: str, name: str) -> Any:
-    """``function`` under the name by which torch looks a safe global up."""
-
-    def call(*args: Any) -> Any:
-        return function(*args)
-
-    call.__module__, call.__name__, call.__qualname__ = module, name, name
-    return call
+def _holds_nan(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point() and bool(value.isnan().any())
 
 
 #: Seconds that a server may stay silent; without a limit a connection waits for minutes.
