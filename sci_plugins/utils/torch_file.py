@@ -269,7 +269,7 @@ def _key(value: Any) -> Any:
     for part in parts:
         is_huge = type(part) is int and abs(part) >= 2**60
         if is_huge or type(part) not in (str, bytes, bool, float, int, type(None)):
-            _refuse(f'a {type(part).__name__} as a key')
+            _refuse(f'it has a key of type {type(part).__name__}')
     return value
 
 
@@ -293,7 +293,7 @@ def _find_storage(identity: Any, load: _Load | None, loaded: dict[str, Any]) -> 
     if word != 'storage' or type(kind) is not _Stored or any(view) or load is None:
         _refuse('it refers to something else than a storage')
     if type(key) is not str or type(location) is not str or not _is_size(count):
-        _refuse('a storage without key, device and size')
+        _refuse('it has a storage without key, device and size')
     if key not in loaded:
         loaded[key] = load(key, kind.dtype, count * kind.dtype.itemsize, location)
     return _Stored(kind.dtype, loaded[key])
@@ -305,7 +305,7 @@ def _is_size(*values: Any) -> bool:
 
 def _call(name: Any, arguments: Any) -> Any:
     if type(name) is not _Name or type(arguments) is not tuple:
-        _refuse(f'a call of a {type(name).__name__}')
+        _refuse('it calls something that is no function')
     return name.build(*arguments)
 
 
@@ -317,13 +317,13 @@ def _set_state(value: Any, state: Any) -> None:
     elif isinstance(value, np.dtype):
         orders = '|' if value.itemsize == 1 else '<>'
         if state not in [(3, order, None, None, None, -1, -1, 0) for order in orders]:
-            _refuse('a numpy dtype that is no plain number')
+            _refuse('it has a numpy dtype that is no plain number')
         value.__setstate__(state)  # type: ignore[attr-defined]
     elif type(value) is OrderedDict and type(state) is dict and set(state) == {'_metadata'}:
         _check_versions(state['_metadata'])
         vars(value).update(state)
     else:
-        _refuse(f'attributes for a {type(value).__name__}')
+        _refuse(f'it sets attributes of a {type(value).__name__}')
 
 
 def _check_versions(metadata: Any) -> None:
@@ -331,7 +331,7 @@ def _check_versions(metadata: Any) -> None:
     plain = {int, bool, str, type(None)}
     entries = metadata.values() if type(metadata) in (dict, OrderedDict) else [None]
     if not all(type(e) is dict and {*map(type, e.values())} <= plain for e in entries):
-        _refuse('a state dict with _metadata that is not versions')
+        _refuse('it has a state dict with _metadata that is not versions')
 
 
 def _weigh(value: Any, place: str, level: int, weighed: dict[int, int]) -> int:
@@ -360,7 +360,7 @@ def _weigh(value: Any, place: str, level: int, weighed: dict[int, int]) -> int:
 def show_name(name: Any, length: int = 100) -> str:
     """A name out of a file, fit for one line of a message."""
     text = str(name)
-    text = text if len(text) <= length else f'{text[: length - 1]}…'
+    text = text if len(text) <= length else text[:length] + '…'
     return text if text.isprintable() else repr(text)
 
 
@@ -370,20 +370,20 @@ def show_name(name: Any, length: int = 100) -> str:
 def _tensor(stored: Any, offset: Any, size: Any, stride: Any, *more: Any) -> Any:
     requires_grad, hooks, dtype, metadata = (*more, None, None, None, None)[:4]
     if type(stored) is not _Stored or stored.storage is None:
-        _refuse('a tensor without a storage')
+        _refuse('it has a tensor without a storage')
     dtype, storage = stored.dtype if dtype is None else dtype, stored.storage
     if not isinstance(dtype, torch.dtype):
-        _refuse('a tensor of no type')
+        _refuse('it has a tensor of no type')
     if str(dtype).startswith('torch.q'):
         return _Odd('quantised')
     if len(size) != len(stride) or len(size) > 64 or not _is_size(offset, *size, *stride):
-        _refuse('a tensor with impossible sizes')
+        _refuse('it has a tensor with impossible sizes')
     if hooks or metadata:
-        _refuse('a tensor with hooks or marks')
+        _refuse('it has a tensor with hooks or marks')
     reach = 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     end = (offset + (reach if prod(size) else 0)) * dtype.itemsize
     if max(end, prod(size) * dtype.itemsize - _MOST_EXPANDED) > storage.nbytes():
-        _refuse(f'a tensor of size {list(size)} in a storage of {storage.nbytes()} bytes')
+        _refuse(f'it has a tensor of size {list(size)} in a storage of {storage.nbytes()} bytes')
     tensor = torch.empty(0, dtype=dtype, device=storage.device)
     tensor.set_(storage, offset, size, stride)
     return tensor.requires_grad_() if requires_grad is True else tensor
@@ -393,44 +393,44 @@ def _parameter(data: Any, requires_grad: Any, hooks: Any, _attributes: Any = Non
     if isinstance(data, _Odd):
         return data
     if not isinstance(data, Tensor) or hooks:
-        _refuse('a parameter without a tensor')
+        _refuse('it has a parameter without a tensor')
     return nn.Parameter(data, requires_grad is True)
 
 
 def _no_call(*_: Any) -> NoReturn:
-    _refuse('a class that is called')
+    _refuse('it calls a class')
 
 
 def _bytes(text: Any = b'', encoding: Any = 'latin1') -> bytes:
     if type(text) is not str or encoding not in ('latin1', 'latin-1'):
-        return text if type(text) is bytes else _refuse('bytes in another encoding than latin1')
+        return text if type(text) is bytes else _refuse('it has bytes that are not latin1')
     return text.encode('latin1')
 
 
 def _number_type(code: Any, *_: Any) -> np.dtype:
     if type(code) is not str or not re.fullmatch(r'[<>|=]?(b1|[iu][1248]|f[248]|c(8|16))', code):
-        _refuse('a numpy dtype other than that of a number')
+        _refuse('it has a numpy dtype other than that of a number')
     return np.dtype(code, copy=True)
 
 
 def _number(kind: Any, raw: Any) -> Any:
     if not isinstance(kind, np.dtype) or len(_bytes(raw)) != kind.itemsize:
-        _refuse('a numpy number of another size than its dtype')
+        _refuse('it has a numpy number of another size than its dtype')
     return np.frombuffer(_bytes(raw), kind)[0]
 
 
 def _array(kind: Any, shape: Any, _code: Any) -> np.ndarray:
     if type(kind) is not _Name or kind.path != 'numpy.ndarray' or shape != (0,):
-        _refuse('an array of an unknown class')
+        _refuse('it has an array of an unknown class')
     return np.empty(0, np.int8)
 
 
 def _restore_array(array: np.ndarray, state: Any) -> None:
     version, shape, kind, fortran, raw = state
     if version != 1 or type(shape) is not tuple or not _is_size(*shape) or len(shape) > 32:
-        _refuse('a numpy array with an impossible shape')
+        _refuse('it has a numpy array with an impossible shape')
     if not isinstance(kind, np.dtype) or prod(shape) * kind.itemsize != len(_bytes(raw)):
-        _refuse(f'a numpy array of shape {list(shape)} in other bytes')
+        _refuse(f'it has a numpy array of shape {list(shape)} in other bytes')
     array.__setstate__((1, shape, kind, fortran is True, _bytes(raw)))  # type: ignore[arg-type]
 
 
@@ -448,20 +448,20 @@ def _history_method(owner: Any, name: Any) -> Any:
 def _restore_history(buffer: HistoryBuffer, state: Any) -> None:
     wanted = ('_log_history', '_count_history', 'max_length')
     if type(state) is not dict or {*state, 'statistics_methods'} != {*wanted, 'statistics_methods'}:
-        _refuse('a HistoryBuffer with other attributes than its own')
+        _refuse('it has a HistoryBuffer with other attributes than its own')
     log, counts, longest = (state[name] for name in wanted)
     is_numbers = type(log) is type(counts) is np.ndarray and log.ndim == 1
     if not is_numbers or log.shape != counts.shape or not _is_size(longest):
-        _refuse('a HistoryBuffer without histories of one length')
+        _refuse('it has a HistoryBuffer without histories of one length')
     methods = state.get('statistics_methods', {})
     if type(methods) is not dict or any(_STATISTICS.get(k) is not v for k, v in methods.items()):
-        _refuse('a HistoryBuffer with other statistics than its own')
+        _refuse('it has a HistoryBuffer with other statistics than its own')
     buffer.__setstate__(dict(state))
 
 
 def _each(value: Any, kind: type) -> Any:
     """``value`` if it is of exactly that type, so that to walk it is harmless."""
-    return value if type(value) is kind else _refuse(f'expected a {kind.__name__}')
+    return value if type(value) is kind else _refuse(f'it has no {kind.__name__} where one belongs')
 
 
 _BUILDERS: dict[str, Callable[..., Any]] = {

@@ -97,9 +97,11 @@ def test_other_objects_need_trust(tmp_path: Path, content: Any) -> None:
 
 @pytest.mark.parametrize('trust', [False, True])
 def test_a_missing_file(tmp_path: Path, trust: bool) -> None:
-    for path in (tmp_path / 'no.pth', tmp_path):
-        with pytest.raises(FileNotFoundError, match=str(path)):
-            read_checkpoint(path, trust=trust)
+    path = tmp_path / 'no.pth'
+    with pytest.raises(FileNotFoundError, match=f'checkpoint not found: {path}'):
+        read_checkpoint(path, trust=trust)
+    with pytest.raises(CheckpointError, match='expected a regular file, got a folder'):
+        read_checkpoint(tmp_path, trust=trust)
 
 
 def test_an_empty_file(tmp_path: Path) -> None:
