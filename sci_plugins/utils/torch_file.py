@@ -199,7 +199,7 @@ def _place(storage: torch.UntypedStorage, location: str, wanted: Any) -> Any:
 
 
 # The pickle: the steps that torch's loader knows, and no others.
-_PUSH = {'BININT', 'BININT1', 'BININT2', 'LONG1', 'BINFLOAT', 'BINUNICODE', 'SHORT_BINSTRING'}
+_PUSH = {'BININT', 'BININT1', 'BININT2', 'LONG1', 'BINFLOAT', 'BINUNICODE'}
 _EMPTY = dict(EMPTY_TUPLE=tuple, EMPTY_LIST=list, EMPTY_DICT=dict, EMPTY_SET=set)
 _FIXED = {'NONE': None, 'NEWTRUE': True, 'NEWFALSE': False}
 _TAKE = {'TUPLE1': 1, 'TUPLE2': 2, 'TUPLE3': 3, 'APPEND': 1, 'SETITEM': 2}
@@ -220,7 +220,7 @@ def _interpret(file: IO[bytes], load: _Load | None = None) -> Any:
             memo[given] = stack[-1]
         elif name in ('BINGET', 'LONG_BINGET'):
             stack.append(memo[given])
-        elif name in _PUSH:
+        elif name in _PUSH or name.endswith('BINSTRING'):
             stack.append(given)
         elif name in _EMPTY:
             stack.append(_EMPTY[name]())
@@ -364,9 +364,6 @@ def show_name(name: Any, length: int = 100) -> str:
     return text if text.isprintable() else repr(text)
 
 
-# What the names stand for.
-
-
 def _tensor(stored: Any, offset: Any, size: Any, stride: Any, *more: Any) -> Any:
     requires_grad, hooks, dtype, metadata = (*more, None, None, None, None)[:4]
     if type(stored) is not _Stored or stored.storage is None:
@@ -459,13 +456,18 @@ def _restore_history(buffer: HistoryBuffer, state: Any) -> None:
     buffer.__setstate__(dict(state))
 
 
+def _ordered(pairs: Any = ()) -> OrderedDict[Any, Any]:
+    """Empty, but for files from Python 2, which name the entries at once."""
+    return OrderedDict((_key(key), value) for key, value in (pairs and _each(pairs, list)))
+
+
 def _each(value: Any, kind: type) -> Any:
     """``value`` if it is of exactly that type, so that to walk it is harmless."""
     return value if type(value) is kind else _refuse(f'it has no {kind.__name__} where one belongs')
 
 
 _BUILDERS: dict[str, Callable[..., Any]] = {
-    'collections.OrderedDict': lambda *none: _no_call() if none else OrderedDict(),
+    'collections.OrderedDict': _ordered,
     'collections.Counter': lambda counts: Counter(_each(counts, dict)),
     'builtins.set': lambda items: set(map(_key, _each(items, list))),
     'builtins.bytes': _bytes,

@@ -12,7 +12,8 @@ import torch
 from mmengine.logging import HistoryBuffer
 
 from sci_plugins.errors import CheckpointError
-from sci_plugins.utils.checkpoint import read_checkpoint
+from sci_plugins.utils import checkpoint as checkpoints
+from sci_plugins.utils.checkpoint import load_fully, read_checkpoint
 
 
 class _Code:
@@ -200,3 +201,34 @@ def test_getattr_reaches_nothing_else(tmp_path: Path, owner: Any, name: str, for
     path.write_bytes(_saved(dict(way=_Getattr(owner, name)), form))
     with pytest.raises(CheckpointError, match='getattr'):
         read_checkpoint(path)
+
+
+def test_nan_in_a_host_s_checkpoint_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.BatchNorm1d(1))
+    state = model.state_dict()
+    state['0.bias'][0] = state['1.running_var'][0] = float('nan')
+    # Neither a masked entry, nor one that the model has not.
+    state |= {'0.weight': torch.full((1, 2), -float('inf')), 'other': state['0.bias']}
+    said: list[str] = []
+    monkeypatch.setattr(checkpoints, 'print_log', lambda message, **_: said.append(message))
+    load_fully(model, state, 'night.pth')
+    assert said == ['night.pth: 2 of 7 entries hold NaN, first 0.bias']
+
+
+@pytest.mark.parametrize(
+    'value',
+    [
+        torch.eye(2).to_sparse(),
+        torch.empty(2, 2, device='meta'),
+        torch.nested.nested_tensor([torch.zeros(2), torch.zeros(2)]),
+    ],
+    ids=['sparse', 'meta', 'nested'],
+)
+@pytest.mark.filterwarnings('ignore')
+def test_what_is_trusted_has_to_be_dense_too(value: torch.Tensor) -> None:
+    model = torch.nn.Linear(2, 2)
+    before = model.weight.detach().clone()
+    with pytest.raises(CheckpointError) as caught:
+        load_fully(model, dict(model.state_dict(), weight=value), 'night.pth')
+    assert str(caught.value) == 'night.pth: entry weight is not a dense tensor with values'
+    assert torch.equal(model.weight, before)

@@ -218,3 +218,17 @@ def test_the_file_is_closed_and_unchanged(tmp_path: Path) -> None:
     assert path.read_bytes() == before
     buffer = io.BytesIO(before)
     assert torch.load(buffer)['a'].tolist() == [1, 1]
+
+
+def test_a_file_of_python_2(tmp_path: Path) -> None:
+    """Its texts are bytes, and an ordered dict is called with lists of two."""
+    path = tmp_path / 'a.pth'
+    torch.save(OrderedDict(a=torch.ones(2)), path, _use_new_zipfile_serialization=False)
+    data = path.read_bytes()
+    begin = data.index(b'ccollections\nOrderedDict\n')
+    tensor, end = data.index(b'ctorch._utils'), data.index(b's.', begin)
+    steps = b'ccollections\nOrderedDict\nq\x00](](U\x01a' + data[tensor:end] + b'ee\x85R.'
+    path.write_bytes(data[:begin] + steps + data[end + 2 :])
+    for found in (load_torch_file(path), torch.load(path, weights_only=False)):
+        assert type(found) is OrderedDict
+        assert found['a'].tolist() == [1, 1]
