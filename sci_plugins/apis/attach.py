@@ -6,7 +6,9 @@ from typing import Any, TypeVar
 
 from mmengine.model import BaseDataPreprocessor
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
+from sci_plugins.errors import ConfigError
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin, watch_export
 from sci_plugins.models.enhancers import BaseEnhancer
 from sci_plugins.registry import HOSTS, MODELS, Host
@@ -47,9 +49,15 @@ def attach(
         ``model`` itself.
 
     Raises:
-        ConfigError: if the model has no such data preprocessor, or an argument is
-            out of range; the model is then as it was.
+        ConfigError: if the model has no such data preprocessor, an argument is out of
+            range, or an enhancer that is trained comes too late for parallel training;
+            the model is then as it was.
     """
+    if not frozen and any(isinstance(part, DistributedDataParallel) for part in model.modules()):
+        raise ConfigError(
+            'attach an enhancer with frozen=False before the model is wrapped in '
+            'DistributedDataParallel, which would not average its gradients'
+        )
     preprocessor: Any = find_preprocessor(model)
     kind, state = type(preprocessor), preprocessor.__dict__.copy()
     modules = dict(preprocessor._modules)

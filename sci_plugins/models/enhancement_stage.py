@@ -129,8 +129,7 @@ def _measure(images: Sequence[Tensor], training: bool, paths: Sequence[str]) -> 
     if numbers.device.type != 'cuda':
         return _Values(numbers, paths, training, lambda: True)
     copied = numbers.to('cpu', non_blocking=True)
-    event = torch.cuda.Event()
-    event.record()
+    event = torch.cuda.current_stream(numbers.device).record_event()
     return _Values(copied, paths, training, event.query)
 
 

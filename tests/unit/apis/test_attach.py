@@ -10,12 +10,16 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from mmengine.model import (
     BaseDataPreprocessor,
+    BaseModel,
     BaseTTAModel,
     ExponentialMovingAverage,
     ImgDataPreprocessor,
+    MMDistributedDataParallel,
 )
+from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -38,6 +42,15 @@ class _Model(nn.Module):
     def __init__(self, preprocessor: Any) -> None:
         super().__init__()
         self.data_preprocessor = preprocessor
+
+
+class _Trained(BaseModel):
+    def __init__(self, preprocessor: Any) -> None:
+        super().__init__(preprocessor)
+        self.conv = nn.Conv2d(3, 1, 1)
+
+    def forward(self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor') -> Any:
+        return dict(loss=self.conv(inputs).mean())
 
 
 class _Exported(_Model):
@@ -133,6 +146,28 @@ def test_another_family_s_preprocessor(weights: Path, image: Tensor) -> None:
     assert torch.equal(_inputs(twin, image), _inputs(model, image))
     assert type(detach(model).data_preprocessor) is Own
     assert isinstance(twin.data_preprocessor, EnhancementMixin)
+
+
+def test_distributed_and_averaged_models(image: Tensor) -> None:
+    """The wrapper runs what was attached, its copy has an enhancer of its own."""
+    model = _Trained(ImgDataPreprocessor())
+    dist.init_process_group('gloo', store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        wrapped = MMDistributedDataParallel(model, device_ids=None)
+        with pytest.raises(ConfigError, match='before the model is wrapped'):
+            attach(wrapped, SCIEnhancer(), frozen=False)
+        averaged = ExponentialMovingAverage(attach(wrapped, SCIEnhancer()))
+        optim = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+        wrapped.train_step(dict(inputs=[image]), optim)
+        averaged.update_parameters(wrapped)
+        detach(wrapped)
+    finally:
+        dist.destroy_process_group()
+    assert not hasattr(model.data_preprocessor, 'enhancer')
+    twin = find_preprocessor(averaged)
+    assert isinstance(twin.enhancer, SCIEnhancer)
+    detach(averaged)
+    assert type(twin) is ImgDataPreprocessor
 
 
 def _warns_on_export(model: nn.Module) -> bool:

@@ -123,6 +123,33 @@ def test_how_the_images_come(seg: tuple[Config, str], det: tuple[Config, str]) -
     assert found.view('other') == View('rgb')
 
 
+def test_a_preprocessor_with_branches(det: tuple[Config, str], tmp_path: Path) -> None:
+    """Semi-supervised: the student's weights are the teacher's, so the numbers are the same."""
+    cfg = copy.deepcopy(det[0])
+    plain = cfg.model.to_dict()
+    branches = dict(
+        type='MultiBranchDataPreprocessor', data_preprocessor=plain.pop('data_preprocessor')
+    )
+    cfg.model = dict(
+        type='SemiBaseDetector',
+        detector=plain,
+        data_preprocessor=branches,
+        semi_train_cfg=dict(freeze_teacher=True),
+        semi_test_cfg=dict(predict_on='teacher'),
+    )
+    state = torch.load(det[1], weights_only=True)['state_dict']
+    both = {f'{part}.{key}': each for part in ('student', 'teacher') for key, each in state.items()}
+    torch.save(dict(state_dict=both), tmp_path / 'both.pth')
+    settings: Any = dict(variants=['none', 'gamma/0.4'], pictures=1, report=False)
+    found = compare(cfg, str(tmp_path / 'both.pth'), work_dir=tmp_path / 'semi', **settings)
+    wanted = compare(*det, work_dir=tmp_path / 'plain', **settings)
+    values, theirs = (
+        [result.metrics['coco/bbox_mAP'] for result in each.results] for each in (found, wanted)
+    )
+    assert values == theirs
+    assert values[0] != values[1]
+
+
 def test_16_bit_images_stay_so_in_every_variant(seg: tuple[Config, str]) -> None:
     configured = _contenders((_two_keys(seg[0], input_max=65535), seg[1]), ['config', 'gamma'])
     named = _contenders(seg, ['none', 'gamma'], input_max=65535)
