@@ -54,10 +54,15 @@ class ValueCheck:
     waits. What is remembered of earlier batches is part of no copy, pickle or checkpoint.
 
     Args:
-        white: upper end of the scale.
+        white: upper end of the scale, an ``input_max``.
+
+    Raises:
+        ConfigError: if ``white`` is not a finite number above 0.
     """
 
     def __init__(self, white: float) -> None:
+        if not isinstance(white, int | float) or not 0 < white < math.inf:
+            raise ConfigError(f'input_max must be a number above 0, got {white!r}')
         self.white = white
         self._in_a_row = 0
         self._waiting: list[_Values] = []
@@ -199,15 +204,14 @@ class EnhancementStep(nn.Module):
         """
         if input_order not in INPUT_ORDERS:
             raise ConfigError(f"input_order must be 'bgr' or 'rgb', got {input_order!r}")
-        if not isinstance(input_max, int | float) or not 0 < input_max < math.inf:
-            raise ConfigError(f'input_max must be a number above 0, got {input_max!r}')
+        values = ValueCheck(input_max)
         self.enhancer = build_enhancer(enhancer)
         self.frozen = frozen
         self.norm_eval = norm_eval
         self.input_order = input_order
         self.input_max = float(input_max)
         self.check_values = check_values
-        self._values = None
+        self._values = values
         self.fill_color = _three(fill_color)
         self.enhancer.requires_grad_(not frozen)
         self.train(self.training)

@@ -75,6 +75,8 @@ def _mistake(sets: dict[str, str], work_dir: Path, options: list[str], host: str
         (['--changed', '-1'], 'changed must be at least 0, got -1'),
         (['--pictures', '-1'], 'pictures must be at least 0, got -1'),
         (['--seed', '-1'], 'seed must be at least 0, got -1'),
+        (['--input-max', '0'], 'input_max must be a number above 0, got 0'),
+        (['--input-max', 'nan'], 'input_max must be a number above 0, got nan'),
         (['--darken', '0.05', '2'], "darkening '2': gain must be in (0, 1]"),
         (['--variants', 'none', 'gated/magic'], "'gated/magic': unknown enhancer"),
         (['--variants', 'none', 'gated'], "'gated' needs another enhancer"),
@@ -100,3 +102,30 @@ def test_other_models_of_a_detector(sets: dict[str, str], tmp_path: Path) -> Non
     options = ['--models', 'new={det},{seg_pth}']
     message = _mistake(sets, tmp_path / 'work', options, 'det')
     assert 'tiny_segmentor.pth' in message
+
+
+@pytest.mark.parametrize(
+    ('mean', 'std', 'word'),
+    [
+        ([123.0] * 3, [58.0] * 3, 'they seem normalised; is there a Normalize in the pipeline'),
+        ([0.0] * 3, [255.0] * 3, 'as in 3 batches in a row: leave out the division by 255'),
+    ],
+    ids=['normalised', '0 to 1'],
+)
+def test_images_on_another_scale_are_no_verdict(
+    sets: dict[str, str], tmp_path: Path, mean: list[float], std: list[float], word: str
+) -> None:
+    """They would be clamped to black, and the comparison would say that enhancing hurts."""
+    loaded = "dict(type='LoadImageFromFile'),\n"
+    step = f"    dict(type='Normalize', mean={mean}, std={std}, to_rgb=False),\n"
+    end = 'model.update(data_preprocessor=dict(type="DetDataPreprocessor"))\n'
+    config = Path(sets['det']).with_name('scaled.py')
+    config.write_text(Path(sets['det']).read_text().replace(loaded, loaded + step) + end)
+    options = ['--variants', 'none', 'gamma', '--pictures', '0', '--work-dir', tmp_path]
+    code, out, err = run_tool('compare', config, sets['det_pth'], *options)
+    assert code == 2
+    assert 'Traceback' not in err + out
+    last = err.splitlines()[-1]
+    assert last.startswith('error: float images must be in [0, 255], got values from')
+    assert word in last
+    assert 'hurts' not in (tmp_path / 'comparison.md').read_text()

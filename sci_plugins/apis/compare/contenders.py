@@ -21,6 +21,7 @@ from sci_plugins.apis.config import load_config, use_tta
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.conditions import loading_pipelines
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
+from sci_plugins.models.enhancement_stage import ValueCheck
 from sci_plugins.models.enhancers import build_enhancer
 from sci_plugins.models.test_time import RawEnhancedMerge
 from sci_plugins.registry import is_type, scope_of, type_name_of
@@ -226,7 +227,7 @@ class Contenders:
     ) -> None:
         self.sources = {'': first, **(models or {})}
         self.trust = trust
-        self.input_order, self.input_max = input_order, input_max
+        self.input_order, self.input_max = input_order, ValueCheck(input_max).white
         self.names = _ordered([*variants, *(models or {})], base)
         self._check(variants)
         self._enhancers = {
