@@ -1,13 +1,13 @@
 """Faces in COCO format, with a split of its own and an ignore size."""
 
 import hashlib
-import json
 import math
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
 from mmdet.datasets import CocoDataset
 
+from sci_plugins.datasets.coco_check import check_coco
 from sci_plugins.datasets.text_labels import FACE
 from sci_plugins.errors import ConfigError, DataError, check_at_least
 from sci_plugins.registry import DATASETS
@@ -46,8 +46,8 @@ class CocoFaceDataset(CocoDataset):
 
     Raises:
         ConfigError: if an option is out of range.
-        DataError: if the annotation file is not COCO or has no category ``face``, or the split no
-            image.
+        DataError: if the annotation file is not COCO (see :func:`check_coco`) or has no category
+            ``face``, or the split no image.
     """
 
     METAINFO: ClassVar[dict] = FACE
@@ -72,10 +72,8 @@ class CocoFaceDataset(CocoDataset):
 
     def load_data_list(self) -> list[dict]:
         """Images of the split, as ``CocoDataset`` describes them."""
-        try:
-            data_list = super().load_data_list()
-        except (json.JSONDecodeError, KeyError, AttributeError) as error:
-            raise DataError(f'{self.ann_file} is not a COCO file: {error!r}') from error
+        check_coco(self.ann_file)
+        data_list = super().load_data_list()
         if not self.cat_ids:
             names = self.metainfo['classes']
             raise DataError(f'{self.ann_file} has none of the categories {names}')

@@ -4,6 +4,7 @@ It warns of label maps without an image, which mmseg's own data sets pass over.
 """
 
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -11,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dataset import BaseDataset, Compose
+from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
-from mmengine.registry import DATASETS
+from mmengine.registry import DATASETS, METRICS, Registry
 from mmengine.runner import Runner
 from PIL import UnidentifiedImageError
 from torch import nn
 from torch.utils.data import DataLoader
 
+from sci_plugins.datasets.coco_check import check_coco
 from sci_plugins.datasets.night_layouts import FolderPair
 from sci_plugins.errors import CheckpointError, DataError, SciPluginsError, first_line, tell_cause
 from sci_plugins.utils.checkpoint import advise
@@ -147,15 +150,17 @@ class NamingRunner(Runner):
         """As in MMEngine; warns of label maps without an image.
 
         Raises:
-            DataError: if the data set is empty, or its annotations cannot be read.
+            DataError: if the data set is empty, or its annotations cannot be read or are not
+                what COCO's must be.
         """
+        for each in _data_set_configs(_get(dataloader, 'dataset')):
+            _check_coco(each, DATASETS)
         try:
             loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
         except (SciPluginsError, OSError):
             raise
         except Exception as error:
-            config = dataloader.get('dataset') if isinstance(dataloader, Mapping) else None
-            message = _describe_data_set(config)
+            message = _describe_data_set(_get(dataloader, 'dataset'))
             if message is None:
                 raise
             raise DataError(message) from error
@@ -164,6 +169,37 @@ class NamingRunner(Runner):
         name_loaders(loader.dataset)
         tell_lone_labels(loader.dataset)
         return loader
+
+    def build_evaluator(self, evaluator: dict | list | Evaluator) -> Evaluator:
+        """As in MMEngine.
+
+        Raises:
+            DataError: if a metric's annotations are not what COCO's must be.
+        """
+        metrics = _get(evaluator, 'metrics') or evaluator
+        for each in metrics if isinstance(metrics, list | tuple) else [metrics]:
+            _check_coco(each, METRICS)
+        return super().build_evaluator(evaluator)
+
+
+def _get(config: Any, key: str) -> Any:
+    return config.get(key) if isinstance(config, Mapping) else None
+
+
+#: In COCO's format, and their derivatives that are not.
+_OF_COCO = {'CocoDataset', 'CocoMetric'}
+_NOT_OF_COCO = {'CocoPanopticDataset', 'LVISV05Dataset', 'LVISMetric'}
+
+
+def _check_coco(config: Any, registry: Registry) -> None:
+    """Check the annotation file of what a config builds, if that is COCO's or a derivative."""
+    file, kind = _get(config, 'ann_file'), _get(config, 'type')
+    if isinstance(kind, str):
+        with registry.switch_scope_and_registry(config.get('_scope_')) as known:
+            kind = known.get(kind)
+    names = {base.__name__ for base in getattr(kind, '__mro__', ())}
+    if file and names & _OF_COCO and not names & _NOT_OF_COCO:
+        check_coco(os.path.join(config.get('data_root') or '', file), 'CocoMetric' in names)
 
 
 def name_loaders(dataset: Any) -> None:

@@ -114,10 +114,10 @@ def test_options_out_of_range_are_refused(root: Path, option: dict, message: str
 
 def test_file_that_is_not_coco_is_refused(root: Path) -> None:
     (root / 'coco.json').write_text('[1, 2')
-    with pytest.raises(DataError, match=r'coco\.json is not a COCO file'):
+    with pytest.raises(DataError, match=r'coco\.json: expected JSON in UTF-8'):
         build(root)
     (root / 'coco.json').write_text('{"images": []}')
-    with pytest.raises(DataError, match=r'coco\.json is not a COCO file'):
+    with pytest.raises(DataError, match=r'coco\.json: categories is missing'):
         build(root)
 
 

@@ -1,0 +1,249 @@
+"""Annotation files in COCO's format: what is refused, what is only told, what is fine."""
+
+import copy
+import json
+import math
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mmengine.registry import init_default_scope
+
+from sci_plugins.datasets import coco_check
+from sci_plugins.datasets.coco_check import check_coco
+from sci_plugins.engine.naming_runner import NamingRunner
+from sci_plugins.errors import DataError
+
+NAN, INF = math.nan, math.inf
+
+
+def _content() -> dict[str, Any]:
+    """Three images; five boxes, one of them a crowd; two classes; keys of no concern."""
+    images = [
+        dict(id=number, file_name=f'{number}.png', width=64, height=48, license=3, coco_url='x')
+        for number in (7, 8, 9)
+    ]
+    annotations = [
+        dict(
+            id=number,
+            image_id=7 + number % 2,
+            category_id=1 + number % 2,
+            bbox=[4.5, 4, 10, 12.25],
+            area=122.5,
+            iscrowd=int(number == 3),
+            segmentation=[[1, 2, 3, 4, 5, 6]],
+        )
+        for number in range(5)
+    ]
+    categories = [dict(id=1, name='face', supercategory='x'), dict(id=2, name='car')]
+    return dict(info={}, images=images, annotations=annotations, categories=categories)
+
+
+@pytest.fixture()
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    lines: list[str] = []
+    monkeypatch.setattr(coco_check, 'print_log', lambda line, **_: lines.append(line))
+    return lines
+
+
+@pytest.fixture()
+def path(tmp_path: Path) -> Path:
+    return tmp_path / 'coco.json'
+
+
+def _write(path: Path, content: Any) -> None:
+    coco_check._check.cache_clear()
+    path.write_text(json.dumps(content))
+
+
+def _refusal(path: Path) -> str:
+    with pytest.raises(DataError) as caught:
+        check_coco(path)
+    message = str(caught.value)
+    assert message.startswith(f'{path}: ')
+    assert '\n' not in message
+    return message.removeprefix(f'{path}: ')
+
+
+def _set(kind: str, index: int, key: str, value: Any) -> Callable[[dict], None]:
+    return lambda content: content[kind][index].update({key: value})
+
+
+#: Place, values of another kind, and what is said before "got ...".
+WRONG: list[tuple[str, int, str, tuple, str]] = [
+    ('images', 1, 'id', (None, True, [], {}, NAN, INF), 'a whole number or text or a finite'),
+    ('images', 2, 'file_name', (None, 3, [], 'a\0b', '\ud800'), 'text'),
+    ('images', 0, 'width', (None, 'x', 0, -3, 0.5, NAN, INF, 10**400), 'a number from 1 to 1e+06'),
+    ('images', 0, 'height', ('48', [48], False), 'a number from 1 to 1e+06'),
+    ('categories', 1, 'id', (None, [1]), 'a whole number or text or a finite'),
+    ('categories', 1, 'name', (None, 1, ['x']), 'text'),
+    ('annotations', 3, 'id', (None, {}), 'a whole number or text or a finite'),
+    ('annotations', 3, 'image_id', (None, [7], True), 'a whole number or text or a finite'),
+    ('annotations', 3, 'category_id', (None, {}, False), 'a whole number or text or a finite'),
+    ('annotations', 3, 'bbox', (None, 'x', {}, 5, [], [1, 2, 3], [1, 2, 3, 4, 5]), 'a list of 4'),
+    ('annotations', 3, 'area', (None, 'x', NAN, INF, [], 10**400), 'a number from -1e+18 to 1e+18'),
+    ('annotations', 3, 'iscrowd', ('x', 0.5, []), 'a whole number or true or false or null'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(('kind', 'index', 'key', 'values', 'wish'), WRONG)
+def test_a_value_of_another_kind(
+    path: Path, kind: str, index: int, key: str, values: tuple, wish: str
+) -> None:
+    for value in values:
+        content = _content()
+        content[kind][index][key] = value
+        _write(path, content)
+        assert _refusal(path).startswith(f'{kind}[{index}].{key}: expected {wish}')
+    if key != 'iscrowd':
+        del content[kind][index][key]
+        _write(path, content)
+        assert _refusal(path) == f'{kind}[{index}]: {key} is missing'
+
+
+@pytest.mark.parametrize('value', [None, 'x', NAN, INF, -INF, 1e30, 10**400, [], True])
+def test_an_edge_of_a_box(path: Path, value: Any) -> None:
+    content = _content()
+    content['annotations'][4]['bbox'][2] = value
+    _write(path, content)
+    assert _refusal(path).startswith('annotations[4].bbox[2]: expected a number from -1e+09 to')
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (_set('images', 1, 'file_name', ''), "images[1].file_name: expected a name, got ''"),
+        (_set('images', 2, 'id', 7), 'images[2].id: duplicate 7'),
+        (_set('annotations', 3, 'id', 1), 'annotations[3].id: duplicate 1'),
+        (_set('categories', 1, 'id', 1), 'categories[1].id: duplicate 1'),
+        (_set('categories', 1, 'name', 'face'), "categories[1].name: duplicate 'face'"),
+        (_set('annotations', 2, 'category_id', 9),
+         'annotations[2].category_id: expected the id of a category, got 9'),
+        (lambda content: [each.update(image_id='7') for each in content['annotations']],
+         "annotations[0].image_id: expected the id of an image, got '7'"),
+        (lambda content: content.pop('images'), 'images is missing'),
+        (lambda content: content.pop('categories'), 'categories is missing'),
+        (lambda content: content.update(images={}), 'images: expected a list, got an object'),
+        (lambda content: content.update(annotations=None),
+         'annotations: expected a list, got null'),
+        (lambda content: content['images'].insert(1, None),
+         'images[1]: expected an object, got null'),
+        (lambda content: content['annotations'].append([]),
+         'annotations[5]: expected an object, got a list of 0'),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_together(path: Path, change: Callable, message: str) -> None:
+    content = _content()
+    change(content)
+    _write(path, content)
+    assert _refusal(path) == message
+
+
+@pytest.mark.parametrize(
+    'content', [b'', b'{"images": [', b'\xef\xbb\xbf{}', b'[' * 10**5, b'[]', b'null', b'3']
+)
+def test_what_is_no_coco_file(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    assert _refusal(path).startswith('expected ')
+    path.write_bytes(json.dumps(_content()).encode('utf-16'))
+    assert _refusal(path).startswith('expected JSON in UTF-8')
+
+
+@pytest.mark.parametrize(
+    ('change', 'line'),
+    [
+        (_set('annotations', 2, 'image_id', 99),
+         'annotations[2].image_id: 99 is the id of no image: ignored 1 such annotations'),
+        (_set('annotations', 1, 'bbox', [3, 3, 0, 5.5]),
+         'annotations[1].bbox: empty, width and height (0, 5.5): ignored 1 such boxes'),
+        (_set('images', 2, 'file_name', '7.png'),
+         "images[2].file_name: duplicate '7.png': 1 such images are tested twice"),
+    ],
+)  # fmt: skip
+def test_what_is_passed_over_is_told_once(
+    path: Path, told: list[str], change: Callable, line: str
+) -> None:
+    content = _content()
+    change(content)
+    _write(path, content)
+    for _ in range(2):
+        check_coco(path)
+    assert told == [f'{path}: {line}']
+
+
+def test_what_coco_allows_is_fine(path: Path, told: list[str], shared_data: Path) -> None:
+    content = _content()
+    for each in content['annotations']:
+        each['id'] = f'a{each["id"]}'
+        each['bbox'][0] = -3
+    del content['annotations'][0]['iscrowd']
+    content['annotations'][1]['iscrowd'] = True
+    for kind, key in (('images', 'id'), ('annotations', 'image_id')):
+        for each in content[kind]:
+            each[key] = float(each[key])
+    _write(path, content)
+    check_coco(path)
+    del content['annotations']  # of a test set that was not published
+    _write(path, content)
+    check_coco(path, scored=True)
+    for name in ('facemask/coco.json', 'coco/annotations/instances_val2017.json'):
+        check_coco(shared_data / 'data' / name, scored=True)
+    check_coco('s3://bucket/coco.json')  # read by the host, from elsewhere
+    assert told == []
+
+
+def test_a_score_needs_iscrowd(path: Path) -> None:
+    content = _content()
+    del content['annotations'][2]['iscrowd']
+    _write(path, content)
+    check_coco(path)
+    with pytest.raises(DataError, match=r'annotations\[2\]: iscrowd is missing'):
+        check_coco(path, scored=True)
+
+
+def test_a_file_that_has_changed_is_read_again(path: Path) -> None:
+    _write(path, _content())
+    check_coco(path)
+    path.write_text('{}')
+    assert _refusal(path) == 'images is missing'
+
+
+def test_edits_at_random(path: Path, tmp_path: Path) -> None:
+    """What is let through, mmdet reads without an error."""
+    mmdet = pytest.importorskip('mmdet.datasets')
+    values = (None, True, -1, 0, 3.5, NAN, INF, 10**400, 'x', '', [], [1], {}, dict(a=1))
+    rng, through = random.Random(1), 0
+    for _ in range(80):
+        content = copy.deepcopy(_content())
+        kind = rng.choice(['images', 'annotations', 'categories'])
+        each = rng.choice(content[kind])
+        each[rng.choice(sorted(each))] = rng.choice(values)
+        _write(path, content)
+        try:
+            check_coco(path)
+        except DataError:
+            continue
+        through += 1
+        options = dict(metainfo=dict(classes=('face', 'car')), data_prefix=dict(img='images'))
+        mmdet.CocoDataset(ann_file=str(path), pipeline=[], serialize_data=False, **options)
+    assert 10 < through < 50
+
+
+def test_every_tool_checks_before_it_runs(path: Path) -> None:
+    """Also mmdet's own data set and metric, as classes or by name."""
+    metric = pytest.importorskip('mmdet.evaluation').CocoMetric
+    init_default_scope('mmdet')
+    content = _content()
+    content['images'][2]['id'] = 7
+    _write(path, content)
+    cfg = dict(type='CocoDataset', data_root=str(path.parent), ann_file='coco.json')
+    repeated = dict(type='RepeatDataset', times=2, dataset=cfg)
+    with pytest.raises(DataError, match=r'images\[2\]\.id: duplicate 7'):
+        NamingRunner.build_dataloader(dict(dataset=repeated))
+    runner: Any = NamingRunner.__new__(NamingRunner)
+    for kind in (metric, 'CocoMetric', 'mmdet.CocoMetric'):
+        for build in (list, lambda found: dict(type='Evaluator', metrics=list(found))):
+            with pytest.raises(DataError, match=r'images\[2\]\.id: duplicate 7'):
+                runner.build_evaluator(build([dict(type=kind, ann_file=str(path))]))
