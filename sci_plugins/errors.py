@@ -5,6 +5,7 @@ code 2; anything else is a bug of this package and keeps its traceback. Errors o
 libraries are condensed to one line here as well.
 """
 
+import math
 import pickle
 import re
 from numbers import Integral, Real
@@ -35,12 +36,15 @@ class MissingDependencyError(SciPluginsError, ImportError):
     """An optional package (mmdet, mmseg, ...) is needed and not installed."""
 
 
-def check_at_least(least: float, owner: str = '', /, **values: Any) -> None:
-    """Refuse arguments below ``least``.
+def check_at_least(
+    least: float, owner: str = '', /, *, most: float = math.inf, **values: Any
+) -> None:
+    """Refuse arguments below ``least`` or above ``most``, and those that are not finite.
 
     Args:
         least: smallest allowed value; where it is an int, so must the values be.
         owner: class to name in front, for arguments that come from a config.
+        most: largest allowed value.
         values: the arguments by name.
 
     Raises:
@@ -54,6 +58,19 @@ def check_at_least(least: float, owner: str = '', /, **values: Any) -> None:
             raise ConfigError(f'{prefix}{name} must be {noun} at least {least:g}, got {value!r}')
         if not value >= least:  # also NaN
             raise ConfigError(f'{prefix}{name} must be at least {least:g}, got {value}')
+        if value > most:
+            raise ConfigError(f'{prefix}{name} must be at most {most:.10g}, got {value}')
+        if value == math.inf:
+            raise ConfigError(f'{prefix}{name} must be finite, got {value}')
+
+
+def check_seed(seed: Any, owner: str = '') -> None:
+    """Refuse what Python, NumPy and PyTorch do not all take as a seed.
+
+    Raises:
+        ConfigError: unless it is an int from 0 to 2**32 - 1.
+    """
+    check_at_least(0, owner, most=2**32 - 1, seed=seed)
 
 
 _ADVICE = 'Pass --trust-checkpoint (trust=True) only if you made it yourself'

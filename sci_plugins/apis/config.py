@@ -5,6 +5,7 @@ import copy
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from mmengine.config import Config, DictAction
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.hub import get_config
 
-from sci_plugins.errors import ConfigError, SciPluginsError, tell_cause
+from sci_plugins.errors import ConfigError, SciPluginsError, check_at_least, tell_cause
 from sci_plugins.evaluation.conditions import loading_pipelines
 from sci_plugins.registry import HOSTS, require_host, scope_of, type_name_of
 from sci_plugins.utils.checkpoint import use_safe_loading
 
 TTA_HELP = 'test-time augmentation, by the tta_model and tta_pipeline of the config'
+#: Minutes that one process waits for another, by default and at most.
+TIMEOUT, MAX_TIMEOUT = 10.0, 100_000.0
 _RANK_VARIABLES = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
 
 
@@ -44,6 +47,13 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         '--trust-checkpoint',
         action='store_true',
         help='allow checkpoints that are not plain data (they can execute code)',
+    )
+    parser.add_argument(
+        '--timeout',
+        type=float,
+        metavar='MINUTES',
+        help='give up when another process has not answered for so long (default: 10, or what '
+        'the config says in env_cfg.dist_cfg)',
     )
     # torchrun of torch < 2 passes it; newer ones set an environment variable.
     parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
@@ -120,12 +130,26 @@ def load_config_from_args(args: argparse.Namespace) -> Config:
         )
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
+    _set_timeout(cfg, args.timeout)
     if args.work_dir:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(str(cfg.filename)).stem)
     use_safe_loading(trust=args.trust_checkpoint)
     return cfg
+
+
+def _set_timeout(cfg: Config, minutes: float | None) -> None:
+    """MMEngine hands ``env_cfg.dist_cfg`` to the process group; its time is in seconds."""
+    if minutes is not None:
+        check_at_least(0.01, most=MAX_TIMEOUT, timeout=minutes)
+    if cfg.launcher == 'none':
+        return
+    environment = cfg.get('env_cfg') or {}
+    settings = dict(environment.get('dist_cfg') or dict(backend='nccl'))
+    seconds = settings.get('timeout', 60 * TIMEOUT) if minutes is None else 60 * minutes
+    check_at_least(0.1, 'env_cfg.dist_cfg', most=60 * MAX_TIMEOUT, timeout=seconds)
+    cfg.env_cfg = dict(environment, dist_cfg=dict(settings, timeout=seconds))
 
 
 def enable_amp(cfg: Config) -> None:
@@ -197,7 +221,8 @@ def use_gloo_without_gpu(cfg: Config) -> None:
             '--launcher pytorch'
         )
     if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group('gloo')
+        seconds = cfg.env_cfg.dist_cfg.timeout
+        torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=seconds))
     wrapper = dict(cfg.get('model_wrapper_cfg') or {})
     wrapper.setdefault('type', 'MMDistributedDataParallel')
     # MMEngine's defaults for a config without wrapper.

@@ -65,7 +65,12 @@ def _one_line(text: str) -> str:
 
 def describe_host_error(error: Exception) -> str | None:
     """One line for a mistake in a config or a label map, ``None`` for anything else."""
-    return _describe_arguments(error) or _describe_input(error) or _describe_label(error)
+    return (
+        _describe_arguments(error)
+        or _describe_input(error)
+        or _describe_label(error)
+        or _describe_process(error)
+    )
 
 
 def _describe_arguments(error: Exception) -> str | None:
@@ -98,6 +103,22 @@ def _describe_label(error: Exception) -> str | None:
             'the label maps, num_classes and reduce_zero_label'
         )
     return None
+
+
+def _describe_process(error: Exception) -> str | None:
+    """Another process of this run died, or did not answer in time."""
+    text = str(error)
+    is_gloo = isinstance(error, RuntimeError) and 'gloo/' in text
+    if not is_gloo and not re.match('Dist.*Error', type(error).__name__):
+        return None
+    if re.search('time(d )?.?out', text, re.IGNORECASE):
+        return (
+            'another process of this run has not answered for as long as --timeout says: it '
+            'hangs, was stopped, or works on something that takes longer'
+        )
+    cause = re.search(r'\.cc:\d+\] (.+?)\. ', text)
+    told = cause[1] if cause else first_line(error)
+    return f'another process of this run ended, see what it said: {told}'
 
 
 def add_output_arguments(parser: argparse.ArgumentParser, what: str = 'result') -> None:

@@ -9,6 +9,7 @@ import pytest
 from sci_plugins.errors import (
     ConfigError,
     check_at_least,
+    check_seed,
     describe_damage,
     describe_unpickling,
     first_line,
@@ -19,6 +20,14 @@ from sci_plugins.errors import (
 def test_what_is_large_enough_passes() -> None:
     check_at_least(1, steps=1, images=np.int64(2))
     check_at_least(0.5, 'Layer', weight=1, sigma=0.5)
+
+
+def test_what_is_too_large_is_named() -> None:
+    check_at_least(1, most=5, size=5)
+    with pytest.raises(ConfigError, match=r'^size must be at most 4294967295, got 4294967296$'):
+        check_at_least(1, most=2**32 - 1, size=2**32)
+    with pytest.raises(ConfigError, match=r'^Layer: rate must be finite, got inf$'):
+        check_at_least(0.0, 'Layer', rate=float('inf'))
 
 
 @pytest.mark.parametrize(
@@ -41,6 +50,14 @@ def test_what_is_too_small_is_named(least: float, value: Any, message: str) -> N
     with pytest.raises(ConfigError) as caught:
         check_at_least(least, 'Layer', size=value)
     assert str(caught.value) == f'Layer: {message}'
+
+
+@pytest.mark.parametrize('seed', [-1, 2**32, 10**20, 1.0, True, None, float('nan')])
+def test_a_seed_that_is_none(seed: Any) -> None:
+    check_seed(0)
+    check_seed(2**32 - 1)
+    with pytest.raises(ConfigError, match=r'^Sampler: seed must be'):
+        check_seed(seed, 'Sampler')
 
 
 def test_first_line() -> None:

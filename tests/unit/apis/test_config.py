@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,41 @@ def test_a_launcher_that_started_nothing(
     assert load_config_from_args(args).launcher == launcher
 
 
+@pytest.mark.parametrize(
+    ('text', 'options', 'wanted'),
+    [
+        ('a = 1', [], dict(backend='nccl', timeout=600)),
+        (
+            'env_cfg = dict(cudnn_benchmark=True)',
+            ['--timeout', '0.5'],
+            dict(backend='nccl', timeout=30),
+        ),
+        ("env_cfg = dict(dist_cfg=dict(backend='gloo'))", [], dict(backend='gloo', timeout=600)),
+        ('env_cfg = dict(dist_cfg=dict(timeout=7200))', [], dict(timeout=7200)),
+        ('env_cfg = dict(dist_cfg=dict(timeout=7200))', ['--timeout', '2'], dict(timeout=120)),
+    ],
+)
+def test_the_timeout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, options: list[str], wanted: dict
+) -> None:
+    monkeypatch.setenv('RANK', '0')
+    path = _write(tmp_path, f'{text}\n')
+    cfg = load_config_from_args(_parse(path, '--launcher', 'pytorch', *options))
+    assert cfg.env_cfg.dist_cfg == wanted
+    assert cfg.env_cfg.get('cudnn_benchmark') == (True if 'cudnn' in text else None)
+
+
+def test_a_single_process_has_no_timeout(tmp_path: Path) -> None:
+    assert 'env_cfg' not in load_config_from_args(_parse(_write(tmp_path, 'a = 1\n')))
+
+
+@pytest.mark.parametrize('value', ['0', '-1', 'nan', 'inf', '1e9'])
+def test_a_timeout_that_is_none(tmp_path: Path, value: str) -> None:
+    args = _parse(_write(tmp_path, 'a = 1\n'), f'--timeout={value}')
+    with pytest.raises(ConfigError, match='timeout must be at'):
+        load_config_from_args(args)
+
+
 def test_tools_load_safely(tmp_path: Path) -> None:
     load_config_from_args(_parse(_write(tmp_path, 'a = 1\n')))
     assert os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] == '1'
@@ -282,8 +318,16 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     backends: list[str] = []
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     monkeypatch.setattr(torch.distributed, 'is_initialized', lambda: bool(backends))
-    monkeypatch.setattr(torch.distributed, 'init_process_group', backends.append)
+
+    def start(backend: str, timeout: timedelta) -> None:
+        assert timeout == timedelta(seconds=90)
+        backends.append(backend)
+
+    monkeypatch.setattr(torch.distributed, 'init_process_group', start)
     return backends
+
+
+ENVIRONMENT = dict(dist_cfg=dict(backend='nccl', timeout=90))
 
 
 @pytest.mark.parametrize('settings', [dict(), dict(launcher='none')])
@@ -303,7 +347,7 @@ def test_with_a_gpu(started: list[str], monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_torchrun(started: list[str]) -> None:
-    cfg = Config(dict(launcher='pytorch', find_unused_parameters=True))
+    cfg = Config(dict(launcher='pytorch', find_unused_parameters=True, env_cfg=ENVIRONMENT))
     use_gloo_without_gpu(cfg)
     use_gloo_without_gpu(cfg)
     assert started == ['gloo']
@@ -317,7 +361,7 @@ def test_torchrun(started: list[str]) -> None:
 
 def test_a_wrapper_of_the_users(started: list[str]) -> None:
     wrapper = dict(type='MMSeparateDistributedDataParallel', broadcast_buffers=True)
-    cfg = Config(dict(launcher='pytorch', model_wrapper_cfg=wrapper))
+    cfg = Config(dict(launcher='pytorch', model_wrapper_cfg=wrapper, env_cfg=ENVIRONMENT))
     use_gloo_without_gpu(cfg)
     assert cfg.model_wrapper_cfg == wrapper | dict(find_unused_parameters=False, device_ids=None)
 

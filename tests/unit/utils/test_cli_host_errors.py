@@ -82,3 +82,31 @@ def test_anything_else_is_a_defect(error: Exception) -> None:
 
     assert describe_host_error(error) is None  # never raised
     assert describe_host_error(_raised(fail)) is None
+
+
+@pytest.mark.parametrize(
+    ('message', 'words'),
+    [
+        (
+            '[/x/gloo/transport/tcp/pair.cc:545] Read error [127.0.0.1]:9: Connection reset by '
+            'peer. This is typically caused by a remote worker',
+            'another process of this run ended, see what it said: Read error [127.0.0.1]:9: '
+            'Connection reset by peer',
+        ),
+        (
+            '[/x/gloo/transport/tcp/unbound_buffer.cc:81] Timed out waiting 6000ms for recv',
+            'another process of this run has not answered for as long as --timeout says: it '
+            'hangs, was stopped, or works on something that takes longer',
+        ),
+    ],
+)
+def test_another_process(message: str, words: str) -> None:
+    assert describe_host_error(RuntimeError(message)) == words
+    assert describe_host_error(ValueError(message)) is None
+
+
+def test_a_group_that_does_not_come_together() -> None:
+    error = torch.distributed.DistStoreError('wait timeout after 6000ms, keys: /default_pg/0')
+    assert '--timeout' in str(describe_host_error(error))
+    error = torch.distributed.DistNetworkError('no such host')
+    assert str(describe_host_error(error)).endswith('see what it said: no such host')
