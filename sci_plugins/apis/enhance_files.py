@@ -7,6 +7,7 @@ interrupted run can be resumed.
 import hashlib
 import inspect
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,6 +19,7 @@ from threading import Condition, Event, Lock
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 from torch import nn
 from tqdm import tqdm
 
@@ -251,24 +253,32 @@ class EnhanceLog:
         )
 
     def _read(self) -> dict[str, list[dict[str, Any]]]:
-        if not self.path.is_file():
+        if not self.path.exists():
             return {}
-        text = self.path.read_text(encoding='utf-8', errors='replace')
+        path = check_regular_file(self.path, 'log')
+        text = path.read_text(encoding='utf-8', errors='replace')
         self._cut_off = bool(text) and not text.endswith('\n')
         entries: dict[str, list[dict[str, Any]]] = {}
-        for line in text.split('\n'):
+        damaged = []
+        for number, line in enumerate(text.split('\n'), start=1):
             if entry := _parse(line):
                 entries.setdefault(entry['output'], []).append(entry)
+            elif line and (line.endswith('}') or not line.startswith('{"output": ')):
+                damaged.append(number)  # not cut off by a crash: that file is simply done again
+        if damaged:
+            told = f'expected an entry of this log, ignored {len(damaged)} such lines'
+            print_log(f'{path}, line {damaged[0]}: {told}', 'current', logging.WARNING)
         return entries
 
 
 def _parse(line: str) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)
-    except ValueError:  # cut off by a crash: that file is simply done again
+    except (ValueError, RecursionError):
         return None
-    is_entry = isinstance(entry, dict) and isinstance(entry.get('output'), str)
-    return entry if is_entry else None
+    kinds = dict(output=str, output_bytes=int)
+    fits = isinstance(entry, dict) and all(isinstance(entry.get(k), kinds[k]) for k in kinds)
+    return entry if fits else None
 
 
 #: Images that are worked on at the same time have no more pixels together than

@@ -22,6 +22,7 @@ from sci_plugins.datasets.segmentation_folder import SegmentationFolderDataset
 from sci_plugins.errors import DataError
 from sci_plugins.registry import DATASETS
 from sci_plugins.utils.files import check_outputs, write_atomically
+from sci_plugins.utils.schema import read_json
 
 BDD100K = NightLayout(
     name='BDD100K',
@@ -124,9 +125,9 @@ def _stem(source: Path, frame: Any) -> str:
 
 def _load(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
-        raise DataError(f'{path}: cannot be read as JSON ({error})') from error
+        return read_json(path)
+    except OSError as error:
+        raise DataError(f'{path}: cannot be read ({error})') from error
 
 
 def iterate_frames(path: Path) -> Iterator[Any]:
@@ -154,7 +155,9 @@ def iterate_frames(path: Path) -> Iterator[Any]:
                     text, place = rest + more, 0
                     continue
                 yield entry
-    except (OSError, UnicodeDecodeError) as error:
+    except DataError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f'{path}: cannot be read ({error})') from error
 
 

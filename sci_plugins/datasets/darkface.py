@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sci_plugins.datasets.check_report import NAMED
-from sci_plugins.datasets.text_labels import FACE, Box, TextLabelDataset, line_error
+from sci_plugins.datasets.text_labels import (
+    FACE,
+    Box,
+    TextLabelDataset,
+    are_in_range,
+    is_count,
+    line_error,
+)
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.registry import DATASETS
 from sci_plugins.utils.files import read_numbered_lines, write_atomically
@@ -56,7 +63,7 @@ def read_numbered_boxes(path: str | Path) -> list[tuple[int, Box]]:
     if not lines:
         raise line_error(path, 1, 'the number of boxes', 'an empty file')
     number, text = lines[0]
-    if not text.isdecimal():
+    if not is_count(text):
         raise line_error(path, number, 'the number of boxes', repr(text))
     if len(lines) - 1 != int(text):
         raise line_error(path, number, f'{text} boxes to follow', str(len(lines) - 1))
@@ -121,8 +128,7 @@ def count_faces(folder: str | Path, ids: Sequence[str]) -> int | None:
 
 
 def _first_number(path: Path) -> int:
-    with path.open(encoding='utf-8-sig') as file:
-        return int(next((line for line in file if line.strip()), ''))
+    return int(next((text for _, text in read_numbered_lines(path)), ''))
 
 
 def id_order(name: str) -> tuple[bool, int, str]:
@@ -141,7 +147,7 @@ def _parse_box(path: str | Path, number: int, text: str) -> Box:
         x1, y1, x2, y2 = map(float, text.split())
     except ValueError:
         x1 = y1 = x2 = y2 = math.nan
-    if not all(map(math.isfinite, (x1, y1, x2, y2))):
+    if not are_in_range((x1, y1, x2, y2)):
         raise line_error(path, number, 'four finite numbers x1 y1 x2 y2', repr(text))
     return x1, y1, x2, y2
 
@@ -346,11 +352,7 @@ class DarkFaceDataset(TextLabelDataset):
         return sorted(names, key=id_order)
 
     def _listed_ids(self, path: Path) -> list[str]:
-        try:
-            lines = path.read_text(encoding='utf-8').splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f'DARK FACE: cannot read the list {path}: {error}') from error
-        words = [line.split()[0] for line in lines if line.strip()]
+        words = [text.split()[0] for _, text in read_numbered_lines(path, 'list')]
         if not words:
             raise DataError(f'DARK FACE: the list {path} is empty')
         names = [word.removesuffix(self.img_suffix) for word in words]

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sci_plugins.datasets.text_labels import Box, TextLabelDataset, line_error
-from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.datasets.text_labels import Box, TextLabelDataset, are_in_range, line_error
+from sci_plugins.errors import ConfigError, DataError, shorten
 from sci_plugins.registry import DATASETS
 from sci_plugins.utils.files import read_numbered_lines
 from sci_plugins.utils.folders import list_files
@@ -56,7 +56,7 @@ def _parse(path: str | Path, number: int, text: str) -> Object:
         left, top, width, height = map(float, words[:4])
     except ValueError:
         left = top = width = height = math.nan
-    if not all(map(math.isfinite, (left, top, width, height))):
+    if not are_in_range((left, top, width, height)):
         raise line_error(path, number, 'CLASS left top width height', repr(text))
     return name, (left, top, left + width, top + height)
 
@@ -85,7 +85,7 @@ def read_class_list(path: str | Path, splits: tuple[str, ...] = ()) -> list[str]
         if wanted and columns[4] not in wanted:
             continue
         if columns[0] in names:
-            raise DataError(f'{path}, line {number}: duplicate image {columns[0]}')
+            raise DataError(f'{path}, line {number}: duplicate image {shorten(columns[0])}')
         names[columns[0]] = None
     if not names:
         raise DataError(f'{path}: lists no image' + f' of {splits}' * bool(splits))

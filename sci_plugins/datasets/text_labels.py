@@ -1,13 +1,14 @@
 """Base of the detection sets whose labels are text files, for mmdet."""
 
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from mmengine.logging import print_log
 
-from sci_plugins.errors import DataError
+from sci_plugins.errors import DataError, shorten
 from sci_plugins.registry import host_class
 from sci_plugins.utils.images import read_image_size
 
@@ -18,9 +19,24 @@ Box = tuple[float, float, float, float]
 FACE = dict(classes=('face',), palette=[(220, 20, 60)])
 
 
-def line_error(path: str | Path, number: int, expected: str, got: str) -> DataError:
+#: Longest number of objects, in digits, and largest coordinate: more would overflow.
+_DIGITS, _FARTHEST = 9, 1e9
+
+
+def line_error(path: str | os.PathLike[str], number: int, expected: str, got: str) -> DataError:
     """An error that names file and line."""
-    return DataError(f'{path}, line {number}: expected {expected}, got {got}')
+    told = f'expected {shorten(expected, 200)}, got {shorten(got)}'
+    return DataError(f'{path}, line {number}: {told}')
+
+
+def is_count(text: str) -> bool:
+    """Whether a word is a number of objects that a file can have."""
+    return text.isdecimal() and len(text) <= _DIGITS
+
+
+def are_in_range(values: Iterable[float]) -> bool:
+    """Whether all can be coordinates: finite, and not so large that areas overflow."""
+    return all(-_FARTHEST <= value <= _FARTHEST for value in values)
 
 
 class TextLabelDataset(BaseDetDataset):

@@ -6,8 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sci_plugins.datasets.text_labels import FACE, Box, TextLabelDataset, line_error
-from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.datasets.text_labels import (
+    FACE,
+    Box,
+    TextLabelDataset,
+    are_in_range,
+    is_count,
+    line_error,
+)
+from sci_plugins.errors import ConfigError, DataError, shorten
 from sci_plugins.registry import DATASETS
 from sci_plugins.utils.files import read_numbered_lines
 
@@ -48,7 +55,7 @@ def read_wider_face(path: str | Path) -> dict[str, list[WiderFace]]:
             got = f'{name!r}: the number of faces before it may be wrong'
             raise line_error(path, number, 'the name of an image (FOLDER/NAME.jpg)', got)
         if name in images:
-            raise DataError(f'{path}, line {number}: duplicate image {name}')
+            raise DataError(f'{path}, line {number}: duplicate image {shorten(name)}')
         images[name] = _read_faces(path, name, lines)
     if not images:
         raise DataError(f'{path}: names no image')
@@ -58,8 +65,8 @@ def read_wider_face(path: str | Path) -> dict[str, list[WiderFace]]:
 def _read_faces(path: str | Path, name: str, lines: Iterator[tuple[int, str]]) -> list[WiderFace]:
     number, text = next(lines, (0, ''))
     if not text:
-        raise DataError(f'{path}: ends before the number of faces of {name}')
-    if not text.isdecimal():
+        raise DataError(f'{path}: ends before the number of faces of {shorten(name)}')
+    if not is_count(text):
         raise line_error(path, number, f'the number of faces of {name}', repr(text))
     count = int(text)
     # An image without faces has one line, of zeros.
@@ -71,12 +78,15 @@ def _read_faces(path: str | Path, name: str, lines: Iterator[tuple[int, str]]) -
 
 def _parse(path: str | Path, name: str, line: tuple[int, str] | None) -> WiderFace:
     if line is None:
-        raise DataError(f'{path}: ends before the last face of {name}')
+        raise DataError(f'{path}: ends before the last face of {shorten(name)}')
     number, text = line
     try:
-        x, y, width, height, blur, _, _, invalid, occlusion, _ = map(int, text.split())
+        values = [int(word) for word in text.split()]
     except ValueError:
-        raise line_error(path, number, f'ten whole numbers {_COLUMNS}', repr(text)) from None
+        values = []
+    if len(values) != 10 or not are_in_range(values):
+        raise line_error(path, number, f'ten whole numbers {_COLUMNS}', repr(text))
+    x, y, width, height, blur, _, _, invalid, occlusion, _ = values
     return WiderFace((x, y, x + width, y + height), blur, occlusion, bool(invalid))
 
 

@@ -18,6 +18,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 
 from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.utils.folders import check_regular_file
 from sci_plugins.version import __version__
 
 # A file of ours says so in its first or last bytes.
@@ -179,6 +180,10 @@ def cache_folder() -> Path:
     return Path(base).expanduser() / 'sci_plugins'
 
 
+# Longer than the longest path of a file.
+_LONGEST_LINE = 5000
+
+
 def read_numbered_lines(path: Path, kind: str = 'file') -> list[tuple[int, str]]:
     """Lines that are not blank, stripped, with their numbers from 1.
 
@@ -189,16 +194,21 @@ def read_numbered_lines(path: Path, kind: str = 'file') -> list[tuple[int, str]]
         kind: what it is, for the message.
 
     Raises:
-        DataError: naming the file, if it is missing or is not text.
+        DataError: naming the file, if it is missing or is not text; and the line, if that
+            holds a NUL byte or is longer than any of a label file or a list.
     """
     try:
-        content = path.read_text(encoding='utf-8-sig')
+        content = check_regular_file(path, kind).read_text(encoding='utf-8-sig')
     except FileNotFoundError:
         raise DataError(f'{path}: there is no such {kind}') from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f'{path} cannot be read as text: {error}') from error
-    numbered = enumerate(content.splitlines(), start=1)
-    return [(number, line.strip()) for number, line in numbered if line.strip()]
+    numbered = [(number, line.strip()) for number, line in enumerate(content.splitlines(), 1)]
+    for number, line in numbered:
+        if '\0' in line or len(line) > _LONGEST_LINE:
+            got = 'a NUL byte' if '\0' in line else f'{len(line)} characters'
+            raise DataError(f'{path}, line {number}: expected a line of text, got {got}')
+    return [(number, line) for number, line in numbered if line]
 
 
 # What NumPy and zipfile raise for damaged files. RuntimeError: a ZIP member marked as

@@ -14,7 +14,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from sci_plugins.datasets.darkface import id_order
-from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.datasets.text_labels import are_in_range, line_error
+from sci_plugins.errors import ConfigError, DataError, shorten
 from sci_plugins.evaluation.detection_images import ImageDetections, as_rows
 from sci_plugins.evaluation.detection_records import DarkFaceRecords
 from sci_plugins.registry import METRICS, require_host
@@ -71,7 +72,7 @@ def read_predictions(path: str | os.PathLike[str]) -> tuple[np.ndarray, list[str
     for number, text in read_numbered_lines(Path(path), 'prediction file'):
         row = _parse(path, number, text)
         if row[2] < row[0] or row[3] < row[1]:
-            remarks.append(f'{path}, line {number}: inverted box {text!r} ({COLUMNS})')
+            remarks.append(f'{path}, line {number}: inverted box {shorten(text)!r} ({COLUMNS})')
         rows.append(row)
     return np.array(rows, dtype=np.float64).reshape(-1, 5), remarks
 
@@ -81,10 +82,8 @@ def _parse(path: str | os.PathLike[str], number: int, text: str) -> list[float]:
         row = [float(word) for word in text.split()]
     except ValueError:
         row = []
-    if len(row) != 5 or not all(map(math.isfinite, row)):
-        raise DataError(
-            f'{path}, line {number}: should hold five finite numbers {COLUMNS}, is {text!r}'
-        )
+    if len(row) != 5 or not are_in_range(row):
+        raise line_error(path, number, f'five finite numbers {COLUMNS}', repr(text))
     return row
 
 

@@ -1,8 +1,10 @@
 """When a result counts as done."""
 
+import json
 import linecache
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from sci_plugins.apis import enhance_files
 from sci_plugins.apis.enhance_files import LOG_NAME, EnhanceLog, FileJob, enhancer_fingerprint
+from sci_plugins.errors import DataError
 from sci_plugins.models.enhancers import BaseEnhancer, GatedEnhancer, SCIEnhancer, build_enhancer
 
 
@@ -78,7 +82,14 @@ def test_illumination_wanted_later(job: FileJob, out: Path) -> None:
     assert not log.is_done(job)
 
 
-def test_a_line_cut_off_by_a_crash(job: FileJob, out: Path) -> None:
+@pytest.fixture()
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    lines: list[str] = []
+    monkeypatch.setattr(enhance_files, 'print_log', lambda line, *_: lines.append(line))
+    return lines
+
+
+def test_a_line_cut_off_by_a_crash(job: FileJob, out: Path, told: list[str]) -> None:
     _log(EnhanceLog(out, 'abc'), job)
     path = out / LOG_NAME
     whole = path.read_bytes()
@@ -88,11 +99,54 @@ def test_a_line_cut_off_by_a_crash(job: FileJob, out: Path) -> None:
     assert log.is_ours(job.target)  # the line before is whole
     _log(log, job)
     assert EnhanceLog(out, 'abc').is_done(job)
+    assert told == []
 
 
-def test_a_log_of_something_else(job: FileJob, out: Path) -> None:
-    (out / LOG_NAME).write_bytes(b'[1, 2]\nnull\n{"a": 1}\n\xff\xfe\n')
+def test_a_log_of_something_else(job: FileJob, out: Path, told: list[str]) -> None:
+    (out / LOG_NAME).write_bytes(b'\n[1, 2]\nnull\n{"a": 1}\n\xff\xfe\n')
     assert not EnhanceLog(out, 'abc').is_done(job)
+    assert told == [
+        f'{out / LOG_NAME}, line 2: expected an entry of this log, ignored 4 such lines'
+    ]
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda line: line.replace('"output_bytes": 6', '"output_bytes": "6"'),
+        lambda line: line.replace('"output": "x/a.png"', '"output": null'),
+        lambda line: line.replace('"output_bytes"', '"bytes"'),
+        lambda line: line[5:],
+        lambda line: '[' * 100_000,
+        lambda line: line.replace('6', '6' * 5000),
+        lambda line: json.dumps([json.loads(line)]),
+    ],
+)
+def test_a_line_that_was_edited(
+    job: FileJob, out: Path, told: list[str], change: Callable[[str], str]
+) -> None:
+    _log(EnhanceLog(out, 'abc'), job)
+    path = out / LOG_NAME
+    first, *others = path.read_text().splitlines()
+    path.write_text('\n'.join([change(first), *others]) + '\n')
+    log = EnhanceLog(out, 'abc')
+    assert not log.is_ours(job.target)
+    assert log.is_ours(job.outputs[1])
+    assert not log.is_done(job)
+    assert len(told) == 1
+    assert 'line 1: expected an entry of this log, ignored 1 such lines' in told[0]
+
+
+def test_a_log_in_utf_16_and_one_that_is_no_file(job: FileJob, out: Path, told: list[str]) -> None:
+    path = out / LOG_NAME
+    _log(EnhanceLog(out, 'abc'), job)
+    path.write_bytes(path.read_text().encode('utf-16'))
+    assert not EnhanceLog(out, 'abc').is_done(job)
+    assert len(told) == 1
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DataError, match=r'enhance_log\.jsonl: expected a regular file, got a'):
+        EnhanceLog(out, 'abc')
 
 
 def test_names_that_are_no_text(tmp_path: Path) -> None:

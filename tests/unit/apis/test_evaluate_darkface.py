@@ -167,11 +167,11 @@ def test_inverted_truth_counts_as_in_the_official_tool(folders: tuple[Path, Path
         (_label(''), 'label/2.txt, line 1: expected the number of boxes, got an empty file'),
         (
             lambda found, root: (found / '2.txt').write_text('1\n5 5 14 14 0.9\n'),
-            "found/2.txt, line 1: should hold five finite numbers .*, is '1'",
+            "found/2.txt, line 1: expected five finite numbers .*, got '1'",
         ),
         (
             lambda found, root: (found / '2.txt').write_text('5 5 14 14 0.9\n5 5 x\n'),
-            'found/2.txt, line 2: should hold five finite numbers',
+            'found/2.txt, line 2: expected five finite numbers',
         ),
     ],
 )

@@ -44,6 +44,8 @@ def test_entries_come_one_by_one(
         ('[{"name": "a"}, {"na', 'is truncated'),
         ('[{"name": "a"}', 'is truncated'),
         ('[{"name": nothing}]', 'is truncated or not JSON'),
+        (f'[{{"name": {"1" * 5000}}}]', 'cannot be read'),
+        ('[' * 100_000, 'cannot be read'),
     ],
 )
 def test_damaged_files_are_named(tmp_path: Path, text: str, words: str) -> None:

@@ -173,6 +173,18 @@ def test_what_is_passed_over_is_told_once(
     assert told == [f'{path}: {line}']
 
 
+def test_what_is_passed_over_is_counted(path: Path, told: list[str]) -> None:
+    content = _content()
+    for each in content['annotations'][2:]:
+        each['image_id'] = 99
+    _write(path, content)
+    check_coco(path)
+    (line,) = told
+    assert line.endswith(
+        'annotations[2].image_id: 99 is the id of no image: ignored 3 such annotations'
+    )
+
+
 def test_what_coco_allows_is_fine(path: Path, told: list[str], shared_data: Path) -> None:
     content = _content()
     for each in content['annotations']:

@@ -89,7 +89,7 @@ def test_missing_folder(tmp_path: Path) -> None:
 
 
 def test_missing_list(root: Path) -> None:
-    with pytest.raises(DataError, match=r'cannot read the list .*none.txt'):
+    with pytest.raises(DataError, match=r'none.txt: there is no such list'):
         _build(root, ann_file='none.txt')
 
 

@@ -68,13 +68,13 @@ def test_inverted_boxes_stay_and_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('content', 'words'),
     [
-        ('2\n1 2 3 4 .5\n', "line 1: should hold five finite numbers .* is '2'"),
-        ('1 2 3 4 .5\n1 2 3 4\n', "line 2: .* is '1 2 3 4'"),
-        ('\n1 2 3 4 5 6\n', 'line 2: should hold five'),
-        ('1,2,3,4,.5\n', 'line 1: should hold five'),
-        ('face 1 2 3 4\n', 'line 1: should hold five'),
-        ('1 2 3 4 nan\n', 'line 1: should hold five finite'),
-        ('1 2 inf 4 .5\n', 'line 1: should hold five finite'),
+        ('2\n1 2 3 4 .5\n', "line 1: expected five finite numbers .* got '2'"),
+        ('1 2 3 4 .5\n1 2 3 4\n', "line 2: .* got '1 2 3 4'"),
+        ('\n1 2 3 4 5 6\n', 'line 2: expected five'),
+        ('1,2,3,4,.5\n', 'line 1: expected five'),
+        ('face 1 2 3 4\n', 'line 1: expected five'),
+        ('1 2 3 4 nan\n', 'line 1: expected five finite'),
+        ('1 2 inf 4 .5\n', 'line 1: expected five finite'),
         (b'\xff\xfe1 2 3 4 .5', 'cannot be read as text'),
     ],
 )
