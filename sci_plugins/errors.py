@@ -81,6 +81,13 @@ def shorten(text: str, most: int = 80) -> str:
     return text if len(text) <= most else f'{text[:most]}… ({len(text)} characters)'
 
 
+def show_name(name: Any, most: int = 100) -> str:
+    """A name out of a file, fit for one line of a message: no escapes, and not too long."""
+    text = str(name)
+    text = text if len(text) <= most else text[:most] + '…'
+    return text if text.isprintable() else repr(text)
+
+
 def first_line(error: BaseException) -> str:
     """First line of an error's message, or its type where it has none."""
     return str(error).strip().split('\n')[0] or type(error).__name__

@@ -24,11 +24,12 @@ from sci_plugins.errors import (
     SciPluginsError,
     describe_damage,
     describe_unpickling,
+    show_name,
     tell_cause,
 )
 from sci_plugins.utils.folders import check_regular_file
 from sci_plugins.utils.model_parts import unwrap_model
-from sci_plugins.utils.torch_file import load_torch_file, show_name
+from sci_plugins.utils.torch_file import load_torch_file
 
 # Read by torch.load at each call; it overrules the argument of the caller.
 _FORCE_VARIABLE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
@@ -39,9 +40,9 @@ def read_checkpoint(
 ) -> Any:
     """Read a checkpoint without executing anything that it holds.
 
-    Dense tensors, plain Python types, numpy's numbers and MMEngine's log histories are
-    read, without calling anything that the file names; memory stays within what the
-    file itself has, and a million small objects.
+    Dense tensors, plain Python types, numpy's numbers and MMEngine's log histories are read,
+    without calling anything that the file names; memory stays within what the file itself has, and
+    a million small objects.
 
     Args:
         path: file written by ``torch.save``.
@@ -50,8 +51,7 @@ def read_checkpoint(
 
     Raises:
         FileNotFoundError: if there is no such file.
-        CheckpointError: if the file holds other objects, is damaged or is not a
-            checkpoint at all.
+        CheckpointError: if the file holds other objects, is damaged or is not a checkpoint at all.
     """
     try:
         path = check_regular_file(path, 'checkpoint')
@@ -74,11 +74,11 @@ def read_checkpoint(
 def use_safe_loading(*, trust: bool = False) -> None:
     """Make MMEngine and the hosts load checkpoints as data in this process.
 
-    MMEngine's own loader falls back to ``weights_only=False`` where a file does
-    not load safely, and so it does for addresses and for backbones. Files, also those
-    that come from an address, are then read as :func:`read_checkpoint` does, and torch is
-    told to refuse code wherever else it loads. Addresses that cannot be loaded are named
-    in one line, see :func:`guard_addresses`. The command line tools call this first.
+    MMEngine's own loader falls back to ``weights_only=False`` where a file does not load safely,
+    and so it does for addresses and for backbones. Files, also those that come from an address, are
+    then read as :func:`read_checkpoint` does, and torch is told to refuse code wherever else it
+    loads. Addresses that cannot be loaded are named in one line, see :func:`guard_addresses`. The
+    command line tools call this first.
 
     Args:
         trust: allow arbitrary objects again.
@@ -116,9 +116,9 @@ def _load_url(
 def load_fully(model: nn.Module, content: Any, name: str) -> None:
     """Load a host's checkpoint, and refuse one that lacks parameters of the model.
 
-    MMEngine loads with ``strict=False`` and logs what is missing or of another
-    shape; such a model would be evaluated with random weights. Entries that the
-    model does not have (an auxiliary head) are fine; so is a missing enhancer.
+    MMEngine loads with ``strict=False`` and logs what is missing or of another shape; such a model
+    would be evaluated with random weights. Entries that the model does not have (an auxiliary head)
+    are fine; so is a missing enhancer.
 
     Args:
         model: a model, or a parallel wrapper of it.
@@ -175,10 +175,9 @@ TIMEOUT = 20.0
 def guard_addresses() -> None:
     """Let MMEngine's loaders of addresses name what they cannot load.
 
-    For ``https://``, ``torchvision://``, ``open-mmlab://`` and the like MMEngine lets
-    ``<urlopen error [Errno -2] Name or service not known>`` through. They then raise
-    ``CheckpointError``, at the latest ``TIMEOUT`` seconds after a server fell silent.
-    Calling it again changes nothing.
+    For ``https://``, ``torchvision://``, ``open-mmlab://`` and the like MMEngine lets ``<urlopen
+    error [Errno -2] Name or service not known>`` through. They then raise ``CheckpointError``, at
+    the latest ``TIMEOUT`` seconds after a server fell silent. Calling it again changes nothing.
     """
     from mmengine.runner.checkpoint import CheckpointLoader
 

@@ -1,9 +1,9 @@
 """What ``torch.save`` wrote, read as data: a file chooses values, never what is called.
 
 torch's loader, also with ``weights_only``, calls what is on its list with any arguments
-(``bytearray(10**10)``; ``np.ndarray`` with an object dtype follows pointers out of the
-file), and allocates what a file claims. Here a name in a file selects a function of the
-table below, which checks all that it is given; no size is believed beyond the bytes there.
+(``bytearray(10**10)``; ``np.ndarray`` with an object dtype follows pointers out of the file), and
+allocates what a file claims. Here a name in a file selects a function of the table below, which
+checks all that it is given; no size is believed beyond the bytes there.
 """
 
 import io
@@ -26,7 +26,7 @@ from mmengine.logging import HistoryBuffer
 from torch import Tensor, nn
 from torch.serialization import StorageType, default_restore_location
 
-from sci_plugins.errors import tell_cause
+from sci_plugins.errors import show_name, tell_cause
 
 #: Steps of a pickle, and nodes of what it gives. The checkpoint of a detector with its
 #: optimizer and its log has some 20,000; a step takes 2 µs and at most 220 bytes.
@@ -124,8 +124,8 @@ def _read_zip(file: IO[bytes], map_location: Any) -> Any:
 def _check_members(members: list[zipfile.ZipInfo], size: int) -> str:
     """The folder in which the members of a file are.
 
-    torch compresses none: one that is, or members that overlap, can hold a million times
-    what the file has.
+    torch compresses none: one that is, or members that overlap, can hold a million times what the
+    file has.
     """
     names = [member.filename for member in members]
     root = names[0].split('/')[0] if names else ''
@@ -355,13 +355,6 @@ def _weigh(value: Any, place: str, level: int, weighed: dict[int, int]) -> int:
         if weighed[id(value)] > _MOST_STEPS:
             _refuse(f'it unfolds to more than {_MOST_STEPS} entries')
     return weighed[id(value)]
-
-
-def show_name(name: Any, length: int = 100) -> str:
-    """A name out of a file, fit for one line of a message."""
-    text = str(name)
-    text = text if len(text) <= length else text[:length] + '…'
-    return text if text.isprintable() else repr(text)
 
 
 def _tensor(stored: Any, offset: Any, size: Any, stride: Any, *more: Any) -> Any:

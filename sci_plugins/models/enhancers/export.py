@@ -1,18 +1,19 @@
-"""Writing an enhancer into a file of a few KB that says how it came about."""
+"""An enhancer's file of a few KB that says how it came about, and is built again from that."""
 
 import hashlib
+import inspect
 import io
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import mmengine
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from sci_plugins.errors import ConfigError
-from sci_plugins.models.enhancers.base import Opaque, arguments_of, type_name
+from sci_plugins.errors import CheckpointError, ConfigError, first_line, show_name
+from sci_plugins.models.enhancers.base import BaseEnhancer, Opaque, arguments_of, type_name
 from sci_plugins.utils.files import MARK, write_atomically
 from sci_plugins.version import __version__
 
@@ -71,6 +72,118 @@ def _holds_opaque(value: Any) -> bool:
     if isinstance(value, Mapping | list):
         return any(map(_holds_opaque, value.values() if isinstance(value, Mapping) else value))
     return isinstance(value, Opaque)
+
+
+GATED = 'sci_plugins.GatedEnhancer'
+#: Sum of a class's numbers up to which nothing that it builds can be large.
+_HARMLESS = 4096
+
+
+def saved_building(content: Any) -> tuple[str, dict[str, Any]]:
+    """Type and arguments of the enhancer in a file's content, without a gate around it.
+
+    Both are empty where a file says neither: the authors', a host's checkpoint.
+
+    Raises:
+        CheckpointError: if they are something else than text and a dict.
+    """
+    meta = content.get('meta') if isinstance(content, Mapping) else None
+    _expect(meta, Mapping, 'meta', 'a dict')
+    meta = meta or {}
+    # Before there was an entry for them, the arguments stood beside the rest.
+    kind, said = meta.get('type'), meta.get('arguments', meta)
+    while kind == GATED and isinstance(said, Mapping) and isinstance(said.get('enhancer'), dict):
+        said = said['enhancer']
+        kind = said.get('type')
+    _expect(kind, str, 'meta.type', 'text')
+    _expect(said, Mapping, 'meta.arguments', 'a dict')
+    return kind or '', dict(said or {})
+
+
+def plain_arguments(kind: type, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that the constructor of ``kind`` takes, without the name of its weights.
+
+    Raises:
+        CheckpointError: if one is neither a number nor text; for a class from outside also lists
+            and dicts of these will do.
+    """
+    taken = inspect.signature(kind).parameters
+    arguments = {key: said[key] for key in said if key in taken and key != 'weights'}
+    is_ours = type_name(kind).startswith('sci_plugins.')
+    for key, value in arguments.items():
+        if not (_is_scalar(value) if is_ours else all(map(_is_scalar, _leaves(value)))):
+            raise CheckpointError(f'meta.{key} must be plain data, not {type(value).__name__}')
+    return arguments
+
+
+def changed_arguments(
+    kind: type[BaseEnhancer], said: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    """Arguments that differ from the defaults of ``kind``.
+
+    Args:
+        kind: class to build.
+        said: arguments out of a file; those that ``kind`` does not take are left out.
+        tensors: of the same file.
+
+    Raises:
+        CheckpointError: if they are not plain data, or would build more than the file can hold.
+            That is found out without making room for it.
+    """
+    taken = inspect.signature(kind).parameters
+    arguments = plain_arguments(kind, said)
+    changed = {key: value for key, value in arguments.items() if value != taken[key].default}
+    _check_size(kind, changed, tensors)
+    return changed
+
+
+def _check_size(
+    kind: type[BaseEnhancer], arguments: dict[str, Any], tensors: Mapping[str, Tensor]
+) -> None:
+    told = show_name(', '.join(f'{key}={value!r}' for key, value in arguments.items()))
+    is_ours = type_name(kind).startswith('sci_plugins.')
+    total = sum(abs(value) for value in _leaves(arguments) if isinstance(value, int))
+    if not arguments or (total <= _HARMLESS and not is_ours):
+        return
+    storages = (value.untyped_storage() for value in tensors.values())
+    have = sum({each.data_ptr(): each.nbytes() for each in storages}.values())
+    wanted = 0
+    try:
+        with torch.device('meta'):  # shapes without values
+            wanted = sum(value.numel() for value in kind(**arguments).state_dict().values())
+    except Exception as error:
+        if is_ours:
+            problem = show_name(first_line(error), 200)
+            raise CheckpointError(f'it says {told}: {problem}') from error
+    if max(wanted, total if is_ours else 0) > have:
+        raise CheckpointError(f'it says {told}, a {kind.__name__} of more values than it holds')
+
+
+def loaded_class(name: str) -> type[BaseEnhancer] | None:
+    """The enhancer's class of that name, if its module has been imported."""
+    waiting: list[type[BaseEnhancer]] = [BaseEnhancer]  # type: ignore[type-abstract]
+    for kind in waiting:
+        waiting += kind.__subclasses__()
+    return next((kind for kind in reversed(waiting) if type_name(kind) == name), None)
+
+
+def _expect(value: Any, kind: type, name: str, noun: str) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise CheckpointError(f'{name} must be {noun}, not {type(value).__name__}')
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _leaves(item)
+    else:
+        yield value
 
 
 def plain(value: Any) -> Any:

@@ -1,11 +1,10 @@
 """Enhancer weights: found by name, checked, and loaded in full or not at all.
 
-A name is the authors' file, one of ours, or a path. The authors' files hold shared
-blocks under several names. A learner starts from the same files.
+A name is the authors' file, one of ours, or a path. The authors' files hold shared blocks under
+several names. A learner starts from the same files.
 """
 
 import hashlib
-import inspect
 import logging
 import os
 import re
@@ -21,8 +20,15 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from sci_plugins import weights as shipped
-from sci_plugins.errors import CheckpointError, ConfigError, SciPluginsError, first_line
+from sci_plugins.errors import CheckpointError, ConfigError, SciPluginsError, show_name
 from sci_plugins.models.enhancers.base import BaseEnhancer, arguments_of, type_name
+from sci_plugins.models.enhancers.export import (
+    GATED,
+    changed_arguments,
+    loaded_class,
+    plain_arguments,
+    saved_building,
+)
 from sci_plugins.utils.checkpoint import read_checkpoint
 from sci_plugins.utils.files import cache_folder, write_atomically
 
@@ -36,15 +42,15 @@ def merge_aliases(
 
     Args:
         entries: of one module, without its prefix.
-        renaming: pattern at the start of their name, and what it becomes here; names
-            that fit none stay.
-        layers: how many ``blocks.K`` are wanted, where the file has any; ``None`` if
-            any number will do.
+        renaming: pattern at the start of their name, and what it becomes here; names that fit none
+            stay.
+        layers: how many ``blocks.K`` are wanted, where the file has any; ``None`` if any number
+            will do.
         owner: the module, for the errors.
 
     Raises:
-        CheckpointError: if there are more or fewer blocks, or names of one tensor
-            hold different values.
+        CheckpointError: if there are more or fewer blocks, or names of one tensor hold different
+            values.
     """
     blocks = {key.split('.')[1] for key in entries if key.startswith('blocks.')}
     if blocks and layers is not None and len(blocks) != layers:
@@ -57,7 +63,9 @@ def merge_aliases(
         for pattern, replacement in renaming:
             name = pattern.sub(replacement, name)
         if name in state and not torch.equal(state[name], value):
-            raise CheckpointError(f'{owner}: {key} differs from the block that it should share')
+            raise CheckpointError(
+                f'{owner}: {show_name(key)} differs from the block that it should share'
+            )
         state[name] = value
     return state
 
@@ -87,8 +95,8 @@ class WeightFile(NamedTuple):
 def find_weight_file(name: str | os.PathLike[str]) -> WeightFile:
     """Resolve ``official/NAME``, ``sci_plugins/NAME`` or a path to a file.
 
-    Official files come from ``$SCI_PLUGINS_WEIGHTS`` if that is set, else from
-    the cache folder, else they are fetched once from the authors' repository.
+    Official files come from ``$SCI_PLUGINS_WEIGHTS`` if that is set, else from the cache folder,
+    else they are fetched once from the authors' repository.
 
     Raises:
         ConfigError: if the name is not known.
@@ -196,6 +204,7 @@ _AUTHORS_NAMES = (
     (re.compile(r'^(?:conv|blocks\.\d+)\.1\.'), 'block_norm.'),
     (re.compile(r'^(in_conv|out_conv)\.0\.'), r'\1.'),
 )
+_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.int32)
 
 
 def load_enhancer_weights(module: nn.Module, name: str) -> None:
@@ -203,26 +212,27 @@ def load_enhancer_weights(module: nn.Module, name: str) -> None:
 
     Args:
         module: the enhancer; its ``state_dict`` says what is wanted.
-        name: ``official/...``, ``sci_plugins/...`` or a path. The file may hold
-            the estimator alone, the authors' whole network, our learner, or a
-            host model with the enhancer inside.
+        name: ``official/...``, ``sci_plugins/...`` or a path. The file may hold the estimator
+            alone, the authors' whole network, our learner, or a host model with the enhancer
+            inside.
 
     Raises:
         ConfigError: if the name is not known.
         FileNotFoundError: if there is no such file.
-        CheckpointError: if the file is damaged, holds code, or was made for
-            another architecture. ``module`` is then unchanged.
+        CheckpointError: if the file is damaged, holds code, or was made for another architecture.
+            ``module`` is then unchanged.
     """
     file = find_weight_file(name)
     try:
         content = read_checkpoint(file.path)
         entries = _estimator_entries(module, content)
+        _check_values(entries)
         _check_recipe(module, content)
         state = entries
         if entries.keys() != module.state_dict().keys():
             layers = getattr(module, 'layers', None)
             state = merge_aliases(entries, _AUTHORS_NAMES, layers, 'enhancer')
-        _check_against(module, state)
+        _check_against(module, state, 'the enhancer')
     except CheckpointError as error:
         raise CheckpointError(f'cannot load {name}: {error}') from error
     module.load_state_dict(state, strict=True)
@@ -279,7 +289,7 @@ def _estimator_entries(module: nn.Module, content: Any) -> dict[str, Tensor]:
         raise CheckpointError(
             f'no {type(module).__name__.removesuffix("Enhancer")} estimator among its '
             f'{len(tensors)} entries, which begin with '
-            f'{", ".join(list(tensors)[:3]) or "nothing"}'
+            f'{", ".join(map(show_name, list(tensors)[:3])) or "nothing"}'
         )
     return entries
 
@@ -291,49 +301,63 @@ def _check_recipe(module: nn.Module, content: Any) -> None:
     """
     if not type_name(type(module)).startswith('sci_plugins.'):
         return
-    _, saved = _saved_building(content)
+    saved = plain_arguments(type(module), saved_building(content)[1])
     for key, wanted in arguments_of(module).items():
         stored = saved.get(key)
-        if isinstance(wanted, int) and isinstance(stored, int) and wanted != stored:
+        if isinstance(wanted, int) and stored is not None and wanted != stored:
             raise CheckpointError(
-                f'wrong architecture: it has {key}={stored}, the enhancer {key}={wanted}'
+                f'wrong architecture: it has {key}={show_name(stored)}, the enhancer {key}={wanted}'
             )
 
 
-def _check_against(module: nn.Module, state: dict[str, Tensor]) -> None:
+def _check_against(module: nn.Module, state: Mapping[str, Tensor], owner: str) -> None:
     wanted = module.state_dict()
     missing = sorted(wanted.keys() - state.keys())
     unexpected = sorted(state.keys() - wanted.keys())
     if missing or unexpected:
         raise CheckpointError(
-            f'wrong architecture: missing {missing or "nothing"}, '
-            f'unexpected {unexpected or "nothing"}'
+            f'wrong architecture: missing {_tell(missing)}, unexpected {_tell(unexpected)}'
         )
     for key, value in wanted.items():
         if value.shape != state[key].shape:
             raise CheckpointError(
                 f'wrong architecture: {key} has shape {tuple(state[key].shape)}, '
-                f'the enhancer wants {tuple(value.shape)}'
+                f'{owner} wants {tuple(value.shape)}'
             )
-        if not bool(torch.isfinite(state[key]).all()):
-            raise CheckpointError(f'{key} holds NaN or infinite values')
+        if value.is_floating_point() != state[key].is_floating_point():
+            raise CheckpointError(f'{key} holds {state[key].dtype}, {owner} wants {value.dtype}')
+
+
+def _tell(names: Sequence[str]) -> str:
+    more = f' and {len(names) - 12} more' if len(names) > 12 else ''
+    return (', '.join(map(show_name, names[:12])) or 'nothing') + more
+
+
+def _check_values(entries: Mapping[str, Tensor]) -> None:
+    """Refuse what no layer computes with, before names of one tensor are compared.
+
+    Counters are whole numbers; float16 and the like are as good as what they are cast to.
+    """
+    for key, value in entries.items():
+        if value.dtype not in _DTYPES:
+            raise CheckpointError(f'{show_name(key)} holds {value.dtype}, expected float32')
+        if not bool(torch.isfinite(value.to(torch.float32)).all()):
+            raise CheckpointError(f'{show_name(key)} holds NaN or infinite values')
 
 
 _SCI = 'sci_plugins.SCIEnhancer'
-_GATED = 'sci_plugins.GatedEnhancer'
 
 
 def config_of_weights(name: str) -> dict[str, Any]:
     """The config of an enhancer that fits a file of weights.
 
-    Type and arguments are those that a file of ours says; one that says nothing (the
-    authors', a host's checkpoint) tells SCI's by its shapes and by the blocks that it
-    names. Only what differs from the defaults is set. A gate around it is no part of
-    the answer: ``'gated/sci/FILE'`` names both.
+    Type and arguments are those that a file of ours says; one that says nothing (the authors', a
+    host's checkpoint) tells SCI's by its shapes and by the blocks that it names. Only what differs
+    from the defaults is set. A gate around it is no part of the answer: ``'gated/sci/FILE'`` names
+    both.
 
-    Where a file cannot be read or is not understood, the config is ``SCIEnhancer`` as
-    it comes, and loading says what is wrong. Official files are not looked at, they
-    fit that.
+    Where a file cannot be read or is not understood, the config is ``SCIEnhancer`` as it comes, and
+    loading says what is wrong. Official files are not looked at, they fit that.
 
     Args:
         name: ``official/...``, ``sci_plugins/...`` or a path.
@@ -342,8 +366,9 @@ def config_of_weights(name: str) -> dict[str, Any]:
         ``dict(type=..., weights=name, ...)``.
 
     Raises:
-        ConfigError: if the file names a class that is not imported. A file is data: it
-            imports nothing.
+        CheckpointError: if the file cannot hold what its recipe or its shapes say.
+        ConfigError: if the file names a class that is not imported. A file is data: it imports
+            nothing.
     """
     sci = dict(type=_SCI, weights=name)
     if name.startswith('official/'):
@@ -353,59 +378,37 @@ def config_of_weights(name: str) -> dict[str, Any]:
         tensors = tensors_of(content)
     except (SciPluginsError, OSError):
         return sci
-    wanted, said = _saved_building(content)
-    kind = _loaded_class(wanted)
-    meta = content.get('meta')
-    if kind is None and isinstance(meta, Mapping) and 'arguments' in meta:
-        raise ConfigError(
-            f'{name} holds weights of {wanted}, which is not imported: name it, as in '
-            f'"{wanted}(weights={name!r})"'
-        )
-    if kind is None or wanted in (_SCI, _GATED):
-        kind, said = _loaded_class(_SCI), _sizes_by_shape(tensors) | said
-    return dict(type=type_name(kind), weights=name, **_changed(kind, said))  # type: ignore[arg-type]
+    try:
+        wanted, said = saved_building(content)
+        kind = loaded_class(wanted)
+        if kind is None and 'arguments' in (content.get('meta') or {}):
+            raise ConfigError(
+                f'{name} holds weights of {show_name(wanted)}, which is not imported: name it, as '
+                f'in "{show_name(wanted)}(weights={name!r})"'
+            )
+        if kind is None or wanted in (_SCI, GATED):
+            kind, said = loaded_class(_SCI), _sizes_by_shape(tensors) | said
+        arguments = changed_arguments(kind, said, tensors)  # type: ignore[arg-type]
+    except CheckpointError as error:
+        raise CheckpointError(f'cannot load {name}: {error}') from error
+    return dict(type=type_name(kind), weights=name, **arguments)  # type: ignore[arg-type]
 
 
 def saved_arguments(kind: type[BaseEnhancer], name: str) -> dict[str, Any]:
     """Arguments that a file of weights was saved with, if its enhancer is a ``kind``.
 
     Raises:
-        CheckpointError: if the file cannot be read.
+        CheckpointError: if the file cannot be read, or cannot hold what its recipe says.
         FileNotFoundError: if there is no such file.
     """
-    wanted, said = _saved_building(read_checkpoint(find_weight_file(name).path))
-    return _changed(kind, said) if wanted == type_name(kind) else {}
-
-
-def _saved_building(content: Any) -> tuple[str, dict[str, Any]]:
-    """Type and arguments of the enhancer in a file, without a gate around it."""
-    meta = content.get('meta') if isinstance(content, Mapping) else None
-    if not isinstance(meta, Mapping):
-        return '', {}
-    # Before there was an entry for them, the arguments stood beside the rest.
-    kind, said = meta.get('type'), meta.get('arguments', meta)
-    while kind == _GATED and isinstance(said, Mapping) and isinstance(said.get('enhancer'), dict):
-        said = said['enhancer']
-        kind = said.get('type')
-    return str(kind), dict(said) if isinstance(said, Mapping) else {}
-
-
-def _changed(kind: type[BaseEnhancer], said: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the arguments that ``kind`` takes and that differ from its defaults."""
-    taken = inspect.signature(kind).parameters
-    return {
-        name: value
-        for name, value in said.items()
-        if name in taken and name != 'weights' and value != taken[name].default
-    }
-
-
-def _loaded_class(name: str) -> type[BaseEnhancer] | None:
-    """The enhancer's class of that name, if its module has been imported."""
-    waiting: list[type[BaseEnhancer]] = [BaseEnhancer]  # type: ignore[type-abstract]
-    for kind in waiting:
-        waiting += kind.__subclasses__()
-    return next((kind for kind in reversed(waiting) if type_name(kind) == name), None)
+    content = read_checkpoint(find_weight_file(name).path)
+    try:
+        wanted, said = saved_building(content)
+        if wanted != type_name(kind):
+            return {}
+        return changed_arguments(kind, said, tensors_of(content))
+    except CheckpointError as error:
+        raise CheckpointError(f'cannot load {name}: {error}') from error
 
 
 def weights_name(config: Mapping[str, Any]) -> str | None:
@@ -422,8 +425,8 @@ def _sizes_by_shape(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     if not entries:
         alone = find_estimator(tensors, 'out_conv')
         return dict(layers=0, channels=None) if alone else {}
-    name = next(key for key in entries if key.startswith('in_conv.'))
-    sizes: dict[str, Any] = dict(channels=entries[name].shape[0])
+    name = next(key for key in entries if key.startswith('in_conv'))
+    sizes: dict[str, Any] = dict(zip(['channels'], entries[name].shape, strict=False))
     blocks = {key.split('.')[1] for key in entries if key.startswith('blocks.')}
     return sizes | (dict(layers=len(blocks)) if blocks else {})
 
@@ -450,28 +453,32 @@ def load_learner_weights(estimator: nn.Module, calibrator: nn.Module | None, nam
     Args:
         estimator: loaded strictly, see
             :func:`sci_plugins.models.enhancers.weights.load_enhancer_weights`.
-        calibrator: loaded strictly if the file holds a calibrator, else left as
-            it is, which is logged.
+        calibrator: loaded strictly if the file holds a calibrator, else left as it is, which is
+            logged.
         name: ``official/...``, ``sci_plugins/...`` or a path.
 
     Raises:
         ConfigError: if the name is not known.
         FileNotFoundError: if there is no such file.
-        CheckpointError: if the file is damaged, holds code, or was made for
-            another architecture.
+        CheckpointError: if the file is damaged, holds code, or was made for another architecture.
     """
-    state = _read_calibrator(name) if calibrator is not None else {}
+    entries = _read_calibrator(name) if calibrator is not None else {}
+    try:
+        _check_values(entries)
+        layers = getattr(calibrator, 'layers', None)
+        state = merge_aliases(entries, _AUTHORS_CALIBRATOR_NAMES, layers, 'calibrator')
+        if calibrator is not None and state:
+            _check_against(calibrator, state, 'the calibrator')
+    except CheckpointError as error:
+        raise CheckpointError(f'cannot load {name}: {error}') from error
     load_enhancer_weights(estimator, name)
     if calibrator is None:
         return
-    if not state:
-        _log(f'{type(calibrator).__name__}: {name} holds none, starts from scratch')
-        return
-    try:
-        _load_strictly(calibrator, state)
-    except CheckpointError as error:
-        raise CheckpointError(f'cannot load {name}: {error}') from error
-    _log(f'{type(calibrator).__name__}: {len(state)} of {len(state)} entries from {name}')
+    told = f'{name} holds none, starts from scratch'
+    if state:
+        calibrator.load_state_dict(state)
+        told = f'{len(entries)} of {len(entries)} entries from {name}'
+    print_log(f'{type(calibrator).__name__}: {told}', logger='current', level=logging.INFO)
 
 
 def _read_calibrator(name: str) -> dict[str, Tensor]:
@@ -484,17 +491,3 @@ def _read_calibrator(name: str) -> dict[str, Tensor]:
         for key, value in state.items()
         if str(key).startswith(prefix) and isinstance(value, Tensor)
     }
-
-
-def _load_strictly(calibrator: nn.Module, entries: dict[str, Tensor]) -> None:
-    layers = getattr(calibrator, 'layers', None)
-    state = merge_aliases(entries, _AUTHORS_CALIBRATOR_NAMES, layers, 'calibrator')
-    try:
-        calibrator.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        problem = ' '.join(str(error).split()) or first_line(error)
-        raise CheckpointError(f'wrong architecture: {problem}') from error
-
-
-def _log(message: str) -> None:
-    print_log(message, logger='current', level=logging.INFO)

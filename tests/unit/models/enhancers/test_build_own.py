@@ -117,6 +117,36 @@ def test_weights_are_saved_and_loaded(module: Any, tmp_path: Path) -> None:
     assert _same(build_enhancer(f'sci/{path}'), donor)
 
 
+@pytest.mark.parametrize(
+    ('arguments', 'problem'),
+    [
+        (dict(channels=10**9), 'it says channels=1000000000, a MyEnhancer of more values than it'),
+        (dict(channels=20_000), 'it says channels=20000, a MyEnhancer of more values than it'),
+        (dict(gain=torch.ones(1)), 'meta.gain must be plain data, not Tensor'),
+        (dict(gain=[1, {'a': torch.ones(1)}]), 'meta.gain must be plain data, not list'),
+        ([3], 'meta.arguments must be a dict, not list'),
+    ],
+)
+def test_a_recipe_that_the_file_cannot_hold(
+    module: Any, tmp_path: Path, arguments: Any, problem: str
+) -> None:
+    path = tmp_path / 'mine.pth'
+    save_enhancer(module.MyEnhancer(), path)
+    content = torch.load(path, weights_only=True)
+    content['meta']['arguments'] = arguments
+    torch.save(content, path)
+    for text in (f"own_file.MyEnhancer(weights='{path}')", f'sci/{path}'):
+        with pytest.raises(CheckpointError, match=problem) as caught:
+            build_enhancer(text)
+        assert str(caught.value).startswith(f'cannot load {path}: ')
+
+
+def test_a_large_number_that_is_no_size(module: Any, tmp_path: Path) -> None:
+    path = tmp_path / 'mine.pth'
+    save_enhancer(module.MyEnhancer(gain=10**9), path)
+    assert build_enhancer(f"own_file.MyEnhancer(weights='{path}')").boost == 10**9
+
+
 def test_a_class_that_was_edited_is_used_as_it_is_now(module: Any, tmp_path: Path) -> None:
     """As in a notebook: ``enhance`` caches no class from outside."""
     image = torch.full((3, 4, 4), 0.1)

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 
@@ -95,7 +97,10 @@ def test_other_number_of_blocks(source, tmp_path):
 
 def test_other_width(source, tmp_path):
     path = save(authors_state(*source), tmp_path / 'a.pt')
-    with pytest.raises(CheckpointError, match='size mismatch for in_conv') as caught:
+    with pytest.raises(
+        CheckpointError,
+        match=r'in_conv\.weight has shape \(16, 3, 3, 3\), the calibrator wants \(8,',
+    ) as caught:
         load_learner_weights(SCIEnhancer(), SelfCalibrator(channels=8), path)
     assert '\n' not in str(caught.value)
 
@@ -103,7 +108,7 @@ def test_other_width(source, tmp_path):
 def test_missing_entry(source, target, tmp_path):
     state = authors_state(*source)
     del state['calibrate.out_conv.0.bias']
-    with pytest.raises(CheckpointError, match=r'Missing key.*out_conv\.bias'):
+    with pytest.raises(CheckpointError, match=r'missing out_conv\.bias, unexpected nothing'):
         load_learner_weights(*target, save(state, tmp_path / 'a.pt'))
 
 
@@ -112,3 +117,13 @@ def test_names_of_one_tensor_must_agree(source, target, tmp_path):
     state['calibrate.blocks.2.3.weight'] += 1
     with pytest.raises(CheckpointError, match=r'blocks\.2\.3\.weight differs'):
         load_learner_weights(*target, save(state, tmp_path / 'a.pt'))
+
+
+@pytest.mark.parametrize('value', [float('nan'), 1 + 2j])
+def test_a_calibrator_that_cannot_be_used_leaves_both_as_they_were(source, target, tmp_path, value):
+    state = authors_state(*source)
+    state['calibrate.in_conv.0.bias'] = torch.full((16,), value)
+    before = [copy.deepcopy(module) for module in target]
+    with pytest.raises(CheckpointError, match=r'in_conv\.0\.bias holds (NaN|torch\.complex64)'):
+        load_learner_weights(*target, save(state, tmp_path / 'a.pt'))
+    assert all(map(same, before, target))

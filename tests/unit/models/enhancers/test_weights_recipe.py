@@ -1,5 +1,6 @@
 """A file of weights says, or shows, which enhancer it fits."""
 
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sci_plugins.errors import CheckpointError
+from sci_plugins.errors import CheckpointError, ConfigError
 from sci_plugins.models.enhancers import (
     BaseEnhancer,
     GatedEnhancer,
@@ -93,7 +94,7 @@ def test_official_files_are_not_looked_for(clean_sources: Path) -> None:
     'content',
     [
         b'damaged',
-        dict(state_dict=dict(other=torch.zeros(1)), meta=3),
+        dict(state_dict=dict(other=torch.zeros(1)), meta={}),
         dict(state_dict={}, meta=dict(type='os.system', layers='x')),
         [1, 2],
     ],
@@ -118,11 +119,72 @@ def test_a_type_in_a_file_is_no_code(save: Callable) -> None:
     assert config_of_weights(path) == dict(type=SCI, weights=path, channels=8)
 
 
-def test_sizes_that_are_no_numbers_are_refused_by_the_enhancer(save: Callable) -> None:
-    meta = dict(type=SCI, layers='many')
+RUAS = 'sci_plugins.RUASEnhancer'
+ONE = torch.ones(1)
+
+
+@pytest.mark.parametrize(
+    ('meta', 'problem'),
+    [
+        (3, 'meta must be a dict, not int'),
+        ([1, 2], 'meta must be a dict, not list'),
+        (ONE, 'meta must be a dict, not Tensor'),
+        (dict(type=3), 'meta.type must be text, not int'),
+        (dict(type=[SCI]), 'meta.type must be text, not list'),
+        (dict(type=SCI, arguments=[3]), 'meta.arguments must be a dict, not list'),
+        (dict(type=SCI, arguments='x'), 'meta.arguments must be a dict, not str'),
+        (dict(type=SCI, layers=[1]), 'meta.layers must be plain data, not list'),
+        (dict(type=SCI, layers=ONE), 'meta.layers must be plain data, not Tensor'),
+        (dict(type=SCI, arguments=dict(channels={})), 'meta.channels must be plain data, not dict'),
+        (dict(type=SCI, arguments=dict(channels=1j)), 'must be plain data, not complex'),
+        (
+            dict(type=SCI, layers='many'),
+            "it says layers='many': SCIEnhancer: layers must be an int",
+        ),
+        (dict(type=SCI, layers='a\nb'), r"it says layers='a\\nb': SCIEnhancer: layers must"),
+        (dict(type=SCI, layers='x' * 10**6), "it says layers='xxx"),
+        (dict(type=SCI, layers=-1), 'it says layers=-1: SCIEnhancer: layers must be at least 0'),
+        (dict(type=SCI, layers=1.5), 'it says layers=1.5: SCIEnhancer: layers must be an int'),
+        (dict(type=SCI, layers=10**9), 'it says layers=1000000000, a SCIEnhancer of more values'),
+        (dict(type=SCI, channels=10**9), 'it says channels=1000000000: RuntimeError|channels=1'),
+        (dict(type=SCI, channels=20_000), 'channels=20000, a SCIEnhancer of more values than it'),
+        (dict(type=SCI, arguments=dict(channels=10**300)), 'it says channels=1000'),
+        (dict(type=RUAS, channels=10**9), 'it says channels=1000000000'),
+        (
+            dict(type=RUAS, iterations=10**9),
+            'it says iterations=1000000000, a RUASEnhancer of more',
+        ),
+        (dict(type=RUAS, iterations=ONE), 'meta.iterations must be plain data, not Tensor'),
+        (
+            dict(
+                type='sci_plugins.GatedEnhancer', arguments=dict(enhancer=dict(type=SCI, layers=[]))
+            ),
+            'meta.layers must be plain data, not list',
+        ),
+        (dict(type='x' * 10**6, arguments={}), 'holds weights of xxx'),
+        (dict(type='a\x1b[2J.X', arguments={}), r'holds weights of .a\\x1b'),
+    ],
+)
+def test_recipes_that_no_enhancer_has(save: Callable, meta: Any, problem: str) -> None:
+    """One line that says which entry, and no room is made for what it asks for."""
     path = save(dict(state_dict=SCIEnhancer().state_dict(), meta=meta))
-    with pytest.raises(ValueError, match="at least 0, got 'many'"):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises((CheckpointError, ConfigError), match=problem) as caught:
         build_enhancer(f'sci/{path}')
+    message = str(caught.value)
+    assert path in message
+    assert message.isprintable()
+    assert len(message) < 700
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+
+
+@pytest.mark.parametrize('shape', [(), (0,), (3,), (10**9, 0, 3, 3), (4_000_000, 1, 1, 1)])
+def test_shapes_that_no_enhancer_has(save: Callable, shape: tuple[int, ...]) -> None:
+    state = SCIEnhancer().state_dict() | {'in_conv.weight': torch.zeros(()).expand(shape)}
+    path = save(dict(sorted(state.items(), key=lambda item: item[0] != 'in_conv.weight')))
+    with pytest.raises(CheckpointError, match=r'in_conv|channels') as caught:
+        build_enhancer(f'sci/{path}')
+    assert path in str(caught.value)
 
 
 @pytest.mark.parametrize(

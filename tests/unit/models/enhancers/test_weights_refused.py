@@ -93,6 +93,65 @@ def test_values_that_are_no_numbers(save: Callable, donor: SCIEnhancer, value: f
     assert 'block_norm.running_mean' in _refused(state, save, 'NaN or infinite')
 
 
+ODD = {
+    'sparse': lambda value: value.to_sparse(),
+    'meta': lambda value: value.to('meta'),
+    'quantised': lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8),
+    'nested': lambda value: torch.nested.nested_tensor(list(value)),
+    'float8_e4m3fn': lambda value: value.to(torch.float8_e4m3fn),
+    'float8_e5m2': lambda value: value.to(torch.float8_e5m2),
+    'int64': lambda value: value.to(torch.int64),
+    'bool': lambda value: value > 0,
+    'uint8': lambda value: value.to(torch.uint8),
+    'complex64': lambda value: value.to(torch.complex64),
+    'shape': lambda value: value.mean(),
+    'shape ': lambda value: value[None],
+    'shape  ': lambda value: value[:0],
+    'NaN or infinite': lambda value: value.double() * 1e300,  # as float32
+}
+
+
+@pytest.mark.parametrize('key', ['in_conv.weight', 'block_conv.weight'])
+@pytest.mark.parametrize('kind', ODD)
+@pytest.mark.filterwarnings('ignore')
+def test_odd_tensors(save: Callable, donor: SCIEnhancer, kind: str, key: str) -> None:
+    state = donor.state_dict()
+    state[key] = ODD[kind](state[key])
+    assert key in _refused(state, save, kind.strip())
+
+
+@pytest.mark.parametrize('kind', [torch.float32, torch.bool, torch.complex64])
+def test_a_counter_that_does_not_count(save: Callable, donor: SCIEnhancer, kind: Any) -> None:
+    state = donor.state_dict()
+    state['block_norm.num_batches_tracked'] = torch.ones((), dtype=kind)
+    assert str(kind) in _refused(state, save, r'block_norm\.num_batches_tracked holds')
+
+
+def test_odd_tensors_of_several_names(save: Callable, authors_entries: MakeEntries) -> None:
+    """They are refused before they are compared, which not all of them can be."""
+    entries = authors_entries()
+    entries['enhance.conv.0.bias'] = entries['enhance.conv.0.bias'].to(torch.float8_e4m3fn)
+    assert 'conv.0.bias' in _refused(entries, save, 'float8_e4m3fn')
+    entries = authors_entries()
+    entries['enhance.conv.0.bias'][0] = float('nan')
+    assert 'conv.0.bias' in _refused(entries, save, 'NaN')
+
+
+@pytest.mark.parametrize('kind', [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_are_fine(save: Callable, donor: SCIEnhancer, kind: torch.dtype) -> None:
+    state = {k: v.to(kind) if v.is_floating_point() else v for k, v in donor.state_dict().items()}
+    twin = SCIEnhancer(weights=save(state))
+    assert twin.in_conv.weight.dtype == torch.float32
+    torch.testing.assert_close(twin.in_conv.weight, donor.in_conv.weight, rtol=0, atol=1e-2)
+
+
+def test_names_that_a_terminal_would_obey(save: Callable, donor: SCIEnhancer) -> None:
+    state = donor.state_dict() | {f'in_conv.\x1b[2J\n{n}' * 200: torch.ones(1) for n in range(50)}
+    message = _refused(state, save, 'unexpected .* and 38 more')
+    assert message.isprintable()
+    assert len(message) < 2500
+
+
 def test_an_entry_that_is_no_tensor(save: Callable, donor: SCIEnhancer) -> None:
     state = donor.state_dict() | {'out_conv.bias': 'three'}
     assert 'out_conv.bias' in _refused(state, save, 'missing')
