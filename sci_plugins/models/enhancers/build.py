@@ -159,18 +159,19 @@ def _build_from_config(config: dict[str, Any]) -> BaseEnhancer:
             "'sci_plugins.SCIEnhancer', or with its module, as in 'my_file.MyEnhancer'"
         )
     is_ours = type_name(cls).startswith('sci_plugins.')
+    loads = 'weights' in inspect.signature(cls).parameters or 'weights' not in config
     try:
         # Called directly, not through the registry, whose wrapper would hide which
         # argument was wrong behind "class X in path/to/file".
-        return cls(**config) if is_ours else _build_foreign(cls, config)
+        return cls(**config) if is_ours and loads else _build_and_load(cls, config)
     except SciPluginsError:
         raise
     except (TypeError, ValueError) as error:
         raise ConfigError(f'{cls.__name__}: {first_line(error)}') from error
 
 
-def _build_foreign(cls: type[BaseEnhancer], config: dict[str, Any]) -> BaseEnhancer:
-    """A class from outside need not know how weights are loaded."""
+def _build_and_load(cls: type[BaseEnhancer], config: dict[str, Any]) -> BaseEnhancer:
+    """A class, above all one from outside, need not know how weights are loaded."""
     weights = config.get('weights')
     if weights is not None:
         config = saved_arguments(cls, weights) | config

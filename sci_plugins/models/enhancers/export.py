@@ -104,14 +104,15 @@ def plain_arguments(kind: type, said: Mapping[str, Any]) -> dict[str, Any]:
     """Those that the constructor of ``kind`` takes, without the name of its weights.
 
     Raises:
-        CheckpointError: if one is neither a number nor text; for a class from outside also lists
-            and dicts of these will do.
+        CheckpointError: if one is not plain data: numbers and text; for a class from outside also
+            lists and dicts of these.
     """
     taken = inspect.signature(kind).parameters
     arguments = {key: said[key] for key in said if key in taken and key != 'weights'}
     is_ours = type_name(kind).startswith('sci_plugins.')
     for key, value in arguments.items():
-        if not (_is_scalar(value) if is_ours else all(map(_is_scalar, _leaves(value)))):
+        is_flat = is_ours and not isinstance(taken[key].default, tuple)
+        if not all(map(_is_scalar, [value] if is_flat else _leaves(value))):
             raise CheckpointError(f'meta.{key} must be plain data, not {type(value).__name__}')
     return arguments
 
@@ -155,7 +156,7 @@ def _check_size(
         if is_ours:
             problem = show_name(first_line(error), 200)
             raise CheckpointError(f'it says {told}: {problem}') from error
-    if max(wanted, total if is_ours else 0) > have:
+    if wanted > have or (is_ours and total > max(have, _HARMLESS)):
         raise CheckpointError(f'it says {told}, a {kind.__name__} of more values than it holds')
 
 

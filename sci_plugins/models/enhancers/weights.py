@@ -254,7 +254,7 @@ def tensors_of(content: Any) -> dict[str, Tensor]:
         CheckpointError: if it is neither.
     """
     state = content.get('state_dict', content) if isinstance(content, Mapping) else None
-    if not isinstance(state, Mapping) or not state:
+    if not isinstance(state, Mapping):
         raise CheckpointError(f'expected a state dict, got a {type(content).__name__}')
     return {
         str(key).removeprefix('module.'): value
@@ -282,6 +282,8 @@ def find_estimator(tensors: Mapping[str, Tensor], first: str) -> dict[str, Tenso
 
 def _estimator_entries(module: nn.Module, content: Any) -> dict[str, Tensor]:
     tensors = tensors_of(content)
+    if not tensors and not module.state_dict():
+        return {}
     # Where its first layer is: 'in_conv.' in SCI. One without weights takes none.
     first = next(iter(module.state_dict()), 'in_conv.').split('.')[0]
     entries = find_estimator(tensors, first)

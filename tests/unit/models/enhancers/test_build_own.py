@@ -61,6 +61,15 @@ class Around(BaseEnhancer):
         return self.inner(image)
 
 
+class Plain(BaseEnhancer):
+    def __init__(self, gain=2):
+        super().__init__()
+        self.boost = gain
+
+    def forward(self, image):
+        return image
+
+
 class Broken(BaseEnhancer):
     def __init__(self):
         raise ValueError('a value\\nthat is wrong')
@@ -115,6 +124,15 @@ def test_weights_are_saved_and_loaded(module: Any, tmp_path: Path) -> None:
     gated = build_enhancer(f'gated/sci/{path}')
     save_enhancer(gated, path)
     assert _same(build_enhancer(f'sci/{path}'), donor)
+
+
+def test_one_without_weights_is_saved_too(module: Any, tmp_path: Path) -> None:
+    path = tmp_path / 'mine.pth'
+    save_enhancer(module.Plain(gain=3), path)
+    for text in (f"own_file.Plain(weights='{path}')", f'sci/{path}'):
+        twin = build_enhancer(text)
+        assert type(twin) is module.Plain
+        assert twin.boost == 3
 
 
 @pytest.mark.parametrize(

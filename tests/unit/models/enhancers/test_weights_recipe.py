@@ -12,6 +12,8 @@ from torch import Tensor
 from sci_plugins.errors import CheckpointError, ConfigError
 from sci_plugins.models.enhancers import (
     BaseEnhancer,
+    CLAHEEnhancer,
+    GammaEnhancer,
     GatedEnhancer,
     RUASEnhancer,
     SCIEnhancer,
@@ -38,6 +40,8 @@ def _same(one: BaseEnhancer, other: BaseEnhancer) -> bool:
         SCIEnhancer(layers=0),
         SCIEnhancer(layers=0, channels=None),
         RUASEnhancer(iterations=1, channels=8),
+        GammaEnhancer(2),
+        CLAHEEnhancer(4.0, (2, 3)),
     ],
     ids=repr,
 )
@@ -95,7 +99,7 @@ def test_official_files_are_not_looked_for(clean_sources: Path) -> None:
     [
         b'damaged',
         dict(state_dict=dict(other=torch.zeros(1)), meta={}),
-        dict(state_dict={}, meta=dict(type='os.system', layers='x')),
+        dict(state_dict={}, meta=dict(type='os.system', data='x')),
         [1, 2],
     ],
 )
