@@ -330,3 +330,38 @@ def test_names_that_cannot_change_are_built_once(
     function(photo, DEFAULT_ENHANCER)
     monkeypatch.setattr(torch, 'load', None)
     function(photo, DEFAULT_ENHANCER)
+
+
+DTYPES = (
+    'u1', 'i1', 'u2', '>u2', 'i4', 'i8', 'f2', 'f4', '>f4', 'f8', 'g', 'c8', '?', 'O', 'S3',
+    'M8[s]',
+)  # fmt: skip
+TENSORS = (
+    torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int64, torch.float16, torch.bfloat16,
+    torch.float32, torch.float64, torch.float8_e4m3fn, torch.complex64, torch.bool,
+)  # fmt: skip
+SHAPES: list[tuple[int, ...]] = [
+    (), (3,), (4, 4), (4, 4, 1), (4, 4, 2), (4, 4, 3), (4, 4, 4), (3, 4, 4), (2, 4, 4, 3),
+    (2, 3, 4, 4), (2, 4, 4, 1), (0, 4, 3), (4, 0, 3), (3, 0, 4), (0, 4, 4, 3), (0, 3, 4, 4),
+    (1, 1), (1, 1, 3), (2, 2, 2, 2, 3),
+]  # fmt: skip
+
+
+def _is_enhanced(image: Any) -> bool:
+    try:
+        found = sci_plugins.enhance(image, GAMMA)
+    except DataError as error:
+        return '\n' in str(error)  # which is then a mistake
+    return bool(found.dtype == image.dtype)
+
+
+@pytest.mark.parametrize('shape', SHAPES, ids=str)
+def test_whatever_comes_is_enhanced_or_refused_in_one_line(shape: tuple[int, ...]) -> None:
+    """Some 500 kinds of images; none gives another error."""
+    arrays = [np.zeros(shape, dtype) for dtype in DTYPES]
+    tensors = [torch.zeros(shape).to(dtype) for dtype in TENSORS]
+    has_area = 0 not in shape[-3:]
+    is_array = len(shape) == 2 or (len(shape) in (3, 4) and shape[-1] in (1, 3, 4))
+    is_tensor = len(shape) in (3, 4) and shape[-3] == 3 and 0 not in shape[-2:]
+    assert sum(map(_is_enhanced, arrays)) == 6 * (is_array and has_area)
+    assert sum(map(_is_enhanced, tensors)) == 6 * is_tensor

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import itertools
 import pickle
 import time
 from typing import Any
@@ -193,6 +194,38 @@ def test_other_inputs_are_refused(images: Any, word: str) -> None:
     with pytest.raises(DataError, match=word) as caught:
         _stage()(images)
     assert '\n' not in str(caught.value)
+
+
+DTYPES = (
+    torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32, torch.uint32, torch.int64,
+    torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.float8_e4m3fn, torch.bool,
+    torch.complex64,
+)  # fmt: skip
+SHAPES: list[tuple[int, ...]] = [
+    (), (3,), (3, 4, 4), (1, 1, 4, 4), (2, 3, 4, 4), (0, 3, 4, 4), (2, 3, 0, 4),
+]  # fmt: skip
+
+
+def _is_enhanced(stage: EnhancementStage, images: Tensor) -> bool:
+    try:
+        stage(images)
+    except DataError as error:
+        return '\n' in str(error)  # which is then a mistake
+    return True
+
+
+@pytest.mark.parametrize('white', [1, 255, 65535])
+@pytest.mark.parametrize('fill_color', [None, 114])
+def test_whatever_comes_is_enhanced_or_refused_in_one_line(white: int, fill_color: Any) -> None:
+    stage = _stage(input_max=white, fill_color=fill_color)
+    enhanced = {
+        (dtype, shape)
+        for dtype, shape in itertools.product(DTYPES, SHAPES)
+        if _is_enhanced(stage, torch.zeros(shape).to(dtype))
+    }
+    floats = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    wide = (torch.uint16, torch.int32) if white == 65535 else ()
+    assert enhanced == {(dtype, (2, 3, 4, 4)) for dtype in (torch.uint8, *floats, *wide)}
 
 
 def _filled(low: float, high: float, **kind: Any) -> Tensor:
