@@ -7,6 +7,7 @@ have are ignored, so that files of other versions can be read.
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache, partial
@@ -77,6 +78,8 @@ def from_content(kind: type[T], content: Any, where: str | os.PathLike[str]) -> 
         found: T = _reader(schema)(content)
     except _MismatchError as error:
         raise DataError(f'{where}: {error}') from None
+    except RecursionError:
+        raise DataError(f'{where}: lists or objects are nested too deeply') from None
     return found
 
 
@@ -111,7 +114,8 @@ def _reader(hint: Hashable) -> Read:
         return partial(_read_object, hint, keys)
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return partial(_read_float, *inner[1:])
+        low, high = inner[1:]
+        return _plain(f'a number from {low:g} to {high:g}', partial(_is_between, low, high))
     readers = [_reader(each) for each in inner]
     if origin is dict:
         return partial(_read_dict, readers[1])
@@ -145,9 +149,13 @@ def _tell(value: Any) -> str:
     return shorten(repr(value) if isinstance(value, str) else json.dumps(value))
 
 
+def _demand(fits: bool, wish: str, value: Any) -> None:
+    if not fits:
+        _wrong(wish, value)
+
+
 def _read_object(kind: type, keys: list[_Key], value: Any) -> object:
-    if not isinstance(value, dict):
-        _wrong('an object', value)
+    _demand(isinstance(value, dict), 'an object', value)
     found = {}
     for place, read, field in keys:
         if field.name in value:
@@ -161,23 +169,21 @@ def _read_object(kind: type, keys: list[_Key], value: Any) -> object:
 
 
 def _read_dict(read: Read, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        _wrong('an object', value)
+    _demand(isinstance(value, dict), 'an object', value)
     return {
-        _at(' key', _read_text, key): _at(f'.{shorten(ascii(key)[1:-1])}', read, each)
+        _at(' key', _PLAIN[str], key): _at(f'.{shorten(ascii(key)[1:-1])}', read, each)
         for key, each in value.items()
     }
 
 
 def _read_list(read: Read, value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        _wrong('a list', value)
+    _demand(isinstance(value, list), 'a list', value)
     return [_at(f'[{index}]', read, each) for index, each in enumerate(value)]
 
 
 def _read_tuple(readers: list[Read], value: Any) -> tuple[Any, ...]:
-    if not isinstance(value, list) or len(value) != len(readers):
-        _wrong(f'a list of {len(readers)}', value)
+    fits = isinstance(value, list) and len(value) == len(readers)
+    _demand(fits, f'a list of {len(readers)}', value)
     pairs = enumerate(zip(readers, value, strict=True))
     return tuple(_at(f'[{index}]', read, each) for index, (read, each) in pairs)
 
@@ -202,40 +208,6 @@ def _attempt(read: Read, value: Any) -> tuple[Any, str]:
         return None, error.wish
 
 
-def _read_text(value: Any) -> str:
-    # A file's name has no NUL; half of a surrogate pair cannot be written.
-    if not isinstance(value, str) or '\0' in value or not _is_unicode(value):
-        _wrong('text', value)
-    return value
-
-
-def _is_unicode(text: str) -> bool:
-    return text.isascii() or not any('\ud800' <= each <= '\udfff' for each in text)
-
-
-def _read_int(value: Any) -> int:
-    if type(value) is not int or abs(value) > _MOST:
-        _wrong('a whole number', value)
-    return value
-
-
-def _read_float(low: float, high: float, value: Any) -> Any:
-    if type(value) not in (int, float) or not low <= value <= high:  # also NaN
-        _wrong('a finite number' if high == _MOST else f'a number from {low:g} to {high:g}', value)
-    return value
-
-
-def _read_bool(value: Any) -> bool:
-    if not isinstance(value, bool):
-        _wrong('true or false', value)
-    return value
-
-
-def _read_null(value: Any) -> None:
-    if value is not None:
-        _wrong('null', value)
-
-
 def _read_any(value: Any) -> Any:
     if isinstance(value, dict):
         return _read_dict(_read_any, value)
@@ -244,20 +216,34 @@ def _read_any(value: Any) -> Any:
     return _PLAIN[type(value)](value)
 
 
-_finite: Read = partial(_read_float, -_MOST, _MOST)
-
-
 def _read_measured(value: Any) -> float:
-    found = _read_one_of([_finite, _read_null], value)
+    found = _read_one_of([_PLAIN[float], _PLAIN[NoneType]], value)
     return math.nan if found is None else float(found)
+
+
+def _is_text(value: Any) -> bool:
+    # A file's name has no NUL; half of a surrogate pair cannot be written.
+    return isinstance(value, str) and not re.search('[\0\ud800-\udfff]', value)
+
+
+def _is_between(low: float, high: float, value: Any) -> bool:
+    return type(value) in (int, float) and low <= value <= high
+
+
+def _plain(wish: str, fits: Callable[[Any], bool]) -> Read:
+    def read(value: Any) -> Any:
+        _demand(fits(value), wish, value)
+        return value
+
+    return read
 
 
 _PLAIN: dict[Any, Read] = {
     Any: _read_any,
-    str: _read_text,
-    int: _read_int,
-    float: _finite,
     Measured: _read_measured,
-    bool: _read_bool,
-    NoneType: _read_null,
+    str: _plain('text', _is_text),
+    int: _plain('a whole number', lambda value: type(value) is int and abs(value) <= _MOST),
+    float: _plain('a finite number', partial(_is_between, -_MOST, _MOST)),
+    bool: _plain('true or false', lambda value: isinstance(value, bool)),
+    NoneType: _plain('null', lambda value: value is None),
 }

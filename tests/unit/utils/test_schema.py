@@ -125,6 +125,15 @@ def test_an_error_names_file_and_key(place: tuple, value: Any, told: str) -> Non
     assert str(caught.value) == f'x.json: {told}'
 
 
+def test_what_is_nested_too_deeply() -> None:
+    more: dict = {}
+    for _ in range(900):
+        more = dict(a=more)
+    content = _content() | dict(more=json.loads(json.dumps(more)))
+    with pytest.raises(DataError, match=r'^x.json: lists or objects are nested too deeply$'):
+        from_content(Whole, content, 'x.json')
+
+
 def test_a_missing_key() -> None:
     content = _content()
     del content['parts'][1]['size']
