@@ -73,6 +73,15 @@ def check_seed(seed: Any, owner: str = '') -> None:
     check_at_least(0, owner, most=2**32 - 1, seed=seed)
 
 
+def check_workers(workers: Any) -> None:
+    """Refuse a number of threads that no machine has.
+
+    Raises:
+        ConfigError: unless it is an int from 1 to 256.
+    """
+    check_at_least(1, most=256, workers=workers)
+
+
 _ADVICE = 'Pass --trust-checkpoint (trust=True) only if you made it yourself'
 
 

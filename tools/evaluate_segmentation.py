@@ -10,6 +10,7 @@ holds mIoU and IoU/CLASS in percent, unrounded.
 """
 
 import argparse
+import re
 import sys
 
 from sci_plugins.utils.cli import add_output_arguments, run
@@ -80,7 +81,7 @@ def main() -> None:
     from sci_plugins.apis.evaluate_segmentation import evaluate_segmentation
 
     subset = args.subset
-    if subset and len(subset) == 1 and subset[0].isdecimal():
+    if subset and len(subset) == 1 and re.fullmatch(r'\d{1,9}', subset[0]):
         subset = int(subset[0])
     result = evaluate_segmentation(
         args.pred_dir,

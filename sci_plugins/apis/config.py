@@ -2,8 +2,9 @@
 
 import argparse
 import copy
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -15,15 +16,34 @@ from mmengine.config import Config, DictAction
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.hub import get_config
 
-from sci_plugins.errors import ConfigError, SciPluginsError, check_at_least, tell_cause
+from sci_plugins.errors import (
+    ConfigError,
+    SciPluginsError,
+    check_at_least,
+    check_seed,
+    first_line,
+    tell_cause,
+)
 from sci_plugins.evaluation.conditions import loading_pipelines
 from sci_plugins.registry import HOSTS, require_host, scope_of, type_name_of
 from sci_plugins.utils.checkpoint import use_safe_loading
 
 TTA_HELP = 'test-time augmentation, by the tta_model and tta_pipeline of the config'
+#: Processes that load data, at most.
+MAX_LOADERS = 256
 #: Minutes that one process waits for another, by default and at most.
 TIMEOUT, MAX_TIMEOUT = 10.0, 100_000.0
 _RANK_VARIABLES = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
+
+
+class _Settings(DictAction):
+    """MMEngine's ``KEY=VALUE``, with an error in words."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        try:
+            super().__call__(parser, namespace, values, option)
+        except (ValueError, AssertionError) as error:
+            parser.error(f'argument {option}: expected KEY=VALUE, got {values} ({error})')
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +52,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=_Settings,
         default={},
         metavar='KEY=VALUE',
         help='override settings of the config, e.g. data_root=/data model.x=1',
@@ -69,7 +89,8 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ConfigError: if the config cannot be read, or a key of ``cfg_options`` is not a name.
+        ConfigError: if the config cannot be read, a key of ``cfg_options`` is not a name, or a
+            number such as ``batch_size`` is out of range.
         MissingDependencyError: if its host, mmdet or mmseg, is not installed.
     """
     for key in cfg_options or {}:
@@ -94,9 +115,63 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
         cause = tell_cause(error)
         if isinstance(error, SyntaxError):  # its text names MMEngine's temporary copy of the file
             cause = f'line {error.lineno}: {error.msg}'
+        elif isinstance(error, ImportError) and 'custom modules' in cause:
+            cause = f'custom_imports: {_tell_imports(error)}'
         raise ConfigError(f'cannot read config {path}: {cause}') from error
     _require_scope(scope, path)
+    _check_settings(cfg)
     return cfg
+
+
+# Places in a config that hold further settings, if they are there at all.
+_SECTIONS = (
+    *('model', 'model.data_preprocessor', 'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper'),
+    *('train_dataloader', 'val_dataloader', 'test_dataloader', 'env_cfg', 'env_cfg.dist_cfg'),
+    *('default_hooks', 'randomness'),
+)
+# Place -> the smallest allowed value of each number there; an int asks for an int.
+_LOADER: dict[str, float] = dict(batch_size=1, num_workers=0)
+_NUMBERS: dict[str, dict[str, float]] = {
+    'train_dataloader': _LOADER,
+    'val_dataloader': _LOADER,
+    'test_dataloader': _LOADER,
+    'train_cfg': dict(max_epochs=1, max_iters=1, val_interval=1),
+    'optim_wrapper': dict(accumulative_counts=1),
+    'optim_wrapper.optimizer': dict(lr=0.0, weight_decay=0.0),
+    'optim_wrapper.clip_grad': dict(max_norm=0.0),
+}
+
+
+def _check_settings(cfg: Config) -> None:
+    """Refuse settings that would end a run inside another package, or spoil it."""
+    for place in _SECTIONS:
+        section = _find(cfg, place)
+        if not isinstance(section, Mapping | None):
+            raise ConfigError(f'config {cfg.filename}: {place} must be a dict, got {section!r}')
+    for place, numbers in _NUMBERS.items():
+        section = _find(cfg, place) or {}
+        for name in numbers.keys() & section.keys():
+            most = MAX_LOADERS if name == 'num_workers' else math.inf
+            check_at_least(numbers[name], place, most=most, **{name: section[name]})
+    seed = _find(cfg, 'randomness.seed')
+    if seed is not None:
+        check_seed(seed, 'randomness')
+
+
+def _find(cfg: Config, place: str) -> Any:
+    """What is at a place such as ``'model.data_preprocessor'``; ``None`` if nothing is."""
+    node: Any = cfg
+    for key in place.split('.'):
+        node = node.get(key) if isinstance(node, Mapping | Config) else None
+    return node
+
+
+def _tell_imports(error: BaseException) -> str:
+    """The module that could not be imported, and why: MMEngine hides both behind a third error."""
+    chain = [error]
+    while inner := chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(inner)
+    return '; '.join(map(first_line, chain[1:3]))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from sci_plugins.errors import ConfigError, DataError, first_line
 from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer, parse_enhancer
 from sci_plugins.models.enhancers.weights import weights_name
 from sci_plugins.utils.images import read_image
+from sci_plugins.utils.machine import check_device
 
 #: Weights that come with the package, so that nothing has to be fetched.
 DEFAULT_ENHANCER = 'sci/sci_plugins/lol'
@@ -159,19 +160,9 @@ def prepare_enhancer(
     Raises:
         ConfigError: if the enhancer or the device is unknown, or the device is not there.
     """
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        kind = 'meta'
-    if kind == 'meta':  # holds no values
-        raise ConfigError(f'unknown device {device!r}; use cpu or cuda')
-    if kind == 'cuda' and not torch.cuda.is_available():
-        raise ConfigError(f'device {device}: no CUDA device is available')
+    place = check_device(device)
     built = build_enhancer(enhancer)
-    try:
-        return (copy.deepcopy(built) if built is enhancer else built).to(device).eval()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch's words
-        raise ConfigError(f'cannot use device {device!r}: {first_line(error)}') from error
+    return (copy.deepcopy(built) if built is enhancer else built).to(place).eval()
 
 
 def truncate_to_8_bits(image: np.ndarray) -> np.ndarray:

@@ -25,7 +25,13 @@ from tqdm import tqdm
 
 from sci_plugins.apis.enhance import DEFAULT_ENHANCER, prepare_enhancer
 from sci_plugins.apis.tiling import enhance_pixels
-from sci_plugins.errors import ConfigError, DataError, SciPluginsError, check_at_least
+from sci_plugins.errors import (
+    ConfigError,
+    DataError,
+    SciPluginsError,
+    check_at_least,
+    check_workers,
+)
 from sci_plugins.models.enhancers.base import BaseEnhancer, RetinexEnhancer, arguments_of, type_name
 from sci_plugins.utils.files import write_atomically
 from sci_plugins.utils.folders import check_regular_file, list_files
@@ -351,7 +357,7 @@ def enhance_files(
         FileNotFoundError: if an input does not exist.
     """
     workers = min(os.cpu_count() or 1, 4) if workers is None else workers
-    check_at_least(1, workers=workers)
+    check_workers(workers)
     check_at_least(16, tile=tile)
     summary = EnhanceSummary()
     jobs = plan_jobs(

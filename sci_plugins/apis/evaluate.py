@@ -127,7 +127,7 @@ def evaluate_enhancement(
         measures = [measure for measure in measures if not measure.needs_reference]
     specs = _name_variants(variants)
     enhancers = {name: prepare_enhancer(spec, device) for name, spec in specs.items()}
-    names = [str(path.relative_to(Path(low).expanduser())) for path in data.files]
+    names = [str(path.relative_to(Path(os.path.expanduser(low)))) for path in data.files]
     sheets = [] if pictures is None else _sheets(Path(pictures), names)
     check_outputs(*sheets, inputs=data.files, overwrite=overwrite)
     table = QualityTable(_about(low, reference, specs, max_size), names)
@@ -163,7 +163,7 @@ def _sheets(folder: Path, names: Sequence[str]) -> list[Path]:
 def _load(low: Any, reference: Any, max_size: int | None) -> Any:
     if reference is None:
         return LowLightFolder(low, max_size=max_size)
-    folders = [str(Path(each).expanduser().absolute()) for each in (low, reference)]
+    folders = [os.path.abspath(os.path.expanduser(each)) for each in (low, reference)]
     return PairedLowLightDataset('', folders=folders, max_size=max_size)
 
 

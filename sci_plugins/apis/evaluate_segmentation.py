@@ -18,7 +18,7 @@ from sci_plugins.evaluation.segmentation_records import (
     choose_classes,
     class_table,
 )
-from sci_plugins.functional.confusion import confusion_matrix, unknown_ids
+from sci_plugins.functional.confusion import MAX_CLASSES, confusion_matrix, unknown_ids
 from sci_plugins.utils.folders import list_files
 from sci_plugins.utils.images import read_label_map
 from sci_plugins.visualization.report.cells import count, first_few
@@ -343,7 +343,7 @@ def name_classes(num_classes: int, classes: str | Sequence[str] | None) -> list[
     Raises:
         ConfigError: if they are not ``num_classes`` different names.
     """
-    check_at_least(1, num_classes=num_classes)
+    check_at_least(1, most=MAX_CLASSES, num_classes=num_classes)
     if classes is None:
         return [str(index) for index in range(num_classes)]
     given = [classes] if isinstance(classes, str) else list(classes)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from sci_plugins.apis.enhance import DEFAULT_ENHANCER, prepare_enhancer
 from sci_plugins.datasets.low_light_folder import LowLightFolder
 from sci_plugins.datasets.samplers import SeededInfiniteSampler
-from sci_plugins.errors import ConfigError, TrainingError, check_at_least
+from sci_plugins.errors import ConfigError, TrainingError, check_at_least, check_seed
 from sci_plugins.models.enhancers import RetinexEnhancer, parse_enhancer
 from sci_plugins.models.enhancers.export import building_of, save_enhancer
 from sci_plugins.models.losses import SCILoss
@@ -25,8 +25,8 @@ from sci_plugins.visualization.panels import image_cell, make_grid
 
 #: As in the authors' code.
 STEPS, LEARNING_RATE, WEIGHT_DECAY, MAX_GRADIENT = 100, 5e-4, 3e-4, 5.0
-#: Limit where the loss decides when to stop.
-MAX_STEPS = 1000
+#: Limit where the loss decides when to stop, and of what can be asked for.
+MAX_STEPS, MOST_STEPS = 1000, 10_000_000
 #: Losses are averaged over at least this many steps before they are compared.
 SETTLING_WINDOW = 20
 _PICTURES = 4
@@ -104,6 +104,7 @@ def finetune(
     out = Path(out)
     if steps is None:
         steps = STEPS if until is None else MAX_STEPS
+    check_seed(seed)
     _check_options(steps, lr, until)
     before = _prepare(enhancer, device)
     data = LowLightFolder(
@@ -167,7 +168,7 @@ def _is_settled(losses: Sequence[float], images: int, tolerance: float) -> bool:
 
 
 def _check_options(steps: int, lr: float, until: float | None) -> None:
-    check_at_least(1, steps=steps)
+    check_at_least(1, most=MOST_STEPS, steps=steps)
     for name, value in (('lr', lr), ('until', until)):
         if value is not None and not 0 < value < math.inf:
             raise ConfigError(f'{name} must be a number above 0, got {value}')

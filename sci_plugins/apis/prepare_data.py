@@ -1,6 +1,7 @@
 """Check data sets before they are used."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -9,7 +10,7 @@ from typing import Any
 from sci_plugins.datasets.check_report import CheckReport
 from sci_plugins.datasets.night_layouts import NightLayout
 from sci_plugins.datasets.segmentation_check import check_segmentation
-from sci_plugins.errors import ConfigError
+from sci_plugins.errors import ConfigError, check_workers
 
 #: Name of the data set -> its layout, or its check, called with the folder and keyword options.
 #: Imported on demand, since some import a host.
@@ -37,9 +38,11 @@ def check_data(
             :func:`sci_plugins.datasets.segmentation_check.check_segmentation`.
 
     Raises:
-        ConfigError: if the name is unknown.
+        ConfigError: if the name is unknown, or ``workers`` out of range.
         DataError: if there is nothing to check.
     """
+    if 'workers' in options:
+        check_workers(options['workers'])
     found = name if isinstance(name, NightLayout) else _find(name)
     if isinstance(found, NightLayout):
         return check_segmentation(found, root, **options)
@@ -48,7 +51,7 @@ def check_data(
 
 def _find(name: str) -> NightLayout | Callable[..., CheckReport]:
     module, _, attribute = CHECKS.get(name, name).rpartition('.')
-    if not module:
+    if not all(part.isidentifier() for part in (*module.split('.'), attribute)):
         raise ConfigError(
             f'data set must be one of {", ".join(CHECKS)} or MODULE.LAYOUT; got {name!r}'
         )
@@ -67,9 +70,9 @@ def parse_size(text: str) -> tuple[int, int]:
     """``'1080x720'`` as (width, height).
 
     Raises:
-        ConfigError: if the text is malformed.
+        ConfigError: if the text is malformed, or a side is 0 or above 999,999.
     """
-    width, _, height = text.lower().partition('x')
-    if not (width.isdecimal() and height.isdecimal()):
+    sides = re.fullmatch(r'([1-9]\d{0,5})x([1-9]\d{0,5})', text.lower())
+    if not sides:
         raise ConfigError(f'size must be WIDTHxHEIGHT in pixels, got {text!r}')
-    return int(width), int(height)
+    return int(sides[1]), int(sides[2])

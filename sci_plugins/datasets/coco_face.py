@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
@@ -22,7 +23,7 @@ def hashed_split(file_name: str, test_fraction: float) -> str:
     to the other side.
     """
     stem = PurePosixPath(file_name).stem
-    digest = hashlib.sha256(stem.encode()).digest()
+    digest = hashlib.sha256(os.fsencode(stem)).digest()
     position = int.from_bytes(digest[:4], 'big') / 2**32
     return 'test' if position < test_fraction else 'train'
 

@@ -157,7 +157,7 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
     Raises:
         DataError: if the folder is missing or holds no image.
     """
-    root = Path(folder).expanduser()
+    root = Path(os.path.expanduser(folder))
     if root.is_file():
         return [root]
     if not root.exists():

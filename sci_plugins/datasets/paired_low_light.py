@@ -65,7 +65,7 @@ class PairedLowLightDataset(Dataset):
                 'PairedLowLightDataset: folders must be two names, the dark and the '
                 f'bright one, got {folders!r}'
             )
-        root = Path(data_root).expanduser()
+        root = Path(os.path.expanduser(data_root))
         names = LAYOUTS[layout] if folders is None else (tuple(folders),)
         self.max_size = max_size
         self.pairs = _find_pairs(root, names)

@@ -7,11 +7,13 @@ which a run was interrupted.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 
+from sci_plugins.errors import check_seed
 from sci_plugins.registry import DATA_SAMPLERS
 
 
@@ -34,7 +36,14 @@ class SeededSampler(DefaultSampler):
     """MMEngine's ``DefaultSampler``; yields :class:`Draw` in place of bare indices.
 
     Arguments are the same. For epoch-based loops.
+
+    Raises:
+        ConfigError: if ``seed`` is none; see :func:`sci_plugins.errors.check_seed`.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        check_seed(self.seed, 'SeededSampler')
 
     def __iter__(self) -> Iterator[Draw]:
         for index in super().__iter__():
@@ -47,7 +56,14 @@ class SeededInfiniteSampler(InfiniteSampler):
 
     Arguments are the same. For iteration-based loops, which continue with the right sample when
     they are resumed.
+
+    Raises:
+        ConfigError: if ``seed`` is none; see :func:`sci_plugins.errors.check_seed`.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        check_seed(self.seed, 'SeededInfiniteSampler')
 
     def _infinite_indices(self) -> Iterator[Draw]:
         for position, index in enumerate(super()._infinite_indices()):

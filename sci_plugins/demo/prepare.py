@@ -93,7 +93,7 @@ def prepare_demo(
             f'demo data: splits must be of {", ".join(SPLITS)} and counts of '
             f'{", ".join(COUNTS)}; got {", ".join(map(str, unknown))}'
         )
-    folder = Path(root).expanduser() if root is not None else demo_folder()
+    folder = Path(os.path.expanduser(root)) if root is not None else demo_folder()
     for split in splits:
         for task, write in (('faces', _write_face_scene), ('streets', _write_street)):
             name = f'{task}_{split}'

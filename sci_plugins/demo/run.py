@@ -14,7 +14,7 @@ from sci_plugins.apis.compare import compare
 from sci_plugins.apis.config import load_config
 from sci_plugins.apis.enhance import DEFAULT_ENHANCER
 from sci_plugins.demo import BRIGHT, CONDITIONS, prepare_demo
-from sci_plugins.errors import ConfigError
+from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.evaluation.bootstrap import Interval
 from sci_plugins.evaluation.comparison import Comparison, finite_or_none
 from sci_plugins.utils.checkpoint import use_safe_loading
@@ -99,8 +99,10 @@ def run_demo(
         The rows of the table.
 
     Raises:
-        ConfigError: if ``configs`` does not hold the demo's configs.
+        ConfigError: if ``configs`` does not hold the demo's configs, or ``images`` is below 1.
     """
+    if images is not None:
+        check_at_least(1, images=images)
     out, configs = Path(out), Path(configs)
     for task in TASKS.values():
         if not (configs / task.config).is_file():

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from sci_plugins.errors import ConfigError, DataError, check_at_least
+from sci_plugins.errors import ConfigError, DataError, check_at_least, check_seed
 from sci_plugins.utils.schema import Measured
 
 #: Fewer units than this (images, clips, blocks) say too little for an interval.
@@ -21,6 +21,9 @@ HELPS, HURTS = 'helps', 'hurts'
 NOT_SHOWN, NOT_DEFINED = 'no difference shown', 'not defined'
 #: What is left of sums in another order; no difference of results is as small.
 NOISE = 1e-12
+
+#: Intervals need thousands; what is drawn is held in memory.
+MAX_RESAMPLES = 100_000
 
 
 @dataclass(frozen=True)
@@ -66,18 +69,18 @@ def resample_weights(
 
     Args:
         groups: number of images, each a unit; or the group of each image.
-        resamples: number of rows, R.
+        resamples: number of rows, R, at most 100,000.
         seed: the same one gives the same rows on every machine.
 
     Returns:
         ``(R, N)``, int16 (int32 for more than 30,000 units).
 
     Raises:
-        ConfigError: if ``resamples`` is below 1 or the seed below 0.
+        ConfigError: if ``resamples`` or ``seed`` is out of range.
         DataError: if there is no image.
     """
-    check_at_least(1, resamples=resamples)
-    check_at_least(0, seed=seed)
+    check_at_least(1, most=MAX_RESAMPLES, resamples=resamples)
+    check_seed(seed)
     members = np.arange(groups) if isinstance(groups, int) else _number(groups)
     if len(members) == 0:
         raise DataError('there is no image to resample')

@@ -13,6 +13,8 @@ from sci_plugins.errors import DataError, check_at_least
 # The joint histogram of two uint8 maps stays in the cache and shows every id, so that nothing has
 # to be masked or checked per pixel.
 _BYTE = 256
+#: More classes than any label map has whose ids are not damaged.
+MAX_CLASSES = 1024
 
 
 def confusion_matrix(
@@ -24,7 +26,7 @@ def confusion_matrix(
         prediction: ``(H, W)`` array or tensor of ids, 0 to ``num_classes`` - 1, whole numbers of
             any dtype.
         truth: ground truth, same size; pixels of ``ignore_index`` do not count.
-        num_classes: C.
+        num_classes: C, at most 1024: a matrix of 8 MB.
         ignore_index: may be one of the classes, which then never counts as ground truth.
         void: allow ``ignore_index`` in the prediction too, as "no class".
 
@@ -33,10 +35,10 @@ def confusion_matrix(
         ``(C, C + 1)``, where the last column counts pixels without a prediction.
 
     Raises:
-        ConfigError: if ``num_classes`` is below 1.
+        ConfigError: if ``num_classes`` is out of range.
         DataError: if the sizes differ, or an id is out of range, even where pixels do not count.
     """
-    check_at_least(1, num_classes=num_classes)
+    check_at_least(1, most=MAX_CLASSES, num_classes=num_classes)
     found, true = _whole(prediction, 'prediction'), _whole(truth, 'truth')
     if found.shape != true.shape:
         raise DataError(

@@ -1,6 +1,7 @@
 """What the command line tools share: one line for a user's mistake, tables of text."""
 
 import argparse
+import io
 import os
 import pickle
 import re
@@ -11,8 +12,11 @@ from typing import NoReturn
 
 from prettytable import PrettyTable
 
-from sci_plugins.errors import SciPluginsError, describe_unpickling, first_line
+from sci_plugins.errors import ConfigError, SciPluginsError, describe_unpickling, first_line
 
+# Control characters, and what Python makes of bytes that are not UTF-8.
+_NO_TEXT = re.compile('[\x00-\x1f\x7f\ud800-\udfff]')
+_LONGEST = 1000  # of a message, which may quote any argument
 #: Set to 1 to get the traceback of an error that is otherwise reported in one line.
 TRACEBACK_VARIABLE = 'SCI_PLUGINS_TRACEBACK'
 
@@ -29,7 +33,10 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     """
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # last: no file there hides an installed package
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no text
+        sys.stdout.reconfigure(errors='backslashreplace')
     try:
+        check_arguments(sys.argv[1:])
         code = main() or 0
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
@@ -41,6 +48,22 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         print(f'error: {message}', file=sys.stderr)
         code = 2
     sys.exit(code)
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Refuse arguments that are empty or hold what is no text.
+
+    Raises:
+        ConfigError: for nothing but spaces, NUL bytes, line breaks and other control
+            characters, and bytes that are not UTF-8.
+    """
+    for before, text in zip(['', *arguments], arguments, strict=False):
+        if not text.strip():
+            raise ConfigError(f'empty argument {"after " + before if before else ""}'.strip())
+        if _NO_TEXT.search(text):
+            raise ConfigError(
+                f'an argument must be UTF-8 text without control characters, got {text!r}'
+            )
 
 
 def _user_message(error: Exception) -> str | None:
@@ -60,7 +83,8 @@ def _one_line(text: str) -> str:
     """The message alone: a data loader's worker sends it on the last line of a traceback."""
     if 'Original Traceback' in text:
         text = text.strip().splitlines()[-1].partition(': ')[2]
-    return ' '.join(text.split())
+    text = ' '.join(text.split())
+    return text if len(text) <= _LONGEST else f'{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}'
 
 
 def describe_host_error(error: Exception) -> str | None:
@@ -70,6 +94,7 @@ def describe_host_error(error: Exception) -> str | None:
         or _describe_input(error)
         or _describe_label(error)
         or _describe_process(error)
+        or _describe_name(error)
     )
 
 
@@ -80,6 +105,8 @@ def _describe_arguments(error: Exception) -> str | None:
     )
     if isinstance(error, TypeError) and re.match(wrong, str(error)):
         return f"{first_line(error)}: check the config's arguments for it"
+    if isinstance(error, RuntimeError) and 'expected weight to be at least 1' in str(error):
+        return f"{first_line(error)}: check the config's channels and num_classes"
     return None
 
 
@@ -102,6 +129,13 @@ def _describe_label(error: Exception) -> str | None:
             f'a label map has the class {value[1]}, which the model does not have: check '
             'the label maps, num_classes and reduce_zero_label'
         )
+    return None
+
+
+def _describe_name(error: Exception) -> str | None:
+    """The name of a file, in a config or another file, that no system takes."""
+    if isinstance(error, ValueError) and 'embedded null' in str(error):
+        return 'the name of a file or folder holds a NUL byte'
     return None
 
 

@@ -51,7 +51,8 @@ def write_atomically(
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_symlink():
         path = Path(os.path.realpath(path))
-    data = content.encode() if isinstance(content, str) else content
+    # Names of files in it may be no text.
+    data = content.encode(errors='backslashreplace') if isinstance(content, str) else content
     try:
         if path.exists() and not path.is_file():
             path.write_bytes(data)
@@ -162,7 +163,7 @@ def file_slug(name: str) -> str:
     slug = re.sub(r'[^A-Za-z0-9_.=-]+', '-', name).strip('-.')[:80]
     if slug == name:
         return slug
-    return f'{slug}-{hashlib.sha256(name.encode()).hexdigest()[:6]}'
+    return f'{slug}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:6]}'
 
 
 #: Folder for downloaded weights and generated demo data.
@@ -175,9 +176,9 @@ def cache_folder() -> Path:
     The folder need not exist yet.
     """
     if os.environ.get(CACHE_VARIABLE):
-        return Path(os.environ[CACHE_VARIABLE]).expanduser()
+        return Path(os.path.expanduser(os.environ[CACHE_VARIABLE]))
     base = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
-    return Path(base).expanduser() / 'sci_plugins'
+    return Path(os.path.expanduser(base)) / 'sci_plugins'
 
 
 # Longer than the longest path of a file.

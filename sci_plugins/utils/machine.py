@@ -1,4 +1,4 @@
-"""The machine that a figure was measured on."""
+"""The machine: what a figure was measured on, and what can be computed on."""
 
 import os
 import platform
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from sci_plugins.errors import ConfigError, first_line
 
 
 def describe_machine() -> dict[str, Any]:
@@ -21,6 +23,30 @@ def describe_machine() -> dict[str, Any]:
         'python': platform.python_version(),
         'system': platform.system(),
     }
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """The device of a name, if this machine can compute on it.
+
+    Raises:
+        ConfigError: if the name is unknown, or the device is not there.
+    """
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError):
+        found = torch.device('meta')
+    if found.type == 'meta':  # holds no values
+        raise ConfigError(f'unknown device {str(device)!r}; use cpu or cuda')
+    count = torch.cuda.device_count() if found.type == 'cuda' else 1
+    if count == 0:
+        raise ConfigError(f'device {device}: no CUDA device is available')
+    if found.type in ('cpu', 'cuda') and (found.index or 0) >= count:
+        raise ConfigError(f'device {device}: the last one is {found.type}:{count - 1}')
+    try:
+        torch.zeros((), device=found)
+    except Exception as error:  # torch has another one for each kind of device
+        raise ConfigError(f'cannot use device {str(device)!r}: {first_line(error)}') from error
+    return found
 
 
 def _cpu_name() -> str:

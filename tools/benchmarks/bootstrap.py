@@ -110,8 +110,8 @@ def benchmark_bootstrap(
         ConfigError: if a number is below 1.
         MissingDependencyError: if pycocotools is not installed.
     """
-    check_at_least(1, images=images, predictions=predictions, streets=streets)
-    check_at_least(1, classes=classes, resamples=resamples, runs=runs)
+    check_at_least(1, most=100_000, images=images, predictions=predictions, streets=streets)
+    check_at_least(1, most=100_000, classes=classes, resamples=resamples, runs=runs)
     return BootstrapResult(
         machine=describe_machine(),
         blas_threads=os.environ.get('OMP_NUM_THREADS', ''),

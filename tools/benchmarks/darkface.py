@@ -69,7 +69,9 @@ def benchmark_darkface(
         ConfigError: if a number is below 1.
         MissingDependencyError: if pycocotools is not installed.
     """
-    check_at_least(1, images=images, predictions=predictions, resamples=resamples, runs=runs)
+    check_at_least(
+        1, most=100_000, images=images, predictions=predictions, resamples=resamples, runs=runs
+    )
     few, many = (random_submission(images, predictions * times) for times in (1, 10))
     timings = time_in_turn(
         {OFFICIAL: lambda: _official(few), TEN_TIMES: lambda: _official(many)}, runs

@@ -80,7 +80,9 @@ def benchmark_enhancer(
     Raises:
         ConfigError: if a number is below 1 or the weights are not known.
     """
-    check_at_least(1, height=height, width=width, batch=batch, threads=threads, runs=runs)
+    check_at_least(
+        1, most=100_000, height=height, width=width, batch=batch, threads=threads, runs=runs
+    )
     source = torch.Generator().manual_seed(0)
     enhancer = SCIEnhancer(weights=weights).eval()
     if weights is None:

@@ -108,7 +108,9 @@ def benchmark_segmentation(
         ConfigError: if a number is below 1, or the config is not one of a segmentor.
         MissingDependencyError: if mmseg is not installed.
     """
-    check_at_least(1, height=height, width=width, threads=threads, runs=runs, steps=steps)
+    check_at_least(
+        1, most=100_000, height=height, width=width, threads=threads, runs=runs, steps=steps
+    )
     require_host('the benchmark of segmentation', 'mmseg')
     model, pipeline = _build(config)
     pixels = _draw_night(height, width) if image is None else _read(image, height, width)

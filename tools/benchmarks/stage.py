@@ -65,7 +65,7 @@ def benchmark_stage(
         ConfigError: if a number is below 1 or the weights are not known.
         MissingDependencyError: if mmdet is not installed.
     """
-    check_at_least(1, height=height, width=width, threads=threads, runs=runs)
+    check_at_least(1, most=100_000, height=height, width=width, threads=threads, runs=runs)
     require_host('the benchmark of the preprocessing stage', 'mmdet')
     with torch.no_grad(), threads_set_to(threads):
         timings = time_in_turn(_calls(height, width, weights), runs)

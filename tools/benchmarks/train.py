@@ -110,7 +110,9 @@ def benchmark_train(
         ConfigError: if a number is below 1, the weights are not known, or there is no C++ compiler
             to compile with.
     """
-    check_at_least(1, height=height, width=width, batch=batch, threads=threads, runs=runs)
+    check_at_least(
+        1, most=100_000, height=height, width=width, batch=batch, threads=threads, runs=runs
+    )
     if compile:
         _check_compiler()
     shape = (batch, 3, height, width)

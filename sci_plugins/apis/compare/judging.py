@@ -80,7 +80,7 @@ def parse_resampling(text: str) -> Resampling:
         except re.error as error:
             raise ConfigError(f'--resample {text}: no pattern ({error})') from error
         return Resampling(text, kind, pattern=argument)
-    if kind == 'blocks' and argument.isdecimal() and int(argument) >= 1:
+    if kind == 'blocks' and re.fullmatch(r'[1-9]\d{0,8}', argument):
         return Resampling(text, kind, size=int(argument))
     raise ConfigError(f'--resample must be {_FORMS}, got {text!r}')
 

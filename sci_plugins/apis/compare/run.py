@@ -13,7 +13,14 @@ from sci_plugins.apis.compare.contenders import Contenders, ModelSource
 from sci_plugins.apis.compare.judging import Judge, parse_resampling
 from sci_plugins.apis.compare.session import OUTPUTS, Session, write_comparison
 from sci_plugins.apis.config import require
-from sci_plugins.errors import ConfigError, DataError, MissingDependencyError, check_at_least
+from sci_plugins.errors import (
+    ConfigError,
+    DataError,
+    MissingDependencyError,
+    check_at_least,
+    check_seed,
+)
+from sci_plugins.evaluation.bootstrap import MAX_RESAMPLES
 from sci_plugins.evaluation.comparison import Comparison, read_comparison
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.utils.files import check_outputs
@@ -107,8 +114,9 @@ def compare(
     Raises:
         SciPluginsError: if something does not fit, as early as it can be known.
     """
-    check_at_least(1, resamples=resamples)
-    check_at_least(0, pictures=pictures, changed=changed, seed=seed)
+    check_at_least(1, most=MAX_RESAMPLES, resamples=resamples)
+    check_at_least(0, pictures=pictures, changed=changed)
+    check_seed(seed)
     _check(cfg, report)
     # What is resumed is read first, and named if it is damaged.
     outputs = [name for name in OUTPUTS if not (resume and name.endswith('.json'))]

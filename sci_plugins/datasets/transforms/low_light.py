@@ -1,6 +1,7 @@
 """Darken images in a data pipeline, each the same way in every run."""
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from sci_plugins.errors import ConfigError, check_at_least
+from sci_plugins.errors import ConfigError, check_seed
 from sci_plugins.functional.low_light import (
     CURVES,
     check_amount,
@@ -104,7 +105,7 @@ class SynthesizeLowLight(BaseTransform):
         self.curve = _read_choice('curve', curve, CURVES)
         self.channel_order = _read_choice('channel_order', channel_order, CHANNEL_ORDERS)
         if seed is not None:
-            check_at_least(0, 'SynthesizeLowLight', seed=seed)
+            check_seed(seed, 'SynthesizeLowLight')
         self.seed = seed
 
     def transform(self, results: dict) -> dict:
@@ -139,7 +140,7 @@ class SynthesizeLowLight(BaseTransform):
         if self.seed is None:
             return [int(np.random.randint(2**32, dtype=np.uint64))]
         path = results.get('img_path')
-        name = Path(path).name.encode() if path else results['img'].tobytes()
+        name = os.fsencode(Path(path).name) if path else results['img'].tobytes()
         digest = hashlib.sha256(name).digest()
         return [self.seed, int.from_bytes(digest[:8], 'little')]
 

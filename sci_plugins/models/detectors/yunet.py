@@ -84,8 +84,8 @@ class OnnxNetwork:
     """
 
     def __init__(self, path: str | os.PathLike[str], owner: str) -> None:
-        require_host(owner, 'onnxruntime', 'dev')
-        self.path = Path(path).expanduser()
+        require_host(owner, 'onnxruntime', 'onnx')
+        self.path = Path(os.path.expanduser(path))
         self.owner = owner
         if not self.path.is_file():
             raise FileNotFoundError(

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from sci_plugins.functional.retinex import divide_illumination
 
+#: Limits of what is built: far above what is of use, far below what fills the memory.
+MAX_CHANNELS, MAX_LAYERS = 1024, 100
+
 
 class Enhanced(NamedTuple):
     """What a Retinex enhancer gives: both ``(N, 3, H, W)``, both in [0, 1]."""

@@ -73,6 +73,7 @@ _FORMS = (
     + ', "SCIEnhancer(channels=8, weights=\'FILE.pth\')", or "my_file.MyEnhancer(gain=3)" '
     'of your own'
 )
+_MOST_GATES = 8  # one is enough
 _DOTTED = re.compile(r'[A-Za-z_]\w*(\.[A-Za-z_]\w*)+')
 
 
@@ -115,6 +116,8 @@ def parse_enhancer(text: str) -> dict[str, Any]:
         ConfigError: if ``text`` is neither.
     """
     text = text.strip()
+    if text.count('gated/') > _MOST_GATES:
+        raise ConfigError(f'at most {_MOST_GATES} gates, got {text.count("gated/")} in {text!r}')
     name, _, argument = text.partition('/')
     if text.endswith(')') and name != 'gated':
         return _parse_call(text)
@@ -142,8 +145,10 @@ def _parse_call(text: str) -> dict[str, Any]:
         if not isinstance(call, ast.Call) or call.args:
             raise ValueError('not a call with keyword arguments')
         name = ast.unparse(call.func)
-        arguments = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
-    except (SyntaxError, ValueError) as error:
+        arguments = {k.arg or '**': ast.literal_eval(k.value) for k in call.keywords}
+        if not {'type', '**'}.isdisjoint(arguments):
+            raise ValueError('not arguments of a constructor')
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         raise ConfigError(f'cannot read enhancer {text!r}: expected NAME(key=value, …)') from error
     return dict(type=name if '.' in name else f'sci_plugins.{name}', **arguments)
 
@@ -166,7 +171,7 @@ def _build_from_config(config: dict[str, Any]) -> BaseEnhancer:
         return cls(**config) if is_ours and loads else _build_and_load(cls, config)
     except SciPluginsError:
         raise
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ConfigError(f'{cls.__name__}: {first_line(error)}') from error
 
 

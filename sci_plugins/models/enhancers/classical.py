@@ -162,7 +162,7 @@ class HistogramEqualizationEnhancer(LightnessEnhancer):
 
 def _is_positive(value: Any) -> bool:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and 0 < value < float('inf')
+    return is_number and 0 < value < 1e38  # float32 ends there
 
 
 def _is_grid(value: Any) -> bool:

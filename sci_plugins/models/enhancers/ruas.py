@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from sci_plugins.errors import check_at_least
 from sci_plugins.functional.conv_norm import apply_conv
 from sci_plugins.functional.retinex import divide_illumination, limit_illumination
-from sci_plugins.models.enhancers.base import RetinexEnhancer
+from sci_plugins.models.enhancers.base import MAX_CHANNELS, MAX_LAYERS, RetinexEnhancer
 from sci_plugins.models.enhancers.weights import load_enhancer_weights
 from sci_plugins.registry import MODELS
 
@@ -31,8 +31,8 @@ class RUASEnhancer(RetinexEnhancer):
     that the illumination is nowhere below it.
 
     Args:
-        iterations: number of steps.
-        channels: hidden width of the residual block.
+        iterations: number of steps, 1 to 100.
+        channels: hidden width of the residual block, 1 to 1024.
         weights: path of a file that was exported from a training of ours. ``None``
             initialises like SCI: convolutions N(0, 0.02), biases 0.
 
@@ -41,7 +41,7 @@ class RUASEnhancer(RetinexEnhancer):
         - output: same; :meth:`illuminate` also gives the illumination
 
     Raises:
-        ConfigError: if ``iterations`` or ``channels`` is below 1.
+        ConfigError: if ``iterations`` or ``channels`` is out of range.
         CheckpointError: if ``weights`` cannot be loaded in full.
 
     Source: Liu et al., "Retinex-inspired Unrolling with Cooperative Prior
@@ -50,7 +50,8 @@ class RUASEnhancer(RetinexEnhancer):
 
     def __init__(self, iterations: int = 3, channels: int = 3, weights: str | None = None) -> None:
         super().__init__()
-        check_at_least(1, 'RUASEnhancer', iterations=iterations, channels=channels)
+        check_at_least(1, 'RUASEnhancer', most=MAX_LAYERS, iterations=iterations)
+        check_at_least(1, 'RUASEnhancer', most=MAX_CHANNELS, channels=channels)
         self.iterations = iterations
         self.channels = channels
         self.guess_conv1 = nn.Conv2d(3, channels, 3, padding=1)

@@ -9,7 +9,7 @@ from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.functional.conv_norm import apply_conv, apply_conv_norm_relu
 from sci_plugins.functional.retinex import limit_illumination
 from sci_plugins.functional.sci_inference import FoldedSCI, enhance_folded, fold_sci
-from sci_plugins.models.enhancers.base import Enhanced, RetinexEnhancer
+from sci_plugins.models.enhancers.base import MAX_CHANNELS, MAX_LAYERS, Enhanced, RetinexEnhancer
 from sci_plugins.models.enhancers.weights import load_enhancer_weights
 from sci_plugins.registry import MODELS
 
@@ -28,8 +28,8 @@ class SCIEnhancer(RetinexEnhancer):
 
     Args:
         layers: how often the shared residual block is applied; 0 leaves it out.
-            The authors' weights have 1.
-        channels: hidden width; the authors' weights have 3. ``None``: no hidden
+            The authors' weights have 1. At most 100.
+        channels: hidden width, at most 1024; the authors' weights have 3. ``None``: no hidden
             layer, one convolution from the image to the illumination (chain 3-3);
             ``layers`` has to be 0 then.
         weights: ``'official/easy'``, ``'official/medium'`` or
@@ -168,11 +168,11 @@ class SCIEnhancer(RetinexEnhancer):
 
 
 def _check_sizes(layers: int, channels: int | None) -> None:
-    check_at_least(0, 'SCIEnhancer', layers=layers)
+    check_at_least(0, 'SCIEnhancer', most=MAX_LAYERS, layers=layers)
     if channels is None and layers > 0:
         raise ConfigError(
             'SCIEnhancer: channels must be an int of at least 1, and None only if '
             f'layers=0, got None with layers={layers}'
         )
     if channels is not None:
-        check_at_least(1, 'SCIEnhancer', channels=channels)
+        check_at_least(1, 'SCIEnhancer', most=MAX_CHANNELS, channels=channels)

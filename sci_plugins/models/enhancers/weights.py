@@ -106,8 +106,9 @@ def find_weight_file(name: str | os.PathLike[str]) -> WeightFile:
     name = os.fspath(name)
     if name.startswith('official/'):
         return _find_official(name)
-    path = _find_shipped(name) if name.startswith('sci_plugins/') else Path(name)
-    path = path.expanduser()
+    # The home of a user who does not exist is left as it is, and not found.
+    is_shipped = name.startswith('sci_plugins/')
+    path = _find_shipped(name) if is_shipped else Path(os.path.expanduser(name))
     if not path.is_file():
         raise FileNotFoundError(f'weights not found: {path}')
     return WeightFile(path, name, file_sha256(path))
@@ -140,7 +141,7 @@ def _find_official(name: str) -> WeightFile:
         raise ConfigError(f'unknown weights {name!r}; known: {known}')
     source = os.environ.get(WEIGHTS_VARIABLE, '')
     if source and '://' not in source:
-        path = Path(source).expanduser() / f'{short}.pt'
+        path = Path(os.path.expanduser(source)) / f'{short}.pt'
         if not path.is_file():
             raise FileNotFoundError(f'{WEIGHTS_VARIABLE} is set, but {path} is not there')
     else:

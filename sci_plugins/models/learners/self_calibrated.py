@@ -13,7 +13,7 @@ from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.functional.conv3x3 import channels_last
 from sci_plugins.functional.conv_norm import apply_conv, apply_conv_norm_relu, apply_residual_block
 from sci_plugins.functional.retinex import divide_illumination
-from sci_plugins.models.enhancers.base import RetinexEnhancer
+from sci_plugins.models.enhancers.base import MAX_CHANNELS, MAX_LAYERS, RetinexEnhancer
 from sci_plugins.models.enhancers.build import build_enhancer
 from sci_plugins.models.enhancers.weights import load_learner_weights
 from sci_plugins.registry import MODELS
@@ -48,8 +48,8 @@ class SelfCalibratedLearner(BaseModel):
         estimator: a :class:`RetinexEnhancer`, its config or its name (see :func:`build_enhancer`);
             by default the authors'.
         calibrator: module or config; by default the authors'. Ignored if ``stages`` is 1.
-        stages: length of the cascade; 3 in the authors' code. 1 trains the estimator alone, as the
-            authors do for fine-tuning.
+        stages: length of the cascade, at most 100; 3 in the authors' code. 1 trains the estimator
+            alone, as the authors do for fine-tuning.
         loss: module or config of the loss of one stage; by default the authors'.
         exposure: config of a loss ``(enhanced, image) -> scalar`` for the first stage, the only one
             at inference, such as :class:`ExposureLoss`; ``None`` for none, as in the authors' code.
@@ -62,7 +62,7 @@ class SelfCalibratedLearner(BaseModel):
         - inputs: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
 
     Raises:
-        ConfigError: if ``stages`` is below 1 or the estimator has no illumination.
+        ConfigError: if ``stages`` is out of range or the estimator has no illumination.
         CheckpointError: if ``weights`` do not fit.
 
     Source: SCI (CVPR 2022, arXiv 2204.10137), section 3; `Network` of the authors' code.
@@ -79,7 +79,7 @@ class SelfCalibratedLearner(BaseModel):
         data_preprocessor: dict | nn.Module | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
-        check_at_least(1, 'SelfCalibratedLearner', stages=stages)
+        check_at_least(1, 'SelfCalibratedLearner', most=MAX_LAYERS, stages=stages)
         self.stages = stages
         self.estimator = _build_estimator(estimator)
         self.calibrator = _build(calibrator, 'SelfCalibrator') if stages > 1 else None
@@ -166,8 +166,8 @@ class SelfCalibrator(nn.Module):
     ``r - sigmoid(conv(f))``.
 
     Args:
-        layers: how often the shared block is applied; the authors use 3.
-        channels: hidden width; the authors use 16.
+        layers: how often the shared block is applied; the authors use 3, at most 100.
+        channels: hidden width, at most 1024; the authors use 16.
 
     Shape:
         - input: enhanced image, ``(N, 3, H, W)``, RGB, float, in [0, 1]
@@ -181,8 +181,8 @@ class SelfCalibrator(nn.Module):
 
     def __init__(self, layers: int = 3, channels: int = 16) -> None:
         super().__init__()
-        check_at_least(0, 'SelfCalibrator', layers=layers)
-        check_at_least(1, 'SelfCalibrator', channels=channels)
+        check_at_least(0, 'SelfCalibrator', most=MAX_LAYERS, layers=layers)
+        check_at_least(1, 'SelfCalibrator', most=MAX_CHANNELS, channels=channels)
         self.layers = layers
         self.channels = channels
         self.in_conv = nn.Conv2d(3, channels, 3, padding=1)

@@ -79,7 +79,12 @@ def test_a_missing_file(tmp_path: Path) -> None:
         ('a = unknown_name\n', 'unknown_name'),
         ('a = dict(b=1)["c"]\n', "KeyError: 'c'"),
         ('a = 1 / 0\n', 'division by zero'),
-        ("custom_imports = dict(imports=['no_such_package'])\n", 'no_such_package'),
+        (
+            "custom_imports = dict(imports=['no_such_package'])\n",
+            "Failed to import no_such_package; No module named 'no_such_package'",
+        ),
+        ('train_cfg = 1\n', 'train_cfg must be a dict, got 1'),
+        ("model = dict(data_preprocessor='x')\n", "data_preprocessor must be a dict, got 'x'"),
         ("_base_ = 'no_such_base.py'\n", 'no_such_base.py'),
         ("raise RuntimeError('one\\ntwo')\n", 'RuntimeError: one'),
         ('_base_ = 3\n', 'user.py'),
@@ -94,6 +99,41 @@ def test_mistakes_in_the_file(tmp_path: Path, text: str, cause: str) -> None:
     assert '\n' not in message
     if 'no_such_base' not in text:
         assert path in message
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('test_dataloader = dict(batch_size=0)', 'test_dataloader: batch_size must be at least 1'),
+        ('val_dataloader = dict(num_workers=257)', 'num_workers must be at most 256, got 257'),
+        (
+            "optim_wrapper = dict(optimizer=dict(lr='x'))",
+            "lr must be a number of at least 0, got 'x'",
+        ),
+        (
+            'optim_wrapper = dict(clip_grad=dict(max_norm=-1))',
+            'max_norm must be at least 0, got -1',
+        ),
+        ('train_cfg = dict(max_epochs=0)', 'train_cfg: max_epochs must be at least 1, got 0'),
+        ('randomness = dict(seed=2**32)', 'randomness: seed must be at most 4294967295'),
+    ],
+)
+def test_numbers_out_of_range(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(_write(tmp_path, f'{text}\n'))
+    assert message in str(caught.value)
+
+
+def test_numbers_in_range_and_sections_that_are_not_there(tmp_path: Path) -> None:
+    text = """
+train_dataloader = dict(batch_size=1, num_workers=0)
+val_dataloader = None
+optim_wrapper = dict(optimizer=dict(lr=0, weight_decay=1e-4), clip_grad=None)
+train_cfg = dict(max_iters=5)
+randomness = dict(seed=None)
+model = dict(type='X', data_preprocessor=None)
+"""
+    assert load_config(_write(tmp_path, text)).train_cfg.max_iters == 5
 
 
 @pytest.mark.parametrize('name', ['user.txt', 'user'])
@@ -198,6 +238,14 @@ def test_options_and_launcher(tmp_path: Path) -> None:
     path = _write(tmp_path, 'a = dict(b=1)\n')
     cfg = load_config_from_args(_parse(path, '--cfg-options', 'a.b=2', 'c=[1,2]'))
     assert (cfg.a.b, cfg.c, cfg.launcher) == (2, [1, 2], 'none')
+
+
+@pytest.mark.parametrize('option', ['a', '.', ''])
+def test_options_without_a_value(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        _parse('user.py', '--cfg-options', 'b=1', option)
+    assert caught.value.code == 2
+    assert 'argument --cfg-options: expected KEY=VALUE' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(('launcher', 'variable'), [('pytorch', 'RANK'), ('slurm', 'SLURM_PROCID')])

@@ -10,6 +10,7 @@ from mmengine.registry import DATA_SAMPLERS
 
 from sci_plugins.datasets import samplers
 from sci_plugins.datasets.samplers import Draw
+from sci_plugins.errors import ConfigError
 
 
 def build(name: str, size: int = 5, **options: Any) -> Any:
@@ -87,3 +88,9 @@ def test_related_seeds_give_unrelated_numbers() -> None:
     assert float(values.mean()) == pytest.approx(0.5, abs=0.04)
     neighbours = torch.corrcoef(torch.stack([values[:-1], values[1:]]))[0, 1]
     assert abs(float(neighbours)) < 0.1
+
+
+@pytest.mark.parametrize('name', ['SeededSampler', 'SeededInfiniteSampler'])
+def test_a_seed_that_is_none(name: str) -> None:
+    with pytest.raises(ConfigError, match=f'{name}: seed must be at least 0, got -1'):
+        build(name, seed=-1)

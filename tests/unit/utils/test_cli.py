@@ -14,7 +14,7 @@ from sci_plugins.errors import (
     MissingDependencyError,
     SciPluginsError,
 )
-from sci_plugins.utils.cli import TRACEBACK_VARIABLE, run, text_table
+from sci_plugins.utils.cli import TRACEBACK_VARIABLE, check_arguments, run, text_table
 
 ERRORS = [SciPluginsError, ConfigError, DataError, CheckpointError, MissingDependencyError]
 
@@ -154,3 +154,38 @@ def test_a_table_is_aligned() -> None:
         '3-3-3  100  -       3.5 ms',
         '2        -               -',
     ]
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['a', '--out', ''], 'empty argument after --out'),
+        ([' '], 'empty argument'),
+        (['a\0b'], r"control characters, got 'a\x00b'"),
+        (['a\nb.png'], r"control characters, got 'a\nb.png'"),
+        (['\udcff.png'], r"control characters, got '\udcff.png'"),
+    ],
+)
+def test_arguments_that_are_no_text(arguments: list[str], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_arguments(arguments)
+    assert str(caught.value).endswith(message)
+
+
+def test_arguments_in_any_language() -> None:
+    check_arguments(['夜.png', 'photo de nuit', 'Screenshot 9.41\u202fPM.png', '-1', '--a=b'])
+
+
+def test_arguments_are_checked_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr('sys.argv', ['tool', '--out', ''])
+    code, err = _stderr_of(AssertionError('not called'), capsys)
+    assert (code, err) == (2, 'error: empty argument after --out\n')
+
+
+def test_a_message_that_quotes_a_very_long_name(capsys: pytest.CaptureFixture[str]) -> None:
+    _, err = _stderr_of(ConfigError(f'unknown {"x" * 5000}; known: a, b'), capsys)
+    assert len(err) < 1100
+    assert err.startswith('error: unknown xxx')
+    assert err.endswith('xxx; known: a, b\n')

@@ -1,5 +1,6 @@
 """Which errors of MMEngine and the hosts are a user's mistake, and how they read."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,3 +111,13 @@ def test_a_group_that_does_not_come_together() -> None:
     assert '--timeout' in str(describe_host_error(error))
     error = torch.distributed.DistNetworkError('no such host')
     assert str(describe_host_error(error)).endswith('see what it said: no such host')
+
+
+def test_a_layer_of_size_0() -> None:
+    error = _raised(lambda: torch.nn.Conv2d(3, 0, 3)(torch.zeros(1, 3, 4, 4)))
+    assert str(describe_host_error(error)).endswith("check the config's channels and num_classes")
+
+
+def test_a_name_with_a_nul_byte() -> None:
+    error = _raised(lambda: Path('a\0b').read_bytes())
+    assert describe_host_error(error) == 'the name of a file or folder holds a NUL byte'

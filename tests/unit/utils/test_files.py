@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sci_plugins.utils import files
-from sci_plugins.utils.files import write_atomically
+from sci_plugins.utils.files import file_slug, write_atomically
 
 
 @pytest.mark.parametrize(
@@ -219,3 +219,10 @@ def test_a_pipe_is_written_to(tmp_path: Path) -> None:
     reader.join()
     assert read == [b'new']
     assert path.is_fifo()
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    """What Python makes of the bytes of a name that are not UTF-8."""
+    write_atomically(tmp_path / 'a.txt', 'a \udcff b')
+    assert (tmp_path / 'a.txt').read_text() == r'a \udcff b'
+    assert file_slug('a\udcff') != file_slug('a\udcfe')

@@ -291,4 +291,4 @@ def test_without_onnxruntime_the_extra_is_named(
         OnnxNetwork(tmp_path / 'none.onnx', 'Detector')
     message = str(caught.value)
     assert 'Detector needs the package onnxruntime' in message
-    assert 'pip install "sci_plugins[dev]"' in message
+    assert 'pip install "sci_plugins[onnx]"' in message

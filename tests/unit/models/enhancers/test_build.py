@@ -1,6 +1,7 @@
 """Naming an enhancer: every form, every mistake."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -206,3 +207,37 @@ def test_nothing_in_a_name_is_executed(tmp_path: Path) -> None:
 def test_missing_weights_name_the_file() -> None:
     with pytest.raises(FileNotFoundError, match=r'no/such/file\.pth'):
         build_enhancer('sci/no/such/file.pth')
+
+
+@pytest.mark.parametrize('gates', [9, 2000])
+def test_too_many_gates(gates: int) -> None:
+    assert isinstance(build_enhancer('gated/' * 8 + 'gamma'), GatedEnhancer)
+    with pytest.raises(ConfigError, match=f'at most 8 gates, got {gates} in'):
+        parse_enhancer('gated/' * gates + 'gamma')
+
+
+def test_a_config_that_is_nested_without_end() -> None:
+    config: dict[str, Any] = dict(type='sci_plugins.GammaEnhancer')
+    for _ in range(2000):
+        config = dict(type='sci_plugins.GatedEnhancer', enhancer=config)
+    with pytest.raises(ConfigError, match='recursion'):
+        build_enhancer(config)
+
+
+@pytest.mark.parametrize(
+    'call',
+    [
+        'GammaEnhancer(type="x")',
+        'GammaEnhancer(**{})',
+        f'GammaEnhancer(gamma={"(" * 300}1{")" * 300})',
+        f'GammaEnhancer(gamma={"[" * 5000}1{"]" * 5000})',
+    ],
+)
+def test_calls_that_cannot_be_read(call: str) -> None:
+    with pytest.raises(ConfigError, match=r'expected NAME\(key=value'):
+        parse_enhancer(call)
+
+
+def test_the_home_of_nobody() -> None:
+    with pytest.raises(FileNotFoundError, match='weights not found: ~nouser/x'):
+        build_enhancer('sci/~nouser/x')

@@ -275,3 +275,11 @@ def test_frozen_copies_do_not_share_what_they_keep() -> None:
         twin.in_conv.weight.mul_(2)
         assert torch.equal(enhancer(image), wanted)
         assert not torch.equal(twin(image), wanted)
+
+
+def test_sizes_beyond_use_are_refused_before_room_is_made() -> None:
+    SCIEnhancer(layers=100, channels=64)
+    with pytest.raises(ConfigError, match='SCIEnhancer: layers must be at most 100, got 101'):
+        SCIEnhancer(layers=101)
+    with pytest.raises(ConfigError, match='SCIEnhancer: channels must be at most 1024, got 10000'):
+        SCIEnhancer(channels=10_000_000)
