@@ -405,8 +405,7 @@ def _take(future: 'Future[bool]', job: FileJob, summary: EnhanceSummary) -> str 
     try:
         written = future.result()
     except Exception as error:  # whatever one image raises stops no other
-        cause = _tell(error)
-        summary.failed[job.source] = cause
+        cause = summary.failed[job.source] = _tell(error)
         return cause if str(job.source) in cause else f'{job.source}: {cause}'
     summary.written += written
     summary.skipped += not written
@@ -426,11 +425,8 @@ class _Worker:
     def __init__(
         self, model: BaseEnhancer, log: EnhanceLog, *, tile: int, device: str, overwrite: bool
     ) -> None:
-        self.model = model
-        self.log = log
-        self.tile = tile
-        self.device = device
-        self.overwrite = overwrite
+        self.model, self.log = model, log
+        self.tile, self.device, self.overwrite = tile, device, overwrite
         self.stop = Event()
         self._budget = _PixelBudget(PIXELS_AT_ONCE)
         # One at a time: torch uses all cores by itself, and memory stays bounded.
