@@ -58,10 +58,10 @@ def check_at_least(
             raise ConfigError(f'{prefix}{name} must be {noun} at least {least:g}, got {value!r}')
         if not value >= least:  # also NaN
             raise ConfigError(f'{prefix}{name} must be at least {least:g}, got {value}')
-        if value > most:
-            raise ConfigError(f'{prefix}{name} must be at most {most:.10g}, got {value}')
         if value == math.inf:
             raise ConfigError(f'{prefix}{name} must be finite, got {value}')
+        if value > most:
+            raise ConfigError(f'{prefix}{name} must be at most {most:.10g}, got {value}')
 
 
 def check_seed(seed: Any, owner: str = '') -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import copy
-import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -127,7 +126,8 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
 _SECTIONS = (
     *('model', 'model.data_preprocessor', 'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper'),
     *('train_dataloader', 'val_dataloader', 'test_dataloader', 'env_cfg', 'env_cfg.dist_cfg'),
-    *('default_hooks', 'randomness'),
+    *(f'{each}_dataloader.dataset' for each in ('train', 'val', 'test')),
+    *('default_hooks', 'randomness', 'optim_wrapper.optimizer', 'log_processor', 'visualizer'),
 )
 # Place -> the smallest allowed value of each number there; an int asks for an int.
 _LOADER: dict[str, float] = dict(batch_size=1, num_workers=0)
@@ -151,7 +151,7 @@ def _check_settings(cfg: Config) -> None:
     for place, numbers in _NUMBERS.items():
         section = _find(cfg, place) or {}
         for name in numbers.keys() & section.keys():
-            most = MAX_LOADERS if name == 'num_workers' else math.inf
+            most = MAX_LOADERS if name == 'num_workers' else 2**31 - 1
             check_at_least(numbers[name], place, most=most, **{name: section[name]})
     seed = _find(cfg, 'randomness.seed')
     if seed is not None:

@@ -127,7 +127,9 @@ def evaluate_enhancement(
         measures = [measure for measure in measures if not measure.needs_reference]
     specs = _name_variants(variants)
     enhancers = {name: prepare_enhancer(spec, device) for name, spec in specs.items()}
-    names = [str(path.relative_to(Path(os.path.expanduser(low)))) for path in data.files]
+    root = Path(os.path.expanduser(low))
+    root = root if root.is_dir() else root.parent
+    names = [os.path.relpath(path, root) for path in data.files]
     sheets = [] if pictures is None else _sheets(Path(pictures), names)
     check_outputs(*sheets, inputs=data.files, overwrite=overwrite)
     table = QualityTable(_about(low, reference, specs, max_size), names)

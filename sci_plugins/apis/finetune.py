@@ -82,7 +82,7 @@ def finetune(
         enhancer: starting point: anything that ``build_enhancer`` takes and that estimates an
             illumination.
         steps: number of steps; by default 100, or at most 1000 with ``until``.
-        lr: learning rate.
+        lr: learning rate, at most 1000.
         until: stop when the loss has settled to this relative change, such as 0.01; see
             :func:`has_settled`. ``None`` does all steps.
         freeze_norm: keep BatchNorm's statistics (its scale and shift are trained).
@@ -110,7 +110,7 @@ def finetune(
     data = LowLightFolder(
         inputs, max_size=max_size, crop_size=crop_size, cache=True, skip_unreadable=True
     )
-    sheet = out.with_name(f'{out.stem}_before-after.jpg')
+    sheet = out.parent / f'{out.stem}_before-after.jpg'
     check_outputs(out, sheet, inputs=data.files, overwrite=overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
     result = FinetuneResult(deepcopy(before))
@@ -170,8 +170,8 @@ def _is_settled(losses: Sequence[float], images: int, tolerance: float) -> bool:
 def _check_options(steps: int, lr: float, until: float | None) -> None:
     check_at_least(1, most=MOST_STEPS, steps=steps)
     for name, value in (('lr', lr), ('until', until)):
-        if value is not None and not 0 < value < math.inf:
-            raise ConfigError(f'{name} must be a number above 0, got {value}')
+        if value is not None and not 0 < value <= 1000:
+            raise ConfigError(f'{name} must be a number above 0, at most 1000, got {value}')
 
 
 def _prepare(enhancer: Spec, device: str) -> RetinexEnhancer:

@@ -73,7 +73,7 @@ def _user_message(error: Exception) -> str | None:
     if isinstance(error, pickle.UnpicklingError):
         return describe_unpickling('a checkpoint', error)
     # What MMEngine says of a misspelt `type` in a config.
-    unknown = re.search(r'\S+ is not in the \S+ registry', str(error))
+    unknown = re.search(r'\S+ is not in the [\w: ]+ registry', str(error))
     if isinstance(error, KeyError) and unknown:
         return f"{unknown[0].lstrip(chr(39))}: check the config's spelling and scope"
     return describe_host_error(error)
@@ -105,6 +105,8 @@ def _describe_arguments(error: Exception) -> str | None:
     )
     if isinstance(error, TypeError) and re.match(wrong, str(error)):
         return f"{first_line(error)}: check the config's arguments for it"
+    if isinstance(error, TypeError) and str(error).endswith('is not a callable object'):
+        return "unknown type of an optimizer: check the config's optim_wrapper.optimizer"
     if isinstance(error, RuntimeError) and 'expected weight to be at least 1' in str(error):
         return f"{first_line(error)}: check the config's channels and num_classes"
     return None

@@ -143,6 +143,10 @@ SETTINGS = [
     ('env_cfg=1', 'env_cfg must be a dict, got 1'),
     ('model.decode_head.channels=0', "check the config's channels and num_classes"),
     ('work_dir', 'expected KEY=VALUE'),
+    ('train_dataloader.dataset=5', 'train_dataloader.dataset must be a dict, got 5'),
+    ('train_dataloader.sampler.type=Nope', 'Nope is not in the mmseg::data sampler registry'),
+    ('optim_wrapper.optimizer.type=Nope', 'unknown type of an optimizer'),
+    (f'train_dataloader.batch_size={HUGE}', 'batch_size must be at most 2147483647'),
 ]
 CASES = [
     *_cases('enhance', 'photos --out out', [*DEVICES, *ENHANCERS]),
@@ -165,9 +169,11 @@ CASES = [
             ('--seed -1', 'seed must be at least 0, got -1'),
             (f'--seed {2**32}', 'seed must be at most 4294967295, got 4294967296'),
             (f'--seed {HUGE}', f'seed must be at most 4294967295, got {HUGE}'),
-            ('--lr nan', 'lr must be a number above 0, got nan'),
-            ('--until 0', 'until must be a number above 0, got 0'),
+            ('--lr nan', 'lr must be a number above 0, at most 1000, got nan'),
+            ('--until 0', 'until must be a number above 0, at most 1000, got 0'),
             ('--steps 0', 'steps must be at least 1, got 0'),
+            ('--lr 1e39', 'lr must be a number above 0, at most 1000, got 1e+39'),
+            ('--out /', 'cannot write /: it is a folder'),
             (f'--steps {HUGE}', 'steps must be at most 10000000'),
             ('--crop-size 21', 'crop_size'),
         ],
@@ -236,6 +242,15 @@ CASES = [
         'test',
         'config.py model.pth --work-dir work --cfg-options',
         [(f'test_dataloader.{option}', words) for option, words in LOADERS[:3]],
+    ),
+    *_cases(
+        'compare',
+        f'config.py model.pth {RUNS} --cfg-options',
+        [
+            ('test_dataloader.batch_size=0', 'batch_size must be at least 1, got 0'),
+            ('test_evaluator.type=Nope', 'Nope is not in the mmseg::metric registry'),
+            ('test_cfg.type=Nope', 'Nope is not in the mmseg::loop registry'),
+        ],
     ),
     *_cases(
         'train',

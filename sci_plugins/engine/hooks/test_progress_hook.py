@@ -34,4 +34,5 @@ class TestProgressHook(Hook):
         self._bar.update()
 
     def after_test(self, runner: Runner) -> None:
-        self._bar.close()
+        if self._bar is not None:  # a test may fail before it begins
+            self._bar.close()

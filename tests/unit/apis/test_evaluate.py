@@ -55,6 +55,18 @@ def test_the_right_gamma_is_found(folders: tuple[Path, Path]) -> None:
     assert best == 'gamma/0.5'
 
 
+@pytest.mark.parametrize('with_references', [True, False])
+def test_relative_folders(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, with_references: bool
+) -> None:
+    monkeypatch.chdir(folders[0].parent)
+    low, normal = (each.name for each in folders)
+    table = evaluate_enhancement(
+        low, normal if with_references else None, ['none'], metrics=['EME']
+    )
+    assert table.images == ['0.png', '1.png']
+
+
 def test_without_references(folders: tuple[Path, Path]) -> None:
     table = evaluate_enhancement(folders[0], None, ['none'])
     assert list(table.scores) == ['none']

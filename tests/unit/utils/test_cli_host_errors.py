@@ -121,3 +121,9 @@ def test_a_layer_of_size_0() -> None:
 def test_a_name_with_a_nul_byte() -> None:
     error = _raised(lambda: Path('a\0b').read_bytes())
     assert describe_host_error(error) == 'the name of a file or folder holds a NUL byte'
+
+
+def test_an_unknown_optimizer() -> None:
+    error = TypeError('None is not a callable object')  # of MMEngine's builder
+    assert describe_host_error(error) is not None
+    assert describe_host_error(TypeError('None is no object')) is None

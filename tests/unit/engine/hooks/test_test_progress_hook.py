@@ -30,3 +30,8 @@ def test_only_one_process_shows_it(
     hook.after_test_iter(runner, 0)
     hook.after_test(runner)
     assert capsys.readouterr().err == ''
+
+
+def test_a_test_that_fails_before_it_begins() -> None:
+    """Closing what was never opened would hide why."""
+    TestProgressHook().after_test(SimpleNamespace())
