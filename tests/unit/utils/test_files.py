@@ -7,7 +7,8 @@ import os
 import resource
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,8 @@ def test_a_folder_in_the_way(tmp_path: Path) -> None:
     assert [item.name for item in tmp_path.iterdir()] == ['a.txt']
 
 
-@pytest.fixture
-def _full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def _full_disk() -> Iterator[None]:
     """A disk that takes 3 bytes and then says that it is full."""
 
     class File(io.FileIO):
@@ -74,29 +75,37 @@ def _full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     def opened(path: Path, mode: str, buffering: int) -> File:
         return File(path, mode)
 
-    monkeypatch.setattr(files, 'open', opened, raising=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, 'open', opened, raising=False)
+        yield
 
 
-@pytest.fixture
+@contextmanager
 def _small_files_only() -> Iterator[None]:
-    """The system itself cuts files off after 1000 bytes."""
+    """The system itself cuts files off after 1000 bytes.
+
+    Not a fixture: pytest prints a test's result before it takes fixtures down, and a log file
+    that holds its output may be longer.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize('limit', ['_full_disk', '_small_files_only'])
+@pytest.mark.parametrize('limit', [_full_disk, _small_files_only])
 def test_a_short_write_is_an_error(
-    tmp_path: Path, limit: str, request: pytest.FixtureRequest
+    tmp_path: Path, limit: Callable[[], AbstractContextManager[None]]
 ) -> None:
     path = tmp_path / 'a.txt'
     path.write_text('old')
-    request.getfixturevalue(limit)
-    with pytest.raises(OSError, match=rf": '{path}'$"):  # not the temporary file's name
-        write_atomically(path, b'x' * 4000)
-    with pytest.raises(OSError, match=r'new\.txt'):
-        write_atomically(tmp_path / 'new.txt', b'x' * 4000)
+    with limit():
+        with pytest.raises(OSError, match=rf": '{path}'$"):  # not the temporary file's name
+            write_atomically(path, b'x' * 4000)
+        with pytest.raises(OSError, match=r'new\.txt'):
+            write_atomically(tmp_path / 'new.txt', b'x' * 4000)
     assert path.read_text() == 'old'
     assert list(tmp_path.iterdir()) == [path]
 
