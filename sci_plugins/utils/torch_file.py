@@ -105,7 +105,11 @@ class _Odd(str):
 def _read_zip(file: IO[bytes], map_location: Any) -> Any:
     size = file.seek(0, io.SEEK_END)
     with zipfile.ZipFile(file) as archive:
-        root = _check_members(archive.infolist(), size)
+        members = archive.infolist()
+        root = _check_members(members, size)
+        if not any(member.CRC for member in members):  # torch saved them without check sums
+            for member in members:
+                member.CRC = None  # type: ignore[assignment]
         marked = f'{root}/byteorder' in archive.namelist()
         order = archive.read(f'{root}/byteorder') if marked else b'little'
         if order not in (b'little', b'big'):

@@ -1,6 +1,7 @@
 """Whatever a checkpoint rightly holds comes back as torch's own loader gives it."""
 
 import io
+import pickle
 import zipfile
 from collections import Counter, OrderedDict
 from pathlib import Path
@@ -164,6 +165,32 @@ def test_a_file_of_torch_2_4(tmp_path: Path) -> None:
     names = ('.format_version', '.storage_alignment', '.data/serialization_id', 'byteorder')
     _changed(path, **dict.fromkeys(names))
     assert load_torch_file(path)['a'].tolist() == [0, 1, 2]
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.serialization, 'set_crc32_options'), reason='torch 2.6 leaves them out'
+)
+def test_a_file_without_check_sums(tmp_path: Path) -> None:
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        found, wanted = _load(dict(a=torch.arange(3.0), b='x'), tmp_path / 'a.pth', False)
+    finally:
+        torch.serialization.set_crc32_options(before)
+    with zipfile.ZipFile(tmp_path / 'a.pth') as archive:
+        assert not any(member.CRC for member in archive.infolist())
+    assert torch.equal(found['a'], wanted['a'])
+    assert found['b'] == 'x'
+
+
+def test_one_wrong_check_sum_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / 'a.pth'
+    torch.save(dict(a=torch.arange(3.0)), path)
+    with zipfile.ZipFile(path) as archive:
+        wanted = archive.getinfo('a/data/0').CRC.to_bytes(4, 'little')
+    path.write_bytes(path.read_bytes().replace(wanted, bytes(4)))
+    with pytest.raises(pickle.UnpicklingError, match='CRC'):
+        load_torch_file(path)
 
 
 def test_a_file_of_a_machine_with_the_other_byte_order(tmp_path: Path) -> None:
