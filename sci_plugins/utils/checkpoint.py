@@ -1,14 +1,16 @@
 """Reading and writing weight files: a checkpoint is data, never code.
 
-Weights by address fail with one line and within seconds.
+Weights by address fail with one line, and within seconds if a server is silent.
 """
 
+import hashlib
 import logging
 import os
 import pickle
+import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -27,6 +29,8 @@ from sci_plugins.errors import (
     show_name,
     tell_cause,
 )
+from sci_plugins.utils.download import download
+from sci_plugins.utils.files import new_file
 from sci_plugins.utils.folders import check_regular_file
 from sci_plugins.utils.model_parts import unwrap_model
 from sci_plugins.utils.torch_file import load_torch_file
@@ -60,9 +64,7 @@ def read_checkpoint(
     if path.stat().st_size == 0:
         raise CheckpointError(f'{path} is empty (0 bytes)')
     try:
-        if trust:
-            return torch.load(path, map_location=map_location, weights_only=False)
-        return load_torch_file(path, map_location)
+        return _read(path, map_location, trust)
     except pickle.UnpicklingError as error:
         raise CheckpointError(describe_unpickling(str(path), error)) from error
     except Exception as error:  # a damaged file makes the unpickler raise anything
@@ -85,7 +87,6 @@ def use_safe_loading(*, trust: bool = False) -> None:
     """
     from mmengine.runner import checkpoint as loaders
     from mmengine.runner.checkpoint import CheckpointLoader
-    from mmengine.utils.dl_utils import load_url
 
     def load(filename: str, map_location: Any = None) -> Any:
         path = os.path.expanduser(filename)
@@ -94,7 +95,7 @@ def use_safe_loading(*, trust: bool = False) -> None:
     CheckpointLoader.register_scheme(prefixes='', loader=load, force=True)
     guard_addresses()
     # What the loaders of all names and addresses end in.
-    loaders.load_url = load_url if trust else _load_url
+    loaders.load_url = partial(_load_url, trust=trust)
     if trust:
         os.environ.pop(_FORCE_VARIABLE, None)
     else:
@@ -102,14 +103,38 @@ def use_safe_loading(*, trust: bool = False) -> None:
 
 
 def _load_url(
-    url: str, model_dir: str | None = None, map_location: Any = None, progress: bool = True
+    url: str,
+    model_dir: str | None = None,
+    map_location: Any = None,
+    progress: bool = True,
+    *,
+    trust: bool = False,
 ) -> Any:
-    """``torch.hub.load_state_dict_from_url`` whose file is read as data."""
-    folder = Path(model_dir or Path(torch.hub.get_dir(), 'checkpoints'))
-    path = folder / Path(urlparse(url).path).name
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path), progress=progress)
+    """``torch.hub.load_state_dict_from_url`` with limits, whose file is read as data."""
+    path = _place(url, model_dir)
+    if path.exists():
+        return _read(path, map_location, trust)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with new_file(path) as file:  # what cannot be read does not stay
+        download(url, file, most=MOST_BYTES, seconds=SECONDS, silent=TIMEOUT, bar=progress)
+        return _read(Path(file.name), map_location, trust)
+
+
+def _place(url: str, folder: str | None = None) -> Path:
+    """The file in torch's cache for an address.
+
+    Its name, as torch has it, if a hash in that tells it from others, as those of torchvision and
+    OpenMMLab do. ``epoch_12.pth`` may be anybody's.
+    """
+    name = Path(urlparse(url).path).name
+    if not re.search(r'-[0-9a-f]{8,}\.', name):
+        name = f'{hashlib.sha256(url.encode()).hexdigest()[:8]}-{name}'
+    return Path(folder or Path(torch.hub.get_dir(), 'checkpoints')) / name
+
+
+def _read(path: Path, map_location: Any, trust: bool) -> Any:
+    if trust:
+        return torch.load(path, map_location=map_location, weights_only=False)
     return load_torch_file(path, map_location)
 
 
@@ -170,6 +195,9 @@ def _holds_nan(value: Any) -> bool:
 
 #: Seconds that a server may stay silent; without a limit a connection waits for minutes.
 TIMEOUT = 20.0
+#: Seconds that a download may take, and bytes of it: weights of today's networks have up to 4 GB.
+SECONDS = 3600.0
+MOST_BYTES = 8 * 2**30
 
 
 def guard_addresses() -> None:
@@ -227,7 +255,9 @@ def _tell(name: str, error: Exception) -> str:
         return f'cannot load weights {name}: MMEngine knows no such name'
     place = name if address == name else f'{name} ({address})'
     if isinstance(error, pickle.UnpicklingError):
-        return describe_unpickling(f'weights {place}', error)
+        kept = _place(address)
+        where = f', fetched earlier to {kept},' if kept.exists() else ''
+        return describe_unpickling(f'weights {place}{where}', error)
     reachable = not isinstance(error, URLError) or isinstance(error, HTTPError)
     cause = tell_cause(error) if reachable else getattr(error, 'reason', error)
     return f'cannot load weights {place}: {cause}'

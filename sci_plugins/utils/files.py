@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
@@ -63,17 +63,29 @@ def write_atomically(
 
 
 def _replace(path: Path, data: bytes | memoryview, sync: bool) -> None:
-    is_there = path.exists()
-    if is_there and not os.access(path, os.W_OK):
+    if path.exists() and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    with new_file(path) as file:
+        write_all(file, data)
+        if sync:
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[IO[bytes]]:
+    """A hidden file of a unique name beside ``path``, which takes its place at the end.
+
+    After any error, and for whoever looks in the meantime, ``path`` is as before.
+
+    Yields:
+        The open file, unbuffered: see :func:`write_all`.
+    """
     # Independent of the name of `path`, which may be as long as a name can be.
-    beside = path.with_name(f'.{secrets.token_hex(8)}.tmp')
+    beside = path.with_name(f'.sci_plugins-{secrets.token_hex(8)}.tmp')
     try:
         with open(beside, 'xb', buffering=0) as file:
-            _write_all(file, data)
-            if sync:
-                os.fsync(file.fileno())
-        if is_there:
+            yield file
+        if path.exists():
             shutil.copymode(path, beside)
         os.replace(beside, path)
     except BaseException:
@@ -81,8 +93,12 @@ def _replace(path: Path, data: bytes | memoryview, sync: bool) -> None:
         raise
 
 
-def _write_all(file: io.FileIO, data: bytes | memoryview) -> None:
-    """A nearly full disk, or more than 2 GB, takes only a part in one call."""
+def write_all(file: IO[bytes], data: bytes | memoryview) -> None:
+    """Write all; a nearly full disk, or more than 2 GB, takes only a part in one call.
+
+    Raises:
+        OSError: if that is not possible.
+    """
     rest = memoryview(data)
     while len(rest):
         written = file.write(rest)

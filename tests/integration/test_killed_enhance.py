@@ -1,6 +1,7 @@
 """Killed at any moment, the tool's folder can be finished by the next run."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,8 @@ def test_every_kill_is_followed_by_a_clean_resume(tmp_path: Path, kills: int, se
     assert written + skipped == 15
     results = [path for path in (tmp_path / 'out').iterdir() if path.suffix != '.jsonl']
     visible = [path for path in results if not path.name.startswith('.')]
+    left = {path.name for path in results} - {path.name for path in visible}
+    assert all(re.fullmatch(r'\.sci_plugins-[0-9a-f]{16}\.tmp', name) for name in left)
     assert len(visible) == 30  # with the illumination maps
     for path in visible:
         with Image.open(path) as image:

@@ -5,15 +5,13 @@ several names. A learner starts from the same files.
 """
 
 import hashlib
+import io
 import logging
 import os
 import re
-import time
 from collections.abc import Mapping, Sequence
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.request import urlopen
 
 import torch
 from mmengine.logging import print_log
@@ -30,6 +28,7 @@ from sci_plugins.models.enhancers.export import (
     saved_building,
 )
 from sci_plugins.utils.checkpoint import read_checkpoint
+from sci_plugins.utils.download import download
 from sci_plugins.utils.files import cache_folder, write_atomically
 
 Renaming = tuple[re.Pattern[str], str]
@@ -154,30 +153,19 @@ def _find_official(name: str) -> WeightFile:
 
 
 def _download(address: str, path: Path) -> None:
-    try:
-        with urlopen(address, timeout=_SILENT_SECONDS) as response:
-            content = _read_limited(response)
-    except (OSError, ValueError, HTTPException) as error:
-        raise CheckpointError(
-            f'cannot fetch {address} ({error}); put the file at {path}, or set '
-            f'{WEIGHTS_VARIABLE} to a folder or mirror that holds it'
-        ) from error
+    with io.BytesIO() as file:
+        try:
+            download(
+                address, file, most=OFFICIAL_BYTES, seconds=_TOTAL_SECONDS, silent=_SILENT_SECONDS
+            )
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                f'cannot fetch {address} ({error}); put the file at {path}, or set '
+                f'{WEIGHTS_VARIABLE} to a folder or mirror that holds it'
+            ) from error
+        content = file.getvalue()
     _check_hash(content, path.stem, address)
     write_atomically(path, content)  # several ranks or workers may fetch at once
-
-
-def _read_limited(response: Any) -> bytes:
-    """All of an answer, within limits that ``torch.hub.download_url_to_file`` lacks."""
-    content, begin = b'', time.monotonic()
-    while piece := response.read1(2**16):
-        content += piece
-        if len(content) > OFFICIAL_BYTES:
-            raise OSError(f'it has more than {OFFICIAL_BYTES} bytes')
-        if time.monotonic() - begin > _TOTAL_SECONDS:
-            raise TimeoutError(f'not complete after {_TOTAL_SECONDS:g} seconds')
-    if getattr(response, 'length', 0):  # of an HTTP answer, what has not come
-        raise OSError(f'the connection closed after {len(content)} bytes')
-    return content
 
 
 def _check_hash(content: bytes, short: str, where: str) -> None:

@@ -157,11 +157,14 @@ def test_code_from_an_address_is_refused(
     path, marker = _evil(tmp_path)
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
     (tmp_path / 'checkpoints').mkdir()
-    path.rename(tmp_path / 'checkpoints' / 'evil.pth')  # as if fetched earlier
+    path.rename(tmp_path / 'checkpoints' / 'evil-0123abcd.pth')  # as if fetched earlier
     safe_loading()
-    with pytest.raises(CheckpointError, match=r'evil\.pth holds posix\.system'):
-        load_checkpoint(_Model(), 'http://localhost/evil.pth')
+    with pytest.raises(CheckpointError, match=r'evil-0123abcd\.pth, holds posix\.system'):
+        load_checkpoint(_Model(), 'http://localhost/evil-0123abcd.pth')
     assert not marker.exists()
+    safe_loading(trust=True)
+    load_checkpoint(_Model(), 'http://localhost/evil-0123abcd.pth')
+    assert marker.exists()
 
 
 def test_an_address_may_name_a_checkpoint_of_mmengine(
@@ -169,12 +172,10 @@ def test_an_address_may_name_a_checkpoint_of_mmengine(
 ) -> None:
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
     (tmp_path / 'checkpoints').mkdir()
-    shutil.copy(trained, tmp_path / 'checkpoints' / 'whole.pth')
+    shutil.copy(trained, tmp_path / 'checkpoints' / 'whole-0123abcd.pth')
     safe_loading()
-    found = CheckpointLoader.load_checkpoint('http://localhost/whole.pth')
+    found = CheckpointLoader.load_checkpoint('http://localhost/whole-0123abcd.pth')
     assert found['message_hub']['log_scalars']['train/numpy'].current() == 0.5
-    safe_loading(trust=True)
-    assert loaders.load_url is torch.hub.load_state_dict_from_url
 
 
 def test_trust_is_heard(tmp_path: Path, safe_loading: Any) -> None:

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -73,11 +74,58 @@ def test_a_file_that_is_not_there(server: tuple[str, Path]) -> None:
     )
 
 
-def test_a_page_in_place_of_weights(server: tuple[str, Path]) -> None:
+def test_a_page_in_place_of_weights(server: tuple[str, Path], tmp_path: Path) -> None:
     address, folder = server
     (folder / 'page.pth').write_text('<html>log in</html>')
     message = _refused(f'{address}/page.pth')
     assert message.startswith(f'weights {address}/page.pth is damaged or not a checkpoint')
+    assert not any(path.is_file() for path in tmp_path.glob('cache/**/*'))
+    torch.save(dict(a=1), folder / 'page.pth')
+    assert CheckpointLoader.load_checkpoint(f'{address}/page.pth') == dict(a=1)
+
+
+def test_a_damaged_file_in_the_cache_is_named(server: tuple[str, Path], tmp_path: Path) -> None:
+    address, folder = server
+    torch.save(dict(a=1), folder / 'a.pth')
+    CheckpointLoader.load_checkpoint(f'{address}/a.pth')
+    (kept,) = (tmp_path / 'cache' / 'hub' / 'checkpoints').iterdir()
+    kept.write_bytes(b'PK')
+    message = _refused(f'{address}/a.pth')
+    assert message.startswith(f'weights {address}/a.pth, fetched earlier to {kept}, is damaged')
+
+
+def test_files_of_one_name_at_two_addresses(server: tuple[str, Path], tmp_path: Path) -> None:
+    address, folder = server
+    for name, value in [('x/epoch_12.pth', 1), ('y/epoch_12.pth', 2), ('z/net-0123abcd.pth', 3)]:
+        (folder / name).parent.mkdir()
+        torch.save(dict(a=value), folder / name)
+        for _ in range(2):
+            assert CheckpointLoader.load_checkpoint(f'{address}/{name}') == dict(a=value)
+    names = {path.name for path in (tmp_path / 'cache' / 'hub' / 'checkpoints').iterdir()}
+    assert len(names) == 3
+    assert 'net-0123abcd.pth' in names  # where torch looks too
+
+
+@pytest.mark.parametrize('limit', ['MOST_BYTES', 'SECONDS'])
+def test_limits(
+    server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    address, folder = server
+    torch.save(dict(a=1), folder / 'a.pth')
+    monkeypatch.setattr(remote_weights, limit, 0)
+    told = 'it has more than 0 bytes' if limit == 'MOST_BYTES' else 'not complete after 0 seconds'
+    assert _refused(f'{address}/a.pth').endswith(told)
+    assert not any(path.is_file() for path in tmp_path.glob('cache/**/*'))
+
+
+def test_many_at_once(server: tuple[str, Path], tmp_path: Path) -> None:
+    """Each rank and worker may find nothing in the cache."""
+    address, folder = server
+    torch.save(dict(a=torch.arange(10_000)), folder / 'a.pth')
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(remote_weights._load_url, [f'{address}/a.pth'] * 8))
+    assert all(torch.equal(each['a'], torch.arange(10_000)) for each in found)
+    assert len(list((tmp_path / 'cache' / 'hub' / 'checkpoints').iterdir())) == 1
 
 
 def test_code_is_refused(server: tuple[str, Path]) -> None:

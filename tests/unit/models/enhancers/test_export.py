@@ -44,7 +44,7 @@ def test_an_older_file_outlives_a_failure(tmp_path: Path, monkeypatch: pytest.Mo
     def full(*_: object) -> None:
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr(files, '_write_all', full)
+    monkeypatch.setattr(files, 'write_all', full)
     with pytest.raises(OSError, match='No space left'):
         save_enhancer(SCIEnhancer(), path)
     assert path.read_bytes() == before
