@@ -55,8 +55,10 @@ def parse_args() -> argparse.Namespace:
         '--darken',
         nargs='+',
         default=['none'],
-        metavar='GAIN[:NOISE]',
-        help='test on darkened images: gain and read noise in linear light; none: unchanged',
+        metavar='GAIN[:NOISE][:KEY=VALUE]',
+        help='test on darkened images: gain and read noise in linear light, then any of '
+        'shot=VARIANCE, uneven=smooth|lamps|headlights|vignette, wb=RED,BLUE, jpeg=QUALITY; '
+        'none: unchanged',
     )
     parser.add_argument('--tta', action='store_true', help=TTA_HELP)
     parser.add_argument('--metric', help='metric of the summary and the verdicts, e.g. bbox_mAP_50')

@@ -1,12 +1,13 @@
-"""Test conditions: the images as they are, or darkened by a known amount."""
+"""Test conditions: the images as they are, or darkened in a known way."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from mmengine.config import Config
 
+from sci_plugins.datasets.transforms.low_light import SynthesizeLowLight
 from sci_plugins.errors import ConfigError
 from sci_plugins.registry import HOSTS, type_name_of
 
@@ -22,9 +23,14 @@ class Condition:
         gain: factor on linear light; ``None`` leaves the images as they are.
         noise: standard deviation of read noise in linear light (white = 1).
         shot_noise: variance of the light's own noise per unit of linear light.
+        uneven: kind of uneven light, ``gain`` being that of the best-lit place; empty: even light.
+        white_balance: the camera's red and blue factors; ``None``: alike.
+        jpeg_quality: of the darkened image; 0: not compressed.
+
+    The rest is told in :class:`sci_plugins.SynthesizeLowLight`.
 
     Raises:
-        ConfigError: if a number is out of range.
+        ConfigError: if a value is out of range.
     """
 
     ALSO_IN_JSON: ClassVar[tuple[str, ...]] = ('name',)
@@ -32,18 +38,43 @@ class Condition:
     gain: float | None = None
     noise: float = 0.0
     shot_noise: float = 0.0
+    uneven: str = ''
+    white_balance: tuple[float, float] | None = None
+    jpeg_quality: int = 0
 
     def __post_init__(self) -> None:
         fits = self.gain is None or 0 < self.gain <= 1
         if not (fits and 0 <= self.noise < math.inf and 0 <= self.shot_noise < math.inf):
             raise ConfigError(f'gain must be in (0, 1] and noise at least 0, got {self.name!r}')
+        if self.gain is not None:
+            SynthesizeLowLight(**self.settings)
 
     @property
     def name(self) -> str:
         if self.gain is None:
             return 'as is'
-        shot = f', shot noise {self.shot_noise:g}' if self.shot_noise else ''
-        return f'gain {self.gain:g}, noise {self.noise:g}{shot}'
+        parts = [f'gain {self.gain:g}', f'noise {self.noise:g}']
+        if self.shot_noise:
+            parts.append(f'shot noise {self.shot_noise:g}')
+        if self.uneven:
+            parts.append(f'uneven {self.uneven}')
+        if self.white_balance:
+            parts.append('white balance ' + ' '.join(f'{each:g}' for each in self.white_balance))
+        if self.jpeg_quality:
+            parts.append(f'JPEG {self.jpeg_quality}')
+        return ', '.join(parts)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Arguments of :class:`sci_plugins.SynthesizeLowLight`, without the seed."""
+        return dict(
+            gain=self.gain,
+            noise=self.noise,
+            shot_noise=self.shot_noise,
+            uneven=self.uneven or None,
+            white_balance=self.white_balance,
+            jpeg_quality=self.jpeg_quality or None,
+        )
 
     @property
     def slug(self) -> str:
@@ -51,21 +82,41 @@ class Condition:
         return self.name.replace(', ', '_').replace(' ', '-')
 
 
+#: What may follow gain and noise: name at the command line, argument, how it is read.
+_EXTRAS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    'shot': ('shot_noise', float),
+    'uneven': ('uneven', str),
+    'wb': ('white_balance', lambda text: tuple(float(each) for each in text.split(','))),
+    'jpeg': ('jpeg_quality', int),
+}
+_FORM = 'GAIN[:NOISE][:shot=S][:uneven=KIND][:wb=RED,BLUE][:jpeg=QUALITY]'
+
+
 def parse_condition(text: str) -> Condition:
-    """Read ``none``, ``GAIN`` or ``GAIN:NOISE``.
+    """Read ``none``, ``GAIN``, ``GAIN:NOISE``, and what may follow: ``0.3:uneven=lamps``.
 
     Raises:
-        ConfigError: if ``text`` is none of these, or a number is out of range.
+        ConfigError: if ``text`` is none of these, or a value is out of range.
     """
     if text == 'none':
         return Condition()
-    gain, _, noise = text.partition(':')
+    numbers: list[float] = []
+    extras: dict[str, Any] = {}
     try:
-        return Condition(float(gain), float(noise or 0))
+        for part in text.split(':'):
+            name, equals, value = part.partition('=')
+            if equals:
+                argument, read = _EXTRAS[name]
+                extras[argument] = read(value)
+            else:
+                numbers.append(float(part or 0))
+        gain, noise = (*numbers, 0.0)[:2] if len(numbers) < 2 else numbers
+    except (ValueError, KeyError) as error:
+        raise ConfigError(f'cannot read darkening {text!r}: expected {_FORM}') from error
+    try:
+        return Condition(gain, noise, **extras)
     except ConfigError as error:
         raise ConfigError(f'darkening {text!r}: {error}') from error
-    except ValueError as error:
-        raise ConfigError(f'cannot read darkening {text!r}: expected GAIN[:NOISE]') from error
 
 
 def darken_dataset(cfg: Config, condition: Condition, seed: int = 0) -> None:
@@ -76,13 +127,7 @@ def darken_dataset(cfg: Config, condition: Condition, seed: int = 0) -> None:
     """
     if condition.gain is None:
         return
-    step = dict(
-        type='sci_plugins.SynthesizeLowLight',
-        gain=condition.gain,
-        noise=condition.noise,
-        shot_noise=condition.shot_noise,
-        seed=seed,
-    )
+    step = dict(type='sci_plugins.SynthesizeLowLight', **condition.settings, seed=seed)
     pipelines = loading_pipelines(cfg.test_dataloader.dataset)
     if not pipelines:
         raise ConfigError('the test data set has no pipeline to darken images in')

@@ -104,6 +104,7 @@ def darken(
     generator: np.random.Generator | None = None,
     curve: str = 'power',
     white_balance: Sequence[float] | None = None,
+    light: FloatArray | None = None,
 ) -> NDArray[np.uint8]:
     """The same image taken with less light.
 
@@ -129,6 +130,8 @@ def darken(
         curve: ``'power'`` or ``'srgb'``.
         white_balance: one factor per channel, in the order of the image's last axis; at least 1, as
             relative to the camera's least amplified channel.
+        light: fraction of ``gain`` that reaches each pixel, ``(H, W)``, in [0, 1], as
+            :func:`sci_plugins.functional.uneven_light.uneven_light` makes it; ``None``: all of it.
 
     Returns:
         uint8, same shape, a new array.
@@ -141,11 +144,14 @@ def darken(
         raise TypeError(f'darken expects a uint8 image, got dtype {image.dtype}')
     if white_balance is not None:
         _check_white_balance(white_balance, image.shape)
-    light = srgb_to_linear(np.arange(256) / 255, curve)
-    if not noise and not shot_noise:
-        # Without noise a table of the 256 levels is enough.
-        return to_uint8(linear_to_srgb(expose(light, gain), curve))[image]
-    scene = light[image]
+    levels = srgb_to_linear(np.arange(256) / 255, curve)
+    if not noise and not shot_noise and light is None:
+        # A table of the 256 levels is enough.
+        return to_uint8(linear_to_srgb(expose(levels, gain), curve))[image]
+    scene = levels[image]
+    if light is not None:
+        _check_light(light, image.shape)
+        scene = scene * light.reshape(light.shape + (1,) * (image.ndim - 2))
     if white_balance is None:
         developed = expose(scene, gain, noise, shot_noise, generator)
     else:
@@ -201,6 +207,14 @@ def _check_white_balance(factors: Sequence[float], shape: tuple[int, ...]) -> No
         raise ConfigError(
             'white_balance must have a factor from 1 for each channel of the last axis, '
             f'got {tuple(factors)} for an image of shape {shape}'
+        )
+
+
+def _check_light(light: FloatArray, shape: tuple[int, ...]) -> None:
+    if light.shape != shape[:2] or not 0 <= light.min() <= light.max() <= 1:
+        raise ConfigError(
+            f'light must be {shape[:2]} with values in [0, 1], got {light.shape} with values in '
+            f'[{light.min():g}, {light.max():g}]'
         )
 
 

@@ -66,24 +66,29 @@ def finest_details(luma: Tensor) -> tuple[Tensor, Tensor]:
     """The two finest levels of the à-trous pyramid: each what the next blur takes away.
 
     Args:
-        luma: ``(N, 1, H, W)``.
+        luma: ``(N, 1, H, W)``; its border is repeated.
     """
-    once = blur(luma, 1)
-    return luma - once, once - blur(once, 2)
+    padded = F.pad(luma, (3, 3, 3, 3), mode='replicate')
+    once = blur(padded, 1)
+    twice = blur(once, 2)
+    once = once[..., 2:-2, 2:-2]
+    return luma - once, once - twice
 
 
 def blur(image: Tensor, dilation: int) -> Tensor:
-    """(1, 2, 1)/4 along both axes with ``dilation`` pixels between; the border is repeated.
+    """(1, 2, 1)/4 along both axes with ``dilation`` pixels between; no padding.
+
+    Sums of shifted images: a tenth of the time of a convolution of one channel.
 
     Args:
         image: ``(N, C, H, W)``.
-        dilation: below both sides.
+        dilation: the result is smaller by as much on each side.
     """
-    kernel = image.new_tensor([0.25, 0.5, 0.25]).expand(image.shape[1], 1, 3)
-    across = F.pad(image, (dilation, dilation, 0, 0), mode='replicate')
-    image = F.conv2d(across, kernel[:, :, None], groups=len(kernel), dilation=(1, dilation))
-    down = F.pad(image, (0, 0, dilation, dilation), mode='replicate')
-    return F.conv2d(down, kernel[..., None], groups=len(kernel), dilation=(dilation, 1))
+    for axis in (-1, -2):
+        inside = image.shape[axis] - 2 * dilation
+        ends = image.narrow(axis, 0, inside) + image.narrow(axis, 2 * dilation, inside)
+        image = ends.add_(image.narrow(axis, dilation, inside), alpha=2).mul_(0.25)
+    return image
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from sci_plugins.functional.low_light import (
     compress_jpeg,
     darken,
 )
+from sci_plugins.functional.uneven_light import KINDS, uneven_light
 from sci_plugins.registry import TRANSFORMS
 
 #: Red and blue factors against green in Brooks et al., CVPR 2019.
@@ -56,8 +57,8 @@ class SynthesizeLowLight(BaseTransform):
 
     Added Keys:
 
-    - low_light (dict: gain, noise, shot_noise, white_balance as (red, blue) and jpeg_quality of
-      this image)
+    - low_light (dict: gain, noise, shot_noise, white_balance as (red, blue), jpeg_quality and
+      uneven of this image)
 
     Args:
         gain: fraction of the light that arrives; ``(low, high)`` draws it per image, uniformly in
@@ -78,6 +79,11 @@ class SynthesizeLowLight(BaseTransform):
             to high; ``None``: no JPEG.
         channel_order: of the image, ``'bgr'`` as mmcv loads it, or ``'rgb'``. Only
             ``white_balance`` and ``jpeg_quality`` depend on it.
+        uneven: light that does not reach all parts alike: ``'smooth'``, ``'lamps'``,
+            ``'headlights'`` or ``'vignette'``, see
+            :func:`sci_plugins.functional.uneven_light.uneven_light`; several of them, or
+            ``'random'`` for all, draw one for each image. ``gain`` is then that of the best-lit
+            place. ``None``: even light.
 
     Raises:
         ConfigError: if an argument is out of range.
@@ -94,6 +100,7 @@ class SynthesizeLowLight(BaseTransform):
         white_balance: str | Sequence[Amount] | None = None,
         jpeg_quality: int | Sequence[int] | None = None,
         channel_order: str = 'bgr',
+        uneven: str | Sequence[str] | None = None,
     ) -> None:
         self.gain = _read_range('gain', gain)
         self.noise = _read_range('noise', noise)
@@ -104,6 +111,7 @@ class SynthesizeLowLight(BaseTransform):
             self.jpeg_quality = _read_range('jpeg_quality', jpeg_quality, check_quality, int)
         self.curve = _read_choice('curve', curve, CURVES)
         self.channel_order = _read_choice('channel_order', channel_order, CHANNEL_ORDERS)
+        self.uneven = _read_kinds(uneven)
         if seed is not None:
             check_seed(seed, 'SynthesizeLowLight')
         self.seed = seed
@@ -121,6 +129,11 @@ class SynthesizeLowLight(BaseTransform):
         # Drawn even for a single value, so that the noise does not depend on the range.
         gain = _log_uniform(self.gain, generator.random())
         settings = self._draw_settings(np.random.default_rng([*key, 1]))
+        light = None
+        if self.uneven:
+            places = np.random.default_rng([*key, 2])
+            settings['uneven'] = self.uneven[places.integers(len(self.uneven))]
+            light = uneven_light(settings['uneven'], image.shape[0], image.shape[1], places)
         dark = darken(
             image,
             gain,
@@ -129,6 +142,7 @@ class SynthesizeLowLight(BaseTransform):
             generator,
             self.curve,
             self._factors(settings['white_balance']),
+            light,
         )
         if settings['jpeg_quality'] is not None:
             dark = self._compress(dark, settings['jpeg_quality'])
@@ -151,6 +165,7 @@ class SynthesizeLowLight(BaseTransform):
             shot_noise=_log_uniform(self.shot_noise, draws[1]),
             white_balance=None,
             jpeg_quality=None,
+            uneven=None,
         )
         if self.white_balance is not None:
             settings['white_balance'] = tuple(
@@ -179,7 +194,7 @@ class SynthesizeLowLight(BaseTransform):
             f'{type(self).__name__}(gain={self.gain}, noise={self.noise}, '
             f'shot_noise={self.shot_noise}, seed={self.seed}, curve={self.curve!r}, '
             f'white_balance={self.white_balance}, jpeg_quality={self.jpeg_quality}, '
-            f'channel_order={self.channel_order!r})'
+            f'channel_order={self.channel_order!r}, uneven={self.uneven})'
         )
 
 
@@ -223,6 +238,15 @@ def _read_white_balance(white_balance: str | Sequence[Amount] | None) -> tuple[R
             f'SynthesizeLowLight: white_balance must have factors from 1, got {white_balance!r}'
         )
     return red, blue
+
+
+def _read_kinds(uneven: str | Sequence[str] | None) -> tuple[str, ...]:
+    if uneven is None:
+        return ()
+    if uneven == 'random':
+        return tuple(KINDS)
+    kinds = (uneven,) if isinstance(uneven, str) else tuple(uneven)
+    return tuple(_read_choice('uneven', kind, tuple(KINDS)) for kind in kinds)
 
 
 def _read_choice(name: str, value: str, choices: Sequence[str]) -> str:

@@ -23,6 +23,9 @@ PACK = dict(type='PackDetInputs')
         ('0.02:0', Condition(0.02, 0.0)),
         ('0.02:', Condition(0.02, 0.0)),
         ('2e-2:5e-4', Condition(0.02, 0.0005)),
+        ('0.3:uneven=lamps', Condition(0.3, uneven='lamps')),
+        ('0.05:0.001:shot=0.003', Condition(0.05, 0.001, 0.003)),
+        ('0.1:wb=2,1.6:jpeg=70', Condition(0.1, white_balance=(2, 1.6), jpeg_quality=70)),
     ],
 )
 def test_what_can_be_written(text: str, condition: Condition) -> None:
@@ -32,7 +35,8 @@ def test_what_can_be_written(text: str, condition: Condition) -> None:
 @pytest.mark.parametrize(
     'text',
     ['', 'dark', '0', '-0.1', '1.5', 'nan', 'inf', '0.05:-0.1', '0.05:nan',
-     '0.05:inf', '0.05:0.1:0.2', ':0.1', '0,05'],
+     '0.05:inf', '0.05:0.1:0.2', ':0.1', '0,05', '0.1:blur=3', '0.1:uneven=disco',
+     '0.1:shot=-1', '0.1:wb=2', '0.1:wb=a,b', '0.1:jpeg=0.5', '0.1:jpeg=101', 'shot=0.1'],
 )  # fmt: skip
 def test_what_cannot(text: str) -> None:
     with pytest.raises(ConfigError, match='darkening') as caught:
@@ -44,6 +48,8 @@ def test_names() -> None:
     assert Condition().name == 'as is'
     assert Condition(0.05, 0.004).name == 'gain 0.05, noise 0.004'
     assert 'shot noise 0.01' in Condition(0.05, 0.004, 0.01).name
+    everything = Condition(0.1, 0.004, 0.01, 'lamps', (2, 1.6), 70)
+    assert everything.name.endswith('uneven lamps, white balance 2 1.6, JPEG 70')
 
 
 @pytest.mark.parametrize('condition', [Condition(), Condition(0.05), Condition(1e-5, 0.1, 0.2)])

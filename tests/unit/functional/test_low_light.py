@@ -115,6 +115,16 @@ def test_white_balance_turns_the_noise_of_black_purple() -> None:
     np.testing.assert_allclose(means, wanted, rtol=0.01)
 
 
+def test_light_multiplies_linear_light(rng: np.random.Generator) -> None:
+    image = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    light = rng.random((6, 8))
+    expected = np.rint(((image / 255) ** 2.2 * 0.4 * light[..., None]) ** (1 / 2.2) * 255)
+    np.testing.assert_array_equal(darken(image, 0.4, light=light), expected)
+    np.testing.assert_array_equal(darken(image, 0.4, light=np.ones((6, 8))), darken(image, 0.4))
+    grey = darken(image[..., 0], 0.4, light=light)
+    np.testing.assert_array_equal(grey, expected[..., 0])
+
+
 def test_white_balance_without_noise_changes_nothing(rng: np.random.Generator) -> None:
     image = rng.integers(0, 256, (8, 9, 3), dtype=np.uint8)
     balanced = darken(image, 0.3, white_balance=(2.0, 1.0, 1.5))
@@ -206,6 +216,9 @@ def test_curves_invert_each_other(curve: str) -> None:
         (dict(gain=1.0, white_balance=()), 'a factor from 1 for each'),
         (dict(gain=1.0, white_balance=(math.nan, 1.0, 1.0)), 'white_balance must be a finite'),
         (dict(gain=1.0, white_balance='red'), 'white_balance must be a finite number'),
+        (dict(gain=1.0, light=np.ones((2, 3))), r'light must be \(2, 2\) with values in'),
+        (dict(gain=1.0, light=np.full((2, 2), 1.5)), r'with values in \[1.5, 1.5\]'),
+        (dict(gain=1.0, light=np.full((2, 2), math.nan)), 'light must be'),
     ],
 )
 def test_bad_settings_are_refused(settings: dict, words: str) -> None:

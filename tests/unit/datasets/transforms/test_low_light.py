@@ -69,7 +69,7 @@ def test_only_the_image_changes(image: np.ndarray) -> None:
     assert results['img_shape'] == (12, 16)
     assert results['img'].dtype == np.uint8
     assert results['low_light'] == dict(
-        gain=0.05, noise=0.01, shot_noise=0.0, white_balance=None, jpeg_quality=None
+        gain=0.05, noise=0.01, shot_noise=0.0, white_balance=None, jpeg_quality=None, uneven=None
     )
 
 
@@ -238,6 +238,40 @@ def test_noise_is_the_same_for_every_gain(image: np.ndarray) -> None:
     np.testing.assert_array_equal(dark[0], dark[1])
 
 
+def test_uneven_light_belongs_to_the_file_name(image: np.ndarray) -> None:
+    results = [
+        _build(gain=0.5, uneven='lamps', seed=2)(dict(img=image, img_path=path))
+        for path in ('a/1.png', 'b/1.png', '2.png')
+    ]
+    assert results[0]['low_light']['uneven'] == 'lamps'
+    np.testing.assert_array_equal(results[0]['img'], results[1]['img'])
+    assert (results[0]['img'] != results[2]['img']).any()
+    evenly = _build(gain=0.5, seed=2)(dict(img=image, img_path='1.png'))['img']
+    assert (results[0]['img'] <= evenly).all()
+    assert results[0]['img'].mean() < 0.9 * evenly.mean()
+
+
+def test_uneven_light_leaves_the_noise_as_it_was() -> None:
+    grey = np.full((60, 80, 3), 128, np.uint8)
+    settings = dict(gain=0.3, noise=0.01)
+    even, uneven = (
+        _build(**settings, uneven=kind)(dict(img=grey, img_path='1.png'))['img'] / 255
+        for kind in (None, 'vignette')
+    )
+    noise = [linear - linear.mean() for linear in (even**2.2, uneven**2.2)]
+    middle = (slice(25, 35), slice(35, 45))
+    np.testing.assert_allclose(noise[0][middle].std(), noise[1][middle].std(), rtol=0.1)
+
+
+def test_kinds_are_drawn_alike(image: np.ndarray) -> None:
+    transform = _build(gain=0.5, uneven='random')
+    paths = [f'{number}.png' for number in range(400)]
+    kinds = [transform(dict(img=image, img_path=path))['low_light']['uneven'] for path in paths]
+    counts = [kinds.count(kind) for kind in ('smooth', 'lamps', 'headlights', 'vignette')]
+    assert sum(counts) == 400
+    assert min(counts) > 70
+
+
 def test_it_pickles(image: np.ndarray) -> None:
     transform = _build(gain=0.5, noise=0.02)
     copy = pickle.loads(pickle.dumps(transform))
@@ -246,7 +280,7 @@ def test_it_pickles(image: np.ndarray) -> None:
     assert repr(copy) == (
         'SynthesizeLowLight(gain=(0.5, 0.5), noise=(0.02, 0.02), shot_noise=(0.0, 0.0), '
         "seed=0, curve='power', white_balance=None, jpeg_quality=None, "
-        "channel_order='bgr')"
+        "channel_order='bgr', uneven=())"
     )
 
 
@@ -277,6 +311,8 @@ def test_it_pickles(image: np.ndarray) -> None:
         (dict(gain=1, jpeg_quality=(60, 50)), r'low <= high, got \(60, 50\)'),
         (dict(gain=1, jpeg_quality=0.9), 'jpeg_quality must be an int'),
         (dict(gain=1, channel_order='grb'), 'channel_order must be one of bgr, rgb'),
+        (dict(gain=1, uneven='disco'), 'uneven must be one of smooth, lamps, headlights, vign'),
+        (dict(gain=1, uneven=('lamps', 3)), 'uneven must be one of'),
     ],
 )
 def test_bad_settings_are_refused(settings: dict, words: str) -> None:

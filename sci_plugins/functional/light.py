@@ -1,0 +1,76 @@
+"""The light of an image: how bright it is, and how evenly."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sci_plugins.functional.image_quality import LUMA, check_images, clipped_share
+
+# Every so many pixels are looked at for quantiles.
+_STEP = 4
+# Cells along the longer side, for the unevenness.
+_CELLS = 8
+# One 8-bit level: the floor of logarithms.
+_FLOOR = 1 / 255
+
+
+class LightStatistics(NamedTuple):
+    """Of each image, from its pixel values' BT.601 luma; all ``(N,)``, without gradient.
+
+    Attributes:
+        mean: in [0, 1], like the quantiles.
+        low, median, high: quantiles .1, .5 and .9.
+        highlights: fraction of pixels whose brightest channel is clipped at white.
+        unevenness: standard deviation of the natural logarithm of the mean luma of regions (8
+            along the longer side); 0 is even, a vignette is about .2, a lamp at night above 1.
+    """
+
+    mean: Tensor
+    low: Tensor
+    median: Tensor
+    high: Tensor
+    highlights: Tensor
+    unevenness: Tensor
+
+
+@torch.no_grad()
+def light_statistics(image: Tensor) -> LightStatistics:
+    """Light of each image, by itself.
+
+    Args:
+        image: RGB, ``(N, 3, H, W)``, float, [0, 1]. Quantiles and highlights are those of every
+            fourth pixel along both axes.
+
+    Raises:
+        ValueError: if the image has another shape.
+    """
+    check_images('light_statistics', image=image)
+    image = image.to(torch.promote_types(image.dtype, torch.float32))
+    few = image[..., ::_STEP, ::_STEP]
+    luma = _luma(few)
+    low, median, high = torch.quantile(luma, image.new_tensor([0.1, 0.5, 0.9]), dim=1)
+    uneven = (_luma(to_cells(image, _CELLS)) + _FLOOR).log().std(1, correction=0)
+    return LightStatistics(luma.mean(1), low, median, high, clipped_share(few), uneven)
+
+
+def to_cells(image: Tensor, cells: int) -> Tensor:
+    """Means of about square regions, ``cells`` along the longer side.
+
+    Args:
+        image: ``(N, C, H, W)``.
+        cells: a side with fewer pixels keeps them.
+
+    Returns:
+        ``(N, C, h, w)``, ``max(h, w) = cells``; differentiable.
+    """
+    sides = image.shape[-2:]
+    longest = max(sides)
+    height, width = (min(side, max(1, round(cells * side / longest))) for side in sides)
+    return F.adaptive_avg_pool2d(image, (height, width))
+
+
+def _luma(image: Tensor) -> Tensor:
+    """``(N, 3, H, W)`` to ``(N, H * W)``."""
+    return torch.einsum('nchw,c->nhw', image, image.new_tensor(LUMA)).flatten(1)
