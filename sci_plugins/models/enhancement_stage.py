@@ -23,12 +23,13 @@ _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 #: Integers that images of more than 8 bits come in.
 _WIDE = (torch.uint16, torch.int32)
 #: On the scale of 255. Colour augmentation of float images leaves [0, 255] by less: mmdet's
-#: PhotoMetricDistortion gives -46 to 430.
-_LOWEST, _HIGHEST = -64, 512
-#: A photograph so augmented that its mean is negative still has brighter pixels than this.
-_DIM = 64
-#: What a batch may show by chance, so many in a row do not.
-_IN_A_ROW = 3
+#: PhotoMetricDistortion gives -48 to 430, and of black images a mean of -48.
+_LOWEST, _HIGHEST, _LOWEST_MEAN = -64, 512, -50
+#: Normalised images are in [-3, 3], with more below zero than resizing leaves of black frames.
+#: PhotoMetricDistortion makes the like of 7 % of black images and of 0.1 % of those of LOL.
+_SMALL = 8
+#: What a batch may show by chance, so many in a row do not; and where it may be augmented.
+_IN_A_ROW, _IN_A_ROW_AUGMENTED = 3, 10
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,11 @@ class ValueCheck:
     """Refuses batches of images that are not colour on the scale that they should be on.
 
     Values a little outside the scale are left to be clamped: colour augmentation makes
-    them. Refused are NaN and infinite values, those far outside, and, in tests, a negative
-    mean. What a batch may show by chance is refused three times in a row: all values within
-    [0, 1] where white is above 1 (all-zero images do not count), and, in training, a
-    negative mean without a single bright pixel. uint8 images are never refused.
+    them. Refused are NaN and infinite values, those far outside, and a negative mean (in
+    training one below -50 of 255: colour augmentation makes it of dark photographs). What a
+    batch may show by chance is refused three times in a row, in training ten times: all values
+    within [0, 1] where white is above 1 (all-zero images do not count), and small values on
+    both sides of zero. uint8 images are never refused.
 
     Values on a GPU are read when they have come, one batch later or more, so that it never
     waits. What is remembered of earlier batches is part of no copy, pickle or checkpoint.
@@ -103,11 +105,11 @@ class ValueCheck:
             if not (math.isfinite(low) and math.isfinite(high)):
                 raise DataError(f'the image holds NaN or infinite values{where}')
             told = f'got values from {low:.4g} to {high:.4g}{where}'
-            if low < _LOWEST * unit or (mean < 0 and not values.training):
+            if low < _LOWEST * unit or mean < (_LOWEST_MEAN * unit if values.training else 0):
                 self._refuse(told, normalised)
             if high > _HIGHEST * unit:
                 self._refuse(told, self._tell_bright(high))
-            if mean < 0 and high < _DIM * unit:
+            if low < -high / 2 and max(-low, high) <= _SMALL * unit:
                 cause = normalised
             elif between and low >= 0 and high <= 1 < self.white:
                 cause = 'leave out the division by 255, or set input_max=1'
@@ -115,8 +117,9 @@ class ValueCheck:
                 clear = clear or low < 0 or high > 0
         if clear or cause:
             self._in_a_row = 0 if clear else self._in_a_row + 1
-        if self._in_a_row >= _IN_A_ROW:
-            self._refuse(f'{told} as in {_IN_A_ROW} batches in a row', cause)
+        needed = _IN_A_ROW_AUGMENTED if values.training else _IN_A_ROW
+        if cause and self._in_a_row >= needed:
+            self._refuse(f'{told} as in {self._in_a_row} batches in a row', cause)
 
     def _tell_bright(self, high: float) -> str:
         fits = next((white for white in (255, 65535) if self.white < white >= high), None)

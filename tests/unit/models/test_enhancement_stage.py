@@ -298,15 +298,44 @@ def test_dark_frames_are_never_refused(given: Tensor, training: bool) -> None:
         stage(given)
 
 
-def test_in_training_a_negative_mean_is_refused_when_it_goes_on() -> None:
-    """PhotoMetricDistortion makes it of a dark photograph, whose lights stay bright."""
-    stage, normalised = _stage().train(), _filled(-2.1, 1.5)
-    photo = torch.full((1, 3, 8, 8), -20.0)
-    photo[..., 0, 0] = 110
-    for given in [photo] * 9 + [normalised] * 2 + [photo] + [normalised] * 2:
-        stage(given)
-    with pytest.raises(DataError, match='seem normalised'):
+def test_in_training_a_mean_below_all_that_augmentation_gives_is_refused() -> None:
+    """PhotoMetricDistortion takes at most 32, and multiplies by at most 1.5."""
+    stage = _stage().train()
+    for _ in range(20):
+        stage(torch.full((1, 3, 8, 8), -48.0))
+    with pytest.raises(DataError, match='from -51 to -51: they seem normalised'):
+        stage(torch.full((1, 3, 8, 8), -51.0))
+
+
+@pytest.mark.parametrize(('training', 'needed'), [(False, 3), (True, 10)])
+@pytest.mark.parametrize('values', [(-2.1, 2.6), (-1, 1), (-1.2, 1.9), (-1.9, -0.5)])
+def test_normalised_images_are_refused_when_they_go_on(
+    training: bool, needed: int, values: tuple[float, float]
+) -> None:
+    """Bright ones among them have a mean above zero; augmented ones may be so by chance."""
+    stage, normalised, photo = _stage().train(training), _filled(*values), _filled(-0.1, 90)
+    if sum(values) < 0 and not training:
+        needed = 1
+    else:
+        for _ in range(3):
+            for given in [normalised] * (needed - 1) + [photo]:
+                stage(given)
+            stage([normalised[0], photo[0]])
+    for _ in range(needed - 1):
         stage(normalised)
+    stage(torch.zeros_like(photo))  # tells nothing
+    with pytest.raises(DataError, match='they seem normalised; put the stage before'):
+        stage(normalised)
+    stage.eval()(torch.zeros_like(photo))
+
+
+@pytest.mark.parametrize('dark', [(-1, 3), (-3.9, 8), (0, 8), (-0.4, 1)])
+def test_black_frames_that_were_resized_are_no_normalised_ones(dark: tuple[float, float]) -> None:
+    """Interpolation of noise leaves the range by up to a half."""
+    for training in (False, True):
+        stage = _stage().train(training)
+        for _ in range(20):
+            stage(_filled(*dark))
 
 
 @pytest.mark.parametrize('dtype', [torch.uint16, torch.int32])

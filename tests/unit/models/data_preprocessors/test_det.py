@@ -74,23 +74,24 @@ def test_fill_inside_the_image_stays_in_training_only(enhance: Any, picture: Any
     assert (output - 114).abs().max() > 50
 
 
-def test_colour_augmentation_passes(picture: Any) -> None:
-    """PhotoMetricDistortion leaves [0, 255]; also of images that are almost black."""
+@pytest.mark.parametrize(('white', 'lamp'), [(127, 250), (8, 8), (0, 250), (0, 0)])
+def test_colour_augmentation_passes(white: int, lamp: int) -> None:
+    """PhotoMetricDistortion leaves [0, 255]; of dark photographs the mean is negative."""
     np.random.seed(0)
     augment = PhotoMetricDistortion()
     kind = 'sci_plugins.EnhancedDetDataPreprocessor'
     preprocessor = MODELS.build(dict(type=kind, enhancer='gamma'))
-    photo = picture(24, 24).permute(1, 2, 0).numpy() // 2
-    photo[:2] = 250  # lamps
-    lowest, highest = 0.0, 0.0
-    for step in range(400):
-        if step == 300:
-            photo[2:] = 0
-        image = torch.from_numpy(augment(dict(img=photo))['img'].copy()).permute(2, 0, 1)
-        preprocessor(dict(inputs=[image]), True)
-        lowest, highest = min(lowest, float(image.min())), max(highest, float(image.max()))
-    assert lowest < -30
-    assert highest > 350
+    photo = np.random.randint(0, white + 1, (24, 24, 3), dtype=np.uint8)
+    photo[:2] = lamp
+    images = []
+    for _ in range(400):
+        images.append(torch.from_numpy(augment(dict(img=photo))['img'].copy()).permute(2, 0, 1))
+        preprocessor(dict(inputs=images[-1:]), True)
+    assert min(image.min() for image in images) < -30
+    if lamp > white:
+        assert max(image.max() for image in images) > 350
+    else:
+        assert min(image.mean() for image in images) < -20
 
 
 def test_gradients_come_from_the_picture_only(weights: Any, picture: Any) -> None:
