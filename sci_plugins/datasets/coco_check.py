@@ -1,17 +1,18 @@
 """What a COCO annotation file must hold for mmdet to read it as it was meant."""
 
 import logging
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from math import prod
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from mmengine.logging import print_log
 
 from sci_plugins.errors import DataError, shorten
 from sci_plugins.utils.folders import check_regular_file
-from sci_plugins.utils.schema import from_content, read_json
+from sci_plugins.utils.schema import from_content, read_json, tell_value
 
 Id = int | str | float  # floats: tables written by pandas
 _Size = Annotated[float, 1, 1e6]
@@ -49,15 +50,17 @@ class _Coco:
     annotations: list[_Annotation] = field(default_factory=list)
 
 
-def check_coco(path: str | Path, scored: bool = False) -> None:
+def check_coco(path: str | Path, scored: bool = False, masks: bool = False) -> None:
     """Refuse an annotation file that mmdet or pycocotools would misread or fail on.
 
     What COCO allows and mmdet passes over is counted in a warning: empty boxes, annotations
-    of no image, two images with one file. A file that has not changed is checked once.
+    of no image, two images with one file, polygons of less than three points. A file that has
+    not changed is checked once.
 
     Args:
         path: of the file; nothing happens if it is not on this machine's disks.
         scored: also ask for ``iscrowd``, which pycocotools needs to compute AP.
+        masks: also look at ``segmentation``, which is not read otherwise.
 
     Raises:
         DataError: naming file, index and key, such as ``coco.json: annotations[17].bbox:
@@ -65,12 +68,13 @@ def check_coco(path: str | Path, scored: bool = False) -> None:
     """
     if Path(path).exists():
         facts = check_regular_file(path, 'annotation file').stat()
-        _check(str(path), scored, facts.st_mtime_ns, facts.st_size)
+        _check(str(path), scored, masks, facts.st_mtime_ns, facts.st_size)
 
 
 @lru_cache(maxsize=64)
-def _check(path: str, scored: bool, *_: int) -> None:
-    found = from_content(_Coco, read_json(path), path)
+def _check(path: str, scored: bool, masks: bool, *_: int) -> None:
+    content = read_json(path)
+    found = from_content(_Coco, content, path)
     annotations, categories = found.annotations, [each.id for each in found.categories]
     images = [each.id for each in found.images]
     refuse = partial(_refuse, path)
@@ -94,6 +98,76 @@ def _check(path: str, scored: bool, *_: int) -> None:
     warn('annotations[{}].bbox: empty, width and height {}: ignored {} such boxes', empty)
     twice = _repeated(each.file_name for each in found.images)
     warn('images[{}].file_name: duplicate {}: {} such images are tested twice', twice)
+    if masks:
+        sizes = {each.id: [each.height, each.width] for each in found.images}
+        _check_masks(path, scored, content.get('annotations', []), sizes)
+
+
+def _check_masks(
+    path: str, scored: bool, annotations: Sequence[Any], sizes: Mapping[Id, list[float]]
+) -> None:
+    """Polygons and run-length codes, which pycocotools draws from C.
+
+    mmdet passes over polygons of an odd length or below 6, pycocotools does not.
+    """
+    drawn = [(index, each) for index, each in enumerate(annotations) if each['image_id'] in sizes]
+    for index, each in drawn:
+        problem = _wrong_mask(each.get('segmentation'), sizes[each['image_id']])
+        if problem:
+            raise DataError(f'{path}: annotations[{index}].segmentation{problem}')
+    parts = [
+        (index, len(part))
+        for index, each in drawn
+        for part in each['segmentation']
+        if isinstance(part, list) and (len(part) % 2 or len(part) < 6)
+    ]
+    told = 'annotations[{}].segmentation: expected x, y of three points or more, got {} numbers'
+    (_refuse if scored else _warn)(path, told if scored else told + ': ignored {} such', parts)
+
+
+def _wrong_mask(mask: Any, size: list[float]) -> str:
+    """Where a mask is not one of an image of ``[height, width]``, and why."""
+    if isinstance(mask, dict):
+        if mask.get('size') != size:
+            return f'.size: expected {size} as of the image, got {tell_value(mask.get("size"))}'
+        counts, pixels = _counts_of(mask.get('counts')), prod(size)
+        if min(counts, default=-1) < 0 or sum(counts) != pixels:
+            return f'.counts: expected the lengths of runs of {pixels} pixels together'
+    elif not isinstance(mask, list) or not mask:
+        return f': expected polygons or a run-length code, got {tell_value(mask)}'
+    elif not all(map(_is_polygon, mask)):
+        index = [_is_polygon(part) for part in mask].index(False)
+        return f'[{index}]: expected a list of numbers, got {tell_value(mask[index])}'
+    return ''
+
+
+def _is_polygon(part: Any) -> bool:
+    return isinstance(part, list) and all(type(x) in (int, float) and abs(x) <= 1e9 for x in part)
+
+
+def _counts_of(code: Any) -> list[int]:
+    """Lengths of the runs of a run-length code, plain or as text; empty if it is none.
+
+    Source: ``rleFrString`` of pycocotools: base 32, the last digit of a number has no sixth bit
+    and carries its sign; from the fourth on, numbers are differences to the last but one.
+    """
+    if isinstance(code, list):
+        return code if all(type(each) is int for each in code) else []
+    digits = [ord(each) - 48 for each in code] if isinstance(code, str) else []
+    if not digits or digits[-1] & 32 or not all(0 <= each < 64 for each in digits):
+        return []
+    counts: list[int] = []
+    value = place = 0
+    for digit in digits:
+        value |= (digit & 31) << place
+        place += 5
+        if place > 60:
+            return []
+        if not digit & 32:
+            value -= (1 << place) if digit & 16 else 0
+            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+            value = place = 0
+    return counts
 
 
 Found = Sequence[tuple[int, Hashable]]

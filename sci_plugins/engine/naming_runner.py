@@ -199,7 +199,9 @@ def _check_coco(config: Any, registry: Registry) -> None:
             kind = known.get(kind)
     names = {base.__name__ for base in getattr(kind, '__mro__', ())}
     if file and names & _OF_COCO and not names & _NOT_OF_COCO:
-        check_coco(os.path.join(config.get('data_root') or '', file), 'CocoMetric' in names)
+        path = os.path.join(config.get('data_root') or '', file)
+        masks = any(_get(step, 'with_mask') for step in config.get('pipeline') or ())
+        check_coco(path, 'CocoMetric' in names, masks or 'segm' in (config.get('metric') or ()))
 
 
 def name_loaders(dataset: Any) -> None:

@@ -139,10 +139,10 @@ def _at(place: str, read: Read, value: Any) -> Any:
 
 
 def _wrong(wish: str, value: Any) -> NoReturn:
-    raise _MismatchError(f'expected {wish}, got {_tell(value)}', wish)
+    raise _MismatchError(f'expected {wish}, got {tell_value(value)}', wish)
 
 
-def _tell(value: Any) -> str:
+def tell_value(value: Any) -> str:
     """A value as it stands in the file, but for objects and lists."""
     if isinstance(value, dict | list):
         return 'an object' if isinstance(value, dict) else f'a list of {len(value)}'

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from mmengine.registry import init_default_scope
 
@@ -241,6 +242,98 @@ def test_edits_at_random(path: Path, tmp_path: Path) -> None:
         options = dict(metainfo=dict(classes=('face', 'car')), data_prefix=dict(img='images'))
         mmdet.CocoDataset(ann_file=str(path), pipeline=[], serialize_data=False, **options)
     assert 10 < through < 50
+
+
+RUNS = [3000, 50, 22]  # of the pixels of an image, 48 by 64
+POLYGON = [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ('mask', 'message'),
+    [
+        (None, ': expected polygons or a run-length code, got null'),
+        ([], ': expected polygons or a run-length code, got a list of 0'),
+        ('x', ": expected polygons or a run-length code, got 'x'"),
+        (5, ': expected polygons or a run-length code, got 5'),
+        (POLYGON, '[0]: expected a list of numbers, got 1'),
+        ([POLYGON, None], '[1]: expected a list of numbers, got null'),
+        ([[*POLYGON, 'x', 7]], '[0]: expected a list of numbers, got a list of 8'),
+        ([[*POLYGON, NAN, 7]], '[0]: expected a list of numbers, got a list of 8'),
+        ([[INF] * 6], '[0]: expected a list of numbers, got a list of 6'),
+        ([[[1, 2]] * 3], '[0]: expected a list of numbers, got a list of 3'),
+        ({}, '.size: expected [48, 64] as of the image, got null'),
+        (dict(size=[64, 48], counts=RUNS), '.size: expected [48, 64] as of the image, got a list'),
+        (dict(size=[10**6] * 2, counts=RUNS), '.size: expected [48, 64]'),
+        (dict(size=[48, 64], counts=[3000]), '.counts: expected the lengths of runs of 3072'),
+        (dict(size=[48, 64], counts=[3073]), '.counts: expected the lengths of runs of 3072'),
+        (dict(size=[48, 64], counts=[3073, -1]), '.counts: expected the lengths of runs of 3072'),
+        (dict(size=[48, 64], counts=[3072.0]), '.counts: expected the lengths of runs of 3072'),
+        (dict(size=[48, 64], counts=None), '.counts: expected the lengths of runs of 3072'),
+        (dict(size=[48, 64], counts=''), '.counts: expected the lengths of runs of 3072'),
+        (dict(size=[48, 64], counts='o' * 10**5), '.counts: expected the lengths of runs of'),
+        (dict(size=[48, 64], counts='~0'), '.counts: expected the lengths of runs of 3072'),
+    ],
+)
+@pytest.mark.parametrize('scored', [False, True])
+def test_masks(path: Path, mask: Any, message: str, scored: bool) -> None:
+    content = _content()
+    content['annotations'][3]['segmentation'] = mask
+    _write(path, content)
+    check_coco(path, scored)  # nobody reads it
+    with pytest.raises(DataError) as caught:
+        check_coco(path, scored, masks=True)
+    assert str(caught.value).startswith(f'{path}: annotations[3].segmentation{message}')
+    assert '\n' not in str(caught.value)
+
+
+def test_polygons_that_only_mmdet_passes_over(path: Path, told: list[str]) -> None:
+    content, line = _content(), 'annotations[3].segmentation: expected x, y of three points or more'
+    content['annotations'][3]['segmentation'] = [POLYGON[:4], POLYGON, [7] * 9]
+    _write(path, content)
+    check_coco(path, masks=True)
+    assert told == [f'{path}: {line}, got 4 numbers: ignored 2 such']
+    with pytest.raises(DataError, match='points or more, got 4 numbers'):
+        check_coco(path, scored=True, masks=True)
+
+
+def test_masks_that_are_let_through_can_be_drawn(shared_data: Path) -> None:
+    """By pycocotools, whose own codes pass too."""
+    tools = pytest.importorskip('pycocotools.mask')
+    rng, through = random.Random(0), 0
+    numbers = np.random.default_rng(0)
+    for share in (0, 0.001, 0.5, 1):
+        drawn = np.asfortranarray(numbers.random((48, 64)) < share, np.uint8)
+        code = tools.encode(drawn)['counts'].decode()
+        for edit in range(101):
+            letters = list(code)
+            if edit:
+                letters[rng.randrange(len(code))] = chr(rng.randrange(40, 120))
+            mask = dict(size=[48, 64], counts=''.join(letters))
+            fits = not coco_check._wrong_mask(mask, [48, 64])
+            assert fits or edit
+            if fits:
+                through += 1
+                runs = coco_check._counts_of(mask['counts'])
+                assert tools.decode(mask).sum() == sum(runs[1::2])
+    assert 4 < through < 300
+    check_coco(shared_data / 'data/coco/annotations/instances_val2017.json', True, masks=True)
+
+
+def test_masks_are_looked_at_where_they_are_used(path: Path) -> None:
+    pytest.importorskip('mmdet')
+    init_default_scope('mmdet')
+    content = _content()
+    content['annotations'][3]['segmentation'] = [None]
+    _write(path, content)
+    runner: Any = NamingRunner.__new__(NamingRunner)
+    for metric in ('segm', ['bbox', 'segm']):
+        with pytest.raises(DataError, match=r'\[3\]\.segmentation\[0\]: expected a list'):
+            runner.build_evaluator(dict(type='CocoMetric', ann_file=str(path), metric=metric))
+    runner.build_evaluator(dict(type='CocoMetric', ann_file=str(path), metric='bbox'))
+    steps = [dict(type='LoadAnnotations', with_bbox=True, with_mask=True)]
+    cfg = dict(type='CocoDataset', ann_file=str(path), pipeline=steps)
+    with pytest.raises(DataError, match=r'\[3\]\.segmentation\[0\]: expected a list'):
+        NamingRunner.build_dataloader(dict(dataset=cfg))
 
 
 def test_every_tool_checks_before_it_runs(path: Path) -> None:
