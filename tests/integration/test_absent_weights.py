@@ -1,7 +1,6 @@
-"""Weights to start from that cannot be had: what the tool says, and how soon."""
+"""Weights to start from that cannot be had: what the tool says."""
 
 import runpy
-import time
 from pathlib import Path
 
 import pytest
@@ -31,7 +30,6 @@ def _train(config: Path, *options: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize('name', [NOWHERE, 'missing/resnet.pth', 'torchvision://resnet9'])
 def test_of_a_backbone(config: Path, name: str) -> None:
-    begin = time.monotonic()
     code, line = _train(config, f'{BACKBONE}.type=Pretrained', f'{BACKBONE}.checkpoint={name}')
     assert code == 2
     assert line.startswith('error: ')
@@ -39,7 +37,6 @@ def test_of_a_backbone(config: Path, name: str) -> None:
     assert line.endswith(
         f'; give a file by --cfg-options {BACKBONE}.checkpoint=FILE, or none by {BACKBONE}=None'
     )
-    assert time.monotonic() - begin < 30
 
 
 @pytest.mark.parametrize('name', [NOWHERE, 'work_dirs/day/epoch_12.pth'])

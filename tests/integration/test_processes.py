@@ -94,7 +94,7 @@ def test_the_other_ends(tmp_path: Path, tool: str, number: int, words: str) -> N
     # torchrun prints what it saw, with a traceback of its own; the tool prints none.
     assert not re.search(r'tools/\w+\.py", line', text), text
     hurt_at = float((tmp_path / 'hurt').read_text().split()[1])
-    assert told_at - hurt_at < TIMEOUT * 60 + 20
+    assert told_at - hurt_at < 300  # the default would be 10 minutes
     assert process.returncode != 0
     if number == signal.SIGSTOP:
         assert 'exitcode: 2' in re.sub(r'\s*:\s*', ': ', text), text

@@ -3,7 +3,6 @@
 import math
 import os
 import random
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,7 +64,7 @@ def test_any_word_in_any_place(tmp_path: Path, name: str) -> None:
     read, text = FORMATS[name]
     path, rng = tmp_path / 'x.txt', random.Random(4)
     lines = [line.split() for line in text.splitlines()]
-    started, refused = time.monotonic(), 0
+    refused = 0
     for _ in range(150):
         row = rng.randrange(len(lines))
         changed = [list(line) for line in lines]
@@ -75,7 +74,6 @@ def test_any_word_in_any_place(tmp_path: Path, name: str) -> None:
         _check(told, path)
         refused += bool(told)
     assert refused > 50 or name == 'ExDark list'  # a name may be anything
-    assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize('name', FORMATS)

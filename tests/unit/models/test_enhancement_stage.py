@@ -4,7 +4,6 @@ import copy
 import dataclasses
 import itertools
 import pickle
-import time
 from typing import Any
 
 import pytest
@@ -382,9 +381,8 @@ def test_a_gpu_is_not_waited_for() -> None:
     torch.cuda.synchronize()
     with torch.cuda.device(0):
         torch.cuda._sleep(2_000_000_000)  # about a second of work before it
-    started = time.perf_counter()
     check.check([bad[0]], training=False)
-    assert time.perf_counter() - started < 0.2
+    assert not torch.cuda.current_stream().query()  # that work goes on
     torch.cuda.synchronize()
     with pytest.raises(DataError, match='from -2 to 1'):
         check.check([_images()[0].cuda()], training=False)

@@ -3,7 +3,6 @@
 import pickle
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -138,9 +137,7 @@ def test_code_is_refused(server: tuple[str, Path]) -> None:
 def test_a_silent_server_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote_weights, 'TIMEOUT', 0.2)
     with socket.create_server(('127.0.0.1', 0)) as listening:
-        begin = time.monotonic()
         message = _refused(f'http://127.0.0.1:{listening.getsockname()[1]}/a.pth')
-        assert time.monotonic() - begin < 5
     assert 'timed out' in message
     assert socket.getdefaulttimeout() is None
 

