@@ -48,7 +48,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    check_outputs(args.json, overwrite=args.overwrite)
+    folders = [each for each in (args.low, args.reference) if each]
+    check_outputs(args.json, inputs=folders, overwrite=args.overwrite)
     # Imported late: --help and a mistyped option need not wait for PyTorch.
     from sci_plugins.apis.evaluate import METRIC_NAMES, evaluate_enhancement
 

@@ -76,7 +76,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    check_outputs(args.json, args.records, overwrite=args.overwrite)
+    folders = [args.pred_dir, args.gt_dir]
+    check_outputs(args.json, args.records, inputs=folders, overwrite=args.overwrite)
     # Imported late: --help and a mistyped option need not wait for PyTorch.
     from sci_plugins.apis.evaluate_segmentation import evaluate_segmentation
 

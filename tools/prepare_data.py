@@ -92,7 +92,7 @@ def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
 def main() -> int:
     options: dict[str, Any] = vars(parse_args())
     name, root, json_path = options.pop('name'), options.pop('root'), options.pop('json')
-    check_outputs(json_path, overwrite=options['overwrite'])
+    check_outputs(json_path, inputs=[root], overwrite=options['overwrite'])
     if not options.get('write_lists'):
         options.pop('overwrite')
     # Imported late: --help and a mistyped option need not wait for PyTorch.

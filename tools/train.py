@@ -9,6 +9,7 @@ from typing import Any
 
 from sci_plugins.apis.config import (
     add_common_arguments,
+    check_checkpoints,
     enable_amp,
     end_processes,
     load_config_from_args,
@@ -51,6 +52,7 @@ def main() -> None:
         enable_amp(cfg)
     if args.resume:
         resume(cfg, args.resume)
+    check_checkpoints(cfg)
     use_gloo_without_gpu(cfg)
     from sci_plugins.engine.naming_runner import NamingRunner
 

@@ -3,6 +3,7 @@
 import argparse
 import copy
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -270,6 +271,32 @@ def require(cfg: Config, *keys: str) -> None:
     for key in keys:
         if cfg.get(key) is None:
             raise ConfigError(f'config {cfg.filename} has no {key}, which this tool needs')
+
+
+def check_checkpoints(cfg: Config) -> None:
+    """Refuse to train where a user's checkpoint would be written over.
+
+    Those of an earlier run in the work dir are: MMEngine trains anew where it is not told to
+    resume.
+
+    Raises:
+        ConfigError: naming the file.
+    """
+    if cfg.get('resume'):
+        return
+    start = os.path.realpath(str(cfg.get('load_from')))
+    for path in Path(cfg.work_dir).glob('*_*.pth'):
+        if not re.fullmatch(r'(epoch|iter|best)_.+', path.stem) or not path.is_file():
+            continue
+        if os.path.realpath(path) == start:
+            raise ConfigError(
+                f'load_from: this run may write over {path}: choose another --work-dir'
+            )
+        with open(path, 'rb') as file:
+            if b'mmengine_version' not in file.read(2**20):
+                raise ConfigError(
+                    f'{path} exists and is not of an earlier run: choose another --work-dir'
+                )
 
 
 def use_gloo_without_gpu(cfg: Config) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dataset import BaseDataset, Compose
+from mmengine.dist import master_only
 from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS, METRICS, Registry
@@ -24,6 +25,8 @@ from sci_plugins.datasets.coco_check import check_coco
 from sci_plugins.datasets.night_layouts import FolderPair
 from sci_plugins.errors import CheckpointError, DataError, SciPluginsError, first_line, tell_cause
 from sci_plugins.utils.checkpoint import advise
+from sci_plugins.utils.files import MARK, is_ours, write_atomically
+from sci_plugins.version import __version__
 
 
 def tell_lone_labels(dataset: Any) -> None:
@@ -74,6 +77,19 @@ class NamingRunner(Runner):
     """
 
     _batch: Any = None
+
+    @master_only
+    def dump_config(self) -> None:
+        """Write the whole config into the work dir, as MMEngine does, but over no user's file.
+
+        Such as the config itself, where that lies in the work dir.
+        """
+        path = Path(self.work_dir, f'{Path(self.cfg.filename or self.timestamp).stem}.py')
+        if path.exists() and not is_ours(path):
+            whole = Path(self._log_dir, 'vis_data', 'config.py')
+            print_log(f'{path} stays as it is; the whole config is in {whole}', logger='current')
+        else:
+            write_atomically(path, f'# {MARK} {__version__}\n{self.cfg.pretty_text}')
 
     def _init_model_weights(self) -> None:
         with self._naming_the_setting():

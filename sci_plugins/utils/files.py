@@ -134,14 +134,16 @@ def to_json(content: Mapping[str, Any]) -> str:
 def check_outputs(
     *outputs: str | os.PathLike[str] | None,
     inputs: Iterable[str | os.PathLike[str]] = (),
-    overwrite: bool = False,
+    overwrite: bool | None = None,
 ) -> None:
     """Refuse to write over a user's file, before work begins.
 
     Args:
         outputs: files that a tool is about to write; ``None`` is passed over.
-        inputs: files that it reads: never written over.
-        overwrite: whether a file that no tool of this package wrote may be replaced.
+        inputs: files that it reads, or folders of them: never written over. A JSON file or
+            a file of records in a folder is none if it is ours.
+        overwrite: whether a file that no tool of this package wrote may be replaced; ``None``
+            if that cannot be asked for.
 
     Raises:
         ConfigError: naming the first output that is a folder, an input, named twice, or a
@@ -158,10 +160,14 @@ def check_outputs(
         if real in seen:
             raise ConfigError(f'cannot write {path}: two outputs have this name')
         seen.add(real)
-        if path.is_file() and not overwrite and not is_ours(path):
+        is_free = not path.is_file() or is_ours(path)
+        around = [read[each] for each in map(str, Path(real).parents) if each in read]
+        if around and not (is_free and path.suffix in ('.json', '.npz')) and path.is_file():
+            raise ConfigError(f'cannot write {path}: it is a file of the input {around[0]}')
+        if not is_free and not overwrite:
+            more = '' if overwrite is None else ', or pass --overwrite (overwrite=True)'
             raise ConfigError(
-                f'{path} exists and was not written by this package: choose another name, or '
-                'pass --overwrite (overwrite=True)'
+                f'{path} exists and was not written by this package: choose another name{more}'
             )
 
 

@@ -89,7 +89,7 @@ def test_a_full_disk_leaves_the_old_one(
         full = Path(path).name == full_at and (work_dir / 'last_checkpoint').exists()
         with monkeypatch.context() as patch:
             if full:
-                patch.setattr(files, '_write_all', fill)
+                patch.setattr(files, 'write_all', fill)
             write(path, content, sync=sync)
 
     monkeypatch.setattr(atomic_checkpoint_hook, 'write_atomically', write_or_fail)
