@@ -1,7 +1,6 @@
 """Enhancing image files and whole folders of them.
 
-A log in the output folder says what was written with which settings, so that an
-interrupted run can be resumed.
+A log in the output folder says what was written with which settings: a run can be resumed.
 """
 
 import hashlib
@@ -75,10 +74,9 @@ def plan_jobs(
 ) -> list[FileJob]:
     """List what to read and where to write it.
 
-    A file goes to ``out_dir/NAME``; what lies in a folder keeps its path below that
-    folder; see :func:`sci_plugins.utils.folders.list_files` for what is passed over.
-    ``out_dir`` itself is no input. The illumination map of ``NAME.jpg`` is
-    ``NAME_illumination.png``.
+    A file goes to ``out_dir/NAME``; what lies in a folder keeps its path below that folder; see
+    :func:`sci_plugins.utils.folders.list_files` for what is passed over. ``out_dir`` itself is no
+    input. The illumination map of ``NAME.jpg`` is ``NAME_illumination.png``.
 
     Args:
         inputs: image files and folders.
@@ -154,8 +152,8 @@ LOG_NAME = 'enhance_log.jsonl'
 def enhancer_fingerprint(enhancer: BaseEnhancer) -> str:
     """Short hash of what an enhancer does to an image.
 
-    That is its class, the code of one from outside this package, the arguments that it
-    was built with, plain values that its modules hold, and its weights.
+    Of its class, the code of one from outside this package, the arguments that it was built with,
+    plain values that its modules hold, and its weights.
     """
     plain = {
         f'{path}.{name}': value
@@ -188,10 +186,10 @@ def _code_of(enhancer: BaseEnhancer) -> list[str]:
 class EnhanceLog:
     """The file ``enhance_log.jsonl`` of an output folder, a line for each file to be written.
 
-    A line is on the disk before its file is: whenever a run is killed, every result in the
-    folder is one that the log knows. A result counts as done while its file has the size
-    that the last line about it says, its source the size and time, and the enhancer is the
-    same.
+    A line is on the disk before its file is: whenever a run is killed, and while others write into
+    the same folder, every result there is one that the log knows. A result counts as done while its
+    file has the size that the last line about it says, its source the size and time, and the
+    enhancer is the same.
 
     Args:
         out_dir: output folder; made when the first line is written.
@@ -199,11 +197,17 @@ class EnhanceLog:
     """
 
     def __init__(self, out_dir: Path, enhancer: str) -> None:
-        self.path = out_dir / LOG_NAME
-        self.enhancer = enhancer
-        self._lock = Lock()
-        self._cut_off = False
+        self.path, self.enhancer = out_dir / LOG_NAME, enhancer
+        self._lock, self._cut_off = Lock(), False
+        self._known = 0  # bytes of it, read or written by this run
         self._entries = self._read()
+
+    def has_grown(self) -> bool:
+        """Whether another run has written to it; what that wrote is then known here too."""
+        with self._lock:
+            grown = self.path.exists() and self.path.stat().st_size != self._known
+            self._entries = self._read() if grown else self._entries
+            return grown
 
     def is_done(self, job: FileJob) -> bool:
         """Whether all files of ``job`` are there and up to date."""
@@ -231,8 +235,8 @@ class EnhanceLog:
             entry = self._state(job) | dict(output_bytes=content.nbytes)
             lines.append(dict(output=self._key(path), source=str(job.source), **entry))
         text = ''.join(json.dumps(line) + '\n' for line in lines)
-        with self._lock, open(self.path, 'a', encoding='utf-8') as file:
-            file.write('\n' + text if self._cut_off else text)
+        with self._lock, open(self.path, 'ab') as file:
+            self._known += file.write((b'\n' if self._cut_off else b'') + text.encode())
             file.flush()
             os.fsync(file.fileno())
             self._cut_off = False
@@ -262,7 +266,8 @@ class EnhanceLog:
         if not self.path.exists():
             return {}
         path = check_regular_file(self.path, 'log')
-        text = path.read_text(encoding='utf-8', errors='replace')
+        content = path.read_bytes()
+        self._known, text = len(content), content.decode(errors='replace')
         self._cut_off = bool(text) and not text.endswith('\n')
         entries: dict[str, list[dict[str, Any]]] = {}
         damaged = []
@@ -287,8 +292,8 @@ def _parse(line: str) -> dict[str, Any] | None:
     return entry if fits else None
 
 
-#: Images that are worked on at the same time have no more pixels together than
-#: this, unless a single one has: it bounds the memory that workers take.
+#: Images that are worked on at the same time have no more pixels together than this, unless a
+#: single one has: it bounds the memory that workers take.
 PIXELS_AT_ONCE = 2**25
 
 Spec = nn.Module | Mapping[str, Any] | str
@@ -300,7 +305,7 @@ class EnhanceSummary:
 
     Attributes:
         written: number of images enhanced.
-        skipped: number of images that an earlier run had enhanced already.
+        skipped: number of images that another run had enhanced already.
         failed: image file -> why it could not be enhanced.
         passed_over: a line for each folder with files that are no images.
     """
@@ -327,23 +332,22 @@ def enhance_files(
 ) -> EnhanceSummary:
     """Enhance images, and folders of images, into a folder.
 
-    Values are truncated to integers, as the authors save theirs. 8-bit images stay
-    8-bit, 16-bit ones 16-bit; grey stays grey, alpha is copied. Pixels are written
-    upright, the colour profile is kept (not with 16 bits), other metadata is not.
-    An image that is in ``out_dir`` already, with the same enhancer and from an
-    unchanged file, is skipped: a run that was stopped can be taken up again.
+    Values are truncated to integers, as the authors save theirs. 8-bit images stay 8-bit, 16-bit
+    ones 16-bit; grey stays grey, alpha is copied. Pixels are written upright, the colour profile is
+    kept (not with 16 bits), other metadata is not. An image that is in ``out_dir`` already, with
+    the same enhancer and from an unchanged file, is skipped: a run that was stopped can be taken up
+    again, and several may share the work.
 
     Args:
         inputs: PNG, JPEG, BMP, TIFF or WebP files, and folders that hold such.
         out_dir: where to write; the structure of each folder is kept.
         enhancer: anything that ``build_enhancer`` takes.
         illumination: also write ``NAME_illumination.png``.
-        image_format: ``'same'`` keeps the format of each file (JPEG with quality
-            95); ``'png'`` writes all as PNG, without loss.
+        image_format: ``'same'`` keeps the format of each file (JPEG with quality 95); ``'png'``
+            writes all as PNG, without loss.
         tile: side of the tiles in pixels in which large images are enhanced.
         workers: threads that read and write; at most 4, one a core, by default.
-        overwrite: enhance what is there already, and replace files that this
-            function has not written.
+        overwrite: enhance what is there already, and replace files that are not of this function.
         device: where to enhance, such as ``'cpu'`` or ``'cuda'``.
         progress: show a progress bar on stderr.
         on_failure: called with one line for each image that fails.
@@ -425,10 +429,8 @@ class _Worker:
     def __init__(
         self, model: BaseEnhancer, log: EnhanceLog, *, tile: int, device: str, overwrite: bool
     ) -> None:
-        self.model, self.log = model, log
-        self.tile, self.device, self.overwrite = tile, device, overwrite
-        self.stop = Event()
-        self._budget = _PixelBudget(PIXELS_AT_ONCE)
+        self.model, self.log, self.tile, self.device = model, log, tile, device
+        self.overwrite, self.stop, self._budget = overwrite, Event(), _PixelBudget(PIXELS_AT_ONCE)
         # One at a time: torch uses all cores by itself, and memory stays bounded.
         self._enhancing = Lock()
 
@@ -437,7 +439,14 @@ class _Worker:
         if not self.overwrite:
             if self.log.is_done(job):
                 return False
-            self._refuse_foreign(job)
+            foreign = [each for each in job.outputs if each.exists() and not self.log.is_ours(each)]
+            if foreign and self.log.has_grown():
+                return self(job)
+            if foreign:
+                raise DataError(
+                    f'{job.source}: {foreign[0]} exists and was not written by this tool, or '
+                    'was changed since; overwrite replaces it'
+                )
         with self._budget.hold(image_pixels(job.source)):
             if self.stop.is_set():
                 return False
@@ -446,14 +455,6 @@ class _Worker:
         for path, content in contents.items():
             write_atomically(path, content, sync=True)
         return True
-
-    def _refuse_foreign(self, job: FileJob) -> None:
-        for path in job.outputs:
-            if path.exists() and not self.log.is_ours(path):
-                raise DataError(
-                    f'{job.source}: {path} exists and was not written by this tool, or '
-                    'was changed since; overwrite replaces it'
-                )
 
     def _enhance(self, job: FileJob) -> dict[Path, memoryview]:
         """Output file -> its bytes."""
@@ -482,8 +483,7 @@ class _PixelBudget:
     """Lets work begin while the pixels held at the same time stay under a limit."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._held = 0
+        self._limit, self._held = limit, 0
         self._changed = Condition()
 
     @contextmanager

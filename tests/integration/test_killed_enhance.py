@@ -1,4 +1,4 @@
-"""Killed at any moment, the tool's folder can be finished by the next run."""
+"""Killed at any moment, or several at once: the tool's folder is finished."""
 
 import json
 import re
@@ -77,5 +77,36 @@ def test_every_kill_is_followed_by_a_clean_resume(tmp_path: Path, kills: int, se
     assert all(re.fullmatch(r'\.sci_plugins-[0-9a-f]{16}\.tmp', name) for name in left)
     assert len(visible) == 30  # with the illumination maps
     for path in visible:
+        with Image.open(path) as image:
+            image.load()
+
+
+_TOGETHER = (
+    _RUNS.split('killed = 0')[0]
+    + """
+children = [start() for _ in range(kills)]
+for child in children:
+    os.waitpid(child, 0)
+"""
+)
+
+
+def test_runs_share_a_folder(tmp_path: Path) -> None:
+    """None fails; together they do all, and what is there is whole."""
+    _photos(tmp_path / 'photos')
+    options = [tmp_path / 'photos', tmp_path / 'out', 3, 0]
+    done = subprocess.run(
+        [sys.executable, '-c', _TOGETHER, *map(str, options)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('[')]
+    assert len(told) == 3
+    assert all((written + skipped, failed) == (15, 0) for written, skipped, failed in told)
+    results = [path for path in (tmp_path / 'out').iterdir() if path.suffix != '.jsonl']
+    assert len(results) == 30
+    for path in results:
         with Image.open(path) as image:
             image.load()

@@ -293,6 +293,25 @@ class _Killed(BaseException):
     """As if the process were gone."""
 
 
+@pytest.mark.parametrize(('other', 'done'), [('gamma/0.5', 0), ('gamma/0.4', 4)])
+def test_another_run_in_the_same_folder(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str, done: int
+) -> None:
+    """It writes all after this one has read the log, before this one has written anything."""
+    out, real_run = tmp_path / 'out', module._run
+
+    def run(*args: Any) -> None:
+        monkeypatch.setattr(module, '_run', real_run)
+        enhance_files([photos], out, other)
+        real_run(*args)
+
+    monkeypatch.setattr(module, '_run', run)
+    summary = enhance_files([photos], out, 'gamma/0.5')
+    assert (summary.failed, summary.written) == ({}, done)
+    (out / 'a.png').write_bytes(b'mine')
+    assert list(enhance_files([photos], out, 'gamma/0.5').failed) == [photos / 'a.png']
+
+
 @pytest.mark.parametrize('moment', ['before', 'after'])
 @pytest.mark.parametrize('file', [0, 1])
 def test_killed_around_a_write_the_next_run_finishes(

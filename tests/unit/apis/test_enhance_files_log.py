@@ -48,6 +48,19 @@ def test_done_after_add_and_after_reading_again(job: FileJob, out: Path) -> None
         assert each.is_ours(job.target)
 
 
+def test_what_another_run_writes_meanwhile(job: FileJob, out: Path) -> None:
+    ours, other = EnhanceLog(out, 'abc'), EnhanceLog(out, 'abc')
+    assert not ours.has_grown()  # there is none
+    _log(other, job)
+    assert not ours.is_ours(job.target)
+    assert ours.has_grown()
+    assert ours.is_done(job)
+    _log(ours, job)
+    assert not ours.has_grown()
+    assert other.has_grown()
+    assert not other.has_grown()
+
+
 def test_another_enhancer(job: FileJob, out: Path) -> None:
     _log(EnhanceLog(out, 'abc'), job)
     other = EnhanceLog(out, 'def')
