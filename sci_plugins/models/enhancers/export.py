@@ -56,9 +56,15 @@ def building_of(enhancer: nn.Module) -> dict[str, Any]:
     """``dict(type=…, arguments=…)``, from which an enhancer can be built again.
 
     Raises:
-        ConfigError: if its constructor was given something that is not plain data.
+        ConfigError: if its constructor was given something that is not plain data, or its class
+            can be imported from no file.
     """
     kind, arguments = type(enhancer), arguments_of(enhancer)
+    if kind.__module__ == '__main__' or '<locals>' in kind.__qualname__:
+        raise ConfigError(
+            f'cannot save {kind.__name__} so that it can be built again: define the class in a '
+            'file of its own, such as my_file.py, and import it from there'
+        )
     for name, value in arguments.items():
         if _holds_opaque(value):
             raise ConfigError(

@@ -238,6 +238,16 @@ def test_names_of_classes(module: Any) -> None:
     assert arguments_of(Local()) == {}
 
 
+@pytest.mark.parametrize('place', [dict(__module__='__main__'), dict(__qualname__='f.<locals>.X')])
+def test_a_class_that_no_file_holds_is_not_saved(
+    module: Any, tmp_path: Path, place: dict[str, str]
+) -> None:
+    kind = type('X', (module.MyEnhancer,), dict(__module__='own_file') | place)
+    with pytest.raises(ConfigError, match='define the class in a file of its own'):
+        save_enhancer(kind(), tmp_path / 'a.pth')
+    assert not (tmp_path / 'a.pth').exists()
+
+
 @pytest.mark.parametrize(
     ('text', 'words'),
     [
