@@ -13,9 +13,10 @@ from sci_plugins.datasets.text_labels import (
     FACE,
     Box,
     TextLabelDataset,
-    are_in_range,
     is_count,
+    is_upright,
     line_error,
+    parse_numbers,
 )
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.registry import DATASETS
@@ -45,7 +46,7 @@ def read_upright_boxes(path: str | Path) -> list[tuple[int, Box]]:
 def read_numbered_boxes(path: str | Path) -> list[tuple[int, Box]]:
     """Boxes of one label file with their line numbers.
 
-    The first line has the number of boxes, each further one ``x1 y1 x2 y2`` in pixels. Blank lines,
+    The first line is the number of boxes, each further one ``x1 y1 x2 y2`` in pixels. Blank lines,
     Windows line ends and fractions are fine.
 
     Args:
@@ -70,12 +71,6 @@ def read_numbered_boxes(path: str | Path) -> list[tuple[int, Box]]:
     return [(number, _parse_box(path, number, text)) for number, text in lines[1:]]
 
 
-def is_upright(box: Sequence[float]) -> bool:
-    """Whether a box is neither empty nor inverted."""
-    x1, y1, x2, y2 = box
-    return x1 < x2 and y1 < y2
-
-
 def strange_boxes(
     path: str | Path, numbered: Sequence[tuple[int, Box]], size: tuple[int, int] | None = None
 ) -> list[tuple[str, str]]:
@@ -87,7 +82,7 @@ def strange_boxes(
         size: (width, height) of the image, ``None`` if unknown.
 
     Returns:
-        One (kind, sentence) for each odd box; the kinds are those of :data:`ODDITIES`.
+        One (kind, sentence) for each odd box.
     """
     found = []
     seen: dict[Box, int] = {}
@@ -117,10 +112,7 @@ def _text(box: Sequence[float]) -> str:
 
 
 def count_faces(folder: str | Path, ids: Sequence[str]) -> int | None:
-    """Sum of the first lines of these label files.
-
-    ``None`` if one is missing or does not begin with a number.
-    """
+    """Sum of the first lines of these label files; ``None`` if one is missing or no number."""
     try:
         return sum(_first_number(Path(folder) / f'{name}.txt') for name in ids)
     except (OSError, ValueError):
@@ -143,18 +135,15 @@ def write_boxes(path: str | Path, boxes: Iterable[Sequence[float]]) -> None:
 
 
 def _parse_box(path: str | Path, number: int, text: str) -> Box:
-    try:
-        x1, y1, x2, y2 = map(float, text.split())
-    except ValueError:
-        x1 = y1 = x2 = y2 = math.nan
-    if not are_in_range((x1, y1, x2, y2)):
+    box = parse_numbers(text.split())
+    if len(box) != 4:
         raise line_error(path, number, 'four finite numbers x1 y1 x2 y2', repr(text))
-    return x1, y1, x2, y2
+    return box[0], box[1], box[2], box[3]
 
 
-#: All labelled images are named 1 to 6000.
+#: The labelled images are named 1 to 6000.
 IMAGES = 6000
-#: Faces of all images, by the year of the annotations.
+#: Faces in all images, by the year of the annotations.
 FACES = {'2019': 43849, '2021': 50396}
 UNKNOWN = 'unknown'
 _FOLDER = Path(__file__).parent / 'splits'
@@ -165,8 +154,8 @@ class Split:
     """One list of images.
 
     Args:
-        held_out: the file that lists the images kept for testing, ``''`` for none.
-        is_held_out: whether this split is that list, or all other images.
+        held_out: the list of the images kept for testing, ``''`` for none.
+        is_held_out: whether this split is that list; else it is all other images.
         images: number of images.
         faces_2019: number of faces in the annotations of 2019.
         source: who made the list, and where it is published.
@@ -227,12 +216,10 @@ def find_split(name: str) -> Split:
 
 
 def recognise_split(ids: Iterable[str]) -> str | None:
-    """Name of the split that has exactly these images, ``None`` if none has."""
+    """Name of the split that has exactly these images; ``None`` if there is none."""
     wanted = set(ids)
-    for name, split in SPLITS.items():
-        if split.images == len(wanted) and wanted == set(split_ids(name)):
-            return name
-    return None
+    names = (name for name, split in SPLITS.items() if split.images == len(wanted))
+    return next((name for name in names if wanted == set(split_ids(name))), None)
 
 
 def ids_sha256(ids: Iterable[str]) -> str:
@@ -241,9 +228,9 @@ def ids_sha256(ids: Iterable[str]) -> str:
 
 
 def annotation_version(faces: int, split: str = 'all') -> str:
-    """``'2019'``, ``'2021'`` or ``'unknown'``, from a number of faces.
+    """``'2019'``, ``'2021'`` or ``'unknown'``, from the number of faces.
 
-    For parts of the set only the counts of 2019 are known. A part that differs from them is
+    Of parts of the set only the counts of 2019 are known. With another count a part is
     ``'unknown'``: it may be of 2021, or damaged.
 
     Args:
@@ -263,7 +250,7 @@ def find_version(labels: str | Path, faces: int, split: str | None) -> str | Non
     Args:
         labels: folder of the label files.
         faces: number of faces in the split.
-        split: its name, ``None`` if the images are no known split.
+        split: its name, ``None`` for other images.
 
     Returns:
         As :func:`annotation_version`; ``None`` if the version cannot be determined.
@@ -274,23 +261,27 @@ def find_version(labels: str | Path, faces: int, split: str | None) -> str | Non
     return annotation_version(faces, split) if split else None
 
 
+def _files(folder: str | Path, suffix: str) -> list[Path]:
+    return list_files(folder, [suffix], recursive=False, ignore_case=False).files
+
+
 @DATASETS.register_module()
 class DarkFaceDataset(TextLabelDataset):
     """Images ``image/ID.png`` and labels ``label/ID.txt`` below one folder.
 
     A label file's first line is the number of faces; each further one ``x1 y1 x2 y2`` in pixels of
-    the image. There are two annotation versions, 43,849 faces (2019) and 50,396 (2021): numbers on
-    one do not compare with the other. ``metainfo['annotation_version']`` says which one was found,
-    by its count: that of all 6000 labels if they are there, else that of the split (of which only
-    2019's is known). ``DarkFaceMetric`` and ``CocoMetric`` get the ground truth if the pipeline
+    the image. There are two annotation versions, with 43,849 faces (2019) and 50,396 (2021), whose
+    results cannot be compared. ``metainfo['annotation_version']`` says which one was found, by the
+    number of faces in all 6000 labels if they are there, else in the split (of which only 2019's
+    number is known). ``DarkFaceMetric`` and ``CocoMetric`` get the ground truth if the pipeline
     packs ``'instances'`` as a meta key.
 
     Args:
         split: one of :data:`sci_plugins.datasets.darkface.SPLITS`, such as ``'regdet_test'``; kept
             in ``metainfo['split']``.
-        ann_file: instead of ``split``, a text file with one image a line, of which the first word
-            counts (``ID`` or ``ID.png``). Without either every image of the folder is taken, in the
-            order of their ids, and every label needs its image.
+        ann_file: instead of ``split``, a text file with one image per line, of which the first word
+            counts (``ID`` or ``ID.png``). Without either, every image of the folder is used, in the
+            order of the ids, and every label needs its image.
         data_prefix: folders of images and labels below ``data_root``.
         img_suffix: suffix of the image files.
         **kwargs: those of :class:`TextLabelDataset`.
@@ -321,7 +312,7 @@ class DarkFaceDataset(TextLabelDataset):
         super().__init__(*args, data_prefix=prefix, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """One record an image: path, id, size, and ``instances`` with the boxes."""
+        """One record per image: path, id, size, and ``instances`` with the boxes."""
         images = self.folder()
         names = self._names(images)
         self._check_images(images, names)
@@ -340,15 +331,10 @@ class DarkFaceDataset(TextLabelDataset):
             return split_ids(self.split)
         if self.ann_file:
             return self._listed_ids(Path(self.ann_file))
-        names = [
-            path.stem
-            for path in list_files(
-                images, [self.img_suffix], recursive=False, ignore_case=False
-            ).files
-        ]
+        names = {path.stem for path in _files(images, self.img_suffix)}
         if not names:
             raise DataError(f'DARK FACE: no *{self.img_suffix} in {images}')
-        self._check_labels(images, set(names))
+        self._check_labels(images, names)
         return sorted(names, key=id_order)
 
     def _listed_ids(self, path: Path) -> list[str]:
@@ -358,19 +344,18 @@ class DarkFaceDataset(TextLabelDataset):
         names = [word.removesuffix(self.img_suffix) for word in words]
         twice = [name for name, times in Counter(names).items() if times > 1]
         if twice:
-            raise DataError(f'DARK FACE: {path} lists {min(twice, key=id_order)} twice')
+            name = min(twice, key=id_order)
+            raise DataError(f'DARK FACE: {path}: duplicate image {name}')
         return names
 
     def _check_labels(self, images: Path, names: set[str]) -> None:
-        """Every label of the folder has its image: none is dropped silently."""
-        labels = list_files(
-            self.data_prefix['label'], ['.txt'], recursive=False, ignore_case=False
-        ).files
+        """Refuse labels without an image, which would be dropped silently."""
+        labels = _files(self.data_prefix['label'], '.txt')
         alone = sorted((path for path in labels if path.stem not in names), key=str)
         if alone:
             raise DataError(
                 f'{alone[0]}: has no image in {images} ({len(alone)} such labels); '
-                'to use a part of the set, give split or ann_file'
+                'to use a part of the set, pass split or ann_file'
             )
 
     def _check_images(self, images: Path, names: list[str]) -> None:
@@ -384,7 +369,7 @@ class DarkFaceDataset(TextLabelDataset):
             )
 
     def _log_strange_boxes(self) -> None:
-        """Name boxes outside or beyond the image and duplicates; they are kept."""
+        """Warn about boxes outside or beyond the image and duplicates, which are kept."""
         texts, self._strange_boxes = self._strange_boxes, []
         for text in texts[:NAMED]:
             self.log(text)
@@ -392,7 +377,7 @@ class DarkFaceDataset(TextLabelDataset):
             self.log(f'and {len(texts) - NAMED} more such boxes')
 
     def _name_version(self, records: list[dict]) -> None:
-        """Put split and annotation version, where known, into metainfo."""
+        """Put split and annotation version into metainfo, if they are known."""
         faces = sum(len(record['instances']) for record in records)
         version = find_version(self.data_prefix['label'], faces, self.split)
         if version is None:
@@ -404,7 +389,7 @@ class DarkFaceDataset(TextLabelDataset):
         if version == UNKNOWN:
             self.log(
                 f'expected {find_split(self.split).faces_2019} faces in {self.split} '
-                f'(annotations of 2019), found {faces}: unknown annotations, do not compare '
+                f'(annotations of 2019), got {faces}: unknown annotations, do not compare '
                 'the results with published ones'
             )
 

@@ -1,11 +1,16 @@
 """ExDark (Exclusively Dark) for mmdet: native layout and text annotations."""
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sci_plugins.datasets.text_labels import Box, TextLabelDataset, are_in_range, line_error
+from sci_plugins.datasets.text_labels import (
+    Box,
+    TextLabelDataset,
+    is_upright,
+    line_error,
+    parse_numbers,
+)
 from sci_plugins.errors import ConfigError, DataError, shorten
 from sci_plugins.registry import DATASETS
 from sci_plugins.utils.files import read_numbered_lines
@@ -33,8 +38,8 @@ def read_objects(path: str | Path) -> list[Object]:
     pixels and seven unused numbers on occlusion and orientation.
 
     Returns:
-        ``(class name, (x1, y1, x2, y2))`` in the order of the file. A box may be empty or reach
-        over the image's edge, as in the file.
+        ``(class name, (x1, y1, x2, y2))`` in the order of the file. As in the file, a box may be
+        empty or extend beyond the image.
 
     Raises:
         DataError: naming file and line, if the file is missing, is not text, or does not follow
@@ -52,17 +57,15 @@ def _parse(path: str | Path, number: int, text: str) -> Object:
     name, *words = text.split()
     if name not in CLASSES:
         raise line_error(path, number, f'a class of {", ".join(CLASSES)}', repr(name))
-    try:
-        left, top, width, height = map(float, words[:4])
-    except ValueError:
-        left = top = width = height = math.nan
-    if not are_in_range((left, top, width, height)):
+    numbers = parse_numbers(words[:4])
+    if len(numbers) != 4:
         raise line_error(path, number, 'CLASS left top width height', repr(text))
+    left, top, width, height = numbers
     return name, (left, top, left + width, top + height)
 
 
 def read_class_list(path: str | Path, splits: tuple[str, ...] = ()) -> list[str]:
-    """Image names of ``imageclasslist.txt``, or of any list with one name a line.
+    """Image names of ``imageclasslist.txt``, or of any list with one name per line.
 
     Args:
         path: the list. Columns: name, class, lighting, indoor or outdoor, experiment (1 train, 2
@@ -71,8 +74,8 @@ def read_class_list(path: str | Path, splits: tuple[str, ...] = ()) -> list[str]
             column.
 
     Raises:
-        DataError: naming file and line, if it is missing, has no such column, lists an image twice,
-            or leaves no image.
+        DataError: naming file and line, if the file is missing, a line lacks a column or is a
+            duplicate, or no image is left.
     """
     wanted = {SPLITS[name] for name in splits}
     names: dict[str, None] = {}
@@ -100,16 +103,16 @@ class ExDarkDataset(TextLabelDataset):
     """7363 images of 12 classes, ``CLASS/NAME.png``, with ``CLASS/NAME.png.txt``.
 
     The folders are those of the two archives; the file ``imageclasslist.txt`` of the data set's
-    repository gives its own split of 3000, 1800 and 2563 images. Others in use, such as MAET's
-    80/20, come as ``ann_file``. Upper and lower case in file names are not told apart.
+    repository has its own split of 3000, 1800 and 2563 images. For other splits, such as MAET's
+    80/20, pass ``ann_file``. The case of file names does not matter.
 
-    Empty boxes are ignored, with one warning. Objects of classes that ``metainfo`` leaves out are
-    left out.
+    Empty boxes are ignored, with one warning. Objects of classes that ``metainfo`` lacks are left
+    out.
 
     Args:
-        split: ``'train'``, ``'val'``, ``'test'`` or several of them, by ``ann_file``.
-        ann_file: a list with one image name a line, ``imageclasslist.txt`` if ``split`` is given
-            and this is not. Without either every annotated image is taken.
+        split: ``'train'``, ``'val'``, ``'test'`` or several of them, as listed in ``ann_file``.
+        ann_file: a list with one image name per line; with ``split`` alone it is
+            ``imageclasslist.txt``. Without either every annotated image is used.
         data_prefix: folders below ``data_root``.
         **kwargs: those of :class:`TextLabelDataset`.
 
@@ -142,7 +145,7 @@ class ExDarkDataset(TextLabelDataset):
         )
 
     def load_data_list(self) -> list[dict]:
-        """One record an image: path, id, size, and ``instances`` with the boxes."""
+        """One record per image: path, id, size, and ``instances`` with the boxes."""
         images = self._index('img')
         annotations = self._index('ann', '.txt')
         if self.ann_file:
@@ -172,7 +175,7 @@ class ExDarkDataset(TextLabelDataset):
         classes = self.metainfo['classes']
         for name, box in objects:
             if name in classes:
-                yield box, classes.index(name), box[2] <= box[0] or box[3] <= box[1]
+                yield box, classes.index(name), not is_upright(box)
 
     def _index(self, key: str, suffix: str = '') -> dict[str, Path]:
         """File name in lower case -> file, of all class folders."""

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,14 +12,12 @@ from sci_plugins.errors import DataError, shorten
 from sci_plugins.registry import host_class
 from sci_plugins.utils.images import read_image_size
 
-# Labels are read without mmdet too, to check and to score a folder.
+# Labels can be read without mmdet, to check and to score a folder.
 BaseDetDataset: Any = host_class('mmdet.datasets.BaseDetDataset')
 #: ``(x1, y1, x2, y2)`` in pixels.
 Box = tuple[float, float, float, float]
 FACE = dict(classes=('face',), palette=[(220, 20, 60)])
-
-
-#: Longest number of objects, in digits, and largest coordinate: more would overflow.
+#: Most digits of a number of objects, and largest coordinate: more would overflow.
 _DIGITS, _FARTHEST = 9, 1e9
 
 
@@ -34,16 +32,26 @@ def is_count(text: str) -> bool:
     return text.isdecimal() and len(text) <= _DIGITS
 
 
-def are_in_range(values: Iterable[float]) -> bool:
-    """Whether all can be coordinates: finite, and not so large that areas overflow."""
-    return all(-_FARTHEST <= value <= _FARTHEST for value in values)
+def parse_numbers(words: Iterable[str], kind: Callable[[str], Any] = float) -> list[Any]:
+    """The words as coordinates, finite and not so large that areas overflow; else empty."""
+    try:
+        values = [kind(word) for word in words]
+    except ValueError:
+        return []
+    return values if all(-_FARTHEST <= value <= _FARTHEST for value in values) else []
+
+
+def is_upright(box: Sequence[float]) -> bool:
+    """Whether a box ``(x1, y1, x2, y2)`` is neither empty nor inverted."""
+    x1, y1, x2, y2 = box
+    return x1 < x2 and y1 < y2
 
 
 class TextLabelDataset(BaseDetDataset):
     """Base of data sets that make mmdet's records themselves.
 
     Args:
-        filter_cfg: ``dict(filter_empty_gt=True)`` leaves out, in training, images without an object
+        filter_cfg: ``dict(filter_empty_gt=True)`` leaves out training images without an object
             that counts.
         **kwargs: those of ``mmdet.datasets.BaseDetDataset``.
 
@@ -72,7 +80,7 @@ class TextLabelDataset(BaseDetDataset):
         Args:
             image: its file.
             img_id: its id.
-            objects: box ``(x1, y1, x2, y2)``, class index, and whether it is ignored.
+            objects: boxes ``(x1, y1, x2, y2)``, class indices, and whether they are ignored.
 
         Raises:
             DataError: naming the file, if it is missing or not an image.

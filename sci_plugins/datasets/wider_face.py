@@ -10,9 +10,10 @@ from sci_plugins.datasets.text_labels import (
     FACE,
     Box,
     TextLabelDataset,
-    are_in_range,
     is_count,
+    is_upright,
     line_error,
+    parse_numbers,
 )
 from sci_plugins.errors import ConfigError, DataError, shorten
 from sci_plugins.registry import DATASETS
@@ -41,8 +42,8 @@ class WiderFace:
 def read_wider_face(path: str | Path) -> dict[str, list[WiderFace]]:
     """Image name, such as ``0--Parade/x.jpg``, -> its faces.
 
-    For each image the file has its name, the number of faces, and one line for each face, or a line
-    of zeros for an image without faces.
+    For each image the file has its name, the number of faces, and one line per face, or a line of
+    zeros if there is none.
 
     Raises:
         DataError: naming file and line, if the file is missing, is not text, or does not follow
@@ -80,11 +81,8 @@ def _parse(path: str | Path, name: str, line: tuple[int, str] | None) -> WiderFa
     if line is None:
         raise DataError(f'{path}: ends before the last face of {shorten(name)}')
     number, text = line
-    try:
-        values = [int(word) for word in text.split()]
-    except ValueError:
-        values = []
-    if len(values) != 10 or not are_in_range(values):
+    values = parse_numbers(text.split(), int)
+    if len(values) != 10:
         raise line_error(path, number, f'ten whole numbers {_COLUMNS}', repr(text))
     x, y, width, height, blur, _, _, invalid, occlusion, _ = values
     return WiderFace((x, y, x + width, y + height), blur, occlusion, bool(invalid))
@@ -92,18 +90,18 @@ def _parse(path: str | Path, name: str, line: tuple[int, str] | None) -> WiderFa
 
 @DATASETS.register_module()
 class WiderFaceTextDataset(TextLabelDataset):
-    """``wider_face_split/wider_face_{train,val}_bbx_gt.txt``, with no conversion.
+    """``wider_face_split/wider_face_{train,val}_bbx_gt.txt``, without conversion.
 
     mmdet's ``WIDERFaceDataset`` reads a third party's conversion to XML instead.
 
-    Faces marked as invalid and those with an empty box are ignored: finding them is neither right
-    nor wrong. The two limits ignore more of them.
+    Faces that are marked as invalid or have an empty box are ignored: finding them is neither
+    right nor wrong. The two limits ignore more faces.
 
     Args:
         ann_file: the text file, below ``data_root``.
         data_prefix: such as ``dict(img='WIDER_train/images')``, below ``data_root``.
-        max_blur: ignore faces that are more blurred, 0 (clear) to 2 (heavy: keep all).
-        max_occlusion: ignore faces that are more occluded, 0 to 2 (keep all).
+        max_blur: ignore faces with more blur, 0 (clear) to 2 (heavy: keep all).
+        max_occlusion: ignore faces with more occlusion, 0 to 2 (keep all).
         **kwargs: those of :class:`TextLabelDataset`.
 
     Raises:
@@ -126,7 +124,7 @@ class WiderFaceTextDataset(TextLabelDataset):
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """One record an image: path, id, size, and ``instances`` with the boxes."""
+        """One record per image: path, id, size, and ``instances`` with the boxes."""
         folder = self.folder()
         records = [
             self.record(
@@ -145,11 +143,5 @@ class WiderFaceTextDataset(TextLabelDataset):
         return records
 
     def _is_ignored(self, face: WiderFace) -> bool:
-        x1, y1, x2, y2 = face.box
-        return (
-            face.invalid
-            or x2 <= x1
-            or y2 <= y1
-            or face.blur > self.max_blur
-            or face.occlusion > self.max_occlusion
-        )
+        kept = face.blur <= self.max_blur and face.occlusion <= self.max_occlusion
+        return face.invalid or not is_upright(face.box) or not kept

@@ -1,4 +1,4 @@
-"""What is known of one variant against the base, from results kept image by image."""
+"""One variant against the base, from results kept image by image."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,12 +22,12 @@ _CHUNK = 512
 
 @dataclass(frozen=True)
 class GroupResult:
-    """The metric that decides on a part of the images.
+    """The deciding metric on a part of the images.
 
     Args:
         name: of the part, with its range, as in ``'darkest third, 0.02 to 0.05'``.
-        images: how many.
-        base, value: the number of the base and of the variant on these images alone.
+        images: number of images.
+        base, value: the base's and the variant's number on these images alone.
         interval: of the difference, from resamples of these images.
     """
 
@@ -40,12 +40,12 @@ class GroupResult:
 
 @dataclass(frozen=True)
 class Effect:
-    """One image's part in a difference.
+    """How much one image adds to a difference.
 
     Args:
         image: its name.
-        effect: how much of the set's gain is lost when the image is left out (the
-            jackknife), in the unit of the metric; above 0 where the variant gained.
+        effect: how much of the set's gain is lost without the image (the jackknife), in
+            the unit of the metric; above 0 where the variant gained.
     """
 
     image: str
@@ -57,18 +57,19 @@ class VariantAnalysis:
     """One variant against the base, on the same images.
 
     Args:
-        base: name of what it is compared with.
-        metric: the one that decides.
-        images: of the set.
-        units: what was drawn: images, clips or blocks.
+        base: its name.
+        metric: the deciding one.
+        images: number of images of the set.
+        units: number of units that were drawn: images, clips or blocks.
         resamples, seed: of the bootstrap.
         intervals: metric -> difference with its 95 % interval.
-        values: metric -> numbers of the base and of the variant.
+        values: metric -> the base's and the variant's number.
         groups: kind -> parts of the set; ``'brightness'``: thirds by mean luma.
-        gained, lost: images that the variant gained and lost most on, strongest first.
+        gained, lost: images with the largest gain and loss, strongest first.
 
     Raises:
-        DataError: if a metric with an interval has no values, or the deciding one no interval.
+        DataError: if a metric with an interval has no values, or the deciding one has no
+            interval.
     """
 
     base: str
@@ -123,17 +124,17 @@ def analyse(
 
     Args:
         base, other: results on the same images in the same order.
-        base_name: what the base is called.
+        base_name: name of the base.
         brightness: image -> mean luma of the tested input, for the thirds.
-        groups: unit of each image (clip, block); ``None``: each image is one.
-        metric: the one that decides; ``None``: the records' own.
+        groups: unit of each image (clip, block); ``None``: each image is a unit.
+        metric: the deciding one; ``None``: the records' own.
         resamples, seed: of the bootstrap; the same seed draws the same images for
             every variant.
-        changed: how many images to name that gained, and that lost.
+        changed: how many images to list that gained most, and that lost most.
 
     Raises:
         DataError: if the images differ, or an image has no unit or no luma.
-        ConfigError: if one of them lacks the metric.
+        ConfigError: if the base or the variant lacks the metric.
     """
     _check(base, other, brightness, groups)
     names = [name for name in base.names if name in other.names]
@@ -217,7 +218,7 @@ def _resampled(
 def _effects(
     base: ImageRecords, other: ImageRecords, metric: str, values: tuple[float, float]
 ) -> list[Effect]:
-    """The jackknife of the difference, a chunk of left-out images at a time."""
+    """The jackknife of the difference, in chunks of left-out images."""
     count, found = len(base.ids), []
     for start in range(0, count, _CHUNK):
         left_out = np.arange(start, min(start + _CHUNK, count))
@@ -244,7 +245,7 @@ def _by_brightness(
     resamples: int,
     seed: int,
 ) -> dict[str, list[GroupResult]]:
-    """Thirds of the set by luma, each resampled by itself."""
+    """Thirds of the set by luma, each resampled separately."""
     if not brightness or len(base.ids) < len(_THIRDS):
         return {}
     luma = np.array([brightness[name] for name in base.ids])

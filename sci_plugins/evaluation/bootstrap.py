@@ -1,8 +1,8 @@
-"""The paired bootstrap: how much a difference depends on which images were taken.
+"""The paired bootstrap: how much a difference depends on the choice of images.
 
 Both models are judged on the same resamples of the images (Efron and Tibshirani, *An
-Introduction to the Bootstrap*, 1993, chapters 8 and 13): what an easy image adds to
-both falls out of the difference.
+Introduction to the Bootstrap*, 1993, chapters 8 and 13), so what an easy image adds to
+both cancels in the difference.
 """
 
 import math
@@ -15,23 +15,23 @@ import numpy as np
 from sci_plugins.errors import ConfigError, DataError, check_at_least, check_seed
 from sci_plugins.utils.schema import Measured
 
-#: Fewer units than this (images, clips, blocks) say too little for an interval.
+#: Fewer units than this (images, clips, blocks) are too few for an interval.
 FEW_UNITS = 10
 HELPS, HURTS = 'helps', 'hurts'
 NOT_SHOWN, NOT_DEFINED = 'no difference shown', 'not defined'
-#: What is left of sums in another order; no difference of results is as small.
+#: Rounding errors of sums in another order; true differences are larger.
 NOISE = 1e-12
 
-#: Intervals need thousands; what is drawn is held in memory.
+#: Intervals need thousands; all of them are held in memory.
 MAX_RESAMPLES = 100_000
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A difference and where it lies in most resamples; NaN where it is not defined.
+    """A difference and the range that holds it in most resamples; NaN where undefined.
 
     Args:
-        delta: of the set itself: the variant's number less the base's.
+        delta: on the set itself, the variant's number minus the base's.
         low, high: ends of the interval, in the unit of the metric.
         higher_is_better: whether a difference above 0 is a gain.
     """
@@ -45,8 +45,7 @@ class Interval:
 
     @property
     def verdict(self) -> str:
-        """``'helps'`` where the whole interval is on the better side of 0, ``'hurts'`` where
-        it is on the other.
+        """``'helps'`` or ``'hurts'`` if the whole interval is on one side of 0.
 
         Rounding errors count as 0.
         """
@@ -64,13 +63,13 @@ def resample_weights(
 ) -> np.ndarray:
     """How often each image counts in each resample.
 
-    As many units as there are, drawn with replacement. A group is drawn as a whole, so
-    that frames that depend on one another stay together.
+    Each resample draws as many units as there are, with replacement. A group is drawn as
+    a whole, so that dependent frames stay together.
 
     Args:
         groups: number of images, each a unit; or the group of each image.
         resamples: number of rows, R, at most 100,000.
-        seed: the same one gives the same rows on every machine.
+        seed: the same seed gives the same rows on every machine.
 
     Returns:
         ``(R, N)``, int16 (int32 for more than 30,000 units).
@@ -105,15 +104,15 @@ def paired_interval(
     """The percentile interval of a difference.
 
     Args:
-        base: ``(R,)``, a number on each resample.
-        other: ``(R,)``, the variant's on the same resamples.
+        base: ``(R,)``, the base's number on each resample.
+        other: ``(R,)``, the variant's number on the same resamples.
         delta: the difference on the set itself.
         level: share of the resamples that the interval holds.
-        higher_is_better: kept in the interval, for its verdict.
+        higher_is_better: for the interval's verdict.
 
     Returns:
-        NaN ends where no resample has both numbers; resamples without one (no object
-        of a class was drawn) are left out.
+        The interval, without resamples that lack a number (no object of a class was
+        drawn); its ends are NaN if no resample has both numbers.
 
     Raises:
         ConfigError: if the level is not between 0 and 1.

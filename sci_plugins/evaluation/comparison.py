@@ -1,7 +1,7 @@
 """The result of a comparison: one image set, several enhancers or models.
 
-Also: which metric decides, which metrics of a host and of the records are the same
-number, and how each is defined.
+Also: which metric decides, which metrics of a host and of the records are the same, and
+how each is defined.
 """
 
 import math
@@ -24,16 +24,16 @@ _PERCENT_ROUNDING, _FRACTION_ROUNDING = 0.005, 0.0005
 
 
 def main_metric(metrics: Mapping[str, float], wanted_metric: str | None = None) -> str:
-    """The metric that the field compares models by; the first where none is known.
+    """The metric that the field compares models by; the first one if none is known.
 
-    mmseg lists pixel accuracy first, which a large class decides alone.
+    mmseg lists pixel accuracy first, which one large class dominates.
 
     Args:
         metrics: of one result.
-        wanted_metric: a name among them, or its part after the last ``/``.
+        wanted_metric: the name of one of them, or its part after the last ``/``.
 
     Raises:
-        ConfigError: if ``wanted_metric`` is none of them.
+        ConfigError: if ``wanted_metric`` is not among them.
     """
     if wanted_metric is not None:
         found = find_metric(metrics, wanted_metric)
@@ -50,15 +50,12 @@ def main_metric(metrics: Mapping[str, float], wanted_metric: str | None = None) 
 
 
 def find_metric(metrics: Iterable[str], wanted: str) -> str | None:
-    """The name that is ``wanted``, or whose part after the last ``/`` is."""
-    for name in metrics:
-        if wanted in (name, name.rsplit('/', 1)[-1]):
-            return name
-    return None
+    """The name that equals ``wanted``, whole or in its part after the last ``/``."""
+    return next((name for name in metrics if wanted in (name, name.rsplit('/', 1)[-1])), None)
 
 
 def name_in_records(host_name: str, known: Container[str]) -> str | None:
-    """The records' name for a host's metric, ``None`` if they have no such one.
+    """The records' name for a host's metric; ``None`` if they lack it.
 
     Args:
         host_name: as in ``'coco/bbox_mAP'``, ``'darkface/AP'``, ``'IoU/road'``.
@@ -76,19 +73,19 @@ def is_percentage(name: str) -> bool:
     """Whether a metric of the records or of a host is in percent, 0 to 100.
 
     Args:
-        name: of the metric; a ``METRIC/CLASS`` is in the unit of its ``METRIC``.
+        name: of the metric; a ``METRIC/CLASS`` has the unit of its ``METRIC``.
     """
     parts = set(name.split('/'))
     return any(parts.intersection(kind.percentages) for kind in kinds_of_records())
 
 
 def agrees(host_value: float, value: float, name: str) -> bool:
-    """Whether a host's number is a record's number, but for the host's rounding.
+    """Whether a host's number equals the records' number, except for the host's rounding.
 
     Args:
         host_value: as the host gives it.
         value: from the records.
-        name: of the records' metric, which tells percents from fractions.
+        name: of the records' metric; the rounding depends on its unit.
     """
     if math.isnan(host_value) or math.isnan(value):
         return math.isnan(host_value) and math.isnan(value)
@@ -97,12 +94,12 @@ def agrees(host_value: float, value: float, name: str) -> bool:
 
 
 def tell_difference(metrics: Mapping[str, float], records: ImageRecords, run: RunInfo) -> str:
-    """One line where an evaluator's number is not the records' number; empty if none differs.
+    """A line about the first evaluator's number that differs from the records'; else empty.
 
     Args:
         metrics: of the evaluator.
         records: of the same results.
-        run: that both were made in.
+        run: that both come from.
     """
     known = {name: own for name in metrics if (own := name_in_records(name, records.names))}
     values = records.metrics(list(dict.fromkeys(known.values())))
@@ -123,10 +120,10 @@ def deciding_metric(
     Args:
         metrics: of the host.
         records: names of the records' metrics.
-        wanted: a name of either.
+        wanted: the name of one of either's metrics.
 
     Raises:
-        ConfigError: if neither has the wanted one, or the host's is none of the records.
+        ConfigError: if neither has it, or only the host has it.
     """
     records = list(records)
     if wanted is not None and wanted in records:
@@ -138,7 +135,7 @@ def deciding_metric(
     name = name_in_records(main_metric(metrics, wanted), records)
     if wanted is not None and name is None:
         raise ConfigError(
-            f'metric {wanted!r} cannot decide: it is not in the records of each image; there are '
+            f'metric {wanted!r} cannot decide: it is not kept image by image; expected one of '
             f'{", ".join(records)}'
         )
     return name
@@ -149,15 +146,14 @@ class VariantResult:
     """Metrics of one enhancer, or of one trained model, under one condition.
 
     Args:
-        variant: its name; no other in the comparison has the same.
+        variant: its name, unique in the comparison.
         condition: of the images.
         metrics: numbers of the config's own evaluator.
-        seconds: that the test took.
-        images: that were tested.
-        analysis: what is known of it against the base; ``None`` for the base, and where
-            there are no records image by image.
+        seconds: duration of the test.
+        images: number of tested images.
+        analysis: its comparison with the base; ``None`` for the base, and without records.
         note: why there are no records.
-        difference: where a number of the evaluator's is not that of the records, and why.
+        difference: where and why an evaluator's number differs from the records'.
     """
 
     variant: str
@@ -170,7 +166,7 @@ class VariantResult:
     difference: str = ''
 
     def without_analysis(self) -> 'VariantResult':
-        """The same, to be judged anew."""
+        """The same result, to be judged again."""
         return replace(self, analysis=None)
 
 
@@ -180,10 +176,10 @@ class Comparison:
 
     Args:
         about: config, checkpoint, hashes, versions: what it takes to repeat it;
-            ``base`` names what the others are compared with (else it is the first).
+            ``base`` names what the others are compared with (by default the first).
         results: in the order in which they were measured.
-        metric: name of the metric that decides, or its last part; ``None`` takes
-            the one that the field compares models by.
+        metric: name of the deciding metric, or its part after the last ``/``; ``None``
+            takes the one that the field compares models by.
     """
 
     about: dict[str, Any]
@@ -202,10 +198,10 @@ class Comparison:
         return sorted(names, key=lambda name: name != base)
 
     def find(self, condition: Condition, variant: str) -> VariantResult | None:
-        for result in self.results:
-            if (result.condition, result.variant) == (condition, variant):
-                return result
-        return None
+        wanted = condition, variant
+        return next(
+            (each for each in self.results if (each.condition, each.variant) == wanted), None
+        )
 
     def of_condition(self, condition: Condition) -> list[VariantResult]:
         """The results under one condition, the base first."""
@@ -213,12 +209,12 @@ class Comparison:
         return [result for result in found if result is not None]
 
     def replace(self, result: VariantResult) -> None:
-        """Put a result in the place of the one of the same variant and condition."""
-        for index, old in enumerate(self.results):
-            if (old.condition, old.variant) == (result.condition, result.variant):
-                self.results[index] = result
-                return
-        self.results.append(result)
+        """Add a result, in the place of an earlier one of its variant and condition."""
+        old = self.find(result.condition, result.variant)
+        if old is None:
+            self.results.append(result)
+        else:
+            self.results[self.results.index(old)] = result
 
     def to_json(self) -> str:
         return to_json(dict(about=self.about, results=to_content(self.results)))
@@ -232,7 +228,7 @@ class _Stored:
 
 @dataclass(frozen=True)
 class _About:
-    """What has a table of its own in the report."""
+    """What has its own table in the report."""
 
     weights: dict[str, Any] | None = None
     config_diff: dict[str, str] | None = None
@@ -268,11 +264,11 @@ def finite_or_none(metrics: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def definitions_of(names: Iterable[str]) -> dict[str, str]:
-    """Metric -> what it is, by the class of records that knows most of them.
+    """Metric -> its definition, from the class of records that knows most of the names.
 
     Args:
-        names: of metrics of one kind of records; those of single classes are defined
-            once, as ``METRIC/CLASS``, and unknown ones are skipped.
+        names: metrics of one kind of records; those of single classes are defined once,
+            as ``METRIC/CLASS``; unknown ones are skipped.
     """
     names = list(names)
     return max((kind.define(names) for kind in kinds_of_records()), key=len)
@@ -281,11 +277,11 @@ def definitions_of(names: Iterable[str]) -> dict[str, str]:
 def split_classes(
     names: Sequence[str], values: Iterable[Mapping[str, tuple[float, float]]]
 ) -> tuple[list[str], list[str]]:
-    """Metrics to tell, and names of classes that have no number for want of objects.
+    """Metrics to show, and the classes that have no number because they have no objects.
 
     Args:
         names: of metrics, ``METRIC/CLASS`` for single classes.
-        values: of each contender: metric -> numbers of the base and of itself.
+        values: of each contender: metric -> the base's and its own number.
     """
     tables = list(values)
     empty = [

@@ -17,7 +17,7 @@ _LOADERS = {name for host in HOSTS.values() for name in host.loaders}
 
 @dataclass(frozen=True)
 class Condition:
-    """How a test set is darkened before anything else sees it.
+    """How a test set is darkened, before any other step.
 
     Args:
         gain: factor on linear light; ``None`` leaves the images as they are.
@@ -78,7 +78,7 @@ class Condition:
 
     @property
     def slug(self) -> str:
-        """The name as part of a file's or folder's name."""
+        """The name for files and folders."""
         return self.name.replace(', ', '_').replace(' ', '-')
 
 
@@ -136,12 +136,12 @@ def darken_dataset(cfg: Config, condition: Condition, seed: int = 0) -> None:
 
 
 def loading_pipelines(dataset: Any) -> list[list]:
-    """The pipelines that load images, each once; not those of wrappers around data sets.
+    """The pipelines that load images, each once, without those of wrappers.
 
     Args:
-        dataset: config of a data set, or of a wrapper of some.
+        dataset: config of a data set, or of a wrapper around several.
     """
-    # By identity: data sets that are concatenated may share one pipeline.
+    # By identity: concatenated data sets may share one pipeline.
     return list({id(found): found for found in _pipelines(dataset)}.values())
 
 

@@ -14,15 +14,15 @@ from sci_plugins.utils.files import reading_arrays
 
 @dataclass(frozen=True)
 class ImageDetections:
-    """What was found in one image, and what is there; in pixels of the original.
+    """Predictions and ground truth of one image, in pixels of the original.
 
     Args:
-        img_id: names the image.
+        img_id: name of the image.
         predictions: ``(P, 5)``, ``x1 y1 x2 y2 score``, in any order.
-        boxes: ``(G, 4)``, ``x1 y1 x2 y2``.
+        boxes: ``(G, 4)``, ground truth ``x1 y1 x2 y2``.
         ignore: ``(G,)``, bool: boxes that need not be found. DARK FACE has none.
-        labels: ``(P,)``, class of each prediction; empty: all are of class 0.
-        true_labels: ``(G,)``, class of each box; empty: all are of class 0.
+        labels: ``(P,)``, class of each prediction; empty: all have class 0.
+        true_labels: ``(G,)``, class of each box; empty: all have class 0.
     """
 
     img_id: str
@@ -47,9 +47,8 @@ class ImageDetections:
         )
 
     def of_class(self, index: int) -> 'ImageDetections':
-        """What concerns one class alone."""
-        labels, true_labels = self.classes
-        found, there = labels == index, true_labels == index
+        """Predictions and boxes of one class."""
+        found, there = (labels == index for labels in self.classes)
         return ImageDetections(
             self.img_id, self.predictions[found], self.boxes[there], self.flags[there]
         )
@@ -67,7 +66,7 @@ class ImageDetections:
         return ImageDetections(self.img_id, predictions, self.boxes[~ignore])
 
     def check(self) -> None:
-        """Raise DataError, naming image and argument, unless the arrays are right."""
+        """Raise DataError, naming image and argument, if an array is wrong."""
         for name, columns in (('predictions', 5), ('boxes', 4)):
             array = getattr(self, name)
             if array.ndim != 2 or array.shape[1] != columns:
@@ -95,7 +94,7 @@ def images_to_arrays(
     """Detections and ground truth as arrays for a file, without the images' names.
 
     Raises:
-        DataError: if the arrays of an image do not fit one another.
+        DataError: if the arrays of an image do not fit together.
     """
     for image in images:
         image.check()
@@ -116,11 +115,11 @@ def images_from_arrays(arrays: Mapping[str, np.ndarray]) -> tuple[list[ImageDete
     """The images from such arrays and ``ids``, and the names of the classes, if any.
 
     Raises:
-        ValueError: if the arrays do not fit one another.
+        ValueError: if the arrays do not fit together.
     """
     ids, found, there = (arrays[name] for name in ('ids', 'found', 'there'))
     if not len(ids) == len(found) == len(there):
-        raise ValueError(f'{len(ids)} images, {len(found)} and {len(there)} numbers of rows')
+        raise ValueError(f'expected {len(ids)} counts, got {len(found)} and {len(there)}')
     rows = zip(
         ids.tolist(),
         _split(arrays['predictions'], found),
@@ -137,10 +136,10 @@ def images_from_arrays(arrays: Mapping[str, np.ndarray]) -> tuple[list[ImageDete
 
 
 def load_detections(path: str | os.PathLike[str]) -> list[ImageDetections]:
-    """The images of a file of :class:`DetectionRecords`; the file is data, never code.
+    """The images in a file of :class:`DetectionRecords`; the file is data, never code.
 
     Raises:
-        DataError: if the file is missing or is something else.
+        DataError: if the file is missing or not such a file.
     """
     with reading_arrays(path, 'detections') as content:
         return images_from_arrays(content)[0]
@@ -161,8 +160,7 @@ def _split(rows: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
     """The rows of each image."""
     if (counts < 0).any() or counts.sum() != len(rows):
         raise ValueError(f'expected {counts.sum()} rows, got {len(rows)}')
-    ends = np.cumsum(counts)
-    return [rows[end - count : end] for end, count in zip(ends, counts, strict=True)]
+    return np.split(rows, np.cumsum(counts)[:-1]) if len(counts) else []
 
 
 def _filled(labels: np.ndarray, count: int) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""Detections kept image by image, and every number made from them.
+"""Detections kept image by image, and every number computed from them.
 
-Matching is done once for each class; COCO's own by pycocotools.
+Each class is matched once; pycocotools does COCO's matching.
 """
 
 import contextlib
@@ -34,7 +34,12 @@ from sci_plugins.functional.detection_ap import (
 )
 from sci_plugins.registry import RECORDS, require_host
 
-#: COCO's IoU thresholds, its limit of detections an image, and "all" areas.
+__all__ = [
+    'OF_SEVERAL', 'SIZE_BINS', 'DarkFaceRecords', 'DetectionRecords', 'ImageDetections',
+    'load_detections',
+]  # fmt: skip
+
+#: COCO's IoU thresholds, its limit of detections per image, and all areas.
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 MAX_DETECTIONS = 100
 _ALL = (0.0, np.inf)
@@ -47,7 +52,7 @@ def match_coco(images: Sequence[Arrays]) -> list[RankedDetections]:
 
     Args:
         images: predictions ``x1 y1 x2 y2 score``, boxes and ignore flags of each image.
-            Ignored boxes are crowd regions.
+            Ignored boxes count as crowd regions.
 
     Raises:
         MissingDependencyError: if pycocotools is not installed.
@@ -58,10 +63,10 @@ def match_coco(images: Sequence[Arrays]) -> list[RankedDetections]:
 def match_coco_by_size(
     images: Sequence[Arrays], bins: Mapping[str, tuple[float, float]]
 ) -> dict[str, RankedDetections]:
-    """Matches at IoU 0.5 for the boxes of each range of areas.
+    """Matches at IoU 0.5 for the boxes in each range of areas.
 
-    Boxes of other sizes are ignored, and so are detections of other sizes that find
-    nothing: COCO's rule for its small, medium and large objects.
+    Boxes of other sizes are ignored, as are unmatched detections of other sizes: COCO's
+    rule for its small, medium and large objects.
 
     Args:
         images: as in :func:`match_coco`.
@@ -77,11 +82,11 @@ def match_coco_by_size(
 def _evaluate(
     images: Sequence[Arrays], thresholds: np.ndarray, areas: Sequence[tuple[float, float]]
 ) -> list[list[RankedDetections]]:
-    """For each range of areas and each threshold the matches of all images."""
+    """The matches of all images, for each range of areas and each threshold."""
     require_host('COCO AP', 'pycocotools', 'det')
     from pycocotools.cocoeval import COCOeval
 
-    with contextlib.redirect_stdout(io.StringIO()):  # it reports on each step
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints every step
         evaluator = COCOeval(_dataset(images, _truth), _dataset(images, _found), iouType='bbox')
         evaluator.params.iouThrs = thresholds
         evaluator.params.maxDets = [MAX_DETECTIONS]
@@ -144,7 +149,7 @@ def _box(box: np.ndarray) -> dict[str, Any]:
     return dict(bbox=[x1, y1, width, height], area=width * height)
 
 
-#: Size bins by ``sqrt(width * height)``: the smallest area, the first one above.
+#: Size bins by ``sqrt(width * height)``: smallest and largest area.
 SIZE_BINS = {
     'below_16px': (0.0, np.nextafter(16.0**2, 0)),
     '16_to_32px': (16.0**2, 32.0**2),
@@ -158,8 +163,8 @@ class ClassRecords:
 
     Args:
         images: predictions and ground truth of this class alone.
-        coco: also by COCO's rules, which takes pycocotools and most of the time.
-        by_size: also COCO's numbers by the size of the boxes.
+        coco: also match by COCO's rules, which needs pycocotools and most of the time.
+        by_size: also COCO's numbers by box size.
     """
 
     def __init__(
@@ -177,7 +182,7 @@ class ClassRecords:
 
     @property
     def rules(self) -> dict[str, Rule]:
-        """Metric -> how it is made from weights ``(R, N)``; each gives ``(R,)``."""
+        """Metric -> function from weights ``(R, N)`` to the numbers ``(R,)``."""
         rules: dict[str, Rule] = {
             'VOC_AP50_area': lambda rows: area_ap(self.voc, rows),
             'recall_at_1_FPPI': lambda rows: recall_at_fppi(self.voc, 1.0, rows),
@@ -193,49 +198,39 @@ class ClassRecords:
         return rules
 
 
-__all__ = [
-    'OF_SEVERAL',
-    'SIZE_BINS',
-    'DarkFaceRecords',
-    'DetectionRecords',
-    'ImageDetections',
-    'load_detections',
-]
-
 #: Metrics that are defined for several classes: means over those with ground truth.
 OF_SEVERAL = ('VOC_AP50_area', 'COCO_AP', 'COCO_AP50', 'COCO_AP75')
 
 
 @RECORDS.register_module()
 class DetectionRecords(ImageRecords):
-    """Every image matched once, for the set's numbers and for those of resamples.
+    """Every image matched once, for the numbers of the set and of resamples.
 
-    VOC's matching leaves out ignored boxes, together with the predictions that overlap
-    them most (IoU of at least 0.5); for COCO they are crowd regions, as in mmdet's
-    ``CocoMetric``.
+    VOC's matching leaves out ignored boxes and the predictions that overlap them most
+    (IoU of at least 0.5); COCO treats them as crowd regions, as mmdet's ``CocoMetric``
+    does.
 
     With several classes the numbers are means over the classes that have boxes, as in
-    COCO; recall and numbers by size are left out. All are fractions in [0, 1].
+    COCO, without recall and numbers by size. All are fractions in [0, 1].
 
     Args:
         images: all images of the set; their order decides only between equal scores.
-        coco: whether to compute COCO's numbers too, which takes pycocotools and most of
-            the time.
+        coco: also compute COCO's numbers, which needs pycocotools and most of the time.
         classes: names of the classes, by label.
 
     Raises:
-        DataError: if there is a duplicate image, a value is not finite, or a label is
-            that of no class.
-        MissingDependencyError: if pycocotools is needed and missing.
+        DataError: if an image is a duplicate, a value is not finite, or a label has no
+            class.
+        MissingDependencyError: if pycocotools is needed and not installed.
     """
 
     definitions: ClassVar[Mapping[str, str]] = {
-        'VOC_AP50_area': 'VOC from 2010 on, as mmdet: IoU 0.5, area below the envelope',
+        'VOC_AP50_area': 'VOC from 2010 on, as in mmdet: IoU 0.5, area below the envelope',
         'recall_at_1_FPPI': (
-            'largest recall of a score threshold with at most 1 false positive an image on '
-            'average, matched as VOC'
+            'largest recall at a score threshold with at most 1 false positive per image on '
+            'average, matched as in VOC'
         ),
-        'COCO_AP': 'pycocotools: IoU 0.5 to 0.95, 101 recalls, 100 detections an image',
+        'COCO_AP': 'pycocotools: IoU 0.5 to 0.95, 101 recalls, 100 detections per image',
         'COCO_AP50': 'the same at IoU 0.5 alone',
         'COCO_AP75': 'the same at IoU 0.75 alone',
         'COCO_AP50_below_16px': 'COCO_AP50 of boxes with sqrt(width * height) < 16 pixels',
@@ -324,7 +319,7 @@ class DetectionRecords(ImageRecords):
         return '' if found is None else '; '.join(_coco_reasons(found, run.images, most))
 
     def curve(self) -> RecallPrecision:
-        """Recall and precision at IoU 0.5, matched as VOC; of several classes pooled."""
+        """Recall and precision at IoU 0.5, matched as in VOC; several classes are pooled."""
         return pooled_curve([part.voc for part in self.parts])
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -332,7 +327,7 @@ class DetectionRecords(ImageRecords):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> 'DetectionRecords':
-        """Matched anew, by COCO's rules if pycocotools is installed."""
+        """Matched again, by COCO's rules too if pycocotools is installed."""
         images, classes = images_from_arrays(arrays)
         return cls(images, _has_coco(), **(dict(classes=classes) if classes else {}))
 
@@ -342,12 +337,12 @@ class DetectionRecords(ImageRecords):
 
 
 def _coco_reasons(metric: Any, images: ImageSet, most: int) -> Iterator[str]:
-    """Where mmdet's ``CocoMetric`` and the records part, for the annotations of its file."""
+    """Why mmdet's ``CocoMetric`` and the records may differ, given its annotation file."""
     wanted, tested = set(metric.cat_ids), {info.get('img_id') for info in images.infos}
     boxes = [a for a in metric._coco_api.dataset['annotations'] if a['category_id'] in wanted]
     if any(each['id'] == 0 for each in boxes):
         yield (
-            'an annotation has id 0, which pycocotools takes for "no match", so that finding its '
+            'an annotation has id 0, which pycocotools takes for "no match", so a detection of its '
             "box counts as an error; the records' number is right"
         )
     absent = set(metric.img_ids) - tested
@@ -366,17 +361,17 @@ def _coco_reasons(metric: Any, images: ImageSet, most: int) -> Iterator[str]:
         )
     if most > MAX_DETECTIONS:
         yield (
-            f'mmdet takes more than {MAX_DETECTIONS} detections an image for AP50 and AP75; the '
+            f'mmdet uses more than {MAX_DETECTIONS} detections per image for AP50 and AP75; the '
             "records' number is COCO's"
         )
 
 
 @RECORDS.register_module()
 class DarkFaceRecords(DetectionRecords):
-    """The same of DARK FACE's images, with the official number.
+    """The same for DARK FACE's images, with the official number.
 
-    Chosen where the data set is DARK FACE's or the evaluator has ``DarkFaceMetric``.
-    Ignored boxes are left out as for VOC: DARK FACE has none.
+    Used if the data set is DARK FACE or the evaluator has ``DarkFaceMetric``. Ignored
+    boxes are left out as for VOC; DARK FACE has none.
 
     Args:
         images, coco: see :class:`DetectionRecords`.
@@ -386,7 +381,7 @@ class DarkFaceRecords(DetectionRecords):
     definitions: ClassVar[Mapping[str, str]] = {
         'DARKFACE_AP': (
             "DARK FACE's official protocol: IoU 0.5, scores normalised over the set, 1000 "
-            'thresholds, inclusive pixels, false positives on images without faces free'
+            'thresholds, inclusive pixels, no cost for false positives on images without faces'
         ),
         **{name: t for name, t in DetectionRecords.definitions.items() if '/' not in name},
     }
@@ -416,7 +411,7 @@ class DarkFaceRecords(DetectionRecords):
         return ['DARKFACE_AP', *super().names]
 
     def compute(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """As above. The official scores stay normalised over the whole set."""
+        """As in the base; the official scores stay normalised over the whole set."""
         numbers = super().compute(weights, [name for name in names if name != 'DARKFACE_AP'])
         if 'DARKFACE_AP' in names:
             numbers['DARKFACE_AP'] = resampled_official_ap(self.official, weights)

@@ -1,8 +1,8 @@
 """Records: one model's results on one image set, kept image by image.
 
-A class of records says which test outputs it takes, what it keeps of each image, and
-how its metrics follow from a weight for each image. Everything else, from the bootstrap to
-the report, works on :class:`ImageRecords` alone and finds the classes in ``RECORDS``.
+A class of records says which test outputs it accepts, what it keeps of each image, and how
+its metrics follow from a weight for each image. Everything else, from the bootstrap to the
+report, works on :class:`ImageRecords` alone and finds the classes in ``RECORDS``.
 """
 
 import os
@@ -27,7 +27,7 @@ class ImageSet:
     """Names and ground truth of a test set, from the data set's own list.
 
     Args:
-        dataset: a data set of MMEngine, or a wrapper of some.
+        dataset: a data set of MMEngine, or a wrapper around several.
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -51,7 +51,7 @@ class ImageSet:
 
     @property
     def has_boxes(self) -> bool:
-        """Whether there is anything to find: unlabelled sets have no or empty lists."""
+        """Whether any image has boxes; unlabelled sets have no lists, or empty ones."""
         return any(info.get('instances') for info in self.infos)
 
     def truth(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -64,7 +64,7 @@ class ImageSet:
         )
 
     def file_name(self, index: int) -> str:
-        """Name of an image's file, or its number where the data set names no file."""
+        """Name of an image's file; its number if the data set names no file."""
         return Path(self.paths[index]).name if self.infos and self.paths[index] else str(index)
 
     def spread(self, count: int) -> list[int]:
@@ -77,8 +77,7 @@ class ImageSet:
 def image_ids(paths: Sequence[str]) -> list[str]:
     """Paths below their common folder, without suffix: the same on every machine.
 
-    Where that leaves two alike, the suffix stays, and a file that comes again has
-    ``#2`` behind it.
+    If two of these are equal, all keep their suffix, and a repeated file ends in ``#2``.
     """
     if not (paths and all(paths)):
         return [f'{number:06d}' for number in range(len(paths))]
@@ -97,12 +96,12 @@ def image_ids(paths: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a class of records may look at while it collects.
+    """What a class of records may use while it collects.
 
     Args:
-        images: the test set; ``images.metainfo`` and ``images.infos`` are the data
-            set's own.
-        metrics: of the run's evaluator. They have processed an image before it is kept.
+        images: the test set, with ``images.metainfo`` and ``images.infos`` from its data
+            set.
+        metrics: of the run's evaluator. They process an image before it is kept.
     """
 
     images: ImageSet
@@ -110,20 +109,20 @@ class RunInfo:
 
 
 class ImageRecords(ABC):
-    """One model's results on one image set, for the set's numbers and for resamples.
+    """One model's results on one image set, for the numbers of the set and of resamples.
 
     Subclass it, register the subclass with ``@RECORDS.register_module()``, and the
-    comparison gives its metrics intervals, verdicts, tables and a report. For a metric
-    that is the mean of one number an image, subclass :class:`MeanRecords`.
+    comparison gives its metrics intervals, verdicts, tables and a report. For the mean of
+    one number per image, subclass :class:`MeanRecords`.
     """
 
-    #: Metric -> what the number is, with its unit. ``METRIC/CLASS`` stands for every class.
+    #: Metric -> its definition, with the unit. ``METRIC/CLASS`` stands for every class.
     definitions: ClassVar[Mapping[str, str]] = {}
     #: The metrics in percent, 0 to 100 (``METRIC`` includes every ``METRIC/CLASS``).
     percentages: ClassVar[Collection[str]] = ()
-    #: The metrics for which less is better.
+    #: The metrics for which lower is better.
     lower_is_better: ClassVar[Collection[str]] = ()
-    #: Evaluator's metric (its part after the last ``/``) -> ours, if named differently.
+    #: The evaluator's name (its part after the last ``/``) -> ours, where they differ.
     host_names: ClassVar[Mapping[str, str]] = {}
 
     #: Names of the images, each once, in the order of the set: ``(N,)``.
@@ -134,14 +133,14 @@ class ImageRecords(ABC):
     def accepts(cls, output: Any, run: RunInfo) -> bool:
         """Whether this class keeps results like ``output``.
 
-        Asked once a run, with the model's first output (the host's data sample). Classes
-        of other packages are asked before ours, the last one registered first.
+        Asked once per run, with the model's first output (the host's data sample). Classes
+        of other packages are asked before ours, the last registered first.
         """
 
     @classmethod
     @abstractmethod
     def keep(cls, output: Any, run: RunInfo) -> Any:
-        """What is kept of one image: small, on the CPU, and picklable.
+        """What to keep of one image: small, on the CPU, and picklable.
 
         ``None`` if the image has no ground truth; then the set has no records.
         """
@@ -154,7 +153,7 @@ class ImageRecords(ABC):
     @property
     @abstractmethod
     def main(self) -> str:
-        """Name of the metric that decides where nobody names another."""
+        """Name of the metric that decides by default."""
 
     @property
     def names(self) -> list[str]:
@@ -163,11 +162,12 @@ class ImageRecords(ABC):
 
     @abstractmethod
     def compute(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """The named metrics, each once for every row of weights.
+        """The named metrics for every row of weights.
 
         Args:
-            weights: ``(R, N)``, float64, how often each image counts, 0 or more; checked.
-            names: some of :attr:`names`; checked.
+            weights: ``(R, N)``, float64, how often each image counts, 0 or more; checked
+                by :meth:`resampled`.
+            names: some of :attr:`names`; checked too.
 
         Returns:
             Name -> ``(R,)``; NaN where a row leaves nothing to measure.
@@ -200,7 +200,7 @@ class ImageRecords(ABC):
 
         Args:
             weights: ``(R, N)``, how often each image counts in each resample, in the
-                order of :attr:`ids`; rows of zeros and ones choose subsets. ``None``: the
+                order of :attr:`ids`; rows of zeros and ones select subsets. ``None``: the
                 set itself.
             names: some of :attr:`names`; ``None``: all.
 
@@ -222,25 +222,25 @@ class ImageRecords(ABC):
 
     @classmethod
     def higher_is_better(cls, name: str) -> bool:
-        """Whether more is better, of a metric or a ``METRIC/CLASS``."""
+        """Whether higher is better, for a metric or a ``METRIC/CLASS``."""
         return name.partition('/')[0] not in cls.lower_is_better
 
     def why_hosts_differ(self, run: RunInfo) -> str:
-        """What may make an evaluator's number another one, and which is right; empty if unknown.
+        """Why the evaluator's number differs, and which one is right; empty if unknown.
 
-        Asked where they do differ, after the run.
+        Asked after the run, if a number does differ.
         """
         return ''
 
     def curve(self) -> RecallPrecision | None:
-        """Recall and precision over falling score, for results that have such a curve."""
+        """Recall and precision over falling score; ``None`` without such a curve."""
         return None
 
     @classmethod
     def define(cls, names: Iterable[str]) -> dict[str, str]:
-        """What the named metrics are; ``METRIC/CLASS`` once for all classes.
+        """Definitions of the named metrics, ``METRIC/CLASS`` once for all classes.
 
-        Names that this class does not know are skipped.
+        Unknown names are skipped.
         """
         general = dict.fromkeys(f'{n.partition("/")[0]}/CLASS' if '/' in n else n for n in names)
         return {name: cls.definitions[name] for name in general if name in cls.definitions}
@@ -250,14 +250,14 @@ class ImageRecords(ABC):
 
         Args:
             path: of the file.
-            more: further arrays to keep in it; :meth:`load` does not look at them.
+            more: further arrays for the file, which :meth:`load` ignores.
         """
         kind, ids = np.array(type(self).__name__), np.array(self.ids, dtype=str)
         write_arrays(path, dict(kind=kind, ids=ids, **self.arrays(), **more))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Any:
-        """Read what :meth:`save` wrote, of this class or one below; data, never code.
+        """Read what :meth:`save` wrote, of this class or a subclass; data, never code.
 
         Raises:
             DataError: if the file is missing, or holds something else.
@@ -274,9 +274,9 @@ class ImageRecords(ABC):
 
 
 class MeanRecords(ImageRecords):
-    """Records whose metrics are weighted means of one number an image.
+    """Records whose metrics are weighted means of one number per image.
 
-    A subclass gives :meth:`accepts`, ``definitions``, and :meth:`keep`, which returns
+    A subclass has :meth:`accepts`, ``definitions``, and :meth:`keep`, which returns
     metric -> number of one image (NaN: the image does not count for that metric).
 
     Args:
@@ -284,7 +284,7 @@ class MeanRecords(ImageRecords):
         values: metric -> ``(N,)``, the number of each image.
 
     Raises:
-        DataError: if the numbers are not one for each image.
+        DataError: if a metric does not have one number per image.
     """
 
     def __init__(self, ids: Sequence[str], values: Mapping[str, Sequence[float]]) -> None:
@@ -300,12 +300,12 @@ class MeanRecords(ImageRecords):
 
     @property
     def main(self) -> str:
-        """The first one."""
+        """The first metric."""
         return self.names[0]
 
     @property
     def names(self) -> list[str]:
-        """In the order in which :meth:`keep` gives them."""
+        """In the order of :meth:`keep`."""
         return list(self.values)
 
     def compute(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -339,10 +339,10 @@ def find_kind(output: Any, run: RunInfo) -> type[ImageRecords] | None:
 
 
 def check_ids(ids: Sequence[str]) -> None:
-    """Refuse names that are there twice.
+    """Refuse duplicate names.
 
     Raises:
-        DataError: naming the first such image.
+        DataError: naming the first duplicate.
     """
     name, times = Counter(ids).most_common(1)[0] if ids else ('', 0)
     if times > 1:
@@ -350,7 +350,7 @@ def check_ids(ids: Sequence[str]) -> None:
 
 
 def mean_of_known(values: np.ndarray, axis: int) -> np.ndarray:
-    """Mean along an axis without NaN; NaN, and no warning, where there is nothing else."""
+    """Mean along an axis without NaN; NaN, and no warning, if nothing else is there."""
     known = ~np.isnan(values)
     return ratio(np.where(known, values, 0).sum(axis=axis), known.sum(axis=axis))
 

@@ -1,6 +1,6 @@
-"""Confusion matrices kept image by image, and every number made from them.
+"""Confusion matrices kept image by image, and every number computed from them.
 
-A mean IoU may be taken over all classes or over a publication's subset.
+A mean IoU may be over all classes or over a publication's subset.
 """
 
 import math
@@ -19,38 +19,37 @@ from sci_plugins.utils.cli import text_table
 
 @RECORDS.register_module()
 class SegmentationRecords(ImageRecords):
-    """The confusion matrix of each image, for the set's numbers and for resamples'.
+    """The confusion matrix of each image, for the numbers of the set and of resamples.
 
     The numbers are those of mmseg's ``IoUMetric``, unrounded.
 
-    **Subsets.** Each class has the same IoU whether or not others are left out: it
-    comes from the whole matrix. A kept class loses pixels that are taken for a left-out
-    one, and has too many where a left-out one is taken for it; only the means (and
-    ``aAcc``: pixels whose truth is a kept class) are over the subset. With
-    ``ignore_left_out`` pixels whose truth is a left-out class do not count at all, as
-    if the labels said "ignored" there; that is what IAT's labels of 15 classes do.
+    **Subsets.** The IoU of a class comes from the whole matrix and does not depend on the
+    subset: confusion with a left-out class counts against a kept one. Only the means are
+    over the subset (and ``aAcc`` over pixels whose ground truth is a kept class). With
+    ``ignore_left_out``, pixels whose ground truth is a left-out class do not count at
+    all, as if they were labelled "ignored"; IAT's labels of 15 classes work that way.
 
     Args:
         ids: names of the images, in the order of the set.
-        matrices: ``(N, C, C)``, pixels by truth (rows) and prediction (columns);
-            ``(N, C, C + 1)`` with pixels that have no prediction in the last column.
+        matrices: ``(N, C, C)``, pixels by ground truth (rows) and prediction (columns);
+            ``(N, C, C + 1)`` with unpredicted pixels in the last column.
         classes: names of the C classes.
-        subset: those of the classes that the numbers are about; ``None``: all.
-        ignore_left_out: pixels of other true classes do not count.
+        subset: the classes that the numbers are about; ``None``: all.
+        ignore_left_out: pixels of other ground-truth classes do not count.
 
     Raises:
-        DataError: if the shapes do not fit, a matrix holds what is no number of pixels,
-            or there is a duplicate image.
+        DataError: if the shapes do not fit, a matrix holds anything but numbers of
+            pixels, or an image is a duplicate.
         ConfigError: if the subset is empty or names other classes.
     """
 
-    #: All from the pixels of all images together.
+    #: Each over the pixels of all images together.
     definitions: ClassVar[Mapping[str, str]] = {
         'mIoU': 'mean over the classes of intersection over union, accumulated over the set; '
-        'without the classes that are neither there nor predicted',
+        'without classes that are neither present nor predicted',
         'aAcc': 'share of the pixels that are right',
         'mAcc': 'mean over the classes of the share of their pixels that are right; without '
-        'the classes that are not there',
+        'classes that are not present',
         'IoU/CLASS': 'intersection over union of one class, accumulated over the set',
     }
     percentages: ClassVar[Collection[str]] = ('mIoU', 'aAcc', 'mAcc', 'IoU')
@@ -117,8 +116,8 @@ class SegmentationRecords(ImageRecords):
         return ['mIoU', 'aAcc', 'mAcc', *(f'IoU/{name}' for name in self.subset)]
 
     def compute(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """A class that is neither there nor predicted in a resample is out of *that*
-        resample's mean, so means of different resamples may be over different classes.
+        """Means of different resamples may be over different classes: a class that is
+        neither present nor predicted in a resample is left out of its mean.
         """
         right, there, predicted = self._sums(weights)
         with_iou = ratio(right, there + predicted - right)
@@ -185,7 +184,7 @@ def _whole(matrices: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
     with np.errstate(invalid='ignore'):  # NaN is found by the comparison
         counts = given.astype(np.int64)
     if (counts != given).any() or (counts < 0).any():
-        raise DataError('matrices must hold numbers of pixels, whole and not negative')
+        raise DataError('matrices must hold numbers of pixels, whole and at least 0')
     return counts
 
 
@@ -215,8 +214,8 @@ def _ignore_index(metrics: Iterable[Any]) -> int:
 
 
 _RARE_AT_NIGHT = ('rider', 'truck', 'bus', 'motorcycle')
-#: Size -> classes. 15: IAT's table of ACDC-night, without four that are rare there.
-#: 5: those whose mean stands beside the pictures of the SCI paper.
+#: Size -> classes. 15: IAT's table of ACDC-night, without four classes that are rare there.
+#: 5: the classes whose mean the SCI paper prints beside its pictures.
 SUBSETS = {
     19: CITYSCAPES,
     15: tuple(name for name in CITYSCAPES if name not in _RARE_AT_NIGHT),
@@ -230,11 +229,10 @@ def choose_classes(wanted: int | Sequence[str] | None, classes: Sequence[str]) -
     Args:
         wanted: 19, 15 or 5 of Cityscapes' classes (see :data:`SUBSETS`), names of
             classes, or ``None`` for all.
-        classes: those of the data set.
+        classes: of the data set.
 
     Raises:
-        ConfigError: if there is no such subset, or the data set lacks one of its
-            classes.
+        ConfigError: if there is no such subset, or the data set lacks one of its classes.
     """
     if wanted is None:
         return tuple(classes)
@@ -249,10 +247,10 @@ def choose_classes(wanted: int | Sequence[str] | None, classes: Sequence[str]) -
 
 
 def class_table(records: SegmentationRecords) -> str:
-    """IoU, accuracy and share of the pixels for each class, and the means below.
+    """IoU, accuracy and share of the pixels of each class, and the means below.
 
-    All in percent. A class that is neither there nor predicted has ``-`` and a line
-    that names it.
+    All in percent. A class that is neither present nor predicted has ``-``, and the last
+    line names it.
     """
     numbers, accuracy = records.metrics(), records.class_accuracy()
     share = records.class_share()
@@ -266,7 +264,7 @@ def class_table(records: SegmentationRecords) -> str:
 
 
 def describe_classes(records: SegmentationRecords) -> str:
-    """What the means are over, and which classes they lack."""
+    """What the means are over, and which classes are missing from them."""
     numbers = records.metrics()
     empty = [name for name in records.subset if math.isnan(numbers[f'IoU/{name}'])]
     left_out = [name for name in records.classes if name not in records.subset]
@@ -275,7 +273,7 @@ def describe_classes(records: SegmentationRecords) -> str:
         ignored = ', their pixels ignored' if records.ignore_left_out else ''
         text += f' of {len(records.classes)}, without {", ".join(left_out)}{ignored}'
     if empty:
-        text += f'; neither there nor predicted: {", ".join(empty)}'
+        text += f'; neither present nor predicted: {", ".join(empty)}'
     return text
 
 

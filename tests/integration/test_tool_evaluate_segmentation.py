@@ -41,7 +41,7 @@ def test_two_images(tmp_path: Path) -> None:
         *('--json', tmp_path / 'new/result.json'),
     )
     assert code == 0, errors
-    assert 'neither there nor predicted: 2' in out
+    assert 'neither present nor predicted: 2' in out
     content = json.loads((tmp_path / 'new/result.json').read_text())
     assert content.pop('written_by').startswith('Written by sci_plugins ')
     assert content == {'mIoU': 77.5, 'IoU/0': 75, 'IoU/1': 80, 'IoU/2': None}

@@ -25,19 +25,19 @@ from sci_plugins.version import __version__
 
 
 def build_image_set(cfg: Config) -> ImageSet:
-    """The test set of a config; one of several processes may ask for it alone.
+    """The test set of a config; also where one of several processes asks alone.
 
     Raises:
         DataError: if it has no images or its annotations cannot be read.
     """
     loader = cfg.test_dataloader.to_dict()
-    # A sampler without a seed asks all processes for one.
+    # Without a seed, a sampler would wait for all processes to agree on one.
     loader['sampler'] = dict(type='mmengine.DefaultSampler', shuffle=False, seed=0)
     with DefaultScope.overwrite_default_scope(scope_of(cfg)):
         return ImageSet(NamingRunner.build_dataloader(loader).dataset)
 
 
-#: Package -> the distributions that bring it.
+#: Package -> the distributions that install it.
 _PACKAGES = {
     'torch': ('torch',),
     'torchvision': ('torchvision',),
@@ -48,7 +48,7 @@ _PACKAGES = {
     'numpy': ('numpy',),
     'opencv': ('opencv-python', 'opencv-python-headless'),
 }
-#: What a data set tells of itself that its numbers depend on.
+#: What the numbers of a data set depend on, as its metainfo names it.
 _OF_DATA = ('split', 'annotation_version')
 #: Two comparisons that differ in one of these cannot share results.
 _IDENTITY = (
@@ -59,17 +59,17 @@ _IDENTITY = (
     'test_set_sha256',
     'versions',
 )
-#: An absolute path in a config; its last part may be told.
+#: An absolute path in a config, of which only the last part is shown.
 _FOLDER = re.compile(r"'(?:[A-Za-z]:)?/[^'\n]*?([^/'\n]+/?)'")
-#: Set by the tools, and no part of the experiment.
+#: Set by the tools, not part of the experiment.
 _NOT_SETTINGS = ('work_dir', 'launcher', 'model_wrapper_cfg')
 
 
 def describe(contenders: Contenders, images: ImageSet) -> dict[str, Any]:
     """Config, checkpoint, hashes, versions, weights, machine, differences of configs.
 
-    Names of files are told without their folders. Where a data set knows its version
-    of the annotations and its split, they are named.
+    File names come without their folders. The split and the version of the annotations
+    are included if the data set knows them.
     """
     first = contenders.sources['']
     data = json.dumps(first.cfg.test_dataloader.to_dict(), sort_keys=True, default=str)
@@ -77,7 +77,7 @@ def describe(contenders: Contenders, images: ImageSet) -> dict[str, Any]:
     return labels | dict(
         config=_config_name(first.cfg),
         checkpoint=Path(first.checkpoint).name,
-        checkpoint_sha256=(_checkpoint_sha256(first.checkpoint) or contenders.carried_sha256()),
+        checkpoint_sha256=_checkpoint_sha256(first.checkpoint) or contenders.carried_sha256(),
         config_sha256=_config_sha256(first.cfg),
         test_set_sha256=hashlib.sha256(data.encode()).hexdigest(),
         versions=_versions(),
@@ -92,12 +92,12 @@ def describe(contenders: Contenders, images: ImageSet) -> dict[str, Any]:
 
 
 def identity_of(about: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a description that tells whether results belong together."""
+    """The part of a description that must be equal for results to be shared."""
     return {key: about.get(key) for key in _IDENTITY}
 
 
 def find_change(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What keeps results of an earlier comparison from being used; empty if nothing.
+    """Why results of an earlier comparison cannot be used; empty if they can.
 
     Args:
         earlier, now: what :func:`describe` gave then and gives now.
@@ -105,26 +105,23 @@ def find_change(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     if identity_of(earlier) != identity_of(now):
         return 'another config, checkpoint or version'
     known = earlier.get('weights') or {}
-    for name, weights in now['weights'].items():
-        if name in known and known[name] != weights:
-            return f'another {name}'
-    return ''
+    changed = (
+        name for name, weights in now['weights'].items() if known.get(name, weights) != weights
+    )
+    return next((f'another {name}' for name in changed), '')
 
 
 def config_diff(first: Config, other: Config) -> str:
-    """Unified diff of two configs, written out in full; folders are left out."""
-    before, after = (_told(cfg).splitlines() for cfg in (first, other))
+    """Unified diff of two configs, written out in full, without folders."""
+    before, after = (_FOLDER.sub(r"'…/\1'", _text(cfg)).splitlines() for cfg in (first, other))
     names = _config_name(first), _config_name(other)
     return '\n'.join(difflib.unified_diff(before, after, *names, lineterm='', n=1))
 
 
-def _told(cfg: Config) -> str:
-    return _FOLDER.sub(r"'…/\1'", _settings(cfg).pretty_text)
-
-
-def _settings(cfg: Config) -> Config:
+def _text(cfg: Config) -> str:
     # `to_dict` names the classes of a pure-Python config and leaves its imports out.
-    return Config({key: value for key, value in cfg.to_dict().items() if key not in _NOT_SETTINGS})
+    settings = {key: value for key, value in cfg.to_dict().items() if key not in _NOT_SETTINGS}
+    return Config(settings).pretty_text
 
 
 def _config_name(cfg: Config) -> str:
@@ -132,7 +129,7 @@ def _config_name(cfg: Config) -> str:
 
 
 def _config_sha256(cfg: Config) -> str:
-    return hashlib.sha256(_settings(cfg).pretty_text.encode()).hexdigest()
+    return hashlib.sha256(_text(cfg).encode()).hexdigest()
 
 
 def _checkpoint_sha256(checkpoint: str) -> str | None:
@@ -144,27 +141,23 @@ def _weights(contenders: Contenders) -> dict[str, dict[str, Any]]:
     for name in contenders.names:
         if contenders.model_of(name):
             found[name] = _model_weights(contenders.sources[name])
-            continue
-        enhancer = contenders.enhancer_name(name)
-        weights = None if enhancer is None else _enhancer_weights(enhancer)
-        if weights is not None:
-            found[name] = weights
-    return found
+        elif enhancer := contenders.enhancer_name(name):
+            found[name] = _enhancer_weights(enhancer)
+    return {name: weights for name, weights in found.items() if weights}
 
 
 def _model_weights(source: ModelSource) -> dict[str, Any]:
-    names = f'{_config_name(source.cfg)}, {Path(source.checkpoint).name}'
     return dict(
-        name=names,
+        name=f'{_config_name(source.cfg)}, {Path(source.checkpoint).name}',
         sha256=_checkpoint_sha256(source.checkpoint),
         config_sha256=_config_sha256(source.cfg),
     )
 
 
-def _enhancer_weights(enhancer: str) -> dict[str, Any] | None:
+def _enhancer_weights(enhancer: str) -> dict[str, Any]:
     weights = weights_name(parse_enhancer(enhancer))
     if not weights:
-        return None
+        return {}
     found = find_weight_file(weights)
     is_name = weights.startswith(('official/', 'sci_plugins/'))
     return dict(name=weights if is_name else found.path.name, sha256=found.sha256)

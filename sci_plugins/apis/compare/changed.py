@@ -34,63 +34,64 @@ from sci_plugins.visualization.panels import (
 from sci_plugins.visualization.report import Sheet
 
 Cell = tuple[str, np.ndarray]
+Column = tuple[Cell, Cell]
+
+
+@dataclass
+class _Page:
+    """An image's sheet: from an earlier run, its variants, and new columns."""
+
+    earlier: Image.Image | None
+    variants: list[str]
+    columns: list[Column]
 
 
 class PictureBook:
-    """Collects the kept samples of each variant and writes a sheet an image.
+    """Collects the kept samples of each variant and writes one sheet per image.
 
-    The first column shows the input and the truth; each further one what the
+    The first column shows the input and the ground truth; each further one what the
     variant made of the input and what the model found in it.
 
     Args:
         folder: where the sheets go, as ``INDEX_NAME.jpg``.
-        go_on: new columns go to the right of sheets that are already there; a damaged
-            sheet is begun anew.
+        go_on: add new columns to the right of existing sheets; a damaged sheet is
+            drawn again.
     """
 
     def __init__(self, folder: Path, *, go_on: bool = False) -> None:
         self.folder = folder
         self.go_on = go_on
-        self._earlier: dict[Path, Image.Image] = {}
-        self._variants: dict[Path, list[str]] = {}
-        self._columns: dict[Path, list[tuple[Cell, Cell]]] = {}
+        self._pages: dict[Path, _Page] = {}
 
     def add(self, variant: str, samples: Iterable[KeptSample], palette: Any) -> None:
         """Draw at once, so that no tensors of earlier variants stay in memory."""
         for sample in samples:
-            path = self.path(sample.index, sample.name)
-            if path not in self._columns:
-                self._begin(path, sample, palette)
-            # A run that was killed may have drawn what it did not live to note as measured.
-            if variant not in self._variants[path]:
-                self._variants[path].append(variant)
-                self._columns[path].append(draw_sides(variant, sample, palette))
+            page = self._page(sample, palette)
+            # A killed run may have drawn a variant without noting it as measured.
+            if variant not in page.variants:
+                page.variants.append(variant)
+                page.columns.append(draw_sides(variant, sample, palette))
 
-    def _begin(self, path: Path, sample: KeptSample, palette: Any) -> None:
-        earlier = earlier_sheet(path) if self.go_on else None
-        if earlier is None:
-            self._variants[path], self._columns[path] = [], [draw_start(sample, palette)]
-        else:
-            self._earlier[path], self._variants[path] = earlier
-            self._columns[path] = []
+    def _page(self, sample: KeptSample, palette: Any) -> _Page:
+        path = self.path(sample.index, sample.name)
+        if path not in self._pages:
+            earlier = earlier_sheet(path) if self.go_on else None
+            self._pages[path] = (
+                _Page(*earlier, []) if earlier else _Page(None, [], [draw_start(sample, palette)])
+            )
+        return self._pages[path]
 
     def write(self) -> None:
-        """Write one JPEG an image; may be called after each variant."""
-        for path, columns in self._columns.items():
-            if not columns:
-                continue
-            sheet = make_grid([[column[row] for column in columns] for row in (0, 1)])
-            if path in self._earlier:
-                sheet = place_beside(self._earlier[path], sheet)
-            write_sheet(path, sheet, self._variants[path])
+        """Write one JPEG per image; may be called after each variant."""
+        for path, page in self._pages.items():
+            if page.columns:
+                sheet = make_grid(list(zip(*page.columns, strict=True)))
+                if page.earlier is not None:
+                    sheet = place_beside(page.earlier, sheet)
+                write_sheet(path, sheet, page.variants)
 
     def path(self, index: int, name: str) -> Path:
-        """The sheet of an image.
-
-        Args:
-            index: in the test set.
-            name: of its file.
-        """
+        """The sheet of the image at ``index`` of the test set, whose file is ``name``."""
         return self.folder / f'{index:04d}_{Path(name).stem}.jpg'
 
 
@@ -100,7 +101,7 @@ def earlier_sheet(path: Path) -> tuple[Image.Image, list[str]] | None:
     ``None`` if there is none, or if it is damaged, with a line in the log.
 
     Raises:
-        DataError: if there is something that no run has left.
+        DataError: if the file is not a sheet of this package.
     """
     try:
         return read_sheet(path)
@@ -109,12 +110,12 @@ def earlier_sheet(path: Path) -> tuple[Image.Image, list[str]] | None:
     except DataError as error:
         if not (path.is_file() and _may_be_damaged(path)):
             raise
-        print_log(f'{error}: drawn anew', logger='current', level=logging.WARNING)
+        print_log(f'{error}: drawn again', logger='current', level=logging.WARNING)
         return None
 
 
 def _may_be_damaged(path: Path) -> bool:
-    """Whether the file is ours; of a cut-off one, only the first bytes may be left."""
+    """Whether the file is ours; a truncated one may have only its first bytes."""
     with path.open('rb') as file:
         return file.read(2) in (b'\xff\xd8', b'\0\0') or is_ours(path)
 
@@ -124,15 +125,15 @@ def draw_start(
     palette: Any,
     boxes: np.ndarray | None = None,
     labels: np.ndarray | None = None,
-) -> tuple[Cell, Cell]:
-    """The column of what is given: the input above, the truth below.
+) -> Column:
+    """The first column: the input above, the ground truth below.
 
     Args:
         sample: of any variant.
         palette: RGB colour of each class, for label maps; boxes of several classes have
             colours of their own.
-        boxes: ``(G, 4)``, true boxes in pixels of the original image; ``None`` takes
-            those that the sample carries.
+        boxes: ``(G, 4)``, ground truth in pixels of the original image; ``None`` takes
+            the sample's own.
         labels: ``(G,)``, classes of these boxes.
     """
     if boxes is None or 'gt_sem_seg' in sample.output:
@@ -141,10 +142,10 @@ def draw_start(
         truth = draw_boxes(
             sample.image, boxes, sample.output, box_colors(labels, palette, TRUTH_COLOR)
         )
-    return (f'input: {sample.name}', enlarge(sample.image)[0]), ('truth', truth)
+    return (f'input: {sample.name}', enlarge(sample.image)[0]), ('ground truth', truth)
 
 
-def draw_sides(name: str, sample: KeptSample, palette: Any) -> tuple[Cell, Cell]:
+def draw_sides(name: str, sample: KeptSample, palette: Any) -> Column:
     """The column of a variant: what the model sees above, what it finds below.
 
     Args:
@@ -158,33 +159,13 @@ def draw_sides(name: str, sample: KeptSample, palette: Any) -> tuple[Cell, Cell]
     )
 
 
-Columns = dict[int, tuple[Cell, Cell]]
-
-
-@dataclass(frozen=True)
-class ChangedImage:
-    """An image that gained or lost much by a variant, and its sheet."""
-
-    result: VariantResult
-    image: str
-    effect: float
-    path: Path
-
-    @property
-    def sheet(self) -> Sheet:
-        condition = self.result.condition.name
-        return Sheet(condition, self.result.variant, self.image, self.effect, self.path)
-
-
-def changed_images(
-    results: Iterable[VariantResult], folder: Path, count: int
-) -> list[ChangedImage]:
-    """The images that gained and lost most, of every variant.
+def changed_images(results: Iterable[VariantResult], folder: Path, count: int) -> list[Sheet]:
+    """The images that gained and lost most by every variant, drawn or still to draw.
 
     Args:
         results: under one condition.
-        folder: where the sheets lie.
-        count: at most so many of each sign.
+        folder: of the sheets.
+        count: at most this many that gained, and as many that lost.
     """
     found = []
     for result in results:
@@ -192,9 +173,10 @@ def changed_images(
         if analysis is None:
             continue
         pair = f'{file_slug(result.variant)}_against_{file_slug(analysis.base)}'
-        for effect in [*analysis.gained[:count], *analysis.lost[:count]]:
-            path = folder / pair / f'{file_slug(effect.image)}.jpg'
-            found.append(ChangedImage(result, effect.image, effect.effect, path))
+        for each in [*analysis.gained[:count], *analysis.lost[:count]]:
+            path = folder / pair / f'{file_slug(each.image)}.jpg'
+            sheet = Sheet(result.condition.name, result.variant, each.image, each.effect, path)
+            found.append(sheet)
     return found
 
 
@@ -204,7 +186,7 @@ def run_again(
     """What a model sees and finds in some images.
 
     Args:
-        model: with what belongs in front of it.
+        model: with its enhancer, if it has one.
         images: the set, as it is tested.
         positions: in the set.
         input_max: white of images that are not uint8.
@@ -219,7 +201,7 @@ def run_again(
 
 
 class ChangedSheets:
-    """Sheets of one condition: input and truth, then the base, then the variant.
+    """Sheets of one condition: input and ground truth, then the base, then the variant.
 
     Args:
         images: the set, as the base is tested on it.
@@ -227,26 +209,23 @@ class ChangedSheets:
 
     def __init__(self, images: ImageSet) -> None:
         self.images = images
-        self._starts: Columns = {}
-        self._columns: dict[str, Columns] = {}
+        self._columns: dict[tuple[str | None, int], Column] = {}
 
     def add(self, name: str, samples: Sequence[KeptSample]) -> None:
-        """Draw at once what a contender sees and finds, so that no tensors stay."""
+        """Draw at once what a contender sees and finds, so that no tensors stay in memory."""
         palette = palette_of(self.images.metainfo)
         for sample in samples:
-            if sample.index not in self._starts:
-                boxes, labels, _ = self.images.truth(sample.index)
-                self._starts[sample.index] = draw_start(sample, palette, boxes, labels)
-            column = draw_sides(name, sample, palette)
-            self._columns.setdefault(name, {})[sample.index] = column
+            index = sample.index
+            if (None, index) not in self._columns:
+                boxes, labels, _ = self.images.truth(index)
+                self._columns[None, index] = draw_start(sample, palette, boxes, labels)
+            self._columns[name, index] = draw_sides(name, sample, palette)
 
-    def write(self, changed: ChangedImage, base: str) -> None:
-        """One JPEG, of contenders that were added."""
-        index = self.images.ids.index(changed.image)
-        names = (base, changed.result.variant)
-        columns = [self._starts[index], *(self._columns[name][index] for name in names)]
-        rows = [[column[row] for column in columns] for row in (0, 1)]
-        write_sheet(changed.path, make_grid(rows))
+    def write(self, sheet: Sheet, base: str) -> None:
+        """Write one JPEG; the base and the variant have been added."""
+        index = self.images.ids.index(sheet.image)
+        columns = [self._columns[name, index] for name in (None, base, sheet.variant)]
+        write_sheet(sheet.path, make_grid(list(zip(*columns, strict=True))))
 
 
 def legend_of(

@@ -34,8 +34,8 @@ _LOADERS = ('test_dataloader', 'val_dataloader', 'train_dataloader')
 def borrow_test_set(cfg: Config, first: Config) -> Config:
     """``cfg`` with the test set and the evaluator of ``first``.
 
-    The model's own test pipeline stays, for it belongs to the model; its last step
-    packs what the first one's evaluator needs as well.
+    The test pipeline stays the model's own; its last step also packs what the first
+    one's evaluator needs.
 
     Args:
         cfg: config of the other model; not changed.
@@ -61,10 +61,10 @@ def borrow_test_set(cfg: Config, first: Config) -> Config:
 
 
 def check_classes(label: str, cfg: Config, first: Config) -> None:
-    """Refuse a model that was made for other classes than those of the test set.
+    """Refuse a model that was trained for other classes than the test set's.
 
     Args:
-        label: names the model.
+        label: of the model.
         cfg: its config.
         first: config whose test set is used.
 
@@ -73,22 +73,23 @@ def check_classes(label: str, cfg: Config, first: Config) -> None:
     """
     scopes = scope_of(cfg), scope_of(first)
     if scopes[0] != scopes[1]:
-        raise ConfigError(f'model {label} is of {scopes[0]}, the first of {scopes[1]}')
+        raise ConfigError(f'{label} is an {scopes[0]} model, the first is an {scopes[1]} model')
     own, wanted = class_names(cfg), class_names(first)
     if own is not None and wanted is not None and own != wanted:
         raise ConfigError(
-            f'model {label} must have the classes of the first, '
-            f'{_shorten(wanted)}; it has {_shorten(own)}'
+            f"model {label} must have the first one's classes, {_shorten(wanted)}; "
+            f'it has {_shorten(own)}'
         )
     sizes = set(_class_counts(cfg.get('model')))
     if own is None and wanted is not None and sizes and len(wanted) not in sizes:
         raise ConfigError(
-            f'model {label} must have {len(wanted)} classes as the first, it has {min(sizes)}'
+            f'model {label} must have {len(wanted)} classes, as the first one has; '
+            f'it has {min(sizes)}'
         )
 
 
 def class_names(cfg: Config) -> tuple[str, ...] | None:
-    """Classes of a config's data set, which need not be there; ``None`` if unknown."""
+    """Classes of a config's data set, which need not be on the disk; ``None`` if unknown."""
     init_default_scope(scope_of(cfg))
     for name in _LOADERS:
         dataset = (cfg.get(name) or {}).get('dataset')
@@ -125,7 +126,7 @@ def _pack(step: dict[str, Any], wanted: Any) -> None:
 
 
 def _class_counts(node: Any) -> Iterator[int]:
-    """``num_classes`` of a model's heads, wherever they stand."""
+    """Every ``num_classes`` in a model's config."""
     if isinstance(node, dict):
         if isinstance(node.get('num_classes'), int):
             yield node['num_classes']
@@ -140,11 +141,11 @@ def _shorten(names: tuple[str, ...]) -> str:
     return f'{shown}, ... ({len(names)})' if len(names) > 3 else shown
 
 
-#: The variant that runs what the config itself puts in front of the model.
+#: The variant with the enhancer that the config itself names.
 AS_CONFIGURED = 'config'
 #: In place of a checkpoint, for a model that carries its own weights.
 NO_CHECKPOINT = 'none'
-#: Models stay in memory beside others up to this many parameters in all.
+#: Models stay in memory up to this many parameters together.
 _KEPT_PARAMETERS = 20_000_000
 
 
@@ -160,12 +161,12 @@ def parse_models(texts: Sequence[str], tta: bool = False) -> dict[str, ModelSour
     """Read ``LABEL=CONFIG,CHECKPOINT`` of the command line.
 
     Args:
-        texts: of this form.
-        tta: test them with augmentation, see :func:`use_tta`.
+        texts: in this form.
+        tta: use test-time augmentation, see :func:`use_tta`.
 
     Raises:
-        ConfigError: if a text has another form, a label comes twice, or a config cannot
-            be read.
+        ConfigError: if a text has another form, a label is a duplicate, or a config
+            cannot be read.
         FileNotFoundError: if a file is missing.
     """
     models: dict[str, ModelSource] = {}
@@ -173,9 +174,9 @@ def parse_models(texts: Sequence[str], tta: bool = False) -> dict[str, ModelSour
         label, _, files = text.partition('=')
         config, _, checkpoint = files.rpartition(',')
         if not (label and config and checkpoint):
-            raise ConfigError(f'--models must be LABEL=CONFIG,CHECKPOINT, and {text!r} is not')
+            raise ConfigError(f'--models must be LABEL=CONFIG,CHECKPOINT, got {text!r}')
         if label in models:
-            raise ConfigError(f'--models: the label {label} comes twice')
+            raise ConfigError(f'--models: duplicate label {label}')
         if checkpoint != NO_CHECKPOINT and not Path(checkpoint).is_file():
             raise FileNotFoundError(f'checkpoint of model {label} not found: {checkpoint}')
         cfg = load_config(config)
@@ -187,7 +188,7 @@ def parse_models(texts: Sequence[str], tta: bool = False) -> dict[str, ModelSour
 
 @dataclass(frozen=True)
 class View:
-    """How a model's images come: channel order, colour that they are padded with, white."""
+    """How a model gets its images: channel order, padding colour, white."""
 
     input_order: str = 'bgr'
     fill_color: tuple[float, ...] | None = None
@@ -198,10 +199,10 @@ class Contenders:
     """Everything that is compared, by name; the base first.
 
     Args:
-        first: the model that the variants are made of.
+        first: the model behind every variant.
         variants: enhancers by name, ``'none'``, ``'config'``, ``'merge'``,
             ``'merge(NAME)'``.
-        models: other trained models by label; each is run as its config has it, on the
+        models: other trained models by label; each runs as its config says, on the
             first one's test set.
         base: what the others are compared with; ``None``: the first variant.
         trust: allow checkpoints that hold other objects than weights.
@@ -209,7 +210,7 @@ class Contenders:
         input_max: white of its images if they are not uint8, such as 65535.
 
     Raises:
-        ConfigError: if names are not known or come twice, or a model does not fit.
+        ConfigError: if a name is unknown or a duplicate, or a model does not fit.
         CheckpointError: if a checkpoint cannot be loaded.
         FileNotFoundError: if a file is missing.
     """
@@ -240,7 +241,7 @@ class Contenders:
         self._fill_slots(variants)
         for label in models or {}:
             check_classes(label, self.sources[label].cfg, first.cfg)
-            self._model(label)  # weights that do not fit stop before anything slow
+            self._model(label)  # refuse weights that do not fit before anything slow
         self._configs = {
             label: borrow_test_set(source.cfg, first.cfg) if label else first.cfg
             for label, source in self.sources.items()
@@ -255,15 +256,15 @@ class Contenders:
         return name if name in self.sources else ''
 
     def config(self, name: str) -> Config:
-        """The config that a contender is tested with: the test set is the first's."""
+        """The config that a contender is tested with, on the first one's test set."""
         return self._configs[self.model_of(name)]
 
     def enhancer_name(self, name: str) -> str | None:
-        """The enhancer that a variant is named after, if it is."""
+        """The enhancer that a variant is named after; ``None`` if it is not."""
         return _enhancer_name(name) if name in self._enhancers else None
 
     def open(self, name: str) -> nn.Module:
-        """The model, with what belongs in front of it, in eval mode."""
+        """The contender's model with its enhancer, in eval mode."""
         model = self._model(self.model_of(name))
         if self.model_of(name):
             return model
@@ -271,17 +272,15 @@ class Contenders:
         slot = self._slots[name]
         if slot is not None:
             attach(model, **slot)
-        if not _is_merge(name):
-            return model
-        return RawEnhancedMerge(model).eval()
+        return RawEnhancedMerge(model).eval() if _is_merge(name) else model
 
     def carried_sha256(self) -> str | None:
-        """Hash of the weights that the first model carries itself, if it says."""
+        """Hash of the weights that the first model carries itself, if it has one."""
         network = getattr(unwrap_model(self._model('')), 'network', None)
         return getattr(network, 'sha256', None)
 
     def view(self, name: str) -> View:
-        """How the images of a contender come."""
+        """How a contender's model gets its images."""
         label = self.model_of(name)
         preprocessor: Any = find_preprocessor(self._model(label))
         configured = None if label else self._slots[AS_CONFIGURED]
@@ -296,24 +295,26 @@ class Contenders:
 
     def _check(self, variants: Sequence[str]) -> None:
         if not variants:
-            raise ConfigError('variants must be different names, at least one; got none')
-        for name in variants:
-            if _is_merge(name) and _has_views(self.sources[''].cfg):
+            raise ConfigError('expected at least one variant, got none')
+        cfg = self.sources[''].cfg
+        for name in filter(_is_merge, variants):
+            if _has_views(cfg):
                 raise ConfigError(
-                    f'variant {name!r} merges the predictions of one view, and --tta of several'
+                    f'variant {name!r} cannot be combined with --tta: each merges predictions '
+                    'of the same image'
                 )
-            if _is_merge(name) and scope_of(self.sources[''].cfg) == 'mmdet':
+            if scope_of(cfg) == 'mmdet':
                 raise ConfigError(
-                    f"variant {name!r} merges class probabilities: it needs mmseg's "
-                    'segmentor, and the config is of mmdet'
+                    f'variant {name!r} merges class probabilities: expected an mmseg model, '
+                    'got an mmdet model'
                 )
 
     def _fill_slots(self, variants: Sequence[str]) -> None:
         configured = _configured_slot(self._model(''), variants)
+        # Other enhancers see the images as the configured one does.
         standard = configured or dict(input_order=self.input_order, input_max=self.input_max)
         self._slots = dict(none=None, config=configured, merge=configured)
         for name, enhancer in self._enhancers.items():
-            # Other enhancers see the images as the configured one does.
             self._slots[name] = dict(standard, enhancer=enhancer)
 
     def _model(self, label: str) -> nn.Module:
@@ -348,16 +349,15 @@ def build_model(cfg: Config, checkpoint: str, trust: bool = False) -> nn.Module:
     # Refused before any work: MMEngine's base class stands in where a config has none.
     if type(find_preprocessor(model)) is BaseDataPreprocessor:
         raise ConfigError(
-            f'the config of {type(model).__name__} has no data_preprocessor, so the model '
-            'would get a list of images instead of a batch'
+            f'the config of {type(model).__name__} has no data_preprocessor: the model would '
+            'get a list of images instead of a batch'
         )
     if content is not None:
         load_fully(model, content, checkpoint)
     elif _count_parameters(model):
         raise ConfigError(
-            "checkpoint 'none' is for a model that carries its own weights; "
-            f'{type(model).__name__} has {_count_parameters(model):,} parameters, which '
-            'would be random'
+            "checkpoint 'none' is for a model that carries its own weights; the "
+            f'{_count_parameters(model):,} parameters of {type(model).__name__} would be random'
         )
     return model.eval()
 
@@ -365,9 +365,7 @@ def build_model(cfg: Config, checkpoint: str, trust: bool = False) -> nn.Module:
 def _ordered(names: list[str], base: str | None) -> list[str]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ConfigError(
-            f'variants and models must have different names, and {", ".join(twice)} comes twice'
-        )
+        raise ConfigError(f'duplicate names among variants and models: {", ".join(twice)}')
     if base is None:
         return names
     if base not in names:
@@ -396,7 +394,7 @@ def _enhancer_name(variant: str) -> str | None:
 
 
 def _configured_slot(model: nn.Module, variants: Sequence[str]) -> dict[str, Any] | None:
-    """What the config has in front, as arguments of :func:`attach`."""
+    """The config's own enhancer, as arguments of :func:`attach`."""
     preprocessor = find_preprocessor(model)
     if isinstance(preprocessor, EnhancementMixin):
         names = ('enhancer', 'input_order', 'fill_color', 'input_max', 'check_values')
@@ -405,13 +403,13 @@ def _configured_slot(model: nn.Module, variants: Sequence[str]) -> dict[str, Any
         if name in variants:
             advice = "; or name one: 'merge(sci/official/medium)'" * (name == 'merge')
             raise ConfigError(
-                f'variant {name!r} needs a config whose data_preprocessor has an enhancer{advice}'
+                f'variant {name!r} needs an enhancer in the data_preprocessor of the config{advice}'
             )
     return None
 
 
 def _count_parameters(model: nn.Module) -> int:
-    """Parameters beside those of an enhancer in front."""
+    """Parameters without those of an enhancer in the data preprocessor."""
     return sum(
         value.numel()
         for name, value in model.named_parameters()

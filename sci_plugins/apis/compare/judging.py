@@ -1,6 +1,6 @@
 """Each contender's records against the base's, on the same resamples.
 
-The bootstrap draws images, recordings, or blocks of neighbouring frames.
+The bootstrap draws images, clips (recordings), or blocks of neighbouring frames.
 """
 
 import re
@@ -18,13 +18,13 @@ _FORMS = "'images', 'clips:REGEX' or 'blocks:N'"
 
 @dataclass(frozen=True)
 class Resampling:
-    """How the images of a set are put into units that are drawn together.
+    """How the images of a set are grouped into units that are drawn together.
 
     Args:
-        text: as it was asked for.
+        text: as the user wrote it.
         kind: ``'images'``, ``'clips'`` or ``'blocks'``.
-        pattern: of the name of a clip within an image's name.
-        size: images of a block.
+        pattern: finds the clip's name in an image's name.
+        size: images per block.
     """
 
     text: str = 'images'
@@ -38,13 +38,13 @@ class Resampling:
         return f'blocks of {self.size}' if self.kind == 'blocks' else self.kind
 
     def groups(self, ids: Sequence[str]) -> list[str] | None:
-        """The unit of each image; ``None`` where each image is one.
+        """The unit of each image; ``None`` if each image is a unit.
 
         Args:
             ids: names of the images in the order of the set.
 
         Raises:
-            ConfigError: if the pattern is not found in a name.
+            ConfigError: if a name does not match the pattern.
         """
         if self.kind == 'images':
             return None
@@ -56,8 +56,8 @@ class Resampling:
         found = re.search(self.pattern, name)
         if found is None:
             raise ConfigError(
-                f'--resample clips:{self.pattern} must match the name of every image, '
-                f'and does not match {name}'
+                f'--resample clips:{self.pattern} must match every image name, but does not '
+                f'match {name}'
             )
         return '/'.join(part or '' for part in found.groups()) or found[0]
 
@@ -65,8 +65,8 @@ class Resampling:
 def parse_resampling(text: str) -> Resampling:
     """Read ``images``, ``clips:REGEX`` or ``blocks:N``.
 
-    Images with the same match are one clip: of the pattern's groups if it has some,
-    else of the whole pattern.
+    Images with the same match belong to one clip; the match is that of the pattern's
+    groups if it has any, else of the whole pattern.
 
     Raises:
         ConfigError: if ``text`` is none of these.
@@ -78,14 +78,14 @@ def parse_resampling(text: str) -> Resampling:
         try:
             re.compile(argument)
         except re.error as error:
-            raise ConfigError(f'--resample {text}: no pattern ({error})') from error
+            raise ConfigError(f'--resample {text}: not a regular expression ({error})') from error
         return Resampling(text, kind, pattern=argument)
     if kind == 'blocks' and re.fullmatch(r'[1-9]\d{0,8}', argument):
         return Resampling(text, kind, size=int(argument))
     raise ConfigError(f'--resample must be {_FORMS}, got {text!r}')
 
 
-#: How many images that gained most, and that lost most, are named.
+#: How many of the images that gained most, and of those that lost most, are listed.
 MOST_CHANGED = 4
 
 
@@ -96,10 +96,10 @@ class Judge:
     Args:
         base: name of what they are compared with.
         resampling: what the bootstrap draws.
-        resamples: how often.
+        resamples: how often it draws.
         seed: of the draws.
-        metric: that decides, by a host's or the records' name; ``None``: the one that
-            the field compares models by, or the records' own.
+        metric: the deciding metric, by a host's or the records' name; ``None``: the one
+            that the field compares models by, or the records' own.
     """
 
     base: str
@@ -109,21 +109,22 @@ class Judge:
     metric: str | None = None
 
     def about(self) -> dict[str, Any]:
-        """The settings as they are told, and compared when a run is resumed."""
-        settings = dict(
+        """The settings as reports show them and as a resumed run compares them."""
+        metric = {} if self.metric is None else dict(metric=self.metric)
+        return dict(
             base=self.base,
             resampling=self.resampling.units,
             resample=self.resampling.text,
             resamples=self.resamples,
             seed=self.seed,
+            **metric,
         )
-        return settings if self.metric is None else settings | dict(metric=self.metric)
 
     def check_metric(self, result: VariantResult, kept: Kept) -> str | None:
         """The records' metric that decides; ``None``: their own choice.
 
         Raises:
-            ConfigError: if neither the host nor the records have the wanted one.
+            ConfigError: if neither the host nor the records have ``metric``.
         """
         return deciding_metric(result.metrics, kept.records.names, self.metric)
 
@@ -137,8 +138,8 @@ class Judge:
             base_result, base: of the base, under the same condition.
 
         Raises:
-            ConfigError: if the metric is not known, or the pattern of the clips does
-                not match the name of an image.
+            ConfigError: if the metric is unknown, or an image's name does not match the
+                pattern of the clips.
         """
         found = analyse(
             base.records,

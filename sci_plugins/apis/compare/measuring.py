@@ -1,4 +1,4 @@
-"""Running one contender over the test set; its records, and files of them."""
+"""Running one contender over the test set; its records, and their files."""
 
 import copy
 import hashlib
@@ -35,16 +35,16 @@ def metrics_of_no_detections(metrics: Iterable[Any]) -> dict[str, float]:
     """The numbers that mmdet's ``CocoMetric`` leaves out where nothing was detected.
 
     Without a single detection in the whole set it logs an error and gives no number,
-    though the average precision is known: 0. A dark set and a network trained by
-    day are enough for that.
+    although the average precision is known: 0. That happens on dark images to a network
+    trained by day.
 
     Args:
-        metrics: the evaluator's metrics; other classes than ``CocoMetric`` (and
-            those derived from it) add nothing, nor do those that only format.
+        metrics: the evaluator's metrics; only ``CocoMetric`` and classes derived from it
+            count, unless they only format.
 
     Returns:
-        The metric's keys: 0 for the whole set; NaN by size, because the set may hold
-        no objects of a size.
+        The metric's keys: 0 for the whole set; NaN by size, because the set may have no
+        objects of a size.
     """
     found: dict[str, float] = {}
     for metric in metrics:
@@ -61,7 +61,7 @@ def metrics_of_no_detections(metrics: Iterable[Any]) -> dict[str, float]:
     return found
 
 
-#: Numbers of evaluators that say something else than how good a model is.
+#: Numbers of evaluators that do not measure how good a model is.
 _NO_METRICS = ('annotation_version',)
 
 
@@ -70,8 +70,8 @@ def prepare_config(cfg: Config, condition: Condition, work_dir: Path) -> Config:
     prepared = copy.deepcopy(cfg)
     darken_dataset(prepared, condition)
     prepared.work_dir = str(work_dir / 'runs')
-    # The Runner prints and stores it four times a variant; to have yapf format it each
-    # time takes longer than to test a small model on a few images.
+    # The Runner formats it four times per variant; yapf would take longer than a small
+    # model takes on a few images.
     object.__setattr__(prepared, '_format_python_code', False)
     return prepared
 
@@ -79,14 +79,14 @@ def prepare_config(cfg: Config, condition: Condition, work_dir: Path) -> Config:
 def measure(
     cfg: Config, model: nn.Module, name: str, condition: Condition, hooks: Sequence[Hook]
 ) -> VariantResult:
-    """Test a model by MMEngine's Runner.
+    """Test a model with MMEngine's Runner.
 
     Args:
-        cfg: what :func:`prepare_config` gave.
-        model: with what belongs in front of it.
+        cfg: from :func:`prepare_config`.
+        model: with its enhancer, if it has one.
         name: of the variant.
         condition: of the images in ``cfg``.
-        hooks: take part in the run.
+        hooks: for the run.
 
     Raises:
         ConfigError: if the evaluator gives no numbers.
@@ -111,7 +111,7 @@ def measure(
     try:
         metrics = runner.test()
     finally:
-        progress.after_test(runner)  # an error's line begins below the bar
+        progress.after_test(runner)  # so that an error's line begins below the bar
     seconds = round(time.perf_counter() - started, 3)
     images = len(runner.test_dataloader.dataset)
     numbers = _numbers(metrics) or metrics_of_no_detections(runner.test_loop.evaluator.metrics)
@@ -123,24 +123,24 @@ def measure(
 
 
 def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
-    """Scalars only; COCO's -1 says "no such objects", not a measured value."""
+    """Scalars only; COCO's -1 means "no such objects"."""
     return {
-        key: float('nan') if value == -1 else float(value)
+        key: math.nan if value == -1 else float(value)
         for key, value in metrics.items()
         if isinstance(value, Real) and key.rsplit('/', 1)[-1] not in _NO_METRICS
     }
 
 
-#: Members of a file of records that are ours, beside those of the records.
+#: What we add to a file of records.
 _LUMA, _STAMP = 'mean_luma', 'made_with'
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of one contender under one condition.
+    """The records of one contender under one condition.
 
     Args:
-        records: image by image.
+        records: its results, image by image.
         luma: mean luma of the images, in [0, 1], in the order of ``records.ids``.
     """
 
@@ -159,10 +159,10 @@ def make_records(hook: ImageResultsHook) -> Kept | str:
     """What a test run has collected, as records.
 
     Args:
-        hook: that took part in the run, on the main process.
+        hook: of the run, on the main process.
 
     Returns:
-        The records; or, in words, why there can be none.
+        The records; or a sentence that says why there are none.
     """
     results, images = hook.results or [], hook.run.images
     reason = _missing(results, images)
@@ -170,7 +170,7 @@ def make_records(hook: ImageResultsHook) -> Kept | str:
         return reason
     if hook.kind is None:
         kinds = ', '.join(sorted(kind.__name__ for kind in kinds_of_records()))
-        return f'no class of records takes these results with this ground truth; asked: {kinds}'
+        return f'no class of records accepts these results and this ground truth; asked: {kinds}'
     bare = sum(result.kept is None for result in results)
     if bare:
         return f'{bare} of {len(results)} images have no ground truth'
@@ -182,9 +182,8 @@ class RecordStore:
     """Records in files, ``CONDITION/VARIANT.npz`` below a folder.
 
     Args:
-        folder: where they are.
-        about: what the comparison is made with; a file that was made with something
-            else is refused.
+        folder: of the files.
+        about: what the comparison is made with; files made with something else are refused.
     """
 
     def __init__(self, folder: Path, about: Mapping[str, Any]) -> None:
@@ -210,7 +209,7 @@ class RecordStore:
         with reading_arrays(path, 'records') as content:
             stamp, luma = str(content[_STAMP]), content[_LUMA].astype(float)
             if luma.shape != content['ids'].shape:
-                raise ValueError(f'{_LUMA} must be one number an image, got {luma.shape}')
+                raise ValueError(f'{_LUMA} must have one number per image, got {luma.shape}')
         if stamp != self._stamp(condition, variant):
             raise ConfigError(
                 f'{path} was made with another config, checkpoint, enhancer or version; '
@@ -229,12 +228,12 @@ class RecordStore:
 
 
 def _missing(results: Sequence[ImageResult], images: ImageSet) -> str:
-    """Why there can be no records; empty if there can."""
+    """Why there are no records; empty if there can be."""
     if not images.infos:
         return 'the data set does not list its images (no get_data_info)'
     if [result.index for result in results] != list(range(len(images))):
         return f'{len(results)} of {len(images)} images were tested'
     for result in results:
         if result.path and result.path != images.paths[result.index]:
-            return 'the images do not come in the order of their sampler'
+            return "the images are not in their sampler's order"
     return ''

@@ -1,9 +1,8 @@
-"""The comparison from its arguments to its files; earlier results are kept."""
+"""The comparison from its arguments to its files, resumed if asked for."""
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
@@ -26,19 +25,18 @@ from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.utils.files import check_outputs
 from sci_plugins.utils.folders import check_regular_file
 
-#: How results are judged; another way needs no new measurement.
+#: How results are judged; changing these needs no new measurement.
 _JUDGING = ('base', 'resample', 'resamples', 'seed', 'metric')
 
 
 def read_earlier(path: Path, session: Session) -> None:
     """Put the results of an earlier run into a session that has none yet.
 
-    Analyses that were made in another way than now are dropped, to be made again from the
-    records.
+    Analyses with other settings than now are dropped and made again from the records.
 
     Args:
         path: of ``comparison.json``; nothing happens if there is none.
-        session: gets the results, and what is told of variants that it has not.
+        session: gets the results, and the descriptions of variants that it lacks.
 
     Raises:
         ConfigError: if the file is damaged, or was made with something else.
@@ -88,48 +86,54 @@ def compare(
 ) -> Comparison:
     """Evaluate a model under several enhancers, and other models, on the same images.
 
-    Each is judged against the base by a paired bootstrap from what was found in each
-    image; where that cannot be kept, a line says why. See docs/compare.md.
+    A paired bootstrap over the results of each image judges every contender against the
+    base; where they cannot be kept, a line says why. See docs/compare.md.
 
     Args:
         cfg, checkpoint: any mmdet or mmseg config, and its model's weights; ``'none'``
             for a model that carries its own.
         variants: enhancers by name (see :func:`build_enhancer`), ``'none'``,
-            ``'config'`` for what the config has in front, ``'merge(NAME)'``.
+            ``'config'`` for the config's own enhancer, ``'merge(NAME)'``.
         models: other trained models by label, on the test set of ``cfg``.
         base: what the others are compared with; ``None``: the first variant.
         conditions: how the images are darkened before anything else.
         work_dir: gets tables, report, records and pictures.
-        pictures, changed: how many images to draw, evenly spaced; and how many that
-            gained most and that lost most.
-        resume: keep what ``work_dir`` has of the same experiment.
+        pictures, changed: how many evenly spaced images to draw, and how many of those
+            that gained most and of those that lost most.
+        resume: keep the results of the same experiment in ``work_dir``.
         trust, input_order, input_max: see :class:`Contenders`.
-        metric: the one that decides, by a host's or the records' name.
-        resample, resamples, seed: what the bootstrap draws, how often, and how.
+        metric: the deciding metric, by a host's or the records' name.
+        resample, resamples, seed: what the bootstrap draws, how often, and its seed.
         report: also write ``report.html``.
 
     Returns:
         The results; under several processes only the main one's have analyses.
 
     Raises:
-        SciPluginsError: if something does not fit, as early as it can be known.
+        SciPluginsError: if something does not fit, as early as that can be known.
     """
     check_at_least(1, most=MAX_RESAMPLES, resamples=resamples)
     check_at_least(0, pictures=pictures, changed=changed)
     check_seed(seed)
     _check(cfg, report)
-    # What is resumed is read first, and named if it is damaged.
+    # A resumed comparison.json is read first: if it is damaged, that error names it.
     outputs = [name for name in OUTPUTS if not (resume and name.endswith('.json'))]
     check_outputs(*(Path(work_dir) / name for name in outputs))
-    first, units = ModelSource(cfg, checkpoint), parse_resampling(resample)
-    options: dict[str, Any] = dict(base=base, trust=trust)
-    options |= dict(input_order=input_order, input_max=input_max)
-    contenders = Contenders(first, variants, models, **options)
+    units = parse_resampling(resample)
+    contenders = Contenders(
+        ModelSource(cfg, checkpoint),
+        variants,
+        models,
+        base=base,
+        trust=trust,
+        input_order=input_order,
+        input_max=input_max,
+    )
     judge = Judge(contenders.base, units, resamples, seed, metric)
     session = _begin(Path(work_dir), contenders, judge, resume)
     for condition in conditions:
         session.measure(condition, session.images.spread(pictures), resume)
-        session.judge_all()  # what was kept, if the base was not
+        session.judge_all()  # earlier results, if the base is new
         if is_main_process():
             session.draw_changed(condition, changed, resume)
             session.write(report, changed)
@@ -137,9 +141,9 @@ def compare(
 
 
 def _begin(work_dir: Path, contenders: Contenders, judge: Judge, resume: bool) -> Session:
-    """A session with what an earlier run left, judged as it is to be judged now."""
+    """A session with the results of an earlier run, judged by the present settings."""
     images = build_image_set(contenders.sources[''].cfg)
-    judge.resampling.groups(images.ids)  # an unfit pattern stops here
+    judge.resampling.groups(images.ids)  # refuse an unfit pattern now
     about = describe(contenders, images) | judge.about()
     comparison = Comparison(about, metric=judge.metric)
     session = Session(work_dir, contenders, images, judge, comparison)
@@ -154,5 +158,5 @@ def _check(cfg: Config, report: bool) -> None:
     if report and find_spec('jinja2') is None:
         raise MissingDependencyError(
             'the report needs the package Jinja2, which is not installed: pip install '
-            '"sci_plugins[det]", or --no-report'
+            '"sci_plugins[det]", or pass --no-report'
         )

@@ -10,7 +10,6 @@ from mmengine.logging import print_log
 
 from sci_plugins.apis.compare.about import build_image_set
 from sci_plugins.apis.compare.changed import (
-    ChangedImage,
     ChangedSheets,
     PictureBook,
     changed_images,
@@ -47,13 +46,13 @@ OUTPUTS = ('comparison.json', 'comparison.md', 'report.html')
 
 
 class Session:
-    """Holds the parts of a comparison together.
+    """The parts of a comparison, and what each step does with them.
 
     Args:
         work_dir: gets all files.
         contenders: what is compared.
         images: the test set of the first config, not darkened.
-        judge: how they are judged.
+        judge: how the contenders are judged.
         comparison: gets the results.
     """
 
@@ -75,13 +74,12 @@ class Session:
         self._curves: dict[tuple[str, str], Curve] = {}
 
     def measure(self, condition: Condition, drawn: list[int], go_on: bool) -> None:
-        """Measure and judge what has no result yet under a condition.
+        """Measure and judge every contender without a result under a condition.
 
         Args:
             condition: of the images.
             drawn: positions of the images to draw.
-            go_on: sheets that are there get new columns; those that are missing or damaged
-                are drawn anew.
+            go_on: add columns to existing sheets; draw missing or damaged ones again.
         """
         if go_on and is_main_process():
             self._draw_lost(condition, drawn)
@@ -97,13 +95,12 @@ class Session:
                 write_comparison(self.comparison, self.work_dir)
 
     def judge_all(self) -> None:
-        """Judge results whose analysis is missing, from their stored records."""
+        """Judge results without an analysis, from their stored records."""
         if not is_main_process():
             return
         for result in list(self.comparison.results):
-            if self._waits_for_judgement(result):
-                kept = self.store.load(result.condition, result.variant)
-                self._judge(result, kept)
+            if self._needs_judging(result):
+                self._judge(result, self.store.load(result.condition, result.variant))
         if self.comparison.results:
             write_comparison(self.comparison, self.work_dir)
 
@@ -112,14 +109,13 @@ class Session:
 
         Args:
             condition: of the images.
-            count: at most so many of each sign and variant.
-            go_on: sheets that are there stay, unless they are damaged.
+            count: at most this many that gained, and that lost, of each variant.
+            go_on: keep existing sheets, unless they are damaged.
         """
         missing = [
             each
             for each in self._changed(condition, count)
-            if each.result.variant in self.contenders.names
-            and not (go_on and earlier_sheet(each.path))
+            if each.variant in self.contenders.names and not (go_on and earlier_sheet(each.path))
         ]
         if missing:
             self._draw(condition, missing)
@@ -128,24 +124,24 @@ class Session:
         """Write all tables, and the report if it is wanted.
 
         Args:
-            report: whether it is.
-            count: at most so many images that gained, and that lost, of each variant
-                are shown; those of an earlier run as far as they are drawn.
+            report: whether to write ``report.html``.
+            count: show at most this many images that gained, and that lost, of each
+                variant; of an earlier run's images only those that were drawn.
         """
         write_comparison(self.comparison, self.work_dir)
         if report:
-            sheets = self._sheets(count)
-            page = render_report(self.comparison, self._curves, sheets, self._legend())
+            legend = legend_of(self.images.metainfo, self.images.has_boxes)
+            page = render_report(self.comparison, self._curves, self._sheets(count), legend)
             write_atomically(self.work_dir / 'report.html', page)
 
     def take(self, results: Iterable[VariantResult]) -> None:
         """Take the results of an earlier run.
 
-        Those whose records are missing or damaged are left out, with a line in the log: they
-        are measured again.
+        Results with missing or damaged records are left out, with a line in the log, and
+        measured again.
 
         Raises:
-            ConfigError: if they were made with something else, or of other images.
+            ConfigError: if they were made with something else, or on other images.
         """
         for result in results:
             kept = self._find_kept(result)
@@ -154,8 +150,8 @@ class Session:
             ids = kept.records.ids if kept else self.images.ids
             if ids != self.images.ids or not set(named) <= set(ids):
                 raise ConfigError(
-                    f'{self.work_dir}: the result of {result.variant} is of other images than '
-                    'the test set has now; choose another --work-dir or leave out --resume'
+                    f'{self.work_dir}: {result.variant} was measured on other images than the '
+                    'test set has now; choose another --work-dir or leave out --resume'
                 )
             if kept:
                 self._add_curve(result, kept)
@@ -163,12 +159,12 @@ class Session:
                 self.comparison.replace(result)
 
     def _find_kept(self, result: VariantResult) -> Kept | None:
-        """The records of a result of an earlier run, if it has some that are not damaged."""
+        """The records of a result of an earlier run; ``None`` without any, or if damaged."""
         try:
             has_some = self._has_records(result)
             return self.store.load(result.condition, result.variant) if has_some else None
         except DataError as error:
-            told = f'{error}: {result.variant} has to be measured again'
+            told = f'{error}: {result.variant} is measured again'
             print_log(told, logger='current', level=logging.WARNING)
             return None
 
@@ -178,12 +174,12 @@ class Session:
         cfg = prepare_config(self.contenders.config(name), condition, self.work_dir)
         model = self.contenders.open(name)
         result = measure(cfg, model, name, condition, [keeper, hook])
-        if hook.results is None:  # of another process than the main one
+        if hook.results is None:  # not the main process
             self.comparison.replace(result)
             return
         kept = make_records(hook)
         if isinstance(kept, str):
-            main_metric(result.metrics, self.judge.metric)  # an unknown one stops here
+            main_metric(result.metrics, self.judge.metric)  # refuse an unknown one now
             self.comparison.replace(replace(result, note=kept))
             return
         self.store.save(condition, name, kept)
@@ -196,7 +192,7 @@ class Session:
         condition = result.condition
         self._add_curve(result, kept)
         if self._is_base(result):
-            self.judge.check_metric(result, kept)  # an unknown one stops at the first
+            self.judge.check_metric(result, kept)  # stop at the first contender
             self._base = condition, kept
         else:
             base_result = self.comparison.find(condition, self.judge.base)
@@ -205,13 +201,13 @@ class Session:
                 result = self.judge.judge(result, kept, base_result, base)
         self.comparison.replace(result)
 
-    def _waits_for_judgement(self, result: VariantResult) -> bool:
+    def _needs_judging(self, result: VariantResult) -> bool:
         if result.analysis is not None or self._is_base(result):
             return False
         base = self.comparison.find(result.condition, self.judge.base)
         return base is not None and self._has_records(result)
 
-    def _changed(self, condition: Condition, count: int) -> list[ChangedImage]:
+    def _changed(self, condition: Condition, count: int) -> list[Sheet]:
         folder = self._pictures(condition) / 'changed'
         return changed_images(self.comparison.of_condition(condition), folder, count)
 
@@ -219,12 +215,8 @@ class Session:
         return self.work_dir / 'pictures' / condition.slug
 
     def _sheets(self, count: int) -> list[Sheet]:
-        return [
-            each.sheet
-            for condition in self.comparison.conditions
-            for each in self._changed(condition, count)
-            if each.path.is_file()
-        ]
+        every = (s for each in self.comparison.conditions for s in self._changed(each, count))
+        return [sheet for sheet in every if sheet.path.is_file()]
 
     def _is_base(self, result: VariantResult) -> bool:
         return result.variant == self.judge.base
@@ -233,18 +225,18 @@ class Session:
         return not result.note
 
     def _base_records(self, result: VariantResult | None) -> Kept | None:
-        """The base's records under a condition; they stay in memory until the next."""
+        """The base's records under a condition, kept in memory until the next condition."""
         if result is None or not self._has_records(result):
             return None
         if self._base is None or self._base[0] != result.condition:
             self._base = (result.condition, self.store.load(result.condition, result.variant))
         return self._base[1]
 
-    def _draw(self, condition: Condition, changed: list[ChangedImage]) -> None:
+    def _draw(self, condition: Condition, changed: list[Sheet]) -> None:
         wanted: dict[str, set[int]] = {}
         for each in changed:
-            for name in (self.judge.base, each.result.variant):
-                place = self.images.ids.index(each.image)
+            place = self.images.ids.index(each.image)
+            for name in (self.judge.base, each.variant):
                 wanted.setdefault(name, set()).add(place)
         sheets = ChangedSheets(self.images)
         for name, samples in self._run_again(condition, wanted):
@@ -253,13 +245,10 @@ class Session:
             sheets.write(each, self.judge.base)
 
     def _draw_lost(self, condition: Condition, drawn: list[int]) -> None:
-        """Draw sheets of an earlier run that are missing or damaged."""
+        """Draw the sheets of an earlier run that are missing or damaged."""
         book = PictureBook(self._pictures(condition))
-        lost = {
-            place
-            for place in drawn
-            if earlier_sheet(book.path(place, self.images.file_name(place))) is None
-        }
+        paths = {place: book.path(place, self.images.file_name(place)) for place in drawn}
+        lost = {place for place, path in paths.items() if earlier_sheet(path) is None}
         there = [each.variant for each in self.comparison.of_condition(condition)]
         palette = palette_of(self.images.metainfo)
         for name, samples in self._run_again(condition, dict.fromkeys(there, lost)):
@@ -270,12 +259,11 @@ class Session:
         self, condition: Condition, wanted: Mapping[str, set[int]]
     ) -> Iterator[tuple[str, list[KeptSample]]]:
         """What contenders see and find in some images, the base first."""
-        tested: dict[str, ImageSet] = {}  # by model: its pipeline may be its own
+        tested: dict[str, ImageSet] = {}  # by model, which may have its own pipeline
         for name in self.contenders.names:
             if wanted.get(name):
-                label = self.contenders.model_of(name)
+                label, cfg = self.contenders.model_of(name), self.contenders.config(name)
                 if label not in tested:
-                    cfg = self.contenders.config(name)
                     cfg = prepare_config(cfg, condition, self.work_dir)
                     tested[label] = build_image_set(cfg)
                 model, places = self.contenders.open(name), sorted(wanted[name])
@@ -286,9 +274,6 @@ class Session:
         curve = kept.records.curve()
         if curve is not None:
             self._curves[result.condition.name, result.variant] = Curve(*curve)
-
-    def _legend(self) -> list[tuple[str, tuple[int, int, int]]]:
-        return legend_of(self.images.metainfo, self.images.has_boxes)
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:

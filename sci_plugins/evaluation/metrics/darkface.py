@@ -1,6 +1,6 @@
-"""DARK FACE's metric for MMEngine, with VOC's, COCO's and a size table beside it.
+"""DARK FACE's metric for MMEngine, together with VOC's, COCO's and numbers by face size.
 
-Official submission files: one ``ID.txt`` an image, one prediction a line.
+Official submission files: one ``ID.txt`` per image, one prediction per line.
 """
 
 import math
@@ -14,7 +14,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from sci_plugins.datasets.darkface import id_order
-from sci_plugins.datasets.text_labels import are_in_range, line_error
+from sci_plugins.datasets.text_labels import line_error, parse_numbers
 from sci_plugins.errors import ConfigError, DataError, shorten
 from sci_plugins.evaluation.detection_images import ImageDetections, as_rows
 from sci_plugins.evaluation.detection_records import DarkFaceRecords
@@ -29,15 +29,15 @@ COLUMNS = 'x1 y1 x2 y2 score'
 
 
 def write_submission(folder: str | os.PathLike[str], images: Iterable[ImageDetections]) -> None:
-    """Write one file an image, also for images in which nothing was found.
+    """Write one file per image, also for images without detections.
 
-    Every number is written in full, so that the official tool gets the same ones to
-    the bit. Files of other images that lie in the folder stay.
+    Numbers are written in full, so that the official tool reads the same ones to the bit.
+    Files of other images in the folder stay.
 
     Raises:
         OSError: if the folder cannot be made or written.
     """
-    # The files have no place for a mark, so the folder gets one.
+    # The files cannot hold a mark, so the folder gets one.
     write_atomically(Path(folder) / _MARK_FILE, f'{MARK} {__version__}\n')
     for image in images:
         rows = sorted(image.predictions.tolist(), key=lambda row: -row[4])
@@ -46,7 +46,7 @@ def write_submission(folder: str | os.PathLike[str], images: Iterable[ImageDetec
 
 
 def _check_submission_folder(folder: Path) -> None:
-    """``ID.txt`` are the names of DARK FACE's labels as well: those must not be written over."""
+    """DARK FACE's labels are called ``ID.txt`` too, and must not be overwritten."""
     if any(folder.glob('*.txt')) and not (folder / _MARK_FILE).is_file():
         raise ConfigError(
             f'submission_dir {folder} holds text files that were not written by this package: '
@@ -55,47 +55,39 @@ def _check_submission_folder(folder: Path) -> None:
 
 
 def read_predictions(path: str | os.PathLike[str]) -> tuple[np.ndarray, list[str]]:
-    """Predictions of one file, and what is odd about them.
+    """Predictions of one file, and remarks on odd ones.
 
-    Blank lines and Windows line ends are fine; an empty file is no detections. An
-    inverted box stays, as in the official tool, where it is a false positive.
+    Blank lines and Windows line ends are fine; an empty file has no detections. An
+    inverted box stays: the official tool counts it as a false positive.
 
     Returns:
         ``(P, 5)`` float64, ``x1 y1 x2 y2 score``, in the order of the file; and one
         sentence, with file and line, for each inverted box.
 
     Raises:
-        DataError: naming file and line, if the file is missing, is not text, or a line
-            does not hold five finite numbers.
+        DataError: naming file and line, if the file is missing or not text, or a line
+            does not have five finite numbers.
     """
     rows, remarks = [], []
     for number, text in read_numbered_lines(Path(path), 'prediction file'):
-        row = _parse(path, number, text)
+        row = parse_numbers(text.split())
+        if len(row) != 5:
+            raise line_error(path, number, f'five finite numbers {COLUMNS}', repr(text))
         if row[2] < row[0] or row[3] < row[1]:
             remarks.append(f'{path}, line {number}: inverted box {shorten(text)!r} ({COLUMNS})')
         rows.append(row)
     return np.array(rows, dtype=np.float64).reshape(-1, 5), remarks
 
 
-def _parse(path: str | os.PathLike[str], number: int, text: str) -> list[float]:
-    try:
-        row = [float(word) for word in text.split()]
-    except ValueError:
-        row = []
-    if len(row) != 5 or not are_in_range(row):
-        raise line_error(path, number, f'five finite numbers {COLUMNS}', repr(text))
-    return row
-
-
 @METRICS.register_module()
 class DarkFaceMetric(BaseMetric):
     """Average precision of one class by four definitions, from one pass.
 
-    ``darkface/AP`` is the number of the data set's own tool, ``DARKFACE_AP`` of the
-    records; the other keys name theirs, see ``DarkFaceRecords.definitions``. All are
-    fractions in [0, 1], on boxes in pixels of the original image; NaN where there is
-    nothing to find. ``darkface/annotation_version`` is the year of the annotations as
-    the data set recognises it, NaN if it does not.
+    ``darkface/AP`` is the number of the data set's own tool, the records' ``DARKFACE_AP``;
+    for the other keys see ``DarkFaceRecords.definitions``. All are fractions in [0, 1], on
+    boxes in pixels of the original image; NaN where there is nothing to find.
+    ``darkface/annotation_version`` is the year of the annotations, NaN if the data set
+    does not recognise it.
 
     The ground truth comes with the images: the pipeline packs ``'instances'`` and
     ``'img_id'`` as meta keys. After the evaluation ``records`` holds every image's
@@ -111,7 +103,7 @@ class DarkFaceMetric(BaseMetric):
         MissingDependencyError: if ``coco`` needs pycocotools and it is not installed.
         ConfigError: if the data has several classes or the pipeline does not pack what
             is needed.
-        DataError: if there is a duplicate image or a prediction is not finite.
+        DataError: if an image is a duplicate or a prediction is not finite.
     """
 
     default_prefix = 'darkface'
@@ -145,7 +137,7 @@ class DarkFaceMetric(BaseMetric):
         about: Mapping[str, Any] = self.dataset_meta or {}
         if len(about.get('classes', ('face',))) != 1:
             raise ConfigError(f'DarkFaceMetric evaluates one class, got {about["classes"]}')
-        # In one order, whichever process had which image: it decides between ties.
+        # The order decides between ties: it must not depend on which process had which image.
         images = sorted(results, key=lambda image: id_order(image.img_id))
         self.records = DarkFaceRecords(images, self.coco)
         if self.submission_dir is not None:
@@ -172,7 +164,7 @@ def _to_record(sample: dict) -> ImageDetections:
         )
     predictions = np.concatenate([as_rows(found['bboxes'], 4), as_rows(found['scores'], 1)], axis=1)
     if not np.isfinite(predictions).all():
-        raise DataError(f'image {name}: predictions must be finite, some are not')
+        raise DataError(f'image {name}: predictions must be finite, got NaN or infinity')
     return ImageDetections(
         name,
         predictions,
@@ -182,7 +174,7 @@ def _to_record(sample: dict) -> ImageDetections:
 
 
 def name_for_host(metrics: Mapping[str, _Value]) -> dict[str, _Value]:
-    """Metrics of the records under the evaluator's names, which follow ``darkface/``."""
+    """Metrics of the records by the evaluator's names (without ``darkface/``)."""
     return {'AP' if name == 'DARKFACE_AP' else name: value for name, value in metrics.items()}
 
 

@@ -1,8 +1,7 @@
 """Quality of enhanced images as MMEngine metrics, image by image.
 
-Each result key names what was computed (range, window, block), because numbers of one
-name and different settings are no numbers to compare. NIQE
-is computed by pyiqa, if that is installed.
+Each result key names the settings (range, window, block), because numbers with different
+settings cannot be compared. NIQE needs pyiqa.
 """
 
 from abc import abstractmethod
@@ -25,15 +24,18 @@ from sci_plugins.registry import METRICS, require_host
 
 
 class ImageQualityMetric(BaseMetric):
-    """Base: the mean over the images of one number an image.
+    """Base: the mean over the images of one number per image.
 
-    Images are truncated to 8 bits first, as they are when they are saved. The model's
-    outputs are enhanced images ``(3, H, W)``, RGB, float in [0, 1]; the batch holds
-    ``inputs``, the images before, and ``data_samples`` with a ``reference`` where the
-    metric needs one (:class:`PairedLowLightDataset` gives both).
+    Images are first truncated to 8 bits, as in saved files. The model's outputs are
+    enhanced images ``(3, H, W)``, RGB, float in [0, 1]; the batch holds ``inputs``, the
+    original images, and ``data_samples`` with a ``reference`` if the metric needs one
+    (:class:`PairedLowLightDataset` has both).
 
     Args:
-        collect_device, prefix, collect_dir: those of ``BaseMetric``.
+        *args, **kwargs: those of ``BaseMetric``.
+
+    Raises:
+        MissingDependencyError: if a package that the metric needs is not installed.
     """
 
     default_prefix = 'quality'
@@ -41,8 +43,15 @@ class ImageQualityMetric(BaseMetric):
     key: ClassVar[str]
     #: Whether it compares with a bright reference.
     needs_reference: ClassVar[bool] = False
-    #: Whether more is better; ``None`` where neither is.
+    #: Whether higher is better; ``None`` if neither is.
     higher_is_better: ClassVar[bool | None] = None
+    #: The package that it needs, and the extra that installs it; empty if none.
+    needs_package: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if self.needs_package:
+            require_host(f'sci_plugins.{type(self).__name__}', *self.needs_package)
+        super().__init__(*args, **kwargs)
 
     @abstractmethod
     def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:
@@ -56,8 +65,8 @@ class ImageQualityMetric(BaseMetric):
         """
         if self.needs_reference and reference is None:
             raise ConfigError(
-                f'{type(self).__name__} compares with a reference, which the data set '
-                'does not give: use sci_plugins.PairedLowLightDataset'
+                f'{type(self).__name__} needs a reference image, which the data set does not '
+                'have: use sci_plugins.PairedLowLightDataset'
             )
         images = [
             None if each is None else to_levels(each.detach().cpu()).div(255)[None]
@@ -84,18 +93,12 @@ class PSNR(ImageQualityMetric):
 
     ``10 log10(1 / mean squared difference)``, by torchmetrics with ``data_range=1``,
     averaged over images (not over their errors).
-
-    Raises:
-        MissingDependencyError: if torchmetrics is not installed.
     """
 
     key = 'PSNR_range1_dB'
     needs_reference = True
     higher_is_better = True
-
-    def __init__(self, **kwargs: Any) -> None:
-        require_host('sci_plugins.PSNR', 'torchmetrics', 'train')
-        super().__init__(**kwargs)
+    needs_package = ('torchmetrics', 'train')
 
     def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:
         from torchmetrics.functional.image import peak_signal_noise_ratio
@@ -108,11 +111,8 @@ class SSIM(ImageQualityMetric):
     """Structural similarity to the reference, of RGB with a range of 1.
 
     By torchmetrics: Gaussian window of 11x11 pixels, sigma 1.5, k1 .01, k2 .03, borders
-    reflected, mean over channels and all pixels. Other windows, grey images, or a
-    border left out (as in scikit-image) give other numbers.
-
-    Raises:
-        MissingDependencyError: if torchmetrics is not installed.
+    reflected, mean over channels and all pixels. Other windows, grey images, or a border
+    that is left out (as in scikit-image) give other numbers.
 
     Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error
     visibility to structural similarity", IEEE TIP 13 (4), 2004.
@@ -121,10 +121,7 @@ class SSIM(ImageQualityMetric):
     key = 'SSIM_gauss11_sigma1.5_range1'
     needs_reference = True
     higher_is_better = True
-
-    def __init__(self, **kwargs: Any) -> None:
-        require_host('sci_plugins.SSIM', 'torchmetrics', 'train')
-        super().__init__(**kwargs)
+    needs_package = ('torchmetrics', 'train')
 
     def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:
         from torchmetrics.functional.image import structural_similarity_index_measure
@@ -160,7 +157,7 @@ class DiscreteEntropy(ImageQualityMetric):
 
 @METRICS.register_module()
 class LOE(ImageQualityMetric):
-    """Lightness order error against the image before; 0 keeps the order of all pixels.
+    """Lightness order error against the original image; 0 keeps the order of all pixels.
 
     At 50 pixels on the shorter side, see
     :func:`sci_plugins.functional.image_quality.lightness_order_error`.
@@ -175,7 +172,7 @@ class LOE(ImageQualityMetric):
 
 @METRICS.register_module()
 class Brightness(ImageQualityMetric):
-    """Mean of all channels and pixels, in [0, 1]; neither more nor less is better."""
+    """Mean of all channels and pixels, in [0, 1]; neither higher nor lower is better."""
 
     key = 'brightness'
 
@@ -187,17 +184,15 @@ class Brightness(ImageQualityMetric):
 class NIQE(ImageQualityMetric):
     """Natural image quality evaluator by pyiqa, without reference; lower is better.
 
-    NIQE compares with statistics of good photographs, ``niqe_modelparameters.mat``.
-    They are in neither package: pyiqa fetches them when it is first used. pyiqa has a
-    licence of its own, which allows no commercial use.
+    NIQE compares with statistics of good photographs, ``niqe_modelparameters.mat``, which
+    pyiqa downloads when it is first used. pyiqa's licence allows no commercial use.
 
     Args:
         parameters: a local copy of that file, for machines without a network.
         kwargs: those of ``BaseMetric``.
 
     Raises:
-        MissingDependencyError: if pyiqa is not installed or its parameters cannot
-            be had.
+        MissingDependencyError: if pyiqa is not installed or cannot load its parameters.
 
     Source: Mittal, Soundararajan, Bovik, "Making a 'completely blind' image quality
     analyzer", IEEE Signal Processing Letters 20 (3), 2013.
@@ -205,9 +200,9 @@ class NIQE(ImageQualityMetric):
 
     key = 'NIQE_pyiqa'
     higher_is_better = False
+    needs_package = ('pyiqa', 'niqe')
 
     def __init__(self, parameters: str | None = None, **kwargs: Any) -> None:
-        require_host('sci_plugins.NIQE', 'pyiqa', 'niqe')
         super().__init__(**kwargs)
         import pyiqa
 
@@ -217,9 +212,8 @@ class NIQE(ImageQualityMetric):
         except Exception as error:  # a network, a cache folder or a file may fail
             cause = ' '.join(str(error).split()) or type(error).__name__
             raise MissingDependencyError(
-                "NIQE: pyiqa cannot have its parameters ('niqe_modelparameters.mat', "
-                'fetched at first use); give a local copy by '
-                f'NIQE(parameters=FILE): {cause}'
+                "NIQE: pyiqa cannot load its parameters ('niqe_modelparameters.mat', downloaded "
+                f'at first use); pass a local copy as NIQE(parameters=FILE): {cause}'
             ) from error
 
     def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:

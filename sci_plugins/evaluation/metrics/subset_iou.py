@@ -1,4 +1,4 @@
-"""Mean IoU over all classes or a publication's subset, with every image's matrix kept."""
+"""Mean IoU over all classes or a publication's subset, with the matrix of every image."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,13 +23,12 @@ class SubsetIoUMetric(BaseMetric):
     """mmseg's ``IoUMetric``, unrounded, with the choice of classes that papers make.
 
     ``mIoU``, ``aAcc``, ``mAcc`` and ``IoU/CLASS`` in percent, accumulated over the set;
-    NaN for a class that is neither there nor predicted, which is out of the mean.
+    NaN for a class that is neither present nor predicted, which the mean leaves out.
 
-    A class's IoU does not depend on the choice: a pixel of a left-out class that is
-    taken for a kept one counts against the kept one, and so does a pixel of a kept
-    class taken for a left-out one. The means are over the chosen classes. With
-    ``ignore_left_out`` pixels whose truth is a left-out class do not count: the
-    protocol of IAT's 15 classes, whose labels lack the other four.
+    The IoU of a class does not depend on the choice: confusion with a left-out class counts
+    against a kept one. The means are over the chosen classes. With ``ignore_left_out``,
+    pixels whose ground truth is a left-out class do not count: the protocol of IAT's 15
+    classes, whose labels lack the other four.
 
     After the evaluation ``records`` holds the confusion matrix of every image, of all
     classes (on the main process), for resampling.
@@ -38,18 +37,18 @@ class SubsetIoUMetric(BaseMetric):
         classes: 19, 15 or 5 of Cityscapes' classes, see
             :data:`sci_plugins.evaluation.segmentation_records.SUBSETS`; or a list of
             names; ``None``: all classes of the data set.
-        ignore_left_out: pixels of left-out true classes do not count.
+        ignore_left_out: pixels of left-out ground-truth classes do not count.
         ignore_index: label of pixels that do not count.
         records_file: ``.npz`` file for the matrices, to compare later.
-        iou_metrics: only ``['mIoU']``: what a config that had the host's metric keeps
-            when its type changes.
+        iou_metrics: only ``['mIoU']``, so that a config can replace the host's metric by
+            its type alone.
         collect_device, prefix, collect_dir: those of ``BaseMetric``.
 
     Raises:
         ConfigError: if the data set lacks one of the classes, the samples have no
-            truth, or other metrics are asked for.
-        DataError: naming the image, if prediction and truth differ in size or hold ids
-            that are no class.
+            ground truth, or other metrics are asked for.
+        DataError: naming the image, if prediction and ground truth differ in size or
+            hold ids without a class.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class SubsetIoUMetric(BaseMetric):
         super().__init__(collect_device, prefix, collect_dir)
         if iou_metrics != 'mIoU' and list(iou_metrics) != ['mIoU']:
             raise ConfigError(
-                f"SubsetIoUMetric gives mIoU alone; iou_metrics must be ['mIoU'], got "
+                f"SubsetIoUMetric computes mIoU only: iou_metrics must be ['mIoU'], got "
                 f'{iou_metrics!r}'
             )
         self.classes = classes
@@ -82,7 +81,7 @@ class SubsetIoUMetric(BaseMetric):
         for sample in data_samples:
             if 'gt_sem_seg' not in sample:
                 raise ConfigError(
-                    'SubsetIoUMetric needs the truth: the test pipeline must have '
+                    'SubsetIoUMetric needs the ground truth: the test pipeline must have '
                     'LoadAnnotations before PackSegInputs'
                 )
             self.results.append((_path(sample), self._count(sample, len(names))))

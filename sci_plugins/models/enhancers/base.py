@@ -1,4 +1,4 @@
-"""The contract of everything that can stand in front of a host model."""
+"""The contract of everything that can stand in front of a host model, and how it starts."""
 
 import hashlib
 import inspect
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from sci_plugins.functional.retinex import divide_illumination
 
-#: Limits of what is built: far above what is of use, far below what fills the memory.
+#: Limits of what is built: far above any use, far below a full memory.
 MAX_CHANNELS, MAX_LAYERS = 1024, 100
 
 
 class Enhanced(NamedTuple):
-    """What a Retinex enhancer gives: both ``(N, 3, H, W)``, both in [0, 1]."""
+    """The result of a Retinex enhancer: both ``(N, 3, H, W)``, in [0, 1]."""
 
     image: Tensor
     illumination: Tensor
@@ -30,9 +30,9 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
         - input: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
         - output: same shape, dtype, channel order and range
 
-    A subclass implements :meth:`forward`, differentiable where it can be, and
-    keeps images of one batch independent of one another in eval mode. The arguments of
-    its constructor are remembered, so that a file of its weights says how to build it.
+    A subclass implements :meth:`forward`, differentiable where possible, and keeps the
+    images of a batch independent of one another in eval mode. Its constructor's arguments
+    are remembered, so that a file of its weights says how to build it.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -42,10 +42,10 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
 
     @property
     def receptive_radius(self) -> int | None:
-        """How far, in pixels, an output pixel looks to each side.
+        """How far an output pixel looks to each side, in pixels.
 
-        Tiles that overlap by this much give the same as the whole image.
-        ``None``: it depends on the whole image, which then cannot be tiled.
+        Tiles that overlap by this much give the same result as the whole image. ``None``:
+        a pixel depends on the whole image, which cannot be tiled then.
         """
         return None
 
@@ -86,8 +86,16 @@ class RetinexEnhancer(BaseEnhancer):
         return self.illuminate(image).image
 
 
+def reset_parameters(module: nn.Module) -> None:
+    """Initialise as SCI's authors do: convolutions N(0, 0.02), BatchNorm N(1, 0.02), biases 0."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.BatchNorm2d):
+            nn.init.normal_(layer.weight, float(isinstance(layer, nn.BatchNorm2d)), 0.02)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+
 class Opaque(str):
-    """Stands for a constructor's argument that is not plain data: what it was."""
+    """Describes a constructor's argument that is not plain data."""
 
 
 def type_name(kind: type) -> str:
@@ -98,13 +106,13 @@ def type_name(kind: type) -> str:
 
 
 def arguments_of(enhancer: nn.Module) -> dict[str, Any]:
-    """What an enhancer was built with, defaults included, without its weights' name.
+    """The arguments that an enhancer was built with, defaults included, without ``weights``.
 
-    Plain data, with :class:`Opaque` for what is not; an enhancer inside (behind a gate)
+    Plain data, with :class:`Opaque` for anything else; an inner enhancer (behind a gate)
     as a config.
     """
     given: dict[str, Any] = vars(enhancer).get('_arguments', {})
-    # An enhancer may have been named; what was made of the name is what counts.
+    # An inner enhancer may have been given by name: the enhancer that was built counts.
     inner = {name: child for name, child in enhancer.named_children() if name in given}
     own = given | {k: _describe(v) for k, v in inner.items() if isinstance(v, BaseEnhancer)}
     return {name: value for name, value in own.items() if name != 'weights'}
@@ -115,8 +123,8 @@ def _remembering(init: Callable) -> Callable:
 
     @wraps(init)
     def remember(self: Any, *args: Any, **kwargs: Any) -> None:
-        # By the class that is called, which comes before its bases; and before its
-        # constructor, which may load weights and compare the arguments with the file's.
+        # The called class comes before its bases, and has to be first: the constructor may
+        # load weights, which compares these arguments with the file's.
         if '_arguments' not in vars(self):
             vars(self)['_arguments'] = _bind(signature, self, args, kwargs)
         init(self, *args, **kwargs)
@@ -128,7 +136,7 @@ def _bind(signature: inspect.Signature, *call: Any) -> dict[str, Any]:
     module, args, kwargs = call
     try:
         bound = signature.bind(module, *args, **kwargs)
-    except TypeError:  # the call itself will say so, in Python's own words
+    except TypeError:  # the call itself raises it again
         return {}
     bound.apply_defaults()
     given: dict[str, Any] = {}

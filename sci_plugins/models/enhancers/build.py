@@ -1,4 +1,4 @@
-"""One way to name an enhancer, in configs, in Python and at the command line."""
+"""How an enhancer is named in configs, in Python and at the command line."""
 
 import ast
 import inspect
@@ -20,7 +20,7 @@ from sci_plugins.registry import HOSTS, MODELS
 
 
 def _number_as(name: str) -> Callable[[str], dict[str, Any]]:
-    """What follows the slash is the argument ``name``, a number."""
+    """Reads the number after the slash as the argument ``name``."""
 
     def read(text: str) -> dict[str, Any]:
         try:
@@ -36,10 +36,10 @@ class ShortName(NamedTuple):
 
     Attributes:
         kind: class of this package.
-        argument: turns what follows the slash into the config's entries; ``None`` if
+        argument: turns the text after the slash into entries of the config; ``None`` if
             nothing may follow.
         example: forms of it, for errors and help.
-        needs: what has to follow the slash; empty if nothing has to.
+        needs: what must follow the slash; empty if nothing must.
     """
 
     kind: str
@@ -85,10 +85,9 @@ def build_enhancer(enhancer: nn.Module | Mapping[str, Any] | str) -> BaseEnhance
             string: ``'none'``, ``'gamma'``, ``'gamma/0.4'``, ``'exposure/0.4'``, ``'clahe'``,
             ``'histeq'``, ``'sci/WEIGHTS'`` with the weights' name or path,
             ``'gated/NAME'`` with one of these names, or a call such as
-            ``"GammaEnhancer(gamma=0.4)"``. A class of one's own is named with its
-            module: ``"my_file.MyEnhancer(gain=3)"``. It may be given ``weights``, a
-            file that :func:`save_enhancer` wrote, whose arguments are then the
-            defaults.
+            ``"GammaEnhancer(gamma=0.4)"``. Your own class is named with its module:
+            ``"my_file.MyEnhancer(gain=3)"``. With ``weights``, a file of
+            :func:`save_enhancer`, the file's arguments are the defaults.
 
     Raises:
         ConfigError: if the string or dict names no enhancer.
@@ -166,8 +165,8 @@ def _build_from_config(config: dict[str, Any]) -> BaseEnhancer:
     is_ours = type_name(cls).startswith('sci_plugins.')
     loads = 'weights' in inspect.signature(cls).parameters or 'weights' not in config
     try:
-        # Called directly, not through the registry, whose wrapper would hide which
-        # argument was wrong behind "class X in path/to/file".
+        # Not through the registry, whose error would hide the wrong argument behind
+        # "class X in path/to/file".
         return cls(**config) if is_ours and loads else _build_and_load(cls, config)
     except SciPluginsError:
         raise
@@ -176,7 +175,7 @@ def _build_from_config(config: dict[str, Any]) -> BaseEnhancer:
 
 
 def _build_and_load(cls: type[BaseEnhancer], config: dict[str, Any]) -> BaseEnhancer:
-    """A class, above all one from outside, need not know how weights are loaded."""
+    """Load weights into a class, such as a user's own, that may not load them itself."""
     weights = config.get('weights')
     if weights is not None:
         config = saved_arguments(cls, weights) | config
@@ -201,11 +200,11 @@ def _find_class(kind: str) -> Any:
             found = None
         except (SciPluginsError, OSError):
             raise
-        except Exception as error:  # it is anybody's code
+        except Exception as error:  # a user's module may raise anything
             raise ConfigError(f'cannot import {module}: {tell_cause(error)}') from error
         if found is not None:
             return found
     try:
         return MODELS.get(kind)
-    except RuntimeError:  # MMEngine's word for a dotted name that imports nothing
+    except RuntimeError:  # MMEngine's error for a dotted name that imports nothing
         return None

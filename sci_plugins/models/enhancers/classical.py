@@ -1,4 +1,4 @@
-"""Enhancers without weights, as honest baselines in the same slot."""
+"""Enhancers without weights: baselines in the same slot."""
 
 from abc import abstractmethod
 from typing import Any
@@ -17,7 +17,7 @@ from sci_plugins.registry import MODELS
 
 @MODELS.register_module()
 class IdentityEnhancer(BaseEnhancer):
-    """Gives the image back as it is: the row "without" of every table."""
+    """Returns the image unchanged: the row "without" of every table."""
 
     receptive_radius = 0
 
@@ -60,12 +60,13 @@ class GammaEnhancer(BaseEnhancer):
 class MeanMatchEnhancer(BaseEnhancer):
     """Multiplies a dark image so that its mean luma becomes ``target``, differentiable.
 
-    The plainest rival of any network: one gain for the whole image, the exact inverse of a shorter
-    exposure but for the sensor's noise. An image that is brighter stays as it is, to the bit.
+    The simplest rival of any network: one gain for the whole image, the exact inverse of a
+    shorter exposure except for the sensor's noise. A brighter image stays as it is, to the
+    bit.
 
     Args:
-        target: mean BT.601 luma of the pixel values, in (0, 1). Where bright pixels clip, the mean
-            stays below it.
+        target: mean BT.601 luma of the pixel values, in (0, 1). If bright pixels clip, the
+            mean stays below it.
         max_gain: largest factor, at least 1: a black frame is not turned into noise.
 
     Shape:
@@ -144,7 +145,7 @@ class CLAHEEnhancer(LightnessEnhancer):
         self.tile_grid = tuple(tile_grid)
 
     def map_lightness(self, lightness: np.ndarray) -> np.ndarray:
-        # OpenCV's object is cheap to make, and cannot be pickled or copied.
+        # Made here, cheaply, because OpenCV's object cannot be pickled or copied.
         clahe: Any = cv2.createCLAHE(self.clip_limit, self.tile_grid)
         return clahe.apply(lightness)
 

@@ -1,4 +1,4 @@
-"""An enhancer's file of a few KB that says how it came about, and is built again from that."""
+"""An enhancer's file of a few KB, which says how the enhancer is built and was trained."""
 
 import hashlib
 import inspect
@@ -19,19 +19,18 @@ from sci_plugins.version import __version__
 
 
 def save_enhancer(enhancer: nn.Module, path: str | os.PathLike[str], **recipe: Any) -> str:
-    """Write ``dict(state_dict=…, meta=recipe)`` and give the file's sha256.
+    """Write ``dict(state_dict=…, meta=recipe)`` and return the file's sha256.
 
-    The file loads with ``weights_only=True`` (its ``meta`` holds plain Python types
-    only) and as ``'sci/path/to/file.pth'``, or for a class of one's own as
-    ``"my_file.MyEnhancer(weights='path/to/file.pth')"``. Equal content gives
-    equal files, to the byte. Written beside and renamed: never half a file.
+    The file loads with ``weights_only=True`` (its ``meta`` holds plain Python types only)
+    and as ``'sci/path/to/file.pth'``, or for your own class as
+    ``"my_file.MyEnhancer(weights='path/to/file.pth')"``. Equal content gives equal files,
+    to the byte. The file is written whole or not at all.
 
     Args:
-        enhancer: module; its class and the arguments that it was built with go into
-            ``meta``.
+        enhancer: module; its class and its constructor's arguments go into ``meta``.
         path: file to write; missing folders are made.
-        recipe: more entries for ``meta``: data, steps, seed, licence, …. One that is
-            there already, such as ``input``, is replaced.
+        recipe: more entries for ``meta``: data, steps, seed, licence, …. They replace our
+            own, such as ``input``.
 
     Raises:
         ConfigError: if it cannot be built again from a file, see :func:`building_of`.
@@ -45,7 +44,7 @@ def save_enhancer(enhancer: nn.Module, path: str | os.PathLike[str], **recipe: A
         versions=_versions(),
     )
     meta.update(plain(recipe) | building_of(enhancer))
-    # Into memory first: torch would write the name of a file into the file.
+    # Into memory first: torch would write the file's name into the file.
     content = io.BytesIO()
     torch.save(dict(state_dict=state, meta=meta), content)
     write_atomically(path, content.getvalue())
@@ -56,8 +55,8 @@ def building_of(enhancer: nn.Module) -> dict[str, Any]:
     """``dict(type=…, arguments=…)``, from which an enhancer can be built again.
 
     Raises:
-        ConfigError: if its constructor was given something that is not plain data, or its class
-            can be imported from no file.
+        ConfigError: if its constructor got something that is not plain data, or its class
+            cannot be imported.
     """
     kind, arguments = type(enhancer), arguments_of(enhancer)
     if kind.__module__ == '__main__' or '<locals>' in kind.__qualname__:
@@ -66,7 +65,7 @@ def building_of(enhancer: nn.Module) -> dict[str, Any]:
             'file of its own, such as my_file.py, and import it from there'
         )
     for name, value in arguments.items():
-        if _holds_opaque(value):
+        if any(isinstance(each, Opaque) for each in _leaves(value)):
             raise ConfigError(
                 f'cannot save {kind.__name__} so that it can be built again: its argument '
                 f'{name} must be plain data (numbers, text, lists, dicts), got {value}'
@@ -74,29 +73,24 @@ def building_of(enhancer: nn.Module) -> dict[str, Any]:
     return dict(type=type_name(kind), arguments=arguments)
 
 
-def _holds_opaque(value: Any) -> bool:
-    if isinstance(value, Mapping | list):
-        return any(map(_holds_opaque, value.values() if isinstance(value, Mapping) else value))
-    return isinstance(value, Opaque)
-
-
 GATED = 'sci_plugins.GatedEnhancer'
-#: Sum of a class's numbers up to which nothing that it builds can be large.
+_SCALAR = bool | int | float | str | None
+#: Arguments whose sum is at most this build nothing large.
 _HARMLESS = 4096
 
 
 def saved_building(content: Any) -> tuple[str, dict[str, Any]]:
     """Type and arguments of the enhancer in a file's content, without a gate around it.
 
-    Both are empty where a file says neither: the authors', a host's checkpoint.
+    Both are empty if the file has neither: the authors' files, a host's checkpoint.
 
     Raises:
-        CheckpointError: if they are something else than text and a dict.
+        CheckpointError: if they are not text and a dict.
     """
     meta = content.get('meta') if isinstance(content, Mapping) else None
     _expect(meta, Mapping, 'meta', 'a dict')
     meta = meta or {}
-    # Before there was an entry for them, the arguments stood beside the rest.
+    # Older files have the arguments beside the other entries.
     kind, said = meta.get('type'), meta.get('arguments', meta)
     while kind == GATED and isinstance(said, Mapping) and isinstance(said.get('enhancer'), dict):
         said = said['enhancer']
@@ -107,10 +101,10 @@ def saved_building(content: Any) -> tuple[str, dict[str, Any]]:
 
 
 def plain_arguments(kind: type, said: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that the constructor of ``kind`` takes, without the name of its weights.
+    """The arguments that the constructor of ``kind`` takes, without ``weights``.
 
     Raises:
-        CheckpointError: if one is not plain data: numbers and text; for a class from outside also
+        CheckpointError: if one is not plain data: numbers and text; for your own class also
             lists and dicts of these.
     """
     taken = inspect.signature(kind).parameters
@@ -118,7 +112,7 @@ def plain_arguments(kind: type, said: Mapping[str, Any]) -> dict[str, Any]:
     is_ours = type_name(kind).startswith('sci_plugins.')
     for key, value in arguments.items():
         is_flat = is_ours and not isinstance(taken[key].default, tuple)
-        if not all(map(_is_scalar, [value] if is_flat else _leaves(value))):
+        if not all(isinstance(v, _SCALAR) for v in ([value] if is_flat else _leaves(value))):
             raise CheckpointError(f'meta.{key} must be plain data, not {type(value).__name__}')
     return arguments
 
@@ -130,12 +124,12 @@ def changed_arguments(
 
     Args:
         kind: class to build.
-        said: arguments out of a file; those that ``kind`` does not take are left out.
+        said: arguments from a file; those that ``kind`` does not take are left out.
         tensors: of the same file.
 
     Raises:
-        CheckpointError: if they are not plain data, or would build more than the file can hold.
-            That is found out without making room for it.
+        CheckpointError: if they are not plain data, or would build more than the file holds;
+            the check allocates no memory.
     """
     taken = inspect.signature(kind).parameters
     arguments = plain_arguments(kind, said)
@@ -179,10 +173,6 @@ def _expect(value: Any, kind: type, name: str, noun: str) -> None:
         raise CheckpointError(f'{name} must be {noun}, not {type(value).__name__}')
 
 
-def _is_scalar(value: Any) -> bool:
-    return value is None or isinstance(value, bool | int | float | str)
-
-
 def _leaves(value: Any) -> Iterator[Any]:
     if isinstance(value, Mapping):
         value = list(value.values())
@@ -199,7 +189,7 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    return value if isinstance(value, bool | int | float | str | None) else str(value)
+    return value if isinstance(value, _SCALAR) else str(value)
 
 
 def _versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Leave alone what is not dark: a gate in front of any other enhancer."""
+"""A gate in front of any other enhancer, which leaves bright images alone."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,28 +15,28 @@ from sci_plugins.registry import MODELS
 
 @MODELS.register_module()
 class GatedEnhancer(BaseEnhancer):
-    """Enhances dark images, gives bright ones back untouched, blends between.
+    """Enhances dark images, leaves bright ones untouched, blends between.
 
-    The mean luma of each image sets a gate: up to ``dark`` the result is what the
-    enhancer gives, from ``bright`` on it is the image, both to the bit; between, the
-    mixture of the two by a smooth ramp. Bright images cost no more than their mean.
+    The mean luma of each image sets a gate: up to ``dark`` the result is the enhanced
+    image, from ``bright`` on the original, both to the bit; between, a smooth ramp mixes
+    the two. A bright image costs no more than its mean.
 
-    One gate per image, not per pixel: the enhancer was made for whole pictures, a
-    weight that follows the pixels would be another tone curve on top of its own, with
-    a lamp at night left dark around it and a shadow by day lit. Nor per batch: an
-    image's result would depend on its neighbours. What it cannot see is noise: a dark
-    and noisy image is enhanced with its noise.
+    One gate per image, not per pixel: the enhancer was made for whole pictures, and a
+    weight for each pixel would be another tone curve on top of its own, which leaves the
+    dark around a lamp at night and lights a shadow by day. Nor one per batch: an image's
+    result would depend on its neighbours. The gate does not see noise: a dark and noisy
+    image is enhanced with its noise.
 
     Args:
         enhancer: an enhancer, a config dict, or a name such as
             ``'sci/official/medium'``; ``'gated/sci/official/medium'`` names both.
         dark: mean luma, in [0, 1], up to which the gate is open. The defaults come from
-            training images (facemask, CamVid by day: 500): by day 97 % of them are
-            above ``bright``, at a twentieth of their light 94 % below ``dark``, as are
-            98 % of LOL's 122 low-light photographs; and between the two, at 0.20 and
-            0.23, the strongest weights (``official/medium``) begin to help the
-            networks trained on these images.
-        bright: mean luma from which on the gate is closed, above ``dark``.
+            500 training images (facemask, CamVid by day): by day 97 % of them are above
+            ``bright``, at a twentieth of their light 94 % below ``dark``, as are 98 % of
+            LOL's 122 low-light photographs; and between the two, at 0.20 and 0.23, the
+            strongest weights (``official/medium``) begin to help the networks trained on
+            these images.
+        bright: mean luma above ``dark`` from which on the gate is closed.
 
     Shape:
         - input: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
@@ -69,9 +69,9 @@ class GatedEnhancer(BaseEnhancer):
         return blend(image, self.enhancer(image), gate)
 
     def _may_skip(self) -> bool:
-        """Not where a graph is recorded, nor where parameters wait for a gradient.
+        """Not while a graph is recorded, nor if parameters need a gradient.
 
-        Parallel training stops at parameters that were used by some ranks only.
+        Parallel training fails if only some ranks use a parameter.
         """
         if torch.jit.is_tracing() or torch.compiler.is_compiling():
             return False
@@ -82,7 +82,7 @@ class GatedEnhancer(BaseEnhancer):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        """A checkpoint of the enhancer alone (a model without the gate) fits as well."""
+        """Also takes a checkpoint of the enhancer alone (of a model without the gate)."""
         for name in self.enhancer.state_dict():
             if (
                 f'{prefix}enhancer.{name}' not in state_dict

@@ -7,11 +7,16 @@ from torch import Tensor, nn
 from sci_plugins.errors import check_at_least
 from sci_plugins.functional.conv_norm import apply_conv
 from sci_plugins.functional.retinex import divide_illumination, limit_illumination
-from sci_plugins.models.enhancers.base import MAX_CHANNELS, MAX_LAYERS, RetinexEnhancer
+from sci_plugins.models.enhancers.base import (
+    MAX_CHANNELS,
+    MAX_LAYERS,
+    RetinexEnhancer,
+    reset_parameters,
+)
 from sci_plugins.models.enhancers.weights import load_enhancer_weights
 from sci_plugins.registry import MODELS
 
-#: How much of what was brightened too far is taken back from the next guess.
+#: How much of the last step's brightening the next guess takes back.
 _RECTIFICATION = 0.5
 
 
@@ -20,21 +25,21 @@ class RUASEnhancer(RetinexEnhancer):
     """Illumination in a few unrolled steps, each a local maximum and a small network.
 
     Every step looks at the image as enhanced so far, ``u`` (at first the image ``x``):
-    ``g = localmax(u) - (u - x) / 2`` is a guess at the illumination, of which the
-    second term takes back what the step before brightened; ``f = g +
+    ``g = localmax(u) - (u - x) / 2`` is a guess at the illumination, whose second term
+    takes back part of the brightening of the step before; ``f = g +
     relu(conv(relu(conv(g))))``; ``t = clamp(sigmoid(conv(f)) + x, 1e-4, 1)``;
     ``u = x / t``. All steps share one set of weights; the last ``t`` is the result.
 
-    Unrolled like the illumination part of RUAS, but not RUAS itself: its network was
-    found by a search and another part removes noise; here are three plain
-    convolutions and no denoising, and as in SCI the sigmoid is added to the image, so
-    that the illumination is nowhere below it.
+    Unrolled like the illumination part of RUAS, but not RUAS itself, whose network was
+    found by a search and whose other part removes noise. Here are three plain convolutions
+    and no denoising, and as in SCI the sigmoid is added to the image, so that the
+    illumination is nowhere below it.
 
     Args:
         iterations: number of steps, 1 to 100.
         channels: hidden width of the residual block, 1 to 1024.
-        weights: path of a file that was exported from a training of ours. ``None``
-            initialises like SCI: convolutions N(0, 0.02), biases 0.
+        weights: path of a file that one of our trainings exported. ``None`` initialises
+            like SCI, see :func:`reset_parameters`.
 
     Shape:
         - input: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
@@ -57,19 +62,13 @@ class RUASEnhancer(RetinexEnhancer):
         self.guess_conv1 = nn.Conv2d(3, channels, 3, padding=1)
         self.guess_conv2 = nn.Conv2d(channels, 3, 3, padding=1)
         self.light_conv = nn.Conv2d(3, 3, 3, padding=1)
-        self.reset_parameters()
+        reset_parameters(self)
         if weights is not None:
             load_enhancer_weights(self, weights)
 
-    def reset_parameters(self) -> None:
-        """Convolutions N(0, 0.02), biases 0, as in SCI."""
-        for conv in (self.guess_conv1, self.guess_conv2, self.light_conv):
-            nn.init.normal_(conv.weight, 0.0, 0.02)
-            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-
     @property
     def receptive_radius(self) -> int:
-        """Four pixels a step: the local maximum and three 3x3 convolutions."""
+        """Four pixels per step: the local maximum and three 3x3 convolutions."""
         return 4 * self.iterations
 
     def estimate_illumination(self, image: Tensor) -> Tensor:
@@ -90,10 +89,10 @@ class RUASEnhancer(RetinexEnhancer):
 
 
 def local_maximum(image: Tensor) -> Tensor:
-    """The largest value of each pixel's 3x3 neighbourhood inside the image.
+    """The largest value in each pixel's 3x3 neighbourhood inside the image.
 
-    Equal values share the gradient, whereas max-pooling would give all of it to the
-    first and so prefer the upper left of even areas.
+    Equal values share the gradient. Max-pooling would give all of it to the first one,
+    and so prefer the upper left of even areas.
 
     Args:
         image: ``(N, C, H, W)``, any range.

@@ -1,4 +1,4 @@
-"""SCI's illumination estimator: the one block that is used at inference."""
+"""SCI's illumination estimator: the only block that inference needs."""
 
 import torch
 import torch.nn.functional as F
@@ -9,11 +9,17 @@ from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.functional.conv_norm import apply_conv, apply_conv_norm_relu
 from sci_plugins.functional.retinex import limit_illumination
 from sci_plugins.functional.sci_inference import FoldedSCI, enhance_folded, fold_sci
-from sci_plugins.models.enhancers.base import MAX_CHANNELS, MAX_LAYERS, Enhanced, RetinexEnhancer
+from sci_plugins.models.enhancers.base import (
+    MAX_CHANNELS,
+    MAX_LAYERS,
+    Enhanced,
+    RetinexEnhancer,
+    reset_parameters,
+)
 from sci_plugins.models.enhancers.weights import load_enhancer_weights
 from sci_plugins.registry import MODELS
 
-#: What the fast path takes; anything else is computed layer by layer.
+#: What the fast path accepts; anything else is computed layer by layer.
 _FOLDED_DTYPES = (torch.float32, torch.float64)
 _FOLDED_DEVICES = ('cpu', 'cuda')
 
@@ -27,16 +33,15 @@ class SCIEnhancer(RetinexEnhancer):
     1e-4, 1)``; ``enhanced = clamp(x / illumination, 0, 1)``.
 
     Args:
-        layers: how often the shared residual block is applied; 0 leaves it out.
-            The authors' weights have 1. At most 100.
-        channels: hidden width, at most 1024; the authors' weights have 3. ``None``: no hidden
-            layer, one convolution from the image to the illumination (chain 3-3);
-            ``layers`` has to be 0 then.
-        weights: ``'official/easy'``, ``'official/medium'`` or
-            ``'official/difficult'`` (the authors' files, fetched once and
-            checked), ``'sci_plugins/NAME'`` (files that come with this
-            package), or a path. ``None`` initialises as the authors do:
-            convolutions N(0, 0.02), BatchNorm N(1, 0.02), biases 0.
+        layers: how often the shared residual block is applied, 0 to 100. The authors'
+            weights have 1.
+        channels: hidden width, at most 1024; the authors' weights have 3. ``None``: no
+            hidden layer, one convolution from the image to the illumination (chain 3-3);
+            ``layers`` must be 0 then.
+        weights: ``'official/easy'``, ``'official/medium'`` or ``'official/difficult'``
+            (the authors' files, downloaded once and checked), ``'sci_plugins/NAME'``
+            (files of this package), or a path. ``None`` initialises as the authors do,
+            see :func:`reset_parameters`.
 
     Shape:
         - input: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
@@ -64,23 +69,13 @@ class SCIEnhancer(RetinexEnhancer):
             self.block_conv = nn.Conv2d(channels, channels, 3, padding=1)
             self.block_norm = nn.BatchNorm2d(channels)
         self.out_conv = nn.Conv2d(channels or 3, 3, 3, padding=1)
-        self.reset_parameters()
+        reset_parameters(self)
         if weights is not None:
             load_enhancer_weights(self, weights)
 
-    def reset_parameters(self) -> None:
-        """Initialise as the authors do (N(0, 0.02), BatchNorm N(1, 0.02), biases 0)."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.normal_(module.weight, 0.0, 0.02)
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-            elif isinstance(module, nn.BatchNorm2d):
-                nn.init.normal_(module.weight, 1.0, 0.02)
-                nn.init.zeros_(module.bias)
-
     @property
     def receptive_radius(self) -> int:
-        """One pixel for each 3x3 convolution: the first, ``layers``, the last."""
+        """One pixel per 3x3 convolution: the first, ``layers``, the last."""
         return 1 if self.channels is None else 2 + self.layers
 
     def estimate_illumination(self, image: Tensor) -> Tensor:
@@ -98,7 +93,7 @@ class SCIEnhancer(RetinexEnhancer):
     def illuminate(self, image: Tensor) -> Enhanced:
         """Enhanced image and illumination of ``image``, ``(N, 3, H, W)`` in [0, 1].
 
-        Where :meth:`folds` says so, both are in channels-last memory.
+        If :meth:`folds` holds, both are in channels-last memory.
         """
         self.check_input(image)
         if self.folds(image):
@@ -115,10 +110,9 @@ class SCIEnhancer(RetinexEnhancer):
     def folds(self, image: Tensor) -> bool:
         """Whether ``image`` takes the fast path, the same function up to rounding.
 
-        It does where BatchNorm uses its running statistics, no gradient (of
-        either kind) is asked for, nothing is being traced or compiled, no
-        autocast is on, there are hidden layers, and all are still plain ones without
-        hooks.
+        It does if BatchNorm uses its running statistics, no gradient (forward or backward)
+        is wanted, nothing is traced or compiled, autocast is off, and there are hidden
+        layers, all of them plain ones without hooks.
         """
         return (
             type(image) is Tensor

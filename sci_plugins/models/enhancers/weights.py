@@ -1,7 +1,7 @@
 """Enhancer weights: found by name, checked, and loaded in full or not at all.
 
-A name is the authors' file, one of ours, or a path. The authors' files hold shared blocks under
-several names. A learner starts from the same files.
+A name stands for the authors' file, one of ours, or a path. The authors' files hold shared blocks
+under several names. A learner starts from the same files.
 """
 
 import hashlib
@@ -37,19 +37,17 @@ Renaming = tuple[re.Pattern[str], str]
 def merge_aliases(
     entries: Mapping[str, Tensor], renaming: Sequence[Renaming], layers: int | None, owner: str
 ) -> dict[str, Tensor]:
-    """Our names for a file's entries, each tensor once.
+    """A file's entries by our names, each tensor once.
 
     Args:
         entries: of one module, without its prefix.
-        renaming: pattern at the start of their name, and what it becomes here; names that fit none
-            stay.
-        layers: how many ``blocks.K`` are wanted, where the file has any; ``None`` if any number
-            will do.
+        renaming: pattern at the start of a name, and its replacement; other names stay.
+        layers: expected number of ``blocks.K``, if the file has any; ``None``: any number.
         owner: the module, for the errors.
 
     Raises:
-        CheckpointError: if there are more or fewer blocks, or names of one tensor hold different
-            values.
+        CheckpointError: if there are more or fewer blocks, or the names of one tensor hold
+            different values.
     """
     blocks = {key.split('.')[1] for key in entries if key.startswith('blocks.')}
     if blocks and layers is not None and len(blocks) != layers:
@@ -77,14 +75,14 @@ OFFICIAL_SHA256 = {
     'medium': '4ff1e7e66e8f18114f790e5085ca4c936f0858e329e7ad1cb65b8aa09a9c6916',
     'difficult': '657fa1f280cae1035df0d5cbe628e91f2d0f28660df608a3fa3f7e9a71da5a13',
 }
-#: Size of each of these files; nothing longer is downloaded.
+#: Size of each of these files; a longer download is refused.
 OFFICIAL_BYTES = 43_967
-_SILENT_SECONDS = 30.0  # between two pieces of an answer
+_SILENT_SECONDS = 30.0  # between two pieces of the answer
 _TOTAL_SECONDS = 120.0
 
 
 class WeightFile(NamedTuple):
-    """A file on this machine, the name it was asked by, and its hash."""
+    """A file on this machine, the name that stands for it, and its hash."""
 
     path: Path
     name: str
@@ -95,17 +93,17 @@ def find_weight_file(name: str | os.PathLike[str]) -> WeightFile:
     """Resolve ``official/NAME``, ``sci_plugins/NAME`` or a path to a file.
 
     Official files come from ``$SCI_PLUGINS_WEIGHTS`` if that is set, else from the cache folder,
-    else they are fetched once from the authors' repository.
+    into which they are downloaded once from the authors' repository.
 
     Raises:
-        ConfigError: if the name is not known.
+        ConfigError: if the name is unknown.
         FileNotFoundError: if there is no such file.
         CheckpointError: if an official file has another hash or cannot be downloaded.
     """
     name = os.fspath(name)
     if name.startswith('official/'):
         return _find_official(name)
-    # The home of a user who does not exist is left as it is, and not found.
+    # os.path leaves `~nobody` as it is, which is not found below; Path.expanduser raises.
     is_shipped = name.startswith('sci_plugins/')
     path = _find_shipped(name) if is_shipped else Path(os.path.expanduser(name))
     if not path.is_file():
@@ -142,7 +140,7 @@ def _find_official(name: str) -> WeightFile:
     if source and '://' not in source:
         path = Path(os.path.expanduser(source)) / f'{short}.pt'
         if not path.is_file():
-            raise FileNotFoundError(f'{WEIGHTS_VARIABLE} is set, but {path} is not there')
+            raise FileNotFoundError(f'{WEIGHTS_VARIABLE} is set, but {path} does not exist')
     else:
         path = cache_folder() / 'weights' / f'{short}.pt'
         if not path.is_file():
@@ -160,25 +158,25 @@ def _download(address: str, path: Path) -> None:
             )
         except (OSError, ValueError) as error:
             raise CheckpointError(
-                f'cannot fetch {address} ({error}); put the file at {path}, or set '
-                f'{WEIGHTS_VARIABLE} to a folder or mirror that holds it'
+                f'cannot download {address} ({error}); put the file at {path}, or set '
+                f'{WEIGHTS_VARIABLE} to a folder or mirror that has it'
             ) from error
         content = file.getvalue()
     _check_hash(content, path.stem, address)
-    write_atomically(path, content)  # several ranks or workers may fetch at once
+    write_atomically(path, content)  # several ranks or workers may download at once
 
 
 def _check_hash(content: bytes, short: str, where: str) -> None:
     found = hashlib.sha256(content).hexdigest()
     if found != OFFICIAL_SHA256[short]:
         raise CheckpointError(
-            f'{where} is not the official {short}.pt: sha256 should be '
-            f'{OFFICIAL_SHA256[short]}, is {found}'
+            f'{where} is not the official {short}.pt: expected sha256 {OFFICIAL_SHA256[short]}, '
+            f'got {found}'
         )
 
 
-# Where the estimator lives: alone, in the authors' network, in our learner, in a
-# host model that was trained jointly, each perhaps saved from a parallel wrapper.
+# Where the estimator may be: alone, in the authors' network, in our learner, or in a host
+# model that was trained jointly.
 _PREFIXES = (
     '',
     'enhance.',
@@ -200,15 +198,15 @@ def load_enhancer_weights(module: nn.Module, name: str) -> None:
     """Load ``name`` into an enhancer, strictly, and log one line.
 
     Args:
-        module: the enhancer; its ``state_dict`` says what is wanted.
+        module: the enhancer; its ``state_dict`` says what is expected.
         name: ``official/...``, ``sci_plugins/...`` or a path. The file may hold the estimator
             alone, the authors' whole network, our learner, or a host model with the enhancer
             inside.
 
     Raises:
-        ConfigError: if the name is not known.
+        ConfigError: if the name is unknown.
         FileNotFoundError: if there is no such file.
-        CheckpointError: if the file is damaged, holds code, or was made for another architecture.
+        CheckpointError: if the file is damaged, holds code, or was made for another architecture;
             ``module`` is then unchanged.
     """
     file = find_weight_file(name)
@@ -255,25 +253,28 @@ def tensors_of(content: Any) -> dict[str, Tensor]:
 def find_estimator(tensors: Mapping[str, Tensor], first: str) -> dict[str, Tensor]:
     """The entries of the estimator whose first layer is ``first``, without prefix.
 
-    Empty if it is in none of the places where estimators are.
+    Empty if it is in none of the usual places.
     """
     for prefix in _PREFIXES:
         # A layer's entry, or a parameter of the enhancer itself.
         start = f'{prefix}{first}'
         if any(key == start or key.startswith(f'{start}.') for key in tensors):
-            return {
-                key.removeprefix(prefix): value
-                for key, value in tensors.items()
-                if key.startswith(prefix)
-            }
+            return _below(tensors, prefix)
     return {}
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The entries that begin with a prefix, without it."""
+    return {
+        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
+    }
 
 
 def _estimator_entries(module: nn.Module, content: Any) -> dict[str, Tensor]:
     tensors = tensors_of(content)
     if not tensors and not module.state_dict():
         return {}
-    # Where its first layer is: 'in_conv.' in SCI. One without weights takes none.
+    # The name of its first layer, such as 'in_conv' in SCI. One without weights takes none.
     first = next(iter(module.state_dict()), 'in_conv.').split('.')[0]
     entries = find_estimator(tensors, first)
     if not entries:
@@ -286,9 +287,9 @@ def _estimator_entries(module: nn.Module, content: Any) -> dict[str, Tensor]:
 
 
 def _check_recipe(module: nn.Module, content: Any) -> None:
-    """Our files say their architecture; shapes do not tell how often a block is used.
+    """Compare the sizes that our files name: shapes do not show how often a block is used.
 
-    Which numbers of a class from outside are sizes, nobody knows.
+    For a user's own class it is unknown which numbers are sizes.
     """
     if not type_name(type(module)).startswith('sci_plugins.'):
         return
@@ -313,10 +314,10 @@ def _check_against(module: nn.Module, state: Mapping[str, Tensor], owner: str) -
         if value.shape != state[key].shape:
             raise CheckpointError(
                 f'wrong architecture: {key} has shape {tuple(state[key].shape)}, '
-                f'{owner} wants {tuple(value.shape)}'
+                f'{owner} expects {tuple(value.shape)}'
             )
         if value.is_floating_point() != state[key].is_floating_point():
-            raise CheckpointError(f'{key} holds {state[key].dtype}, {owner} wants {value.dtype}')
+            raise CheckpointError(f'{key} holds {state[key].dtype}, {owner} expects {value.dtype}')
 
 
 def _tell(names: Sequence[str]) -> str:
@@ -325,9 +326,9 @@ def _tell(names: Sequence[str]) -> str:
 
 
 def _check_values(entries: Mapping[str, Tensor]) -> None:
-    """Refuse what no layer computes with, before names of one tensor are compared.
+    """Refuse values that no layer computes with, before the names of one tensor are compared.
 
-    Counters are whole numbers; float16 and the like are as good as what they are cast to.
+    Integers are counters; smaller floats such as float16 are cast when they are loaded.
     """
     for key, value in entries.items():
         if value.dtype not in _DTYPES:
@@ -342,13 +343,12 @@ _SCI = 'sci_plugins.SCIEnhancer'
 def config_of_weights(name: str) -> dict[str, Any]:
     """The config of an enhancer that fits a file of weights.
 
-    Type and arguments are those that a file of ours says; one that says nothing (the authors', a
-    host's checkpoint) tells SCI's by its shapes and by the blocks that it names. Only what differs
-    from the defaults is set. A gate around it is no part of the answer: ``'gated/sci/FILE'`` names
-    both.
+    Our files name type and arguments; for others (the authors' files, a host's checkpoint) the
+    shapes and the names of the blocks give SCI's sizes. Only what differs from the defaults is
+    set. A gate around the enhancer is left out: ``'gated/sci/FILE'`` names both.
 
-    Where a file cannot be read or is not understood, the config is ``SCIEnhancer`` as it comes, and
-    loading says what is wrong. Official files are not looked at, they fit that.
+    If a file cannot be read or understood, the config is the default ``SCIEnhancer``, and loading
+    says what is wrong. Official files fit the default and are not read.
 
     Args:
         name: ``official/...``, ``sci_plugins/...`` or a path.
@@ -374,8 +374,8 @@ def config_of_weights(name: str) -> dict[str, Any]:
         kind = loaded_class(wanted)
         if kind is None and 'arguments' in (content.get('meta') or {}):
             raise ConfigError(
-                f'{name} holds weights of {show_name(wanted)}, which is not imported: name it, as '
-                f'in "{show_name(wanted)}(weights={name!r})"'
+                f'{name} holds weights of {show_name(wanted)}, which is not imported: name the '
+                f'class, as in "{show_name(wanted)}(weights={name!r})"'
             )
         if kind is None or wanted in (_SCI, GATED):
             kind, said = loaded_class(_SCI), _sizes_by_shape(tensors) | said
@@ -386,7 +386,7 @@ def config_of_weights(name: str) -> dict[str, Any]:
 
 
 def saved_arguments(kind: type[BaseEnhancer], name: str) -> dict[str, Any]:
-    """Arguments that a file of weights was saved with, if its enhancer is a ``kind``.
+    """The arguments in a file of weights; empty if its enhancer is not a ``kind``.
 
     Raises:
         CheckpointError: if the file cannot be read, or cannot hold what its recipe says.
@@ -403,7 +403,7 @@ def saved_arguments(kind: type[BaseEnhancer], name: str) -> dict[str, Any]:
 
 
 def weights_name(config: Mapping[str, Any]) -> str | None:
-    """The name of the weights that an enhancer's config loads, also behind a gate."""
+    """The name of the weights in an enhancer's config, also behind a gate."""
     inner = config.get('enhancer')
     if isinstance(inner, Mapping):
         return weights_name(inner)
@@ -411,7 +411,7 @@ def weights_name(config: Mapping[str, Any]) -> str | None:
 
 
 def _sizes_by_shape(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """SCI's sizes as far as the entries tell them; empty if there is no estimator."""
+    """SCI's sizes as far as the entries show them; empty if there is no estimator."""
     entries = find_estimator(tensors, 'in_conv')
     if not entries:
         alone = find_estimator(tensors, 'out_conv')
@@ -424,17 +424,14 @@ def _sizes_by_shape(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 _CALIBRATOR_PREFIXES = ('calibrate.', 'calibrator.')  # the authors' network, our learner
 # The authors' names. `convs` and every `blocks.k` are one shared block there.
-_AUTHORS_CALIBRATOR_NAMES = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r'^in_conv\.0\.', 'in_conv.'),
-        (r'^in_conv\.1\.', 'in_norm.'),
-        (r'^(?:convs|blocks\.\d+)\.0\.', 'block_conv1.'),
-        (r'^(?:convs|blocks\.\d+)\.1\.', 'block_norm1.'),
-        (r'^(?:convs|blocks\.\d+)\.3\.', 'block_conv2.'),
-        (r'^(?:convs|blocks\.\d+)\.4\.', 'block_norm2.'),
-        (r'^out_conv\.0\.', 'out_conv.'),
-    )
+_AUTHORS_CALIBRATOR_NAMES = (
+    (re.compile(r'^in_conv\.0\.'), 'in_conv.'),
+    (re.compile(r'^in_conv\.1\.'), 'in_norm.'),
+    (re.compile(r'^(?:convs|blocks\.\d+)\.0\.'), 'block_conv1.'),
+    (re.compile(r'^(?:convs|blocks\.\d+)\.1\.'), 'block_norm1.'),
+    (re.compile(r'^(?:convs|blocks\.\d+)\.3\.'), 'block_conv2.'),
+    (re.compile(r'^(?:convs|blocks\.\d+)\.4\.'), 'block_norm2.'),
+    (re.compile(r'^out_conv\.0\.'), 'out_conv.'),
 )
 
 
@@ -442,43 +439,32 @@ def load_learner_weights(estimator: nn.Module, calibrator: nn.Module | None, nam
     """Load ``name`` into the estimator and, if it has one, into the calibrator.
 
     Args:
-        estimator: loaded strictly, see
-            :func:`sci_plugins.models.enhancers.weights.load_enhancer_weights`.
-        calibrator: loaded strictly if the file holds a calibrator, else left as it is, which is
-            logged.
+        estimator: loaded strictly, see :func:`load_enhancer_weights`.
+        calibrator: loaded strictly if the file holds a calibrator; else it is left as it is, with
+            a line in the log.
         name: ``official/...``, ``sci_plugins/...`` or a path.
 
     Raises:
-        ConfigError: if the name is not known.
+        ConfigError: if the name is unknown.
         FileNotFoundError: if there is no such file.
         CheckpointError: if the file is damaged, holds code, or was made for another architecture.
     """
-    entries = _read_calibrator(name) if calibrator is not None else {}
+    if calibrator is None:
+        load_enhancer_weights(estimator, name)
+        return
     try:
+        tensors = tensors_of(read_checkpoint(find_weight_file(name).path))
+        entries = {k: v for p in _CALIBRATOR_PREFIXES for k, v in _below(tensors, p).items()}
         _check_values(entries)
         layers = getattr(calibrator, 'layers', None)
         state = merge_aliases(entries, _AUTHORS_CALIBRATOR_NAMES, layers, 'calibrator')
-        if calibrator is not None and state:
+        if state:
             _check_against(calibrator, state, 'the calibrator')
     except CheckpointError as error:
         raise CheckpointError(f'cannot load {name}: {error}') from error
     load_enhancer_weights(estimator, name)
-    if calibrator is None:
-        return
     told = f'{name} holds none, starts from scratch'
     if state:
         calibrator.load_state_dict(state)
         told = f'{len(entries)} of {len(entries)} entries from {name}'
     print_log(f'{type(calibrator).__name__}: {told}', logger='current', level=logging.INFO)
-
-
-def _read_calibrator(name: str) -> dict[str, Tensor]:
-    """The calibrator's entries of a file, without prefix; empty if it has none."""
-    content: Any = read_checkpoint(find_weight_file(name).path)
-    state = content.get('state_dict', content) if isinstance(content, Mapping) else {}
-    return {
-        key.removeprefix(prefix): value
-        for prefix in _CALIBRATOR_PREFIXES
-        for key, value in state.items()
-        if str(key).startswith(prefix) and isinstance(value, Tensor)
-    }

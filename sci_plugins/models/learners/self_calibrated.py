@@ -13,7 +13,12 @@ from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.functional.conv3x3 import channels_last
 from sci_plugins.functional.conv_norm import apply_conv, apply_conv_norm_relu, apply_residual_block
 from sci_plugins.functional.retinex import divide_illumination
-from sci_plugins.models.enhancers.base import MAX_CHANNELS, MAX_LAYERS, RetinexEnhancer
+from sci_plugins.models.enhancers.base import (
+    MAX_CHANNELS,
+    MAX_LAYERS,
+    RetinexEnhancer,
+    reset_parameters,
+)
 from sci_plugins.models.enhancers.build import build_enhancer
 from sci_plugins.models.enhancers.weights import load_learner_weights
 from sci_plugins.registry import MODELS
@@ -193,17 +198,7 @@ class SelfCalibrator(nn.Module):
         self.block_conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         self.block_norm2 = nn.BatchNorm2d(channels)
         self.out_conv = nn.Conv2d(channels, 3, 3, padding=1)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Initialise as the authors do (N(0, 0.02), BatchNorm N(1, 0.02), biases 0)."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.normal_(module.weight, 0.0, 0.02)
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-            elif isinstance(module, nn.BatchNorm2d):
-                nn.init.normal_(module.weight, 1.0, 0.02)
-                nn.init.zeros_(module.bias)
+        reset_parameters(self)
 
     def forward(self, enhanced: Tensor) -> Tensor:
         features = apply_conv_norm_relu(self.in_conv, self.in_norm, enhanced)

@@ -80,7 +80,7 @@ def test_names_presets_and_subsets(folders: Folders) -> None:
     named = _evaluate(folders, classes=['road', 'sky', 'pole', 'traffic sign', 'car'])
     assert list(named.numbers)[-2:] == ['IoU/traffic sign', 'IoU/car']
     assert named.numbers['mIoU'] == whole.numbers['mIoU']
-    assert 'neither there nor predicted: car' in named.to_text()
+    assert 'neither present nor predicted: car' in named.to_text()
     city = _evaluate(folders, num_classes=19, classes='cityscapes', subset=15)
     assert len(city.numbers) == 16
     assert city.numbers['mIoU'] == pytest.approx(whole.numbers['mIoU'])

@@ -101,7 +101,7 @@ def test_listed_image_is_missing(root: Path) -> None:
 
 def test_a_list_that_names_an_image_twice(root: Path) -> None:
     (root / 'test.txt').write_text('2\n10\n2.png\n')
-    with pytest.raises(DataError, match=r'test.txt lists 2 twice'):
+    with pytest.raises(DataError, match=r'test.txt: duplicate image 2'):
         _build(root, ann_file='test.txt')
 
 
@@ -181,7 +181,7 @@ def test_unknown_annotations_are_told(hla: Path, monkeypatch: pytest.MonkeyPatch
     dataset = _build(hla, split='hlaface_val')
     assert dataset.metainfo['annotation_version'] == 'unknown'
     (text,) = said
-    assert 'expected 3670 faces in hlaface_val (annotations of 2019), found 3669' in text
+    assert 'expected 3670 faces in hlaface_val (annotations of 2019), got 3669' in text
 
 
 def test_odd_boxes_are_named_and_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,9 @@ def test_the_metric_that_decides() -> None:
     assert deciding_metric(metrics, RECORDS, 'DARKFACE_AP') == 'DARKFACE_AP'
     assert deciding_metric({'darkface/AP': 0.1}, RECORDS, 'AP') == 'DARKFACE_AP'
     assert deciding_metric({'pascal_voc/mAP': 0.1}, RECORDS) is None  # theirs by default
-    with pytest.raises(ConfigError, match=r"'bbox_mAP_s' cannot decide.* there are DARKFACE_AP, "):
+    with pytest.raises(
+        ConfigError, match=r"'bbox_mAP_s' cannot decide.*expected one of DARKFACE_AP, "
+    ):
         deciding_metric(metrics, RECORDS, 'bbox_mAP_s')
     with pytest.raises(ConfigError, match="no metric 'mIoU'; there are coco/"):
         deciding_metric(metrics, RECORDS, 'mIoU')

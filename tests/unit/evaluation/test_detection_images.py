@@ -204,10 +204,10 @@ def _columns() -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     ('name', 'value', 'message'),
     [
-        ('ids', np.array(['1']), '1 images, 2 and 2 numbers of rows'),
-        ('ids', np.array(['1', '2', '3']), '3 images, 2 and 2 numbers of rows'),
-        ('found', np.array([3]), '2 images, 1 and 2 numbers of rows'),
-        ('there', np.array([4, 4, 0]), '2 images, 2 and 3 numbers of rows'),
+        ('ids', np.array(['1']), 'expected 1 counts, got 2 and 2'),
+        ('ids', np.array(['1', '2', '3']), 'expected 3 counts, got 2 and 2'),
+        ('found', np.array([3]), 'expected 2 counts, got 1 and 2'),
+        ('there', np.array([4, 4, 0]), 'expected 2 counts, got 2 and 3'),
         ('found', np.array([3, 2]), 'expected 5 rows, got 6'),
         ('there', np.array([4, 5]), 'expected 9 rows, got 8'),
         ('found', np.array([-1, 7]), 'expected 6 rows, got 6'),

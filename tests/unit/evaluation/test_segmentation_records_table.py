@@ -22,7 +22,8 @@ def test_each_class_has_a_line() -> None:
     assert lines[2].split() == ['sky', '50.00', '100.00', '20.00']
     assert lines[3].split() == ['bus', '-', '-', '0.00']
     assert lines[4] == (
-        'mIoU 62.50, mAcc 87.50, aAcc 80.00 (1 images, 3 classes; neither there nor predicted: bus)'
+        'mIoU 62.50, mAcc 87.50, aAcc 80.00 '
+        '(1 images, 3 classes; neither present nor predicted: bus)'
     )
     assert len({len(line) for line in lines[:4]}) == 1
 

@@ -34,7 +34,7 @@ def test_the_strongest_of_each_variant(tmp_path: Path) -> None:
         _result('gamma', '', 'ba'),
     ]
     found = changed_images(results, tmp_path, 2)
-    told = [(each.result.variant, each.image, each.effect) for each in found]
+    told = [(each.variant, each.image, each.effect) for each in found]
     assert told == [
         ('sci/x', 'a', 0.5),
         ('sci/x', 'b', 0.5),
@@ -43,7 +43,7 @@ def test_the_strongest_of_each_variant(tmp_path: Path) -> None:
         ('gamma', 'a', -0.25),
     ]
     assert len({each.path for each in found}) == 5
-    sheet = found[3].sheet
+    sheet = found[3]
     assert (sheet.condition, sheet.variant, sheet.image) == ('as is', 'gamma', 'b')
     assert (sheet.effect, sheet.path) == (-0.25, tmp_path / 'gamma_against_none' / 'b.jpg')
     assert changed_images(results, tmp_path, 0) == []

@@ -77,7 +77,7 @@ def _green(picture: np.ndarray) -> tuple[int, int, int, int] | None:
 def test_the_truth_of_the_data_set_is_in_original_pixels() -> None:
     """Original: twice the network's scale; the cell: 7.5 times that."""
     (_, image), (title, truth) = draw_start(_sample(), None, np.array([[20.0, 10.0, 60.0, 50.0]]))
-    assert title == 'truth'
+    assert title == 'ground truth'
     assert (image == 40).all()
     wanted = [value * 0.5 * 7.5 for value in (20, 10, 60, 50)]
     np.testing.assert_allclose(_green(truth), wanted, atol=2)

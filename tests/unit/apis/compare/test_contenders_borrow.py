@@ -93,16 +93,16 @@ def test_the_same_classes_are_fine(det: tuple[Config, str]) -> None:
 
 def test_other_classes(det: tuple[Config, str]) -> None:
     key = 'test_dataloader.dataset.metainfo.classes'
-    with pytest.raises(ConfigError, match='model x must have the classes of the first'):
+    with pytest.raises(ConfigError, match="model x must have the first one's classes"):
         check_classes('x', _other(det[0], **{key: ('face',)}), det[0])
     other = _other(det[0])
     other.model.bbox_head.num_classes = 80
     for name in ('test', 'val', 'train'):
         other[f'{name}_dataloader'] = None
-    with pytest.raises(ConfigError, match='must have 1 classes as the first, it has 80'):
+    with pytest.raises(ConfigError, match='must have 1 classes, as the first one has; it has 80'):
         check_classes('x', other, det[0])
 
 
 def test_a_model_of_the_other_host(det: tuple[Config, str], seg: tuple[Config, str]) -> None:
-    with pytest.raises(ConfigError, match='model x is of mmseg, the first of mmdet'):
+    with pytest.raises(ConfigError, match='x is an mmseg model, the first is an mmdet model'):
         check_classes('x', seg[0], det[0])

@@ -51,5 +51,5 @@ def test_other_words(text: str) -> None:
 
 
 def test_no_pattern() -> None:
-    with pytest.raises(ConfigError, match='no pattern'):
+    with pytest.raises(ConfigError, match='not a regular expression'):
         parse_resampling('clips:(')

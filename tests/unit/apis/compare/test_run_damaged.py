@@ -148,7 +148,7 @@ def test_numbers_that_were_not_defined_stay_so(finished_det: Path) -> None:
         (('results', 0, 'condition', 'gain'), 3, r'results\[0\]\.condition: gain must be in'),
         (('about', 'config_diff'), [], r'about\.config_diff: expected an object or null'),
         (('results',), 'del', 'results is missing'),
-        (('results', 1, 'analysis', 'gained'), [dict(image='y', effect=1)], 'of other images'),
+        (('results', 1, 'analysis', 'gained'), [dict(image='y', effect=1)], 'on other images'),
     ],
 )  # fmt: skip
 def test_an_edited_comparison_is_not_resumed(
@@ -172,7 +172,7 @@ def test_a_test_set_that_has_changed_is_not_resumed(
         real(self, work_dir, contenders, images, *rest)
 
     monkeypatch.setattr(session.Session, '__init__', begin)
-    with pytest.raises(ConfigError, match='result of none is of other images than the test set'):
+    with pytest.raises(ConfigError, match='none was measured on other images than the test set'):
         _resume(seg, folder)
 
 
@@ -205,7 +205,7 @@ def test_damaged_records_are_measured_again(
     assert after == before
     (line,) = told
     assert line.startswith(f'{path}: is not a file of records')
-    assert line.endswith(': clahe has to be measured again')
+    assert line.endswith(': clahe is measured again')
 
 
 @pytest.mark.filterwarnings('ignore')
@@ -259,7 +259,7 @@ def _zeros(path: Path) -> None:
 
 
 @pytest.mark.parametrize('damage', [_cut_half, _empty, _zeros, Path.unlink])
-def test_a_damaged_sheet_is_drawn_anew(
+def test_a_damaged_sheet_is_drawn_again(
     seg: tuple[Config, str], folder: Path, measured: list[str], damage: Any, told: list[str]
 ) -> None:
     """With the columns of what is not measured again."""
@@ -271,7 +271,7 @@ def test_a_damaged_sheet_is_drawn_anew(
     assert first.read_bytes() == before
     assert second.read_bytes() == other
     assert len(told) == (damage is not Path.unlink)
-    assert all(str(first) in line and line.endswith(': drawn anew') for line in told)
+    assert all(str(first) in line and line.endswith(': drawn again') for line in told)
 
     damage(first)
     _resume(seg, folder, [*NAMES, 'gamma/0.5'])

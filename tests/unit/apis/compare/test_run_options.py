@@ -50,7 +50,7 @@ def _uneven_enhancer(folder: Path) -> str:
     ('variants', 'error', 'word'),
     [
         ([], ConfigError, 'at least one'),
-        (['none', 'none'], ConfigError, 'different names'),
+        (['none', 'none'], ConfigError, 'duplicate names'),
         (['none', 'magic'], ConfigError, "unknown enhancer 'magic'"),
         (['sci/no/such.pth'], FileNotFoundError, r'no/such\.pth'),
     ],
@@ -143,7 +143,7 @@ def test_without_a_truth_a_line_says_why(
     found = compare(*det, ['none', 'gamma'], work_dir=tmp_path, pictures=1)
     assert [result.analysis for result in found.results] == [None, None]
     (note,) = {result.note for result in found.results}
-    assert note.startswith('no class of records takes these results')
+    assert note.startswith('no class of records accepts these results')
     text = (tmp_path / 'comparison.md').read_text()
     assert text.count(f'without an interval ({note}), so no verdict') == 1
     assert not (tmp_path / 'records').exists()

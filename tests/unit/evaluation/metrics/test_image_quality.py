@@ -111,7 +111,7 @@ def test_the_evaluator_gives_means_over_images() -> None:
 @pytest.mark.parametrize('name', ['PSNR', 'SSIM'])
 def test_no_reference(name: str) -> None:
     image = torch.rand(3, 16, 16)
-    with pytest.raises(ConfigError, match=f'{name} compares with a reference'):
+    with pytest.raises(ConfigError, match=f'{name} needs a reference image'):
         build(name).score(image, image)
     batch, outputs = _batch(1)
     batch['data_samples'] = [make_sample(Path('0.png'))]

@@ -121,7 +121,7 @@ def test_the_table_is_printed(pairs: Pairs) -> None:
     text = printed.call_args.args[0]
     assert 'traffic sign' in text
     assert '15 classes of 19, without rider, truck, bus, motorcycle' in text
-    assert 'neither there nor predicted: train, bicycle' in text
+    assert 'neither present nor predicted: train, bicycle' in text
 
 
 def test_every_process_counts_its_images(pairs: Pairs) -> None:
@@ -198,7 +198,7 @@ def test_mistakes_are_named(pairs: Pairs) -> None:
     with pytest.raises(ConfigError, match="'img_path' among the meta_keys"):
         _evaluate(SubsetIoUMetric(), [sample])
     for others in (['mIoU', 'mDice'], 'mDice'):
-        with pytest.raises(ConfigError, match='gives mIoU alone'):
+        with pytest.raises(ConfigError, match='computes mIoU only'):
             SubsetIoUMetric(iou_metrics=others)
     with pytest.raises(DataError, match='there is no image'):
         SubsetIoUMetric().compute_metrics([])

@@ -99,7 +99,7 @@ def test_other_width(source, tmp_path):
     path = save(authors_state(*source), tmp_path / 'a.pt')
     with pytest.raises(
         CheckpointError,
-        match=r'in_conv\.weight has shape \(16, 3, 3, 3\), the calibrator wants \(8,',
+        match=r'in_conv\.weight has shape \(16, 3, 3, 3\), the calibrator expects \(8,',
     ) as caught:
         load_learner_weights(SCIEnhancer(), SelfCalibrator(channels=8), path)
     assert '\n' not in str(caught.value)
