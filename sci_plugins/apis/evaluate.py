@@ -153,7 +153,7 @@ def evaluate_enhancement(
 
 
 def _sheets(folder: Path, names: Sequence[str]) -> list[Path]:
-    """A file an image: its path without suffix, or a name of its own where several share that."""
+    """One file per image: its path without suffix, or another name if several images share it."""
     flat = [Path(name).with_suffix('').as_posix().replace('/', '_') for name in names]
     shared = Counter(flat)
     pairs = zip(names, flat, strict=True)

@@ -1,4 +1,4 @@
-"""ACDC for mmseg, in its native layout, and those of Dark Zurich and Nighttime Driving.
+"""ACDC for mmseg, in its native layout; also the layouts of Dark Zurich and Nighttime Driving.
 
 Dark Zurich shares recordings with ACDC (Adverse Conditions Dataset).
 """
@@ -84,19 +84,19 @@ NIGHT_DRIVING = NightLayout(
 class ACDCDataset(SegmentationFolderDataset):
     """``rgb_anon/CONDITION/SPLIT/REC/*_rgb_anon.png`` and their label maps.
 
-    Those are ``gt/CONDITION/SPLIT/REC/*_gt_labelTrainIds.png``: Cityscapes' 19 classes, 255
-    ignored, 1920x1080. By night 400, 106 and 500 images, in the other conditions 400, 100 and 500;
-    those of ``test`` have no public labels. ``clip`` is the recording, REC.
+    Label maps are ``gt/CONDITION/SPLIT/REC/*_gt_labelTrainIds.png``: Cityscapes' 19 classes, 255
+    ignored, 1920x1080. By night there are 400, 106 and 500 images, in each other condition 400, 100
+    and 500; ``test`` has no public labels. ``clip`` is the recording, REC.
 
-    Its night ``val`` and ``test`` contain Dark Zurich's; see docs/night_segmentation.md before
-    training on one and testing on the other.
+    Night ``val`` and ``test`` contain Dark Zurich's; see docs/night_segmentation.md before training
+    on one set and testing on the other.
 
     Args:
         split: ``'train'``, ``'val'``, ``'test'`` or several of them.
         condition: ``'night'``, ``'fog'``, ``'rain'``, ``'snow'`` or several of them.
-        reference: instead of the adverse photographs, those of the same places by day and in good
-            weather, ``SPLIT_ref/REC/*_rgb_ref_anon.png``, without labels: something to look at, or
-            to train an enhancer on.
+        reference: use the photographs of the same places by day and in good weather instead,
+            ``SPLIT_ref/REC/*_rgb_ref_anon.png``, without labels: to look at, or to train an
+            enhancer on.
         data_prefix: instead of ``split`` and ``condition``, the two folders below ``data_root``, as
             everywhere in mmseg.
         **kwargs: those of :class:`SegmentationFolderDataset`.

@@ -47,7 +47,7 @@ SOURCES = (
 )
 #: Images of ``val`` taken at night.
 _NIGHT_VAL = 87
-#: The values in use.
+#: The values of the attribute.
 TIMES_OF_DAY = ('daytime', 'night', 'dawn/dusk', 'undefined')
 _CHUNK = 1 << 22
 _DECODER = json.JSONDecoder()
@@ -62,27 +62,25 @@ def find_sources(root: Path, given: str | Sequence[str] | None = None) -> list[P
         given: paths below it to use instead of :data:`SOURCES`.
 
     Raises:
-        DataError: if there are none, or one that is given is missing.
+        DataError: if there are none, or a given one is missing.
     """
-    if given:
-        paths = [root / name for name in ([given] if isinstance(given, str) else given)]
-        for path in paths:
-            if not path.exists():
-                raise DataError(f'{path}: there is no such label file')
-        return paths
-    paths = [root / name for name in SOURCES if (root / name).exists()]
+    names = [given] if isinstance(given, str) else given or SOURCES
+    missing = [root / name for name in names if not (root / name).exists()]
+    if given and missing:
+        raise DataError(f'{missing[0]}: there is no such label file')
+    paths = [root / name for name in names if root / name not in missing]
     if not paths:
         raise DataError(
-            f'BDD100K: {root} has none of {", ".join(SOURCES)}, which give the time of day: '
+            f'BDD100K: {root} has none of {", ".join(SOURCES)}, which have the time of day: '
             'download the detection labels, or list the images in ann_file'
         )
     return paths
 
 
 def read_times_of_day(sources: Sequence[Path], stems: Collection[str]) -> dict[str, str]:
-    """Image name without suffix -> time of day, for those that the files have.
+    """Image name without suffix -> time of day, for those in the files.
 
-    Large files are read piece by piece, and no further than needed.
+    Large files are read piece by piece, and only as far as needed.
 
     Raises:
         DataError: naming the file, if it is not a BDD100K label file.
@@ -191,14 +189,14 @@ def check_bdd100k(
     Args:
         root: the data set's folder, with ``images`` and ``labels``.
         timeofday: which images to check.
-        attributes: label files below ``root`` that tell the time of day.
+        attributes: label files below ``root`` with the time of day.
         write_lists: a folder for the lists ``night_SPLIT.txt``, for ``ann_file``.
-        overwrite: replace lists that say something else.
+        overwrite: replace lists with other names.
         **options: those of :func:`check_segmentation`.
 
     Raises:
         ConfigError: if there is no such time of day.
-        DataError: as :func:`check_segmentation`, or if no label file tells the time of day.
+        DataError: as :func:`check_segmentation`, or if no label file has the time of day.
     """
     wanted = choose(BDD100K.name, 'timeofday', timeofday, TIMES_OF_DAY)
     parts = BDD100K.parts(root, BDD100K.splits)
@@ -232,15 +230,15 @@ def _write_lists(folder: Path, kind: str, chosen: Mapping[str, list[str]], overw
         for split, names in chosen.items()
         if names
     }
-    # A list has no place for a mark: one that says the same may stay, another is refused.
-    changed = {path: text for path, text in lists.items() if not _says(path, text)}
+    # A list cannot hold a mark: an equal one stays, another one is refused.
+    changed = {
+        path: text
+        for path, text in lists.items()
+        if not (path.is_file() and path.read_bytes() == text.encode())
+    }
     check_outputs(*changed, overwrite=overwrite)
     for path, text in changed.items():
         write_atomically(path, text)
-
-
-def _says(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_bytes() == text.encode()
 
 
 def _time_row(split: str, stems: list[str], times: Mapping[str, str]) -> dict:
@@ -257,18 +255,18 @@ class BDD100KNightDataset(SegmentationFolderDataset):
     at night (``attributes.timeofday``); they are searched for in
     :data:`sci_plugins.datasets.bdd100k_night.SOURCES`. Images in none of these files are left out;
     the log says how many. Reading a file of 70,000 images slows down every start:
-    ``tools/prepare_data.py bdd100k ROOT --write-lists FOLDER`` does it once and writes lists for
+    ``tools/prepare_data.py bdd100k ROOT --write-lists FOLDER`` reads it once and writes lists for
     ``ann_file``.
 
     Every image comes from a different drive, so ``clip`` is its name.
 
     Args:
         split: ``'train'``, ``'val'``, ``'test'`` or several of them.
-        timeofday: which images to take: ``'night'``, ``'dawn/dusk'``, ``'daytime'``,
+        timeofday: which images to use: ``'night'``, ``'dawn/dusk'``, ``'daytime'``,
             ``'undefined'`` or several of them.
-        attributes: label files (or folders with one file an image) below ``data_root``, instead of
-            those that are there.
-        ann_file: a list with one image name a line, instead of the label files.
+        attributes: label files (or folders with one file per image) below ``data_root``, instead of
+            the usual ones.
+        ann_file: a list with one image name per line, instead of the label files.
         data_prefix: instead of ``split``, the two folders below ``data_root``, as everywhere in
             mmseg.
         **kwargs: those of :class:`SegmentationFolderDataset`.
@@ -293,7 +291,7 @@ class BDD100KNightDataset(SegmentationFolderDataset):
         super().__init__(*args, **kwargs)
 
     def choose_images(self, images: list[Path]) -> list[Path]:
-        """Those taken at the wanted time of day, if no list says which."""
+        """Those taken at the wanted time of day, unless a list names the images."""
         if self.ann_file:
             return images
         sources = find_sources(Path(self.data_root or '.'), self.attributes)

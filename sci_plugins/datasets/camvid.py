@@ -34,15 +34,14 @@ class CamVidDataset(SegmentationFolderDataset):
     """``{train,val,test}/*.jpg`` and ``{train,val,test}annot/*.png``, labels 0-11.
 
     Label 11 (void) becomes 255, which mmseg's losses and metrics ignore. Frames are named
-    ``SEQUENCE_FRAME``, so that a prefix selects or leaves out whole recordings. ``0001TP`` was
-    filmed at dusk, the others by day. Frames of one recording, ``clip``, are not independent of one
-    another.
+    ``SEQUENCE_FRAME``, so a prefix selects or leaves out whole recordings. ``0001TP`` was filmed at
+    dusk, the others by day. Frames of one recording, ``clip``, are not independent.
 
     Args:
         split: ``'train'``, ``'val'``, ``'test'`` or several of them.
         include_prefix: keep only frames whose name begins with this (or one of these); ``None``
             keeps all.
-        exclude_prefix: leave out frames whose name begins with this.
+        exclude_prefix: leave out frames whose name begins with this (or one of these).
         data_prefix: instead of ``split``, the two folders below ``data_root``, as everywhere in
             mmseg.
         **kwargs: those of :class:`SegmentationFolderDataset`.
@@ -77,12 +76,9 @@ class CamVidDataset(SegmentationFolderDataset):
         return chosen
 
     def _wanted(self, name: str) -> bool:
-        if self.include_prefix and not name.startswith(self.include_prefix):
-            return False
-        return not (self.exclude_prefix and name.startswith(self.exclude_prefix))
+        included = not self.include_prefix or name.startswith(self.include_prefix)
+        return included and not name.startswith(self.exclude_prefix)
 
 
 def _as_tuple(prefix: str | Sequence[str] | None) -> tuple[str, ...]:
-    if prefix is None:
-        return ()
-    return (prefix,) if isinstance(prefix, str) else tuple(prefix)
+    return (prefix,) if isinstance(prefix, str) else tuple(prefix or ())

@@ -1,6 +1,6 @@
 """What a check of a data set found: facts, tables, and problems by kind.
 
-Also how checks look at many images.
+Also how checks read many images.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ class Problem:
     Args:
         kind: such as ``'unreadable image'``.
         text: a sentence that names the file.
-        is_error: whether training on the data would fail or mislead; else a note.
+        is_error: whether training on the data would fail or mislead; otherwise it is a note.
     """
 
     kind: str
@@ -102,7 +102,7 @@ class CheckReport:
 def in_threads(
     function: Callable[[Item], Result], items: Sequence[Item], title: str, workers: int
 ) -> Iterator[Result]:
-    """Results in the order of the items, with a progress bar if it takes a while."""
+    """Results in the order of the items, with a progress bar after two seconds."""
     with ThreadPoolExecutor(max(1, workers)) as pool:
         results = pool.map(function, items)
         yield from tqdm(results, title, len(items), delay=2, leave=False)

@@ -1,4 +1,4 @@
-"""What a COCO annotation file must hold for mmdet to read it as it was meant."""
+"""What a COCO annotation file must have for mmdet to read it as intended."""
 
 import logging
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -53,14 +53,14 @@ class _Coco:
 def check_coco(path: str | Path, scored: bool = False, masks: bool = False) -> None:
     """Refuse an annotation file that mmdet or pycocotools would misread or fail on.
 
-    What COCO allows and mmdet passes over is counted in a warning: empty boxes, annotations
-    of no image, two images with one file, polygons of less than three points. A file that has
-    not changed is checked once.
+    What COCO allows but mmdet ignores gets a warning with its number: empty boxes, annotations
+    without an image, two images with one file, polygons of fewer than three points. An unchanged
+    file is checked once.
 
     Args:
         path: of the file; nothing happens if it is not on this machine's disks.
-        scored: also ask for ``iscrowd``, which pycocotools needs to compute AP.
-        masks: also look at ``segmentation``, which is not read otherwise.
+        scored: also require ``iscrowd``, which pycocotools needs to compute AP.
+        masks: also check ``segmentation``, which is not read otherwise.
 
     Raises:
         DataError: naming file, index and key, such as ``coco.json: annotations[17].bbox:
@@ -174,7 +174,7 @@ Found = Sequence[tuple[int, Hashable]]
 
 
 def _repeated(values: Iterable[Hashable]) -> Found:
-    """Values that were there before, with their indices."""
+    """Repeated values, with their indices."""
     first: dict[Hashable, int] = {}
     pairs = list(enumerate(values))
     return [(index, value) for index, value in pairs if first.setdefault(value, index) != index]

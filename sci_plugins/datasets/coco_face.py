@@ -1,4 +1,4 @@
-"""Faces in COCO format, with a split of its own and an ignore size."""
+"""Faces in COCO format, with a split by file name and a smallest size."""
 
 import hashlib
 import math
@@ -19,8 +19,8 @@ SPLITS = (None, 'train', 'test')
 def hashed_split(file_name: str, test_fraction: float) -> str:
     """``'train'`` or ``'test'`` for an image, from the hash of its name alone.
 
-    Other images, their order and their ids play no part: adding or removing an image moves no other
-    to the other side.
+    Other images, their order and their ids do not matter: adding or removing an image changes the
+    split of no other.
     """
     stem = PurePosixPath(file_name).stem
     digest = hashlib.sha256(os.fsencode(stem)).digest()
@@ -32,23 +32,22 @@ def hashed_split(file_name: str, test_fraction: float) -> str:
 class CocoFaceDataset(CocoDataset):
     """mmdet's ``CocoDataset`` with one class, ``face``, and two more options.
 
-    mmdet takes all images of an annotation file or the first ``indices``. For a set that comes
-    without a split this adds one that is reproducible from the file names. ``CocoMetric`` reads
-    *all* images of its ``ann_file`` and counts those that were not tested as missed: with ``split``
-    leave its ``ann_file`` out and pack ``'instances'`` as a meta key, so that the ground truth
-    comes from this data set.
+    mmdet uses all images of an annotation file or the first ``indices``. For a set without a split
+    this adds one that is reproducible from the file names. ``CocoMetric`` reads *all* images of its
+    ``ann_file`` and counts untested ones as missed: with ``split``, leave its ``ann_file`` out and
+    pack ``'instances'`` as a meta key, so that the ground truth comes from this data set.
 
     Args:
         split: ``'train'``, ``'test'`` or ``None`` for all images.
         test_fraction: the expected share of ``'test'``, in (0, 1).
-        min_size: faces whose ``sqrt(width * height)`` in the original image is below this many
-            pixels are ignored: finding them is neither right nor wrong.
+        min_size: ignore faces whose ``sqrt(width * height)`` in the original image is below this
+            many pixels: finding them is neither right nor wrong.
         **kwargs: those of ``mmdet.datasets.CocoDataset``.
 
     Raises:
         ConfigError: if an option is out of range.
         DataError: if the annotation file is not COCO (see :func:`check_coco`) or has no category
-            ``face``, or the split no image.
+            ``face``, or the split has no image.
     """
 
     METAINFO: ClassVar[dict] = FACE

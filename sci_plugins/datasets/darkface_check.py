@@ -46,13 +46,13 @@ def check_darkface(
         root: the data set's folder.
         split: check only the images of this split; each must exist.
         size: expected (width, height) of every image.
-        workers: threads that decode images.
+        workers: number of threads that decode images.
 
     Raises:
         ConfigError: if there is no such split.
         DataError: if one of the two folders is missing or there is nothing to check.
     """
-    wanted = dict.fromkeys(split_ids(split)) if split else None  # in order, and quick to ask
+    wanted = dict.fromkeys(split_ids(split)) if split else None  # ordered, with fast lookup
     root = Path(root)
     report = CheckReport(f'DARK FACE in {root}')
     images = _files(report, root / 'image', '.png', wanted)
@@ -63,11 +63,11 @@ def check_darkface(
     report.facts = dict(images=len(images), labels=len(labels), **_describe(boxes))
     report.facts['annotation version'] = version = _version(boxes)
     if version == UNKNOWN:
-        text = 'the number of faces is of neither version: do not compare with published numbers'
+        text = 'the number of faces fits no version: do not compare with published numbers'
         report.add('unknown annotations', text, is_error=False)
     report.tables['splits'] = [_split_row(name, set(images) & set(boxes), boxes) for name in SPLITS]
     if wanted is None and len(images) != IMAGES:
-        text = f'expected {IMAGES} images, found {len(images)}'
+        text = f'expected {IMAGES} images, got {len(images)}'
         report.add('incomplete set', text, is_error=False)
     return report
 
@@ -75,7 +75,7 @@ def check_darkface(
 def _files(
     report: CheckReport, folder: Path, suffix: str, wanted: Collection[str] | None
 ) -> dict[str, Path]:
-    """Id -> file, of all files or those that are wanted; others are noted."""
+    """Id -> file, for all ids or the wanted ones; other kinds of files become a note."""
     if not folder.is_dir():
         raise DataError(f'DARK FACE: folder {folder} does not exist')
     listing = list_files(folder, [suffix], recursive=False, ignore_case=False)
@@ -180,7 +180,7 @@ def _labels_sha256(boxes: Mapping[str, Iterable[Box]]) -> str:
 def _version(boxes: Mapping[str, list[Box]]) -> str:
     name = recognise_split(boxes)
     if name is None:
-        return 'unknown: these images are no known split'
+        return 'unknown: these images are not a known split'
     return annotation_version(sum(map(len, boxes.values())), name)
 
 

@@ -1,4 +1,4 @@
-"""Folders of dark photographs without labels, and how their images become batches."""
+"""Folders of dark photographs without labels, and batches of their images."""
 
 import logging
 import os
@@ -22,12 +22,12 @@ from sci_plugins.utils.images import IMAGE_FORMATS, open_lazily, read_image
 
 
 class ImageSample(BaseDataElement):
-    """Where an image comes from, and the bright image beside it if there is one.
+    """Where an image comes from, and its bright reference if there is one.
 
     Attributes:
         img_path: the image's file.
-        skipped: files that could not be read when this one took their place, with the cause of
-            each: ``((path, cause), ...)``.
+        skipped: unreadable files that this one replaces, with the cause of each:
+            ``((path, cause), ...)``.
         reference: ``(3, H, W)``, RGB, float in [0, 1]; only in paired data sets.
     """
 
@@ -46,7 +46,7 @@ def make_sample(
     return sample
 
 
-#: SCI's smoothness compares a pixel with those of the 5x5 around it.
+#: SCI's smoothness compares a pixel with the 5x5 pixels around it.
 MIN_SIDE = 5
 
 
@@ -55,28 +55,26 @@ class LowLightFolder(Dataset):
     """All images below some folders, for training an enhancer.
 
     Args:
-        data_root: folder, or several, searched with all their subfolders; the images are sorted by
-            path. A single file is taken too.
+        data_root: one or several folders, searched with all their subfolders; the images are sorted
+            by path. May also be a single file.
         max_size: shrink an image whose longer side exceeds this many pixels.
         crop_size: side in pixels of a random square crop, taken after shrinking; ``None`` keeps
             whole images.
         flip: mirror half of the images, at random, left to right.
         cache: keep decoded images (3 bytes per pixel) in memory, in every worker of the loader, so
             best with ``num_workers=0``.
-        skip_unreadable: replace an image that cannot be read by the next one that can;
-            ``data_samples.skipped`` then names it (and ``SkippedImagesHook`` counts). ``False``
-            raises.
+        skip_unreadable: replace an unreadable image by the next readable one, and name it in
+            ``data_samples.skipped`` (which ``SkippedImagesHook`` counts). ``False`` raises.
 
     An item is ``dict(inputs=image, data_samples=sample)``: ``(3, H, W)``, RGB, float32, in [0, 1],
-    and an :class:`ImageSample`. Batches come from
-    ``collate_fn=dict(type='sci_plugins.stack_images')``. Crops and mirroring follow the seed that
-    ``SeededSampler`` or ``SeededInfiniteSampler`` sends with an index; with a bare index they
-    follow PyTorch's global generator.
+    and an :class:`ImageSample`. Use ``collate_fn=dict(type='sci_plugins.stack_images')`` for
+    batches. Crops and mirroring follow the seed that ``SeededSampler`` or ``SeededInfiniteSampler``
+    sends with an index; with a bare index they follow PyTorch's global generator.
 
     Raises:
-        ConfigError: if a size is no int or too small.
-        DataError: if a folder is missing or holds no image, or an image is smaller than the crop or
-            than 5 pixels; when an item is read, if its file is no image. Each names the path.
+        ConfigError: if a size is not an int or too small.
+        DataError: if a folder is missing or has no image, or an image is smaller than the crop or
+            than 5 pixels; when an item is read, if its file is not an image. Each names the path.
     """
 
     def __init__(
@@ -139,7 +137,7 @@ class LowLightFolder(Dataset):
         return pixels
 
     def _check_image_sizes(self) -> None:
-        """Refuse small images at the start, by their headers, not after hours."""
+        """Refuse small images at the start, from their headers, not after hours."""
         least, wish = MIN_SIDE, f'{MIN_SIDE} pixels, the neighbourhood of the loss'
         if self.crop_size is not None:
             least, wish = self.crop_size, f'crop_size={self.crop_size}'
@@ -152,10 +150,10 @@ class LowLightFolder(Dataset):
 def find_images(folder: str | os.PathLike[str]) -> list[Path]:
     """All images in ``folder`` and its subfolders, in natural order; or the one file.
 
-    The log says what was passed over, see :func:`sci_plugins.utils.folders.list_files`.
+    The log says what was skipped, see :func:`sci_plugins.utils.folders.list_files`.
 
     Raises:
-        DataError: if the folder is missing or holds no image.
+        DataError: if the folder is missing or has no image.
     """
     root = Path(os.path.expanduser(folder))
     if root.is_file():
@@ -178,11 +176,11 @@ def to_tensor(image: np.ndarray) -> Tensor:
 
 
 def _shrunken_size(path: Path, max_size: int | None) -> tuple[int, int]:
-    """Width and height by the file's header; zeros where that cannot be read."""
+    """Width and height from the file's header; zeros if that cannot be read."""
     try:
         with open_lazily(path) as image:
             return _limit_size(image.width, image.height, max_size)
-    except Exception:  # reading it in full will say what is wrong
+    except Exception:  # decoding the image will say what is wrong
         return 0, 0
 
 
@@ -229,14 +227,14 @@ def stack_images(batch: Sequence[dict[str, Any]], mixed: str = 'refuse') -> dict
     Args:
         batch: items of our data sets: ``inputs``, RGB ``(3, H, W)``, and ``data_samples``.
         mixed: what to do with images of several sizes: ``'refuse'`` them, or ``'crop'`` each around
-            its centre to the largest height and the largest width that all of them have.
+            its centre to the smallest height and the smallest width of the batch.
 
     Returns:
         ``dict(inputs=(N, 3, H, W), data_samples=list of N)``.
 
     Raises:
         ConfigError: if ``mixed`` is neither.
-        DataError: if sizes differ and are to be refused; names two of the images.
+        DataError: if sizes differ and ``mixed`` is ``'refuse'``; names two of the images.
     """
     if mixed not in _MIXED:
         raise ConfigError(f'stack_images: mixed must be one of {_MIXED}, got {mixed!r}')

@@ -1,7 +1,7 @@
-"""How a segmentation set lies on the disk, declared once for all that read it.
+"""Where a segmentation set keeps its files, declared once for all code that reads it.
 
-A set's file declares a :class:`NightLayout`: its mmseg data set, its check and the search for
-leaked test frames all follow it. docs/night_segmentation.md shows a set of one's own.
+A set's file declares a :class:`NightLayout`, which its mmseg data set, its check and the search for
+leaked test frames follow. docs/night_segmentation.md shows how to add your own set.
 """
 
 import os
@@ -91,11 +91,11 @@ CAMVID = (
 #: Lists of classes that the command line knows by name.
 CLASS_NAMES = dict(cityscapes=CITYSCAPES, camvid=CAMVID)
 
-#: mmseg's value of pixels that no loss and no metric counts.
+#: mmseg's value of pixels that losses and metrics ignore.
 IGNORED = 255
-#: What stored values become that no code knows but that would pass for a class.
+#: Replaces unknown stored values that would pass for a class.
 UNKNOWN = 254
-#: How many unknown values of one label map a message lists.
+#: At most this many unknown values of a label map are listed in a message.
 _NAMED = 8
 #: Cityscapes' ids are below this, its trainIds below 19.
 _IDS = 34
@@ -108,7 +108,7 @@ class LabelCode:
     Args:
         classes: value -> class, in the order of the classes.
         ignored: values of pixels that do not count.
-        hint: likely cause of other values, for the message; ``''`` for none.
+        hint: likely cause of other values, for the message; may be empty.
     """
 
     classes: Mapping[int, str]
@@ -122,7 +122,7 @@ class LabelCode:
         """Stored value -> value to train on, for mmseg's ``LoadAnnotations``.
 
         Args:
-            chosen: mmseg's own map from class index to class index, of a subset of the classes.
+            chosen: mmseg's own map from class index to class index, for a subset of the classes.
 
         Returns:
             The values that change; ``None`` if none does.
@@ -134,11 +134,7 @@ class LabelCode:
         return {value: new for value, new in changed.items() if value != new} or None
 
     def describe_unknown(self, unknown: Mapping[int, int]) -> str:
-        """End of a sentence about a label map with unknown values.
-
-        Args:
-            unknown: value -> number of pixels.
-        """
+        """The end of a sentence about a label map with ``unknown``, value -> number of pixels."""
         named = [f'{value} ({n} pixels)' for value, n in list(unknown.items())[:_NAMED]]
         if len(unknown) > _NAMED:
             named.append(f'{len(unknown) - _NAMED} more')
@@ -157,14 +153,14 @@ def _runs(numbers: frozenset[int]) -> str:
 def describe_colours(path: Any, shape: tuple[int, ...]) -> str:
     """One line about a colour picture in place of a label map."""
     return (
-        f'{path}: is RGB-encoded ({shape[-1]} channels); expected one channel of class '
-        'numbers, got a colour picture of the label map'
+        f'{path}: expected one channel of class numbers, got a colour picture of the label map '
+        f'({shape[-1]} channels)'
     )
 
 
 def describe_sizes(path: Any, label: tuple[int, ...], image: Any, shape: tuple[int, ...]) -> str:
     """One line about a label map and an image of different shapes ``(H, W)``."""
-    return f'{path}: is {label[1]}x{label[0]}, its image {image} {shape[1]}x{shape[0]}'
+    return f'{path}: is {label[1]}x{label[0]}, its image {image} is {shape[1]}x{shape[0]}'
 
 
 #: Cityscapes' classes as trainIds.
@@ -177,8 +173,8 @@ IDS = LabelCode(
     frozenset([*range(7), 9, 10, 14, 15, 16, 18, 29, 30, IGNORED]),
 )
 
-#: Suffixes that say what a file is, not what it shows. Not `_rgb_ref_anon`: ACDC's daytime
-#: photograph has the name of its night frame but is another picture.
+#: Suffixes that say what a file is, not what it shows. `_rgb_ref_anon` is not among them: ACDC's
+#: daytime photograph has the name of its night frame but is another picture.
 _KINDS = ('_rgb_anon', '_leftImg8bit')
 
 
@@ -187,10 +183,10 @@ class Overlap(NamedTuple):
 
     Attributes:
         part: such as ``'night/val'``.
-        text: what to say of it, after the part's name.
-        recording: only said of images from this recording, with their number. Any of its frames in
-            a training set is an error.
-        is_error: whether they must not be there.
+        text: the report's words about them, after the part's name.
+        recording: only about images of this recording, with their number. Any of its frames in a
+            training set is an error.
+        is_error: whether having them is an error.
     """
 
     part: str
@@ -206,9 +202,9 @@ class Part:
     Args:
         name: such as ``'night/val'``.
         folder: where its images and label maps are.
-        published: how many images its authors count, ``None`` if unknown.
+        published: number of images according to its authors, ``None`` if unknown.
         is_test: whether results are measured on it.
-        chosen: only the images with these names (without suffix); ``None`` takes all.
+        chosen: use only images with these names (without suffix); ``None``: all.
     """
 
     name: str
@@ -239,21 +235,21 @@ class NightLayout:
         name: of the set, for messages.
         images: folder of a split's images, below the set's root; subfolders are searched.
         labels: folder of its label maps.
-        img_suffix, label_suffix: how the names of images and of label maps end; what is before is
-            the same.
+        img_suffix, label_suffix: how the names of images and of label maps end; the rest of the
+            names is equal.
         code: what the values of the label maps mean.
-        splits: names of the splits. Those that begin with ``train`` are for training, results are
+        splits: names of the splits. Those that begin with ``train`` are for training; results are
             measured on the others.
         conditions: names of the conditions, if the set has several; the first is the default.
         unlabelled: splits without public label maps.
-        part: what a split (of a condition) is called in reports.
-        counts: part -> number of images by the authors, where known.
+        part: name of a split (of a condition) in reports.
+        counts: part -> number of images according to the authors, where known.
         size: (width, height) of every image, ``None`` if they vary.
         palette: RGB of each class; empty for Cityscapes' or mmseg's random colours.
         recording: pattern at the start of a frame's name (without suffix) whose first group is the
             recording; ``''`` if names do not tell.
         overlaps: frames that other sets have too.
-        elsewhere: a second (images, labels), used where the first does not exist.
+        elsewhere: a second (images, labels), used if the first does not exist.
     """
 
     name: str
@@ -284,7 +280,7 @@ class NightLayout:
         split: str | Sequence[str] | None,
         condition: str | Sequence[str] | None = None,
     ) -> list[Part]:
-        """The wanted parts in the order given, condition by condition.
+        """The given parts in their order, condition by condition.
 
         Args:
             root: the set's folder.
@@ -321,17 +317,17 @@ class NightLayout:
         )
 
     def frame_name(self, path: str | Path) -> str:
-        """What a frame is called in every set that has it, such as ``REC_frame_NUMBER``."""
+        """A frame's name in every set that has it, such as ``REC_frame_NUMBER``."""
         name = Path(path).stem
         for kind in (Path(f'_{self.img_suffix}').stem[1:], *_KINDS):
             name = name.removesuffix(kind)
         return name
 
     def recording_of(self, path: str | Path) -> str | None:
-        """The recording of a frame, ``None`` if its name does not tell.
+        """The recording of a frame; ``None`` if its name does not contain it.
 
-        Consecutive frames of a recording look nearly the same. They are not independent images,
-        neither for an interval nor for a training set.
+        Consecutive frames of a recording look nearly the same. They are not independent, neither
+        for an interval nor between a training and a test set.
         """
         match = re.match(self.recording, self.frame_name(path)) if self.recording else None
         return match[1] if match else None

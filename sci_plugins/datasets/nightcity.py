@@ -67,12 +67,11 @@ class NightCityDataset(SegmentationFolderDataset):
     """2998 and 1299 photographs of many cities, 1024x512, Cityscapes' 19 classes.
 
     ``original``: ``images/SPLIT/*.png`` with ``label/SPLIT/*_labelIds.png``, which hold Cityscapes'
-    *ids*; they become trainIds as they are loaded, and every other id up to 33 is ignored.
-    ``fine``, a later correction of the labels: ``SPLIT/img/*.png`` with
-    ``SPLIT/lbl/*_trainIds.png``, or such label maps in the original's folders. Numbers on one do
-    not compare with the other.
+    *ids*; loading turns them into trainIds and ignores every other id up to 33. ``fine``, a later
+    correction of the labels: ``SPLIT/img/*.png`` with ``SPLIT/lbl/*_trainIds.png``, or such label
+    maps in the original's folders. Results on the two cannot be compared.
 
-    File names do not tell the recording: ``clip`` is the image's own name.
+    File names do not contain the recording: ``clip`` is the image's own name.
 
     Args:
         split: ``'train'``, ``'val'`` or both.

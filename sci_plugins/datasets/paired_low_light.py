@@ -27,7 +27,7 @@ LAYOUTS = {
 class PairedLowLightDataset(Dataset):
     """Pairs of a dark photograph and the same scene in good light.
 
-    Partners have the same path below their folders; the suffix may differ.
+    Partners have the same path below their folders, but for the suffix.
 
     Args:
         data_root: folder of the data set.
@@ -35,7 +35,7 @@ class PairedLowLightDataset(Dataset):
             (``our485/low|high``), ``'lol-test'`` (``eval15/low|high``), ``'lsrw'``
             (``Huawei/low|high`` and ``Nikon/low|high`` of one split) or ``'fivek'`` (``input`` and
             ``expertC``).
-        folders: other names of the dark and the bright folder, in place of a layout: ``('input',
+        folders: instead of a layout, names of the dark and the bright folder: ``('input',
             'expertA')``.
         max_size: shrink both images if their longer side exceeds this many pixels.
 
@@ -43,9 +43,9 @@ class PairedLowLightDataset(Dataset):
     partner, both ``(3, H, W)``, RGB, float32, in [0, 1].
 
     Raises:
-        ConfigError: if the layout is not known.
-        DataError: if the folders are not there or an image has no partner; when an item is read, if
-            a file is no image or the sizes of a pair differ. Each names the paths.
+        ConfigError: if the layout is unknown.
+        DataError: if a folder is missing or an image has no partner; when an item is read, if a
+            file is not an image or the sizes of a pair differ. Each names the paths.
     """
 
     def __init__(
@@ -84,8 +84,7 @@ class PairedLowLightDataset(Dataset):
         if image.shape != reference.shape:
             sizes = [f'{each.shape[1]}x{each.shape[0]}' for each in (image, reference)]
             raise DataError(
-                f'{low} is {sizes[0]}, its partner {bright} is {sizes[1]}: a pair '
-                'must have one size'
+                f'{low} is {sizes[0]}, its partner {bright} is {sizes[1]}: expected equal sizes'
             )
         sample = make_sample(low, to_tensor(shrink(reference, self.max_size)))
         return dict(inputs=to_tensor(shrink(image, self.max_size)), data_samples=sample)
@@ -97,7 +96,7 @@ def _find_pairs(root: Path, names: Sequence[Sequence[str]]) -> list[tuple[Path, 
     if not there:
         wanted = ' or '.join(f'{low} and {bright}' for low, bright in names)
         missing = next(folder for folder in found[0] if not folder.is_dir())
-        raise DataError(f'{root} must hold the folders {wanted}; {missing} is missing')
+        raise DataError(f'{root} must have the folders {wanted}; {missing} is missing')
     return [pair for low, bright in there for pair in _match(low, bright)]
 
 
@@ -106,7 +105,7 @@ def _match(low: Path, bright: Path) -> list[tuple[Path, Path]]:
     for path in find_images(bright):
         key = path.relative_to(bright).with_suffix('')
         if key in partners:
-            raise DataError(f'{path} and {partners[key]} are partners of one image')
+            raise DataError(f'{path} and {partners[key]} are partners of the same image')
         partners[key] = path
     files = {path: path.relative_to(low).with_suffix('') for path in find_images(low)}
     alone = [path for path, key in files.items() if key not in partners]

@@ -1,8 +1,8 @@
 """Samplers whose items carry their own seed, so that a resumed run draws the same crops.
 
-MMEngine saves no random state. Here what is random about a sample (its crop, its mirroring) follows
-from the run's seed, the epoch and the index alone, not from workers, processes or the point at
-which a run was interrupted.
+MMEngine saves no random state. Here the random part of a sample (its crop, its mirroring) depends
+only on the run's seed, the epoch and the index, not on workers, processes or the point at which a
+run was interrupted.
 """
 
 from collections.abc import Iterator
@@ -19,13 +19,13 @@ from sci_plugins.registry import DATA_SAMPLERS
 
 @dataclass(frozen=True)
 class Draw:
-    """One drawing of a sample: its position in the data set, and its seed."""
+    """One draw of a sample: its position in the data set, and its seed."""
 
     index: int
     seed: int | None = None
 
     def generator(self) -> torch.Generator | None:
-        """A fresh CPU generator; without a seed ``None``, which means PyTorch's own."""
+        """A new CPU generator; without a seed ``None``, for PyTorch's own."""
         if self.seed is None:
             return None
         return torch.Generator().manual_seed(self.seed)
@@ -38,7 +38,7 @@ class SeededSampler(DefaultSampler):
     Arguments are the same. For epoch-based loops.
 
     Raises:
-        ConfigError: if ``seed`` is none; see :func:`sci_plugins.errors.check_seed`.
+        ConfigError: if ``seed`` is not a seed; see :func:`sci_plugins.errors.check_seed`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -55,10 +55,10 @@ class SeededInfiniteSampler(InfiniteSampler):
     """MMEngine's ``InfiniteSampler``; yields :class:`Draw` in place of bare indices.
 
     Arguments are the same. For iteration-based loops, which continue with the right sample when
-    they are resumed.
+    resumed.
 
     Raises:
-        ConfigError: if ``seed`` is none; see :func:`sci_plugins.errors.check_seed`.
+        ConfigError: if ``seed`` is not a seed; see :func:`sci_plugins.errors.check_seed`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

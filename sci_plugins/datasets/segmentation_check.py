@@ -1,6 +1,6 @@
 """Checking a segmentation set before it is used: files, classes, and leakage.
 
-Leaked test frames are looked for in training sets by frame, by recording, and by content.
+The check looks for test frames in training sets by frame, by recording, and by content.
 """
 
 import re
@@ -28,19 +28,27 @@ from sci_plugins.errors import DataError
 
 @dataclass
 class Found:
-    """What a check saw of one part.
+    """What a check found in one part.
 
     Args:
-        images: image -> hash of its pixels, ``''`` if it could not be decoded.
-        labels: number of label maps that could be read.
-        pixels: value -> number of pixels, over all label maps.
-        in_images: value -> number of label maps that have it.
+        images: image -> hash of its pixels, ``''`` if it cannot be decoded.
+        labels: number of readable label maps.
+        pixels: value -> number of pixels in all label maps.
+        in_images: value -> number of label maps with it.
     """
 
     images: dict[Path, str]
     labels: int = 0
-    pixels: dict[int, int] = field(default_factory=dict)
-    in_images: dict[int, int] = field(default_factory=dict)
+    pixels: Counter[int] = field(default_factory=Counter)
+    in_images: Counter[int] = field(default_factory=Counter)
+
+    def count(self, image: Path, look: '_Look') -> None:
+        """Add one image and its label map."""
+        self.images[image] = look.digest
+        if isinstance(look.label_shape, tuple) and len(look.label_shape) == 2:
+            self.labels += 1
+            self.pixels.update(look.values)
+            self.in_images.update(look.values.keys())
 
 
 def check_segmentation(
@@ -60,13 +68,13 @@ def check_segmentation(
         root: its folder.
         condition: which of the layout's conditions to check, ``None`` for the default.
         parts: what to check, instead of all splits.
-        workers: threads that decode.
-        against: folders of training sets in which to look for this set's test frames.
-        content: compare their pixels as well as their names.
+        workers: number of threads that decode.
+        against: folders of training sets to search for this set's test frames.
+        content: compare pixels as well as names.
 
     Raises:
         ConfigError: if there is no such condition.
-        DataError: if there is nothing to check, or no image in a folder of ``against``.
+        DataError: if there is nothing to check, or a folder of ``against`` has no image.
     """
     report = CheckReport(f'{layout.name} in {root}')
     if parts is None:
@@ -100,7 +108,7 @@ def _check_part(report: CheckReport, layout: NightLayout, part: Part, workers: i
     if not images:
         report.add('no images', f'{part.name}: none in {part.folder.images}')
     elif part.published not in (None, len(images)):
-        text = f'{part.name}: expected {part.published} images, found {len(images)}'
+        text = f'{part.name}: expected {part.published} images, got {len(images)}'
         report.add('other number of images', text, is_error=False)
     _check_pairs(report, part, images)
     found = Found(dict.fromkeys(images, ''))
@@ -108,7 +116,7 @@ def _check_part(report: CheckReport, layout: NightLayout, part: Part, workers: i
     looks = in_threads(_look, pairs, part.name, workers)
     for (image, label), look in zip(pairs, looks, strict=True):
         _judge(report, layout, image, label, look)
-        _count(found, image, look)
+        found.count(image, look)
     return found
 
 
@@ -152,10 +160,10 @@ def _look(pair: tuple[Path, Path | None]) -> _Look:
 
 
 def load_as_mmseg(path: Root) -> np.ndarray:
-    """A label map as mmseg's ``LoadAnnotations`` gets it, colours and all.
+    """A label map as mmseg's ``LoadAnnotations`` gets it, even if it has colours.
 
-    ``utils.images.read_label_map`` is stricter, and undoes Pillow's stretching of grey levels of 2
-    and 4 bits. mmseg trains on the stretched ones, so a check must see them.
+    ``utils.images.read_label_map`` is stricter, and undoes Pillow's stretching of 2- and 4-bit grey
+    levels. mmseg trains on the stretched levels, so the check must see them.
 
     Returns:
         ``(H, W)``, palette images as their indices, or ``(H, W, C)`` of a colour picture.
@@ -173,7 +181,7 @@ def load_as_mmseg(path: Root) -> np.ndarray:
 
 def _histogram(array: np.ndarray) -> dict[int, int]:
     if array.dtype in (np.uint8, np.bool_):  # much faster than sorting
-        counts = np.bincount(array.ravel(), minlength=1)
+        counts = np.bincount(array.ravel())
         values = np.flatnonzero(counts)
         counts = counts[values]
     else:
@@ -210,15 +218,6 @@ def _judge(
         report.add('label map without any class', text, is_error=False)
 
 
-def _count(found: Found, image: Path, look: _Look) -> None:
-    found.images[image] = look.digest
-    if isinstance(look.label_shape, tuple) and len(look.label_shape) == 2:
-        found.labels += 1
-        for value, number in look.values.items():
-            found.pixels[value] = found.pixels.get(value, 0) + number
-            found.in_images[value] = found.in_images.get(value, 0) + 1
-
-
 def _part_row(part: Part, found: Found | None) -> dict[str, Any]:
     return {
         'part': part.name,
@@ -237,9 +236,9 @@ def _describe_classes(report: CheckReport, part: Part, code: LabelCode, found: F
         {
             'value': value,
             'class': name,
-            'pixels': found.pixels.get(value, 0),
-            'percent': f'{100 * found.pixels.get(value, 0) / total:.3f}',
-            'label maps': found.in_images.get(value, 0),
+            'pixels': found.pixels[value],
+            'percent': f'{100 * found.pixels[value] / total:.3f}',
+            'label maps': found.in_images[value],
         }
         for value, name in names.items()
     ]
@@ -250,11 +249,11 @@ def _describe_classes(report: CheckReport, part: Part, code: LabelCode, found: F
 
 
 _SUFFIXES = '.png', '.jpg', '.jpeg'
-# Folders of label maps, whose files may have the images' own names.
+# Folders of label maps, whose files may have the same names as the images.
 _LABEL_FOLDER = re.compile(r'gt([A-Z_].*)?|labels?|lbl|masks?|.*annot')
-# ACDC's daytime photograph of a frame's place has the frame's name but is not the frame.
+# ACDC's daytime photograph of a place has the name of the frame but is another picture.
 _BY_DAY = '_rgb_ref_anon'
-# 17.png is the seventeenth image of any set.
+# Any set may have a 17.png.
 _MERE_NUMBER = re.compile(r'\d{1,7}')
 
 FRAME = 'LEAKAGE: test frame in a training set'
@@ -276,16 +275,16 @@ def find_leaks(
     """Look for test images in the set's own training part and in other sets.
 
     Args:
-        report: takes the findings, and a fact that sums them up.
-        layout: of the set; tells the names of frames and recordings.
-        tested: part -> its images, with the :func:`image_digest` of each.
+        report: gets the findings, and a fact that sums them up.
+        layout: of the set, for the names of frames and recordings.
+        tested: part -> its images, each with its :func:`image_digest`.
         own: training part -> its images.
         against: folders of other training sets.
         content: compare pixels as well as names.
-        workers: threads that decode.
+        workers: number of threads that decode.
 
     Raises:
-        DataError: if one of ``against`` has no images.
+        DataError: if a folder of ``against`` has no images.
     """
     others = {str(root): training_images(Path(root)) for root in against}
     images = {part: list(digests) for part, digests in tested.items()}
@@ -328,13 +327,13 @@ def check_frames(
     """Report test frames, and recordings of the test set, among training images.
 
     Args:
-        report: takes the findings.
+        report: gets the findings.
         layout: of the tested set.
         tested: part -> images on which results are measured.
-        training: set (or part) -> images to train on. A file that is in both is skipped, so that a
-            data set's whole folder may be given.
-        strict: any frame of a recording named in the layout's ``overlaps`` is an error; other
-            shared recordings are noted.
+        training: set (or part) -> images to train on. A file that is in both is skipped, so that
+            this may be the whole folder of a data set.
+        strict: any frame of a recording in the layout's ``overlaps`` is an error; other shared
+            recordings are notes.
     """
     tests = {path.resolve() for images in tested.values() for path in images}
     reserved = {each.recording for each in layout.overlaps} if strict else set()
@@ -347,7 +346,7 @@ def check_frames(
             for clip in sorted(test_clips.keys() & clips.keys()):
                 text = (
                     f'{name}: {len(clips[clip])} frames of {clip}, such as {clips[clip][0]}; '
-                    f'{len(test_clips[clip])} of {part} are from this recording'
+                    f'{len(test_clips[clip])} frames of {part} are from this recording'
                 )
                 report.add(RECORDING, text, is_error=clip in reserved)
 
@@ -384,10 +383,10 @@ def check_content(
     """Report training images that have a test image's pixels, whatever their names.
 
     Args:
-        report: takes the findings.
+        report: gets the findings.
         tested: part -> image -> its :func:`image_digest`.
         training: set -> images to train on; test images themselves are skipped.
-        workers: threads that decode.
+        workers: number of threads that decode.
     """
     by_digest = {
         digest: (part, path) for part, digests in tested.items() for path, digest in digests.items()
@@ -412,7 +411,7 @@ def note_overlaps(report: CheckReport, layout: NightLayout, images: _Images) -> 
     """Report frames that the set is known to share with another one.
 
     Args:
-        report: takes the findings.
+        report: gets the findings.
         layout: of the set, with its ``overlaps``.
         images: part -> its images.
     """

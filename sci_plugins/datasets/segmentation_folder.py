@@ -10,7 +10,7 @@ from sci_plugins.errors import DataError
 from sci_plugins.registry import host_class
 from sci_plugins.utils.files import read_numbered_lines
 
-# The checks read the layouts of the sets' files without mmseg.
+# Checks read the layouts without mmseg.
 BaseSegDataset: Any = host_class('mmseg.datasets.BaseSegDataset')
 CityscapesDataset: Any = host_class('mmseg.datasets.CityscapesDataset')
 
@@ -18,16 +18,16 @@ CityscapesDataset: Any = host_class('mmseg.datasets.CityscapesDataset')
 class SegmentationFolderDataset(BaseSegDataset):
     """Base of data sets whose folders follow a :class:`NightLayout`.
 
-    A subclass sets ``LAYOUT``, from which its ``METAINFO`` comes too. Records are sorted by path
-    and have the key ``clip``: the recording of a video frame, else the image's own name. Every
-    image must have its label map and every label map its image; label maps are checked as they are
-    loaded (:class:`CheckLabelMap`).
+    A subclass sets ``LAYOUT``, which also gives its ``METAINFO``. Records are sorted by path and
+    have the key ``clip``: the recording of a video frame, else the image's own name. Every image
+    must have its label map and every label map its image; label maps are checked as they are loaded
+    (:class:`CheckLabelMap`).
 
     Args:
         split: one or several of the layout's splits.
         condition: one or several of its conditions, ``None`` for the default.
-        ann_file: a text file with one image a line, as its path below the image folder (with or
-            without the suffix); only these are taken.
+        ann_file: a text file with one image per line, its path below the image folder (with or
+            without the suffix); only these images are used.
         data_prefix: instead of ``split`` and ``condition``, ``dict(img_path=...,
             seg_map_path=...)`` below ``data_root``, as everywhere in mmseg.
         img_suffix, seg_map_suffix: how the names of images and label maps end, instead of the
@@ -93,15 +93,15 @@ class SegmentationFolderDataset(BaseSegDataset):
         )
 
     def clip_of(self, image: Path) -> str:
-        """The recording that an image belongs to, else its own name."""
+        """The recording of an image, else its own name."""
         return self.layout.recording_of(image) or image.stem
 
     def choose_images(self, images: list[Path]) -> list[Path]:
-        """The images of a folder to use; a subclass may leave some out."""
+        """The images of a folder to use; a subclass may use fewer."""
         return images
 
     def load_data_list(self) -> list[dict]:
-        """One record an image: paths, ``clip`` and what mmseg's transforms need."""
+        """One record per image: paths, ``clip`` and what mmseg's transforms need."""
         listed = self._read_list()
         records = []
         for folder in self.folders:
@@ -113,14 +113,14 @@ class SegmentationFolderDataset(BaseSegDataset):
             ]
         if listed:
             raise DataError(
-                f'{self.layout.name}: {min(listed)} of {self.ann_file} is not below '
+                f'{self.layout.name}: found no {min(listed)} of {self.ann_file} below '
                 f'{self.folders[0].images} ({len(listed)} such images)'
             )
         self._check_labels_exist(records)
         return records
 
     def _read_list(self) -> set[str] | None:
-        """Names on the list, to be crossed off as they are found."""
+        """Names on the list, which are removed as they are found."""
         if not self.ann_file:
             return None
         lines = read_numbered_lines(Path(self.ann_file), 'list of images')
@@ -187,7 +187,7 @@ def _only_listed(folder: FolderPair, images: list[Path], listed: set[str]) -> li
 
 
 def _metainfo(layout: NightLayout) -> dict[str, Any]:
-    """mmseg's own for Cityscapes' classes; random colours if the layout has none."""
+    """mmseg's own for Cityscapes' classes; without a palette mmseg uses random colours."""
     if layout.classes == CITYSCAPES and not layout.palette:
         return dict(getattr(CityscapesDataset, 'METAINFO', {}))
     return dict(classes=layout.classes, palette=[list(colour) for colour in layout.palette])

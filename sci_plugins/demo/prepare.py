@@ -20,7 +20,7 @@ from sci_plugins.functional.low_light import darken, expose, linear_to_srgb, to_
 from sci_plugins.utils.files import cache_folder, write_atomically
 from sci_plugins.utils.images import write_image
 
-#: Increased with every change to the pictures, so that old ones are not reused.
+#: Increased with every change to the pictures, so that no old ones are used.
 VERSION = 1
 SEED = 2204
 SPLITS = ('train', 'test')
@@ -43,8 +43,8 @@ class Lighting(NamedTuple):
 
 
 BRIGHT = Lighting(1.0, 0.0, 0.0)
-#: Test conditions with gains and read noise of published trials on frozen networks, not chosen by
-#: results. The shot noise follows from 10,000 photons for white.
+#: Test conditions. Gains and read noise are those of published experiments on frozen networks, not
+#: chosen by results. The shot noise follows from 10,000 photons for white.
 CONDITIONS = dict(
     bright=BRIGHT,
     dark=Lighting(0.05, 0.0005, 1e-4),

@@ -129,7 +129,7 @@ class Canvas:
             lights: lamps; their light falls with the distance squared.
             reach: distance in metres at which 1/e of the contrast is left.
         """
-        # Light changes slowly, so every second pixel in both directions is enough.
+        # Light changes slowly: every second pixel in both directions is enough.
         rows, columns = np.indices(self.label.shape, dtype=np.float32)[:, ::2, ::2]
         nearness = self.nearness[::2, ::2]
         points = self.camera.unproject(columns + 0.5, rows + 0.5, nearness)

@@ -84,8 +84,8 @@ def run_demo(
 ) -> list[Row]:
     """Compare networks without and with enhancement on generated images.
 
-    The variants are a plain gamma curve, the enhancer, and the enhancer behind a gate that passes
-    only dark images to it (``gated/``).
+    The variants are a plain gamma curve, the enhancer, and the enhancer behind a gate (``gated/``),
+    which leaves bright images alone.
 
     Args:
         out: output folder: ``README.md`` (table and pictures), ``results.json``,
@@ -120,8 +120,8 @@ def run_demo(
             cfg = configure(configs, root, name, condition, images)
             comparison = _compare(cfg, out, name, condition, enhancer)
             rows.append(_row(name, condition, comparison))
-            # MMEngine collects garbage for each data set it reads, which takes half a second with a
-            # host imported; the host is no garbage.
+            # MMEngine collects garbage for each data set, which takes half a second with a host
+            # imported: exempt the host.
             gc.freeze()
     write_json(out / 'results.json', _to_json(rows, enhancer))
     write_atomically(out / 'README.md', _report(rows, enhancer, out, root))
@@ -171,7 +171,7 @@ def _picture_folder(out: Path, name: str, condition: str) -> Path:
 
 
 def _move_pictures(source: Path, target: Path) -> None:
-    """Collect the pictures in one place: they are what one looks at first."""
+    """Collect the pictures in one folder, where a reader looks first."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     for path in sorted(source.rglob('*.jpg')):

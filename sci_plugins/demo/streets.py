@@ -1,4 +1,4 @@
-"""Rendered street scenes with lamps, in linear light, so that any exposure can be taken."""
+"""Rendered street scenes with lamps, in linear light, for any exposure."""
 
 from collections.abc import Sequence
 from itertools import pairwise

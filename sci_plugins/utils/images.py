@@ -390,7 +390,7 @@ def read_image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         raise DataError(f'{path} cannot be read as an image: {error}') from error
 
 
-# Pillow's modes of what holds one number a pixel; 'P' gives indices, not colours.
+# Pillow's modes of what holds one number per pixel; 'P' gives indices, not colours.
 _ONE_NUMBER = ('1', 'L', 'P', 'I;16', 'I;16B', 'I')
 # Pillow stretches grey of so many bits to the range of a byte; palettes it leaves.
 _GREY = 0

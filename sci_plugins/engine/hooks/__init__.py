@@ -1,4 +1,4 @@
-"""Hooks for MMEngine's Runner, one a file."""
+"""Hooks for MMEngine's Runner, one per file."""
 
 from sci_plugins.engine.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
 from sci_plugins.engine.hooks.channel_symmetry_hook import ChannelSymmetryHook

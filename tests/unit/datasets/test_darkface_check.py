@@ -47,7 +47,7 @@ def test_a_clean_folder(root: Path) -> None:
     assert report.facts['most faces in an image'] == 2
     assert report.facts['faces below 16 pixels'] == 2
     assert report.facts['faces from 16 to 32 pixels'] == 1
-    assert 'no known split' in report.facts['annotation version']
+    assert 'not a known split' in report.facts['annotation version']
     row = next(row for row in report.tables['splits'] if row['split'] == 'all')
     assert row['images'] == '3/6000'
     assert row['faces'] == 3

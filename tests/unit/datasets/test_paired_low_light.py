@@ -104,7 +104,7 @@ def test_a_missing_partner_is_named(tmp_path: Path) -> None:
 def test_two_partners(tmp_path: Path) -> None:
     draw_pairs(tmp_path, 'low', 'high')
     draw(tmp_path / 'high' / '1.jpg', 10)
-    with pytest.raises(DataError, match=r'1\.png and .*1\.jpg are partners of one'):
+    with pytest.raises(DataError, match=r'1\.png and .*1\.jpg are partners of the same image'):
         build(tmp_path)
 
 
@@ -124,7 +124,7 @@ def test_sizes_that_differ_are_named(tmp_path: Path) -> None:
 def test_missing_folders(tmp_path: Path, made: tuple[str, ...], missing: str) -> None:
     for name in made:
         (tmp_path / name).mkdir(parents=True)
-    message = f'must hold the folders our485/low and our485/high; .*{missing} is missing'
+    message = f'must have the folders our485/low and our485/high; .*{missing} is missing'
     with pytest.raises(DataError, match=message):
         build(tmp_path, layout='lol-train')
 

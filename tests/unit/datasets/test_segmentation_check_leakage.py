@@ -50,7 +50,7 @@ def test_another_frame_of_the_recording() -> None:
     assert _kinds(_compare(str(VAL), train, strict=False)) == [(RECORDING, False)]
     report = _compare('0016E5_00390.jpg', '0016E5_08000.jpg', layout=CAMVID_LAYOUT)
     assert _kinds(report) == [(RECORDING, False)]
-    assert '1 frames of 0016E5, such as 0016E5_08000.jpg; 1 of val' in report.to_text()
+    assert '1 frames of 0016E5, such as 0016E5_08000.jpg; 1 frames of val' in report.to_text()
 
 
 def test_others_are_no_leak() -> None:

@@ -53,7 +53,7 @@ def test_a_list_chooses_images(root: Path, end: str) -> None:
 
 def test_a_listed_image_must_be_there(root: Path) -> None:
     (root / 'some.txt').write_text('GOPR0356/GOPR0356_frame_000324\nGOPR0356/none\n')
-    with pytest.raises(DataError, match=r'GOPR0356/none of .*some\.txt is not below'):
+    with pytest.raises(DataError, match=r'found no GOPR0356/none of .*some\.txt below'):
         _build(root, ann_file='some.txt')
     (root / 'some.txt').write_text('\n')
     with pytest.raises(DataError, match=r'the list .*some\.txt is empty'):
@@ -101,8 +101,8 @@ def _save(root: Path, label: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ('label', 'words'),
     [
-        (np.zeros((24, 48, 3), np.uint8), 'TrainIds.png: is RGB-encoded'),
-        (np.zeros((12, 48), np.uint8), 'TrainIds.png: is 48x12, its image .* 48x24'),
+        (np.zeros((24, 48, 3), np.uint8), 'TrainIds.png: expected one channel'),
+        (np.zeros((12, 48), np.uint8), 'TrainIds.png: is 48x12, its image .* is 48x24'),
         (np.full((24, 48), 33, np.uint8), 'TrainIds.png: expected classes 0 to 18 or 255 .*got 33'),
     ],
 )
