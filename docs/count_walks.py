@@ -1,4 +1,5 @@
-"""How many files of the package take part in what a user does: the figures of architecture.md.
+"""The figures of architecture.md: files of the package that take part in what a user does, and
+the size of the package.
 
     python docs/count_walks.py          # from the root of the source tree
     python docs/count_walks.py --names
@@ -86,6 +87,9 @@ def main() -> None:
     parser.add_argument('--names', action='store_true', help='list the files')
     names = parser.parse_args().names
     sys.path.insert(0, str(ROOT))
+    texts = [path.read_text() for path in Path(PACKAGE).rglob('*.py')]
+    lines = [len(text.splitlines()) for text in texts if text]
+    print(f'the package: {len(lines)} modules with content, {sum(lines):,} lines')
     for prepare in (image, prediction, training):
         files = files_of(prepare())
         print(f'{prepare.__name__}: {len(files)} files {" ".join(files) if names else ""}')

@@ -72,7 +72,7 @@ def enhance(image: Any, enhancer: BaseEnhancer | Mapping[str, Any] | str = DEFAU
 def _pixels(image: Image.Image) -> np.ndarray:
     if image.mode.startswith(('I', 'F')):  # Pillow would clip them to white
         raise DataError(
-            f'a PIL image must have 8 bits a channel, got mode {image.mode!r}: give an '
+            f'a PIL image must have 8 bits per channel, got mode {image.mode!r}: give an '
             'array or the path instead'
         )
     try:

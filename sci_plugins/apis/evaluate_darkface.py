@@ -229,7 +229,7 @@ def _refuse(missing: list[str], extra: list[str], remarks: list[str], folder: Pa
             f'{folder / missing[0]}.txt: no such prediction file ({len(missing)} missing; --strict)'
         )
     if extra:
-        raise DataError(f'{extra[0]}: not of an evaluated image ({len(extra)} such; --strict)')
+        raise DataError(f'{extra[0]}: belongs to no evaluated image ({len(extra)} such; --strict)')
     if remarks:
         raise DataError(f'{remarks[0]} ({len(remarks)} remarks; --strict)')
 

@@ -26,7 +26,7 @@ class StandInLoader(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Fill ``module``; torch and torchvision are imported here, not earlier."""
-        from sci_plugins.compat.extension import fill
+        from sci_plugins.compat.ops import fill
 
         fill(module)
 

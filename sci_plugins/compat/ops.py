@@ -1,4 +1,4 @@
-"""mmcv's compiled operations, computed by torchvision or in plain PyTorch.
+"""What stands in for ``mmcv._ext``: its operations by torchvision or plain PyTorch.
 
 torchvision computes non-maximum suppression, RoIAlign and deformable convolution (plain and
 modulated). The functions keep mmcv's calling convention: the caller passes the tensors to write
@@ -12,8 +12,10 @@ attention in plain PyTorch; for CUDA tensors they call the extension. The same p
 stands in here, so that a model that runs on the CPU also runs, and trains, on a GPU.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import ModuleType
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -363,3 +365,47 @@ def ms_deform_attn_backward(
     gradients = torch.autograd.grad(attended, leaves, grad_output)
     for buffer, gradient in zip(buffers, gradients, strict=True):
         buffer.copy_(gradient)
+
+
+OPS = {
+    op.__name__: op
+    for op in (
+        nms,
+        roi_align_forward,
+        roi_align_backward,
+        deform_conv_forward,
+        deform_conv_backward_input,
+        deform_conv_backward_parameters,
+        modulated_deform_conv_forward,
+        modulated_deform_conv_backward,
+        sigmoid_focal_loss_forward,
+        sigmoid_focal_loss_backward,
+        ms_deform_attn_forward,
+        ms_deform_attn_backward,
+    )
+}
+
+
+def _missing_op(name: str) -> Any:
+    # mmcv looks up at import, with hasattr, every op that it may ever call: the error must wait
+    # for the call. Python's own lookups (__path__, __wrapped__, ...) must fail as usual.
+    if name.startswith('_'):
+        raise AttributeError(f"module 'mmcv._ext' has no attribute {name!r}")
+
+    def raise_missing(*args: object, **kwargs: object) -> NoReturn:
+        families = dict.fromkeys(re.sub(r'_(forward|backward).*', '', op) for op in OPS)
+        raise MissingOpError(name, list(families))
+
+    return raise_missing
+
+
+def fill(module: ModuleType) -> None:
+    """Put the ops into ``module``; every other op raises when it is called."""
+    module.__doc__ = 'Operations of mmcv, computed by torchvision.'
+    vars(module).update(
+        OPS,
+        # What mmcv reports as its compilers.
+        get_compiler_version=lambda: f'none, ops from torchvision {torchvision.__version__}',
+        get_compiling_cuda_version=lambda: torch.version.cuda or 'not available',
+        __getattr__=_missing_op,
+    )

@@ -57,12 +57,15 @@ class CheckReport:
 
     @property
     def errors(self) -> list[Problem]:
+        """The problems that are not notes."""
         return [problem for problem in self.problems if problem.is_error]
 
     def add(self, kind: str, text: str, is_error: bool = True) -> None:
+        """Add a :class:`Problem`."""
         self.problems.append(Problem(kind, text, is_error))
 
     def to_json(self) -> str:
+        """Everything, with the verdict as ``usable``."""
         content = dict(
             name=self.name,
             usable=not self.errors,
@@ -73,6 +76,7 @@ class CheckReport:
         return json.dumps(content, indent=2) + '\n'
 
     def to_text(self) -> str:
+        """For reading: at most five problems of each kind, and the verdict in the last line."""
         width = max(map(len, self.facts), default=0)
         lines = [self.name]
         lines += [f'  {key:<{width}}  {value}' for key, value in self.facts.items()]

@@ -116,6 +116,7 @@ class LabelCode:
     hint: str = ''
 
     def known(self) -> frozenset[int]:
+        """All values that a label map may have."""
         return self.ignored | self.classes.keys()
 
     def label_map(self, chosen: Mapping[int, int] | None = None) -> dict[int, int] | None:
@@ -214,10 +215,12 @@ class Part:
     chosen: frozenset[str] | None = None
 
     def exists(self) -> bool:
+        """Whether the folder of its images or of its label maps is there."""
         folders = [self.folder.images, self.folder.labels]
         return any(folder is not None and folder.is_dir() for folder in folders)
 
     def find_images(self) -> list[Path]:
+        """Its images, sorted by path; empty if the folder does not exist."""
         images = self.folder.find_images()
         if self.chosen is None:
             return images

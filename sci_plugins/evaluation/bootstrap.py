@@ -85,6 +85,7 @@ def resample_weights(
         raise DataError('there is no image to resample')
     units = int(members.max()) + 1
     rng = np.random.default_rng(seed)
+    # Counts in place of drawn indices: every metric is a function of weights.
     drawn = rng.multinomial(units, np.full(units, 1 / units), size=resamples)
     return drawn.astype(np.int16 if units <= 30_000 else np.int32)[:, members]
 

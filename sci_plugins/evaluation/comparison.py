@@ -18,6 +18,7 @@ from sci_plugins.evaluation.records import ImageRecords, RunInfo, kinds_of_recor
 from sci_plugins.utils.files import to_json
 from sci_plugins.utils.schema import Measured, from_content, read_json, to_content
 
+# The first that an evaluator has: what papers report.
 _MAIN_METRICS = ('mIoU', 'bbox_mAP', 'mAP', 'AP')
 #: Half of a host's last digit: mmseg rounds percents to 2, mmdet fractions to 3 places.
 _PERCENT_ROUNDING, _FRACTION_ROUNDING = 0.005, 0.0005
@@ -188,6 +189,7 @@ class Comparison:
 
     @property
     def conditions(self) -> list[Condition]:
+        """In the order in which they were first measured."""
         return list(dict.fromkeys(result.condition for result in self.results))
 
     @property
@@ -198,6 +200,7 @@ class Comparison:
         return sorted(names, key=lambda name: name != base)
 
     def find(self, condition: Condition, variant: str) -> VariantResult | None:
+        """The result of a variant under a condition; ``None`` if it was not measured."""
         wanted = condition, variant
         return next(
             (each for each in self.results if (each.condition, each.variant) == wanted), None
@@ -217,6 +220,7 @@ class Comparison:
             self.results[self.results.index(old)] = result
 
     def to_json(self) -> str:
+        """All of it, for :func:`read_comparison`."""
         return to_json(dict(about=self.about, results=to_content(self.results)))
 
 

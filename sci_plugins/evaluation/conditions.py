@@ -27,7 +27,7 @@ class Condition:
         white_balance: the camera's red and blue factors; ``None``: alike.
         jpeg_quality: of the darkened image; 0: not compressed.
 
-    The rest is told in :class:`sci_plugins.SynthesizeLowLight`.
+    See :class:`sci_plugins.SynthesizeLowLight` for the model.
 
     Raises:
         ConfigError: if a value is out of range.
@@ -51,6 +51,7 @@ class Condition:
 
     @property
     def name(self) -> str:
+        """As in tables: ``'as is'`` or ``'gain 0.05, noise 0.002'``."""
         if self.gain is None:
             return 'as is'
         parts = [f'gain {self.gain:g}', f'noise {self.noise:g}']

@@ -139,6 +139,7 @@ def _truth(_: np.ndarray, boxes: np.ndarray, ignore: np.ndarray) -> list[dict[st
 
 
 def _found(predictions: np.ndarray, _: np.ndarray, __: np.ndarray) -> list[dict[str, Any]]:
+    # As COCOeval limits them, but before objects are made of thousands.
     best = np.argsort(-predictions[:, 4], kind='stable')[:MAX_DETECTIONS]
     return [dict(**_box(row[:4]), iscrowd=0, score=float(row[4])) for row in predictions[best]]
 
@@ -192,7 +193,7 @@ class ClassRecords:
                 [coco_ap(ranked, rows) for ranked in self.coco], axis=0
             )
             rules['COCO_AP50'] = lambda rows: coco_ap(self.coco[0], rows)
-            rules['COCO_AP75'] = lambda rows: coco_ap(self.coco[5], rows)
+            rules['COCO_AP75'] = lambda rows: coco_ap(self.coco[5], rows)  # 0.5 + 5 x 0.05
         for name, ranked in self.coco_by_size.items():
             rules[f'COCO_AP50_{name}'] = lambda rows, some=ranked: coco_ap(some, rows)  # type: ignore[misc]
         return rules

@@ -43,10 +43,12 @@ class ImageSet:
 
     @property
     def metainfo(self) -> dict[str, Any]:
+        """The data set's own description; empty if it has none."""
         return dict(getattr(self.dataset, 'metainfo', None) or {})
 
     @property
     def classes(self) -> tuple[str, ...]:
+        """Names of the classes; empty if the data set names none."""
         return tuple(self.metainfo.get('classes') or ())
 
     @property

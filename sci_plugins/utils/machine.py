@@ -59,6 +59,7 @@ def _cpu_name() -> str:
 
 
 def machine_line(machine: Mapping[str, Any]) -> str:
+    """One line about a machine that :func:`describe_machine` described."""
     return (
         '{cpu} ({vector_unit}), {threads} threads of {cores} cores, '
         'torch {torch}, Python {python}, {system}'

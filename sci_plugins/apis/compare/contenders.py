@@ -145,7 +145,7 @@ def _shorten(names: tuple[str, ...]) -> str:
 AS_CONFIGURED = 'config'
 #: In place of a checkpoint, for a model that carries its own weights.
 NO_CHECKPOINT = 'none'
-#: Models stay in memory up to this many parameters together.
+#: Models stay in memory up to this many parameters together (80 MB); building takes seconds.
 _KEPT_PARAMETERS = 20_000_000
 
 
@@ -249,6 +249,7 @@ class Contenders:
 
     @property
     def base(self) -> str:
+        """Name of the contender that the others are compared with."""
         return self.names[0]
 
     def model_of(self, name: str) -> str:

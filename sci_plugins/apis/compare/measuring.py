@@ -191,9 +191,11 @@ class RecordStore:
         self.about = about
 
     def path(self, condition: Condition, variant: str) -> Path:
+        """The file of a variant's records under a condition."""
         return self.folder / condition.slug / f'{file_slug(variant)}.npz'
 
     def save(self, condition: Condition, variant: str, kept: Kept) -> None:
+        """Write records, with the mean luma and a stamp of what they were made with."""
         stamp = np.array(self._stamp(condition, variant))
         path = self.path(condition, variant)
         kept.records.save(path, **{_LUMA: kept.luma, _STAMP: stamp})

@@ -91,7 +91,7 @@ class Session:
             self._measure(condition, name, keeper)
             book.add(name, keeper.samples.values(), keeper.palette)
             book.write()
-            if is_main_process():
+            if is_main_process():  # after each contender: --resume continues from here
                 write_comparison(self.comparison, self.work_dir)
 
     def judge_all(self) -> None:

@@ -155,9 +155,11 @@ def _check_size(
     except Exception as error:
         if is_ours:
             problem = show_name(first_line(error), 200)
-            raise CheckpointError(f'it says {told}: {problem}') from error
+            raise CheckpointError(f'its recipe says {told}: {problem}') from error
     if wanted > have or (is_ours and total > max(have, _HARMLESS)):
-        raise CheckpointError(f'it says {told}, a {kind.__name__} of more values than it holds')
+        raise CheckpointError(
+            f'its recipe says {told}: such a {kind.__name__} has more values than the file'
+        )
 
 
 def loaded_class(name: str) -> type[BaseEnhancer] | None:

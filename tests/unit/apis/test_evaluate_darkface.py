@@ -110,7 +110,7 @@ def test_an_extra_file_is_named(folders: tuple[Path, Path]) -> None:
     assert result.numbers == _evaluate(folders).numbers
     assert result.extra == [str(folders[0] / '7.txt')]
     assert '7.txt' in result.warnings()[0]
-    with pytest.raises(DataError, match=r'7.txt: not of an evaluated image'):
+    with pytest.raises(DataError, match=r'7.txt: belongs to no evaluated image'):
         _evaluate(folders, strict=True)
 
 

@@ -138,8 +138,14 @@ def test_one_without_weights_is_saved_too(module: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('arguments', 'problem'),
     [
-        (dict(channels=10**9), 'it says channels=1000000000, a MyEnhancer of more values than it'),
-        (dict(channels=20_000), 'it says channels=20000, a MyEnhancer of more values than it'),
+        (
+            dict(channels=10**9),
+            'its recipe says channels=1000000000: such a MyEnhancer has more values than the file',
+        ),
+        (
+            dict(channels=20_000),
+            'its recipe says channels=20000: such a MyEnhancer has more values than the file',
+        ),
         (dict(gain=torch.ones(1)), 'meta.gain must be plain data, not Tensor'),
         (dict(gain=[1, {'a': torch.ones(1)}]), 'meta.gain must be plain data, not list'),
         ([3], 'meta.arguments must be a dict, not list'),

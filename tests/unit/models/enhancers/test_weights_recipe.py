@@ -143,23 +143,35 @@ ONE = torch.ones(1)
         (dict(type=SCI, arguments=dict(channels=1j)), 'must be plain data, not complex'),
         (
             dict(type=SCI, layers='many'),
-            "it says layers='many': SCIEnhancer: layers must be an int",
+            "its recipe says layers='many': SCIEnhancer: layers must be an int",
         ),
-        (dict(type=SCI, layers='a\nb'), r"it says layers='a\\nb': SCIEnhancer: layers must"),
-        (dict(type=SCI, layers='x' * 10**6), "it says layers='xxx"),
-        (dict(type=SCI, layers=-1), 'it says layers=-1: SCIEnhancer: layers must be at least 0'),
-        (dict(type=SCI, layers=1.5), 'it says layers=1.5: SCIEnhancer: layers must be an int'),
+        (
+            dict(type=SCI, layers='a\nb'),
+            r"its recipe says layers='a\\nb': SCIEnhancer: layers must",
+        ),
+        (dict(type=SCI, layers='x' * 10**6), "its recipe says layers='xxx"),
+        (
+            dict(type=SCI, layers=-1),
+            'its recipe says layers=-1: SCIEnhancer: layers must be at least 0',
+        ),
+        (
+            dict(type=SCI, layers=1.5),
+            'its recipe says layers=1.5: SCIEnhancer: layers must be an int',
+        ),
         (
             dict(type=SCI, layers=10**9),
-            'it says layers=1000000000: SCIEnhancer: layers must be at most 100',
+            'its recipe says layers=1000000000: SCIEnhancer: layers must be at most 100',
         ),
-        (dict(type=SCI, channels=10**9), 'it says channels=1000000000: RuntimeError|channels=1'),
+        (
+            dict(type=SCI, channels=10**9),
+            'its recipe says channels=1000000000: RuntimeError|channels=1',
+        ),
         (dict(type=SCI, channels=1000), 'channels=1000, a SCIEnhancer of more values than it'),
-        (dict(type=SCI, arguments=dict(channels=10**300)), 'it says channels=1000'),
-        (dict(type=RUAS, channels=10**9), 'it says channels=1000000000'),
+        (dict(type=SCI, arguments=dict(channels=10**300)), 'its recipe says channels=1000'),
+        (dict(type=RUAS, channels=10**9), 'its recipe says channels=1000000000'),
         (
             dict(type=RUAS, iterations=10**9),
-            'it says iterations=1000000000: RUASEnhancer: iterations must be at most 100',
+            'its recipe says iterations=1000000000: RUASEnhancer: iterations must be at most 100',
         ),
         (dict(type=RUAS, iterations=ONE), 'meta.iterations must be plain data, not Tensor'),
         (
