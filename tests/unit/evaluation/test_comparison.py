@@ -41,6 +41,17 @@ def comparison() -> Comparison:
     )
 
 
+def test_a_result_takes_the_place_of_an_earlier_one(comparison: Comparison) -> None:
+    again = _result('clahe', dict(mAP=0.1))
+    comparison.replace(again)
+    assert len(comparison.results) == 5
+    assert comparison.results[1] is again
+    new = _result('clahe', dict(mAP=0.2), DARK)
+    comparison.replace(new)
+    assert comparison.results[5:] == [new]
+    assert comparison.find(DARK, 'clahe') is new
+
+
 def test_json_holds_everything(comparison: Comparison, tmp_path: Path) -> None:
     def refuse(constant: str) -> None:
         raise AssertionError(f'{constant} is no JSON')

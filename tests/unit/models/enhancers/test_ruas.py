@@ -57,6 +57,15 @@ def test_follows_the_formula(iterations: int, training: bool) -> None:
     assert float(wanted.detach().std()) > 0.05  # the case is worth comparing
 
 
+def test_initialisation_is_sci_s() -> None:
+    torch.manual_seed(7)
+    for name, value in RUASEnhancer(channels=128).named_parameters():
+        if name.endswith('bias'):
+            assert not value.any(), name
+        elif value.numel() > 100:  # enough for a standard deviation
+            assert float(value.detach().std()) == pytest.approx(0.02, rel=0.1), name
+
+
 def test_each_iteration_changes_the_result() -> None:
     image = _dark(1, 3, 12, 12)
     results = [_with_large_weights(iterations=n)(image) for n in (1, 2, 3)]

@@ -166,7 +166,10 @@ ONE = torch.ones(1)
             dict(type=SCI, channels=10**9),
             'its recipe says channels=1000000000: RuntimeError|channels=1',
         ),
-        (dict(type=SCI, channels=1000), 'channels=1000, a SCIEnhancer of more values than it'),
+        (
+            dict(type=SCI, channels=1000),
+            'channels=1000: such a SCIEnhancer has more values than the file',
+        ),
         (dict(type=SCI, arguments=dict(channels=10**300)), 'its recipe says channels=1000'),
         (dict(type=RUAS, channels=10**9), 'its recipe says channels=1000000000'),
         (
