@@ -37,7 +37,7 @@ _RANK_VARIABLES = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORL
 
 
 class _Settings(DictAction):
-    """MMEngine's ``KEY=VALUE``, with an error in words."""
+    """MMEngine's ``KEY=VALUE``, with an error that names the problem."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
         try:

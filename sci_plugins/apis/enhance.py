@@ -48,7 +48,7 @@ def enhance(image: Any, enhancer: BaseEnhancer | Mapping[str, Any] | str = DEFAU
 
     Raises:
         DataError: if the image is of another kind, shape, dtype or scale, not
-            finite, or a file that is no image.
+            finite, or a file that is not an image.
         FileNotFoundError: if there is no such file.
         ConfigError: if the enhancer is not known.
     """

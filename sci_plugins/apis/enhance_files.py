@@ -87,7 +87,7 @@ def plan_jobs(
 
     Raises:
         ConfigError: if two files would be written to one place, or over an input.
-        DataError: if an input is no image file, or a folder without images.
+        DataError: if an input is not an image file, or a folder without images.
         FileNotFoundError: if an input does not exist.
     """
     if image_format not in ('same', 'png'):
@@ -110,7 +110,7 @@ def plan_jobs(
 
 
 def _find_images(item: Path, out_dir: Path, skipped: list[str]) -> list[tuple[Path, Path]]:
-    """Image files and their paths below the output folder; results are no input."""
+    """Image files and their paths below the output folder; results are not inputs."""
     if not item.is_dir():
         check_regular_file(item, 'image or folder')
         if item.suffix.lower() not in IMAGE_FORMATS:
@@ -307,7 +307,7 @@ class EnhanceSummary:
         written: number of images enhanced.
         skipped: number of images that another run had enhanced already.
         failed: image file -> why it could not be enhanced.
-        passed_over: a line for each folder with files that are no images.
+        passed_over: a line for each folder with files that are not images.
     """
 
     written: int = 0
@@ -357,7 +357,7 @@ def enhance_files(
 
     Raises:
         ConfigError: if an option is impossible or two results would collide.
-        DataError: if an input is no image, or a folder without images.
+        DataError: if an input is not an image, or a folder without images.
         FileNotFoundError: if an input does not exist.
     """
     workers = min(os.cpu_count() or 1, 4) if workers is None else workers

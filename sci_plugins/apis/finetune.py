@@ -181,7 +181,7 @@ def _prepare(enhancer: Spec, device: str) -> RetinexEnhancer:
             'fine-tuning needs an enhancer with weights and an illumination map, such as '
             f'{DEFAULT_ENHANCER}; got {type(built).__name__}'
         )
-    building_of(built)  # what cannot be saved is told before the work
+    building_of(built)  # refuses before the work what cannot be saved
     return built
 
 

@@ -146,7 +146,7 @@ def _is_polygon(part: Any) -> bool:
 
 
 def _counts_of(code: Any) -> list[int]:
-    """Lengths of the runs of a run-length code, plain or as text; empty if it is none.
+    """Lengths of the runs of a run-length code, plain or as text; empty if it is not one.
 
     Source: ``rleFrString`` of pycocotools: base 32, the last digit of a number has no sixth bit
     and carries its sign; from the fourth on, numbers are differences to the last but one.

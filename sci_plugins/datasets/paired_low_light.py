@@ -27,7 +27,7 @@ LAYOUTS = {
 class PairedLowLightDataset(Dataset):
     """Pairs of a dark photograph and the same scene in good light.
 
-    Partners have the same path below their folders, but for the suffix.
+    Partners have the same path below their folders, except for the suffix.
 
     Args:
         data_root: folder of the data set.

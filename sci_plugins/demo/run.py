@@ -247,7 +247,7 @@ chosen by these results.
 """
 
 _READING = """The faces are real crops in real photographs, the streets are rendered: this shows how
-the parts work together and is no benchmark. The interval comes from a paired bootstrap over the
+the parts work together and is not a benchmark. The interval comes from a paired bootstrap over the
 images; it reads "no difference shown" if the interval contains 0.
 
 In each picture below, the first column shows the input and the ground truth, each further column a

@@ -26,9 +26,9 @@ _WIDE = (torch.uint16, torch.int32)
 #: PhotoMetricDistortion gives -48 to 430, and of black images a mean of -48.
 _LOWEST, _HIGHEST, _LOWEST_MEAN = -64, 512, -50
 #: Normalised images are in [-3, 3], with more below zero than resizing leaves of black frames.
-#: PhotoMetricDistortion makes the like of 7 % of black images and of 0.1 % of those of LOL.
+#: PhotoMetricDistortion does this to 7 % of black images and to 0.1 % of LOL's.
 _SMALL = 8
-#: What a batch may show by chance, so many in a row do not; and where it may be augmented.
+#: So many batches in a row are refused, as one may look normalised by chance; more if augmented.
 _IN_A_ROW, _IN_A_ROW_AUGMENTED = 3, 10
 
 

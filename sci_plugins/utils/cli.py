@@ -33,7 +33,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     """
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # last: no file there hides an installed package
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no text
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names may not be text
         sys.stdout.reconfigure(errors='backslashreplace')
     try:
         check_arguments(sys.argv[1:])
@@ -51,7 +51,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Refuse arguments that are empty or hold what is no text.
+    """Refuse arguments that are empty or not text.
 
     Raises:
         ConfigError: for nothing but spaces, NUL bytes, line breaks and other control

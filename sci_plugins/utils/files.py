@@ -51,7 +51,7 @@ def write_atomically(
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_symlink():
         path = Path(os.path.realpath(path))
-    # Names of files in it may be no text.
+    # File names in it may not be text.
     data = content.encode(errors='backslashreplace') if isinstance(content, str) else content
     try:
         if path.exists() and not path.is_file():

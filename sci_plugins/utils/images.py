@@ -1,6 +1,6 @@
 """Reading and writing photographs and label maps.
 
-Pillow decodes files of 8 bits a channel, as the authors' code does; OpenCV those of 16,
+Pillow decodes files of 8 bits per channel, as the authors' code does; OpenCV those of 16,
 which Pillow reduces to 8 if they have colours.
 """
 

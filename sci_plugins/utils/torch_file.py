@@ -309,7 +309,7 @@ def _is_size(*values: Any) -> bool:
 
 def _call(name: Any, arguments: Any) -> Any:
     if type(name) is not _Name or type(arguments) is not tuple:
-        _refuse('it calls something that is no function')
+        _refuse('it calls something that is not a function')
     return name.build(*arguments)
 
 
@@ -321,7 +321,7 @@ def _set_state(value: Any, state: Any) -> None:
     elif isinstance(value, np.dtype):
         orders = '|' if value.itemsize == 1 else '<>'
         if state not in [(3, order, None, None, None, -1, -1, 0) for order in orders]:
-            _refuse('it has a numpy dtype that is no plain number')
+            _refuse('it has a numpy dtype that is not a plain number')
         value.__setstate__(state)  # type: ignore[attr-defined]
     elif type(value) is OrderedDict and type(state) is dict and set(state) == {'_metadata'}:
         _check_versions(state['_metadata'])

@@ -59,7 +59,7 @@ class EnhanceImage(BaseTransform):
         rgb = image[..., ::-1] if self.input_order == 'bgr' else image
         tensor = torch.from_numpy(np.array(rgb, order='C')).permute(2, 0, 1)[None]
         white = 255 if image.dtype == np.uint8 else self.input_max
-        if self.check_values:  # augmented or not, nobody says here: as if in training
+        if self.check_values:  # as in training, because images may be augmented here
             self._values.check([tensor], True, [path], 'put EnhanceImage before Normalize')
         with torch.no_grad():
             enhanced = self.enhancer(tensor.float().div(white).clamp(0, 1)).mul(white)[0]

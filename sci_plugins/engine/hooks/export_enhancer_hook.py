@@ -46,7 +46,7 @@ class ExportEnhancerHook(Hook):
         self.meta = dict(meta or {})
 
     def before_train(self, runner: Runner) -> None:
-        # What cannot be saved is told now, not after hours.
+        # Refuse now, not after hours, what cannot be saved.
         building_of(self._find_module(runner))
         check_outputs(Path(runner.work_dir) / self.file)
 
