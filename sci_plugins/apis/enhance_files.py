@@ -33,7 +33,7 @@ from sci_plugins.errors import (
 )
 from sci_plugins.models.enhancers.base import BaseEnhancer, RetinexEnhancer, arguments_of, type_name
 from sci_plugins.utils.files import write_atomically
-from sci_plugins.utils.folders import check_regular_file, list_files
+from sci_plugins.utils.folders import check_regular_file, list_files, video_advice
 from sci_plugins.utils.images import (
     IMAGE_FORMATS,
     Picture,
@@ -114,7 +114,7 @@ def _find_images(item: Path, out_dir: Path, skipped: list[str]) -> list[tuple[Pa
     if not item.is_dir():
         check_regular_file(item, 'image or folder')
         if item.suffix.lower() not in IMAGE_FORMATS:
-            known = ', '.join(IMAGE_FORMATS)
+            known = ', '.join(IMAGE_FORMATS) + video_advice([item.suffix])
             raise DataError(f'{item}: expected an image with one of the suffixes {known}')
         return [(item, Path(item.name))]
     if item.resolve() == out_dir.resolve():

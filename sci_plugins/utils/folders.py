@@ -132,11 +132,11 @@ def _kind_of(path: Path, is_wanted: bool) -> str:
     """What kind of file is passed over; empty for one that is wanted."""
     if path.name.startswith('.'):
         return 'hidden'
+    if path.is_symlink() and not path.exists():
+        return 'broken link'
     if not is_wanted:
         return path.suffix.lower() or 'without suffix'
-    if path.is_file():
-        return ''
-    return 'broken link' if path.is_symlink() else _special_kind(path)
+    return '' if path.is_file() else _special_kind(path)
 
 
 def _special_kind(path: Path) -> str:
@@ -150,8 +150,12 @@ def _tell_skipped(skipped: Counter[str]) -> str:
         return ''
     total = skipped.total()
     kinds = ', '.join(f'{number} {kind}' for kind, number in skipped.most_common())
-    advice = f' ({_FRAMES})' if VIDEO_SUFFIXES & set(skipped) else ''
-    return f'{total} {"file" if total == 1 else "files"} skipped: {kinds}{advice}'
+    return f'{total} {"file" if total == 1 else "files"} skipped: {kinds}{video_advice(skipped)}'
+
+
+def video_advice(suffixes: Iterable[str]) -> str:
+    """What to do with videos, in brackets; empty if none of the suffixes is one's."""
+    return f' ({_FRAMES})' if VIDEO_SUFFIXES & {each.lower() for each in suffixes} else ''
 
 
 def _tell_loop(link: Path) -> str:

@@ -88,6 +88,9 @@ def test_a_file_that_is_no_image(tmp_path: Path) -> None:
         DataError, match=r'notes\.txt: expected an image with one of the suffixes \.bmp, .*\.webp$'
     ):
         plan_jobs([tmp_path / 'notes.txt'], tmp_path / 'out')
+    touch(tmp_path / 'film.MP4')
+    with pytest.raises(DataError, match=r'\.webp \(extract the frames of a video first: ffmpeg'):
+        plan_jobs([tmp_path / 'film.MP4'], tmp_path / 'out')
 
 
 def test_unknown_format(tmp_path: Path) -> None:
