@@ -103,3 +103,13 @@ def test_a_module_beside_the_tools_is_found_from_another_process(folder: Path) -
     code, _, err = run_tool_process(*command, 'other_file.MyEnhancer(gain=3)')
     assert code == 2
     assert err.startswith("error: unknown enhancer type 'other_file.MyEnhancer'")
+
+
+def test_what_reliability_names_is_there() -> None:
+    text = (ROOT / 'docs' / 'reliability.md').read_text()
+    named = set(re.findall(r'`(test_\w+)`', text))
+    known = {path.stem for path in (ROOT / 'tests').rglob('test_*.py')}
+    assert len(named) > 30
+    assert named <= known
+    rows = [line for line in text.splitlines() if line.startswith('| ')]
+    assert all(line.count('|') == 5 for line in rows)
