@@ -63,9 +63,10 @@ def test_whole_authors_file(source, target, tmp_path):
     assert same(source[1], target[1])
 
 
-def test_own_checkpoint(source, target, tmp_path):
+@pytest.mark.parametrize('wrapper', ['', 'module.'])
+def test_own_checkpoint(source, target, tmp_path, wrapper):
     state = {
-        f'{part}.{key}': value
+        f'{wrapper}{part}.{key}': value
         for part, module in zip(('estimator', 'calibrator'), source, strict=True)
         for key, value in module.state_dict().items()
     }
