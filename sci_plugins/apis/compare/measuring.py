@@ -178,6 +178,7 @@ def make_records(hook: ImageResultsHook) -> Kept | str:
     return Kept(records, np.array([result.luma for result in results]))
 
 
+@dataclass(frozen=True)
 class RecordStore:
     """Records in files, ``CONDITION/VARIANT.npz`` below a folder.
 
@@ -186,9 +187,8 @@ class RecordStore:
         about: what the comparison is made with; files made with something else are refused.
     """
 
-    def __init__(self, folder: Path, about: Mapping[str, Any]) -> None:
-        self.folder = folder
-        self.about = about
+    folder: Path
+    about: Mapping[str, Any]
 
     def path(self, condition: Condition, variant: str) -> Path:
         """The file of a variant's records under a condition."""

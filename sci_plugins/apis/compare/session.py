@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmengine.dist import is_main_process
@@ -45,6 +45,7 @@ from sci_plugins.visualization.report.markdown import tell_comparison
 OUTPUTS = ('comparison.json', 'comparison.md', 'report.html')
 
 
+@dataclass(eq=False)
 class Session:
     """The parts of a comparison, and what each step does with them.
 
@@ -56,20 +57,14 @@ class Session:
         comparison: gets the results.
     """
 
-    def __init__(
-        self,
-        work_dir: Path,
-        contenders: Contenders,
-        images: ImageSet,
-        judge: Judge,
-        comparison: Comparison,
-    ) -> None:
-        self.work_dir = work_dir
-        self.contenders = contenders
-        self.images = images
-        self.judge = judge
-        self.comparison = comparison
-        self.store = RecordStore(work_dir / 'records', comparison.about)
+    work_dir: Path
+    contenders: Contenders
+    images: ImageSet
+    judge: Judge
+    comparison: Comparison
+
+    def __post_init__(self) -> None:
+        self.store = RecordStore(self.work_dir / 'records', self.comparison.about)
         self._base: tuple[Condition, Kept] | None = None
         self._curves: dict[tuple[str, str], Curve] = {}
 

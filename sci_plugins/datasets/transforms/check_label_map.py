@@ -1,5 +1,7 @@
 """Check label maps as they are loaded, before anything is trained or tested on them."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 
@@ -9,6 +11,7 @@ from sci_plugins.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class CheckLabelMap(BaseTransform):
     """Refuse a label map of another size, with colours, or with unknown classes.
 
@@ -30,9 +33,8 @@ class CheckLabelMap(BaseTransform):
         DataError: naming the file.
     """
 
-    def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
-        self.num_classes = num_classes
-        self.ignore_index = ignore_index
+    num_classes: int
+    ignore_index: int = 255
 
     def transform(self, results: dict) -> dict:
         label, path = results['gt_seg_map'], results['seg_map_path']
@@ -50,9 +52,3 @@ class CheckLabelMap(BaseTransform):
                 f'(ignored), got {", ".join(got)}'
             )
         return results
-
-    def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(num_classes={self.num_classes}, '
-            f'ignore_index={self.ignore_index})'
-        )
