@@ -45,7 +45,7 @@ class Interval:
 
     @property
     def verdict(self) -> str:
-        """``'helps'`` or ``'hurts'`` if the whole interval is on one side of 0.
+        """``'helps'`` if the whole interval is on the better side of 0, ``'hurts'`` on the other.
 
         Rounding errors count as 0.
         """
