@@ -23,7 +23,9 @@ from torch.utils.data import DataLoader
 
 from sci_plugins.datasets.coco_check import check_coco
 from sci_plugins.datasets.night_layouts import FolderPair
+from sci_plugins.engine.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
 from sci_plugins.errors import CheckpointError, DataError, SciPluginsError, first_line, tell_cause
+from sci_plugins.registry import is_type
 from sci_plugins.utils.checkpoint import advise
 from sci_plugins.utils.files import MARK, is_ours, write_atomically
 from sci_plugins.version import __version__
@@ -77,6 +79,16 @@ class NamingRunner(Runner):
     """
 
     _batch: Any = None
+
+    def register_default_hooks(self, hooks: dict | None = None) -> None:
+        """As in MMEngine, except that local checkpoints are whole or not there."""
+        hooks = dict(hooks or {})
+        given = hooks.get('checkpoint', dict(type='CheckpointHook', interval=1))
+        if is_type(given, 'CheckpointHook'):
+            given = {key: value for key, value in given.items() if value is not None}
+            if not given.keys() & {'backend_args', 'file_client_args'}:
+                hooks['checkpoint'] = given | dict(type=AtomicCheckpointHook)
+        super().register_default_hooks(hooks)
 
     @master_only
     def dump_config(self) -> None:

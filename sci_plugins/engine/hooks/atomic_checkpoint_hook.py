@@ -31,11 +31,11 @@ register_backend(_BACKEND, AtomicBackend, force=True)
 class AtomicCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook``, safe against a full disk and a killed process.
 
-    MMEngine deletes the oldest checkpoint, writes the new one in place, then overwrites
-    ``last_checkpoint``: an interruption can leave no checkpoint that loads. Here every file is
-    written to a temporary one and renamed, and an outdated checkpoint is deleted last. Takes the
-    arguments of ``CheckpointHook`` except ``backend_args`` and ``file_client_args``: files are
-    local.
+    MMEngine deletes the oldest checkpoint, or the best one so far, writes the new one in place,
+    then overwrites ``last_checkpoint``: an interruption can leave no checkpoint that loads. Here
+    every file is written to a temporary one and renamed, and an outdated checkpoint is deleted
+    last, from the run's own folder. Takes the arguments of ``CheckpointHook`` except
+    ``backend_args`` and ``file_client_args``: files are local.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -62,6 +62,31 @@ class AtomicCheckpointHook(CheckpointHook):
         write_atomically(Path(runner.work_dir) / _POINTER, path, sync=True)
         for old in outdated:
             (Path(str(self.out_dir)) / self.filename_tmpl.format(old)).unlink(missing_ok=True)
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        before = self._best()
+        self._set_best(dict.fromkeys(before))  # so that MMEngine deletes none
+        super()._save_best_checkpoint(runner, metrics)
+        after = self._best()
+        self._set_best({key: after[key] or path for key, path in before.items()})
+        for key, path in before.items():
+            if path and after[key] and is_main_process():
+                # In this folder: the path is another one's if the work dir was copied.
+                old = Path(str(self.out_dir), Path(path).name)
+                if old.name != Path(after[key]).name:
+                    old.unlink(missing_ok=True)
+
+    def _best(self) -> dict[str, Any]:
+        """Paths of the best checkpoints by metric; a single metric has no name."""
+        if len(getattr(self, 'key_indicators', ())) > 1:
+            return dict(self.best_ckpt_path_dict)
+        return {'': getattr(self, 'best_ckpt_path', None)}
+
+    def _set_best(self, paths: dict[str, Any]) -> None:
+        if '' in paths:
+            self.best_ckpt_path = paths['']
+        else:
+            self.best_ckpt_path_dict.update(paths)
 
     def _outdated_steps(self, runner: Runner, step: int) -> list[int]:
         """Steps whose checkpoints exceed ``max_keep_ckpts`` once ``step`` is saved."""

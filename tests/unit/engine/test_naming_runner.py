@@ -12,14 +12,17 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset, Compose, ConcatDataset
+from mmengine.hooks import CheckpointHook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement, PixelData
 from PIL import Image
 
 from sci_plugins.engine import naming_runner as lone_labels
+from sci_plugins.engine.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
 from sci_plugins.engine.naming_runner import NamingRunner, _describe_label_maps, name_loaders
 from sci_plugins.errors import DataError
+from tests.tiny_training import make_config
 
 pytest.importorskip('mmdet')
 pytest.importorskip('mmseg')
@@ -263,3 +266,27 @@ def test_a_label_map_of_another_size(tmp_path: Path, work: str) -> None:
     with pytest.raises(DataError, match=rf'^{path}: the label map has the size \[48, 60\], '):
         getattr(runner, work)()
     assert runner._batch is None
+
+
+@pytest.mark.parametrize(
+    ('given', 'is_ours'),
+    [
+        (dict(type='CheckpointHook', interval=2, max_keep_ckpts=3, backend_args=None), True),
+        (dict(type='mmengine.CheckpointHook', interval=2, max_keep_ckpts=3), True),
+        (dict(type=CheckpointHook, interval=2, max_keep_ckpts=3), True),
+        (dict(type='CheckpointHook', backend_args=dict(backend='local')), False),
+        (CheckpointHook(), False),
+        ('left out', True),
+        (None, None),
+    ],
+)
+def test_checkpoints_are_whole_or_not_there(tmp_path: Path, given: Any, is_ours: Any) -> None:
+    config = make_config(tmp_path, experiment_name=str(tmp_path))
+    config.default_hooks = {} if given == 'left out' else dict(checkpoint=given)
+    hooks = NamingRunner.from_cfg(config).hooks
+    found = [each for each in hooks if isinstance(each, CheckpointHook)]
+    assert [isinstance(each, AtomicCheckpointHook) for each in found] == (
+        [] if is_ours is None else [is_ours]
+    )
+    if isinstance(given, dict) and is_ours:
+        assert (found[0].interval, found[0].max_keep_ckpts) == (2, 3)

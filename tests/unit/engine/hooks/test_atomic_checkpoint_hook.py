@@ -72,6 +72,42 @@ def test_a_checkpoint_that_is_written_again_is_not_outdated(tmp_path: Path) -> N
     assert names(tmp_path / 'work') == ['epoch_1.pth', 'last_checkpoint']
 
 
+@pytest.mark.parametrize('metrics', [['acc'], ['acc', 'iou']])
+def test_a_better_one_is_there_before_the_best_one_goes(tmp_path: Path, metrics: list[str]) -> None:
+    best = dict(save_best=metrics if metrics[1:] else 'acc', rule='greater', max_keep_ckpts=1)
+    settings = {f'default_hooks.checkpoint.{key}': value for key, value in best.items()}
+    runner = train(make_config(tmp_path, **{'train_cfg.max_epochs': 1}, **settings))
+    (hook,) = (each for each in runner.hooks if hasattr(each, 'save_best'))
+    watch = _Watch(tmp_path / 'work')
+    runner.register_hook(watch)
+    copy = shutil.copytree(tmp_path / 'work', tmp_path / 'copy')
+
+    def save(epoch: int, value: float) -> None:
+        watch.seen.clear()
+        runner._train_loop._epoch = epoch
+        hook._save_best_checkpoint(runner, dict.fromkeys(metrics, value))
+
+    def found(folder: Path) -> set[str]:
+        return {path.name for path in folder.glob('best_*')}
+
+    def files_of(epoch: int) -> set[str]:
+        return {f'best_{metric}_epoch_{epoch}.pth' for metric in metrics}
+
+    save(1, 0.5)
+    save(2, 0.1)
+    assert watch.seen == []
+    assert found(tmp_path / 'work') == files_of(1)
+    save(3, 0.7)
+    assert all(files_of(1) <= set(seen) for seen in watch.seen)
+    assert found(tmp_path / 'work') == files_of(3)
+    for path in (tmp_path / 'work').glob('best_*'):
+        shutil.copy(path, copy)
+    hook.out_dir = runner._work_dir = str(copy)  # resumed there
+    save(4, 0.9)
+    assert found(tmp_path / 'work') == files_of(3)
+    assert found(copy) == files_of(4)
+
+
 @pytest.mark.parametrize('full_at', ['epoch_2.pth', 'last_checkpoint'])
 def test_a_full_disk_leaves_the_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_at: str
