@@ -123,4 +123,4 @@ def test_merging_is_not_for_several_views(pair: Pair, tmp_path: Path) -> None:
     options = ['--tta', '--variants', 'none', 'merge(gamma)', '--work-dir', tmp_path / 'work']
     code, _, err = run_tool('compare', pair.text, pair.checkpoint, *options)
     assert code == 2
-    assert "variant 'merge(gamma)' merges" in err.splitlines()[-1]
+    assert "variant 'merge(gamma)' cannot be combined with --tta" in err.splitlines()[-1]
