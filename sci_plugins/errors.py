@@ -64,6 +64,11 @@ def check_at_least(
             raise ConfigError(f'{prefix}{name} must be at most {most:.10g}, got {value}')
 
 
+def is_number(value: Any) -> bool:
+    """Whether it is a real number, of NumPy too, but for true and false."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def check_seed(seed: Any, owner: str = '') -> None:
     """Refuse what Python, NumPy and PyTorch do not all take as a seed.
 

@@ -43,6 +43,9 @@ from sci_plugins.utils.images import (
     storable_dtype,
 )
 
+Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+Spec = nn.Module | Mapping[str, Any] | str
+
 
 @dataclass(frozen=True)
 class FileJob:
@@ -65,7 +68,7 @@ class FileJob:
 
 
 def plan_jobs(
-    inputs: Iterable[str | os.PathLike[str]],
+    inputs: Paths,
     out_dir: str | os.PathLike[str],
     *,
     image_format: str = 'same',
@@ -79,7 +82,7 @@ def plan_jobs(
     input. The illumination map of ``NAME.jpg`` is ``NAME_illumination.png``.
 
     Args:
-        inputs: image files and folders.
+        inputs: image files and folders, or one of them.
         out_dir: folder of the results; need not exist.
         image_format: ``'same'`` keeps each file's suffix, ``'png'`` makes all PNG.
         illumination: whether to write illumination maps as well.
@@ -97,7 +100,7 @@ def plan_jobs(
         raise ConfigError(f'{out_dir} is a file, not a folder to write to')
     notes = [] if skipped is None else skipped
     jobs: dict[tuple[Path, Path], FileJob] = {}  # one image named twice is one job
-    for item in map(Path, inputs):
+    for item in map(Path, [inputs] if isinstance(inputs, str | os.PathLike) else inputs):
         for source, place in _find_images(item, out_dir, notes):
             target = out_dir / place
             map_file = target.with_name(f'{target.stem}_illumination.png')
@@ -219,9 +222,8 @@ class EnhanceLog:
 
         Also the result before the last one: a run may be killed between line and file.
         """
-        return path.is_file() and any(
-            entry.get('output_bytes') == path.stat().st_size for entry in self._of(path)
-        )
+        entries = self._entries.get(self._key(path), [])
+        return path.is_file() and path.stat().st_size in [e.get('output_bytes') for e in entries]
 
     def begin(self, job: FileJob, contents: Mapping[Path, memoryview]) -> None:
         """Log what is about to be written, and wait until the log is on the disk.
@@ -244,14 +246,11 @@ class EnhanceLog:
                 self._entries.setdefault(line['output'], []).append(line)
 
     def _is_up_to_date(self, path: Path, wanted: Mapping[str, Any]) -> bool:
-        entries = self._of(path)
+        entries = self._entries.get(self._key(path), [])
         if not entries or not path.is_file():
             return False
         is_whole = entries[-1].get('output_bytes') == path.stat().st_size
         return is_whole and wanted.items() <= entries[-1].items()
-
-    def _of(self, path: Path) -> list[dict[str, Any]]:
-        return self._entries.get(self._key(path), [])
 
     def _key(self, path: Path) -> str:
         return path.relative_to(self.path.parent).as_posix()
@@ -296,8 +295,6 @@ def _parse(line: str) -> dict[str, Any] | None:
 #: single one has: it bounds the memory that workers take.
 PIXELS_AT_ONCE = 2**25
 
-Spec = nn.Module | Mapping[str, Any] | str
-
 
 @dataclass
 class EnhanceSummary:
@@ -317,7 +314,7 @@ class EnhanceSummary:
 
 
 def enhance_files(
-    inputs: Iterable[str | os.PathLike[str]],
+    inputs: Paths,
     out_dir: str | os.PathLike[str],
     enhancer: Spec = DEFAULT_ENHANCER,
     *,

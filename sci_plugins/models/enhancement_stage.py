@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.errors import ConfigError, DataError, is_number
 from sci_plugins.functional.host_image import fill_mask, host_to_rgb, rgb_to_host, valid_size
 from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer
 
@@ -63,7 +63,7 @@ class ValueCheck:
     """
 
     def __init__(self, white: float) -> None:
-        if not isinstance(white, int | float) or not 0 < white < math.inf:
+        if not is_number(white) or not 0 < white < math.inf:
             raise ConfigError(f'input_max must be a number above 0, got {white!r}')
         self.white = white
         self._in_a_row = 0
@@ -388,8 +388,8 @@ def _three(color: float | Sequence[float] | None) -> tuple[float, ...] | None:
     if color is None:
         return None
     values = tuple(color) if isinstance(color, Sequence) else (color,) * 3
-    if len(values) != 3:
-        raise ConfigError(f'fill_color must be one or three values, got {color!r}')
+    if len(values) != 3 or not all(is_number(v) and math.isfinite(v) for v in values):
+        raise ConfigError(f'fill_color must be one or three numbers, got {color!r}')
     return tuple(float(value) for value in values)
 
 

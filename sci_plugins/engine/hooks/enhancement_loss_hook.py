@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from sci_plugins.errors import ConfigError
+from sci_plugins.errors import ConfigError, is_number
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancers import RetinexEnhancer
 from sci_plugins.registry import HOOKS, MODELS
@@ -36,7 +36,7 @@ class EnhancementLossHook(Hook):
     """
 
     def __init__(self, weight: float = 1.0, loss: dict[str, Any] | None = None) -> None:
-        if not isinstance(weight, int | float) or not 0 < weight < float('inf'):
+        if not is_number(weight) or not 0 < weight < float('inf'):
             raise ConfigError(
                 f'EnhancementLossHook: weight must be a number above 0, got {weight!r}'
             )

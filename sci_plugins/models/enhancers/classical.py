@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
-from sci_plugins.errors import ConfigError
+from sci_plugins.errors import ConfigError, is_number
 from sci_plugins.functional.retinex import mean_luma
 from sci_plugins.models.enhancers.base import BaseEnhancer
 from sci_plugins.registry import MODELS
@@ -162,8 +162,7 @@ class HistogramEqualizationEnhancer(LightnessEnhancer):
 
 
 def _is_positive(value: Any) -> bool:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and 0 < value < 1e38  # float32 ends there
+    return is_number(value) and 0 < value < 1e38  # float32 ends there
 
 
 def _is_grid(value: Any) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sci_plugins.errors import ConfigError
+from sci_plugins.errors import ConfigError, is_number
 from sci_plugins.functional.retinex import blend, darkness_gate, mean_luma
 from sci_plugins.models.enhancers.base import BaseEnhancer
 from sci_plugins.models.enhancers.build import build_enhancer
@@ -97,8 +97,7 @@ class GatedEnhancer(BaseEnhancer):
 
 def _check_limits(dark: Any, bright: Any) -> tuple[float, float]:
     for name, value in (('dark', dark), ('bright', bright)):
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not 0 <= value <= 1:
+        if not is_number(value) or not 0 <= value <= 1:
             raise ConfigError(f'GatedEnhancer: {name} must be a mean luma in [0, 1], got {value!r}')
     if not dark < bright:
         raise ConfigError(f'GatedEnhancer: dark must be below bright, got {dark!r} and {bright!r}')

@@ -50,6 +50,12 @@ def test_a_folder(photos: Path, tmp_path: Path) -> None:
         assert bright.mean() > dark.mean() + 20
 
 
+@pytest.mark.parametrize('kind', [str, Path])
+def test_a_single_folder(photos: Path, tmp_path: Path, kind: type) -> None:
+    """A name is no list of its letters, of which the first is the root of all files."""
+    assert enhance_files(kind(photos), tmp_path / 'out', 'none').written == 4
+
+
 @pytest.mark.parametrize('workers', [1, 3])
 def test_workers_give_the_same(photos: Path, tmp_path: Path, workers: int) -> None:
     enhance_files([photos], tmp_path / 'out', 'gamma/0.5', workers=workers)

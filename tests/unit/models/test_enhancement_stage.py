@@ -403,7 +403,9 @@ def test_a_stage_can_be_exported(strict: bool) -> None:
         (dict(input_max=0), 'input_max must be a number above 0, got 0'),
         (dict(input_max=float('nan')), 'got nan'),
         (dict(input_max='255'), "got '255'"),
-        (dict(fill_color=(1, 2)), 'one or three values'),
+        (dict(fill_color=(1, 2)), 'one or three numbers'),
+        (dict(fill_color='red'), "one or three numbers, got 'red'"),
+        (dict(fill_color=(1, 2, float('nan'))), 'one or three numbers'),
     ],
 )
 def test_bad_settings_are_refused(settings: Any, word: str) -> None:

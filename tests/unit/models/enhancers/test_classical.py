@@ -85,6 +85,13 @@ def test_dark_pictures_get_brighter_and_keep_their_hue(rng: np.random.Generator,
     assert red > green > blue  # the photograph is orange: RGB and BGR are not mixed up
 
 
+def test_a_number_of_numpy() -> None:
+    image = torch.rand(1, 3, 4, 4)
+    wanted = GammaEnhancer(0.5)(image)
+    for kind in (np.float32, np.float64):
+        torch.testing.assert_close(GammaEnhancer(kind(0.5))(image), wanted)
+
+
 @pytest.mark.parametrize('gamma', [0, -1, float('nan'), float('inf'), '0.4', None, [0.4], True])
 def test_gamma_out_of_range(gamma: object) -> None:
     with pytest.raises(ConfigError, match='gamma must be') as caught:
