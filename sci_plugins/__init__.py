@@ -21,6 +21,7 @@ _HOMES = {
     'MeanRecords': 'sci_plugins.evaluation.records',
     'RECORDS': 'sci_plugins.registry',
     'EnhancementStage': 'sci_plugins.models.enhancement_stage',
+    'AdaptiveSCIEnhancer': 'sci_plugins.models.enhancers',
     'BaseEnhancer': 'sci_plugins.models.enhancers',
     'RetinexEnhancer': 'sci_plugins.models.enhancers',
     'SCIEnhancer': 'sci_plugins.models.enhancers',

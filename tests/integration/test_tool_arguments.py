@@ -178,6 +178,22 @@ CASES = [
             ('--crop-size 21', 'crop_size'),
         ],
     ),
+    *_cases(
+        'tune',
+        'pixels --images photos --out out.pth --enhancer AdaptiveSCIEnhancer()',
+        [
+            *DEVICES[:2],
+            ('--seed -1', 'seed must be at least 0, got -1'),
+            ('--steps 0', 'steps must be at least 1, got 0'),
+            (f'--steps {HUGE}', 'steps must be at most 10000000'),
+            (f'--batch-size {HUGE}', 'batch_size must be at most 1024'),
+            ('--crop-size 100000', 'crop_size must be at most 4096'),
+            ('--no-harm nan', 'no_harm must be a finite number from 0, got nan'),
+            ('', 'at least 2 photographs, one of them to check with, got 1'),
+            ('--enhancer none', 'needs an enhancer with parameters, got IdentityEnhancer'),
+        ],
+    ),
+    *_cases('tune', '', [('a.py --images x --out y', 'expected CONFIG CHECKPOINT, or pixels')]),
     *_cases('evaluate_enhancement', 'photos --variants none', [*DEVICES[:2], *COUNTS[:3]]),
     *_cases('evaluate_enhancement', 'photos --variants', [(GATES, 'at most 8 gates')]),
     *_cases(

@@ -13,6 +13,7 @@ from tests.run_tool import run_tool
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / 'data' / 'make_tiny.py'))
 PRECIOUS = b'precious'
+ADAPTIVE = 'AdaptiveSCIEnhancer()'
 TOOLS = {
     'evaluate_darkface.py': ['found', 'truth', '--json', '{file}'],
     'evaluate_segmentation.py --json': ['found', 'truth', '--num-classes', '2', '--json', '{file}'],
@@ -25,6 +26,7 @@ TOOLS = {
     'benchmark.py': ['enhancer', '--json', '{file}'],
     'finetune.py --out': ['photos', '--out', '{file}', '--steps', '1'],
     'finetune.py sheet': ['photos', '--out', 'mine.pth', '--steps', '1'],
+    'tune.py': ['pixels', '--images', 'photos', '--out', 'mine', '--enhancer', ADAPTIVE],
     'demo.py': ['--out', '.'],
 }
 
@@ -32,7 +34,8 @@ TOOLS = {
 @pytest.fixture()
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    write_image(tmp_path / 'photos' / 'a.png', np.full((20, 20, 3), 30, np.uint8))
+    for name in ('a', 'b'):
+        write_image(tmp_path / 'photos' / f'{name}.png', np.full((20, 20, 3), 30, np.uint8))
     for name in ('mine', 'a.jpg', 'mine_before-after.jpg', 'README.md'):
         (tmp_path / name).write_bytes(PRECIOUS)
     return tmp_path

@@ -12,6 +12,7 @@ import sci_plugins
 
 PUBLIC = {
     '__version__',
+    'AdaptiveSCIEnhancer',
     'BaseEnhancer',
     'CLAHEEnhancer',
     'EnhanceImage',

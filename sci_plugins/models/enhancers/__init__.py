@@ -1,5 +1,6 @@
 """Everything that can stand in front of a host model; one contract, one slot."""
 
+from sci_plugins.models.enhancers.adaptive import AdaptiveSCIEnhancer
 from sci_plugins.models.enhancers.base import BaseEnhancer, Enhanced, RetinexEnhancer
 from sci_plugins.models.enhancers.build import build_enhancer, parse_enhancer
 from sci_plugins.models.enhancers.classical import (
@@ -16,6 +17,7 @@ from sci_plugins.models.enhancers.sci import SCIEnhancer
 from sci_plugins.models.enhancers.weights import load_enhancer_weights
 
 __all__ = [
+    'AdaptiveSCIEnhancer',
     'BaseEnhancer',
     'CLAHEEnhancer',
     'Enhanced',

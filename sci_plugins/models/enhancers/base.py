@@ -5,7 +5,7 @@ import inspect
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
@@ -34,6 +34,9 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
     images of a batch independent of one another in eval mode. Its constructor's arguments
     are remembered, so that a file of its weights says how to build it.
     """
+
+    #: Arguments of the constructor that name files: a saved file holds what they loaded.
+    weight_arguments: ClassVar[tuple[str, ...]] = ('weights',)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -106,7 +109,7 @@ def type_name(kind: type) -> str:
 
 
 def arguments_of(enhancer: nn.Module) -> dict[str, Any]:
-    """The arguments that an enhancer was built with, defaults included, without ``weights``.
+    """The arguments that an enhancer was built with, defaults included, without weights' names.
 
     Plain data, with :class:`Opaque` for anything else; an inner enhancer (behind a gate)
     as a config.
@@ -115,7 +118,8 @@ def arguments_of(enhancer: nn.Module) -> dict[str, Any]:
     # An inner enhancer may have been given by name: the enhancer that was built counts.
     inner = {name: child for name, child in enhancer.named_children() if name in given}
     own = given | {k: _describe(v) for k, v in inner.items() if isinstance(v, BaseEnhancer)}
-    return {name: value for name, value in own.items() if name != 'weights'}
+    files = getattr(enhancer, 'weight_arguments', ())
+    return {name: value for name, value in own.items() if name not in files}
 
 
 def _remembering(init: Callable) -> Callable:

@@ -40,14 +40,31 @@ class ShortName(NamedTuple):
             nothing may follow.
         example: forms of it, for errors and help.
         needs: what must follow the slash; empty if nothing must.
+        otherwise: what stands for the rest where nothing follows.
     """
 
     kind: str
     argument: Callable[[str], dict[str, Any]] | None
     example: str
     needs: str = ''
+    otherwise: str = ''
 
 
+def _adaptive(text: str) -> dict[str, Any]:
+    """The shipped stage with SCI's weights behind ``sci/``, or a file of a tuned one."""
+    kind = 'sci_plugins.AdaptiveSCIEnhancer'
+    illumination = text.removeprefix('sci/')
+    if illumination != text:
+        return dict(type=kind, illumination=illumination, weights=SHIPPED_ADAPTIVE)
+    config = config_of_weights(text)
+    # Where a file says nothing, loading will tell what is wrong with it.
+    if config['type'] not in (kind, 'sci_plugins.SCIEnhancer'):
+        raise ConfigError(f'{text} holds weights of {config["type"]}, not of {kind}')
+    return config | dict(type=kind)
+
+
+#: The stage that comes with this package.
+SHIPPED_ADAPTIVE = 'sci_plugins/adaptive'
 #: All short names. A class has its arguments, sizes and recipe from its constructor.
 SHORT_NAMES = {
     'none': ShortName('IdentityEnhancer', None, "'none'"),
@@ -60,6 +77,12 @@ SHORT_NAMES = {
         lambda weights: config_of_weights(weights),
         "'sci/official/medium', 'sci/FILE.pth'",
         "its weights: for example 'sci/official/medium'",
+    ),
+    'adaptive': ShortName(
+        'AdaptiveSCIEnhancer',
+        _adaptive,
+        "'adaptive', 'adaptive/FILE.pth', 'adaptive/sci/official/medium'",
+        otherwise=SHIPPED_ADAPTIVE,
     ),
     'gated': ShortName(
         'GatedEnhancer',
@@ -83,7 +106,9 @@ def build_enhancer(enhancer: nn.Module | Mapping[str, Any] | str) -> BaseEnhance
     Args:
         enhancer: an enhancer; a config ``dict(type='sci_plugins.X', ...)``; or a
             string: ``'none'``, ``'gamma'``, ``'gamma/0.4'``, ``'exposure/0.4'``, ``'clahe'``,
-            ``'histeq'``, ``'sci/WEIGHTS'`` with the weights' name or path,
+            ``'histeq'``, ``'sci/WEIGHTS'`` with the weights' name or path, ``'adaptive'``,
+            ``'adaptive/FILE'`` for one that was tuned, ``'adaptive/sci/WEIGHTS'`` for another
+            illumination in it,
             ``'gated/NAME'`` with one of these names, or a call such as
             ``"GammaEnhancer(gamma=0.4)"``. Your own class is named with its module:
             ``"my_file.MyEnhancer(gain=3)"``. With ``weights``, a file of
@@ -127,6 +152,7 @@ def parse_enhancer(text: str) -> dict[str, Any]:
     short = SHORT_NAMES[name]
     if short.needs and not argument:
         raise ConfigError(f'{name!r} needs {short.needs}')
+    argument = argument or short.otherwise
     config: dict[str, Any] = dict(type=f'sci_plugins.{short.kind}')
     if argument and short.argument is None:
         raise ConfigError(f'unknown enhancer {text!r}: {name!r} takes no argument')

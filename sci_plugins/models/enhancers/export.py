@@ -108,7 +108,9 @@ def plain_arguments(kind: type, said: Mapping[str, Any]) -> dict[str, Any]:
             lists and dicts of these.
     """
     taken = inspect.signature(kind).parameters
-    arguments = {key: said[key] for key in said if key in taken and key != 'weights'}
+    files = BaseEnhancer.weight_arguments
+    files = getattr(kind, 'weight_arguments', files)
+    arguments = {key: said[key] for key in said if key in taken and key not in files}
     is_ours = type_name(kind).startswith('sci_plugins.')
     for key, value in arguments.items():
         is_flat = is_ours and not isinstance(taken[key].default, tuple)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sci_plugins.functional.retinex import divide_illumination
 from sci_plugins.models.enhancers import (
+    AdaptiveSCIEnhancer,
     BaseEnhancer,
     CLAHEEnhancer,
     Enhanced,
@@ -51,7 +52,17 @@ def _ruas(**settings: int) -> RUASEnhancer:
     return enhancer
 
 
+def _adaptive() -> AdaptiveSCIEnhancer:
+    enhancer = AdaptiveSCIEnhancer()
+    generator = torch.Generator().manual_seed(5)
+    for value in (*enhancer.sci.parameters(), enhancer.controller.out.weight):
+        value.data.copy_(torch.rand(value.shape, generator=generator) * 0.4 - 0.2)
+    enhancer.controller.out.bias.data.copy_(torch.tensor([0.0] * 5 + [-1.5]))
+    return enhancer
+
+
 CASES: dict[str, Callable[[], BaseEnhancer]] = {
+    'adaptive': _adaptive,
     'identity': IdentityEnhancer,
     'gamma': GammaEnhancer,
     'exposure': MeanMatchEnhancer,
@@ -68,7 +79,7 @@ CASES: dict[str, Callable[[], BaseEnhancer]] = {
 }
 SAME_SETTINGS = {repr(make()): make for make in CASES.values()}
 IN_8_BITS = (CLAHEEnhancer, HistogramEqualizationEnhancer)
-WHOLE_IMAGE = (MeanMatchEnhancer, *IN_8_BITS, GatedEnhancer)
+WHOLE_IMAGE = (AdaptiveSCIEnhancer, MeanMatchEnhancer, *IN_8_BITS, GatedEnhancer)
 
 
 @pytest.fixture(params=list(CASES))

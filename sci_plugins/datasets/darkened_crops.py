@@ -1,0 +1,207 @@
+"""Crops of bright photographs with the same crops in the dark, to tune an enhancer with."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from sci_plugins.datasets.low_light_folder import find_images
+from sci_plugins.datasets.transforms.low_light import RANDOM_WHITE_BALANCE
+from sci_plugins.errors import DataError
+from sci_plugins.functional.low_light import compress_jpeg, darken
+from sci_plugins.functional.uneven_light import KINDS, uneven_light
+from sci_plugins.utils.images import read_image
+
+#: Mean pixel value below which a crop has nothing to teach: it is dark already.
+MIN_MEAN = 0.14
+_TRIES = 20
+# Photographs are shrunk by one of these before they are cropped.
+_SCALES = (1.0, 1.0, 0.75, 0.5)
+
+
+class Pairs(NamedTuple):
+    """A batch of crops.
+
+    Attributes:
+        bright: as they are, ``(N, 3, S, S)``, RGB, [0, 1].
+        dark: the same, darkened; some stay as they are.
+    """
+
+    bright: Tensor
+    dark: Tensor
+
+
+@dataclass(frozen=True)
+class Darkness:
+    """How crops are darkened: shares of them, and ranges drawn uniformly in the logarithm.
+
+    Attributes:
+        untouched: share that stays as it is: what is bright and clean must not change.
+        gain: fraction of the light.
+        noise, shot_noise: as in :class:`sci_plugins.SynthesizeLowLight`; ``noisy`` and ``shot``
+            are the shares that have them.
+        uneven, balanced, compressed: shares in uneven light, with coloured noise by white balance,
+            and compressed as JPEG of quality 55 to 95.
+    """
+
+    untouched: float = 0.25
+    gain: tuple[float, float] = (0.01, 1.0)
+    noise: tuple[float, float] = (2e-4, 5e-3)
+    noisy: float = 0.7
+    shot_noise: tuple[float, float] = (1e-4, 6e-3)
+    shot: float = 0.35
+    uneven: float = 0.4
+    balanced: float = 0.25
+    compressed: float = 0.2
+
+    def apply(self, crop: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """A crop, ``(H, W, 3)`` uint8 RGB, in the dark; same shape and dtype."""
+        if generator.random() < self.untouched:
+            return crop
+        gain = _draw(self.gain, generator)
+        noise = _draw(self.noise, generator) if generator.random() < self.noisy else 0.0
+        shot = _draw(self.shot_noise, generator) if generator.random() < self.shot else 0.0
+        light = None
+        if generator.random() < self.uneven:
+            kind = list(KINDS)[generator.integers(len(KINDS))]
+            light = uneven_light(kind, crop.shape[0], crop.shape[1], generator)
+        balance = None
+        if generator.random() < self.balanced:
+            red, blue = (generator.uniform(*each) for each in RANDOM_WHITE_BALANCE)
+            balance = (red, 1.0, blue)
+        dark = darken(crop, gain, noise, shot, generator, white_balance=balance, light=light)
+        if generator.random() < self.compressed:
+            dark = compress_jpeg(dark[..., ::-1], int(generator.integers(55, 96)))[..., ::-1]
+        return np.ascontiguousarray(dark)
+
+
+class DarkenedCrops:
+    """Endless, seeded batches of :class:`Pairs` from folders of photographs.
+
+    Batch ``k`` depends on the seed and ``k`` alone, so that a run can be resumed.
+
+    Args:
+        bright: files and folders of photographs by day.
+        as_they_are: files and folders of real dark photographs that are to stay as the network
+            knows them: their crops are both sides of a pair.
+        share: of the crops that come from ``as_they_are``, if there are any.
+        crop_size: side in pixels; smaller images are left out.
+        batch_size: crops of a batch.
+        darkness: how they are darkened.
+        seed: of everything.
+
+    Raises:
+        DataError: if there is no image, or all are dark or smaller than a crop.
+    """
+
+    def __init__(
+        self,
+        bright: Sequence[str | os.PathLike[str]],
+        as_they_are: Sequence[str | os.PathLike[str]] = (),
+        *,
+        share: float = 0.15,
+        crop_size: int = 192,
+        batch_size: int = 6,
+        darkness: Darkness | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.bright = _Photographs(bright, crop_size)
+        self.as_they_are = _Photographs(as_they_are, crop_size) if as_they_are else None
+        self.share, self.batch_size, self.seed = share, batch_size, seed
+        self.darkness = darkness or Darkness()
+
+    @property
+    def files(self) -> list[Path]:
+        """All image files."""
+        return [*self.bright.files, *(self.as_they_are.files if self.as_they_are else ())]
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """File -> why it cannot be used, of those that have been tried."""
+        return self.bright.skipped | (self.as_they_are.skipped if self.as_they_are else {})
+
+    def batch(self, number: int) -> Pairs:
+        """The batch of that number."""
+        generator = np.random.default_rng([self.seed, number])
+        pairs = [self._pair(generator) for _ in range(self.batch_size)]
+        bright, dark = (torch.stack([_to_tensor(pair[k]) for pair in pairs]) for k in (0, 1))
+        return Pairs(bright, dark)
+
+    def batches(self, begin: int = 0) -> Iterator[Pairs]:
+        """Batches from ``begin`` on, without end."""
+        while True:
+            yield self.batch(begin)
+            begin += 1
+
+    def _pair(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        if self.as_they_are is not None and generator.random() < self.share:
+            crop = self.as_they_are.crop(generator)
+            return crop, crop
+        for _ in range(_TRIES):
+            crop = self.bright.crop(generator)
+            if crop.mean() >= 255 * MIN_MEAN:
+                return crop, self.darkness.apply(crop, generator)
+        raise DataError(
+            f'the photographs are too dark to teach anything: {_TRIES} crops in a row have a mean '
+            f'below {MIN_MEAN:g} (white is 1); give photographs by day, and dark ones by '
+            '--as-they-are'
+        )
+
+
+class _Photographs:
+    """Images by their files; those that are too small or cannot be read are passed over."""
+
+    def __init__(self, paths: Sequence[str | os.PathLike[str]], size: int) -> None:
+        self.files = [path for root in paths for path in find_images(root)]
+        self.size = size
+        self.skipped: dict[str, str] = {}
+        self._cache: dict[int, np.ndarray] = {}
+
+    def crop(self, generator: np.random.Generator) -> np.ndarray:
+        """A random crop of a random image, shrunk or not, mirrored or not: ``(S, S, 3)`` uint8."""
+        image = self._read_or_next(int(generator.integers(len(self.files))))
+        shortest = min(image.shape[:2])
+        scale = max(_SCALES[generator.integers(len(_SCALES))], self.size / shortest)
+        if scale < 1:
+            height, width = (max(self.size, round(side * scale)) for side in image.shape[:2])
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        top, left = (int(generator.integers(side - self.size + 1)) for side in image.shape[:2])
+        crop = image[top : top + self.size, left : left + self.size]
+        return np.ascontiguousarray(crop[:, ::-1] if generator.random() < 0.5 else crop)
+
+    def _read_or_next(self, index: int) -> np.ndarray:
+        for step in range(len(self.files)):
+            position = (index + step) % len(self.files)
+            image = self._read(position)
+            if image is not None:
+                return image
+        first = next(iter(self.skipped.values()))
+        raise DataError(f'none of {len(self.files)} images can be used; first: {first}')
+
+    def _read(self, index: int) -> np.ndarray | None:
+        path = str(self.files[index])
+        if index not in self._cache and path not in self.skipped:
+            try:
+                image = read_image(path)
+                height, width = image.shape[:2]
+                if min(height, width) < self.size:
+                    raise DataError(f'{path} is {width}x{height}, smaller than {self.size}')
+                self._cache[index] = image
+            except (DataError, OSError) as error:
+                self.skipped[path] = ' '.join(str(error).split())
+        return self._cache.get(index)
+
+
+def _to_tensor(crop: np.ndarray) -> Tensor:
+    return torch.from_numpy(crop).permute(2, 0, 1).float() / 255
+
+
+def _draw(bounds: tuple[float, float], generator: np.random.Generator) -> float:
+    low, high = bounds
+    return float(low * (high / low) ** generator.random())

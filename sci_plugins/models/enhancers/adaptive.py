@@ -1,0 +1,222 @@
+"""SCI that knows the light and the noise of its image, and is off where neither needs it."""
+
+from typing import NamedTuple, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sci_plugins.errors import check_at_least
+from sci_plugins.functional.light import LightStatistics, light_statistics, to_cells
+from sci_plugins.functional.noise import MIN_SIDE, NoiseEstimate, estimate_noise
+from sci_plugins.functional.shrinkage import LEVELS, shrink_noise
+from sci_plugins.models.enhancers.base import BaseEnhancer
+from sci_plugins.models.enhancers.sci import SCIEnhancer
+from sci_plugins.models.enhancers.weights import load_enhancer_weights
+from sci_plugins.registry import MODELS
+
+#: Largest exponent of the light, strength of the shrinkage, and natural logarithm of the gain.
+MAX_EXPONENT, MAX_STRENGTH, MAX_LOG_GAIN = 1.5, 4.0, 3.0
+_MOST_CELLS = 512
+_HIDDEN = 16
+# A sigmoid stretched by this much to each side and clipped: exactly 0 can be reached and kept.
+_STRETCH = 0.05
+# Keeps the slope of the square root finite at black.
+_BLACK = 1e-8
+
+
+class Decision(NamedTuple):
+    """What is done to each image of a batch, and the statistics that decided it.
+
+    Attributes:
+        exponent: of the regional light, ``(N,)``, [0, 1.5]; 0 leaves the light where it is.
+        gain: factor of the pixel values, ``(N,)``, [1, e³].
+        strengths: of the noise shrinkage, finest level first, ``(N, 4)``, [0, 4]; 0 keeps the
+            noise.
+        light, noise: ``(N,)`` each.
+    """
+
+    exponent: Tensor
+    gain: Tensor
+    strengths: Tensor
+    light: LightStatistics
+    noise: NoiseEstimate
+
+    @property
+    def is_off(self) -> Tensor:
+        """Whether each image stays as it is, to the bit; ``(N,)``, bool."""
+        return (self.exponent == 0) & (self.gain == 1) & (self.strengths == 0).all(1)
+
+
+@MODELS.register_module()
+class AdaptiveSCIEnhancer(BaseEnhancer):
+    """SCI's illumination with an exponent, a gain and noise shrinkage that each image decides.
+
+    ``y = sqrt(shrink(x ** 2, strengths))``, ``out = clamp(y * gain / light ** exponent, 0, 1)``.
+    ``light`` is SCI's illumination of regions: the estimator sees the image averaged down to
+    ``cells``, its brightest channel is taken, divided by the geometric mean over the image and
+    interpolated. So the gain brightens, and the exponent evens the light out. A network of 280
+    parameters sets exponent, gain and strengths from the image's own light and noise. Where it
+    decides for none, the image is given back to the bit.
+
+    Each image is treated by itself; everything is differentiable, through the decision as far as
+    its own parameters go. Computed in float32 under AMP. SCI's BatchNorm keeps its statistics in
+    training too.
+
+    Noise is measured in the image that arrives: after an enlargement (a ``Resize`` before the data
+    preprocessor) it is no longer white and stays. There, enhance first, with
+    :class:`sci_plugins.EnhanceImage`.
+
+    Args:
+        cells: regions along the longer side; as many as there are pixels at most.
+        illumination: SCI weights to put in place of the file's, such as ``'official/medium'``.
+        weights: ``'sci_plugins/adaptive'``, which comes with this package, or a path. ``None``
+            initialises; SCI's part as :class:`SCIEnhancer` does.
+
+    Shape:
+        - input: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
+        - output: same; below 5 x 5 pixels, where there is nothing to measure, the input
+
+    Raises:
+        ConfigError: if ``cells`` is out of range.
+        CheckpointError: if weights cannot be loaded in full.
+
+    Source: ours; its parts are SCI (CVPR 2022), the Wiener filter on a pyramid (see
+    :mod:`sci_plugins.functional.shrinkage`) and robust noise estimation (see
+    :mod:`sci_plugins.functional.noise`).
+    """
+
+    weight_arguments = ('weights', 'illumination')
+
+    def __init__(
+        self, cells: int = 12, illumination: str | None = None, weights: str | None = None
+    ) -> None:
+        super().__init__()
+        check_at_least(1, 'AdaptiveSCIEnhancer', most=_MOST_CELLS, cells=cells)
+        self.cells = cells
+        self.sci = SCIEnhancer().eval()
+        self.controller = Controller()
+        if weights is not None:
+            load_enhancer_weights(self, weights)
+        if illumination is not None:
+            load_enhancer_weights(self.sci, illumination)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; SCI's BatchNorm keeps its own: crops are no sample of its light."""
+        super().train(mode)
+        self.sci.eval()
+        return self
+
+    def decide(self, image: Tensor) -> Decision:
+        """What is to be done to each image of ``(N, 3, H, W)``, RGB, float, [0, 1].
+
+        Raises:
+            TypeError, ValueError: as :meth:`check_input`, and below 5 x 5 pixels.
+        """
+        self.check_input(image)
+        light, noise = light_statistics(image), estimate_noise(image)
+        exponent, gain, strengths = self.controller(light, noise)
+        return Decision(exponent, gain, strengths, light, noise)
+
+    def forward(self, image: Tensor) -> Tensor:
+        self.check_input(image)
+        if image.numel() == 0 or min(image.shape[2:]) < MIN_SIDE:
+            return image
+        with torch.autocast(image.device.type, enabled=False):
+            exact = image.to(torch.promote_types(image.dtype, torch.float32))
+            decision = self.decide(exact)
+            if not self._is_recorded(exact) and bool(decision.is_off.all()):
+                return image
+            return self.carry_out(exact, decision).to(image.dtype)
+
+    def carry_out(self, image: Tensor, decision: Decision) -> Tensor:
+        """``image``, ``(N, 3, H, W)``, with what was decided.
+
+        Steps that no image needs are left out, unless a graph is recorded: it has to hold for
+        other images too, and parallel training waits for the gradient of every parameter.
+        """
+        everything = self._is_recorded(image)
+        bright = image
+        if everything or bool((decision.strengths > 0).any()):
+            quiet = shrink_noise(image * image, decision.noise.sigma, decision.strengths)
+            quiet = (quiet + _BLACK).sqrt() - _BLACK**0.5
+            noisy = (decision.strengths > 0).any(1)
+            bright = torch.where(_of_images(noisy), quiet, image)
+        factor = _of_images(decision.gain)
+        if everything or bool((decision.exponent > 0).any()):
+            light = self.regional_light(bright)
+            factor = factor * torch.exp(-_of_images(decision.exponent) * light)
+        enhanced = (bright * factor).clamp(0, 1)
+        return torch.where(_of_images(decision.is_off), image, enhanced)
+
+    def regional_light(self, image: Tensor) -> Tensor:
+        """Natural logarithm of SCI's illumination of regions, of mean 0 over each image.
+
+        Args:
+            image: ``(N, 3, H, W)``, RGB, [0, 1].
+
+        Returns:
+            ``(N, 1, H, W)``.
+        """
+        cells = to_cells(image, self.cells)
+        cells = cells.to(self.sci.in_conv.weight.dtype)
+        light = self.sci.estimate_illumination(cells).to(image.dtype).amax(1, keepdim=True).log()
+        light = light - light.mean((2, 3), keepdim=True)
+        return F.interpolate(light, image.shape[2:], mode='bilinear', align_corners=False)
+
+    def _is_recorded(self, image: Tensor) -> bool:
+        if torch.jit.is_tracing() or torch.compiler.is_compiling():
+            return True
+        tensors = (image, *self.parameters())
+        return torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
+
+    def extra_repr(self) -> str:
+        return f'cells={self.cells}'
+
+
+class Controller(nn.Module):
+    """A perceptron from an image's statistics to what is done to it: 280 parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(10, _HIDDEN)
+        self.out = nn.Linear(_HIDDEN, 2 + LEVELS)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Begin with little of everything, the same for every image."""
+        self.hidden.reset_parameters()
+        nn.init.normal_(self.out.weight, 0, 0.05)
+        nn.init.constant_(self.out.bias, -1.0)
+        nn.init.constant_(self.out.bias[-1:], -2.0)
+
+    def forward(
+        self, light: LightStatistics, noise: NoiseEstimate
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Exponent ``(N,)``, gain ``(N,)`` and strengths ``(N, 4)``, see :class:`Decision`."""
+        features = _features(light, noise)
+        out = self.out(F.silu(self.hidden(features.to(self.hidden.weight.dtype))))
+        out = out.to(features.dtype)
+        opened = ((1 + 2 * _STRETCH) * torch.sigmoid(out) - _STRETCH).clamp(0, 1)
+        # What is not white is texture, or noise that was processed: it is left alone.
+        strengths = MAX_STRENGTH * opened[:, 1:-1] * noise.whiteness[:, None]
+        return MAX_EXPONENT * opened[:, 0], torch.exp(MAX_LOG_GAIN * opened[:, -1]), strengths
+
+
+def _features(light: LightStatistics, noise: NoiseEstimate) -> Tensor:
+    """The statistics at about unit scale, ``(N, 10)``; logarithms above an 8-bit level."""
+    values = torch.stack([light.mean, light.low, light.median, light.high], 1)
+    others = [
+        0.5 * ((noise.sigma + 2e-5).log() + 6),
+        2 * noise.whiteness - 1,
+        4 * light.mean - 1,
+        2 * (light.unevenness - 0.5),
+        0.5 * (light.highlights + 1e-3).log() + 2,
+        0.5 * (noise.sigma / (noise.level + 1e-4) + 1e-3).log() + 2,
+    ]
+    return torch.cat([(values + 1 / 255).log() + 2, torch.stack(others, 1)], 1)
+
+
+def _of_images(value: Tensor) -> Tensor:
+    """``(N,)`` to be multiplied by images."""
+    return value.view(-1, 1, 1, 1)

@@ -1,0 +1,216 @@
+"""What a frozen network makes of an untouched image, as the aim for what stands in front of it.
+
+No labels: the network itself, on the bright image, teaches the stage that has to give it a dark one
+(Hinton et al., "Distilling the Knowledge in a Neural Network", 2015). Losses are per image, so that
+an image that gets worse can be told from one that gets better.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from mmengine.structures import BaseDataElement
+from torch import Tensor, nn
+
+from sci_plugins.errors import ConfigError
+from sci_plugins.functional.host_image import rgb_to_host
+from sci_plugins.utils.model_parts import find_preprocessor, unwrap_model
+
+# Squared differences below this count as equal in the smooth absolute difference.
+_CHARBONNIER = 1e-4
+# Weight of the neck's features beside the head's outputs.
+_FEATURES = 0.5
+# Weight of a place without objects, against 1 for a certain object.
+_BACKGROUND = 0.02
+
+
+class Teacher(ABC):
+    """Looks at images and says how far what it sees is from what it should see."""
+
+    @abstractmethod
+    def look(self, image: Tensor) -> Any:
+        """What is seen in images, ``(N, 3, H, W)``, RGB in [0, 1]; with gradients."""
+
+    @abstractmethod
+    def distance(self, seen: Any, aim: Any) -> Tensor:
+        """How far ``seen`` is from ``aim``, for each image: ``(N,)``, from 0."""
+
+
+class PixelTeacher(Teacher):
+    """The untouched pixels: for no network in particular.
+
+    Charbonnier's smooth absolute difference, plus half the absolute differences of 5 x 5 means and
+    of gradients: colour and light count, and so do edges.
+    """
+
+    def look(self, image: Tensor) -> Tensor:
+        return image
+
+    def distance(self, seen: Tensor, aim: Tensor) -> Tensor:
+        axes = (1, 2, 3)
+        difference = seen - aim
+        total = (difference.square() + _CHARBONNIER).sqrt().mean(axes) - _CHARBONNIER**0.5
+        total = total + 0.5 * F.avg_pool2d(difference, 5, 1).abs().mean(axes)
+        for axis in (-1, -2):
+            total = total + 0.5 * difference.diff(dim=axis).abs().mean(axes)
+        return total
+
+
+class Seen(NamedTuple):
+    """What a network makes of images.
+
+    Attributes:
+        features: of its neck, level by level.
+        maps: of its head, by kind (class scores first) and level.
+    """
+
+    features: list[Tensor]
+    maps: list[list[Tensor]]
+
+
+class NetworkTeacher(Teacher):
+    """A frozen mmdet or mmseg model.
+
+    Segmentors: the divergence of the class probabilities, mean over pixels. Detectors with a dense
+    head (RetinaNet, FCOS, YOLOX, RTMDet, SSD, TOOD, ...): the divergence of the scores and the
+    difference of boxes and other maps, weighted by the scores on the untouched image, and the
+    neck's features. Two-stage detectors: the features and the outputs of the region proposal
+    network. Others, such as DETR and Mask2Former: the features alone.
+
+    Args:
+        model: in eval mode and without gradients from here on.
+        input_order: channel order of the images that its data preprocessor takes.
+
+    Raises:
+        ConfigError: if it has neither features nor logits, such as a network in an ONNX file.
+    """
+
+    def __init__(self, model: nn.Module, input_order: str = 'bgr') -> None:
+        self.model: Any = unwrap_model(model).requires_grad_(False).eval()
+        self.input_order = input_order
+        self._preprocessor = find_preprocessor(self.model)
+        if not (_gives_logits(self.model) or hasattr(self.model, 'extract_feat')):
+            raise ConfigError(
+                f'cannot tune to {type(self.model).__name__}: expected an mmseg segmentor or an '
+                'mmdet detector, through which gradients pass'
+            )
+
+    def look(self, image: Tensor) -> Seen:
+        batch = list(rgb_to_host(image, self.input_order))
+        # Some preprocessors note in the samples how they padded.
+        samples = [BaseDataElement() for _ in batch]
+        inputs = self._preprocessor(dict(inputs=batch, data_samples=samples), False)['inputs']
+        if _gives_logits(self.model):
+            return Seen([], [list(_tensors(self.model(inputs, None, mode='tensor')))])
+        features = list(_tensors(self.model.extract_feat(inputs)))
+        head = _dense_head(self.model)
+        kinds = () if head is None else head(features)
+        return Seen(features, [list(_tensors(kind)) for kind in kinds])
+
+    def distance(self, seen: Seen, aim: Seen) -> Tensor:
+        if _gives_logits(self.model):
+            return _divergence(seen.maps[0][0], aim.maps[0][0], dim=1).flatten(1).mean(1)
+        pairs = zip(seen.features, aim.features, strict=True)
+        total = _FEATURES * torch.stack([_relative(*pair) for pair in pairs]).mean(0)
+        if aim.maps:
+            total = total + _head_distance(_dense_head(self.model), seen.maps, aim.maps)
+        return total
+
+
+def _gives_logits(model: Any) -> bool:
+    """Whether it is a segmentor whose ``mode='tensor'`` gives a map of logits."""
+    head = getattr(model, 'decode_head', None)
+    last = head[-1] if isinstance(head, nn.ModuleList) else head  # of a cascade
+    return hasattr(last, 'cls_seg')
+
+
+def _dense_head(model: Any) -> Any:
+    """What turns features into maps: the head of a dense detector, or the proposals'."""
+    for name in ('bbox_head', 'rpn_head'):
+        head = getattr(model, name, None)
+        # A head of queries (DETR) takes more than features.
+        if (
+            head is not None
+            and hasattr(head, 'cls_out_channels')
+            and hasattr(head, 'prior_generator')
+        ):
+            return head
+    return None
+
+
+def _tensors(outputs: Any) -> Iterator[Tensor]:
+    if isinstance(outputs, Tensor):
+        yield outputs
+    elif isinstance(outputs, list | tuple):
+        for each in outputs:
+            yield from _tensors(each)
+
+
+def _head_distance(head: Any, seen: list[list[Tensor]], aim: list[list[Tensor]]) -> Tensor:
+    """Of class scores and of the head's other kinds of maps; objects count most."""
+    softmax = _is_softmax(head)
+    weights = _objects(aim, head.cls_out_channels, softmax)
+    mass = 1 + torch.stack([weight.flatten(1).sum(1) for weight in weights]).sum(0)
+    total = torch.zeros_like(mass)
+    for kind, pair in enumerate(zip(seen, aim, strict=True)):
+        for one, other, weight in zip(*pair, weights, strict=True):
+            one, other = (_by_anchor(each, weight.shape[1]) for each in (one, other))
+            if kind == 0 and softmax:
+                apart = _divergence(one, other, dim=2)
+            elif kind == 0 or one.shape[2] == 1:  # yes or no: scores, objectness, centerness
+                apart = _divergence(one, other, dim=None).sum(2)
+            else:
+                apart = F.smooth_l1_loss(one, other, reduction='none', beta=0.1).mean(2)
+            total = total + ((weight + _BACKGROUND) * apart).flatten(1).sum(1)
+    return total / mass
+
+
+def _is_softmax(head: Any) -> bool:
+    loss = getattr(head, 'loss_cls', None)
+    return not getattr(head, 'use_sigmoid_cls', getattr(loss, 'use_sigmoid', True))
+
+
+def _objects(maps: list[list[Tensor]], classes: int, softmax: bool) -> list[Tensor]:
+    """How likely there is an object, ``(N, anchors, h, w)`` for each level.
+
+    The likeliest class's probability; times that of an object or of its centre where the head
+    gives such a map, without which a class score says little about background (YOLOX).
+    """
+    found = []
+    for level, scores in enumerate(maps[0]):
+        by_anchor = _by_anchor(scores, scores.shape[1] // classes)
+        # The last class of a softmax is the background.
+        likely = by_anchor.softmax(2)[:, :, :-1] if softmax else by_anchor.sigmoid()
+        likely = likely.amax(2)
+        for kind in maps[1:]:
+            if kind[level].shape == likely.shape:
+                likely = likely * kind[level].sigmoid()
+        found.append(likely)
+    return found
+
+
+def _by_anchor(maps: Tensor, anchors: int) -> Tensor:
+    """``(N, anchors * C, h, w)`` to ``(N, anchors, C, h, w)``."""
+    return maps.unflatten(1, (anchors, -1))
+
+
+def _divergence(seen: Tensor, aim: Tensor, dim: int | None) -> Tensor:
+    """Kullback-Leibler divergence of probabilities, from logits.
+
+    Args:
+        dim: of the classes, which is summed over; ``None``: each logit is a yes or no.
+    """
+    if dim is not None and aim.shape[dim] > 1:
+        wanted = aim.log_softmax(dim)
+        return (wanted.exp() * (wanted - seen.log_softmax(dim))).sum(dim)
+    wanted = aim.sigmoid()
+    binary = F.binary_cross_entropy_with_logits
+    return binary(seen, wanted, reduction='none') - binary(aim, wanted, reduction='none')
+
+
+def _relative(seen: Tensor, aim: Tensor) -> Tensor:
+    """Squared difference over the aim's square, for each image."""
+    scale = aim.square().flatten(1).mean(1).clamp_min(1e-12)
+    return (seen - aim).square().flatten(1).mean(1) / scale

@@ -1,0 +1,206 @@
+"""The adaptive stage: off to the bit, each image by itself, and what its formula says."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sci_plugins.errors import CheckpointError, ConfigError
+from sci_plugins.functional.noise import estimate_noise
+from sci_plugins.functional.shrinkage import shrink_noise
+from sci_plugins.models.enhancers import (
+    AdaptiveSCIEnhancer,
+    SCIEnhancer,
+    build_enhancer,
+    save_enhancer,
+)
+from sci_plugins.models.enhancers.adaptive import Decision
+
+ALWAYS_OFF, HALF_OPEN = -20.0, 0.0
+
+
+def _stage(exponent: float, strength: float, gain: float, **arguments: Any) -> AdaptiveSCIEnhancer:
+    """A stage that decides the same for every image, by the values before the sigmoid."""
+    torch.manual_seed(0)
+    stage = AdaptiveSCIEnhancer(**arguments).eval()
+    with torch.no_grad():
+        stage.controller.out.weight.zero_()
+        stage.controller.out.bias.copy_(torch.tensor([exponent, *[strength] * 4, gain]))
+        for parameter in stage.sci.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return stage
+
+
+def _noisy(seed: int, size: tuple[int, int] = (64, 80), number: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    light = torch.linspace(0.02, 0.3, size[1]).expand(number, 3, *size)
+    return (light + 0.01 * torch.randn(light.shape, generator=generator)).clamp(0, 1) ** (1 / 2.2)
+
+
+@torch.no_grad()
+def test_off_gives_the_image_itself() -> None:
+    stage, image = _stage(ALWAYS_OFF, ALWAYS_OFF, ALWAYS_OFF), _noisy(0)
+    assert stage(image) is image
+    assert bool(stage.decide(image).is_off.all())
+
+
+def test_off_is_the_identity_in_training_too() -> None:
+    stage, image = _stage(ALWAYS_OFF, ALWAYS_OFF, ALWAYS_OFF).train(), _noisy(0)
+    torch.testing.assert_close(stage(image), image, rtol=0, atol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('on', [(0, 1, 2), (0,), (1,), (2,), (0, 2)])
+def test_the_formula(on: tuple[int, ...]) -> None:
+    """Written down again, step by step."""
+    stage = _stage(*(HALF_OPEN if each in on else ALWAYS_OFF for each in range(3)))
+    image = _noisy(1)
+    noise = estimate_noise(image)
+    expected = image
+    if 1 in on:
+        strengths = 2.0 * noise.whiteness[:, None].expand(1, 4)
+        quiet = shrink_noise(image**2, noise.sigma, strengths)
+        expected = (quiet + 1e-8).sqrt() - 1e-4
+    light = torch.ones(1, 1, 1, 1)
+    if 0 in on:
+        cells = F.adaptive_avg_pool2d(expected, (10, 12))  # 64 x 80: 12 along the longer side
+        light = stage.sci.estimate_illumination(cells).amax(1, keepdim=True).log()
+        light = light - light.mean()
+        light = F.interpolate(light, (64, 80), mode='bilinear').exp()
+    exponent, gain = 0.75 * (0 in on), torch.tensor(1.5 * (2 in on)).exp()
+    expected = (expected * gain / light**exponent).clamp(0, 1)
+    torch.testing.assert_close(stage(image), expected)
+
+
+@torch.no_grad()
+def test_the_average_light_of_regions_stays() -> None:
+    light = _stage(HALF_OPEN, ALWAYS_OFF, ALWAYS_OFF, cells=5).regional_light(_noisy(2))
+    cells = F.adaptive_avg_pool2d(light, (4, 5))
+    assert abs(float(cells.mean())) < 0.02 * float(cells.std())
+    assert float(cells.std()) > 0.02
+
+
+def test_a_batch_changes_nothing() -> None:
+    torch.manual_seed(3)
+    stage = AdaptiveSCIEnhancer().eval()
+    torch.nn.init.normal_(stage.controller.out.weight, 0, 2)
+    images = torch.cat([_noisy(1), 0.9 * torch.rand(1, 3, 64, 80), _noisy(2) ** 2])
+    together = stage(images)
+    for index, image in enumerate(images):
+        torch.testing.assert_close(together[index], stage(image[None])[0])
+
+
+@pytest.mark.parametrize('size', [(5, 5), (5, 40), (33, 17), (64, 80)])
+def test_any_size(size: tuple[int, int]) -> None:
+    stage = _stage(HALF_OPEN, HALF_OPEN, HALF_OPEN)
+    enhanced = stage(_noisy(0, size))
+    assert enhanced.shape == (1, 3, *size)
+    assert 0 <= enhanced.min() <= enhanced.max() <= 1
+
+
+def test_too_small_or_no_image() -> None:
+    stage = _stage(HALF_OPEN, HALF_OPEN, HALF_OPEN)
+    small = torch.rand(1, 3, 4, 9)
+    assert stage(small) is small
+    with pytest.raises(ValueError, match='expected at least 5 x 5 pixels'):
+        stage.decide(small)
+    with pytest.raises(ValueError, match=r'expects an RGB image of shape \(N, 3, H, W\)'):
+        stage(torch.rand(3, 9, 9))
+    assert stage(torch.rand(0, 3, 9, 9)).shape == (0, 3, 9, 9)
+
+
+@pytest.mark.parametrize('value', [0.0, 1.0])
+def test_plain_images(value: float) -> None:
+    """Black and white: finite, with finite gradients."""
+    image = torch.full((1, 3, 16, 16), value, requires_grad=True)
+    stage = _stage(HALF_OPEN, HALF_OPEN, HALF_OPEN).train()
+    enhanced = stage(image)
+    enhanced.sum().backward()
+    for tensor in (enhanced, image.grad, *(each.grad for each in stage.parameters())):
+        assert bool(torch.isfinite(tensor).all())
+
+
+def test_every_parameter_learns() -> None:
+    stage, image = _stage(HALF_OPEN, HALF_OPEN, -1.0).train(), _noisy(5).requires_grad_()
+    torch.nn.init.normal_(stage.controller.out.weight, 0, 0.1)
+    (stage(image) ** 2).sum().backward()
+    for name, parameter in stage.named_parameters():
+        assert parameter.grad is not None, name
+        assert float(parameter.grad.abs().sum()) > 0, name
+    assert float((image.grad != 0).float().mean()) > 0.95  # type: ignore[union-attr]
+
+
+def test_parallel_training_finds_every_gradient() -> None:
+    """Off for this image; a rank that left parameters out would stop the others."""
+    stage = _stage(ALWAYS_OFF, ALWAYS_OFF, ALWAYS_OFF).train()
+    stage(_noisy(0)).sum().backward()
+    assert all(parameter.grad is not None for parameter in stage.parameters())
+
+
+def test_norms_keep_their_statistics() -> None:
+    stage = _stage(HALF_OPEN, HALF_OPEN, HALF_OPEN).train()
+    before = stage.sci.block_norm.running_mean.clone()  # type: ignore[union-attr]
+    stage(_noisy(1))
+    torch.testing.assert_close(stage.sci.block_norm.running_mean, before)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
+def test_dtypes(dtype: torch.dtype) -> None:
+    stage, image = _stage(HALF_OPEN, HALF_OPEN, HALF_OPEN), _noisy(1)
+    if dtype == torch.float64:
+        stage = stage.double()
+    enhanced = stage(image.to(dtype))
+    assert enhanced.dtype == dtype
+    torch.testing.assert_close(enhanced.float(), stage.float()(image), rtol=0, atol=0.02)
+
+
+@torch.no_grad()
+def test_amp_computes_in_float32() -> None:
+    stage, image = _stage(HALF_OPEN, HALF_OPEN, HALF_OPEN), _noisy(1)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        enhanced = stage(image)
+    torch.testing.assert_close(enhanced, stage(image), rtol=0, atol=0)
+
+
+def test_decisions_stay_in_their_ranges() -> None:
+    torch.manual_seed(0)
+    stage = AdaptiveSCIEnhancer()
+    torch.nn.init.normal_(stage.controller.out.weight, 0, 20)
+    found: Decision = stage.decide(torch.cat([_noisy(1), torch.rand(1, 3, 64, 80)]))
+    assert 0 <= found.exponent.min() <= found.exponent.max() <= 1.5
+    assert 1 <= found.gain.min() <= found.gain.max() <= 20.1
+    assert 0 <= found.strengths.min() <= found.strengths.max() <= 4
+
+
+def test_a_file_builds_it_again(tmp_path: Path) -> None:
+    stage, path = _stage(HALF_OPEN, HALF_OPEN, HALF_OPEN, cells=7), tmp_path / 'tuned.pth'
+    save_enhancer(stage, path)
+    call = f"AdaptiveSCIEnhancer(cells=7, weights='{path}')"
+    for name in (f'adaptive/{path}', f'sci/{path}', call):
+        again = build_enhancer(name).eval()
+        torch.testing.assert_close(again(_noisy(1)), stage(_noisy(1)), rtol=0, atol=0)
+
+
+def test_an_illumination_is_not_loaded_twice(tmp_path: Path) -> None:
+    """What was tuned afterwards is in the file; the name that it began with is not."""
+    sci, path = tmp_path / 'sci.pth', tmp_path / 'tuned.pth'
+    save_enhancer(SCIEnhancer(), sci)
+    stage = AdaptiveSCIEnhancer(illumination=str(sci))
+    torch.nn.init.ones_(stage.sci.out_conv.weight)
+    save_enhancer(stage, path)
+    sci.unlink()
+    again: Any = build_enhancer(f'adaptive/{path}')
+    torch.testing.assert_close(again.sci.out_conv.weight, torch.ones(3, 3, 3, 3))
+
+
+def test_another_enhancers_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'sci.pth'
+    save_enhancer(SCIEnhancer(), path)
+    with pytest.raises(CheckpointError, match=r'no AdaptiveSCI estimator among its 11 entries'):
+        build_enhancer(f'adaptive/{path}')
+    with pytest.raises(ConfigError, match='cells must be at least 1, got 0'):
+        AdaptiveSCIEnhancer(cells=0)
