@@ -51,7 +51,7 @@ MOST_STEPS, MOST_CROPS, MOST_PIXELS = 10_000_000, 1024, 4096
 GRID_GAINS, GRID_NOISES = (1.0, 0.3, 0.1, 0.05, 0.02), (0.0, 0.002, 0.004)
 #: Harm up to this fraction of the loss that the untouched images have over the whole grid.
 MARGIN = 0.02
-_HELD_OUT_BATCHES, _RESAMPLES, _PICTURES = 6, 1000, 4
+_HELD_OUT_BATCHES, _RESAMPLES, _PICTURES = 12, 1000, 4
 # Other numbers of batches than any step has.
 _HELD_OUT = 10**9
 
@@ -167,7 +167,7 @@ def tune(
     crop_size: int = 192,
     no_harm: float = NO_HARM,
     check_every: int = 100,
-    patience: int = 5,
+    patience: int = 10,
     seed: int = 0,
     device: str = 'cpu',
     progress: bool = False,

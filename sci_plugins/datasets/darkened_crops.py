@@ -21,8 +21,9 @@ from sci_plugins.utils.images import read_image
 #: Mean pixel value below which a crop has nothing to teach: it is dark already.
 MIN_MEAN = 0.14
 _TRIES = 20
-# Photographs are shrunk by one of these before they are cropped.
-_SCALES = (1.0, 1.0, 0.75, 0.5)
+# Photographs are shrunk by one of these, or as far as a crop allows, before they are cropped: a
+# crop of a shrunken one has the light of a whole picture.
+_SCALES = (1.0, 0.7, 0.5, 0.35)
 
 
 class Pairs(NamedTuple):
@@ -43,6 +44,7 @@ class Darkness:
 
     Attributes:
         untouched: share that stays as it is: what is bright and clean must not change.
+        by_day: share of the others that keeps all of its light, and may be noisy.
         gain: fraction of the light.
         noise, shot_noise: as in :class:`sci_plugins.SynthesizeLowLight`; ``noisy`` and ``shot``
             are the shares that have them.
@@ -51,6 +53,7 @@ class Darkness:
     """
 
     untouched: float = 0.25
+    by_day: float = 0.1
     gain: tuple[float, float] = (0.01, 1.0)
     noise: tuple[float, float] = (2e-4, 5e-3)
     noisy: float = 0.7
@@ -64,7 +67,7 @@ class Darkness:
         """A crop, ``(H, W, 3)`` uint8 RGB, in the dark; same shape and dtype."""
         if generator.random() < self.untouched:
             return crop
-        gain = _draw(self.gain, generator)
+        gain = 1.0 if generator.random() < self.by_day else _draw(self.gain, generator)
         noise = _draw(self.noise, generator) if generator.random() < self.noisy else 0.0
         shot = _draw(self.shot_noise, generator) if generator.random() < self.shot else 0.0
         light = None

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from sci_plugins.datasets.transforms.low_light import SynthesizeLowLight
 from sci_plugins.errors import ConfigError
 from sci_plugins.registry import HOSTS, type_name_of
+from sci_plugins.utils.schema import to_content
 
 #: Loaders after which an image is darkened.
 _LOADERS = {name for host in HOSTS.values() for name in host.loaders}
@@ -76,6 +77,13 @@ class Condition:
             white_balance=self.white_balance,
             jpeg_quality=self.jpeg_quality or None,
         )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells it from other conditions; what came later counts only where it is used."""
+        later = ('uneven', 'white_balance', 'jpeg_quality')
+        content: dict[str, Any] = to_content(self)
+        return {key: value for key, value in content.items() if value or key not in later}
 
     @property
     def slug(self) -> str:

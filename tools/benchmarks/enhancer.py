@@ -1,6 +1,8 @@
-"""SCI's estimator: the fast path against a plain implementation."""
+"""SCI's estimator, fast against plain, and the adaptive stage beside it."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,13 +11,19 @@ from torch import Tensor
 
 from benchmarks.timing import Timing, threads_set_to, time_in_turn, to_table
 from sci_plugins.errors import check_at_least
-from sci_plugins.models.enhancers import SCIEnhancer
+from sci_plugins.functional.light import light_statistics
+from sci_plugins.functional.noise import estimate_noise
+from sci_plugins.models.enhancers import AdaptiveSCIEnhancer, SCIEnhancer
 from sci_plugins.utils.machine import describe_machine, machine_line
 
 
 @dataclass(frozen=True)
 class EnhancerResult:
-    """Times of both variants, their ratio, and the largest difference of their images."""
+    """Times of plain and fast SCI, their ratio, and the largest difference of their images.
+
+    ``timings`` also holds the adaptive stage's: with all that it has, without shrinkage, off, and
+    its statistics alone; ``adaptive`` their ratios to fast SCI's.
+    """
 
     machine: dict[str, Any]
     shape: tuple[int, int, int, int]
@@ -23,6 +31,7 @@ class EnhancerResult:
     ratio: float
     ratio_of_fastest: float
     max_difference: float
+    adaptive: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -37,6 +46,8 @@ class EnhancerResult:
                 f'{self.ratio:.1f} times faster (by the fastest runs: '
                 f'{self.ratio_of_fastest:.1f}), largest difference '
                 f'{self.max_difference:.1e}',
+                'of the time of ours: '
+                + ', '.join(f'{name} {ratio:.1f}' for name, ratio in self.adaptive.items()),
             ]
         )
 
@@ -87,11 +98,11 @@ def benchmark_enhancer(
     enhancer = SCIEnhancer(weights=weights).eval()
     if weights is None:
         randomize(enhancer, source)
-    image = torch.rand(batch, 3, height, width, generator=source) * 0.3
+    image = torch.rand(batch, 3, height, width, generator=source) * 0.3  # its noise is white
     with torch.no_grad(), threads_set_to(threads):
         difference = (plain_enhance(enhancer, image) - enhancer(image)).abs().max()
         calls = {'plain': lambda: plain_enhance(enhancer, image), 'ours': lambda: enhancer(image)}
-        timings = time_in_turn(calls, runs)
+        timings = time_in_turn(calls | _adaptive_calls(image), runs)
         machine = describe_machine()
     plain, ours = timings['plain'], timings['ours']
     return EnhancerResult(
@@ -101,7 +112,38 @@ def benchmark_enhancer(
         ratio=plain.median_ms / ours.median_ms,
         ratio_of_fastest=plain.min_ms / ours.min_ms,
         max_difference=float(difference),
+        adaptive={
+            name: timing.median_ms / ours.median_ms
+            for name, timing in timings.items()
+            if name not in calls
+        },
     )
+
+
+def _adaptive_calls(image: Tensor) -> dict[str, Callable[[], object]]:
+    """The adaptive stage, made to decide the same whatever the image."""
+    stages = {
+        'adaptive': adaptive_stage(0, 0, 0),
+        'without shrinkage': adaptive_stage(0, CLOSED, 0),
+        'off': adaptive_stage(CLOSED, CLOSED, CLOSED),
+    }
+    calls: dict[str, Callable[[], object]] = {
+        name: partial(stage, image) for name, stage in stages.items()
+    }
+    return calls | {'statistics': lambda: (light_statistics(image), estimate_noise(image))}
+
+
+#: Before the sigmoid: off.
+CLOSED = -20.0
+
+
+def adaptive_stage(exponent: float, strength: float, gain: float) -> AdaptiveSCIEnhancer:
+    """A stage that decides the same for every image, from values before the sigmoid."""
+    stage = AdaptiveSCIEnhancer().eval()
+    with torch.no_grad():
+        stage.controller.out.weight.zero_()
+        stage.controller.out.bias.copy_(torch.tensor([exponent, *[strength] * 4, gain]))
+    return stage
 
 
 def randomize(enhancer: SCIEnhancer, source: torch.Generator) -> None:

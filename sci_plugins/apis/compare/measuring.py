@@ -25,7 +25,6 @@ from sci_plugins.evaluation.conditions import Condition, darken_dataset
 from sci_plugins.evaluation.records import ImageRecords, ImageSet, kinds_of_records
 from sci_plugins.registry import scope_of
 from sci_plugins.utils.files import file_slug, reading_arrays
-from sci_plugins.utils.schema import to_content
 
 _ITEMS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
 _WHOLE_SET = _ITEMS[:3]
@@ -223,7 +222,7 @@ class RecordStore:
         made_with = [
             identity_of(self.about),
             self.about.get('weights', {}).get(variant),
-            to_content(condition),
+            condition.identity,
             variant,
         ]
         return hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()

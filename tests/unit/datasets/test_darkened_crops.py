@@ -13,7 +13,7 @@ from sci_plugins.utils.images import write_image
 
 UNTOUCHED = Darkness(untouched=1.0)
 PLAIN = Darkness(
-    untouched=0, gain=(0.1, 0.1), noisy=0, shot=0, uneven=0, balanced=0, compressed=0
+    untouched=0, by_day=0, gain=(0.1, 0.1), noisy=0, shot=0, uneven=0, balanced=0, compressed=0
 )  # fmt: skip
 
 
@@ -57,7 +57,9 @@ def test_untouched_crops_stay(tmp_path: Path) -> None:
 def test_every_kind_of_darkness_comes() -> None:
     """Each share by itself: only what it says differs from plain darkening."""
     crop = np.random.default_rng(0).integers(60, 250, (48, 48, 3)).astype(np.uint8)
-    plain = dict(untouched=0, gain=(0.3, 0.3), noisy=0, shot=0, uneven=0, balanced=0, compressed=0)
+    plain = dict(
+        untouched=0, by_day=0, gain=(0.3, 0.3), noisy=0, shot=0, uneven=0, balanced=0, compressed=0
+    )
     even = darken(crop, 0.3)
     for share in ('noisy', 'shot', 'uneven', 'compressed'):
         dark = Darkness(**(plain | {share: 1})).apply(crop, np.random.default_rng(1))  # type: ignore[arg-type]

@@ -57,6 +57,13 @@ def test_slugs_are_file_names(condition: Condition) -> None:
     assert set(condition.slug) <= set('abcdefghijklmnopqrstuvwxyz0123456789-_.')
 
 
+def test_conditions_of_older_versions_are_the_same() -> None:
+    """Records are stamped with them."""
+    older = dict(name='gain 0.05, noise 0.004', gain=0.05, noise=0.004, shot_noise=0.0)
+    assert Condition(0.05, 0.004).identity == older
+    assert Condition(0.05, 0.004, uneven='lamps').identity['uneven'] == 'lamps'
+
+
 def test_conditions_are_told_apart() -> None:
     conditions = [Condition(), Condition(0.05), Condition(0.05, 0.1), Condition(0.02)]
     assert len({condition.slug for condition in conditions}) == 4

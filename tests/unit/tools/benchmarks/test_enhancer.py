@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks import enhancer as module
-from benchmarks.enhancer import benchmark_enhancer, plain_enhance, randomize
+from benchmarks.enhancer import CLOSED, adaptive_stage, benchmark_enhancer, plain_enhance, randomize
 from sci_plugins.errors import ConfigError
 from sci_plugins.models.enhancers import SCIEnhancer
 
@@ -14,7 +14,9 @@ from sci_plugins.models.enhancers import SCIEnhancer
 def test_small() -> None:
     result = benchmark_enhancer(height=12, width=18, batch=2, threads=1, runs=2)
     assert result.shape == (2, 3, 12, 18)
-    assert set(result.timings) == {'plain', 'ours'}
+    stages = {'adaptive', 'without shrinkage', 'off', 'statistics'}
+    assert set(result.timings) == {'plain', 'ours', *stages}
+    assert set(result.adaptive) == stages
     assert result.machine['threads'] == 1
     assert result.max_difference <= 1e-5
     plain, ours = result.timings['plain'], result.timings['ours']
@@ -42,6 +44,17 @@ def test_ours_is_the_fast_path_and_plain_is_not(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(SCIEnhancer, 'illuminate', None)
     monkeypatch.setattr(SCIEnhancer, 'estimate_illumination', None)
     assert plain_enhance(enhancer, image).shape == image.shape
+
+
+@torch.no_grad()
+def test_the_stages_do_what_they_are_timed_for() -> None:
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 0.3
+    decisions = [
+        adaptive_stage(*closed).decide(image)
+        for closed in ((0, 0, 0), (0, CLOSED, 0), (CLOSED, CLOSED, CLOSED))
+    ]
+    assert [bool((each.strengths > 0).all()) for each in decisions] == [True, False, False]
+    assert [bool(each.is_off) for each in decisions] == [False, False, True]
 
 
 def test_random_weights_can_be_seen() -> None:

@@ -1,0 +1,100 @@
+"""What a photograph is like, light and noise, and what the adaptive stage does to it."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sci_plugins.apis.enhance import prepare_enhancer
+from sci_plugins.datasets.low_light_folder import find_images, to_tensor
+from sci_plugins.errors import DataError
+from sci_plugins.functional.light import light_statistics
+from sci_plugins.functional.noise import estimate_noise
+from sci_plugins.models.enhancers import AdaptiveSCIEnhancer
+from sci_plugins.utils.images import read_image
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One image.
+
+    Attributes:
+        path: its file.
+        light: :class:`sci_plugins.functional.light.LightStatistics`, by name.
+        noise: standard deviation of each channel's noise in linear light (white is 1), and
+            ``whiteness``: 1 a sensor's noise, 0 texture.
+        decision: exponent, gain and strengths of the adaptive stage; ``None`` for another enhancer.
+        off: whether the stage gives the image back as it is.
+        problem: why the image cannot be read; empty if it can.
+    """
+
+    path: str
+    light: Mapping[str, float]
+    noise: Mapping[str, float]
+    decision: Mapping[str, Any] | None = None
+    off: bool = False
+    problem: str = ''
+
+
+HEAD = ('image', 'mean', 'low', 'high', 'uneven', 'noise', 'white', 'exponent', 'gain', 'strengths')
+
+
+def explain_images(
+    inputs: Sequence[str | os.PathLike[str]],
+    enhancer: nn.Module | Mapping[str, Any] | str = 'adaptive',
+    device: str = 'cpu',
+) -> Iterator[Explanation]:
+    """Light and noise of image files, and what the stage decides, one image at a time.
+
+    Args:
+        inputs: image files and folders.
+        enhancer: an adaptive stage; for any other the statistics alone are told.
+        device: such as ``'cpu'`` or ``'cuda'``.
+
+    Raises:
+        ConfigError, CheckpointError: if the enhancer cannot be built.
+        DataError: if a folder is missing or holds no image.
+    """
+    stage = prepare_enhancer(enhancer, device)
+    for path in [path for root in inputs for path in find_images(root)]:
+        yield _explain_file(path, stage, device)
+
+
+def _explain_file(path: Path, stage: nn.Module, device: str) -> Explanation:
+    try:
+        return _explain(str(path), to_tensor(read_image(path))[None].to(device), stage)
+    except (DataError, OSError, ValueError) as error:
+        return Explanation(str(path), {}, {}, problem=' '.join(str(error).split()))
+
+
+@torch.no_grad()
+def _explain(path: str, image: torch.Tensor, stage: nn.Module) -> Explanation:
+    light, noise = light_statistics(image), estimate_noise(image)
+    told = {name: float(value) for name, value in light._asdict().items()}
+    heard = dict(linear=float(noise.linear), whiteness=float(noise.whiteness))
+    if not isinstance(stage, AdaptiveSCIEnhancer):
+        return Explanation(path, told, heard)
+    found = stage.decide(image)
+    strengths = found.strengths[0].tolist()
+    exponent, gain = float(found.exponent), float(found.gain)
+    decision = dict(exponent=exponent, gain=gain, strengths=strengths)
+    return Explanation(path, told, heard, decision, bool(found.is_off))
+
+
+def row(found: Explanation) -> list[str]:
+    """The cells of a table with :data:`HEAD`."""
+    if found.problem:
+        return [found.path, found.problem, *[''] * (len(HEAD) - 2)]
+    light = [f'{found.light[name]:.3f}' for name in ('mean', 'low', 'high')]
+    cells = [found.path, *light, f'{found.light["unevenness"]:.2f}']
+    cells += [f'{found.noise["linear"]:.5f}', f'{found.noise["whiteness"]:.2f}']
+    if found.off:
+        return [*cells, 'off', '', '']
+    if found.decision is None:
+        return [*cells, '', '', '']
+    strengths = ' '.join(f'{each:.1f}' for each in found.decision['strengths'])
+    return [*cells, f'{found.decision["exponent"]:.2f}', f'{found.decision["gain"]:.2f}', strengths]
