@@ -39,10 +39,10 @@ def parse_args() -> argparse.Namespace:
         default=['none', DEFAULT_ENHANCER],
         metavar='ENHANCER',
         help='the first is the base: none, gamma, clahe, histeq, sci/official/medium, '
-        'sci/FILE, gated/NAME to enhance only dark images (limits: docs/compare.md), '
-        "'NAME(key=value)', 'my_file.MyEnhancer(key=value)' of your own, config for the config's "
-        "own enhancer, or 'merge(NAME)' to average a segmentor's predictions on raw and enhanced "
-        'images',
+        'sci/FILE, adaptive, adaptive/FILE, gated/NAME to enhance only dark images (limits: '
+        "docs/compare.md), 'NAME(key=value)', 'my_file.MyEnhancer(key=value)' of your own, config "
+        "for the config's own enhancer, 'select(NAME)' to keep of raw and enhanced the prediction "
+        "that the network is surer of, or 'merge(NAME)' to average a segmentor's predictions",
     )
     parser.add_argument(
         '--models',

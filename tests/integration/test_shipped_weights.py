@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,17 +10,49 @@ import torch
 from PIL import Image
 
 from sci_plugins.apis.enhance import truncate_to_8_bits
+from sci_plugins.functional.low_light import darken
 from sci_plugins.models.enhancers import SCIEnhancer, build_enhancer
 from sci_plugins.models.enhancers.weights import shipped_names
 from sci_plugins.utils.checkpoint import read_checkpoint
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / 'sci_plugins' / 'weights'
-NAMES = shipped_names()
+NAMES = ['sci_plugins/gentle', 'sci_plugins/lol']
 
 
-def test_there_are_two() -> None:
-    assert NAMES == ['sci_plugins/gentle', 'sci_plugins/lol']
+def test_what_is_shipped() -> None:
+    assert shipped_names() == ['sci_plugins/adaptive', *NAMES]
+
+
+def test_the_adaptive_stage_carries_its_recipe() -> None:
+    path = FOLDER / 'sci_adaptive.pth'
+    assert path.stat().st_size < 40_000
+    page = (FOLDER / 'README.md').read_text()
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in page
+    recipe = read_checkpoint(path)['meta']
+    assert recipe['teacher'] == 'pixels'
+    assert recipe['tuned']['safe'] is True
+    assert f'{recipe["tuned"]["steps"]} steps' in page
+
+
+@torch.no_grad()
+def test_the_adaptive_stage_on_photographs(shared_data: Path) -> None:
+    """By day most stay to the bit; in the dark and in noise all change."""
+    stage: Any = build_enhancer('adaptive').eval()
+    files = sorted((shared_data / 'data' / 'coco' / 'val2017').glob('*.jpg'))[::4]
+    off, gains = 0, []
+    for path in files:
+        image = _read(path)
+        off += bool(stage.decide(image).is_off)
+        assert float((stage(image) - image).abs().mean()) < 0.1
+        pixels = (image[0].permute(1, 2, 0) * 255).round().byte().numpy()
+        dark = darken(pixels, 0.05, 0.004, 0, np.random.default_rng(0))
+        found = stage.decide(torch.from_numpy(dark).permute(2, 0, 1)[None].float() / 255)
+        gains.append(float(found.gain))
+        assert float(found.strengths.max()) > 0.5
+    assert off > 0.6 * len(files)
+    assert min(gains) > 1.5
+    assert 3 < float(np.median(gains)) < 6  # 0.05 ** (-1 / 2.2) = 3.9
 
 
 @pytest.mark.parametrize('name', NAMES)

@@ -4,7 +4,7 @@ Another config's model is tested on the first config's test set.
 """
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from sci_plugins.evaluation.conditions import loading_pipelines
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancement_stage import ValueCheck
 from sci_plugins.models.enhancers import build_enhancer
-from sci_plugins.models.test_time import RawEnhancedMerge
+from sci_plugins.models.test_time import RawEnhancedMerge, RawEnhancedSelect
 from sci_plugins.registry import is_type, scope_of, type_name_of
 from sci_plugins.utils.checkpoint import load_fully, read_checkpoint
 from sci_plugins.utils.model_parts import find_preprocessor, unwrap_model
@@ -201,7 +201,7 @@ class Contenders:
     Args:
         first: the model behind every variant.
         variants: enhancers by name, ``'none'``, ``'config'``, ``'merge'``,
-            ``'merge(NAME)'``.
+            ``'merge(NAME)'``, ``'select'``, ``'select(NAME)'``.
         models: other trained models by label; each runs as its config says, on the
             first one's test set.
         base: what the others are compared with; ``None``: the first variant.
@@ -273,7 +273,8 @@ class Contenders:
         slot = self._slots[name]
         if slot is not None:
             attach(model, **slot)
-        return RawEnhancedMerge(model).eval() if _is_merge(name) else model
+        looks = _LOOKS.get(_looks_of(name))
+        return model if looks is None else looks(model).eval()
 
     def carried_sha256(self) -> str | None:
         """Hash of the weights that the first model carries itself, if it has one."""
@@ -298,13 +299,13 @@ class Contenders:
         if not variants:
             raise ConfigError('expected at least one variant, got none')
         cfg = self.sources[''].cfg
-        for name in filter(_is_merge, variants):
+        for name in filter(_looks_of, variants):
             if _has_views(cfg):
                 raise ConfigError(
-                    f'variant {name!r} cannot be combined with --tta: each merges predictions '
-                    'of the same image'
+                    f'variant {name!r} cannot be combined with --tta: each needs several '
+                    'predictions of the same image'
                 )
-            if scope_of(cfg) == 'mmdet':
+            if _looks_of(name) == 'merge' and scope_of(cfg) == 'mmdet':
                 raise ConfigError(
                     f'variant {name!r} merges class probabilities: expected an mmseg model, '
                     'got an mmdet model'
@@ -314,7 +315,7 @@ class Contenders:
         configured = _configured_slot(self._model(''), variants)
         # Other enhancers see the images as the configured one does.
         standard = configured or dict(input_order=self.input_order, input_max=self.input_max)
-        self._slots = dict(none=None, config=configured, merge=configured)
+        self._slots = dict(dict.fromkeys(_LOOKS, configured), none=None, config=configured)
         for name, enhancer in self._enhancers.items():
             self._slots[name] = dict(standard, enhancer=enhancer)
 
@@ -380,18 +381,27 @@ def _has_views(cfg: Config) -> bool:
     return any(is_type(step, 'TestTimeAug') for steps in _test_pipelines(cfg) for step in steps)
 
 
-def _is_merge(name: str) -> bool:
-    return name == 'merge' or _inner(name) is not None
+#: What looks at both the raw and the enhanced image, by the name in front of the enhancer's.
+_LOOKS: dict[str, Callable[[nn.Module], nn.Module]] = {
+    'merge': RawEnhancedMerge,
+    'select': RawEnhancedSelect,
+}
+
+
+def _looks_of(name: str) -> str:
+    """``'merge'`` of ``'merge'`` and ``'merge(NAME)'``; empty for another variant."""
+    looks = name.partition('(')[0]
+    return looks if looks in _LOOKS and (name == looks or _inner(name) is not None) else ''
 
 
 def _inner(name: str) -> str | None:
     """``NAME`` of ``'merge(NAME)'``."""
-    inside = name.startswith('merge(') and name.endswith(')')
-    return name[len('merge(') : -1].strip() if inside else None
+    looks, _, rest = name.partition('(')
+    return rest[:-1].strip() if looks in _LOOKS and rest.endswith(')') else None
 
 
 def _enhancer_name(variant: str) -> str | None:
-    return None if variant in ('none', AS_CONFIGURED, 'merge') else _inner(variant) or variant
+    return None if variant in ('none', AS_CONFIGURED, *_LOOKS) else _inner(variant) or variant
 
 
 def _configured_slot(model: nn.Module, variants: Sequence[str]) -> dict[str, Any] | None:
@@ -400,9 +410,9 @@ def _configured_slot(model: nn.Module, variants: Sequence[str]) -> dict[str, Any
     if isinstance(preprocessor, EnhancementMixin):
         names = ('enhancer', 'input_order', 'fill_color', 'input_max', 'check_values')
         return {name: getattr(preprocessor, name) for name in names}
-    for name in (AS_CONFIGURED, 'merge'):
+    for name in (AS_CONFIGURED, *_LOOKS):
         if name in variants:
-            advice = "; or name one: 'merge(sci/official/medium)'" * (name == 'merge')
+            advice = f"; or name one: '{name}(sci/official/medium)'" * (name in _LOOKS)
             raise ConfigError(
                 f'variant {name!r} needs an enhancer in the data_preprocessor of the config{advice}'
             )

@@ -4,14 +4,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from mmengine.model import BaseModel
-from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.functional.losses import at_least_float32
-from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
+from sci_plugins.models.test_time.two_looks import TwoLooks
 from sci_plugins.registry import MODELS
 
 
@@ -74,11 +72,8 @@ def _check(weight: float, *predictions: Tensor) -> None:
         )
 
 
-_OWN = 'segmentor.'
-
-
 @MODELS.register_module()
-class RawEnhancedMerge(BaseModel):
+class RawEnhancedMerge(TwoLooks):
     """Averages a segmentor's class probabilities for the raw and the enhanced image.
 
     For tests only, at twice the cost. The host infers both versions of the image in full: whole or
@@ -105,6 +100,8 @@ class RawEnhancedMerge(BaseModel):
         ConfigError: if the weight is out of range or there is no enhancer.
     """
 
+    slot = 'segmentor'
+
     def __init__(
         self,
         segmentor: nn.Module | Mapping[str, Any],
@@ -112,23 +109,9 @@ class RawEnhancedMerge(BaseModel):
         data_preprocessor: Any = None,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
-        # Replaced by the property below: the segmentor's own must not be registered twice.
-        del self._modules['data_preprocessor']
         _check(weight)
+        super().__init__(segmentor, data_preprocessor, init_cfg)
         self.weight = weight
-        if not isinstance(segmentor, nn.Module):
-            config = dict(segmentor)
-            if data_preprocessor is not None:
-                config.setdefault('data_preprocessor', data_preprocessor)
-            segmentor = ROOT_MODELS.build(config)
-        self.segmentor: Any = segmentor
-        self._enhancing()
-
-    @property
-    def data_preprocessor(self) -> Any:
-        """The segmentor's, where hooks and :func:`attach` look for it."""
-        return self.segmentor.data_preprocessor
 
     def test_step(self, data: Any) -> list:
         """Predictions for a batch, as data samples of the host.
@@ -151,43 +134,8 @@ class RawEnhancedMerge(BaseModel):
             self._merge_into(sample, logits)
         return samples
 
-    def val_step(self, data: Any) -> list:
-        """Same as :meth:`test_step`."""
-        return self.test_step(data)
-
-    def train_step(self, data: Any, optim_wrapper: Any) -> dict[str, Tensor]:
-        """Raises ConfigError: merging is for tests only."""
-        raise ConfigError('RawEnhancedMerge is for tests: train its segmentor, then merge')
-
-    def forward(self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor') -> Any:
-        """The segmentor's raw tensors for preprocessed inputs.
-
-        Raises:
-            ConfigError: in any mode but ``'tensor'``: merging starts from the data loader's images.
-        """
-        if mode != 'tensor':
-            raise ConfigError(
-                f'RawEnhancedMerge merges in test_step, not in forward(mode={mode!r})'
-            )
-        return self.segmentor(inputs, data_samples, mode=mode)
-
     def _look(self, data: Any, enhanced: bool) -> list:
-        preprocessor = self._enhancing()
-        # Skipping the mixin leaves exactly the host's own preprocessing.
-        host: Any = super(EnhancementMixin, preprocessor)
-        ready = preprocessor(data, False) if enhanced else host.forward(data, False)
-        samples: list = self.segmentor._run_forward(ready, mode='predict')
-        return samples
-
-    def _enhancing(self) -> EnhancementMixin:
-        found = getattr(self.segmentor, 'data_preprocessor', None)
-        if not isinstance(found, EnhancementMixin):
-            raise ConfigError(
-                'RawEnhancedMerge needs a segmentor with an enhancer: its '
-                'data_preprocessor must be sci_plugins.EnhancedSegDataPreProcessor, got '
-                f'{type(found).__name__}'
-            )
-        return found
+        return self._predict(self._prepare(data, enhanced))
 
     def _merge_into(self, sample: Any, raw: Tensor) -> None:
         enhanced = _logits(sample)
@@ -196,21 +144,10 @@ class RawEnhancedMerge(BaseModel):
             classes = merged.argmax(dim=0, keepdim=True)
         else:
             merged = merge_probabilities(raw, enhanced, self.weight)
-            classes = (merged > self.segmentor.decode_head.threshold).to(merged)
+            classes = (merged > self._host.decode_head.threshold).to(merged)
         sample.set_data(
             dict(seg_logits=PixelData(data=merged), pred_sem_seg=PixelData(data=classes))
         )
-
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        """Accept a segmentor's own checkpoint, whose keys lack the prefix of this wrapper."""
-        names = [key for key in state_dict if key.startswith(prefix)]
-        if not any(key.startswith(prefix + _OWN) for key in names):
-            for key in names:
-                value = state_dict.pop(key)
-                state_dict[f'{prefix}{_OWN}{key.removeprefix(prefix)}'] = value
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
 def _logits(sample: Any) -> Tensor:

@@ -1,0 +1,122 @@
+"""Of the raw and the enhanced image, the one that the network is surer of."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sci_plugins.errors import ConfigError
+from sci_plugins.functional.losses import at_least_float32
+from sci_plugins.models.test_time.two_looks import TwoLooks
+from sci_plugins.registry import MODELS
+
+#: Predictions that make a detector's confidence: the best ones count.
+TOP = 20
+_PREDICTIONS = ('pred_sem_seg', 'seg_logits', 'pred_instances')
+
+
+def segmentation_confidence(logits: Tensor) -> float:
+    """Mean over pixels of the likeliest class's probability.
+
+    Args:
+        logits: ``(C, H, W)``; of a single-channel head the logit or, as mmseg gives it, the
+            probability after the sigmoid.
+
+    Returns:
+        In [0, 1].
+    """
+    logits = at_least_float32(logits)
+    if len(logits) > 1:
+        return float(logits.softmax(0).amax(0).mean())
+    return float(torch.maximum(logits, 1 - logits).mean())
+
+
+def detection_confidence(scores: Tensor) -> float:
+    """Sum of the best 20 scores: how many objects there are, weighted by how sure each is.
+
+    Args:
+        scores: of one image, after non-maximum suppression, ``(N,)``, in [0, 1].
+
+    Returns:
+        From 0 to 20.
+    """
+    return float(at_least_float32(scores).topk(min(TOP, len(scores))).values.sum())
+
+
+@MODELS.register_module()
+class RawEnhancedSelect(TwoLooks):
+    """Keeps, for each image, the prediction that the network is surer of: raw or enhanced.
+
+    For tests only. A second inference is made only where the enhancer changes the batch: behind a
+    gate or an adaptive stage that is off, it costs the enhancer alone. On a tie the raw image
+    stays.
+
+    It helps where image statistics cannot tell what the network knows (a segmentor trained at
+    dusk), and fails where the network is confidently wrong.
+
+    A config takes the host's model, enhancer included, unchanged::
+
+        model = dict(_delete_=True, type='sci_plugins.RawEnhancedSelect', host=_base_.model)
+
+    Args:
+        host: an mmseg segmentor or mmdet detector with an enhancing data preprocessor, or its
+            config.
+        data_preprocessor, init_cfg: see :class:`TwoLooks`.
+
+    Raises:
+        ConfigError: if there is no enhancer.
+
+    Source: the mean maximum probability as confidence is Hendrycks and Gimpel, "A Baseline for
+    Detecting Misclassified and Out-of-Distribution Examples in Neural Networks", ICLR 2017.
+    """
+
+    def __init__(
+        self,
+        host: nn.Module | Mapping[str, Any],
+        data_preprocessor: Any = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(host, data_preprocessor, init_cfg)
+
+    def test_step(self, data: Any) -> list:
+        """Predictions for a batch, as data samples of the host.
+
+        Args:
+            data: what the data loader gives.
+
+        Returns:
+            The host's data samples, each with ``selected``, ``'raw'`` or ``'enhanced'``, as
+            metainfo.
+
+        Raises:
+            ConfigError: if the model gives neither logits nor scores.
+        """
+        ready = [self._prepare(data, enhanced) for enhanced in (False, True)]
+        samples = self._predict(ready[0])
+        raw = [{name: sample.get(name) for name in _PREDICTIONS} for sample in samples]
+        sure = [_confidence(sample) for sample in samples]
+        changed = not _equal(ready[0]['inputs'], ready[1]['inputs'])
+        if changed:
+            samples = self._predict(ready[1])
+        for sample, kept, before in zip(samples, raw, sure, strict=True):
+            takes = changed and _confidence(sample) > before
+            if not takes:
+                sample.set_data({name: value for name, value in kept.items() if value is not None})
+            sample.set_metainfo(dict(selected='enhanced' if takes else 'raw'))
+        return samples
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and bool(torch.equal(one, other))
+
+
+def _confidence(sample: Any) -> float:
+    if 'seg_logits' in sample:
+        return segmentation_confidence(sample.seg_logits.data)
+    if 'pred_instances' in sample and 'scores' in sample.pred_instances:
+        return detection_confidence(sample.pred_instances.scores)
+    raise ConfigError(
+        'RawEnhancedSelect needs a model that returns seg_logits or scores, got '
+        f'{", ".join(sample.keys()) or "nothing"}'
+    )
