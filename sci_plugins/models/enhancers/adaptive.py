@@ -146,8 +146,7 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         if everything or bool((decision.exponent > 0).any()):
             light = self.regional_light(bright)
             factor = factor * torch.exp(-_of_images(decision.exponent) * light)
-        enhanced = (bright * factor).clamp(0, 1)
-        return torch.where(_of_images(decision.is_off), image, enhanced)
+        return (bright * factor).clamp(0, 1)  # times 1 where all is off
 
     def regional_light(self, image: Tensor) -> Tensor:
         """Natural logarithm of SCI's illumination of regions, of mean 0 over each image.

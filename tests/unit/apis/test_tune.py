@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sci_plugins.apis import tune as module
 from sci_plugins.apis.tune import GridCell, TuneResult, check_grid, network_teacher, tune
-from sci_plugins.datasets.darkened_crops import DarkenedCrops
+from sci_plugins.datasets.darkened_crops import DarkenedCrops, Pairs
 from sci_plugins.errors import CheckpointError, ConfigError, DataError, TrainingError
 from sci_plugins.models.enhancers import (
     AdaptiveSCIEnhancer,
@@ -122,6 +122,20 @@ def test_a_real_network_and_what_the_file_says_of_it(
     assert meta['teacher'] == 'RTMDet'
     assert meta['host']['checkpoint'] == 'host.pth'
     assert len(meta['host']['checkpoint_sha256']) == 64
+
+
+def test_harm_costs_more(photographs: Path) -> None:
+    """Bright crops through a gamma of 0.5: everything is worse than the raw crop's 0."""
+    crops = DarkenedCrops([photographs], crop_size=32, batch_size=3)
+    bright = crops.batch(0).bright
+    losses = [
+        module._Tuning(GammaEnhancer(0.5), PixelTeacher(), 1, weight, torch.device('cpu'))
+        for weight in (0.0, 2.0)
+    ]
+    plain, cautious = (each._loss(Pairs(bright, bright)) for each in losses)
+    torch.testing.assert_close(cautious, 3 * plain)
+    helped = [each._loss(Pairs(bright, bright**2)) for each in losses]  # gamma undoes that
+    torch.testing.assert_close(*helped)
 
 
 def test_scis_own_parameters_alone(tmp_path: Path, photographs: Path) -> None:

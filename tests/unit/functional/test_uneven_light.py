@@ -35,7 +35,7 @@ def test_a_vignette_is_the_fourth_power_of_the_cosine() -> None:
     field = uneven_light('vignette', 480, 480, np.random.default_rng(0))
     corner, edge = field[0, 0], field[0, 240]
     tangents = [np.sqrt(value**-0.5 - 1) for value in (corner, edge)]  # cos = 1 / sqrt(1 + tan²)
-    assert tangents[0] / tangents[1] == pytest.approx(np.sqrt(2), rel=0.02)
+    assert tangents[0] / tangents[1] == pytest.approx(np.sqrt(2), rel=0.004)
     assert 25 <= np.degrees(np.arctan(tangents[0])) <= 45
 
 

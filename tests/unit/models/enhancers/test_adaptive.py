@@ -47,6 +47,18 @@ def test_off_gives_the_image_itself() -> None:
     assert bool(stage.decide(image).is_off.all())
 
 
+@torch.no_grad()
+def test_off_is_the_identity_beside_images_that_are_not() -> None:
+    """Texture is not white: nothing is shrunk, and here that is all there could be."""
+    stage = _stage(ALWAYS_OFF, HALF_OPEN, ALWAYS_OFF)
+    rows = torch.linspace(0, 12, 64)
+    texture = (0.5 + 0.2 * torch.sin(rows)[:, None] * torch.cos(rows)[None]).expand(1, 3, 64, 64)
+    images = torch.cat([texture, _noisy(0, (64, 64))])
+    assert stage.decide(images).is_off.tolist() == [True, False]
+    assert torch.equal(stage(images)[0], texture[0])
+    assert not torch.equal(stage(images)[1], images[1])
+
+
 def test_off_is_the_identity_in_training_too() -> None:
     stage, image = _stage(ALWAYS_OFF, ALWAYS_OFF, ALWAYS_OFF).train(), _noisy(0)
     torch.testing.assert_close(stage(image), image, rtol=0, atol=0)
