@@ -174,7 +174,7 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
 
 
 class Controller(nn.Module):
-    """A perceptron from an image's statistics to what is done to it: 280 parameters."""
+    """A perceptron from an image's statistics to what is done to it: 278 parameters."""
 
     def __init__(self) -> None:
         super().__init__()
