@@ -193,6 +193,8 @@ CASES = [
             ('--enhancer none', 'needs an enhancer with parameters, got IdentityEnhancer'),
         ],
     ),
+    *_cases('explain', 'photos', [*DEVICES[:2], *ENHANCERS[:3], ('--json /', 'cannot write /')]),
+    *_cases('explain', '', [('nowhere', 'image folder not found: nowhere')]),
     *_cases('tune', '', [('a.py --images x --out y', 'expected CONFIG CHECKPOINT, or pixels')]),
     *_cases('evaluate_enhancement', 'photos --variants none', [*DEVICES[:2], *COUNTS[:3]]),
     *_cases('evaluate_enhancement', 'photos --variants', [(GATES, 'at most 8 gates')]),

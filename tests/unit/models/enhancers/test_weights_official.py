@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from sci_plugins.errors import CheckpointError, ConfigError
-from sci_plugins.models.enhancers import SCIEnhancer
+from sci_plugins.models.enhancers import SCIEnhancer, build_enhancer
 from sci_plugins.models.enhancers import weights as official
 from sci_plugins.models.enhancers.weights import find_weight_file, shipped_names
 
@@ -288,7 +288,7 @@ def test_shipped_weights_load() -> None:
     names = shipped_names()
     assert names
     for name in names:
-        enhancer = SCIEnhancer(weights=name).eval()
+        enhancer = build_enhancer(f'sci/{name}').eval()
         dark = torch.full((1, 3, 16, 16), 0.1)
         assert float(enhancer(dark).mean()) > 0.12, name
         assert len(find_weight_file(name).sha256) == 64
