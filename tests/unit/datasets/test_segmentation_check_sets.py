@@ -139,6 +139,18 @@ def test_bdd100k(tmp_path: Path, make: SimpleNamespace) -> None:
     assert (tmp_path / 'l/dawn-dusk_val.txt').read_text() == '7d000003-00000000\n'
 
 
+def test_a_list_of_somebody_else_stays(tmp_path: Path, make: SimpleNamespace) -> None:
+    make.write_bdd100k(tmp_path)
+    path = tmp_path / 'night_val.txt'
+    path.write_text('mine\n')
+    with pytest.raises(ConfigError, match=r'night_val\.txt exists and was not written by this pack'):
+        check_data('bdd100k', tmp_path, write_lists=tmp_path)
+    assert path.read_text() == 'mine\n'
+    for overwrite in (True, False):  # an equal one is no obstacle
+        check_data('bdd100k', tmp_path, write_lists=tmp_path, overwrite=overwrite)
+    assert path.read_text().startswith('7d000000-')
+
+
 def test_bdd100k_without_images_or_times(tmp_path: Path, make: SimpleNamespace) -> None:
     with pytest.raises(DataError, match=r'found no \*\.jpg below .*images/10k'):
         check_data('bdd100k', tmp_path)
