@@ -16,6 +16,7 @@ import sys
 
 from sci_plugins.apis.config import load_config
 from sci_plugins.utils.cli import run
+from sci_plugins.utils.files import check_outputs
 
 PIXELS = 'pixels'
 
@@ -83,6 +84,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
+    inputs = [each for each in (args.config, args.checkpoint) if each]
+    check_outputs(args.out, inputs=inputs, overwrite=args.overwrite)
     from sci_plugins.apis.tune import network_teacher, tune
 
     teacher, recipe = None, dict(teacher=PIXELS)

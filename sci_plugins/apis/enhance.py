@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from functools import lru_cache
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError, DataError, first_line
 from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer, parse_enhancer
-from sci_plugins.models.enhancers.weights import weights_name
+from sci_plugins.models.enhancers.weights import find_weight_file, weights_name
 from sci_plugins.utils.images import read_image
 from sci_plugins.utils.machine import check_device
 
@@ -163,6 +164,13 @@ def prepare_enhancer(
     place = check_device(device)
     built = build_enhancer(enhancer)
     return (copy.deepcopy(built) if built is enhancer else built).to(place).eval()
+
+
+def weight_files(enhancer: Any) -> list[Path]:
+    """The file that an enhancer's name or config loads; empty if it loads none."""
+    config = parse_enhancer(enhancer) if isinstance(enhancer, str) else enhancer
+    name = weights_name(config) if isinstance(config, Mapping) else None
+    return [find_weight_file(name).path] if name else []
 
 
 def truncate_to_8_bits(image: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sci_plugins.apis.enhance import DEFAULT_ENHANCER, prepare_enhancer
+from sci_plugins.apis.enhance import DEFAULT_ENHANCER, prepare_enhancer, weight_files
 from sci_plugins.datasets.low_light_folder import LowLightFolder
 from sci_plugins.datasets.samplers import SeededInfiniteSampler
 from sci_plugins.errors import ConfigError, TrainingError, check_at_least, check_seed
@@ -111,7 +111,8 @@ def finetune(
         inputs, max_size=max_size, crop_size=crop_size, cache=True, skip_unreadable=True
     )
     sheet = out.parent / f'{out.stem}_before-after.jpg'
-    check_outputs(out, sheet, inputs=data.files, overwrite=overwrite)
+    inputs_read = [*data.files, *weight_files(enhancer)]
+    check_outputs(out, sheet, inputs=inputs_read, overwrite=overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
     result = FinetuneResult(deepcopy(before))
     draws = _draw_images(data, seed, torch.device(device), result.skipped)

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from sci_plugins.apis.attach import detach
 from sci_plugins.apis.compare.contenders import build_model
-from sci_plugins.apis.enhance import prepare_enhancer
+from sci_plugins.apis.enhance import prepare_enhancer, weight_files
 from sci_plugins.datasets.darkened_crops import DarkenedCrops, Pairs
 from sci_plugins.datasets.low_light_folder import find_images
 from sci_plugins.errors import (
@@ -35,10 +35,11 @@ from sci_plugins.models.enhancers.export import building_of, save_enhancer
 from sci_plugins.models.teachers import NetworkTeacher, PixelTeacher, Teacher
 from sci_plugins.utils.checkpoint import read_checkpoint
 from sci_plugins.utils.cli import text_table
-from sci_plugins.utils.files import check_outputs, write_atomically
+from sci_plugins.utils.files import MARK, check_outputs, write_atomically
 from sci_plugins.utils.images import write_sheet
 from sci_plugins.utils.machine import check_device
 from sci_plugins.utils.model_parts import find_preprocessor
+from sci_plugins.version import __version__
 from sci_plugins.visualization.panels import image_cell, make_grid
 
 #: Learning rates of the perceptron and of SCI's layers.
@@ -226,8 +227,9 @@ def tune(
     held_out = DarkenedCrops(files[1], as_they_are, **settings)  # type: ignore[arg-type]
     state = out.parent / f'{out.stem}_state.pth'
     sheet = out.parent / f'{out.stem}_progress.jpg'
-    inputs = [*data.files, *held_out.files]
-    check_outputs(out, sheet, state, inputs=inputs, overwrite=overwrite or resume)
+    photographs = [*data.files, *held_out.files]
+    inputs = [*photographs, *as_they_are, *weight_files(enhancer)]
+    check_outputs(out, sheet, state, inputs=inputs, overwrite=overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
     tuning = _Tuning(stage, teacher or PixelTeacher(), steps, no_harm, torch.device(device))
     if resume:
@@ -254,7 +256,7 @@ def tune(
         no_harm=no_harm,
         **settings,
         images=len(data.files),
-        images_sha256=_hash_files(inputs),
+        images_sha256=_hash_files(photographs),
         held_out={str(step): value for step, value in tuning.held_out.items()},
         grid=[vars(cell) for cell in result.grid],
         safe=result.is_safe,
@@ -386,6 +388,7 @@ class _Tuning:
         """Write what :meth:`load` goes on from."""
         content = io.BytesIO()
         state = dict(
+            written_by=f'{MARK} {__version__}',
             step=self.step,
             losses=self.losses,
             held_out=self.held_out,

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from sci_plugins import SCIEnhancer, save_enhancer
 from sci_plugins.utils.images import write_image
+from tests.run_tool import TOOLS as FOLDER
 from tests.run_tool import run_tool
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / 'data' / 'make_tiny.py'))
@@ -27,6 +29,8 @@ TOOLS = {
     'finetune.py --out': ['photos', '--out', '{file}', '--steps', '1'],
     'finetune.py sheet': ['photos', '--out', 'mine.pth', '--steps', '1'],
     'tune.py': ['pixels', '--images', 'photos', '--out', 'mine', '--enhancer', ADAPTIVE],
+    'tune.py --resume': ['pixels', '--images', 'photos', '--out', '{file}', '--resume'],
+    'explain.py': ['photos', '--json', '{file}'],
     'demo.py': ['--out', '.'],
 }
 
@@ -87,6 +91,16 @@ INPUTS = {
     ],
     'prepare_data': ['darkface', 'maps', '--json', 'maps/0.txt'],
     'finetune': ['photos', '--out', 'photos/a.png'],
+    'finetune --enhancer': ['photos', '--enhancer', 'sci/start.pth', '--out', './start.pth'],
+    'explain': ['photos', '--json', 'photos/a.png'],
+    'tune --images': ['pixels', '--images', 'photos', '--out', 'photos/b.png'],
+    'tune --as-they-are': [
+        *('pixels', '--images', 'photos', '--as-they-are', 'maps', '--out', 'maps/0.png')
+    ],
+    'tune --enhancer': [
+        *('pixels', '--images', 'photos', '--enhancer', 'sci/start.pth', '--out', 'start.pth')
+    ],
+    'tune CHECKPOINT': ['config.py', 'start.pth', '--images', 'photos', '--out', 'start.pth'],
 }
 
 
@@ -94,6 +108,7 @@ INPUTS = {
 def test_nothing_allows_an_input_to_be_written_over(here: Path, tool: str) -> None:
     """Not --overwrite, and not our own mark, which enhanced photographs have too."""
     write_image(here / 'maps' / '0.png', np.zeros((20, 20), np.uint8))
+    save_enhancer(SCIEnhancer(), here / 'start.pth')
     (here / 'maps' / '0.txt').write_text('1 2 3 4 0.5\n')
     before = {path: path.read_bytes() for path in here.rglob('*') if path.is_file()}
     code, _, err = run_tool(tool.split()[0], *INPUTS[tool], '--overwrite')
@@ -171,3 +186,9 @@ def test_a_run_does_not_write_over_what_it_starts_from(host: Path) -> None:
     assert run_tool('train', *one)[0] == 0  # anew, over an earlier run of ours
     assert run_tool('train', *one[:-1], 'train_cfg.max_iters=2', '--resume')[0] == 0
     assert 'max_iters=2' in (host / 'work' / 'config.py').read_text()
+
+
+def test_every_tool_is_tried() -> None:
+    """enhance.py has tests of its own; the three with a work dir are above."""
+    tried = {tool.split('.py')[0] for tool in TOOLS} | {'enhance', 'train', 'test', 'compare'}
+    assert tried == {path.stem for path in FOLDER.glob('*.py')}

@@ -20,6 +20,7 @@ from sci_plugins.models.enhancers import (
 )
 from sci_plugins.models.teachers import PixelTeacher
 from sci_plugins.utils.checkpoint import read_checkpoint
+from sci_plugins.utils.files import MARK
 from sci_plugins.utils.images import write_image
 from tests.host_models import host_config
 
@@ -222,6 +223,16 @@ def test_a_loss_that_is_not_finite(tmp_path: Path, photographs: Path, stage: Any
 
 
 def test_another_state_is_refused(tmp_path: Path, photographs: Path, stage: Any) -> None:
-    torch.save(dict(step=1), tmp_path / 'a_state.pth')
+    torch.save(dict(written_by=MARK, step=1), tmp_path / 'a_state.pth')
     with pytest.raises(CheckpointError, match=r'a_state\.pth is no state of this tuning'):
         tune([photographs], tmp_path / 'a.pth', None, stage, resume=True, **FAST)
+
+
+@pytest.mark.parametrize('name', ['a.pth', 'a_state.pth', 'a_progress.jpg'])
+def test_resuming_replaces_no_file_of_somebody_else(
+    tmp_path: Path, photographs: Path, stage: Any, name: str
+) -> None:
+    (tmp_path / name).write_text('mine')
+    with pytest.raises(ConfigError, match=f'{name} exists and was not written by this package'):
+        tune([photographs], tmp_path / 'a.pth', None, stage, resume=True, **FAST)
+    assert (tmp_path / name).read_text() == 'mine'
