@@ -50,6 +50,8 @@ class Darkness:
             are the shares that have them.
         uneven, balanced, compressed: shares in uneven light, with coloured noise by white balance,
             and compressed as JPEG of quality 55 to 95.
+        resized: share of all crops that are resized afterwards, as pipelines do before a network
+            sees them, by a factor between ``scale``'s, bilinearly.
     """
 
     untouched: float = 0.25
@@ -62,6 +64,8 @@ class Darkness:
     uneven: float = 0.4
     balanced: float = 0.25
     compressed: float = 0.2
+    resized: float = 0.4
+    scale: tuple[float, float] = (0.5, 2.0)
 
     def apply(self, crop: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """A crop, ``(H, W, 3)`` uint8 RGB, in the dark; same shape and dtype."""
@@ -117,6 +121,7 @@ class DarkenedCrops:
         self.bright = _Photographs(bright, crop_size)
         self.as_they_are = _Photographs(as_they_are, crop_size) if as_they_are else None
         self.share, self.batch_size, self.seed = share, batch_size, seed
+        self.size = crop_size
         self.darkness = darkness or Darkness()
 
     @property
@@ -144,12 +149,17 @@ class DarkenedCrops:
 
     def _pair(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         if self.as_they_are is not None and generator.random() < self.share:
-            crop = self.as_they_are.crop(generator)
+            crop = self.as_they_are.crop(self.size, generator)
             return crop, crop
         for _ in range(_TRIES):
-            crop = self.bright.crop(generator)
+            scale = 1.0
+            if generator.random() < self.darkness.resized:
+                scale = _draw(self.darkness.scale, generator)
+            crop = self.bright.crop(round(self.size / scale), generator)
             if crop.mean() >= 255 * MIN_MEAN:
-                return crop, self.darkness.apply(crop, generator)
+                pair = crop, self.darkness.apply(crop, generator)
+                bright, dark = (_resize(each, self.size) for each in pair)
+                return bright, dark
         raise DataError(
             f'the photographs are too dark to teach anything: {_TRIES} crops in a row have a mean '
             f'below {MIN_MEAN:g} (white is 1); give photographs by day, and dark ones by '
@@ -166,16 +176,19 @@ class _Photographs:
         self.skipped: dict[str, str] = {}
         self._cache: dict[int, np.ndarray] = {}
 
-    def crop(self, generator: np.random.Generator) -> np.ndarray:
-        """A random crop of a random image, shrunk or not, mirrored or not: ``(S, S, 3)`` uint8."""
+    def crop(self, size: int, generator: np.random.Generator) -> np.ndarray:
+        """A random crop of a random image, shrunk or not, mirrored or not: ``(S, S, 3)`` uint8.
+
+        Of side ``size``, or as large as the image allows.
+        """
         image = self._read_or_next(int(generator.integers(len(self.files))))
-        shortest = min(image.shape[:2])
-        scale = max(_SCALES[generator.integers(len(_SCALES))], self.size / shortest)
+        size = min(size, *image.shape[:2])
+        scale = max(_SCALES[generator.integers(len(_SCALES))], size / min(image.shape[:2]))
         if scale < 1:
-            height, width = (max(self.size, round(side * scale)) for side in image.shape[:2])
+            height, width = (max(size, round(side * scale)) for side in image.shape[:2])
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-        top, left = (int(generator.integers(side - self.size + 1)) for side in image.shape[:2])
-        crop = image[top : top + self.size, left : left + self.size]
+        top, left = (int(generator.integers(side - size + 1)) for side in image.shape[:2])
+        crop = image[top : top + size, left : left + size]
         return np.ascontiguousarray(crop[:, ::-1] if generator.random() < 0.5 else crop)
 
     def _read_or_next(self, index: int) -> np.ndarray:
@@ -199,6 +212,12 @@ class _Photographs:
             except (DataError, OSError) as error:
                 self.skipped[path] = ' '.join(str(error).split())
         return self._cache.get(index)
+
+
+def _resize(crop: np.ndarray, size: int) -> np.ndarray:
+    if crop.shape[:2] == (size, size):
+        return crop
+    return np.asarray(cv2.resize(crop, (size, size), interpolation=cv2.INTER_LINEAR))
 
 
 def _to_tensor(crop: np.ndarray) -> Tensor:

@@ -33,7 +33,8 @@ def shrink_noise(linear: Tensor, sigma: Tensor, strengths: Tensor) -> Tensor:
         linear: RGB in about linear light, such as the square of pixel values, ``(N, 3, H, W)``,
             float, [0, 1], any size.
         sigma: noise of each image, ``(N,)``: standard deviation of the finest à-trous luma detail,
-            as :func:`sci_plugins.functional.noise.estimate_noise` gives it.
+            as :func:`sci_plugins.functional.noise.estimate_noise` gives it. Or for each level,
+            ``(N, 4)``, that of the white noise that would be as strong there.
         strengths: how many standard deviations of each level's noise to take away, finest level
             first, ``(N, 4)``, from 0; 1 is Wiener's filter, more is smoother.
 
@@ -45,14 +46,15 @@ def shrink_noise(linear: Tensor, sigma: Tensor, strengths: Tensor) -> Tensor:
     """
     check_images('shrink_noise', linear=linear)
     number, _, height, width = linear.shape
-    if strengths.shape != (number, LEVELS) or sigma.shape != (number,):
+    levels = (number, LEVELS)
+    if strengths.shape != levels or sigma.shape not in (levels, levels[:1]):
         raise ValueError(
-            f'shrink_noise: expected sigma ({number},) and strengths ({number}, {LEVELS}), got '
+            f'shrink_noise: expected sigma ({number},) or {levels} and strengths {levels}, got '
             f'{tuple(sigma.shape)} and {tuple(strengths.shape)}'
         )
     unit = 2**LEVELS
     image = F.pad(linear, (0, -width % unit, 0, -height % unit), mode='replicate')
-    limits = (strengths * sigma[:, None]) * strengths.new_tensor(NOISE_OF_LEVEL)
+    limits = strengths * sigma.view(number, -1) * strengths.new_tensor(NOISE_OF_LEVEL)
     shrunk = _shrink_level(image, list(limits.square().unbind(1)))
     return shrunk[..., :height, :width].clamp(0, 1)
 

@@ -19,6 +19,7 @@ from sci_plugins.registry import MODELS
 MAX_EXPONENT, MAX_STRENGTH, MAX_LOG_GAIN = 1.5, 4.0, 3.0
 _MOST_CELLS = 512
 _HIDDEN = 16
+_FEATURES = 13
 # A sigmoid stretched by this much to each side and clipped: exactly 0 can be reached and kept.
 _STRETCH = 0.05
 # Keeps the slope of the square root finite at black.
@@ -34,6 +35,8 @@ class Decision(NamedTuple):
         strengths: of the noise shrinkage, finest level first, ``(N, 4)``, [0, 4]; 0 keeps the
             noise.
         light, noise: ``(N,)`` each.
+        coarse: noise of the image at half its size: where the image was enlarged before, its noise
+            is there.
     """
 
     exponent: Tensor
@@ -41,6 +44,7 @@ class Decision(NamedTuple):
     strengths: Tensor
     light: LightStatistics
     noise: NoiseEstimate
+    coarse: NoiseEstimate
 
     @property
     def is_off(self) -> Tensor:
@@ -63,9 +67,8 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
     its own parameters go. Computed in float32 under AMP. SCI's BatchNorm keeps its statistics in
     training too.
 
-    Noise is measured in the image that arrives: after an enlargement (a ``Resize`` before the data
-    preprocessor) it is no longer white and stays. There, enhance first, with
-    :class:`sci_plugins.EnhanceImage`.
+    Noise is measured in the image that arrives and in its half size, where it is white again if
+    the image was enlarged. It is seen best before a ``Resize``: :class:`sci_plugins.EnhanceImage`.
 
     Args:
         cells: regions along the longer side; as many as there are pixels at most.
@@ -115,8 +118,11 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         """
         self.check_input(image)
         light, noise = light_statistics(image), estimate_noise(image)
-        exponent, gain, strengths = self.controller(light, noise)
-        return Decision(exponent, gain, strengths, light, noise)
+        coarse = noise
+        if min(image.shape[2:]) >= 2 * MIN_SIDE:
+            coarse = estimate_noise(F.avg_pool2d(image, 2))
+        exponent, gain, strengths = self.controller(light, noise, coarse)
+        return Decision(exponent, gain, strengths, light, noise, coarse)
 
     def forward(self, image: Tensor) -> Tensor:
         self.check_input(image)
@@ -138,7 +144,7 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         everything = self._is_recorded(image)
         bright = image
         if everything or bool((decision.strengths > 0).any()):
-            quiet = shrink_noise(image * image, decision.noise.sigma, decision.strengths)
+            quiet = shrink_noise(image * image, _sigma_of_levels(decision), decision.strengths)
             quiet = (quiet + _BLACK).sqrt() - _BLACK**0.5
             noisy = (decision.strengths > 0).any(1)
             bright = torch.where(_of_images(noisy), quiet, image)
@@ -174,11 +180,11 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
 
 
 class Controller(nn.Module):
-    """A perceptron from an image's statistics to what is done to it: 278 parameters."""
+    """A perceptron from an image's statistics to what is done to it: 326 parameters."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.hidden = nn.Linear(10, _HIDDEN)
+        self.hidden = nn.Linear(_FEATURES, _HIDDEN)
         self.out = nn.Linear(_HIDDEN, 2 + LEVELS)
         self.reset_parameters()
 
@@ -190,30 +196,42 @@ class Controller(nn.Module):
         nn.init.constant_(self.out.bias[-1:], -2.0)
 
     def forward(
-        self, light: LightStatistics, noise: NoiseEstimate
+        self, light: LightStatistics, noise: NoiseEstimate, coarse: NoiseEstimate
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Exponent ``(N,)``, gain ``(N,)`` and strengths ``(N, 4)``, see :class:`Decision`."""
-        features = _features(light, noise)
+        features = _features(light, noise, coarse)
         out = self.out(F.silu(self.hidden(features.to(self.hidden.weight.dtype))))
         out = out.to(features.dtype)
         opened = ((1 + 2 * _STRETCH) * torch.sigmoid(out) - _STRETCH).clamp(0, 1)
         # What is not white is texture, or noise that was processed: it is left alone.
-        strengths = MAX_STRENGTH * opened[:, 1:-1] * noise.whiteness[:, None]
+        fine = noise.whiteness[:, None]
+        others = torch.maximum(fine, coarse.whiteness[:, None]).expand(-1, LEVELS - 1)
+        strengths = MAX_STRENGTH * opened[:, 1:-1] * torch.cat([fine, others], 1)
         return MAX_EXPONENT * opened[:, 0], torch.exp(MAX_LOG_GAIN * opened[:, -1]), strengths
 
 
-def _features(light: LightStatistics, noise: NoiseEstimate) -> Tensor:
-    """The statistics at about unit scale, ``(N, 10)``; logarithms above an 8-bit level."""
+def _features(light: LightStatistics, noise: NoiseEstimate, coarse: NoiseEstimate) -> Tensor:
+    """The statistics at about unit scale, ``(N, 13)``; logarithms above an 8-bit level."""
     values = torch.stack([light.mean, light.low, light.median, light.high], 1)
     others = [
-        0.5 * ((noise.sigma + 2e-5).log() + 6),
-        2 * noise.whiteness - 1,
         4 * light.mean - 1,
         2 * (light.unevenness - 0.5),
         0.5 * (light.highlights + 1e-3).log() + 2,
-        0.5 * (noise.sigma / (noise.level + 1e-4) + 1e-3).log() + 2,
     ]
+    for each in (noise, coarse):
+        relative = each.sigma / (light.mean**2 + 1e-3)
+        others += [
+            0.5 * ((each.sigma + 2e-5).log() + 6),
+            0.5 * ((relative + 1e-3).log() + 4),
+            2 * each.whiteness - 1,
+        ]
     return torch.cat([(values + 1 / 255).log() + 2, torch.stack(others, 1)], 1)
+
+
+def _sigma_of_levels(decision: Decision) -> Tensor:
+    """``(N, 4)``: at half the size, the mean of four pixels has half of white noise's deviation."""
+    fine, coarse = decision.noise.sigma, 2 * decision.coarse.sigma
+    return torch.stack([fine, *[coarse] * (LEVELS - 1)], 1)
 
 
 def _of_images(value: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ def test_it_learns(tmp_path: Path, photographs: Path, stage: Any) -> None:
     out = tmp_path / 'tuned.pth'
     result = tune([photographs], out, None, stage, steps=30, **FAST)
     assert len(result.losses) == 30
-    assert min(result.held_out.values()) < 0.95 * result.held_out[2]
+    assert min(result.held_out.values()) < 0.97 * result.held_out[2]
     again: Any = build_enhancer(f'adaptive/{out}')
     torch.testing.assert_close(_state(again), _state(result.enhancer), rtol=0, atol=0)
     meta = read_checkpoint(out)['meta']

@@ -13,7 +13,8 @@ from sci_plugins.utils.images import write_image
 
 UNTOUCHED = Darkness(untouched=1.0)
 PLAIN = Darkness(
-    untouched=0, by_day=0, gain=(0.1, 0.1), noisy=0, shot=0, uneven=0, balanced=0, compressed=0
+    untouched=0, by_day=0, gain=(0.1, 0.1), noisy=0, shot=0, uneven=0, balanced=0, compressed=0,
+    resized=0,
 )  # fmt: skip
 
 
@@ -52,6 +53,17 @@ def test_untouched_crops_stay(tmp_path: Path) -> None:
         [_photographs(tmp_path)], crop_size=32, darkness=UNTOUCHED
     ).batch(0)  # fmt: skip
     torch.testing.assert_close(bright, dark, rtol=0, atol=0)
+
+
+def test_resized_pairs_are_of_one_scene(tmp_path: Path) -> None:
+    """Enlarged twice, neighbouring pixels are alike; and dark is still bright with less light."""
+    settings = vars(PLAIN) | dict(resized=1, scale=(2.0, 2.0))
+    crops = DarkenedCrops([_photographs(tmp_path)], crop_size=32, darkness=Darkness(**settings))
+    bright, dark = crops.batch(0)
+    assert bright.shape == dark.shape == (6, 3, 32, 32)
+    plain = DarkenedCrops([_photographs(tmp_path)], crop_size=32, darkness=PLAIN).batch(0).bright
+    assert bright.diff(dim=-1).abs().mean() < 0.6 * plain.diff(dim=-1).abs().mean()
+    torch.testing.assert_close(dark, bright * 0.1 ** (1 / 2.2), rtol=0, atol=0.03)
 
 
 def test_every_kind_of_darkness_comes() -> None:

@@ -79,6 +79,18 @@ def test_weights_by_hand() -> None:
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
 
 
+def test_a_sigma_for_each_level() -> None:
+    images, strengths = torch.rand(2, 3, 20, 28), torch.rand(2, LEVELS)
+    sigma = torch.rand(2) / 10
+    by_level = sigma[:, None].expand(2, LEVELS)
+    torch.testing.assert_close(
+        shrink_noise(images, by_level, strengths), shrink_noise(images, sigma, strengths)
+    )
+    half = shrink_noise(images, by_level * torch.tensor([0.5, 1, 1, 1]), strengths)
+    scaled = shrink_noise(images, sigma, strengths * torch.tensor([0.5, 1, 1, 1]))
+    torch.testing.assert_close(half, scaled)
+
+
 def test_each_image_by_itself() -> None:
     images, sigma, strengths = torch.rand(3, 3, 20, 28), torch.rand(3) / 10, torch.rand(3, LEVELS)
     together = shrink_noise(images, sigma, strengths)
@@ -99,5 +111,5 @@ def test_gradients() -> None:
     ('sigma', 'strengths'), [((2,), (1, LEVELS)), ((1,), (1, 3)), ((), (1, LEVELS))]
 )
 def test_wrong_shapes_are_told(sigma: tuple[int, ...], strengths: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r'expected sigma \(1,\) and strengths \(1, 4\), got'):
+    with pytest.raises(ValueError, match=r'expected sigma \(1,\) or \(1, 4\) and strengths \(1, 4'):
         shrink_noise(torch.rand(1, 3, 8, 8), torch.rand(sigma), torch.rand(strengths))

@@ -73,8 +73,10 @@ def test_the_formula(on: tuple[int, ...]) -> None:
     noise = estimate_noise(image)
     expected = image
     if 1 in on:
-        strengths = 2.0 * noise.whiteness[:, None].expand(1, 4)
-        quiet = shrink_noise(image**2, noise.sigma, strengths)
+        coarse = estimate_noise(F.avg_pool2d(image, 2))
+        assert noise.whiteness == coarse.whiteness == 1
+        sigma = torch.stack([noise.sigma, *[2 * coarse.sigma] * 3], 1)
+        quiet = shrink_noise(image**2, sigma, torch.full((1, 4), 2.0))
         expected = (quiet + 1e-8).sqrt() - 1e-4
     light = torch.ones(1, 1, 1, 1)
     if 0 in on:
@@ -92,7 +94,7 @@ def test_the_average_light_of_regions_stays() -> None:
     light = _stage(HALF_OPEN, ALWAYS_OFF, ALWAYS_OFF, cells=5).regional_light(_noisy(2))
     cells = F.adaptive_avg_pool2d(light, (4, 5))
     assert abs(float(cells.mean())) < 0.02 * float(cells.std())
-    assert float(cells.std()) > 0.02
+    assert float(cells.std()) > 0.003
 
 
 def test_a_batch_changes_nothing() -> None:
