@@ -13,8 +13,10 @@ not called safe, and the exit code is 1. An interrupted run goes on with --resum
 
 import argparse
 import sys
+from typing import Any
 
 from sci_plugins.apis.config import load_config
+from sci_plugins.errors import ConfigError
 from sci_plugins.utils.cli import run
 from sci_plugins.utils.files import check_outputs
 
@@ -27,6 +29,13 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('config', help=f"config file, a host's own (mmdet::NAME), or {PIXELS!r}")
     parser.add_argument('checkpoint', nargs='?', help='checkpoint of the network')
+    parser.add_argument(
+        '--also',
+        nargs='+',
+        default=[],
+        metavar='CONFIG,CHECKPOINT',
+        help=f'more networks, or {PIXELS}: a stage for all of them',
+    )
     parser.add_argument(
         '--images', nargs='+', required=True, metavar='PATH', help='photographs by day'
     )
@@ -82,20 +91,43 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+def _split(text: str) -> tuple[str, str | None]:
+    config, _, checkpoint = text.partition(',')
+    if (config == PIXELS) == bool(checkpoint):
+        raise ConfigError(f'--also must be CONFIG,CHECKPOINT or {PIXELS}, got {text!r}')
+    return config, checkpoint or None
+
+
+def _teacher(config: str, checkpoint: str | None, args: argparse.Namespace) -> Any:
+    """A teacher, and what the recipe says about it."""
+    from sci_plugins.apis.tune import network_teacher
+    from sci_plugins.models.teachers import PixelTeacher
+
+    if checkpoint is None:
+        return PixelTeacher(), dict(teacher=PIXELS)
+    return network_teacher(
+        load_config(config),
+        checkpoint,
+        input_order=args.input_order,
+        device=args.device,
+        trust=args.trust_checkpoint,
+    )
+
+
 def main() -> int:
     args = parse_args()
     inputs = [each for each in (args.config, args.checkpoint) if each]
     check_outputs(args.out, inputs=inputs, overwrite=args.overwrite)
-    from sci_plugins.apis.tune import network_teacher, tune
+    from sci_plugins.apis.tune import tune
+    from sci_plugins.models.teachers import JointTeacher
 
-    teacher, recipe = None, dict(teacher=PIXELS)
-    if args.config != PIXELS:
-        teacher, recipe = network_teacher(
-            load_config(args.config),
-            args.checkpoint,
-            input_order=args.input_order,
-            device=args.device,
-            trust=args.trust_checkpoint,
+    wanted = [(args.config, args.checkpoint), *map(_split, args.also)]
+    found = [_teacher(*each, args) for each in wanted]
+    teacher, recipe = found[0]
+    if args.also:
+        teacher, recipe = (
+            JointTeacher([each for each, _ in found]),
+            dict(teachers=[about for _, about in found]),
         )
     result = tune(
         args.images,

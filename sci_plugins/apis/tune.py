@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -217,24 +217,23 @@ def tune(
     check_at_least(32, most=MOST_PIXELS, crop_size=crop_size)
     if not 0 <= no_harm < math.inf:
         raise ConfigError(f'no_harm must be a finite number from 0, got {no_harm}')
-    stage = prepare_enhancer(enhancer, device)
-    if not any(True for _ in stage.parameters()):
-        raise ConfigError(f'tuning needs an enhancer with parameters, got {type(stage).__name__}')
-    building_of(stage)  # what cannot be saved is told before the work
-    files = _split(images, seed)
-    settings = dict(crop_size=crop_size, batch_size=batch_size, seed=seed)
-    data = DarkenedCrops(files[0], as_they_are, **settings)  # type: ignore[arg-type]
-    held_out = DarkenedCrops(files[1], as_they_are, **settings)  # type: ignore[arg-type]
-    state = out.parent / f'{out.stem}_state.pth'
-    sheet = out.parent / f'{out.stem}_progress.jpg'
+    stage = _prepare(enhancer, device)
+    settings: dict[str, Any] = dict(crop_size=crop_size, batch_size=batch_size, seed=seed)
+    data, held_out = (
+        DarkenedCrops(files, as_they_are, **settings) for files in _split(images, seed)
+    )
+    beside = (out.with_name(f'{out.stem}_{name}') for name in ('progress.jpg', 'state.pth'))
+    files = _Files(out, *beside)
     photographs = [*data.files, *held_out.files]
     inputs = [*photographs, *as_they_are, *weight_files(enhancer)]
-    check_outputs(out, sheet, state, inputs=inputs, overwrite=overwrite)
+    check_outputs(*files, inputs=inputs, overwrite=overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
-    tuning = _Tuning(stage, teacher or PixelTeacher(), steps, no_harm, torch.device(device))
+    teacher = teacher or PixelTeacher()
+    tuning = _Tuning(stage, teacher, steps, no_harm, torch.device(device))
     if resume:
-        tuning.load(state)
+        tuning.load(files.state)
     checks = [held_out.batch(_HELD_OUT + index) for index in range(_HELD_OUT_BATCHES)]
+    teacher.weigh([(pair.bright.to(device), pair.dark.to(device)) for pair in checks])
     with tqdm(total=steps, initial=tuning.step, unit='step', disable=not progress) as bar:
         while tuning.step < steps and not tuning.is_settled(patience):
             value = tuning.learn(data.batch(tuning.step))
@@ -242,28 +241,48 @@ def tune(
             bar.update()
             if tuning.step % check_every == 0 or tuning.step == steps:
                 tuning.check(checks)
-                told = f'step {tuning.step} of {steps}: loss {tuning.held_out[tuning.step]:.4f}'
-                print_log(f'{told} on held-out crops', logger='current')
-                _draw(sheet, stage, checks[0], tuning.device)
-                tuning.save(state)
+                _draw(files.sheet, stage, checks[0], tuning.device)
+                tuning.save(files.state)
     stage.load_state_dict(tuning.best)
     result = TuneResult(stage.eval(), tuning.losses, tuning.held_out)
-    result.grid = check_grid(stage, teacher or PixelTeacher(), held_out, device=device)
+    result.grid = check_grid(stage, teacher, held_out, device=device)
     result.skipped = data.skipped | held_out.skipped
-    _draw(sheet, stage, checks[0], tuning.device)
-    done = dict(
-        steps=tuning.step,
-        no_harm=no_harm,
+    _draw(files.sheet, stage, checks[0], tuning.device)
+    told = _tell(result, photographs, settings | dict(no_harm=no_harm))
+    result.sha256 = save_enhancer(stage, out, tuned=told, **(recipe or {}))
+    files.state.unlink(missing_ok=True)
+    return result
+
+
+class _Files(NamedTuple):
+    """What tuning writes: the weights, and beside them a picture and a state."""
+
+    out: Path
+    sheet: Path
+    state: Path
+
+
+def _prepare(enhancer: nn.Module | Mapping[str, Any] | str, device: str) -> BaseEnhancer:
+    stage = prepare_enhancer(enhancer, device)
+    if not any(True for _ in stage.parameters()):
+        raise ConfigError(f'tuning needs an enhancer with parameters, got {type(stage).__name__}')
+    building_of(stage)  # what cannot be saved is told before the work
+    return stage
+
+
+def _tell(
+    result: TuneResult, photographs: Sequence[Path], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the file says about its tuning."""
+    return dict(
+        steps=len(result.losses),
         **settings,
-        images=len(data.files),
+        images=len(photographs),
         images_sha256=_hash_files(photographs),
-        held_out={str(step): value for step, value in tuning.held_out.items()},
+        held_out={str(step): value for step, value in result.held_out.items()},
         grid=[vars(cell) for cell in result.grid],
         safe=result.is_safe,
     )
-    result.sha256 = save_enhancer(stage, out, tuned=done, **(recipe or {}))
-    state.unlink(missing_ok=True)
-    return result
 
 
 def check_grid(
@@ -331,6 +350,7 @@ class _Tuning:
         device: torch.device,
     ) -> None:  # fmt: skip
         self.stage, self.teacher, self.no_harm, self.device = stage, teacher, no_harm, device
+        self.steps = steps
         stage.requires_grad_(True)
         if not isinstance(stage, AdaptiveSCIEnhancer):
             groups = [dict(params=list(stage.parameters()), lr=SCI_LEARNING_RATE)]
@@ -378,6 +398,8 @@ class _Tuning:
         if value <= min(self.held_out.values(), default=math.inf):
             self.best = _copy(self.stage)
         self.held_out[self.step] = value
+        told = f'step {self.step} of {self.steps}: loss {value:.4f} on held-out crops'
+        print_log(told, logger='current')
 
     def is_settled(self, patience: int) -> bool:
         """Whether the last ``patience`` checks brought nothing better."""

@@ -26,9 +26,10 @@ from sci_plugins.visualization.report.markdown import markdown_table
 
 #: Sheets of pictures for each task and condition.
 _PICTURES = 3
+_LABELS = ('without', 'gamma', 'SCI', 'gated SCI', 'adaptive')
 _HEAD = (
-    'task', 'images', 'without', 'gamma', 'SCI', 'gated SCI', 'Δ SCI', '95 % interval',
-    'verdict on SCI', 'on gated SCI',
+    'task', 'images', *_LABELS, 'Δ SCI', '95 % interval', 'verdict on SCI', 'on gated SCI',
+    'on adaptive', 'best',
 )  # fmt: skip
 _UNDEFINED = Interval(math.nan, math.nan, math.nan)
 
@@ -84,8 +85,8 @@ def run_demo(
 ) -> list[Row]:
     """Compare networks without and with enhancement on generated images.
 
-    The variants are a plain gamma curve, the enhancer, and the enhancer behind a gate (``gated/``),
-    which leaves bright images alone.
+    The variants are a plain gamma curve, the enhancer, the enhancer behind a gate (``gated/``),
+    which leaves bright images alone, and the adaptive stage.
 
     Args:
         out: output folder: ``README.md`` (table and pictures), ``results.json``,
@@ -154,7 +155,7 @@ def _compare(cfg: Config, out: Path, name: str, condition: str, enhancer: str) -
     comparison = compare(
         cfg,
         str(resources.files('sci_plugins') / 'demo' / TASKS[name].weights),
-        list(dict.fromkeys(['none', 'gamma', enhancer, gated(enhancer)])),
+        list(dict.fromkeys(_variants(enhancer))),
         metric=TASKS[name].metric,
         work_dir=folder,
         pictures=_PICTURES,
@@ -177,6 +178,11 @@ def _move_pictures(source: Path, target: Path) -> None:
     for path in sorted(source.rglob('*.jpg')):
         shutil.move(path, target / path.name)
     shutil.rmtree(source, ignore_errors=True)
+
+
+def _variants(enhancer: str) -> list[str]:
+    """In the order of the table's columns."""
+    return ['none', 'gamma', enhancer, gated(enhancer), 'adaptive']
 
 
 def gated(enhancer: str) -> str:
@@ -225,25 +231,30 @@ def _report(rows: list[Row], enhancer: str, out: Path, root: Path) -> str:
 
 def _table_row(row: Row, enhancer: str) -> list[str]:
     places = places_of(TASKS[row.task].metric)
-    variants = ['none', 'gamma', enhancer, gated(enhancer)]
-    sci, behind_gate = (row.changes.get(name, _UNDEFINED) for name in variants[2:])
+    variants = _variants(enhancer)
+    sci, behind_gate, adaptive = (row.changes.get(name, _UNDEFINED) for name in variants[2:])
+    values = [row.values.get(name, math.nan) for name in variants]
+    labels = dict(zip(_LABELS, values, strict=True))
+    known = {label: value for label, value in labels.items() if not math.isnan(value)}
     return [
         f'{row.task} ({TASKS[row.task].metric})',
         describe(row.condition),
-        *(plain(row.values.get(name, math.nan), places) for name in variants),
+        *(plain(value, places) for value in values),
         signed(sci.delta, places),
         interval(sci.low, sci.high, places),
         sci.verdict,
         behind_gate.verdict,
+        adaptive.verdict,
+        max(known, key=lambda label: known[label], default=''),
     ]
 
 
 _INTRODUCTION = """# Does SCI help a network that was trained by day?
 
 Two small networks, trained on bright images only, see the same scenes bright, dark, very dark, and
-dark with a noisy sensor: unchanged ("without"), brightened by a plain gamma curve, by SCI, and by
-SCI behind a gate that passes only dark images to it. Neither the conditions nor the enhancer were
-chosen by these results.
+dark with a noisy sensor: unchanged ("without"), brightened by a plain gamma curve, by SCI, by SCI
+behind a gate that passes only dark images to it, and by the adaptive stage, which first looks at the
+light and noise of each image. Neither the conditions nor the enhancers were chosen by these results.
 """
 
 _READING = """The faces are real crops in real photographs, the streets are rendered: this shows how

@@ -6,7 +6,7 @@ an image that gets worse can be told from one that gets better.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -33,6 +33,9 @@ class Teacher(ABC):
     def look(self, image: Tensor) -> Any:
         """What is seen in images, ``(N, 3, H, W)``, RGB in [0, 1]; with gradients."""
 
+    def weigh(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:  # noqa: B027
+        """See batches in the light and in the dark before all others; only some need to."""
+
     @abstractmethod
     def distance(self, seen: Any, aim: Any) -> Tensor:
         """How far ``seen`` is from ``aim``, for each image: ``(N,)``, from 0."""
@@ -56,6 +59,38 @@ class PixelTeacher(Teacher):
         for axis in (-1, -2):
             total = total + 0.5 * difference.diff(dim=axis).abs().mean(axes)
         return total
+
+
+class JointTeacher(Teacher):
+    """Several teachers at once: a stage for networks that nobody tuned it to.
+
+    The mean of their distances, each in units of what darkness costs it: its mean distance on the
+    pairs that :meth:`weigh` was given.
+
+    Args:
+        teachers: two or more.
+    """
+
+    def __init__(self, teachers: Sequence[Teacher]) -> None:
+        self.teachers = list(teachers)
+        self.units = [1.0] * len(self.teachers)
+
+    @torch.no_grad()
+    def weigh(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
+        for index, teacher in enumerate(self.teachers):
+            costs = [
+                teacher.distance(teacher.look(dark), teacher.look(bright)).mean()
+                for bright, dark in pairs
+            ]
+            self.units[index] = max(float(torch.stack(costs).mean()), 1e-6)
+
+    def look(self, image: Tensor) -> list[Any]:
+        return [teacher.look(image) for teacher in self.teachers]
+
+    def distance(self, seen: list[Any], aim: list[Any]) -> Tensor:
+        rows = zip(self.teachers, seen, aim, self.units, strict=True)
+        found = [teacher.distance(one, other) / unit for teacher, one, other, unit in rows]
+        return torch.stack(found).mean(0)
 
 
 class Seen(NamedTuple):

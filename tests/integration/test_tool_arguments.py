@@ -190,6 +190,7 @@ CASES = [
             ('--crop-size 100000', 'crop_size must be at most 4096'),
             ('--no-harm nan', 'no_harm must be a finite number from 0, got nan'),
             ('', 'at least 2 photographs, one of them to check with, got 1'),
+            ('--also a.py', '--also must be CONFIG,CHECKPOINT or pixels, got'),
             ('--enhancer none', 'needs an enhancer with parameters, got IdentityEnhancer'),
         ],
     ),

@@ -70,8 +70,10 @@ def test_table_says_where_sci_helps_and_where_it_hurts(out: Path) -> None:
             value, change, word = high, f'+{two} | +{low} to +{high}', 'helps'
         else:
             value, change, word = f'−{low}', f'−{two} | −{high} to −{low}', 'hurts'
-        numbers = f'| {half} | {half} | {value} | {half} | {change} |'
-        assert row.endswith(f'{numbers} {word} | no difference shown |')
+        numbers = f'| {half} | {half} | {value} | {half} | {half} | {change} |'
+        best = 'SCI' if word == 'helps' else 'without'
+        none = 'no difference shown'
+        assert row.endswith(f'{numbers} {word} | {none} | {none} | {best} |')
 
 
 def test_pictures_are_shown_and_lie_where_the_text_says(out: Path) -> None:
@@ -89,10 +91,12 @@ def test_results_are_machine_readable(out: Path) -> None:
     content = json.loads((out / 'results.json').read_text())
     assert content['enhancer'] == SCI
     first = content['results'][0]
-    assert first['values'] == {'none': 0.5, 'gamma': 0.5, SCI: -1.5, GATED: 0.5}
+    assert first['values'] == {
+        'none': 0.5, 'gamma': 0.5, SCI: -1.5, GATED: 0.5, 'adaptive': 0.5,
+    }  # fmt: skip
     wanted = dict(delta=-2.0, low=-2.5, high=-1.5, verdict='hurts')
     assert first['changes'][SCI] == wanted
-    assert set(first['changes']) == {'gamma', SCI, GATED}
+    assert set(first['changes']) == {'gamma', SCI, GATED, 'adaptive'}
     assert first['condition'] == dict(gain=1.0, noise=0.0, shot_noise=0.0, name='bright')
     assert {row['task'] for row in content['results']} == {'faces', 'streets'}
 

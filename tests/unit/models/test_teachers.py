@@ -11,7 +11,13 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError
-from sci_plugins.models.teachers import NetworkTeacher, PixelTeacher, _divergence, _objects
+from sci_plugins.models.teachers import (
+    JointTeacher,
+    NetworkTeacher,
+    PixelTeacher,
+    _divergence,
+    _objects,
+)
 from tests.host_models import host_config, parameters
 
 
@@ -90,6 +96,23 @@ def test_pixels() -> None:
     expected = math.sqrt(0.2**2 + 1e-4) - 0.01 + 0.1
     found = teacher.distance(image - 0.2, image)
     torch.testing.assert_close(found, torch.full((2,), expected))
+
+
+def test_several_teachers_weigh_alike() -> None:
+    """One that is a hundred times as strict counts no more."""
+
+    class Strict(PixelTeacher):
+        def distance(self, seen: Tensor, aim: Tensor) -> Tensor:
+            return 100 * super().distance(seen, aim)
+
+    bright = _images()
+    pairs = [(bright, bright * 0.5), (bright, bright * 0.7)]
+    joint = JointTeacher([PixelTeacher(), Strict()])
+    joint.weigh(pairs)
+    assert joint.units[1] == pytest.approx(100 * joint.units[0])
+    looks = [joint.look(each) for each in (bright, bright * 0.6)]
+    expected = PixelTeacher().distance(bright * 0.6, bright) / joint.units[0]
+    torch.testing.assert_close(joint.distance(looks[1], looks[0]), expected)
 
 
 def test_divergence_by_hand() -> None:
