@@ -253,8 +253,9 @@ _INTRODUCTION = """# Does SCI help a network that was trained by day?
 
 Two small networks, trained on bright images only, see the same scenes bright, dark, very dark, and
 dark with a noisy sensor: unchanged ("without"), brightened by a plain gamma curve, by SCI, by SCI
-behind a gate that passes only dark images to it, and by the adaptive stage, which first looks at the
-light and noise of each image. Neither the conditions nor the enhancers were chosen by these results.
+behind a gate that passes only dark images to it, and by the adaptive stage, which looks first at
+the light and noise of each image. Neither the conditions nor the enhancers were chosen by these
+results.
 """
 
 _READING = """The faces are real crops in real photographs, the streets are rendered: this shows how
