@@ -30,29 +30,28 @@ def test_the_adaptive_stage_carries_its_recipe() -> None:
     page = (FOLDER / 'README.md').read_text()
     assert hashlib.sha256(path.read_bytes()).hexdigest() in page
     recipe = read_checkpoint(path)['meta']
-    assert recipe['teacher'] == 'pixels'
+    assert recipe['teacher'] == 'YOLOX'
     assert recipe['tuned']['safe'] is True
     assert f'{recipe["tuned"]["steps"]} steps' in page
 
 
 @torch.no_grad()
 def test_the_adaptive_stage_on_photographs(shared_data: Path) -> None:
-    """By day most stay to the bit; in the dark and in noise all change."""
+    """By day they hardly change; in the dark and in noise they do."""
     stage: Any = build_enhancer('adaptive').eval()
     files = sorted((shared_data / 'data' / 'coco' / 'val2017').glob('*.jpg'))[::4]
-    off, gains = 0, []
+    changes, gains = [], []
     for path in files:
         image = _read(path)
-        off += bool(stage.decide(image).is_off)
-        assert float((stage(image) - image).abs().mean()) < 0.1
+        changes.append(float((stage(image) - image).abs().mean()))
         pixels = (image[0].permute(1, 2, 0) * 255).round().byte().numpy()
         dark = darken(pixels, 0.05, 0.004, 0, np.random.default_rng(0))
         found = stage.decide(torch.from_numpy(dark).permute(2, 0, 1)[None].float() / 255)
         gains.append(float(found.gain))
         assert float(found.strengths.max()) > 0.5
-    assert off > 0.6 * len(files)
-    assert min(gains) > 1.5
-    assert 3 < float(np.median(gains)) < 6  # 0.05 ** (-1 / 2.2) = 3.9
+    assert float(np.median(changes)) < 0.01
+    assert max(changes) < 0.1
+    assert min(gains) > 1.3
 
 
 @pytest.mark.parametrize('name', NAMES)
