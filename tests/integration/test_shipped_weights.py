@@ -18,27 +18,31 @@ from sci_plugins.utils.checkpoint import read_checkpoint
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / 'sci_plugins' / 'weights'
 NAMES = ['sci_plugins/gentle', 'sci_plugins/lol']
+#: The adaptive stage's, and who taught them.
+STAGES = dict(adaptive='YOLOX', pixels='pixels')
 
 
 def test_what_is_shipped() -> None:
-    assert shipped_names() == ['sci_plugins/adaptive', *NAMES]
+    assert shipped_names() == sorted([*NAMES, *(f'sci_plugins/{name}' for name in STAGES)])
 
 
-def test_the_adaptive_stage_carries_its_recipe() -> None:
-    path = FOLDER / 'sci_adaptive.pth'
+@pytest.mark.parametrize('name', list(STAGES))
+def test_the_adaptive_stage_carries_its_recipe(name: str) -> None:
+    path = FOLDER / f'sci_{name}.pth'
     assert path.stat().st_size < 40_000
     page = (FOLDER / 'README.md').read_text()
     assert hashlib.sha256(path.read_bytes()).hexdigest() in page
     recipe = read_checkpoint(path)['meta']
-    assert recipe['teacher'] == 'YOLOX'
+    assert recipe['teacher'] == STAGES[name]
     assert recipe['tuned']['safe'] is True
     assert f'{recipe["tuned"]["steps"]} steps' in page
 
 
 @torch.no_grad()
-def test_the_adaptive_stage_on_photographs(shared_data: Path) -> None:
+@pytest.mark.parametrize('name', list(STAGES))
+def test_the_adaptive_stage_on_photographs(name: str, shared_data: Path) -> None:
     """By day they hardly change; in the dark and in noise they do."""
-    stage: Any = build_enhancer('adaptive').eval()
+    stage: Any = build_enhancer(f'adaptive/sci_plugins/{name}').eval()
     files = sorted((shared_data / 'data' / 'coco' / 'val2017').glob('*.jpg'))[::4]
     changes, gains = [], []
     for path in files:
