@@ -137,11 +137,25 @@ def darken_dataset(cfg: Config, condition: Condition, seed: int = 0) -> None:
     if condition.gain is None:
         return
     step = dict(type='sci_plugins.SynthesizeLowLight', **condition.settings, seed=seed)
+    insert_after_loading(cfg, step, 'darken')
+
+
+def insert_after_loading(cfg: Config, step: dict[str, Any], what: str) -> None:
+    """Insert a step for 8-bit images right after each image is loaded.
+
+    Args:
+        cfg: with a ``test_dataloader``; changed.
+        step: a transform's config.
+        what: what the step does, for the errors.
+
+    Raises:
+        ConfigError: if no pipeline of the data set loads images by a known step.
+    """
     pipelines = loading_pipelines(cfg.test_dataloader.dataset)
     if not pipelines:
-        raise ConfigError('the test data set has no pipeline to darken images in')
+        raise ConfigError(f'the test data set has no pipeline to {what} images in')
     for pipeline in pipelines:
-        _insert(pipeline, step)
+        _insert(pipeline, step, what)
 
 
 def loading_pipelines(dataset: Any) -> list[list]:
@@ -166,17 +180,17 @@ def _pipelines(node: Any) -> Iterator[list]:
             yield node['pipeline']
 
 
-def _insert(pipeline: list, step: dict[str, Any]) -> None:
+def _insert(pipeline: list, step: dict[str, Any], what: str) -> None:
     kinds = [type_name_of(item) for item in pipeline]
     for index, kind in enumerate(kinds):
         if kind in _LOADERS:
             if pipeline[index].get('to_float32'):
                 raise ConfigError(
-                    f'cannot darken: {kind} has to_float32=True, and darkening works on '
-                    '8-bit images; set it to False'
+                    f'cannot {what}: {kind} has to_float32=True, and this works on 8-bit '
+                    'images; set it to False'
                 )
             pipeline.insert(index + 1, step)
             return
     raise ConfigError(
-        f'cannot darken: no step of the test pipeline loads an image ({", ".join(kinds)})'
+        f'cannot {what}: no step of the test pipeline loads an image ({", ".join(kinds)})'
     )

@@ -34,7 +34,7 @@ ENHANCED = [path for path in CONFIGS if path.parent.name != 'sci' and _PART.sear
 ZERO_SHOT = [path for path in CONFIGS if '_cityscapes-' in path.stem]
 #: A network from a file of its own, frozen: nothing trains it.
 FROZEN = [path for path in CONFIGS if re.search('_onnx_|_published_', path.stem)]
-BEFORE_RESIZE = [path for path in CONFIGS if '-before-resize_' in path.stem]
+BEFORE_RESIZE = [path for path in CONFIGS if '_sci-before-resize_' in path.stem]
 
 
 def _name(path: Path) -> str:
@@ -143,11 +143,9 @@ def test_a_frozen_network_is_for_tests_only(path: Path, shared_data: Path) -> No
 
 @pytest.mark.parametrize('path', BEFORE_RESIZE, ids=_name)
 def test_enhancing_before_the_resize_is_one_step_more(path: Path) -> None:
-    name = re.sub('_(sci|adaptive)-before-resize', '', path.stem)
-    plain_path = path.with_stem(name)
+    plain_path = path.with_stem(path.stem.replace('_sci-before-resize', ''))
     plain, ours = (_load(file).to_dict() for file in (plain_path, path))
-    enhancer = 'adaptive' if '_adaptive-' in path.stem else 'sci/official/medium'
-    added = dict(type='sci_plugins.EnhanceImage', enhancer=enhancer)
+    added = dict(type='sci_plugins.EnhanceImage', enhancer='sci/official/medium')
     steps = ours['test_dataloader']['dataset']['pipeline']
     assert [step['type'] for step in steps[:3]] == [
         'LoadImageFromFile',

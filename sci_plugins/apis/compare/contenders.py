@@ -19,7 +19,7 @@ from torch import nn
 from sci_plugins.apis.attach import attach, default_fill_color, detach
 from sci_plugins.apis.config import load_config, use_tta
 from sci_plugins.errors import ConfigError
-from sci_plugins.evaluation.conditions import loading_pipelines
+from sci_plugins.evaluation.conditions import insert_after_loading, loading_pipelines
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancement_stage import ValueCheck
 from sci_plugins.models.enhancers import build_enhancer
@@ -201,7 +201,8 @@ class Contenders:
     Args:
         first: the model behind every variant.
         variants: enhancers by name, ``'none'``, ``'config'``, ``'merge'``,
-            ``'merge(NAME)'``, ``'select'``, ``'select(NAME)'``.
+            ``'merge(NAME)'``, ``'select'``, ``'select(NAME)'``,
+            ``'before(NAME)'``.
         models: other trained models by label; each runs as its config says, on the
             first one's test set.
         base: what the others are compared with; ``None``: the first variant.
@@ -258,7 +259,18 @@ class Contenders:
 
     def config(self, name: str) -> Config:
         """The config that a contender is tested with, on the first one's test set."""
-        return self._configs[self.model_of(name)]
+        cfg = self._configs[self.model_of(name)]
+        if _prefix_of(name) != BEFORE:
+            return cfg
+        cfg = copy.deepcopy(cfg)
+        step = dict(
+            type='sci_plugins.EnhanceImage',
+            enhancer=_inner(name),
+            input_order=self.input_order,
+            input_max=self.input_max,
+        )
+        insert_after_loading(cfg, step, 'enhance')
+        return cfg
 
     def enhancer_name(self, name: str) -> str | None:
         """The enhancer that a variant is named after; ``None`` if it is not."""
@@ -271,9 +283,9 @@ class Contenders:
             return model
         detach(model)
         slot = self._slots[name]
-        if slot is not None:
+        if slot is not None and _prefix_of(name) != BEFORE:
             attach(model, **slot)
-        looks = _LOOKS.get(_looks_of(name))
+        looks = _LOOKS.get(_prefix_of(name))
         return model if looks is None else looks(model).eval()
 
     def carried_sha256(self) -> str | None:
@@ -299,13 +311,14 @@ class Contenders:
         if not variants:
             raise ConfigError('expected at least one variant, got none')
         cfg = self.sources[''].cfg
-        for name in filter(_looks_of, variants):
-            if _has_views(cfg):
+        for name in variants:
+            prefix = _prefix_of(name)
+            if prefix in _LOOKS and _has_views(cfg):
                 raise ConfigError(
                     f'variant {name!r} cannot be combined with --tta: each needs several '
                     'predictions of the same image'
                 )
-            if _looks_of(name) == 'merge' and scope_of(cfg) == 'mmdet':
+            if prefix == 'merge' and scope_of(cfg) == 'mmdet':
                 raise ConfigError(
                     f'variant {name!r} merges class probabilities: expected an mmseg model, '
                     'got an mmdet model'
@@ -388,16 +401,20 @@ _LOOKS: dict[str, Callable[[nn.Module], nn.Module]] = {
 }
 
 
-def _looks_of(name: str) -> str:
+#: Enhances right after loading, before any resize, in place of the data preprocessor.
+BEFORE = 'before'
+
+
+def _prefix_of(name: str) -> str:
     """``'merge'`` of ``'merge'`` and ``'merge(NAME)'``; empty for another variant."""
-    looks = name.partition('(')[0]
-    return looks if looks in _LOOKS and (name == looks or _inner(name) is not None) else ''
+    prefix = name.partition('(')[0]
+    return prefix if name in _LOOKS or _inner(name) is not None else ''
 
 
 def _inner(name: str) -> str | None:
     """``NAME`` of ``'merge(NAME)'``."""
-    looks, _, rest = name.partition('(')
-    return rest[:-1].strip() if looks in _LOOKS and rest.endswith(')') else None
+    prefix, _, rest = name.partition('(')
+    return rest[:-1].strip() if prefix in (*_LOOKS, BEFORE) and rest.endswith(')') else None
 
 
 def _enhancer_name(variant: str) -> str | None:

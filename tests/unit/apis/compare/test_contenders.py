@@ -11,7 +11,8 @@ from mmengine.config import Config
 from sci_plugins.apis.compare import ModelSource, compare, contenders, parse_models
 from sci_plugins.apis.compare.contenders import Contenders, View, build_model
 from sci_plugins.errors import CheckpointError, ConfigError
-from sci_plugins.models.test_time import RawEnhancedMerge
+from sci_plugins.evaluation.conditions import Condition
+from sci_plugins.models.test_time import RawEnhancedMerge, RawEnhancedSelect
 
 
 @pytest.mark.parametrize('kind', ['other model', 'other classes', 'part', 'nothing'])
@@ -68,6 +69,9 @@ def test_the_base_comes_first(seg: tuple[Config, str]) -> None:
         (['none', 'x'], dict(models=['x']), 'duplicate names among variants and models: x'),
         (['none', 'merge'], {}, "'merge' needs an enhancer in the data_preprocessor"),
         (['merge(magic)'], {}, "unknown enhancer 'magic'"),
+        (['before(magic)'], {}, "unknown enhancer 'magic'"),
+        (['before'], {}, "unknown enhancer 'before'"),
+        (['none', 'select'], {}, "'select' needs an enhancer in the data_preprocessor"),
     ],
 )
 def test_names_that_do_not_fit(
@@ -103,6 +107,37 @@ def _two_keys(cfg: Config, **settings: Any) -> Config:
     name = f'sci_plugins.Enhanced{kind[cfg.default_scope]}'
     cfg.model.data_preprocessor.merge(dict(type=name, enhancer='gamma/0.3', **settings))
     return cfg
+
+
+def test_before_the_resize(seg: tuple[Config, str]) -> None:
+    found = _contenders(seg, ['none', 'before(gamma/0.4)'])
+    plain, before = (found.config(name) for name in found.names)
+    added = dict(
+        type='sci_plugins.EnhanceImage', enhancer='gamma/0.4', input_order='bgr', input_max=255.0
+    )
+    steps = [cfg.test_dataloader.dataset.pipeline for cfg in (plain, before)]
+    assert steps[1][:1] + steps[1][2:] == steps[0]
+    assert steps[1][1] == added
+    model = found.open('before(gamma/0.4)')
+    assert type(model.data_preprocessor).__name__ == 'SegDataPreProcessor'
+    assert found.enhancer_name('before(gamma/0.4)') == 'gamma/0.4'
+
+
+def test_enhanced_before_the_resize_is_another_image(
+    det: tuple[Config, str], tmp_path: Path
+) -> None:
+    """None before is none; gamma before, and dark images, give numbers of their own."""
+    names = ['none', 'before(none)', 'before(gamma/0.4)']
+    dark = [Condition(0.2)]
+    found = compare(*det, names, conditions=dark, work_dir=tmp_path, pictures=1).results
+    assert found[0].metrics == found[1].metrics
+    assert found[2].analysis.gained or found[2].analysis.lost
+    assert len(list((tmp_path / 'pictures').glob('*/*.jpg'))) == 1
+
+
+def test_select_looks_twice(seg: tuple[Config, str]) -> None:
+    found = _contenders(seg, ['none', 'select(gamma/0.4)'])
+    assert isinstance(found.open('select(gamma/0.4)'), RawEnhancedSelect)
 
 
 def test_merge_takes_what_the_config_has_in_front(seg: tuple[Config, str]) -> None:
