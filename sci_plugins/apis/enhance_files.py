@@ -437,9 +437,14 @@ class _Worker:
             if self.log.is_done(job):
                 return False
             foreign = [each for each in job.outputs if each.exists() and not self.log.is_ours(each)]
-            if foreign and self.log.has_grown():
-                return self(job)
-            if foreign:
+            while foreign:
+                grown = self.log.has_grown()
+                # Asked again even if it has not: a thread beside this one may have read it.
+                if self.log.is_done(job):
+                    return False
+                foreign = [each for each in foreign if not self.log.is_ours(each)]
+                if grown or not foreign:
+                    continue
                 raise DataError(
                     f'{job.source}: {foreign[0]} exists and was not written by this tool, or '
                     'was changed since; overwrite replaces it'

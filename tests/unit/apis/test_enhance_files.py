@@ -318,6 +318,20 @@ def test_another_run_in_the_same_folder(
     assert list(enhance_files([photos], out, 'gamma/0.5').failed) == [photos / 'a.png']
 
 
+def test_a_thread_beside_has_read_the_log(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between this thread's look at a file and its look at the log's size."""
+    has_grown = module.EnhanceLog.has_grown
+
+    def second(self: Any) -> bool:
+        has_grown(self)
+        return has_grown(self)
+
+    monkeypatch.setattr(module.EnhanceLog, 'has_grown', second)
+    test_another_run_in_the_same_folder(photos, tmp_path, monkeypatch, 'gamma/0.4', 4)
+
+
 @pytest.mark.parametrize('moment', ['before', 'after'])
 @pytest.mark.parametrize('file', [0, 1])
 def test_killed_around_a_write_the_next_run_finishes(
