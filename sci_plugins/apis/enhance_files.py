@@ -438,17 +438,15 @@ class _Worker:
                 return False
             foreign = [each for each in job.outputs if each.exists() and not self.log.is_ours(each)]
             while foreign:
-                grown = self.log.has_grown()
-                # Asked again even if it has not: a thread beside this one may have read it.
+                grown = self.log.has_grown()  # if not, a thread beside may just have read it
                 if self.log.is_done(job):
                     return False
                 foreign = [each for each in foreign if not self.log.is_ours(each)]
-                if grown or not foreign:
-                    continue
-                raise DataError(
-                    f'{job.source}: {foreign[0]} exists and was not written by this tool, or '
-                    'was changed since; overwrite replaces it'
-                )
+                if foreign and not grown:
+                    raise DataError(
+                        f'{job.source}: {foreign[0]} exists and was not written by this tool, or '
+                        'was changed since; overwrite replaces it'
+                    )
         with self._budget.hold(image_pixels(job.source)):
             if self.stop.is_set():
                 return False
