@@ -21,6 +21,8 @@ from sci_plugins.utils.images import read_image
 #: Mean pixel value below which a crop has nothing to teach: it is dark already.
 MIN_MEAN = 0.14
 _TRIES = 20
+# Decoded photographs in memory: at 1 megapixel, 1.5 GB.
+_MOST_KEPT = 512
 # Photographs are shrunk by one of these, or as far as a crop allows, before they are cropped: a
 # crop of a shrunken one has the light of a whole picture.
 _SCALES = (1.0, 0.7, 0.5, 0.35)
@@ -208,6 +210,8 @@ class _Photographs:
                 height, width = image.shape[:2]
                 if min(height, width) < self.size:
                     raise DataError(f'{path} is {width}x{height}, smaller than {self.size}')
+                if len(self._cache) >= _MOST_KEPT:
+                    self._cache.clear()
                 self._cache[index] = image
             except (DataError, OSError) as error:
                 self.skipped[path] = ' '.join(str(error).split())

@@ -59,7 +59,7 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
     ``y = sqrt(shrink(x ** 2, strengths))``, ``out = clamp(y * gain / light ** exponent, 0, 1)``.
     ``light`` is SCI's illumination of regions: the estimator sees the image averaged down to
     ``cells``, its brightest channel is taken, divided by the geometric mean over the image and
-    interpolated. So the gain brightens, and the exponent evens the light out. A network of 280
+    interpolated. So the gain brightens, and the exponent evens the light out. A network of 326
     parameters sets exponent, gain and strengths from the image's own light and noise. Where it
     decides for none, the image is given back to the bit.
 

@@ -1,10 +1,9 @@
 """Of the raw and the enhanced image, the one that the network is surer of."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sci_plugins.errors import ConfigError
 from sci_plugins.functional.losses import at_least_float32
@@ -20,8 +19,8 @@ def segmentation_confidence(logits: Tensor) -> float:
     """Mean over pixels of the likeliest class's probability.
 
     Args:
-        logits: ``(C, H, W)``; of a single-channel head the logit or, as mmseg gives it, the
-            probability after the sigmoid.
+        logits: ``(C, H, W)``; of a single-channel head, as mmseg gives it, the probability
+            after the sigmoid.
 
     Returns:
         In [0, 1].
@@ -70,14 +69,6 @@ class RawEnhancedSelect(TwoLooks):
     Source: the mean maximum probability as confidence is Hendrycks and Gimpel, "A Baseline for
     Detecting Misclassified and Out-of-Distribution Examples in Neural Networks", ICLR 2017.
     """
-
-    def __init__(
-        self,
-        host: nn.Module | Mapping[str, Any],
-        data_preprocessor: Any = None,
-        init_cfg: dict | None = None,
-    ) -> None:
-        super().__init__(host, data_preprocessor, init_cfg)
 
     def test_step(self, data: Any) -> list:
         """Predictions for a batch, as data samples of the host.
