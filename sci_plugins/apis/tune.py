@@ -230,8 +230,9 @@ def tune(
     out.parent.mkdir(parents=True, exist_ok=True)
     teacher = teacher or PixelTeacher()
     tuning = _Tuning(stage, teacher, steps, no_harm, torch.device(device))
+    plan = settings | dict(steps=steps, no_harm=no_harm, images=_hash_files(photographs))
     if resume:
-        tuning.load(files.state)
+        tuning.load(files.state, plan)
     checks = [held_out.batch(_HELD_OUT + index) for index in range(_HELD_OUT_BATCHES)]
     teacher.weigh([(pair.bright.to(device), pair.dark.to(device)) for pair in checks])
     with tqdm(total=steps, initial=tuning.step, unit='step', disable=not progress) as bar:
@@ -242,7 +243,7 @@ def tune(
             if tuning.step % check_every == 0 or tuning.step == steps:
                 tuning.check(checks)
                 _draw(files.sheet, stage, checks[0], tuning.device)
-                tuning.save(files.state)
+                tuning.save(files.state, plan)
     stage.load_state_dict(tuning.best)
     result = TuneResult(stage.eval(), tuning.losses, tuning.held_out)
     result.grid = check_grid(stage, teacher, held_out, device=device)
@@ -406,11 +407,12 @@ class _Tuning:
         values = list(self.held_out.values())
         return len(values) > patience and min(values[-patience:]) > min(values[:-patience])
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, plan: Mapping[str, Any]) -> None:
         """Write what :meth:`load` goes on from."""
         content = io.BytesIO()
         state = dict(
             written_by=f'{MARK} {__version__}',
+            plan=dict(plan),
             step=self.step,
             losses=self.losses,
             held_out=self.held_out,
@@ -422,16 +424,21 @@ class _Tuning:
         torch.save(state, content)
         write_atomically(path, content.getvalue())
 
-    def load(self, path: Path) -> None:
+    def load(self, path: Path, plan: Mapping[str, Any]) -> None:
         """Go on from a state.
 
         Raises:
-            ConfigError: if there is none.
+            ConfigError: if there is none, or it was made with other settings or images.
             CheckpointError: if it is damaged or of another stage.
         """
         if not path.is_file():
             raise ConfigError(f'nothing to resume: there is no {path}')
         state = read_checkpoint(path)
+        found = state.get('plan') if isinstance(state, Mapping) else None
+        if isinstance(found, Mapping):
+            other = [name for name in plan if found.get(name) != plan[name]]
+            if other:
+                raise ConfigError(f'{path} was made with other {", ".join(other)}: cannot resume')
         try:
             self.stage.load_state_dict(state['stage'])
             self.optimizer.load_state_dict(state['optimizer'])

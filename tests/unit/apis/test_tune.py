@@ -79,6 +79,8 @@ def test_resumed_to_the_bit(
         tune([photographs], out, None, stage, steps=6, **FAST)
     assert not out.exists()
     monkeypatch.setattr(module._Tuning, 'learn', learn)
+    with pytest.raises(ConfigError, match='was made with other seed, steps: cannot resume'):
+        tune([photographs], out, None, stage, steps=8, seed=3, resume=True, **FAST)
     part = tune([photographs], out, None, stage, steps=6, resume=True, **FAST)
     assert part.losses == whole.losses
     assert part.held_out == whole.held_out
