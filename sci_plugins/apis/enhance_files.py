@@ -205,12 +205,12 @@ class EnhanceLog:
         self._known = 0  # bytes of it, read or written by this run
         self._entries = self._read()
 
-    def has_grown(self) -> bool:
-        """Whether another run has written to it; what that wrote is then known here too."""
+    def catch_up(self) -> int:
+        """Read what other runs have written; the number of bytes that are known then."""
         with self._lock:
-            grown = self.path.exists() and self.path.stat().st_size != self._known
-            self._entries = self._read() if grown else self._entries
-            return grown
+            if self.path.exists() and self.path.stat().st_size != self._known:
+                self._entries = self._read()
+            return self._known
 
     def is_done(self, job: FileJob) -> bool:
         """Whether all files of ``job`` are there and up to date."""
@@ -436,13 +436,13 @@ class _Worker:
         if not self.overwrite:
             if self.log.is_done(job):
                 return False
-            foreign = [each for each in job.outputs if each.exists() and not self.log.is_ours(each)]
-            while foreign:
-                grown = self.log.has_grown()  # if not, a thread beside may just have read it
+            foreign, known = [each for each in job.outputs if each.exists()], -1
+            while foreign:  # or written by a run beside, which a thread beside may have noticed
+                before, known = known, self.log.catch_up()
                 if self.log.is_done(job):
                     return False
                 foreign = [each for each in foreign if not self.log.is_ours(each)]
-                if foreign and not grown:
+                if foreign and known == before:
                     raise DataError(
                         f'{job.source}: {foreign[0]} exists and was not written by this tool, or '
                         'was changed since; overwrite replaces it'

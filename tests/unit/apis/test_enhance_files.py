@@ -318,18 +318,28 @@ def test_another_run_in_the_same_folder(
     assert list(enhance_files([photos], out, 'gamma/0.5').failed) == [photos / 'a.png']
 
 
-def test_a_thread_beside_has_read_the_log(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(('other', 'done'), [('gamma/0.5', 0), ('gamma/0.4', 4)])
+@pytest.mark.parametrize('method', ['is_done', 'is_ours', 'catch_up'])
+def test_a_thread_beside_reads_the_log(
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    other: str,
+    done: int,
 ) -> None:
-    """Between this thread's look at a file and its look at the log's size."""
-    has_grown = module.EnhanceLog.has_grown
+    """Right after this thread has looked, or right before it looks."""
+    real, catch_up = getattr(module.EnhanceLog, method), module.EnhanceLog.catch_up
 
-    def second(self: Any) -> bool:
-        has_grown(self)
-        return has_grown(self)
+    def first(self: Any, *args: Any) -> Any:
+        if method == 'catch_up':
+            catch_up(self)
+        answer = real(self, *args)
+        catch_up(self)
+        return answer
 
-    monkeypatch.setattr(module.EnhanceLog, 'has_grown', second)
-    test_another_run_in_the_same_folder(photos, tmp_path, monkeypatch, 'gamma/0.4', 4)
+    monkeypatch.setattr(module.EnhanceLog, method, first)
+    test_another_run_in_the_same_folder(photos, tmp_path, monkeypatch, other, done)
 
 
 @pytest.mark.parametrize('moment', ['before', 'after'])

@@ -50,15 +50,15 @@ def test_done_after_add_and_after_reading_again(job: FileJob, out: Path) -> None
 
 def test_what_another_run_writes_meanwhile(job: FileJob, out: Path) -> None:
     ours, other = EnhanceLog(out, 'abc'), EnhanceLog(out, 'abc')
-    assert not ours.has_grown()  # there is none
+    assert ours.catch_up() == 0  # there is none
     _log(other, job)
     assert not ours.is_ours(job.target)
-    assert ours.has_grown()
+    size = ours.path.stat().st_size
+    assert ours.catch_up() == size
     assert ours.is_done(job)
     _log(ours, job)
-    assert not ours.has_grown()
-    assert other.has_grown()
-    assert not other.has_grown()
+    for log in (ours, other):
+        assert log.catch_up() == 2 * size
 
 
 def test_another_enhancer(job: FileJob, out: Path) -> None:
