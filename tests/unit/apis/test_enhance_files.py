@@ -342,6 +342,24 @@ def test_a_thread_beside_reads_the_log(
     test_another_run_in_the_same_folder(photos, tmp_path, monkeypatch, other, done)
 
 
+def test_another_run_writes_after_the_log_was_read(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it writes has another size than all that the log was known to name."""
+    out, catch_up = tmp_path / 'out', module.EnhanceLog.catch_up
+    enhance_files([photos], out, 'gamma/0.3')
+
+    def then_write(self: Any) -> int:
+        monkeypatch.setattr(module.EnhanceLog, 'catch_up', catch_up)
+        known = catch_up(self)
+        enhance_files([photos], out, 'gamma/0.8')
+        return known
+
+    monkeypatch.setattr(module.EnhanceLog, 'catch_up', then_write)
+    summary = enhance_files([photos], out, 'gamma/0.5', workers=1)
+    assert (summary.failed, summary.written) == ({}, 4)
+
+
 @pytest.mark.parametrize('moment', ['before', 'after'])
 @pytest.mark.parametrize('file', [0, 1])
 def test_killed_around_a_write_the_next_run_finishes(
