@@ -92,12 +92,6 @@ def test_options_of_a_segmentor(
     assert words in _mistake(sets, tmp_path / 'work', options)
 
 
-def test_merging_is_for_segmentors(sets: dict[str, str], tmp_path: Path) -> None:
-    options = ['--variants', 'none', 'merge(gamma)']
-    message = _mistake(sets, tmp_path / 'work', options, 'det')
-    assert "variant 'merge(gamma)' merges class probabilities" in message
-
-
 def test_other_models_of_a_detector(sets: dict[str, str], tmp_path: Path) -> None:
     options = ['--models', 'new={det},{seg_pth}']
     message = _mistake(sets, tmp_path / 'work', options, 'det')

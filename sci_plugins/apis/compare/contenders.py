@@ -318,11 +318,6 @@ class Contenders:
                     f'variant {name!r} cannot be combined with --tta: each needs several '
                     'predictions of the same image'
                 )
-            if prefix == 'merge' and scope_of(cfg) == 'mmdet':
-                raise ConfigError(
-                    f'variant {name!r} merges class probabilities: expected an mmseg model, '
-                    'got an mmdet model'
-                )
 
     def _fill_slots(self, variants: Sequence[str]) -> None:
         configured = _configured_slot(self._model(''), variants)

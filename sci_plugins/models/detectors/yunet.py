@@ -205,6 +205,8 @@ class YuNetONNX(BaseDetector):
         self.score_thr = score_thr
         self.iou_threshold = iou_threshold
         self.max_per_img = max_per_img
+        # As other detectors say it.
+        self.test_cfg = dict(nms=dict(iou_threshold=iou_threshold), max_per_img=max_per_img)
         self.network = OnnxNetwork(weights, _NAME)
         wanted = {f'{name}_{s}' for name in ('cls', 'obj', 'bbox') for s in YUNET_STRIDES}
         missing = sorted(wanted - set(self.network.output_names))

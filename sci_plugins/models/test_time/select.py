@@ -12,7 +12,6 @@ from sci_plugins.registry import MODELS
 
 #: Predictions that make a detector's confidence: the best ones count.
 TOP = 20
-_PREDICTIONS = ('pred_sem_seg', 'seg_logits', 'pred_instances')
 
 
 def segmentation_confidence(logits: Tensor) -> float:
@@ -47,9 +46,8 @@ def detection_confidence(scores: Tensor) -> float:
 class RawEnhancedSelect(TwoLooks):
     """Keeps, for each image, the prediction that the network is surer of: raw or enhanced.
 
-    For tests only. A second inference is made only where the enhancer changes the batch: behind a
-    gate or an adaptive stage that is off, it costs the enhancer alone. On a tie the raw image
-    stays.
+    For tests only, see :class:`TwoLooks`. On a tie the raw image stays. Each sample that
+    :meth:`test_step` gives has ``selected``, ``'raw'`` or ``'enhanced'``, as metainfo.
 
     It helps where image statistics cannot tell what the network knows (a segmentor trained at
     dusk), and fails where the network is confidently wrong.
@@ -70,36 +68,15 @@ class RawEnhancedSelect(TwoLooks):
     Detecting Misclassified and Out-of-Distribution Examples in Neural Networks", ICLR 2017.
     """
 
-    def test_step(self, data: Any) -> list:
-        """Predictions for a batch, as data samples of the host.
+    def _combine(self, raw: Any, enhanced: Any) -> Any:
+        takes = _confidence(enhanced) > _confidence(raw)
+        chosen = enhanced if takes else raw
+        chosen.set_metainfo(dict(selected='enhanced' if takes else 'raw'))
+        return chosen
 
-        Args:
-            data: what the data loader gives.
-
-        Returns:
-            The host's data samples, each with ``selected``, ``'raw'`` or ``'enhanced'``, as
-            metainfo.
-
-        Raises:
-            ConfigError: if the model gives neither logits nor scores.
-        """
-        ready = [self._prepare(data, enhanced) for enhanced in (False, True)]
-        samples = self._predict(ready[0])
-        raw = [{name: sample.get(name) for name in _PREDICTIONS} for sample in samples]
-        sure = [_confidence(sample) for sample in samples]
-        changed = not _equal(ready[0]['inputs'], ready[1]['inputs'])
-        if changed:
-            samples = self._predict(ready[1])
-        for sample, kept, before in zip(samples, raw, sure, strict=True):
-            takes = changed and _confidence(sample) > before
-            if not takes:
-                sample.set_data({name: value for name, value in kept.items() if value is not None})
-            sample.set_metainfo(dict(selected='enhanced' if takes else 'raw'))
-        return samples
-
-
-def _equal(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and bool(torch.equal(one, other))
+    def _keep(self, raw: Any) -> Any:
+        raw.set_metainfo(dict(selected='raw'))
+        return raw
 
 
 def _confidence(sample: Any) -> float:

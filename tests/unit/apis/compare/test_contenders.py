@@ -83,9 +83,9 @@ def test_names_that_do_not_fit(
     assert '\n' not in str(caught.value)
 
 
-def test_merging_needs_a_segmentor(det: tuple[Config, str]) -> None:
-    with pytest.raises(ConfigError, match='expected an mmseg model, got an mmdet model'):
-        _contenders(det, ['none', 'merge(gamma)'])
+def test_detectors_are_merged_too(det: tuple[Config, str]) -> None:
+    found = _contenders(det, ['none', 'merge(gamma/0.4)'])
+    assert isinstance(found.open('merge(gamma/0.4)'), RawEnhancedMerge)
 
 
 def test_each_variant_has_its_own_in_front(seg: tuple[Config, str]) -> None:

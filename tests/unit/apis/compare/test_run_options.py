@@ -134,6 +134,14 @@ def test_merging_is_between_raw_and_enhanced(seg: tuple[Config, str], tmp_path: 
     assert len(found.results[3].analysis.intervals) == 6
 
 
+def test_merged_boxes(det: tuple[Config, str], tmp_path: Path) -> None:
+    names = ['none', 'merge(none)', 'gamma/0.3', 'merge(gamma/0.3)']
+    found = compare(*det, names, work_dir=tmp_path, pictures=1)
+    none, same, gamma, merged = (result.metrics for result in found.results)
+    assert same == none
+    assert merged not in (none, gamma)
+
+
 def test_without_a_truth_a_line_says_why(
     det: tuple[Config, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -254,11 +254,40 @@ def test_mmengines_own_loader_and_our_own_keys(weights: Path) -> None:
         parameter.data += 0.01
     load_state_dict(model, segmentor.state_dict(), strict=True)
     again = _merge(_config(weights))
-    assert all(key.startswith('segmentor.') for key in model.state_dict())
+    assert all(key.startswith('host.') for key in model.state_dict())
     again.load_state_dict(model.state_dict(), strict=True)
     kernel = segmentor.backbone.first.weight
     assert torch.equal(model.segmentor.backbone.first.weight, kernel)
     assert torch.equal(again.segmentor.backbone.first.weight, kernel)
+
+
+def test_its_older_name_and_keys(weights: Path) -> None:
+    """Up to 0.1 the host was its ``segmentor``, also in checkpoints."""
+    state = _build(_config(weights)).state_dict()
+    state = {f'segmentor.{key}': value + 1 for key, value in state.items()}
+    model = RawEnhancedMerge(segmentor=_build(_config(weights)))
+    model.load_state_dict(state, strict=True)
+    assert model.segmentor is model.host
+    first = model.host.backbone.first.weight
+    assert torch.equal(first, state['segmentor.backbone.first.weight'])
+    for both in (dict(), dict(host=model.host, segmentor=model.host)):
+        with pytest.raises(ConfigError, match='takes a model as its host, or as segmentor'):
+            RawEnhancedMerge(**both)
+
+
+def test_an_image_that_stays_as_it_is(weights: Path) -> None:
+    """Exactly the raw prediction, beside an image that changes; alone, with one inference."""
+    model, data = _merge(_config(weights)), _data((40, 48), (64, 30))
+    data['inputs'][0] = data['inputs'][0] * 0 + 200
+    plain, _ = _plain(_build(_config(weights)), data)
+    attach(model, 'gated/gamma/0.4')
+    found = _run(model, data)
+    assert torch.equal(found[0].seg_logits.data, plain[0].seg_logits.data)
+    assert not torch.equal(found[1].seg_logits.data, plain[1].seg_logits.data)
+    with mock.patch.object(model, '_predict', wraps=model._predict) as called:
+        one = {name: each[:1] for name, each in data.items()}
+        _run(model, one)
+    assert called.call_count == 1
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused(weights: Path) -> None:
@@ -298,7 +327,7 @@ def test_it_moves_and_counts_as_one_model(weights: Path, device: torch.device) -
     model = _merge(_config(weights)).to(device)
     found = _run(model, _data((40, 48)))
     assert found[0].seg_logits.data.device.type == device.type
-    assert [name for name, _ in model.named_children()] == ['segmentor']
+    assert [name for name, _ in model.named_children()] == ['host']
     names = [name for name, _ in model.named_parameters()]
     assert len(names) == len(set(names)) == len(list(model.segmentor.parameters()))
 
@@ -309,14 +338,14 @@ def test_mistakes(weights: Path) -> None:
     with pytest.raises(ConfigError, match=r'with an enhancer: its .*SegDataPreProcessor$'):
         _merge(_config(None))
     model = _merge(_config(weights))
-    with pytest.raises(ConfigError, match='for tests: train its segmentor'):
+    with pytest.raises(ConfigError, match='for tests: train its host'):
         model.train_step({}, None)
     for mode in ('predict', 'loss'):
         with pytest.raises(ConfigError, match=rf"not in forward\(mode='{mode}'\)"):
             model(torch.zeros(1, 3, 16, 16), mode=mode)
     assert model(torch.zeros(1, 3, 16, 16)).shape[1] == CLASSES
     detach(model)
-    with pytest.raises(ConfigError, match='needs a segmentor with an enhancer'):
+    with pytest.raises(ConfigError, match='needs a host with an enhancer'):
         _run(model, _data((40, 48)))
 
 
@@ -331,7 +360,7 @@ def test_a_model_without_logits(weights: Path, monkeypatch: pytest.MonkeyPatch) 
         return samples
 
     monkeypatch.setattr(model.segmentor, 'postprocess_result', without)
-    with pytest.raises(ConfigError, match='returns seg_logits, got pred_sem_seg'):
+    with pytest.raises(ConfigError, match='returns seg_logits, or boxes alone, got pred_sem_seg'):
         _run(model, _data((40, 48)))
 
 

@@ -68,7 +68,7 @@ def test_the_surer_prediction_of_each_image_is_kept(
     attach(model, IdentityEnhancer())
     raw = [_prediction(name, sample) for sample in model.test_step(_data(name))]
     attach(model, GammaEnhancer(0.3))
-    confidences = iter([0.5, 0.5, 0.4, 0.6])
+    confidences = iter([0.4, 0.5, 0.6, 0.5])  # enhanced, raw; of each image
     monkeypatch.setattr(
         'sci_plugins.models.test_time.select._confidence', lambda sample: next(confidences)
     )
