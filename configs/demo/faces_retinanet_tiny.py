@@ -36,7 +36,7 @@ custom_hooks = [
         meta=dict(
             type='mmdet.RetinaNet',
             input='BGR, 0 to 255, as mmdet loads images',
-            data='faces_train of the built-in demo, version 1',
+            data='faces_train of the built-in demo, version 2',
             command='python tools/train.py configs/demo/faces_retinanet_tiny.py',
             license='Apache-2.0'))
 ]

@@ -37,7 +37,7 @@ custom_hooks = [
         meta=dict(
             type='mmseg.EncoderDecoder',
             input='BGR, 0 to 255, as mmseg loads images',
-            data='streets_train of the built-in demo, version 1',
+            data='streets_train of the built-in demo, version 2',
             command='python tools/train.py configs/demo/streets_fcn_unet_tiny.py',
             license='Apache-2.0'))
 ]

@@ -1,7 +1,8 @@
-"""Scenes of real face crops in real photographs, all from scikit-image's wheel.
+"""People in rendered night streets and rooms, with real faces from scikit-image's wheel.
 
-Nothing is downloaded. Training and test scenes share no photograph, face crop or distractor. The
-source does not say who a face belongs to, so the same person may occasionally be in both.
+Everyone stands on the ground, and who is far away is small. Nothing is downloaded. Training and
+test scenes share no photograph, face crop or printed pattern. The source does not say who a face
+belongs to, so the same person may occasionally be in both.
 """
 
 from functools import cache
@@ -11,16 +12,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sci_plugins.demo.render import Array, Camera, Scene, add_glow, arriving_light, single
+from sci_plugins.demo.rooms import build_room
+from sci_plugins.demo.streets import build_street
 from sci_plugins.errors import MissingDependencyError
-from sci_plugins.functional.low_light import linear_to_srgb, srgb_to_linear, to_uint8
+from sci_plugins.functional.low_light import srgb_to_linear
 
 WIDTH, HEIGHT = 320, 240
 #: Smallest and largest height of a face in pixels.
 FACE_SIZES = (8, 40)
 FACES_PER_SCENE = (2, 8)
 DISTRACTORS_PER_SCENE = (1, 5)
+#: What has no box, and how often: people seen from behind, printed balloons on a string, balls on
+#: the ground, globe lamps on a pole.
+DISTRACTORS = dict(back=0.4, balloon=0.25, ball=0.2, lamp=0.15)
 PHOTOS = dict(
-    train=('coffee', 'stereo_motorcycle', 'brick', 'grass'), test=('chelsea', 'rocket', 'gravel')
+    train=('coffee', 'stereo_motorcycle', 'hubble_deep_field', 'immunohistochemistry'),
+    test=('chelsea', 'rocket', 'moon'),
 )
 #: Of 100 faces and about 100 other patches these many are for training, the rest for testing.
 TRAIN_PATCHES = 70
@@ -29,8 +37,10 @@ _HALF_FACES = (125, 126, 130, 196)
 #: Width of a face over its height, and size of the hair over that of the face.
 _ASPECT, _HAIR = 0.8, 1.18
 _SKIN = ((1.0, 0.66, 0.48), (1.0, 0.6, 0.4), (1.0, 0.54, 0.33), (1.0, 0.48, 0.27))
-
-Array = NDArray[np.float32]
+#: The background is drawn this many times larger, then averaged down.
+_OVERSAMPLING = 2
+#: Mean brightness that the camera's automatic exposure aims at, in linear light.
+_EXPOSURE = (0.13, 0.24)
 
 
 class Material(NamedTuple):
@@ -41,18 +51,29 @@ class Material(NamedTuple):
     others: Array  # (N, 25, 25) grey
 
 
-class Head(NamedTuple):
-    """A head in a scene: centre and height of the face in pixels."""
+class Figure(NamedTuple):
+    """A person, or a thing that is no face, on the ground.
+
+    ``x``, ``y`` and ``size`` are the centre and height in pixels of the face or of the round thing;
+    ``ground`` is the row where it stands and ``z`` its distance in metres.
+    """
 
     x: float
     y: float
-    height: float
-    is_face: bool
+    size: float
+    ground: float
+    z: float
+    kind: str = 'face'
+
+    @property
+    def is_person(self) -> bool:
+        """Whether it has a body."""
+        return self.kind in ('face', 'back')
 
     @property
     def box(self) -> tuple[int, int, int, int]:
         """Bounding box of the face, ``(x1, y1, x2, y2)`` in whole pixels."""
-        half_width, half_height = self.height * _ASPECT / 2, self.height / 2
+        half_width, half_height = self.size * _ASPECT / 2, self.size / 2
         return (
             round(self.x - half_width),
             round(self.y - half_height),
@@ -62,9 +83,9 @@ class Head(NamedTuple):
 
     @property
     def outline(self) -> tuple[float, float, float, float]:
-        """Bounding box of the person with hair and shoulders, ``(x1, y1, x2, y2)``."""
-        size = self.height
-        return (self.x - size, self.y - 0.7 * size, self.x + size, self.y + 1.9 * size)
+        """Bounding box of all that is drawn, down to the ground, ``(x1, y1, x2, y2)``."""
+        half = self.size * (1.05 if self.is_person else 0.6)
+        return (self.x - half, self.y - 0.7 * self.size, self.x + half, self.ground)
 
 
 class Oval(NamedTuple):
@@ -88,13 +109,73 @@ class Oval(NamedTuple):
 
     def coverage(self) -> Array:
         """Alpha in [0, 1] of the pixels in the window."""
-        rows, columns = np.ogrid[self.window]
-        right = np.abs((columns + 0.5 - self.x) / self.a) ** self.power
-        down = np.abs((rows + 0.5 - self.y) / self.b) ** self.power
+        right, down = self.offsets()
         # The edge is at least a pixel wide: no aliasing.
         soft = max(self.feather, 1.0 / min(self.a, self.b))
-        radius = (right + down) ** (1 / self.power)
-        return np.clip((1 + soft / 2 - radius) / soft, 0, 1).astype(np.float32)
+        radius = (np.abs(right) ** self.power + np.abs(down) ** self.power) ** (1 / self.power)
+        return single(np.clip((1 + soft / 2 - radius) / soft, 0, 1))
+
+    def offsets(self) -> tuple[Array, Array]:
+        """How far right and down of the centre, in half axes: ``(1, w)`` and ``(h, 1)``."""
+        rows, columns = np.ogrid[self.window]
+        return (single((columns + 0.5 - self.x) / self.a), single((rows + 0.5 - self.y) / self.b))
+
+
+class Limb(NamedTuple):
+    """A soft-edged bar between two points of the canvas, in pixels."""
+
+    start: tuple[float, float]
+    stop: tuple[float, float]
+    width: float
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Rows and columns of the canvas that it may cover."""
+        (x1, y1), (x2, y2), reach = self.start, self.stop, self.width / 2 + 1
+        return (
+            _limited_slice(min(y1, y2) - reach, max(y1, y2) + reach, HEIGHT),
+            _limited_slice(min(x1, x2) - reach, max(x1, x2) + reach, WIDTH),
+        )
+
+    def coverage(self) -> Array:
+        """Alpha in [0, 1] of the pixels in the window: by the distance from the middle line."""
+        rows, columns = np.ogrid[self.window]
+        along = np.subtract(self.stop, self.start)
+        right, down = columns + 0.5 - self.start[0], rows + 0.5 - self.start[1]
+        part = np.clip((right * along[0] + down * along[1]) / max(along @ along, 1e-6), 0, 1)
+        distance = np.hypot(right - part * along[0], down - part * along[1])
+        return single(np.clip(self.width / 2 + 0.5 - distance, 0, 1))
+
+
+class Painter:
+    """Blends the shapes of a figure into a picture, behind what stands nearer.
+
+    Args:
+        picture: radiance ``(240, 320, 3)``, painted in place.
+        scene: the background, which hides and lights what is painted.
+        figure: tells the place.
+    """
+
+    def __init__(self, picture: Array, scene: Scene, figure: Figure) -> None:
+        self.picture = picture
+        self._seen = _visible(scene, figure.z)
+        camera, step = scene.canvas.camera, _OVERSAMPLING
+        nearness = single(1 / figure.z)
+        place = camera.unproject(single(figure.x * step), single(figure.y * step), nearness)
+        #: RGB light that reaches the side that we see.
+        self.light = arriving_light(place - single((0, 0, 0.5)), scene.ambient, scene.lights)
+
+    def paint(self, shape: Oval | Limb, colour: NDArray, alpha: float = 1.0) -> None:
+        """Blend a colour ``(3,)``, or an image of the shape's window, into the picture."""
+        piece = self.picture[shape.window]
+        cover = (shape.coverage() * alpha * self._seen[shape.window])[..., None]
+        piece += cover * (single(colour) - piece)
+
+
+def _visible(scene: Scene, z: float) -> Array:
+    """Share of each pixel ``(240, 320)`` where nothing of the background is nearer than ``z``."""
+    free = single(scene.canvas.nearness <= 1 / z)
+    return cv2.resize(free, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
 
 
 @cache
@@ -124,21 +205,20 @@ def load_material(split: str) -> Material:
 
 def draw_face_scene(
     generator: np.random.Generator, material: Material
-) -> tuple[NDArray[np.uint8], list[tuple[int, int, int, int]]]:
-    """Draw a bright scene.
+) -> tuple[Array, list[tuple[int, int, int, int]]]:
+    """Draw people in a street (two of three scenes) or in a room.
 
     Returns:
-        RGB uint8 ``(240, 320, 3)`` and the boxes of its faces, ``(x1, y1, x2, y2)``, all inside the
-        image. Distractors (other patches and heads seen from behind, on the same shoulders) have no
-        box.
+        Radiance ``(240, 320, 3)``, RGB, linear light, white is 1, lamps far above it; and the boxes
+        of the faces, ``(x1, y1, x2, y2)``, all inside the picture. Distractors (``DISTRACTORS``)
+        have no box.
     """
-    canvas = _background(generator, material.photos)
-    heads = _place_heads(generator)
-    # Painter's algorithm, far to near: a large head is near.
-    for head in sorted(heads, key=lambda head: head.height):
-        _draw_person(canvas, head, generator, material)
-    boxes = [head.box for head in heads if head.is_face]
-    return to_uint8(linear_to_srgb(canvas)), boxes
+    scene, sides, depth = _build_place(generator, material)
+    figures = _place_figures(generator, scene, sides, depth)
+    picture = _paint_figures(generator, scene, figures, material)
+    exposure = generator.uniform(*_EXPOSURE) / float(np.minimum(picture, 1).mean())
+    picture = add_glow(picture * single(np.clip(exposure, 0.5, 2.5)))
+    return picture, [figure.box for figure in figures if figure.kind == 'face']
 
 
 def _limited_slice(start: float, stop: float, size: int) -> slice:
@@ -151,48 +231,108 @@ def _to_linear_rgb(photo: NDArray[np.uint8]) -> Array:
     return srgb_to_linear(photo[..., :3].astype(np.float32) / 255)
 
 
-def _background(generator: np.random.Generator, photos: list[Array]) -> Array:
-    """A crop of a photograph, mirrored and re-lit at random."""
-    photo = photos[generator.integers(len(photos))]
-    height, width = photo.shape[:2]
-    least = max(WIDTH / width, HEIGHT / height)
-    scale = least * generator.uniform(1.0, 1.7)
-    size = (max(WIDTH, round(width * scale)), max(HEIGHT, round(height * scale)))
-    photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
-    x = generator.integers(size[0] - WIDTH + 1)
-    y = generator.integers(size[1] - HEIGHT + 1)
-    piece = photo[y : y + HEIGHT, x : x + WIDTH]
-    if generator.random() < 0.5:
-        piece = piece[:, ::-1]
-    light = generator.uniform(0.7, 1.2) * generator.uniform(0.85, 1.15, 3)
-    return np.clip(piece * light, 0, 1).astype(np.float32)
+def _build_place(
+    generator: np.random.Generator, material: Material
+) -> tuple[Scene, tuple[float, float], float]:
+    """A background, the sides between which one can stand, and how far away, in metres."""
+    width, height = WIDTH * _OVERSAMPLING, HEIGHT * _OVERSAMPLING
+    camera = Camera(
+        width,
+        height,
+        focal=width * generator.uniform(0.8, 1.0),
+        horizon=height * generator.uniform(0.24, 0.4),
+        height=generator.uniform(1.8, 2.5),
+    )
+    if generator.random() < 1 / 3:
+        scene, room = build_room(camera, generator, material.photos)
+        return scene, (room.left + 0.4, room.right - 0.4), room.depth - 0.5
+    scene, layout = build_street(camera, generator, people=False)
+    return scene, (layout.walls[0] + 0.4, layout.walls[1] - 0.4), 60.0
 
 
-def _place_heads(generator: np.random.Generator) -> list[Head]:
-    """Heads that do not hide each other; the logarithm of their size is uniform."""
+def _place_figures(
+    generator: np.random.Generator, scene: Scene, sides: tuple[float, float], depth: float
+) -> list[Figure]:
+    """Figures that do not hide each other's faces; the logarithm of their size is uniform."""
     faces = generator.integers(FACES_PER_SCENE[0], FACES_PER_SCENE[1] + 1)
     others = generator.integers(DISTRACTORS_PER_SCENE[0], DISTRACTORS_PER_SCENE[1] + 1)
-    heads: list[Head] = []
-    for is_face in [True] * faces + [False] * others:
-        for _ in range(50):
-            head = _random_head(generator, is_face)
-            if not any(_hide(head, other) for other in heads):
-                heads.append(head)
+    kinds = generator.choice(list(DISTRACTORS), others, p=list(DISTRACTORS.values()))
+    figures: list[Figure] = []
+    for kind in ['face'] * faces + kinds.tolist():
+        for _ in range(60):
+            figure = _random_figure(generator, scene.canvas.camera, kind)
+            x = figure.z * (figure.x - WIDTH / 2) * _OVERSAMPLING / scene.canvas.camera.focal
+            stands = sides[0] < x < sides[1] and figure.z < depth and _is_free(scene, figure)
+            if stands and not any(_hide(figure, other) for other in figures):
+                figures.append(figure)
                 break
-    return heads
+    return figures
 
 
-def _random_head(generator: np.random.Generator, is_face: bool) -> Head:
+def _paint_figures(
+    generator: np.random.Generator, scene: Scene, figures: list[Figure], material: Material
+) -> Array:
+    """The radiance of a background with figures in front of it, ``(240, 320, 3)``."""
+    picture = cv2.resize(scene.radiance(), (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    # Painter's algorithm, far to near.
+    for figure in sorted(figures, key=lambda figure: -figure.z):
+        _DRAW[figure.kind](Painter(picture, scene, figure), figure, generator, material)
+    return picture
+
+
+def _random_figure(generator: np.random.Generator, camera: Camera, kind: str) -> Figure:
+    """A figure of a usual height at a random place on the ground."""
     low, high = np.log(FACE_SIZES)
     size = round(float(np.exp(generator.uniform(low, high))))
-    x = generator.uniform(size * _ASPECT / 2 + 1, WIDTH - size * _ASPECT / 2 - 1)
-    y = generator.uniform(size / 2 + 1, HEIGHT - size / 2 - 1)
-    return Head(x, y, size, is_face)
+    if kind in ('face', 'back'):
+        child = generator.random() < 0.2
+        tall = generator.uniform(1.1, 1.4) if child else generator.uniform(1.5, 1.9)
+        metres = 0.09 + 0.08 * tall
+        centre = tall - 0.6 * metres
+    else:
+        metres = generator.uniform(0.2, 0.3)
+        centre = metres / 2 if kind == 'ball' else generator.uniform(1.0, 1.8)
+    z = camera.focal / _OVERSAMPLING * metres / size
+    places = np.array([(0.0, centre, z), (0.0, 0.0, z)])
+    (_, y), (_, ground) = camera.project(places) / _OVERSAMPLING
+    margin = size * _ASPECT / 2 + 1
+    x = generator.uniform(margin, WIDTH - margin)
+    return Figure(x, float(y), size, float(ground), z, kind)
 
 
-def _hide(one: Head, other: Head) -> bool:
-    """Whether either person may cover the other's face."""
-    return _overlap(one.box, other.outline) or _overlap(other.box, one.outline)
+def _is_free(scene: Scene, figure: Figure) -> bool:
+    """Whether it is inside the picture and nothing nearer covers the face or half of the rest.
+
+    Of a near person at least the shoulders are inside.
+    """
+    _, y1, _, y2 = figure.box
+    below = 1.0 * figure.size if figure.is_person else 0.0
+    if y1 < 1 or y2 + below > HEIGHT - 1 or figure.z < 1.2:
+        return False
+    left, top, right, bottom = (max(0, round(value)) for value in figure.outline)
+    face, whole = (
+        _seen(scene, figure.z, figure.box),
+        _seen(scene, figure.z, (left, top, right, bottom)),
+    )
+    return face == 1 and whole > 0.5
+
+
+def _seen(scene: Scene, z: float, box: tuple[int, int, int, int]) -> float:
+    """Share of a box where nothing of the background is nearer than ``z``."""
+    x1, y1, x2, y2 = (_OVERSAMPLING * value for value in box)
+    return float((scene.canvas.nearness[y1:y2, x1:x2] <= 1 / z).mean())
+
+
+def _hide(one: Figure, other: Figure) -> bool:
+    """Whether the nearer one may cover the other's face."""
+    far, near = sorted((one, other), key=lambda figure: -figure.z)
+    return _overlap(_grown(far.box), near.outline)
+
+
+def _grown(box: tuple[int, int, int, int]) -> tuple[float, float, float, float]:
+    """A face's box with its hair."""
+    x1, y1, x2, y2 = box
+    return x1 - 1, y1 - 0.2 * (y2 - y1), x2 + 1, y2 + 1
 
 
 def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
@@ -200,66 +340,128 @@ def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
 
 
 def _draw_person(
-    canvas: Array, head: Head, generator: np.random.Generator, material: Material
+    painter: Painter, figure: Figure, generator: np.random.Generator, material: Material
 ) -> None:
-    """Blend shoulders, hair and a face (or another patch) into the canvas."""
-    size, x, y = head.height, head.x, head.y
-    light = _local_light(canvas, head)
-    skin = np.array(_SKIN[generator.integers(len(_SKIN))]) * light
-    hair = generator.uniform(0.01, 0.12) * np.array((1.0, 0.75, 0.5)) * light
-    _draw_shoulders(canvas, head, generator, light)
-    _paint(canvas, Oval(x, y + 0.5 * size, 0.2 * size, 0.34 * size), 0.13 * skin)
+    """Paint a body, hair and, unless seen from behind, a face."""
+    size, x, y = figure.size, figure.x, figure.y
+    skin = np.array(_SKIN[generator.integers(len(_SKIN))]) * painter.light
+    hair = generator.uniform(0.01, 0.12) * np.array((1.0, 0.75, 0.5)) * painter.light
+    _draw_body(painter, figure, generator, 0.25 * skin)
+    painter.paint(Oval(x, y + 0.5 * size, 0.2 * size, 0.34 * size), 0.13 * skin)
     cap = Oval(x, y - 0.06 * size, _HAIR * size * _ASPECT / 2, _HAIR * size / 2)
-    _paint(canvas, cap, hair)
-    if head.is_face or generator.random() < 0.7:
-        patches = material.faces if head.is_face else material.others
-        patch = patches[generator.integers(len(patches))]
-        patch = patch[:, ::-1] if generator.random() < 0.5 else patch
+    painter.paint(cap, hair)
+    if figure.kind == 'face':
         oval = Oval(x, y, size * _ASPECT / 2, size / 2, feather=0.2)
-        colour = skin * generator.uniform(1.1, 2.0)
-        _paint(canvas, oval, _fit(patch, head, oval)[..., None] * colour)
+        patch = _fit(_random_patch(generator, material.faces), figure, oval)
+        painter.paint(oval, patch[..., None] * skin * generator.uniform(1.1, 2.0))
 
 
-def _draw_shoulders(
-    canvas: Array, head: Head, generator: np.random.Generator, light: float
+def _draw_body(
+    painter: Painter, figure: Figure, generator: np.random.Generator, skin: NDArray
 ) -> None:
-    """A coat with folds that fades out downwards: no need to draw the rest."""
-    size = head.height
-    coat = Oval(head.x, head.y + 1.5 * size, 0.85 * size, 0.9 * size, power=2.4)
-    rows, columns = coat.window
-    shape = (rows.stop - rows.start, columns.stop - columns.start)
+    """Paint a shadow on the ground, legs, a coat with folds, and arms."""
+    size, x, y, ground = figure.size, figure.x, figure.y, figure.ground
+    coat, trousers = (
+        generator.uniform(0.03, 0.4) * generator.uniform(0.35, 1.0, 3) * painter.light
+        for _ in range(2)
+    )
+    stride = generator.uniform(0.15, 0.5) * size
+    shadow = Oval(x, ground, 1.3 * size, 0.25 * size, feather=0.9)
+    painter.paint(shadow, np.zeros(3), 0.55)
+    for side, shade in ((-1, 0.75), (1, 1.0)):
+        hip, foot = (x + side * 0.32 * size, y + 2.5 * size), (x + side * stride, ground)
+        painter.paint(Limb(hip, (foot[0], foot[1] - 0.2 * size), 0.5 * size), shade * trousers)
+        shoe = Oval(foot[0], ground - 0.12 * size, 0.3 * size, 0.16 * size)
+        painter.paint(shoe, 0.03 * painter.light)
+        shoulder = (x + side * 0.72 * size, y + 1.0 * size)
+        hand = (
+            x + side * generator.uniform(0.75, 1.0) * size,
+            y + generator.uniform(2.4, 2.8) * size,
+        )
+        painter.paint(Limb(hand, hand, 0.3 * size), skin)
+        painter.paint(Limb(shoulder, (hand[0], hand[1] - 0.2 * size), 0.38 * size), 0.75 * coat)
+    torso = Oval(x, y + 1.7 * size, 0.8 * size, 1.12 * size, power=2.6)
+    painter.paint(torso, _folds(torso, generator) * coat)
+
+
+def _folds(oval: Oval, generator: np.random.Generator) -> Array:
+    """Shading of cloth in the oval's window: folds, darker at the sides, ``(h, w, 1)``."""
+    right, down = oval.offsets()
+    shape = (down.shape[0], right.shape[1])
+    folds = generator.uniform(0.6, 1.4, (5, 5)).astype(np.float32)
     if 0 in shape:
-        return
-    folds = generator.uniform(0.5, 1.5, (5, 5)).astype(np.float32)
+        return np.ones((*shape, 1), np.float32)
     folds = cv2.resize(folds, shape[::-1], interpolation=cv2.INTER_CUBIC)
-    cloth = generator.uniform(0.03, 0.4) * generator.uniform(0.35, 1.0, 3) * light
-    down = (np.arange(rows.start, rows.stop) + 0.5 - head.y) / size
-    fade = np.clip((2.2 - down) / 0.8, 0, 1).astype(np.float32)
-    _paint(canvas, coat, folds[..., None] * cloth, fade[:, None])
+    return single(folds * (1.1 - 0.4 * right**2))[..., None]
 
 
-def _local_light(canvas: Array, head: Head) -> float:
-    """Brightness of the surroundings, about 1, so that a person fits in."""
-    x1, y1, x2, y2 = (max(0, round(value)) for value in head.outline)
-    return float(np.clip((canvas[y1:y2, x1:x2].mean() / 0.2) ** 0.4, 0.6, 1.4))
+def _draw_ball(
+    painter: Painter, figure: Figure, generator: np.random.Generator, material: Material
+) -> None:
+    """Paint a ball on the ground, in two colours."""
+    size, x = figure.size, figure.x
+    shadow = Oval(x, figure.ground, 0.6 * size, 0.16 * size, feather=0.9)
+    painter.paint(shadow, np.zeros(3), 0.55)
+    oval = Oval(x, figure.y, size / 2, size / 2)
+    right, down = oval.offsets()
+    first, second = generator.uniform(0.05, 0.8, (2, 1, 1, 3))
+    turn = generator.uniform(0, 2 * np.pi)
+    stripes = np.sin(7 * (right * np.cos(turn) + down * np.sin(turn)))[..., None] > 0
+    painter.paint(oval, _round(oval) * np.where(stripes, first, second) * painter.light)
 
 
-def _fit(patch: Array, head: Head, oval: Oval) -> Array:
+def _draw_balloon(
+    painter: Painter, figure: Figure, generator: np.random.Generator, material: Material
+) -> None:
+    """Paint a balloon with a printed pattern on a string that is tied to a stone."""
+    size, x, y = figure.size, figure.x, figure.y
+    painter.paint(Limb((x, y), (x, figure.ground), max(0.8, 0.03 * size)), 0.3 * painter.light)
+    stone = Oval(x, figure.ground - 0.1 * size, 0.25 * size, 0.14 * size)
+    painter.paint(stone, 0.1 * painter.light)
+    oval = Oval(x, y, size * _ASPECT / 2, size / 2)
+    patch = _fit(_random_patch(generator, material.others), figure, oval)[..., None]
+    colour = generator.uniform(0.3, 1.0, 3) * painter.light
+    painter.paint(oval, _round(oval) * (0.15 + 0.85 * patch) * colour)
+
+
+def _draw_lamp(
+    painter: Painter, figure: Figure, generator: np.random.Generator, material: Material
+) -> None:
+    """Paint a glowing globe on a pole."""
+    size, x, y = figure.size, figure.x, figure.y
+    foot = Oval(x, figure.ground, 0.5 * size, 0.12 * size)
+    painter.paint(foot, 0.04 * painter.light)
+    painter.paint(Limb((x, y), (x, figure.ground), 0.14 * size), 0.05 * painter.light)
+    glow = generator.uniform(1.0, 4.0) * generator.uniform((1.0, 0.6, 0.3), (1.0, 0.95, 0.85))
+    oval = Oval(x, y, size / 2, size / 2)
+    painter.paint(oval, _round(oval) * glow)
+
+
+_DRAW = dict(
+    face=_draw_person, back=_draw_person, ball=_draw_ball, balloon=_draw_balloon, lamp=_draw_lamp
+)
+
+
+def _round(oval: Oval) -> Array:
+    """Shading of a ball in the oval's window: darker at the edge, ``(h, w, 1)``."""
+    right, down = oval.offsets()
+    return single(1.1 - 0.5 * np.minimum(right**2 + (down + 0.2) ** 2, 1))[..., None]
+
+
+def _random_patch(generator: np.random.Generator, patches: Array) -> Array:
+    patch = patches[generator.integers(len(patches))]
+    return patch[:, ::-1] if generator.random() < 0.5 else patch
+
+
+def _fit(patch: Array, figure: Figure, oval: Oval) -> Array:
     """Scale the square patch to the head and move it into the window of ``oval``."""
-    size = round(head.height)
+    size = round(figure.size)
     method = cv2.INTER_AREA if size < patch.shape[0] else cv2.INTER_CUBIC
     small = cv2.resize(patch, (size, size), interpolation=method)
     rows, columns = oval.window
     move = np.array(
-        [[1, 0, head.x - size / 2 - columns.start], [0, 1, head.y - size / 2 - rows.start]]
+        [[1, 0, figure.x - size / 2 - columns.start], [0, 1, figure.y - size / 2 - rows.start]]
     )
     shape = (columns.stop - columns.start, rows.stop - rows.start)
     moved = cv2.warpAffine(small, move, shape, borderMode=cv2.BORDER_REPLICATE)
     return np.clip(moved, 0, 1)
-
-
-def _paint(canvas: Array, oval: Oval, colour: NDArray, alpha: Array | float = 1.0) -> None:
-    """Blend a colour, or an image of the oval's window, into the canvas in place."""
-    piece = canvas[oval.window]
-    cover = (oval.coverage() * alpha)[..., None]
-    piece += cover * (np.clip(colour, 0, 1).astype(np.float32) - piece)

@@ -16,12 +16,12 @@ from sci_plugins.datasets.darkface import write_boxes
 from sci_plugins.demo.faces import draw_face_scene, load_material
 from sci_plugins.demo.streets import draw_street
 from sci_plugins.errors import ConfigError
-from sci_plugins.functional.low_light import darken, expose, linear_to_srgb, to_uint8
+from sci_plugins.functional.low_light import expose, linear_to_srgb, to_uint8
 from sci_plugins.utils.files import cache_folder, write_atomically
 from sci_plugins.utils.images import write_image
 
 #: Increased with every change to the pictures, so that no old ones are used.
-VERSION = 1
+VERSION = 2
 SEED = 2204
 SPLITS = ('train', 'test')
 #: Number of images by task and split.
@@ -131,10 +131,10 @@ def _generator(*key: int) -> np.random.Generator:
 
 def _write_face_scene(root: Path, split: str, index: int) -> None:
     key = (0, SPLITS.index(split), index)
-    image, boxes = draw_face_scene(_generator(*key), load_material(split))
+    radiance, boxes = draw_face_scene(_generator(*key), load_material(split))
     for number, (name, condition) in enumerate(_conditions(split)):
-        taken = darken(image, *condition, _generator(*key, number))
         folder = root / ('image' if condition == BRIGHT else f'image_{name}')
+        taken = _take(radiance, condition, _generator(*key, number))
         _write(folder / f'{index + 1}.png', taken)
     (root / 'label').mkdir(exist_ok=True)
     write_boxes(root / 'label' / f'{index + 1}.txt', boxes)
@@ -145,13 +145,18 @@ def _write_street(root: Path, split: str, index: int) -> None:
     radiance, labels = draw_street(_generator(*key))
     name = f'demo_{index + 1:06d}'
     for number, (condition_name, condition) in enumerate(_conditions(split)):
-        # Darkened by exposure and not afterwards: lamps above white stay saturated.
-        light = expose(radiance, *condition, _generator(*key, number))
         folder = split if condition == BRIGHT else f'{split}_{condition_name}'
         path = root / 'leftImg8bit' / folder / 'demo' / f'{name}_leftImg8bit.png'
-        _write(path, to_uint8(linear_to_srgb(light)))
+        _write(path, _take(radiance, condition, _generator(*key, number)))
     path = root / 'gtFine' / split / 'demo' / f'{name}_gtFine_labelTrainIds.png'
     _write(path, labels)
+
+
+def _take(
+    radiance: NDArray[np.float32], condition: Lighting, generator: np.random.Generator
+) -> NDArray[np.uint8]:
+    """A photograph of a scene; lamps above white stay saturated in the dark."""
+    return to_uint8(linear_to_srgb(expose(radiance, *condition, generator)))
 
 
 def _conditions(split: str) -> list[tuple[str, Lighting]]:

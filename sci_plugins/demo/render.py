@@ -53,6 +53,19 @@ class Light(NamedTuple):
     power: tuple[float, float, float]
 
 
+def arriving_light(points: Array, ambient: NDArray, lights: list[Light]) -> Array:
+    """RGB light that reaches world points, ``(..., 3)``: the sky's and the lamps'.
+
+    A lamp's light falls with the distance squared.
+    """
+    arriving = np.broadcast_to(single(ambient), points.shape).copy()
+    for lamp in lights:
+        offset = points - single(lamp.position)
+        distance2 = np.square(offset).sum(axis=-1, keepdims=True)
+        arriving += single(lamp.power) / (distance2 + 2.0)
+    return arriving
+
+
 class Canvas:
     """Albedo, emitted light, label and nearness (``1 / z``) of every pixel."""
 
@@ -133,17 +146,26 @@ class Canvas:
         rows, columns = np.indices(self.label.shape, dtype=np.float32)[:, ::2, ::2]
         nearness = self.nearness[::2, ::2]
         points = self.camera.unproject(columns + 0.5, rows + 0.5, nearness)
-        arriving = np.broadcast_to(single(ambient), points.shape).copy()
-        for lamp in lights:
-            offset = points - single(lamp.position)
-            distance2 = np.square(offset).sum(axis=-1, keepdims=True)
-            arriving += single(lamp.power) / (distance2 + 2.0)
+        arriving = arriving_light(points, ambient, lights)
         size = self.label.shape[::-1]
         clear = cv2.resize(np.exp(-points[..., 2] / reach), size)[..., None]
         radiance = self.albedo * cv2.resize(arriving, size)
         solid = (self.nearness > 0)[..., None]
         hazy = radiance * clear + single(haze) * (1 - clear)
         return np.where(solid, hazy, 0) + self.emission
+
+
+class Scene(NamedTuple):
+    """A drawn canvas and the light on it; arguments as in :meth:`Canvas.light`."""
+
+    canvas: Canvas
+    ambient: NDArray
+    haze: NDArray
+    lights: list[Light]
+
+    def radiance(self) -> Array:
+        """RGB ``(H, W, 3)`` at the canvas' size, without glow."""
+        return self.canvas.light(self.ambient, self.haze, self.lights)
 
 
 def add_glow(radiance: Array, strength: float = 0.1) -> Array:

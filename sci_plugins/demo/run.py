@@ -13,7 +13,7 @@ from mmengine.config import Config
 from sci_plugins.apis.compare import compare
 from sci_plugins.apis.config import load_config
 from sci_plugins.apis.enhance import DEFAULT_ENHANCER
-from sci_plugins.demo import BRIGHT, CONDITIONS, prepare_demo
+from sci_plugins.demo import BRIGHT, CONDITIONS, STREET_CLASSES, prepare_demo
 from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.evaluation.bootstrap import Interval
 from sci_plugins.evaluation.comparison import Comparison, finite_or_none
@@ -43,6 +43,8 @@ class Task(NamedTuple):
     metric: str
     #: Key of the image folder in ``data_prefix``, and the folder of the bright images.
     prefix: tuple[str, str]
+    #: What a reader sees in the pictures.
+    caption: str
 
 
 TASKS = dict(
@@ -52,6 +54,9 @@ TASKS = dict(
         'demo_faces_retinanet_tiny.pth',
         'bbox_mAP_50',
         ('img', 'image'),
+        '*Green: the faces to find. Red: what the network found, with its score (from 0.3). What '
+        'has no green box is there to mislead: people seen from behind, printed balloons, balls, '
+        'globe lamps, photographs on a wall.*',
     ),
     streets=Task(
         'night streets: an FCN trained on bright images, mIoU (0 to 100)',
@@ -59,6 +64,7 @@ TASKS = dict(
         'demo_streets_fcn_unet_tiny.pth',
         'mIoU',
         ('img_path', 'leftImg8bit/test'),
+        f'*Colours: {", ".join(STREET_CLASSES)} as in Cityscapes.*',
     ),
 )
 
@@ -222,30 +228,53 @@ def _report(rows: list[Row], enhancer: str, out: Path, root: Path) -> str:
         parts += [f'## {task.title[0].upper()}{task.title[1:]}', '']
         for condition in CONDITIONS:
             pictures = sorted(_picture_folder(out, name, condition).glob('*.jpg'))
-            parts += [f'### {name}, {describe(condition)}', '']
+            row = next(row for row in rows if (row.task, row.condition) == (name, condition))
+            parts += [f'### {name}, {describe(condition)}', '', _verdict(row, enhancer), '']
             parts += [f'![{condition}]({path.relative_to(out)})' for path in pictures[:1]]
-            parts += ['', f'All metrics: [table]({name}/{condition}/comparison.md).', '']
+            parts += ['', task.caption, '']
+            parts += [f'All metrics: [table]({name}/{condition}/comparison.md).', '']
     parts += [f'The images and their labels are in `{root}`. {MARK} {__version__}.']
     return '\n'.join(parts) + '\n'
 
 
+def _best(row: Row, enhancer: str) -> tuple[str, str] | None:
+    """Label and variant name of the highest value; the first of equals, so "without" wins."""
+    pairs = list(zip(_LABELS, _variants(enhancer), strict=True))
+    known = [pair for pair in pairs if not math.isnan(row.values.get(pair[1], math.nan))]
+    return max(known, key=lambda pair: row.values[pair[1]], default=None)
+
+
+def _verdict(row: Row, enhancer: str) -> str:
+    """Which variant is best here, and whether it is shown to differ from none."""
+    best = _best(row, enhancer)
+    if best is None:
+        return '**Best here: undefined.**'
+    (label, name), places = best, places_of(TASKS[row.task].metric)
+    value, bare = (plain(row.values.get(key, math.nan), places) for key in (name, 'none'))
+    if name == 'none':
+        return f'**Best here: no enhancement, {value}.**'
+    change = row.changes.get(name, _UNDEFINED)
+    limits = interval(change.low, change.high, places)
+    return (
+        f'**Best here: {label}, {value}; without: {bare}.** The change is '
+        f'{signed(change.delta, places)} ({limits}): {change.verdict}.'
+    )
+
+
 def _table_row(row: Row, enhancer: str) -> list[str]:
     places = places_of(TASKS[row.task].metric)
-    variants = _variants(enhancer)
+    variants, best = _variants(enhancer), _best(row, enhancer)
     sci, behind_gate, adaptive = (row.changes.get(name, _UNDEFINED) for name in variants[2:])
-    values = [row.values.get(name, math.nan) for name in variants]
-    labels = dict(zip(_LABELS, values, strict=True))
-    known = {label: value for label, value in labels.items() if not math.isnan(value)}
     return [
         f'{row.task} ({TASKS[row.task].metric})',
         describe(row.condition),
-        *(plain(value, places) for value in values),
+        *(plain(row.values.get(name, math.nan), places) for name in variants),
         signed(sci.delta, places),
         interval(sci.low, sci.high, places),
         sci.verdict,
         behind_gate.verdict,
         adaptive.verdict,
-        max(known, key=lambda label: known[label], default=''),
+        best[0] if best else '',
     ]
 
 
@@ -258,9 +287,10 @@ the light and noise of each image. Neither the conditions nor the enhancers were
 results.
 """
 
-_READING = """The faces are real crops in real photographs, the streets are rendered: this shows how
-the parts work together and is not a benchmark. The interval comes from a paired bootstrap over the
-images; it reads "no difference shown" if the interval contains 0.
+_READING = """The faces are real photographs on drawn people, the streets and rooms are rendered:
+this shows how the parts work together and is not a benchmark. "Best" is the highest value of the
+row, perhaps by chance; the verdicts say what is shown. They come from a paired bootstrap over the
+images and read "no difference shown" if the interval contains 0.
 
 In each picture below, the first column shows the input and the ground truth, each further column a
 variant: what the network sees above, what it finds below.

@@ -14,6 +14,7 @@ from sci_plugins.demo.render import (
     Canvas,
     Light,
     Paint,
+    Scene,
     add_glow,
     grain,
     noise_tile,
@@ -203,19 +204,33 @@ def draw_street(generator: np.random.Generator) -> tuple[Array, NDArray[np.uint8
         labels ``(192, 384)`` uint8, indices of ``STREET_CLASSES``. ``functional.low_light.expose``
         turns the radiance into a photograph.
     """
-    canvas = Canvas(_camera(generator), SKY)
+    scene, _ = build_street(_camera(generator), generator)
+    radiance = add_glow(scene.radiance())
+    radiance = cv2.resize(radiance, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    return radiance, scene.canvas.label[::_OVERSAMPLING, ::_OVERSAMPLING].copy()
+
+
+def build_street(
+    camera: Camera, generator: np.random.Generator, people: bool = True
+) -> tuple[Scene, Layout]:
+    """Draw a street as a camera sees it, not yet lit.
+
+    Args:
+        camera: where it is seen from.
+        generator: source of all that differs between streets.
+        people: whether pedestrians walk there.
+    """
+    canvas = Canvas(camera, SKY)
     half = generator.uniform(3.2, 4.8)
     shift = generator.uniform(-2.2, 0.5)  # the camera drives on the right-hand side
     layout = Layout(shift - half, shift + half, generator.uniform(2.2, 3.8))
     tile = noise_tile(generator)
     _draw_ground(canvas, layout, tile, generator)
     _draw_houses(canvas, layout, tile, generator)
-    lights = _furnish(canvas, layout, generator)
+    lights = _furnish(canvas, layout, generator, people)
     horizon = _draw_sky(canvas, generator)
     ambient = generator.uniform(0.4, 0.8) * generator.uniform((0.85, 0.9, 1), (1, 1, 1.2))
-    radiance = add_glow(canvas.light(ambient, 0.5 * horizon, lights))
-    radiance = cv2.resize(radiance, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-    return radiance, canvas.label[::_OVERSAMPLING, ::_OVERSAMPLING].copy()
+    return Scene(canvas, ambient, 0.5 * horizon, lights), layout
 
 
 def _camera(generator: np.random.Generator) -> Camera:
@@ -309,15 +324,17 @@ def _facade(generator: np.random.Generator, tile: Array, along: int, windows: bo
     return paint
 
 
-def _furnish(canvas: Canvas, layout: Layout, generator: np.random.Generator) -> list[Light]:
-    """Draw lamps, trees, cars and people; returns the lights."""
+def _furnish(
+    canvas: Canvas, layout: Layout, generator: np.random.Generator, people: bool
+) -> list[Light]:
+    """Draw lamps, trees, cars and perhaps people; returns the lights."""
     lights = _draw_lamps(canvas, layout, generator)
     for side, kerb in ((-1, layout.left_kerb), (1, layout.right_kerb)):
         if generator.random() < 0.6:
             trees = np.arange(generator.uniform(5, 14), 60, generator.uniform(8, 16))
             for z in trees.tolist():
                 draw_tree(canvas, kerb + side * 0.7, z, generator)
-        for _ in range(generator.integers(0, 5)):
+        for _ in range(generator.integers(0, 5) if people else 0):
             x = kerb + side * generator.uniform(0.4, layout.pavement - 0.4)
             draw_person(canvas, x, generator.uniform(5, 32), generator)
         z = generator.uniform(3, 14)
@@ -332,7 +349,7 @@ def _furnish(canvas: Canvas, layout: Layout, generator: np.random.Generator) -> 
             x, z = middle + side * (lane - 0.9), generator.uniform(9, 40)
             draw_car(canvas, x, z, side < 0, generator)
             lights.append(light_car(canvas, x, z, side < 0))
-    if generator.random() < 0.35:
+    if people and generator.random() < 0.35:
         x = generator.uniform(layout.left_kerb, layout.right_kerb)
         draw_person(canvas, x, generator.uniform(8, 28), generator)
     return lights

@@ -16,6 +16,7 @@ TRUTH_COLOR = '#2ee62e'
 _PREDICTION_COLOR = '#ff4136'
 #: Legible when a sheet is shown at half its size.
 _CAPTION_HEIGHT, _CAPTION_FONT = 28, 20
+_SCORE_FONT = 14
 _GAP = 4
 #: Pictures are brought to this width before anything is drawn, so that lines stay thin.
 _CELL_WIDTH = 480
@@ -50,12 +51,27 @@ def _draw(
         if kind == 'pred':
             shown = shown[shown.scores >= SCORE_THRESHOLD]
         colors = box_colors(shown.get('labels'), palette, color)
-        return draw_boxes(image, shown.bboxes, sample, colors)
+        scores = shown.scores.tolist() if kind == 'pred' else None
+        return draw_boxes(image, shown.bboxes, sample, colors, scores)
     return enlarge(image)[0]
 
 
-def draw_boxes(image: np.ndarray, boxes: Any, sample: Any, color: BoxColors) -> np.ndarray:
-    """Draw boxes, given in pixels of the original image, on the image at the network's scale."""
+def draw_boxes(
+    image: np.ndarray,
+    boxes: Any,
+    sample: Any,
+    color: BoxColors,
+    scores: Sequence[float] | None = None,
+) -> np.ndarray:
+    """Draw boxes, given in pixels of the original image, on the image at the network's scale.
+
+    Args:
+        image: RGB, uint8, ``(H, W, 3)``.
+        boxes: ``(N, 4)``, ``x1, y1, x2, y2``.
+        sample: tells the scale of the image.
+        color: of all boxes, or of each.
+        scores: ``N`` scores to write above the boxes; ``None`` writes nothing.
+    """
     scale_x, scale_y = sample.get('scale_factor', (1.0, 1.0))
     boxes = torch.as_tensor(getattr(boxes, 'tensor', boxes)).float().cpu().reshape(-1, 4)
     large, zoom = enlarge(image)
@@ -64,8 +80,20 @@ def draw_boxes(image: np.ndarray, boxes: Any, sample: Any, color: BoxColors) -> 
     scaled = boxes * torch.tensor([scale_x, scale_y, scale_x, scale_y]) * zoom
     scaled[:, 2:] = torch.maximum(scaled[:, 2:], scaled[:, :2] + 1)
     tensor = torch.from_numpy(np.ascontiguousarray(large.transpose(2, 0, 1)))
-    drawn = draw_bounding_boxes(tensor, scaled, colors=color, width=2)
-    return drawn.numpy().transpose(1, 2, 0)
+    drawn = draw_bounding_boxes(tensor, scaled, colors=color, width=2).numpy().transpose(1, 2, 0)
+    return drawn if scores is None else _write_scores(drawn, scaled, scores)
+
+
+def _write_scores(image: np.ndarray, boxes: Tensor, scores: Sequence[float]) -> np.ndarray:
+    """Write each score above its box, or below where there is no room; low scores first."""
+    picture = Image.fromarray(image)
+    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(size=_SCORE_FONT)
+    for index in sorted(range(len(scores)), key=lambda index: scores[index]):
+        text, (x1, y1, _, y2) = f'{scores[index]:.2f}', boxes[index].tolist()
+        left = min(max(0.0, x1), image.shape[1] - font.getlength(text) - 1)
+        top = y1 - _SCORE_FONT - 3 if y1 > _SCORE_FONT + 3 else y2 + 1
+        pen.text((left, top), text, 'white', font, stroke_width=1, stroke_fill='black')
+    return np.asarray(picture)
 
 
 def box_colors(labels: Any, palette: Sequence[Any] | None, single: str) -> BoxColors:

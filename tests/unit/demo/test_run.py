@@ -76,6 +76,28 @@ def test_table_says_where_sci_helps_and_where_it_hurts(out: Path) -> None:
         assert row.endswith(f'{numbers} {word} | {none} | {none} | {best} |')
 
 
+def test_every_section_names_the_best_and_explains_the_picture(out: Path) -> None:
+    sections = (out / 'README.md').read_text().split('\n### ')[1:]
+    assert len(sections) == 2 * len(CONDITIONS)
+    for section in sections:
+        faces = section.startswith('faces')
+        half, more, two = (f'{value:.{3 if faces else 2}f}' for value in (0.5, 2.5, 2))
+        if 'dark (' in section:
+            wanted = f'**Best here: SCI, {more}; without: {half}.** The change is +{two} ('
+            assert '): helps.' in section
+        else:
+            wanted = f'**Best here: no enhancement, {half}.**'
+        assert wanted in section
+        assert ('seen from behind' in section) == faces
+        assert ('lamp, tree, person' in section) != faces
+
+
+def test_without_any_value_nothing_is_best() -> None:
+    row = demo.Row('faces', 'dark', 0, {}, {})
+    assert demo._verdict(row, SCI) == '**Best here: undefined.**'
+    assert demo._table_row(row, SCI)[-1] == ''
+
+
 def test_pictures_are_shown_and_lie_where_the_text_says(out: Path) -> None:
     text = (out / 'README.md').read_text()
     for task, folder in (('faces', 'image'), ('streets', 'leftImg8bit/test')):

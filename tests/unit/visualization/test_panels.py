@@ -88,7 +88,30 @@ def test_only_confident_predictions_are_drawn() -> None:
     sample = _sample()
     sample.pred_instances = InstanceData(bboxes=boxes, scores=scores)
     drawn = draw_predictions(_image(), sample, None)
-    _assert_at(drawn, [32, 24, 48, 40])
+    red = (drawn == (255, 65, 54)).all(axis=2)[..., None]
+    _assert_at(np.where(red, drawn, GREY), [32, 24, 48, 40])
+    assert (drawn[:150, :150] == GREY).all()
+
+
+@pytest.mark.parametrize(('top', 'above'), [(24, True), (0, False)])
+def test_predictions_carry_their_scores(top: int, above: bool) -> None:
+    """Above the box, or below where there is no room; the truth has none."""
+    sample = _sample()
+    boxes = torch.tensor([[32.0, top, 48, top + 16]])
+    sample.pred_instances = InstanceData(
+        bboxes=boxes, scores=torch.tensor([0.87]), labels=torch.tensor([0])
+    )
+    sample.gt_instances = InstanceData(bboxes=boxes, labels=torch.tensor([0]))
+    found = draw_predictions(_image(), sample, None)
+    other_score = sample.clone()
+    other_score.pred_instances.scores = torch.tensor([0.42])
+    rows, columns = np.nonzero((found != draw_predictions(_image(), other_score, None)).any(axis=2))
+    assert len(rows)
+    low, high = rows.min() * 64 / 480, rows.max() * 64 / 480
+    assert (high < top) if above else (low > top + 16)
+    assert 28 < columns.min() * 64 / 480 < 48
+    truth = draw_truth(_image(), sample, None)
+    assert _changed(truth)[1] * 64 / 480 > top - 1
 
 
 def test_truth_and_prediction_have_different_colours() -> None:
