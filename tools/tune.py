@@ -1,12 +1,14 @@
-"""Tune the adaptive stage to a network: frozen, without labels, from photographs by day.
+"""Tune the adaptive stage to a frozen network, from photographs by day; labels are optional.
 
     python tools/tune.py CONFIG CHECKPOINT --images PHOTOS --out adaptive.pth
     python tools/tune.py CONFIG CHECKPOINT --images PHOTOS --as-they-are DUSK --out adaptive.pth
+    python tools/tune.py CONFIG CHECKPOINT --task-loss --out adaptive.pth   # with labels
     python tools/tune.py pixels --images PHOTOS --out adaptive.pth   # for no network in particular
     python tools/compare.py CONFIG CHECKPOINT --variants none adaptive/adaptive.pth
 
 Any mmdet detector or mmseg segmentor. The network on the untouched photograph teaches the stage
-that shows it a darkened one. Writes the weights, a picture beside them (adaptive_progress.jpg),
+that shows it a darkened one; with --task-loss, its own training loss on the labelled images of the
+config's train_dataloader. Writes the weights, a picture beside them (adaptive_progress.jpg),
 and a table of light and noise: where the stage is worse than the image as it is, the weights are
 not called safe, and the exit code is 1. An interrupted run goes on with --resume.
 """
@@ -20,7 +22,7 @@ from sci_plugins.errors import ConfigError
 from sci_plugins.utils.cli import run
 from sci_plugins.utils.files import check_outputs
 
-PIXELS = 'pixels'
+PIXELS, CROP_SIZE = 'pixels', 192
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,7 +39,13 @@ def parse_args() -> argparse.Namespace:
         help=f'more networks, or {PIXELS}: a stage for all of them',
     )
     parser.add_argument(
-        '--images', nargs='+', required=True, metavar='PATH', help='photographs by day'
+        '--images', nargs='+', default=[], metavar='PATH', help='photographs by day'
+    )
+    parser.add_argument(
+        '--task-loss',
+        action='store_true',
+        help="in place of --images: the network's training loss on the labelled images of the "
+        "config's train_dataloader, as its pipeline gives them",
     )
     parser.add_argument(
         '--as-they-are',
@@ -59,7 +67,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--steps', type=int, default=1000, help='at most (default: %(default)s)')
     parser.add_argument('--batch-size', type=int, default=6, help='default: %(default)s')
     parser.add_argument(
-        '--crop-size', type=int, default=192, metavar='PIXELS', help='default: %(default)s'
+        '--crop-size', type=int, metavar='PIXELS', help=f'of --images (default: {CROP_SIZE})'
     )
     parser.add_argument(
         '--no-harm',
@@ -88,6 +96,13 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if (args.config == PIXELS) != (args.checkpoint is None):
         parser.error(f'expected CONFIG CHECKPOINT, or {PIXELS} alone')
+    if args.task_loss == bool(args.images):
+        parser.error('expected --images, or --task-loss with a network')
+    if args.task_loss:
+        given = dict(vars(args), pixels=args.config == PIXELS)
+        for name in ('as_they_are', 'also', 'crop_size', 'pixels'):
+            if given[name]:
+                parser.error(f'--task-loss cannot be combined with {name.replace("_", "-")}')
     return args
 
 
@@ -101,17 +116,32 @@ def _split(text: str) -> tuple[str, str | None]:
 def _teacher(config: str, checkpoint: str | None, args: argparse.Namespace) -> Any:
     """A teacher, and what the recipe says about it."""
     from sci_plugins.apis.tune import network_teacher
-    from sci_plugins.models.teachers import PixelTeacher
+    from sci_plugins.models.teachers import NetworkTeacher, PixelTeacher, TaskTeacher
 
     if checkpoint is None:
         return PixelTeacher(), dict(teacher=PIXELS)
     return network_teacher(
         load_config(config),
         checkpoint,
+        TaskTeacher if args.task_loss else NetworkTeacher,
         input_order=args.input_order,
         device=args.device,
         trust=args.trust_checkpoint,
     )
+
+
+def _open(args: argparse.Namespace) -> Any:
+    """Images, teacher and recipe."""
+    from sci_plugins.apis.tune import labelled_images
+    from sci_plugins.models.teachers import JointTeacher
+
+    images = labelled_images(load_config(args.config)) if args.task_loss else args.images
+    wanted = [(args.config, args.checkpoint), *map(_split, args.also)]
+    found = [_teacher(*each, args) for each in wanted]
+    if len(found) == 1:
+        return images, *found[0]
+    teachers, told = zip(*found, strict=True)
+    return images, JointTeacher(teachers), dict(teachers=list(told))
 
 
 def main() -> int:
@@ -119,25 +149,17 @@ def main() -> int:
     inputs = [each for each in (args.config, args.checkpoint) if each]
     check_outputs(args.out, inputs=inputs, overwrite=args.overwrite)
     from sci_plugins.apis.tune import tune
-    from sci_plugins.models.teachers import JointTeacher
 
-    wanted = [(args.config, args.checkpoint), *map(_split, args.also)]
-    found = [_teacher(*each, args) for each in wanted]
-    teacher, recipe = found[0]
-    if args.also:
-        teacher, recipe = (
-            JointTeacher([each for each, _ in found]),
-            dict(teachers=[about for _, about in found]),
-        )
+    images, teacher, recipe = _open(args)
     result = tune(
-        args.images,
+        images,
         args.out,
         teacher,
         'sci/official/medium' if args.plain else args.enhancer,
         as_they_are=args.as_they_are,
         steps=args.steps,
         batch_size=args.batch_size,
-        crop_size=args.crop_size,
+        crop_size=CROP_SIZE if args.crop_size is None else args.crop_size,
         no_harm=args.no_harm,
         seed=args.seed,
         device=args.device,

@@ -1,10 +1,13 @@
-"""Crops of bright photographs with the same crops in the dark, to tune an enhancer with."""
+"""Bright images with the same images in the dark, to tune an enhancer with.
+
+Crops of photographs, or the labelled images of a network's own data set.
+"""
 
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -14,9 +17,12 @@ from torch import Tensor
 from sci_plugins.datasets.low_light_folder import find_images
 from sci_plugins.datasets.transforms.low_light import RANDOM_WHITE_BALANCE
 from sci_plugins.errors import DataError
+from sci_plugins.functional.host_image import host_to_rgb
 from sci_plugins.functional.low_light import compress_jpeg, darken
 from sci_plugins.functional.uneven_light import KINDS, uneven_light
+from sci_plugins.models.enhancement_stage import ValueCheck
 from sci_plugins.utils.images import read_image
+from sci_plugins.utils.seeds import seeded
 
 #: Mean pixel value below which a crop has nothing to teach: it is dark already.
 MIN_MEAN = 0.14
@@ -38,6 +44,26 @@ class Pairs(NamedTuple):
 
     bright: Tensor
     dark: Tensor
+
+
+class Batch(NamedTuple):
+    """Images of one size, which go through a network at once.
+
+    Attributes:
+        bright: as they are, ``(N, 3, H, W)``, RGB, [0, 1].
+        dark: the same, darkened; some stay as they are.
+        labels: the host's data sample of each, with its truth; ``None`` without labels.
+    """
+
+    bright: Tensor
+    dark: Tensor
+    labels: Sequence[Any] | None = None
+
+    def singles(self) -> 'list[Batch]':
+        """Each image by itself."""
+        labels = [None] * len(self.bright) if self.labels is None else [[x] for x in self.labels]
+        rows = zip(self.bright.split(1), self.dark.split(1), labels, strict=True)
+        return [Batch(*row) for row in rows]
 
 
 @dataclass(frozen=True)
@@ -143,6 +169,10 @@ class DarkenedCrops:
         bright, dark = (torch.stack([_to_tensor(pair[k]) for pair in pairs]) for k in (0, 1))
         return Pairs(bright, dark)
 
+    def parts(self, number: int) -> list[Batch]:
+        """The batch of that number, in pieces of one size."""
+        return [Batch(*self.batch(number))]
+
     def batches(self, begin: int = 0) -> Iterator[Pairs]:
         """Batches from ``begin`` on, without end."""
         while True:
@@ -160,12 +190,93 @@ class DarkenedCrops:
             crop = self.bright.crop(round(self.size / scale), generator)
             if crop.mean() >= 255 * MIN_MEAN:
                 pair = crop, self.darkness.apply(crop, generator)
-                bright, dark = (_resize(each, self.size) for each in pair)
+                bright, dark = (_resize(each, (self.size, self.size)) for each in pair)
                 return bright, dark
         raise DataError(
             f'the photographs are too dark to teach anything: {_TRIES} crops in a row have a mean '
             f'below {MIN_MEAN:g} (white is 1); give photographs by day, and dark ones by '
             '--as-they-are'
+        )
+
+
+class LabelledImages:
+    """Endless, seeded batches of a network's labelled images, some of them in the dark.
+
+    Each image by itself, as the data set's own pipeline gives it, since sizes differ. Images that
+    are dark already, below :data:`MIN_MEAN`, stay as they are. Batch ``k`` depends on the seed and
+    ``k`` alone, if the pipeline draws its random numbers from Python, NumPy or PyTorch.
+
+    Args:
+        dataset: of mmdet or mmseg; its pipeline packs ``inputs`` ``(3, H, W)``, uint8 or float on
+            the scale of 255, and ``data_samples`` with the truth.
+        indices: which of its images.
+        input_order: channel order of its images, ``'bgr'`` or ``'rgb'``.
+        batch_size: images of a batch.
+        darkness: how they are darkened.
+        seed: of everything.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        indices: Sequence[int],
+        input_order: str = 'bgr',
+        *,
+        batch_size: int = 6,
+        darkness: Darkness | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.dataset, self.indices, self.input_order = dataset, indices, input_order
+        self.batch_size, self.seed = batch_size, seed
+        self.darkness = darkness or Darkness()
+        self.files: list[Path] = []
+        self.skipped: dict[str, str] = {}
+        self._values = ValueCheck(255)
+
+    def parts(self, number: int) -> list[Batch]:
+        """The batch of that number, image by image.
+
+        Raises:
+            DataError: if an image has no labels, or is not on the scale of 255.
+        """
+        generator = np.random.default_rng([self.seed, number])
+        return [self._pair(generator) for _ in range(self.batch_size)]
+
+    def _pair(self, generator: np.random.Generator) -> Batch:
+        index = self.indices[int(generator.integers(len(self.indices)))]
+        with seeded(int(generator.integers(2**32))):
+            item = self.dataset[index]
+        image, sample = (item.get(name) for name in ('inputs', 'data_samples'))
+        if not isinstance(image, Tensor) or image.ndim != 3 or image.shape[0] != 3:
+            raise DataError('the train_dataloader must give colour images of shape (3, H, W)')
+        _check_labels(sample)
+        self._values.check([image], True, [str(sample.get('img_path', ''))])
+        rgb = host_to_rgb(image[None], self.input_order)
+        bright = (rgb[0].permute(1, 2, 0) * 255).round().byte().numpy()
+        dark = bright
+        if bright.mean() >= 255 * MIN_MEAN:
+            dark = self._darken(bright, generator)
+        return Batch(_to_tensor(bright)[None], _to_tensor(dark)[None], [sample])
+
+    def _darken(self, image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """In the dark, perhaps at another size: it is resized before and after."""
+        height, width = image.shape[:2]
+        scale = 1.0
+        if generator.random() < self.darkness.resized:
+            scale = _draw(self.darkness.scale, generator)
+        size = (max(1, round(width / scale)), max(1, round(height / scale)))
+        dark = self.darkness.apply(_resize(image, size), generator)
+        return _resize(dark, (width, height))
+
+
+def _check_labels(sample: Any) -> None:
+    found = sample is not None and (
+        'gt_sem_seg' in sample or 'labels' in sample.get('gt_instances', ())
+    )
+    if not found:
+        raise DataError(
+            'the train_dataloader of the config gives images without labels: its pipeline needs '
+            'LoadAnnotations before it packs'
         )
 
 
@@ -218,10 +329,11 @@ class _Photographs:
         return self._cache.get(index)
 
 
-def _resize(crop: np.ndarray, size: int) -> np.ndarray:
-    if crop.shape[:2] == (size, size):
-        return crop
-    return np.asarray(cv2.resize(crop, (size, size), interpolation=cv2.INTER_LINEAR))
+def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """To (width, height)."""
+    if image.shape[1::-1] == size:
+        return image
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR))
 
 
 def _to_tensor(crop: np.ndarray) -> Tensor:

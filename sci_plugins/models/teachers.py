@@ -6,17 +6,19 @@ an image that gets worse can be told from one that gets better.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from mmengine.logging import MessageHub
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from sci_plugins.errors import ConfigError
+from sci_plugins.errors import ConfigError, SciPluginsError, tell_cause
 from sci_plugins.functional.host_image import rgb_to_host
 from sci_plugins.utils.model_parts import find_preprocessor, unwrap_model
+from sci_plugins.utils.seeds import seeded
 
 # Squared differences below this count as equal in the smooth absolute difference.
 _CHARBONNIER = 1e-4
@@ -24,6 +26,7 @@ _CHARBONNIER = 1e-4
 _FEATURES = 0.5
 # Weight of a place without objects, against 1 for a certain object.
 _BACKGROUND = 0.02
+_AFTER_TRAINING = 10**6
 
 
 class Teacher(ABC):
@@ -33,8 +36,18 @@ class Teacher(ABC):
     def look(self, image: Tensor) -> Any:
         """What is seen in images, ``(N, 3, H, W)``, RGB in [0, 1]; with gradients."""
 
-    def weigh(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:  # noqa: B027
+    def weigh(self, pairs: Iterable[tuple[Tensor, Tensor]]) -> None:  # noqa: B027
         """See batches in the light and in the dark before all others; only some need to."""
+
+    @torch.no_grad()
+    def aim(self, bright: Tensor, labels: Sequence[Any] | None = None) -> Any:
+        """What should be seen: by default what is seen in the untouched images.
+
+        Args:
+            bright: ``(N, 3, H, W)``, RGB in [0, 1].
+            labels: the host's data sample of each, for teachers that need the truth.
+        """
+        return self.look(bright)
 
     @abstractmethod
     def distance(self, seen: Any, aim: Any) -> Tensor:
@@ -76,13 +89,12 @@ class JointTeacher(Teacher):
         self.units = [1.0] * len(self.teachers)
 
     @torch.no_grad()
-    def weigh(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
-        for index, teacher in enumerate(self.teachers):
-            costs = [
-                teacher.distance(teacher.look(dark), teacher.look(bright)).mean()
-                for bright, dark in pairs
-            ]
-            self.units[index] = max(float(torch.stack(costs).mean()), 1e-6)
+    def weigh(self, pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
+        costs = [
+            [each.distance(each.look(dark), each.look(bright)).mean() for each in self.teachers]
+            for bright, dark in pairs
+        ]
+        self.units = [max(float(torch.stack(own).mean()), 1e-6) for own in zip(*costs, strict=True)]
 
     def look(self, image: Tensor) -> list[Any]:
         return [teacher.look(image) for teacher in self.teachers]
@@ -123,7 +135,7 @@ class NetworkTeacher(Teacher):
     """
 
     def __init__(self, model: nn.Module, input_order: str = 'bgr') -> None:
-        self.model: Any = unwrap_model(model).requires_grad_(False).eval()
+        self.model: Any = _freeze(model)
         self.input_order = input_order
         self._preprocessor = find_preprocessor(self.model)
         if not (_gives_logits(self.model) or hasattr(self.model, 'extract_feat')):
@@ -152,6 +164,73 @@ class NetworkTeacher(Teacher):
         if aim.maps:
             total = total + _head_distance(_dense_head(self.model), seen.maps, aim.maps)
         return total
+
+
+class TaskTeacher(Teacher):
+    """A frozen mmdet or mmseg model and its own training loss on labelled images.
+
+    The labels are the aim, and the distance is the sum of the losses in the model's ``loss()``,
+    image by image. The model stays in eval mode: its BatchNorm keeps its statistics. Where a loss
+    draws random numbers (sampled boxes), they are the same each time.
+
+    Args:
+        model: in eval mode and without gradients from here on.
+        input_order: channel order of the images that its data preprocessor takes.
+    """
+
+    def __init__(self, model: nn.Module, input_order: str = 'bgr') -> None:
+        self.model: Any = _freeze(model)
+        self.input_order = input_order
+        self._preprocessor: Any = find_preprocessor(self.model)
+        # They resize batches at random.
+        self._preprocessor.batch_augments = None
+        # TOOD's loss asks how far its training is: it is over.
+        hub = MessageHub.get_current_instance()
+        if hub.get_info('epoch') is None:
+            hub.update_info('epoch', _AFTER_TRAINING)
+
+    def aim(self, bright: Tensor, labels: Sequence[Any] | None = None) -> Sequence[Any]:
+        """The labels.
+
+        Raises:
+            ConfigError: if there are none.
+        """
+        if labels is None:
+            raise ConfigError('the training loss of a network needs labelled images')
+        return labels
+
+    def look(self, image: Tensor) -> Tensor:
+        return image
+
+    def distance(self, seen: Tensor, aim: Sequence[Any]) -> Tensor:
+        """The loss of each image, ``(N,)``.
+
+        Raises:
+            ConfigError: if the model gives no loss for these labels.
+        """
+        return torch.stack([self._loss(*pair) for pair in zip(seen, aim, strict=True)])
+
+    def _loss(self, image: Tensor, label: Any) -> Tensor:
+        batch = [rgb_to_host(image[None], self.input_order)[0]]
+        name = type(self.model).__name__
+        try:
+            with seeded(0):
+                ready = self._preprocessor(dict(inputs=batch, data_samples=[label]), True)
+                losses = self.model(**ready, mode='loss')
+                total: Tensor = self.model.parse_losses(losses)[0]
+        except SciPluginsError:
+            raise
+        except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError,
+                TypeError, ValueError) as error:  # fmt: skip
+            raise ConfigError(
+                f'{name} gives no training loss for the images of its train_dataloader '
+                f'({tell_cause(error)})'
+            ) from error
+        return total
+
+
+def _freeze(model: nn.Module) -> Any:
+    return unwrap_model(model).requires_grad_(False).eval()
 
 
 def _gives_logits(model: Any) -> bool:

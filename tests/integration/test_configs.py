@@ -32,8 +32,8 @@ _PART = re.compile(r'_sci(-frozen|-joint)?(?=_|$)')
 ENHANCED = [path for path in CONFIGS if path.parent.name != 'sci' and _PART.search(path.stem)]
 #: Trained by a host, on a data set that is not ours: only tested.
 ZERO_SHOT = [path for path in CONFIGS if '_cityscapes-' in path.stem]
-#: A network from a file of its own, frozen: nothing trains it.
-FROZEN = [path for path in CONFIGS if re.search('_onnx_|_published_', path.stem)]
+#: A network from a file of its own, frozen: nothing trains it. With labels, a stage is tuned to it.
+FROZEN = [path for path in CONFIGS if re.search('_onnx_|_published_(?!.*_labelled)', path.stem)]
 BEFORE_RESIZE = [path for path in CONFIGS if '_sci-before-resize_' in path.stem]
 
 

@@ -189,7 +189,7 @@ CASES = [
             (f'--batch-size {HUGE}', 'batch_size must be at most 1024'),
             ('--crop-size 100000', 'crop_size must be at most 4096'),
             ('--no-harm nan', 'no_harm must be a finite number from 0, got nan'),
-            ('', 'at least 2 photographs, one of them to check with, got 1'),
+            ('', 'at least 2 images, one of them to check with, got 1'),
             ('--also a.py', '--also must be CONFIG,CHECKPOINT or pixels, got'),
             ('--enhancer none', 'needs an enhancer with parameters, got IdentityEnhancer'),
         ],
@@ -197,6 +197,18 @@ CASES = [
     *_cases('explain', 'photos', [*DEVICES[:2], *ENHANCERS[:3], ('--json /', 'cannot write /')]),
     *_cases('explain', '', [('nowhere', 'image folder not found: nowhere')]),
     *_cases('tune', '', [('a.py --images x --out y', 'expected CONFIG CHECKPOINT, or pixels')]),
+    *_cases(
+        'tune',
+        '--out y',
+        [
+            ('a.py b.pth', 'expected --images, or --task-loss with a network'),
+            ('a.py b.pth --task-loss --images x', 'expected --images, or --task-loss'),
+            ('pixels --task-loss', '--task-loss cannot be combined with pixels'),
+            ('a.py b.pth --task-loss --crop-size 64', 'cannot be combined with crop-size'),
+            ('a.py b.pth --task-loss --also pixels', 'cannot be combined with also'),
+            ('a.py b.pth --task-loss --as-they-are x', 'cannot be combined with as-they-are'),
+        ],
+    ),
     *_cases('evaluate_enhancement', 'photos --variants none', [*DEVICES[:2], *COUNTS[:3]]),
     *_cases('evaluate_enhancement', 'photos --variants', [(GATES, 'at most 8 gates')]),
     *_cases(

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from sci_plugins.apis import tune as module
+from sci_plugins.apis import tune_check
 from sci_plugins.apis.tune import GridCell, TuneResult, check_grid, network_teacher, tune
-from sci_plugins.datasets.darkened_crops import DarkenedCrops, Pairs
+from sci_plugins.datasets.darkened_crops import Batch, DarkenedCrops
 from sci_plugins.errors import CheckpointError, ConfigError, DataError, TrainingError
 from sci_plugins.models.enhancers import (
     AdaptiveSCIEnhancer,
@@ -104,7 +105,7 @@ def test_the_best_on_held_out_crops_is_kept(
 
     monkeypatch.setattr(module._Tuning, 'check', check)
     result = tune([photographs], tmp_path / 'a.pth', None, stage, steps=20, patience=3, **FAST)
-    assert list(result.held_out) == [2, 4, 6, 8, 10]
+    assert list(result.held_out) == [0, 2, 4, 6, 8]
     torch.testing.assert_close(dict(result.enhancer.state_dict()), kept[1], rtol=0, atol=0)
 
 
@@ -135,9 +136,9 @@ def test_harm_costs_more(photographs: Path) -> None:
         module._Tuning(GammaEnhancer(0.5), PixelTeacher(), 1, weight, torch.device('cpu'))
         for weight in (0.0, 2.0)
     ]
-    plain, cautious = (each._loss(Pairs(bright, bright)) for each in losses)
+    plain, cautious = (each._loss(Batch(bright, bright)) for each in losses)
     torch.testing.assert_close(cautious, 3 * plain)
-    helped = [each._loss(Pairs(bright, bright**2)) for each in losses]  # gamma undoes that
+    helped = [each._loss(Batch(bright, bright**2)) for each in losses]  # gamma undoes that
     torch.testing.assert_close(*helped)
 
 
@@ -169,9 +170,9 @@ def test_harm_is_told(photographs: Path) -> None:
 
 def test_a_margin_is_kept() -> None:
     losses = np.stack([np.full(16, 1.0), np.full(16, 1.1)], 1)
-    assert module._judge(1, 0, losses, margin=0.05).harms
-    assert not module._judge(1, 0, losses, margin=0.2).harms
-    assert module._judge(1, 0, losses, 0.2) == GridCell(
+    assert tune_check._judge(1, 0, losses, margin=0.05).harms
+    assert not tune_check._judge(1, 0, losses, margin=0.2).harms
+    assert tune_check._judge(1, 0, losses, 0.2) == GridCell(
         1, 0, 1.0, pytest.approx(1.1), pytest.approx(0.1), pytest.approx(0.1), False  # type: ignore[arg-type]
     )  # fmt: skip
 
@@ -199,7 +200,7 @@ def test_bad_options(
 
 
 def test_bad_photographs(tmp_path: Path, photographs: Path, stage: Any) -> None:
-    with pytest.raises(ConfigError, match='at least 2 photographs, one of them to check with'):
+    with pytest.raises(ConfigError, match='at least 2 images, one of them to check with'):
         tune([photographs / '0.png'], tmp_path / 'a.pth', None, stage)
     with pytest.raises(DataError, match=r'none of 1 images can be used; first: .* than 192'):
         tune([photographs], tmp_path / 'a.pth', None, stage)
@@ -219,7 +220,7 @@ def test_a_loss_that_is_not_finite(tmp_path: Path, photographs: Path, stage: Any
         def distance(self, seen: Tensor, aim: Tensor) -> Tensor:
             return super().distance(seen, aim) * float('nan')
 
-    with pytest.raises(TrainingError, match='loss is nan at step 1; nothing was written'):
+    with pytest.raises(TrainingError, match='loss is nan at step 0; nothing was written'):
         tune([photographs], tmp_path / 'a.pth', Broken(), stage, **FAST)
     assert not list(tmp_path.glob('a*'))
 

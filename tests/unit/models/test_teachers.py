@@ -15,10 +15,11 @@ from sci_plugins.models.teachers import (
     JointTeacher,
     NetworkTeacher,
     PixelTeacher,
+    TaskTeacher,
     _divergence,
     _objects,
 )
-from tests.host_models import host_config, parameters
+from tests.host_models import batch, host_config, parameters
 
 
 @pytest.fixture(scope='module', params=parameters())
@@ -57,6 +58,53 @@ def test_networks(teacher: NetworkTeacher) -> None:
     assert float(student.grad.abs().sum()) > 0  # type: ignore[union-attr]
     assert all(parameter.grad is None for parameter in teacher.model.parameters())
     assert not any(parameter.requires_grad for parameter in teacher.model.parameters())
+
+
+@pytest.mark.parametrize('name', parameters())
+def test_a_networks_own_training_loss(name: str) -> None:
+    """Image by image what ``loss()`` says, the same twice, with gradients for the image alone."""
+    host, cfg, size = host_config(name)
+    init_default_scope(host)
+    torch.manual_seed(0)
+    model: Any = ROOT_MODELS.build(cfg.model)
+    model.init_weights()
+    teacher = TaskTeacher(model)
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    image = _images(size)
+    labels = batch(host, list(image * 255))['data_samples']
+    with torch.no_grad():
+        found = teacher.distance(teacher.look(image), teacher.aim(image, labels))
+        again = teacher.distance(teacher.look(image), teacher.aim(image, labels))
+        bgr = [each.flip(0) * 255 for each in image]
+        data = model.data_preprocessor(dict(inputs=bgr[1:], data_samples=labels[1:]), True)
+        torch.manual_seed(0)
+        losses = model.loss(data['inputs'], data['data_samples'])
+        expected = model.parse_losses(losses)[0]
+    assert found.shape == (2,)
+    assert torch.equal(found, again)
+    torch.testing.assert_close(found[1], expected, rtol=1e-4, atol=1e-4)
+    student = (image * 0.5).requires_grad_()
+    teacher.distance(student, labels).sum().backward()
+    assert float(student.grad.abs().sum()) > 0  # type: ignore[union-attr]
+    after = model.state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in state.items())
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_a_loss_needs_labels_that_fit() -> None:
+    host, cfg, size = host_config('SegFormer')
+    init_default_scope(host)
+    teacher, image = TaskTeacher(ROOT_MODELS.build(cfg.model)), _images(size)
+    labels = batch(host, list(image))['data_samples']
+    labels[0].gt_sem_seg.data += 50
+    with pytest.raises(ConfigError, match='training loss of a network needs labelled images'):
+        teacher.aim(image)
+    with torch.no_grad(), pytest.raises(ConfigError) as caught:
+        teacher.distance(image, labels)
+    told = str(caught.value)
+    assert told.startswith('EncoderDecoder gives no training loss for the images of its train_data')
+    assert 'out of bounds' in told
+    assert '\n' not in told
 
 
 def test_channels_reach_the_network_in_its_order() -> None:

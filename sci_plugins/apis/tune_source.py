@@ -1,0 +1,157 @@
+"""What a stage is tuned with: a network as its teacher, and images, with labels or without."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+from torch import nn
+
+from sci_plugins.apis.attach import detach
+from sci_plugins.apis.compare.contenders import build_model
+from sci_plugins.apis.tune_check import HELD_OUT
+from sci_plugins.datasets.darkened_crops import Batch, DarkenedCrops, LabelledImages
+from sci_plugins.datasets.low_light_folder import find_images
+from sci_plugins.errors import ConfigError
+from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
+from sci_plugins.models.enhancers import BaseEnhancer
+from sci_plugins.models.enhancers.export import building_of, plain
+from sci_plugins.models.teachers import NetworkTeacher, TaskTeacher, Teacher
+from sci_plugins.registry import scope_of
+from sci_plugins.utils.machine import check_device
+from sci_plugins.utils.model_parts import find_preprocessor
+
+Source = DarkenedCrops | LabelledImages
+Kind = TypeVar('Kind', NetworkTeacher, TaskTeacher)
+_HELD_OUT_BATCHES = 12
+
+
+def network_teacher(
+    cfg: Config,
+    checkpoint: str,
+    kind: type[Kind] = NetworkTeacher,  # type: ignore[assignment]
+    *,
+    input_order: str = 'bgr',
+    device: str = 'cpu',
+    trust: bool = False,
+) -> tuple[Kind, dict[str, Any]]:
+    """A network as a teacher, and what a recipe says about it.
+
+    Args:
+        cfg: any mmdet or mmseg config; an enhancer in it is taken off.
+        checkpoint: its file.
+        kind: class of the teacher.
+        input_order: channel order of the config's images.
+        device: such as ``'cpu'`` or ``'cuda'``.
+        trust: allow a checkpoint that holds other objects than weights.
+
+    Raises:
+        ConfigError: if no gradient passes through the network, see :class:`NetworkTeacher`.
+        CheckpointError: if the checkpoint does not fit.
+    """
+    model = build_model(cfg, checkpoint, trust)
+    if isinstance(find_preprocessor(model), EnhancementMixin):
+        detach(model)
+    teacher = kind(model.to(check_device(device)), input_order)
+    content = Path(checkpoint).read_bytes()
+    about = dict(
+        config=Path(str(cfg.filename)).name,
+        config_sha256=hashlib.sha256(cfg.pretty_text.encode()).hexdigest(),
+        checkpoint=Path(checkpoint).name,
+        checkpoint_sha256=hashlib.sha256(content).hexdigest(),
+        input_order=input_order,
+    )
+    name = type(model).__name__
+    taught = f'training loss of {name}' if kind is TaskTeacher else name
+    return teacher, dict(teacher=taught, host=about)
+
+
+def labelled_images(cfg: Config) -> Any:
+    """The data set of a config's ``train_dataloader``.
+
+    Raises:
+        ConfigError: if there is none.
+        FileNotFoundError: if its files are missing.
+    """
+    loader = cfg.get('train_dataloader')
+    if not loader or not loader.get('dataset'):
+        raise ConfigError(
+            f'{cfg.filename} has no train_dataloader: the training loss needs labelled images'
+        )
+    init_default_scope(scope_of(cfg))
+    return DATASETS.build(loader.dataset)
+
+
+def open_sources(
+    images: Sequence[Any], as_they_are: Sequence[Any], teacher: Teacher, settings: Mapping[str, Any]
+) -> tuple[list[Source], dict[str, Any]]:
+    """What to learn from and what to check with, and what tells these images from others.
+
+    Args:
+        images, as_they_are, teacher: see :func:`sci_plugins.apis.tune.tune`.
+        settings: crop size, batch size and seed.
+    """
+    if isinstance(teacher, TaskTeacher):
+        given = {name: settings[name] for name in ('batch_size', 'seed')}
+        parts = _split(range(len(images)), settings['seed'])
+        labelled = [LabelledImages(images, part, teacher.input_order, **given) for part in parts]
+        # The rest is told by the config.
+        return list(labelled), dict(crop_size=None, images=len(images), images_sha256=None)
+    files = [path for root in images for path in find_images(root)]
+    crops = [
+        DarkenedCrops(part, as_they_are, **settings) for part in _split(files, settings['seed'])
+    ]
+    used = [path for each in crops for path in each.files]
+    return list(crops), dict(images=len(used), images_sha256=_hash_files(used))
+
+
+def _split(images: Sequence[Any], seed: int) -> tuple[list[Any], list[Any]]:
+    """Images to learn from and images to check with: one in eight, at least one."""
+    if len(images) < 2:
+        raise ConfigError(
+            f'tuning needs at least 2 images, one of them to check with, got {len(images)}'
+        )
+    order = np.random.default_rng(seed).permutation(len(images))
+    held_out = set(order[: max(1, len(images) // 8)].tolist())
+    return (
+        [each for index, each in enumerate(images) if index not in held_out],
+        [each for index, each in enumerate(images) if index in held_out],
+    )
+
+
+def held_out_batches(source: Source) -> Iterator[Batch]:
+    """What a stage is checked with while it learns: the same each time."""
+    for index in range(_HELD_OUT_BATCHES):
+        yield from source.parts(HELD_OUT + index)
+
+
+def identify(teacher: Teacher, stage: BaseEnhancer, recipe: Any) -> dict[str, str]:
+    """Hashes of the networks, with what a recipe says of them, and of the stage at the start."""
+    networks = [
+        (type(each).__name__, getattr(each, 'input_order', ''), _hash_state(each))
+        for each in getattr(teacher, 'teachers', [teacher])
+    ]
+    told = (repr((networks, plain(recipe))), repr((building_of(stage), _hash_state(stage))))
+    hashes = (hashlib.sha256(text.encode()).hexdigest() for text in told)
+    return dict(zip(('network', 'starting enhancer'), hashes, strict=True))
+
+
+def _hash_state(owner: Any) -> str:
+    """One hash over a module's tensors, or over those of a teacher's ``model``, if it has one."""
+    module = getattr(owner, 'model', owner)
+    digest = hashlib.sha256()
+    state = module.state_dict() if isinstance(module, nn.Module) else {}
+    for name, value in state.items():
+        digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
+        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _hash_files(files: Sequence[Path]) -> str:
+    """One hash over the contents of the files, whatever their folder and order."""
+    hashes = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
+    return hashlib.sha256('\n'.join(hashes).encode()).hexdigest()
