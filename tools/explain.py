@@ -10,6 +10,7 @@ strengths of the noise shrinkage, finest detail first. "off": the image stays as
 """
 
 import argparse
+import sys
 from dataclasses import asdict
 
 from sci_plugins.utils.cli import add_output_arguments, run, text_table
@@ -33,7 +34,8 @@ def main() -> int:
 
     if args.json:
         check_outputs(args.json, inputs=args.inputs, overwrite=args.overwrite)
-    found = list(explain_images(args.inputs, args.enhancer, args.device))
+    progress = sys.stderr.isatty()
+    found = list(explain_images(args.inputs, args.enhancer, args.device, progress))
     print(text_table(HEAD, [row(each) for each in found]))
     if args.json:
         write_json(args.json, dict(enhancer=args.enhancer, images=[asdict(each) for each in found]))

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from sci_plugins.apis.enhance import prepare_enhancer
 from sci_plugins.datasets.low_light_folder import find_images, to_tensor
@@ -47,6 +48,7 @@ def explain_images(
     inputs: Sequence[str | os.PathLike[str]],
     enhancer: nn.Module | Mapping[str, Any] | str = 'adaptive',
     device: str = 'cpu',
+    progress: bool = False,
 ) -> Iterator[Explanation]:
     """Light and noise of image files, and what the stage decides, one image at a time.
 
@@ -54,13 +56,15 @@ def explain_images(
         inputs: image files and folders.
         enhancer: an adaptive stage; for any other the statistics alone are told.
         device: such as ``'cpu'`` or ``'cuda'``.
+        progress: show a progress bar on stderr.
 
     Raises:
         ConfigError, CheckpointError: if the enhancer cannot be built.
         DataError: if a folder is missing or holds no image.
     """
     stage = prepare_enhancer(enhancer, device)
-    for path in [path for root in inputs for path in find_images(root)]:
+    paths = [path for root in inputs for path in find_images(root)]
+    for path in tqdm(paths, unit='image', disable=not progress):
         yield _explain_file(path, stage, device)
 
 

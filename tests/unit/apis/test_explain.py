@@ -40,6 +40,17 @@ def test_numbers(tmp_path: Path, photograph: np.ndarray) -> None:
     assert cells[-2] == f'{float(decision.gain.detach()):.2f}'
 
 
+@pytest.mark.parametrize('progress', [False, True])
+def test_progress_on_stderr(
+    tmp_path: Path, photograph: np.ndarray, capsys: pytest.CaptureFixture[str], progress: bool
+) -> None:
+    write_image(tmp_path / 'twice.png', photograph)
+    assert len(list(explain_images([tmp_path], 'gamma', progress=progress))) == 2
+    out, err = capsys.readouterr()
+    assert ('2/2' in err) is progress
+    assert '2/2' not in out
+
+
 def test_off_and_other_enhancers(tmp_path: Path, photograph: np.ndarray) -> None:
     stage = AdaptiveSCIEnhancer().eval()
     torch.nn.init.constant_(stage.controller.out.bias, -20)
