@@ -13,6 +13,7 @@ from tqdm import tqdm
 from sci_plugins.apis.enhance import prepare_enhancer
 from sci_plugins.datasets.low_light_folder import find_images, to_tensor
 from sci_plugins.errors import DataError
+from sci_plugins.evaluation.decisions import ImageDecision, decided_cells
 from sci_plugins.functional.light import light_statistics
 from sci_plugins.functional.noise import estimate_noise
 from sci_plugins.models.enhancers import AdaptiveSCIEnhancer
@@ -82,11 +83,9 @@ def _explain(path: str, image: torch.Tensor, stage: nn.Module) -> Explanation:
     heard = dict(linear=float(noise.linear), whiteness=float(noise.whiteness))
     if not isinstance(stage, AdaptiveSCIEnhancer):
         return Explanation(path, told, heard)
-    found = stage.decide(image)
-    strengths = found.strengths[0].tolist()
-    exponent, gain = float(found.exponent), float(found.gain)
-    decision = dict(exponent=exponent, gain=gain, strengths=strengths)
-    return Explanation(path, told, heard, decision, bool(found.is_off))
+    found = ImageDecision.of(stage.decide(image))
+    decision = dict(exponent=found.exponent, gain=found.gain, strengths=found.strengths)
+    return Explanation(path, told, heard, decision, found.off)
 
 
 def row(found: Explanation) -> list[str]:
@@ -96,9 +95,4 @@ def row(found: Explanation) -> list[str]:
     light = [f'{found.light[name]:.3f}' for name in ('mean', 'low', 'high')]
     cells = [found.path, *light, f'{found.light["unevenness"]:.2f}']
     cells += [f'{found.noise["linear"]:.5f}', f'{found.noise["whiteness"]:.2f}']
-    if found.off:
-        return [*cells, 'off', '', '']
-    if found.decision is None:
-        return [*cells, '', '', '']
-    strengths = ' '.join(f'{each:.1f}' for each in found.decision['strengths'])
-    return [*cells, f'{found.decision["exponent"]:.2f}', f'{found.decision["gain"]:.2f}', strengths]
+    return [*cells, *(decided_cells(**found.decision) if found.decision else [''] * 3)]

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
 
-from sci_plugins.errors import ConfigError
+from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation.analysis import VariantAnalysis
 from sci_plugins.evaluation.conditions import Condition
+from sci_plugins.evaluation.decisions import Decisions
 from sci_plugins.evaluation.records import ImageRecords, RunInfo, kinds_of_records
 from sci_plugins.utils.files import to_json
 from sci_plugins.utils.schema import Measured, from_content, read_json, to_content
@@ -155,6 +156,8 @@ class VariantResult:
         analysis: its comparison with the base; ``None`` for the base, and without records.
         note: why there are no records.
         difference: where and why an evaluator's number differs from the records'.
+        decisions: what an adaptive stage decided for the images; ``None`` without one, and in
+            files of older versions.
     """
 
     variant: str
@@ -165,6 +168,7 @@ class VariantResult:
     analysis: VariantAnalysis | None = None
     note: str = ''
     difference: str = ''
+    decisions: Decisions | None = None
 
     def without_analysis(self) -> 'VariantResult':
         """The same result, to be judged again."""
@@ -253,6 +257,12 @@ def read_comparison(path: str | os.PathLike[str]) -> Comparison:
     content = read_json(path)
     stored = from_content(_Stored, content, path)
     from_content(_Described, content, path)
+    for index, each in enumerate(stored.results):
+        if each.decisions is not None and not each.decisions.fits:
+            raise DataError(
+                f'{path}: results[{index}].decisions: expected a value of each kind for each of '
+                f'{len(each.decisions.images)} images, got lists of other lengths'
+            )
     analyses = [each.analysis and each.analysis.with_todays_names() for each in stored.results]
     pairs = zip(stored.results, analyses, strict=True)
     return Comparison(stored.about, [replace(each, analysis=found) for each, found in pairs])

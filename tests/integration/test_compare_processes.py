@@ -17,7 +17,7 @@ from tests.run_tool import TOOLS, run_tool
 pytest.importorskip('mmdet')
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / 'data' / 'make_tiny.py'))
-OPTIONS = ['--variants', 'none', 'gamma/0.4', '--darken', '0.05']
+OPTIONS = ['--variants', 'none', 'gamma/0.4', 'adaptive', '--darken', '0.05']
 OPTIONS += ['--pictures', '3', '--resamples', '200', '--changed', '2']
 
 
@@ -62,7 +62,8 @@ def test_two_processes_and_an_odd_number_of_images(tmp_path: Path) -> None:
         torch.set_num_threads(threads)
     assert code == 0, err
     one, two = _results(tmp_path / 'one'), _results(tmp_path / 'two')
-    assert [bool(result['analysis']) for result in one] == [False, True]
+    assert [bool(result['analysis']) for result in one] == [False, True, True]
+    assert [bool(result['decisions']) for result in one] == [False, False, True]
     np.testing.assert_equal(two, one)
     assert _files(tmp_path / 'two') == _files(tmp_path / 'one')
     for path in (tmp_path / 'one' / 'records').rglob('*.npz'):

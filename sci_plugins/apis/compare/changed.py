@@ -180,6 +180,25 @@ def changed_images(results: Iterable[VariantResult], folder: Path, count: int) -
     return found
 
 
+def decided_images(results: Iterable[VariantResult], folder: Path) -> list[Sheet]:
+    """The images of the lowest, the middle and the highest gain of every adaptive stage.
+
+    Args:
+        results: under one condition.
+        folder: of the sheets.
+    """
+    found = []
+    for result in results:
+        decisions = result.decisions
+        if decisions is None:
+            continue
+        for name, place in decisions.examples().items():
+            image, told = decisions.images[place], f'{name}: {decisions[place].told}'
+            path = folder / file_slug(result.variant) / f'{file_slug(image)}.jpg'
+            found.append(Sheet(result.condition.name, result.variant, image, 0.0, path, told))
+    return found
+
+
 def run_again(
     model: nn.Module, images: ImageSet, positions: Sequence[int], input_max: float = 255.0
 ) -> list[KeptSample]:
@@ -222,9 +241,10 @@ class ChangedSheets:
             self._columns[name, index] = draw_sides(name, sample, palette)
 
     def write(self, sheet: Sheet, base: str) -> None:
-        """Write one JPEG; the base and the variant have been added."""
+        """Write one JPEG; the base and the variant, which may be the base, have been added."""
         index = self.images.ids.index(sheet.image)
-        columns = [self._columns[name, index] for name in (None, base, sheet.variant)]
+        names = dict.fromkeys((None, base, sheet.variant))
+        columns = [self._columns[name, index] for name in names]
         write_sheet(sheet.path, make_grid(list(zip(*columns, strict=True))))
 
 

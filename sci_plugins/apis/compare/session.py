@@ -13,6 +13,7 @@ from sci_plugins.apis.compare.changed import (
     ChangedSheets,
     PictureBook,
     changed_images,
+    decided_images,
     earlier_sheet,
     legend_of,
     run_again,
@@ -26,7 +27,7 @@ from sci_plugins.apis.compare.measuring import (
     measure,
     prepare_config,
 )
-from sci_plugins.engine.hooks import ImageResultsHook, KeptSample, SampleKeeperHook
+from sci_plugins.engine.hooks import DecisionsHook, ImageResultsHook, KeptSample, SampleKeeperHook
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation.comparison import (
     Comparison,
@@ -35,6 +36,7 @@ from sci_plugins.evaluation.comparison import (
     tell_difference,
 )
 from sci_plugins.evaluation.conditions import Condition
+from sci_plugins.evaluation.decisions import Decisions
 from sci_plugins.evaluation.records import ImageSet
 from sci_plugins.utils.files import write_atomically
 from sci_plugins.visualization.panels import palette_of
@@ -100,7 +102,7 @@ class Session:
             write_comparison(self.comparison, self.work_dir)
 
     def draw_changed(self, condition: Condition, count: int, go_on: bool) -> None:
-        """Draw the images that gained and lost most under a condition.
+        """Draw the images that gained and lost most under a condition, and examples of decisions.
 
         Args:
             condition: of the images.
@@ -140,8 +142,9 @@ class Session:
         """
         for result in results:
             kept = self._find_kept(result)
-            found = result.analysis
+            found, decided = result.analysis, result.decisions
             named = [each.image for each in (*found.gained, *found.lost)] if found else []
+            named += decided.images if decided else []
             ids = kept.records.ids if kept else self.images.ids
             if ids != self.images.ids or not set(named) <= set(ids):
                 raise ConfigError(
@@ -168,10 +171,13 @@ class Session:
         hook = ImageResultsHook(view.input_order, view.fill_color, view.input_max)
         cfg = prepare_config(self.contenders.config(name), condition, self.work_dir)
         model = self.contenders.open(name)
-        result = measure(cfg, model, name, condition, [keeper, hook])
+        decided = DecisionsHook()
+        result = measure(cfg, model, name, condition, [keeper, hook, decided])
         if hook.results is None:  # not the main process
             self.comparison.replace(result)
             return
+        decisions = Decisions.of(self.images.ids, decided.found or {})
+        result = replace(result, decisions=decisions)
         kept = make_records(hook)
         if isinstance(kept, str):
             main_metric(result.metrics, self.judge.metric)  # refuse an unknown one now
@@ -203,8 +209,11 @@ class Session:
         return base is not None and self._has_records(result)
 
     def _changed(self, condition: Condition, count: int) -> list[Sheet]:
-        folder = self._pictures(condition) / 'changed'
-        return changed_images(self.comparison.of_condition(condition), folder, count)
+        results, folder = self.comparison.of_condition(condition), self._pictures(condition)
+        return [
+            *changed_images(results, folder / 'changed', count),
+            *(decided_images(results, folder / 'decisions') if count else []),
+        ]
 
     def _pictures(self, condition: Condition) -> Path:
         return self.work_dir / 'pictures' / condition.slug

@@ -2,6 +2,7 @@
 
 from sci_plugins.engine.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
 from sci_plugins.engine.hooks.channel_symmetry_hook import ChannelSymmetryHook
+from sci_plugins.engine.hooks.decisions_hook import DecisionsHook
 from sci_plugins.engine.hooks.enhanced_pictures_hook import EnhancedPicturesHook
 from sci_plugins.engine.hooks.enhancement_loss_hook import EnhancementLossHook
 from sci_plugins.engine.hooks.export_enhancer_hook import ExportEnhancerHook
@@ -18,8 +19,9 @@ from sci_plugins.engine.hooks.skipped_images_hook import SkippedImagesHook
 from sci_plugins.engine.hooks.test_progress_hook import TestProgressHook
 
 __all__ = [
-    'AtomicCheckpointHook', 'ChannelSymmetryHook', 'EnhancedPicturesHook',
-    'EnhancementLossHook', 'ExportEnhancerHook', 'FiniteLossHook', 'FrozenNormHook',
+    'AtomicCheckpointHook', 'ChannelSymmetryHook', 'DecisionsHook',
+    'EnhancedPicturesHook', 'EnhancementLossHook', 'ExportEnhancerHook', 'FiniteLossHook',
+    'FrozenNormHook',
     'ImageResult', 'ImageResultsHook', 'KeptSample', 'SampleKeeperHook', 'SkippedImagesHook',
     'TestProgressHook', 'image_at', 'keep_sample',
 ]  # fmt: skip

@@ -20,6 +20,7 @@ from sci_plugins.evaluation.comparison import (
 from sci_plugins.visualization.report.cells import (
     Cell,
     ConditionRows,
+    Facts,
     Scale,
     Table,
     all_analyses,
@@ -35,11 +36,13 @@ from sci_plugins.visualization.report.cells import (
     signed,
 )
 from sci_plugins.visualization.report.sections import (
+    DecisionTable,
     Section,
     all_metrics,
     by_class,
     by_group,
     by_size,
+    decision_tables,
     host_numbers,
 )
 
@@ -52,15 +55,6 @@ NOT_A_TRAINING_RUN = (
     'The interval shows how much the difference depends on the choice of images. It says nothing '
     'about another training run of the model, or about other cameras and scenes.'
 )
-
-
-@dataclass(frozen=True)
-class Facts:
-    """A table of plain text: what a comparison was made with."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: list[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -110,6 +104,7 @@ class Account:
         forests: the same with bars, one table per condition.
         strata: by brightness and by size.
         classes: by class.
+        decisions: what adaptive stages decided, by condition and variant.
         metrics: all other metrics, one table per condition.
         host_numbers: those of the config's own evaluator, one table per condition.
         differences: where these are not the records' numbers, and why; each reason once.
@@ -132,6 +127,7 @@ class Account:
     forests: list[Table]
     strata: list[Section]
     classes: list[Section]
+    decisions: list[DecisionTable]
     metrics: list[Table]
     host_numbers: list[Table]
     differences: list[str]
@@ -165,6 +161,7 @@ def account_of(comparison: Comparison) -> Account:
         forests=forests(rows),
         strata=[*by_group(rows), *by_size(rows)],
         classes=by_class(rows),
+        decisions=decision_tables(rows),
         metrics=all_metrics(rows),
         host_numbers=host_numbers(rows),
         differences=_differences(rows),

@@ -221,6 +221,15 @@ class Table:
         )
 
 
+@dataclass(frozen=True)
+class Facts:
+    """A table of plain text: what was decided, what a comparison was made with."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
 def make_cell(
     values: tuple[float, float], found: Interval | None, metric: str, scale: Scale | None = None
 ) -> Cell:

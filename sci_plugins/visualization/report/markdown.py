@@ -7,6 +7,7 @@ from sci_plugins.utils.files import MARK
 from sci_plugins.version import __version__
 from sci_plugins.visualization.report.account import NOT_A_TRAINING_RUN, Account, account_of
 from sci_plugins.visualization.report.cells import MARKS, MEANINGS, Cell, Table
+from sci_plugins.visualization.report.sections import ABOUT_DECISIONS, DECISIONS
 
 _ESCAPED = str.maketrans({'|': r'\|', '<': '&lt;', '>': '&gt;', '\n': ' ', '\r': ' '})
 
@@ -31,6 +32,7 @@ def tell_comparison(comparison: Comparison) -> str:
     parts += _verdicts(account)
     for section in (*account.strata, *account.classes):
         parts += _tables(section.title, section.tables, section.note, account.method.mark)
+    parts += _decisions(account)
     note = 'Each cell shows the value and, in parentheses, Δ with its 95 % interval.'
     parts += _tables('All metrics', account.metrics, note, account.method.mark)
     note = (
@@ -79,6 +81,16 @@ def _tables(title: str, tables: Sequence[Table], note: str, mark: str = '') -> l
     for table in tables:
         lines += ['', f'### {escape(table.title)}', '', *_table(table)]
         lines += ['', escape(table.note)] if table.note else []
+    return lines
+
+
+def _decisions(account: Account) -> list[str]:
+    if not account.decisions:
+        return []
+    lines = ['', f'## {DECISIONS}', '', ABOUT_DECISIONS]
+    for each in account.decisions:
+        lines += ['', f'### {escape(each.facts.title)}', '', each.text, '']
+        lines += markdown_table(each.facts.head, each.facts.rows)
     return lines
 
 

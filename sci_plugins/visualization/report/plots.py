@@ -1,4 +1,4 @@
-"""Curves of precision and recall as paths of an SVG drawing."""
+"""Curves of precision and recall, and histograms, as shapes of SVG drawings."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,9 @@ class Curve:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Pictures of an image that gained or lost much: from input to ground truth on one sheet.
+    """Pictures of an image on one sheet, from input to ground truth.
+
+    It gained or lost much, or is an example of what the adaptive stage decides.
 
     Args:
         condition: name of the condition that the image was seen under.
@@ -38,6 +40,7 @@ class Sheet:
         effect: by how much Δ of the set falls when the image is left out, in the unit of the
             metric; above 0 for an image that gained.
         path: JPEG file of the sheet.
+        decided: what the adaptive stage decided for it; empty for an image that gained or lost.
     """
 
     condition: str
@@ -45,6 +48,7 @@ class Sheet:
     image: str
     effect: float
     path: Path
+    decided: str = ''
 
 
 #: The drawing, in units of about a pixel: whole, and the area of the curves.
@@ -157,3 +161,49 @@ def across(recall: Any, end: float) -> Any:
 def up(precision: Any) -> Any:
     """Position of a precision in [0, 1] in the drawing."""
     return BOTTOM - (BOTTOM - TOP) * precision
+
+
+#: A histogram, in units of about a pixel: whole, and the area of the bars.
+BARS_WIDTH, BARS_HEIGHT = 240, 150
+_BARS_LEFT, _BARS_RIGHT, BARS_TOP, BARS_BOTTOM = 10, 230, 10, 116
+_BINS = 16
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How many images have which value: bars as ``(x, y, width, height)``, and the axis.
+
+    ``most`` is the number of images of the tallest bar.
+    """
+
+    title: str
+    text: str
+    most: int
+    bars: list[tuple[float, float, float, float]]
+    ticks: list[tuple[float, str]]
+
+
+def draw_histogram(title: str, values: Sequence[float]) -> Histogram:
+    """A drawing of the distribution of some numbers, in 16 bins from the least to the most.
+
+    Args:
+        title: what they are.
+        values: at least one, finite.
+    """
+    counts = np.histogram(values, _BINS)[0]
+    step = (_BARS_RIGHT - _BARS_LEFT) / _BINS
+    heights = (BARS_BOTTOM - BARS_TOP) * counts / counts.max()
+    bars = [
+        (
+            _BARS_LEFT + index * step,
+            round(BARS_BOTTOM - high, 1),
+            round(step - 1, 2),
+            round(high, 1),
+        )
+        for index, high in enumerate(heights.tolist())
+        if high > 0
+    ]
+    ends = f'{min(values):.3g}', f'{max(values):.3g}'
+    places = (_BARS_LEFT, _BARS_RIGHT) if ends[0] != ends[1] else ((_BARS_LEFT + _BARS_RIGHT) / 2,)
+    text = f'{title}: {len(values)} images from {ends[0]} to {ends[1]}'
+    return Histogram(title, text, int(counts.max()), bars, list(zip(places, ends, strict=False)))

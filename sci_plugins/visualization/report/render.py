@@ -19,6 +19,7 @@ from sci_plugins.visualization.report import plots
 from sci_plugins.visualization.report.account import NOT_A_TRAINING_RUN, account_of
 from sci_plugins.visualization.report.cells import MARKS, MEANINGS, count, places_of, signed
 from sci_plugins.visualization.report.plots import Curve, Sheet
+from sci_plugins.visualization.report.sections import ABOUT_DECISIONS, DECISIONS, DecisionTable
 
 #: Largest size of all pictures together in the file, in bytes of base64.
 BUDGET = 8_000_000
@@ -201,10 +202,30 @@ def _content(
         plots=plots.draw_curves(account.rows, account.labels, curves),
         legend=legend,
         album=album,
-        picture_groups=_grouped(album.pictures, account.metric),
+        picture_groups=_grouped(
+            [each for each in album.pictures if not each.sheet.decided], account.metric
+        ),
+        decisions_title=DECISIONS,
+        about_decisions=ABOUT_DECISIONS,
+        histograms=[_histograms(each) for each in account.decisions],
+        decided=[_decided(each, album.pictures) for each in account.decisions],
         diffs={label: diff_lines(text) for label, text in account.diffs.items()},
         version=__version__,
     )
+
+
+def _histograms(table: DecisionTable) -> list[plots.Histogram]:
+    return [plots.draw_histogram(name, values) for name, values in table.columns.items()]
+
+
+def _decided(table: DecisionTable, pictures: Sequence[EmbeddedSheet]) -> list[EmbeddedSheet]:
+    """The examples of a table."""
+    place = table.condition, table.variant
+    return [
+        each
+        for each in pictures
+        if each.sheet.decided and (each.sheet.condition, each.sheet.variant) == place
+    ]
 
 
 def diff_lines(text: str) -> list[tuple[str, str]]:

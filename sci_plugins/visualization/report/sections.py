@@ -5,10 +5,14 @@ import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from sci_plugins.evaluation.comparison import VariantResult, agrees, name_in_records, split_classes
+from sci_plugins.evaluation.decisions import QUANTILES
 from sci_plugins.visualization.report.cells import (
     Cell,
     ConditionRows,
+    Facts,
     Scale,
     Table,
     all_analyses,
@@ -30,6 +34,56 @@ class Section:
     title: str
     note: str
     tables: list[Table]
+
+
+#: Heading of the decisions, and the text below it.
+DECISIONS = 'What the adaptive stage decided'
+ABOUT_DECISIONS = (
+    'Light and noise are those of the image that arrives at the stage: mean luma from 0 to 1, '
+    'and standard deviation in linear light, where white is 1. Gain 1, exponent 0 and strengths '
+    '0 leave an image as it is, to the bit; level 1 of the noise shrinkage is the finest detail.'
+)
+
+
+@dataclass(frozen=True)
+class DecisionTable:
+    """What a contender's adaptive stage decided under a condition.
+
+    Args:
+        condition, variant: as in the other tables.
+        text: how many images were left as they are.
+        facts: the distribution of what was seen and done.
+        columns: the same for each image, for drawings.
+    """
+
+    condition: str
+    variant: str
+    text: str
+    facts: Facts
+    columns: dict[str, list[float]]
+
+
+def decision_tables(rows: Sequence[ConditionRows]) -> list[DecisionTable]:
+    """What adaptive stages decided, for results that have it."""
+    found = [(row.condition, result) for row in rows for result in (row.base, *row.others)]
+    return [_decision_table(*pair) for pair in found if pair[1].decisions is not None]
+
+
+def _decision_table(condition: str, result: VariantResult) -> DecisionTable:
+    decisions = result.decisions
+    if decisions is None:
+        raise ValueError(f'{result.variant} has no decisions')
+    known, columns = len(decisions.images), decisions.columns
+    text = f'Off for {decisions.off} of {count(known, "image")}.'
+    if known < result.images:
+        text += f' It was not asked about the other {result.images - known}.'
+    lines = []
+    for name, values in columns.items():
+        quantiles = np.quantile(values, list(QUANTILES.values()))
+        lines.append((name, *(f'{value:.3g}' for value in quantiles.tolist())))
+    title = f'{condition}, {result.variant}'
+    facts = Facts(title, ('what', *QUANTILES), lines)
+    return DecisionTable(condition, result.variant, text, facts, columns)
 
 
 def all_metrics(rows: Sequence[ConditionRows]) -> list[Table]:

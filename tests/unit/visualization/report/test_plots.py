@@ -97,3 +97,26 @@ def test_a_curve_with_a_value_missing() -> None:
     curves = {('as is', 'none'): Curve([0.0, 1.0], [1.0])}
     with pytest.raises(DataError, match='a precision for each recall, got 1 and 2'):
         plots.draw_curves(ROWS, LABELS, curves)
+
+
+def test_a_histogram_counts_every_value() -> None:
+    values = [0.0] * 6 + [1.0] * 3 + [0.5]
+    drawn = plots.draw_histogram('gain', values)
+    assert drawn.most == 6
+    assert drawn.text == 'gain: 10 images from 0 to 1'
+    full = plots.BARS_BOTTOM - plots.BARS_TOP
+    heights = [height for *_, height in drawn.bars]
+    assert heights == pytest.approx([full, full / 6, full / 2], abs=0.1)
+    assert [x for x, *_ in drawn.bars] == sorted(x for x, *_ in drawn.bars)
+    for _, y, width, height in drawn.bars:
+        assert y + height == pytest.approx(plots.BARS_BOTTOM, abs=0.1)
+        assert width > 0
+    assert [label for _, label in drawn.ticks] == ['0', '1']
+    assert drawn.ticks[0][0] == drawn.bars[0][0]
+
+
+def test_a_histogram_of_one_value() -> None:
+    drawn = plots.draw_histogram('exponent', [0.25, 0.25])
+    assert len(drawn.bars) == 1
+    assert [label for _, label in drawn.ticks] == ['0.25']
+    assert drawn.bars[0][0] <= drawn.ticks[0][0] <= drawn.bars[0][0] + drawn.bars[0][2] + 1

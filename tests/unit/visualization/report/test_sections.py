@@ -1,12 +1,14 @@
 """Details: every metric once, in the section that it belongs to."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from sci_plugins.evaluation.comparison import Comparison
 from sci_plugins.evaluation.conditions import Condition
-from sci_plugins.visualization.report import sections
+from sci_plugins.evaluation.decisions import Decisions
+from sci_plugins.visualization.report import render_report, sections, tell_comparison
 from sci_plugins.visualization.report.cells import rows_of
 from tests.report_samples import make_comparison, make_result
 
@@ -54,6 +56,43 @@ def test_many_variants_stand_below_each_other() -> None:
     for table in (sections.all_metrics(rows)[0], sections.by_class(rows)[0].tables[0]):
         assert [name for name, _, _ in table.rows] == list(deltas)
         assert table.base_row == ('0.40',)
+
+
+def test_decisions_by_condition_and_variant() -> None:
+    """The distribution, how many were off, and how many images are unknown."""
+    comparison = make_comparison({'adaptive': [0.1, 0.2], 'gamma': [0.0, 0.1]})
+    decisions = Decisions(
+        ['a', 'b', 'c'],
+        gain=[1.0, 2.0, 6.0],
+        exponent=[0.0, 0.1, 0.2],
+        strengths=[[0.0] * 4, [1.0, 0, 0, 0], [2.0, 0, 0, 0.25]],
+        light=[0.5, 0.25, 0.125],
+        noise=[0.0, 0.0001, 0.0042],
+    )
+    night = comparison.results[4]
+    assert (night.variant, night.condition.gain) == ('adaptive', 0.1)
+    comparison.replace(replace(night, decisions=decisions))
+    (table,) = sections.decision_tables(rows_of(comparison))
+    assert (table.condition, table.variant) == ('gain 0.1, noise 0', 'adaptive')
+    assert table.text == 'Off for 1 of 3 images. It was not asked about the other 46.'
+    assert table.facts.title == 'gain 0.1, noise 0, adaptive'
+    assert table.facts.head[1:] == ('min', 'lower quartile', 'median', 'upper quartile', 'max')
+    rows = {row[0]: row[1:] for row in table.facts.rows}
+    assert rows['gain'] == ('1', '1.5', '2', '4', '6')
+    assert rows['noise (linear light)'] == ('0', '5e-05', '0.0001', '0.00215', '0.0042')
+    assert rows['strength of level 4'] == ('0', '0', '0', '0.125', '0.25')
+    assert list(rows) == list(table.columns)
+    page = render_report(comparison, {}, [])
+    assert '<p>Off for 1 of 3 images.' in page
+    assert '<td>0.00215</td>' in page
+    assert '| gain | 1 | 1.5 | 2 | 4 | 6 |' in tell_comparison(comparison)
+
+
+def test_without_a_stage_there_is_no_section_of_decisions() -> None:
+    comparison = make_comparison(DELTAS)
+    assert sections.decision_tables(rows_of(comparison)) == []
+    for text in (render_report(comparison, {}, []), tell_comparison(comparison)):
+        assert sections.DECISIONS not in text
 
 
 def test_no_classes_no_section() -> None:

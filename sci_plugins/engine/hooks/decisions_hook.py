@@ -1,0 +1,117 @@
+"""Keep what the adaptive stage decides for each test image."""
+
+from functools import partial
+from typing import Any
+
+import torch
+from mmengine.dist import collect_results, get_world_size
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from sci_plugins.datasets.transforms import EnhanceImage
+from sci_plugins.engine.hooks.image_results_hook import sampled_positions
+from sci_plugins.evaluation.decisions import ImageDecision
+from sci_plugins.models.enhancers.adaptive import AdaptiveSCIEnhancer, Decision
+from sci_plugins.registry import HOOKS
+
+
+@HOOKS.register_module()
+class DecisionsHook(Hook):
+    """Collects the decisions of an :class:`AdaptiveSCIEnhancer` in a test run.
+
+    The stage may be in the model (in its data preprocessor, also behind a gate or in a model that
+    looks at both images) or in the pipeline (:class:`EnhanceImage`). What is kept are the decisions
+    of the run itself; only where the pipeline runs in other processes (``num_workers``) are its
+    images loaded again after the run. Of several views of an image (test-time augmentation) the
+    first one counts. Of a batch in which not every image was decided on (a closed gate, images
+    below 5 x 5 pixels) nothing is kept.
+
+    After the run ``found`` holds a decision by the image's position in the set on the main
+    process, those of all processes, and ``None`` on the others.
+    """
+
+    priority = 'LOW'  # before the hooks that enhance images once more, for pictures
+
+    def __init__(self) -> None:
+        self.found: dict[int, ImageDecision] | None = None
+        self._own: dict[int, ImageDecision] = {}
+        self._heard: list[ImageDecision] = []
+        self._positions: list[int] = []
+        self._handles: list[RemovableHandle] = []
+        self._seen = 0
+        self._open, self._in_model, self._late = False, False, False
+
+    def before_test(self, runner: Runner) -> None:
+        loader = runner.test_dataloader
+        self.found, self._own, self._heard, self._seen = None, {}, [], 0
+        stages = _stages_in(runner.model)[:1]
+        self._in_model = bool(stages)
+        stages = stages or _stages_of(loader.dataset)
+        if not stages:
+            return
+        self._late = not self._in_model and loader.num_workers > 0
+        self._open = True
+        self._positions = sampled_positions(loader)
+        hook = partial(_listen, self)
+        self._handles = [each.controller.register_forward_hook(hook) for each in stages]
+
+    def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        self._open = True
+
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        if not self._handles:
+            return
+        count = len(outputs or [])
+        places = self._positions[self._seen : self._seen + count]
+        if len(self._heard) >= count:
+            self._own.update(zip(places, self._heard, strict=False))
+        self._seen += count
+        self._heard = []
+        # A stage in the pipeline is asked for the next batch before that iteration begins.
+        self._open = not self._in_model
+
+    def after_test(self, runner: Runner) -> None:
+        if self._late:
+            self._load_again(runner.test_dataloader.dataset)
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+        parts = collect_results([self._own], get_world_size())
+        if parts is not None:
+            self.found = {place: each for part in parts for place, each in part.items()}
+
+    def hear(self, decision: Decision) -> None:
+        """Take the decision of a batch, if it is part of the test."""
+        if self._open:
+            self._heard += [ImageDecision.of(decision, i) for i in range(len(decision.gain))]
+
+    def _load_again(self, dataset: Any) -> None:
+        self._open = True
+        for place in self._positions:
+            self._heard = []
+            with torch.no_grad():
+                dataset[place]
+            if self._heard:
+                self._own[place] = self._heard[0]
+
+
+def _listen(hook: DecisionsHook, _: Any, statistics: tuple, decided: tuple) -> None:
+    hook.hear(Decision(*decided, *statistics))
+
+
+def _stages_in(module: nn.Module) -> list[AdaptiveSCIEnhancer]:
+    return [each for each in module.modules() if isinstance(each, AdaptiveSCIEnhancer)]
+
+
+def _stages_of(dataset: Any) -> list[AdaptiveSCIEnhancer]:
+    """The adaptive stages in the pipelines of a data set or of a wrapper around several."""
+    steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
+    enhancers = [step.enhancer for step in steps if isinstance(step, EnhanceImage)]
+    found = [stage for enhancer in enhancers for stage in _stages_in(enhancer)]
+    for inner in [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', [])]:
+        found += [] if inner is None else _stages_of(inner)
+    return list(dict.fromkeys(found))

@@ -1,0 +1,156 @@
+"""What the adaptive stage decided for the images of a test set."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sci_plugins.functional.shrinkage import LEVELS
+from sci_plugins.models.enhancers.adaptive import Decision
+
+#: What is told of a distribution, and its quantile.
+QUANTILES = {'min': 0.0, 'lower quartile': 0.25, 'median': 0.5, 'upper quartile': 0.75, 'max': 1.0}
+_EXAMPLES = ('lowest gain', 'middle gain', 'highest gain')
+#: Significant digits that files keep.
+_DIGITS = 5
+
+
+def decided_cells(exponent: float, gain: float, strengths: Sequence[float]) -> list[str]:
+    """Exponent, gain and strengths as text; ``'off'`` and two empty ones where it is off."""
+    if _is_off(exponent, gain, strengths):
+        return ['off', '', '']
+    told = ' '.join(f'{each:.1f}' for each in strengths)
+    return [f'{exponent:.2f}', f'{gain:.2f}', told]
+
+
+def _is_off(exponent: float, gain: float, strengths: Sequence[float]) -> bool:
+    return exponent == 0 and gain == 1 and not any(strengths)
+
+
+@dataclass(frozen=True)
+class ImageDecision:
+    """What was done to one image, and the light and noise that decided it.
+
+    Args:
+        gain, exponent, strengths: as in :class:`sci_plugins.models.enhancers.adaptive.Decision`.
+        light: mean luma of the image, [0, 1].
+        noise: standard deviation of each channel's noise in linear light (white is 1).
+    """
+
+    gain: float
+    exponent: float
+    strengths: list[float]
+    light: float
+    noise: float
+
+    @classmethod
+    def of(cls, found: Decision, index: int = 0) -> 'ImageDecision':
+        """That of one image of a batch."""
+        return cls(
+            gain=found.gain[index].item(),
+            exponent=found.exponent[index].item(),
+            strengths=found.strengths[index].tolist(),
+            light=found.light.mean[index].item(),
+            noise=found.noise.linear[index].item(),
+        )
+
+    @property
+    def off(self) -> bool:
+        """Whether the image stays as it is, to the bit."""
+        return _is_off(self.exponent, self.gain, self.strengths)
+
+    @property
+    def told(self) -> str:
+        """All in one line: what was seen, then what was done."""
+        seen = f'light {self.light:.3f}, noise {self.noise:.5f}'
+        exponent, gain, strengths = decided_cells(self.exponent, self.gain, self.strengths)
+        if self.off:
+            return f'{seen}; off, the image stays as it is'
+        return f'{seen}; gain {gain}, exponent {exponent}, strengths {strengths}'
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Of the images of a test set for which the stage was asked, in the order of the set.
+
+    Args:
+        images: their names.
+        gain, exponent, strengths, light, noise: of each, see :class:`ImageDecision`.
+    """
+
+    images: list[str]
+    gain: list[float]
+    exponent: list[float]
+    strengths: list[list[float]]
+    light: list[float]
+    noise: list[float]
+
+    @classmethod
+    def of(cls, ids: Sequence[str], found: Mapping[int, ImageDecision]) -> 'Decisions | None':
+        """What files keep; ``None`` if the stage was never asked, or the images have no names.
+
+        Args:
+            ids: names of all images of the set.
+            found: position in the set -> decision.
+        """
+        if not found or not ids:
+            return None
+        places = sorted(found)
+        each = [found[place] for place in places]
+        return cls(
+            [ids[place] for place in places],
+            [_short(one.gain) for one in each],
+            [_short(one.exponent) for one in each],
+            [[_short(value) for value in one.strengths] for one in each],
+            [_short(one.light) for one in each],
+            [_short(one.noise) for one in each],
+        )
+
+    def __getitem__(self, place: int) -> ImageDecision:
+        return ImageDecision(
+            self.gain[place],
+            self.exponent[place],
+            self.strengths[place],
+            self.light[place],
+            self.noise[place],
+        )
+
+    @property
+    def fits(self) -> bool:
+        """Whether all lists are as long as they have to be: files may be edited or damaged."""
+        lists = (self.gain, self.exponent, self.strengths, self.light, self.noise)
+        same = all(len(each) == len(self.images) for each in lists)
+        return same and all(len(each) == LEVELS for each in self.strengths)
+
+    @property
+    def off(self) -> int:
+        """Number of images that stayed as they are."""
+        return sum(self[place].off for place in range(len(self.images)))
+
+    @property
+    def columns(self) -> dict[str, list[float]]:
+        """What was seen and done -> a value for each image."""
+        levels = {
+            f'strength of level {level + 1}': [each[level] for each in self.strengths]
+            for level in range(LEVELS)
+        }
+        seen = {'light (mean luma)': self.light, 'noise (linear light)': self.noise}
+        return {**seen, 'gain': self.gain, 'exponent': self.exponent, **levels}
+
+    def examples(self) -> dict[str, int]:
+        """What is special -> place of the images with the lowest, middle and highest gain.
+
+        Of images with the same gain the exponent decides, then the strengths. Each image once.
+        """
+        order = np.lexsort((np.sum(self.strengths, 1), self.exponent, self.gain)).tolist()
+        places = (order[0], order[(len(order) - 1) // 2], order[-1])
+        named: dict[int, str] = {}
+        for name, place in zip(_EXAMPLES, places, strict=True):
+            named.setdefault(place, name)
+        return {name: place for place, name in named.items()}
+
+
+def _short(value: float) -> float:
+    """A few significant digits. 1 and 0, which mean off, stay exact; others do not become them."""
+    rounded = float(f'{value:.{_DIGITS}g}')
+    return value if rounded in (0.0, 1.0) else rounded
