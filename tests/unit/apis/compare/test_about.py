@@ -74,9 +74,11 @@ def test_what_the_tools_set_is_no_other_experiment(seg: tuple[Config, str]) -> N
     moved = copy.deepcopy(seg[0])
     moved.work_dir, moved.launcher = 'elsewhere', 'pytorch'
     moved.model_wrapper_cfg = dict(type='MMDistributedDataParallel')
+    moved.env_cfg.dist_cfg.timeout = 600.0
     first, second = (_describe((cfg, seg[1]), ['none']) for cfg in (seg[0], moved))
     assert find_change(first, second) == ''
     assert identity_of(first) == identity_of(second)
+    assert moved.env_cfg.dist_cfg.timeout == 600.0  # the config stays as it is
 
 
 @pytest.mark.parametrize(
