@@ -1,6 +1,8 @@
 """What a stage is tuned with: a network as its teacher, and images, with labels or without."""
 
+import copy
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +23,7 @@ from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancers import BaseEnhancer
 from sci_plugins.models.enhancers.export import building_of, plain
 from sci_plugins.models.teachers import NetworkTeacher, TaskTeacher, Teacher
-from sci_plugins.registry import scope_of
+from sci_plugins.registry import scope_of, type_name_of
 from sci_plugins.utils.machine import check_device
 from sci_plugins.utils.model_parts import find_preprocessor
 
@@ -70,8 +72,17 @@ def network_teacher(
     return teacher, dict(teacher=taught, host=about)
 
 
+#: Steps that make several images one, or leave empty areas: no picture that a test shows.
+_MIXING = frozenset(
+    ('Mosaic', 'CachedMosaic', 'MixUp', 'CachedMixUp', 'CopyPaste', 'RandomAffine', 'Pad')
+)
+
+
 def labelled_images(cfg: Config) -> Any:
     """The data set of a config's ``train_dataloader``.
+
+    Its pipeline mixes no images (``Mosaic``, ``MixUp``, ``CopyPaste``, ``RandomAffine``) and pads
+    none (``Pad``): a stage must learn what light whole pictures have.
 
     Raises:
         ConfigError: if there is none.
@@ -83,7 +94,22 @@ def labelled_images(cfg: Config) -> Any:
             f'{cfg.filename} has no train_dataloader: the training loss needs labelled images'
         )
     init_default_scope(scope_of(cfg))
-    return DATASETS.build(loader.dataset)
+    return DATASETS.build(_unmixed(loader.dataset))
+
+
+def _unmixed(dataset: Mapping[str, Any], later: Sequence[Any] = ()) -> dict[str, Any]:
+    """A data set's config without steps that mix; ``later``: steps of what is around it."""
+    own: dict[str, Any] = copy.deepcopy(dict(dataset))
+    if type_name_of(own) == 'MultiImageMixDataset':
+        return _unmixed(own['dataset'], [*own.get('pipeline', ()), *later])
+    if 'datasets' in own:
+        own['datasets'] = [_unmixed(each, later) for each in own['datasets']]
+    elif 'dataset' in own:
+        own['dataset'] = _unmixed(own['dataset'], later)
+    else:
+        steps = [*own.get('pipeline', ()), *later]
+        own['pipeline'] = [each for each in steps if type_name_of(each) not in _MIXING]
+    return own
 
 
 def open_sources(
@@ -101,7 +127,9 @@ def open_sources(
         labelled = [LabelledImages(images, part, teacher.input_order, **given) for part in parts]
         # The rest is told by the config.
         return list(labelled), dict(crop_size=None, images=len(images), images_sha256=None)
-    files = [path for root in images for path in find_images(root)]
+    # A photograph that is named twice must not be on both sides.
+    found = {os.path.realpath(path): path for root in images for path in find_images(root)}
+    files = list(found.values())
     crops = [
         DarkenedCrops(part, as_they_are, **settings) for part in _split(files, settings['seed'])
     ]

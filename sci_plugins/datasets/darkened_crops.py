@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sci_plugins.datasets.low_light_folder import find_images
 from sci_plugins.datasets.transforms.low_light import RANDOM_WHITE_BALANCE
-from sci_plugins.errors import DataError
+from sci_plugins.errors import DataError, SciPluginsError, tell_cause
 from sci_plugins.functional.host_image import host_to_rgb
 from sci_plugins.functional.low_light import compress_jpeg, darken
 from sci_plugins.functional.uneven_light import KINDS, uneven_light
@@ -237,16 +237,16 @@ class LabelledImages:
         """The batch of that number, image by image.
 
         Raises:
-            DataError: if an image has no labels, or is not on the scale of 255.
+            DataError: if an image cannot be loaded, has no labels, or is not on the scale of 255.
         """
         generator = np.random.default_rng([self.seed, number])
         return [self._pair(generator) for _ in range(self.batch_size)]
 
     def _pair(self, generator: np.random.Generator) -> Batch:
         index = self.indices[int(generator.integers(len(self.indices)))]
-        with seeded(int(generator.integers(2**32))):
-            item = self.dataset[index]
-        image, sample = (item.get(name) for name in ('inputs', 'data_samples'))
+        item = self._load(index, int(generator.integers(2**32)))
+        image: Any = item.get('inputs')
+        sample: Any = item.get('data_samples')
         if not isinstance(image, Tensor) or image.ndim != 3 or image.shape[0] != 3:
             raise DataError('the train_dataloader must give colour images of shape (3, H, W)')
         _check_labels(sample)
@@ -257,6 +257,18 @@ class LabelledImages:
         if bright.mean() >= 255 * MIN_MEAN:
             dark = self._darken(bright, generator)
         return Batch(_to_tensor(bright)[None], _to_tensor(dark)[None], [sample])
+
+    def _load(self, index: int, seed: int) -> dict[str, Any]:
+        try:
+            with seeded(seed):
+                item: dict[str, Any] = self.dataset[index]
+        except (SciPluginsError, OSError):
+            raise
+        except Exception as error:  # whatever a host's pipeline raises for a broken file
+            raise DataError(
+                f'image {index} of the train_dataloader cannot be loaded ({tell_cause(error)})'
+            ) from error
+        return item
 
     def _darken(self, image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """In the dark, perhaps at another size: it is resized before and after."""

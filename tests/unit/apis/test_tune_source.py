@@ -186,6 +186,40 @@ def test_images_to_check_with_are_others(host: tuple[Config, str]) -> None:
         open_sources([0], (), teacher, settings)
 
 
+def test_a_photograph_is_never_on_both_sides(tmp_path: Path) -> None:
+    for index in range(9):
+        Image.new('RGB', (64, 64), 'white').save(tmp_path / f'{index}.png')
+    (tmp_path / 'link').symlink_to(tmp_path / '3.png')
+    given = [tmp_path, *tmp_path.glob('*.png'), tmp_path / 'link']
+    settings = dict(crop_size=32, batch_size=4, seed=0)
+    parts, told = open_sources(given, (), PixelTeacher(), settings)
+    names = [path.resolve().name for part in parts for path in part.files]
+    assert sorted(names) == [f'{index}.png' for index in range(9)]
+    assert told['images'] == 9
+
+
+def test_images_are_not_mixed(host: tuple[Config, str]) -> None:
+    """As YOLOX (a data set around another) and RTMDet (steps of a pipeline) do it."""
+    cfg = copy.deepcopy(host[0])
+    inner = cfg.train_dataloader.dataset
+    *load, pack = inner.pipeline
+    mixing = [
+        dict(type='Mosaic', img_scale=(64, 48)),
+        dict(type='mmdet.CachedMixUp', img_scale=(64, 48)),
+        dict(type='Pad', size=(200, 200)),
+    ]
+    inner.pipeline = [*load, mixing[0]]
+    whole = dict(type='MultiImageMixDataset', dataset=inner, pipeline=[*mixing[1:], pack])
+    cfg.train_dataloader.dataset = dict(type='RepeatDataset', times=2, dataset=whole)
+    images, plain = labelled_images(cfg), labelled_images(host[0])
+    assert len(images) == 2 * len(plain) == 6
+    for index in range(3):
+        found, expected = images[index], plain[index]
+        assert torch.equal(found['inputs'], expected['inputs'])
+        assert found['data_samples'].img_path == expected['data_samples'].img_path
+    assert cfg.train_dataloader.dataset.dataset.pipeline[0].type == 'mmdet.CachedMixUp'
+
+
 def test_configs_without_labelled_images(host: tuple[Config, str], tmp_path: Path) -> None:
     cfg = copy.deepcopy(host[0])
     cfg.train_dataloader = None

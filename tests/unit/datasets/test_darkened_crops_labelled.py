@@ -117,6 +117,23 @@ def test_mistakes(changes: dict, words: str) -> None:
         _images(_Set(**changes)).parts(0)
 
 
+def test_an_image_that_cannot_be_loaded() -> None:
+    """Pipelines raise all kinds of errors; what names the file already stays."""
+
+    class Broken(_Set):
+        error: Exception = AssertionError('failed to load image: a.jpg')
+
+        def __getitem__(self, index: int) -> dict:
+            raise self.error
+
+    with pytest.raises(DataError) as caught:
+        _images(Broken()).parts(0)
+    assert 'cannot be loaded (AssertionError: failed to load image: a.jpg)' in str(caught.value)
+    Broken.error = FileNotFoundError('no a.jpg')
+    with pytest.raises(FileNotFoundError, match=r'no a\.jpg'):
+        _images(Broken()).parts(0)
+
+
 def test_label_maps_are_labels() -> None:
     sample = BaseDataElement()
     sample.gt_sem_seg = PixelData()
