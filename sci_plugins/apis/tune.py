@@ -31,6 +31,7 @@ from sci_plugins.errors import (
     TrainingError,
     check_at_least,
     check_seed,
+    first_line,
 )
 from sci_plugins.models.enhancers import AdaptiveSCIEnhancer, BaseEnhancer
 from sci_plugins.models.enhancers.export import building_of, save_enhancer
@@ -327,13 +328,23 @@ class _Tuning:
             if other:
                 raise ConfigError(f'{path} was made with other {", ".join(other)}: cannot resume')
         try:
-            self.stage.load_state_dict(state['stage'])
-            self.optimizer.load_state_dict(state['optimizer'])
-            self.schedule.load_state_dict(state['schedule'])
-            self.step, self.losses = state['step'], list(state['losses'])
-            self.held_out, self.best = dict(state['held_out']), dict(state['best'])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f'{path} is no state of this tuning: {error}') from error
+            self._restore(state)
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(
+                f'{path} is no state of this tuning: {first_line(error)}'
+            ) from error
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self.losses = [float(each) for each in state['losses']]
+        self.held_out = {int(step): float(each) for step, each in state['held_out'].items()}
+        self.step = state['step']
+        if self.step != len(self.losses) or self.step > self.steps:
+            raise ValueError(f'step {self.step} of {self.steps}, with {len(self.losses)} losses')
+        for name in ('best', 'stage'):
+            self.stage.load_state_dict(state[name])
+        self.best = dict(state['best'])
+        self.optimizer.load_state_dict(state['optimizer'])
+        self.schedule.load_state_dict(state['schedule'])
 
 
 def _check_finite(value: float, step: int) -> None:

@@ -225,10 +225,51 @@ def test_a_loss_that_is_not_finite(tmp_path: Path, photographs: Path, stage: Any
     assert not list(tmp_path.glob('a*'))
 
 
+@pytest.mark.parametrize(
+    'damage',
+    [
+        dict(step='x'),
+        dict(step=-2, losses=[]),
+        dict(step=10**9),
+        dict(losses=['a', 'b']),
+        dict(losses=[1.0]),
+        dict(held_out=[1]),
+        dict(held_out={'a': 1.0}),
+        dict(held_out={0: 'x'}),
+        dict(best={}),
+        dict(stage={'a': 1}),
+        dict(optimizer={}),
+    ],
+    ids=str,
+)
+def test_a_damaged_state_is_refused(
+    tmp_path: Path, photographs: Path, stage: Any, damage: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn = module._Tuning.learn
+
+    def interrupted(self: Any, parts: Any) -> float:
+        if self.step == 2:
+            raise KeyboardInterrupt
+        return learn(self, parts)
+
+    monkeypatch.setattr(module._Tuning, 'learn', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tune([photographs], tmp_path / 'a.pth', None, stage, steps=4, **FAST)
+    path = tmp_path / 'a_state.pth'
+    torch.save(torch.load(path, weights_only=True) | damage, path)
+    with pytest.raises(CheckpointError, match=r'a_state\.pth is no state of this tuning') as caught:
+        tune([photographs], tmp_path / 'a.pth', None, stage, steps=4, resume=True, **FAST)
+    assert '\n' not in str(caught.value)
+    assert not (tmp_path / 'a.pth').exists()
+
+
 def test_another_state_is_refused(tmp_path: Path, photographs: Path, stage: Any) -> None:
-    torch.save(dict(written_by=MARK, step=1), tmp_path / 'a_state.pth')
-    with pytest.raises(CheckpointError, match=r'a_state\.pth is no state of this tuning'):
-        tune([photographs], tmp_path / 'a.pth', None, stage, resume=True, **FAST)
+    for content in (dict(written_by=MARK, step=1), [1], 5):
+        torch.save(content, tmp_path / 'a_state.pth')
+        with pytest.raises(CheckpointError, match=r'a_state\.pth is no state of this tuning'):
+            tune(
+                [photographs], tmp_path / 'a.pth', None, stage, resume=True, overwrite=True, **FAST
+            )
 
 
 @pytest.mark.parametrize('name', ['a.pth', 'a_state.pth', 'a_progress.jpg'])
