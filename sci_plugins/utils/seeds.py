@@ -16,8 +16,10 @@ def seeded(seed: int) -> Iterator[None]:
         seed: from 0 to 2**32 - 1.
     """
     python, numpy = random.getstate(), np.random.get_state()
+    # Those of a GPU that is in use; asking for all would warn of many.
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=devices):
             random.seed(seed)
             np.random.seed(seed)
             torch.manual_seed(seed)
