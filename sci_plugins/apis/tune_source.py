@@ -18,7 +18,7 @@ from sci_plugins.apis.compare.contenders import build_model
 from sci_plugins.apis.tune_check import HELD_OUT
 from sci_plugins.datasets.darkened_crops import Batch, DarkenedCrops, LabelledImages
 from sci_plugins.datasets.low_light_folder import find_images
-from sci_plugins.errors import ConfigError
+from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancers import BaseEnhancer
 from sci_plugins.models.enhancers.export import building_of, plain
@@ -30,6 +30,8 @@ from sci_plugins.utils.model_parts import find_preprocessor
 Source = DarkenedCrops | LabelledImages
 Kind = TypeVar('Kind', NetworkTeacher, TaskTeacher)
 _HELD_OUT_BATCHES = 12
+# Images in which there must be an object.
+_LOOKED_AT = 1000
 
 
 def network_teacher(
@@ -86,6 +88,7 @@ def labelled_images(cfg: Config) -> Any:
 
     Raises:
         ConfigError: if there is none.
+        DataError: if no image of a detector's has an object.
         FileNotFoundError: if its files are missing.
     """
     loader = cfg.get('train_dataloader')
@@ -94,7 +97,16 @@ def labelled_images(cfg: Config) -> Any:
             f'{cfg.filename} has no train_dataloader: the training loss needs labelled images'
         )
     init_default_scope(scope_of(cfg))
-    return DATASETS.build(_unmixed(loader.dataset))
+    dataset: Any = DATASETS.build(_unmixed(loader.dataset))
+    looked_at = range(min(len(dataset), _LOOKED_AT) if hasattr(dataset, 'get_data_info') else 0)
+    infos = [dataset.get_data_info(index) for index in looked_at]
+    objects = [len(info['instances']) for info in infos if 'instances' in info]
+    if objects and not any(objects):
+        raise DataError(
+            f'no object in the first {len(objects)} images of the train_dataloader: do the '
+            'classes of its metainfo stand in its annotation file?'
+        )
+    return dataset
 
 
 def _unmixed(dataset: Mapping[str, Any], later: Sequence[Any] = ()) -> dict[str, Any]:

@@ -231,6 +231,23 @@ def test_configs_without_labelled_images(host: tuple[Config, str], tmp_path: Pat
         labelled_images(cfg)
 
 
+def test_a_detectors_images_without_objects(tmp_path: Path, stage: Any) -> None:
+    """None at all is a mistake; some are fine."""
+    config = TINY['write_detection'](tmp_path / 'set')
+    cfg = load_config(str(config))
+    cfg.train_dataloader.dataset.metainfo.classes = ('something else',)
+    with pytest.raises(DataError, match='no object in the first 3 images of the train_dataloader'):
+        labelled_images(cfg)
+    path = tmp_path / 'set' / 'coco.json'
+    content = json.loads(path.read_text())
+    content['annotations'] = [each for each in content['annotations'] if each['image_id'] == 0]
+    path.write_text(json.dumps(content))
+    cfg = load_config(str(config))
+    teacher, _ = network_teacher(cfg, str(TINY['write_checkpoint'](config)), TaskTeacher)
+    result = tune(labelled_images(cfg), tmp_path / 'a.pth', teacher, stage, steps=2, **FAST)
+    assert np.isfinite(result.losses).all()
+
+
 def test_labels_that_are_missing_or_do_not_fit(
     host: tuple[Config, str], stage: Any, tmp_path: Path
 ) -> None:
