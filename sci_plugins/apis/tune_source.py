@@ -76,15 +76,19 @@ def network_teacher(
 
 #: Steps that make several images one, or leave empty areas: no picture that a test shows.
 _MIXING = frozenset(
-    ('Mosaic', 'CachedMosaic', 'MixUp', 'CachedMixUp', 'CopyPaste', 'RandomAffine', 'Pad')
-)
+    (
+        'Mosaic', 'CachedMosaic', 'RandomMosaic', 'MixUp', 'CachedMixUp', 'CopyPaste',
+        'RandomAffine', 'Expand', 'Pad', 'CutOut', 'RandomCutOut', 'RandomErasing',
+    )
+)  # fmt: skip
 
 
 def labelled_images(cfg: Config) -> Any:
     """The data set of a config's ``train_dataloader``.
 
-    Its pipeline mixes no images (``Mosaic``, ``MixUp``, ``CopyPaste``, ``RandomAffine``) and pads
-    none (``Pad``): a stage must learn what light whole pictures have.
+    Its pipeline mixes no images and leaves no empty areas: steps such as ``Mosaic``, ``MixUp``,
+    ``CopyPaste``, ``RandomAffine``, ``Expand``, ``CutOut`` and ``Pad`` are taken out of it. A stage
+    must learn what light whole pictures have.
 
     Raises:
         ConfigError: if there is none.

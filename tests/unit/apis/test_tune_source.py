@@ -207,6 +207,7 @@ def test_images_are_not_mixed(host: tuple[Config, str]) -> None:
         dict(type='Mosaic', img_scale=(64, 48)),
         dict(type='mmdet.CachedMixUp', img_scale=(64, 48)),
         dict(type='Pad', size=(200, 200)),
+        dict(type='mmdet.Expand'),
     ]
     inner.pipeline = [*load, mixing[0]]
     whole = dict(type='MultiImageMixDataset', dataset=inner, pipeline=[*mixing[1:], pack])
