@@ -55,6 +55,13 @@ def parse_args() -> argparse.Namespace:
         help='dark photographs that the network knows: it should see the same in them as before',
     )
     parser.add_argument('--out', required=True, metavar='FILE', help='weights file to write')
+    _add_options(parser)
+    args = parser.parse_args()
+    _check(parser, args)
+    return args
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--enhancer', default='adaptive', help='where to start (default: %(default)s)'
     )
@@ -93,7 +100,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--overwrite', action='store_true', help='replace files that no tool of ours wrote'
     )
-    args = parser.parse_args()
+
+
+def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if (args.config == PIXELS) != (args.checkpoint is None):
         parser.error(f'expected CONFIG CHECKPOINT, or {PIXELS} alone')
     if args.task_loss == bool(args.images):
@@ -103,7 +112,6 @@ def parse_args() -> argparse.Namespace:
         for name in ('as_they_are', 'also', 'crop_size', 'pixels'):
             if given[name]:
                 parser.error(f'--task-loss cannot be combined with {name.replace("_", "-")}')
-    return args
 
 
 def _split(text: str) -> tuple[str, str | None]:

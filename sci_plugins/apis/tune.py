@@ -149,14 +149,10 @@ def tune(
         OSError: if a file cannot be written.
     """
     out = Path(out)
-    check_seed(seed)
-    check_at_least(1, most=MOST_STEPS, steps=steps, check_every=check_every, patience=patience)
-    check_at_least(1, most=MOST_CROPS, batch_size=batch_size)
-    check_at_least(32, most=MOST_PIXELS, crop_size=crop_size)
-    if not 0 <= no_harm < math.inf:
-        raise ConfigError(f'no_harm must be a finite number from 0, got {no_harm}')
-    stage = _prepare(enhancer, device)
     settings: dict[str, Any] = dict(crop_size=crop_size, batch_size=batch_size, seed=seed)
+    _check_settings(**settings, no_harm=no_harm)
+    check_at_least(1, most=MOST_STEPS, steps=steps, check_every=check_every, patience=patience)
+    stage = _prepare(enhancer, device)
     teacher = teacher or PixelTeacher()
     (data, held_out), told = open_sources(images, as_they_are, teacher, settings)
     settings |= dict(no_harm=no_harm)
@@ -198,6 +194,14 @@ class _Files(NamedTuple):
     out: Path
     sheet: Path
     state: Path
+
+
+def _check_settings(crop_size: int, batch_size: int, seed: int, no_harm: float) -> None:
+    check_seed(seed)
+    check_at_least(1, most=MOST_CROPS, batch_size=batch_size)
+    check_at_least(32, most=MOST_PIXELS, crop_size=crop_size)
+    if not 0 <= no_harm < math.inf:
+        raise ConfigError(f'no_harm must be a finite number from 0, got {no_harm}')
 
 
 def _prepare(enhancer: nn.Module | Mapping[str, Any] | str, device: str) -> BaseEnhancer:
