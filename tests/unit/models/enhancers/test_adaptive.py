@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sci_plugins.errors import CheckpointError, ConfigError
+from sci_plugins.functional.low_light import darken
 from sci_plugins.functional.noise import estimate_noise
 from sci_plugins.functional.shrinkage import shrink_noise
 from sci_plugins.models.enhancers import (
@@ -218,3 +221,19 @@ def test_another_enhancers_file_is_refused(tmp_path: Path) -> None:
         build_enhancer(f'adaptive/{path}')
     with pytest.raises(ConfigError, match='cells must be at least 1, got 0'):
         AdaptiveSCIEnhancer(cells=0)
+
+
+def test_noise_of_an_enlarged_image_is_not_brightened() -> None:
+    """The same dark images, clean, noisy, and noisy and then enlarged: only the last stay dark."""
+    enhancer = AdaptiveSCIEnhancer(weights='sci_plugins/adaptive').eval()
+    generator = np.random.default_rng(0)
+    scene = np.kron(generator.integers(40, 220, (12, 16, 3)), np.ones((16, 16, 1))).astype(np.uint8)
+    gains = []
+    for noise, size in ((0.0, 1), (0.004, 1), (0.004, 2), (0.0, 2)):
+        dark = darken(cv2.blur(scene, (9, 9)), 0.05, noise, 0.0, generator)
+        large = cv2.resize(dark, None, fx=size, fy=size)
+        image = torch.from_numpy(large).permute(2, 0, 1)[None] / 255
+        gains.append(float(enhancer.decide(image).gain))
+    clean, noisy, hidden, enlarged = gains
+    assert min(clean, noisy, enlarged) > 2
+    assert hidden < 1.2
