@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError, DataError, first_line
 from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer, parse_enhancer
-from sci_plugins.models.enhancers.weights import find_weight_file, weights_name
+from sci_plugins.models.enhancers.weight_files import find_weight_file, is_published
+from sci_plugins.models.enhancers.weights import weights_name
 from sci_plugins.utils.images import read_image
 from sci_plugins.utils.machine import check_device
 
@@ -184,7 +185,7 @@ def _build(enhancer: Any, device: torch.device = _CPU) -> BaseEnhancer:
         config = parse_enhancer(enhancer)
         weights = str(weights_name(config) or 'sci_plugins/')
         is_ours = config['type'].startswith('sci_plugins.')
-        if is_ours and weights.startswith(('official/', 'sci_plugins/')):
+        if is_ours and is_published(weights):
             return _build_cached(enhancer, device)
     return build_enhancer(enhancer)
 

@@ -20,7 +20,8 @@ from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.comparison import finite_or_none
 from sci_plugins.evaluation.metrics.image_quality import ImageQualityMetric
 from sci_plugins.models.enhancers import parse_enhancer
-from sci_plugins.models.enhancers.weights import find_weight_file, weights_name
+from sci_plugins.models.enhancers.weight_files import find_weight_file
+from sci_plugins.models.enhancers.weights import weights_name
 from sci_plugins.registry import METRICS
 from sci_plugins.utils.cli import text_table
 from sci_plugins.utils.files import check_outputs, file_slug

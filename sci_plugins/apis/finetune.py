@@ -18,6 +18,7 @@ from sci_plugins.datasets.samplers import SeededInfiniteSampler
 from sci_plugins.errors import ConfigError, TrainingError, check_at_least, check_seed
 from sci_plugins.models.enhancers import RetinexEnhancer, parse_enhancer
 from sci_plugins.models.enhancers.export import building_of, save_enhancer
+from sci_plugins.models.enhancers.weight_files import is_published
 from sci_plugins.models.losses import SCILoss
 from sci_plugins.utils.files import check_outputs
 from sci_plugins.utils.images import write_sheet
@@ -246,5 +247,4 @@ def _name(enhancer: Spec) -> str:
         return type(enhancer).__name__
     config = parse_enhancer(enhancer) if isinstance(enhancer, str) else enhancer
     weights = str(config.get('weights') or 'no weights')
-    is_known = weights.startswith(('official/', 'sci_plugins/'))
-    return weights if is_known else Path(weights).name
+    return weights if is_published(weights) else Path(weights).name

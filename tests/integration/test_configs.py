@@ -19,7 +19,7 @@ from torch import nn
 from sci_plugins.apis.config import load_config, require
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancers import SCIEnhancer
-from sci_plugins.models.enhancers.weights import OFFICIAL_SHA256
+from sci_plugins.models.enhancers.weight_files import OFFICIAL_SHA256
 
 pytest.importorskip('mmdet')
 pytest.importorskip('mmseg')

@@ -12,7 +12,7 @@ from PIL import Image
 from sci_plugins.apis.enhance import truncate_to_8_bits
 from sci_plugins.functional.low_light import darken
 from sci_plugins.models.enhancers import SCIEnhancer, build_enhancer
-from sci_plugins.models.enhancers.weights import shipped_names
+from sci_plugins.models.enhancers.weight_files import shipped_names
 from sci_plugins.utils.checkpoint import read_checkpoint
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sci_plugins.models.enhancers.weights import shipped_names
+from sci_plugins.models.enhancers.weight_files import shipped_names
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ('pyproject.toml', 'setup.cfg', 'README.md', 'LICENSE', 'sci_plugins')

@@ -18,7 +18,8 @@ from sci_plugins.apis.compare.contenders import NO_CHECKPOINT, Contenders, Model
 from sci_plugins.engine.naming_runner import NamingRunner
 from sci_plugins.evaluation.records import ImageSet
 from sci_plugins.models.enhancers import parse_enhancer
-from sci_plugins.models.enhancers.weights import file_sha256, find_weight_file, weights_name
+from sci_plugins.models.enhancers.weight_files import file_sha256, find_weight_file, is_published
+from sci_plugins.models.enhancers.weights import weights_name
 from sci_plugins.registry import HOSTS, scope_of
 from sci_plugins.utils.machine import describe_machine
 from sci_plugins.version import __version__
@@ -161,8 +162,7 @@ def _enhancer_weights(enhancer: str) -> dict[str, Any]:
     if not weights:
         return {}
     found = find_weight_file(weights)
-    is_name = weights.startswith(('official/', 'sci_plugins/'))
-    return dict(name=weights if is_name else found.path.name, sha256=found.sha256)
+    return dict(name=weights if is_published(weights) else found.path.name, sha256=found.sha256)
 
 
 def _versions() -> dict[str, str]:

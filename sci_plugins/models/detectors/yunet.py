@@ -7,10 +7,8 @@ import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmdet.models.detectors import BaseDetector
 from mmengine.logging import print_log
@@ -18,8 +16,9 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torchvision.ops import nms
 
-from sci_plugins.errors import CheckpointError, ConfigError, check_at_least, first_line
-from sci_plugins.registry import MODELS, require_host
+from sci_plugins.errors import CheckpointError, ConfigError, check_at_least
+from sci_plugins.models.onnx_network import OnnxNetwork
+from sci_plugins.registry import MODELS
 
 #: Pixels between two neighbouring cells of each of its three maps.
 YUNET_STRIDES = (8, 16, 32)
@@ -70,87 +69,11 @@ def _cells(rows: int, columns: int) -> Tensor:
     return torch.stack([column, row], dim=-1).reshape(-1, 2)
 
 
-class OnnxNetwork:
-    """An ONNX file with a single input, a batch of images; copied and pickled by its path.
-
-    Args:
-        path: the file.
-        owner: name of the model, for error messages.
-
-    Raises:
-        MissingDependencyError: if onnxruntime is not installed.
-        FileNotFoundError: if there is no such file.
-        CheckpointError: if it is not an ONNX file, or has several inputs.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], owner: str) -> None:
-        require_host(owner, 'onnxruntime', 'onnx')
-        self.path = Path(os.path.expanduser(path))
-        self.owner = owner
-        if not self.path.is_file():
-            raise FileNotFoundError(
-                f'{owner}: there is no ONNX file {self.path}; set model.weights, or the '
-                'environment variable that the config builds it from, such as SCI_PLUGINS_DATA'
-            )
-        self._session: Any = None
-        inputs = self._open().get_inputs()
-        if len(inputs) != 1:
-            names = ', '.join(each.name for each in inputs)
-            raise CheckpointError(f'{self.path}: expected one input, got {names}')
-        self.input_shape: list[Any] = inputs[0].shape
-
-    @property
-    def output_names(self) -> list[str]:
-        """Names of the outputs of :meth:`run`."""
-        return [each.name for each in self._open().get_outputs()]
-
-    def run(self, batch: Tensor) -> dict[str, Tensor]:
-        """The network's outputs by name, float32, on the device of ``batch``.
-
-        Args:
-            batch: ``(N, C, H, W)``, as the file expects it; the outputs have no gradients.
-
-        Raises:
-            ConfigError: if the file was exported for another size.
-        """
-        shape = tuple(batch.shape)
-        fixed = zip(self.input_shape, shape, strict=True)
-        if any(isinstance(size, int) and size != found for size, found in fixed):
-            raise ConfigError(
-                f'{self.owner}: {self.path.name} accepts only batches of shape '
-                f'{tuple(self.input_shape)}, got {shape}'
-            )
-        array = np.ascontiguousarray(batch.detach().cpu().float().numpy())
-        session = self._open()
-        outputs = session.run(None, {session.get_inputs()[0].name: array})
-        return {
-            name: torch.from_numpy(value).to(batch.device)
-            for name, value in zip(self.output_names, outputs, strict=True)
-        }
-
-    def _open(self) -> Any:
-        if self._session is None:
-            import onnxruntime
-
-            options = onnxruntime.SessionOptions()
-            # By default onnxruntime uses all cores, whatever OMP_NUM_THREADS says.
-            options.intra_op_num_threads = torch.get_num_threads()
-            try:
-                self._session = onnxruntime.InferenceSession(
-                    str(self.path), options, providers=['CPUExecutionProvider']
-                )
-            except Exception as error:  # onnxruntime has one class for each cause
-                raise CheckpointError(
-                    f'{self.path} is damaged or not an ONNX file: {first_line(error)}'
-                ) from error
-        return self._session
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A session belongs to its process; a copy opens its own.
-        return dict(self.__dict__, _session=None)
-
-
 _NAME = 'YuNetONNX'
+_ADVICE = (
+    '; set model.weights, or the environment variable that the config builds it from, such as '
+    'SCI_PLUGINS_DATA'
+)
 
 
 @MODELS.register_module()
@@ -207,7 +130,7 @@ class YuNetONNX(BaseDetector):
         self.max_per_img = max_per_img
         # As other detectors say it.
         self.test_cfg = dict(nms=dict(iou_threshold=iou_threshold), max_per_img=max_per_img)
-        self.network = OnnxNetwork(weights, _NAME)
+        self.network = OnnxNetwork(weights, _NAME, _ADVICE)
         wanted = {f'{name}_{s}' for name in ('cls', 'obj', 'bbox') for s in YUNET_STRIDES}
         missing = sorted(wanted - set(self.network.output_names))
         if missing:

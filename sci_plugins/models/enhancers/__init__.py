@@ -12,9 +12,12 @@ from sci_plugins.models.enhancers.classical import (
 )
 from sci_plugins.models.enhancers.export import save_enhancer
 from sci_plugins.models.enhancers.gated import GatedEnhancer
-from sci_plugins.models.enhancers.ruas import RUASEnhancer
+from sci_plugins.models.enhancers.iat import IATEnhancer
+from sci_plugins.models.enhancers.onnx import OnnxEnhancer
+from sci_plugins.models.enhancers.ruas import RUASEnhancer, RUASNetEnhancer
 from sci_plugins.models.enhancers.sci import SCIEnhancer
 from sci_plugins.models.enhancers.weights import load_enhancer_weights
+from sci_plugins.models.enhancers.zero_dce import ZeroDCEEnhancer
 
 __all__ = [
     'AdaptiveSCIEnhancer',
@@ -24,11 +27,15 @@ __all__ = [
     'GammaEnhancer',
     'GatedEnhancer',
     'HistogramEqualizationEnhancer',
+    'IATEnhancer',
     'IdentityEnhancer',
     'MeanMatchEnhancer',
+    'OnnxEnhancer',
     'RUASEnhancer',
+    'RUASNetEnhancer',
     'RetinexEnhancer',
     'SCIEnhancer',
+    'ZeroDCEEnhancer',
     'build_enhancer',
     'load_enhancer_weights',
     'parse_enhancer',

@@ -63,6 +63,29 @@ def _adaptive(text: str) -> dict[str, Any]:
     return config | dict(type=kind)
 
 
+def _published(kind: str, system: str, **options: Mapping[str, Any]) -> 'ShortName':
+    """A system whose files are published; ``FILE`` may be one of a training of ours.
+
+    Args:
+        kind: class of this package.
+        system: the part before the slash.
+        options: name after the slash -> arguments that fit its file.
+    """
+
+    def read(text: str) -> dict[str, Any]:
+        if text in options:
+            return dict(options[text]) | dict(weights=f'{system}/{text}')
+        config = config_of_weights(text)
+        # Where a file says nothing, loading will tell what is wrong with it.
+        if config['type'] not in (f'sci_plugins.{kind}', 'sci_plugins.SCIEnhancer'):
+            raise ConfigError(f'{text} holds weights of {config["type"]}, not of {kind}')
+        return config | dict(type=f'sci_plugins.{kind}')
+
+    names = [f'{system}/{name}' for name in options]
+    told = ', '.join(map(repr, names))
+    return ShortName(kind, read, told, f'its weights: for example {names[0]!r}')
+
+
 #: The stage that comes with this package.
 SHIPPED_ADAPTIVE = 'sci_plugins/adaptive'
 #: All short names. A class has its arguments, sizes and recipe from its constructor.
@@ -83,6 +106,20 @@ SHORT_NAMES = {
         _adaptive,
         "'adaptive', 'adaptive/FILE.pth', 'adaptive/sci/official/medium'",
         otherwise=SHIPPED_ADAPTIVE,
+    ),
+    'zero-dce': _published('ZeroDCEEnhancer', 'zero-dce', official={}),
+    'zero-dce++': _published(
+        'ZeroDCEEnhancer', 'zero-dce++', official=dict(separable=True, scale=12)
+    ),
+    'ruas': _published('RUASNetEnhancer', 'ruas', lol=dict(denoise=True), upe={}, dark={}),
+    'iat': _published(
+        'IATEnhancer', 'iat', **{'lol': {}, 'lol-v2': dict(normalized=True), 'exposure': {}}
+    ),
+    'onnx': ShortName(
+        'OnnxEnhancer',
+        lambda weights: dict(weights=weights),
+        "'onnx/FILE.onnx'",
+        "its file: for example 'onnx/FILE.onnx'",
     ),
     'gated': ShortName(
         'GatedEnhancer',
@@ -108,7 +145,9 @@ def build_enhancer(enhancer: nn.Module | Mapping[str, Any] | str) -> BaseEnhance
             string: ``'none'``, ``'gamma'``, ``'gamma/0.4'``, ``'exposure/0.4'``, ``'clahe'``,
             ``'histeq'``, ``'sci/WEIGHTS'`` with the weights' name or path, ``'adaptive'``,
             ``'adaptive/FILE'`` for one that was tuned, ``'adaptive/sci/WEIGHTS'`` for another
-            illumination in it,
+            illumination in it, ``'zero-dce/official'``, ``'zero-dce++/official'``,
+            ``'ruas/lol'``, ``'ruas/upe'``, ``'ruas/dark'``, ``'iat/lol'``, ``'iat/lol-v2'``,
+            ``'iat/exposure'``, ``'onnx/FILE'``,
             ``'gated/NAME'`` with one of these names, or a call such as
             ``"GammaEnhancer(gamma=0.4)"``. Your own class is named with its module:
             ``"my_file.MyEnhancer(gain=3)"``. With ``weights``, a file of

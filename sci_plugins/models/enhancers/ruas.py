@@ -1,4 +1,4 @@
-"""An illumination estimator by unrolled iterations, after RUAS."""
+"""RUAS as its authors published it, and a plain estimator by unrolled iterations after it."""
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,7 @@ from sci_plugins.functional.retinex import divide_illumination, limit_illuminati
 from sci_plugins.models.enhancers.base import (
     MAX_CHANNELS,
     MAX_LAYERS,
+    Enhanced,
     RetinexEnhancer,
     reset_parameters,
 )
@@ -18,6 +19,9 @@ from sci_plugins.registry import MODELS
 
 #: How much of the last step's brightening the next guess takes back.
 _RECTIFICATION = 0.5
+# Of RUAS itself.
+_STAGES, _SLOPE, _DARKEST = 3, 0.05, 0.001
+_NOISE_CHANNELS, _NOISE_BLOCKS = 6, 3
 
 
 @MODELS.register_module()
@@ -107,3 +111,148 @@ def local_maximum(image: Tensor) -> Tensor:
         after = torch.cat([image.narrow(axis, 1, length - 1), last], axis)
         image = torch.maximum(image, torch.maximum(before, after))
     return image
+
+
+@MODELS.register_module()
+class RUASNetEnhancer(RetinexEnhancer):
+    """RUAS, the network that its authors found by a search and published.
+
+    Three stages estimate the illumination, each with its own small network: from the brightest of
+    a pixel and its neighbours to the right and below, less half of the brightening of the stage
+    before. Then a network of residual blocks may take noise away. 3,438 parameters.
+
+    Args:
+        denoise: take the noise away, as the authors do with ``'ruas/lol'`` alone.
+        weights: ``'ruas/lol'`` (with ``denoise``), ``'ruas/upe'``, ``'ruas/dark'``, or a path.
+            ``None`` initialises like SCI.
+
+    Shape:
+        - input: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
+        - output: same; :meth:`illuminate` also gives the illumination, in [.001, 1]
+
+    Raises:
+        CheckpointError: if ``weights`` cannot be loaded in full.
+
+    Source: Liu et al., "Retinex-inspired Unrolling with Cooperative Prior Architecture Search for
+    Low-light Image Enhancement", CVPR 2021, arXiv 2012.05609. The authors save the denoised image
+    clipped; here it is clamped to [0, 1].
+    """
+
+    def __init__(self, denoise: bool = False, weights: str | None = None) -> None:
+        super().__init__()
+        self.denoise = denoise
+        # Named as in the authors' files, which load as they are.
+        self.enhance_net = nn.Module()
+        self.enhance_net.iems = nn.ModuleList(_LightStage() for _ in range(_STAGES))
+        self.denoise_net = _Noise()
+        reset_parameters(self)
+        if weights is not None:
+            load_enhancer_weights(self, weights)
+
+    @property
+    def receptive_radius(self) -> int:
+        """Three pixels for each stage, one for stem and tail of the other part, two a block."""
+        return 3 * _STAGES + (2 + 2 * _NOISE_BLOCKS if self.denoise else 0)
+
+    def estimate_illumination(self, image: Tensor) -> Tensor:
+        stages = iter(self.enhance_net.iems)  # type: ignore[arg-type]
+        light = next(stages)(_brightest(image))
+        for stage in stages:
+            enhanced = divide_illumination(image, light)
+            light = stage(_brightest(enhanced) - _RECTIFICATION * (enhanced - image))
+        return light
+
+    def illuminate(self, image: Tensor) -> Enhanced:
+        enhanced, light = super().illuminate(image)
+        if self.denoise and image.numel():
+            enhanced = (enhanced - self.denoise_net(enhanced)).clamp(0, 1)
+        return Enhanced(enhanced, light)
+
+    def extra_repr(self) -> str:
+        return f'denoise={self.denoise}'
+
+
+def _brightest(image: Tensor) -> Tensor:
+    """Of each pixel and those to the right, below and both; 0 beyond the image."""
+    return F.max_pool2d(F.pad(image, (0, 1, 0, 1)), 2, stride=1)
+
+
+class _LightStage(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = _LightCell()
+
+    def forward(self, guess: Tensor) -> Tensor:
+        return torch.sigmoid(self.cell(guess)).clamp(_DARKEST, 1.0)
+
+
+class _LightCell(nn.Module):
+    """What the search found for the light, as published: some layers add their input twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c1_r = _op(3, 1)
+        self.c2_d = _op(3, 3, dilation=2)
+        self.c2_r = _op(3, 3)
+        self.c3_d = _op(3, 3)
+        self.c4 = _op(3, 3)
+        self.c5 = nn.Conv2d(4 * 3, 3, 1)
+
+    def forward(self, guess: Tensor) -> Tensor:
+        d1 = _leaky(guess)
+        r1 = _leaky(self.c1_r['op'](guess) + 2 * guess)
+        d2 = _leaky(self.c2_d['op'](r1) + r1)
+        r2 = _leaky(self.c2_r['op'](r1) + r1)
+        d3 = _leaky(self.c3_d['op'](r2))
+        r4 = _leaky(self.c4['op'](_leaky(2 * r2)))
+        light: Tensor = self.c5(torch.cat([d1, d2, d3, r4], 1))
+        return light
+
+
+class _Noise(nn.Module):
+    """The noise of an image, ``(N, 3, H, W)``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, _NOISE_CHANNELS, 3, padding=1)
+        self.nrms = nn.Sequential(*[_NoiseCell() for _ in range(_NOISE_BLOCKS)])
+        self.activate = nn.Sequential(nn.Conv2d(_NOISE_CHANNELS, 3, 3, padding=1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        noise: Tensor = self.activate(self.nrms(self.stem(image)))
+        return noise
+
+
+class _NoiseCell(nn.Module):
+    """What the search found for the noise, as published."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        channels = _NOISE_CHANNELS
+        self.c1_d = _op(channels, 1)
+        self.c1_r = _op(channels, 1)
+        self.c2_d = _op(channels, 3, dilation=2)
+        self.c3_d = _op(channels, 1)
+        self.c3_r = _op(channels, 1)
+        self.c5 = nn.Conv2d(4 * channels, channels, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        d1 = _leaky(self.c1_d['op'](features) + features)
+        r1 = _leaky(self.c1_r['op'](features) + 2 * features)
+        d2 = _leaky(self.c2_d['op'](r1) + r1)
+        r2 = _leaky(2 * r1)
+        d3 = _leaky(self.c3_d['op'](r2) + r2)
+        r4 = _leaky(_leaky(self.c3_r['op'](r2) + 2 * r2))
+        noise: Tensor = self.c5(torch.cat([d1, d2, d3, r4], 1))
+        return noise
+
+
+def _op(channels: int, kernel: int, dilation: int = 1) -> nn.ModuleDict:
+    """A convolution under the name that it has in the authors' files."""
+    padding = dilation * (kernel // 2)
+    conv = nn.Conv2d(channels, channels, kernel, padding=padding, dilation=dilation)
+    return nn.ModuleDict(dict(op=conv))
+
+
+def _leaky(features: Tensor) -> Tensor:
+    return F.leaky_relu(features, _SLOPE)

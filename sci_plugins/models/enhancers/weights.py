@@ -1,23 +1,18 @@
-"""Enhancer weights: found by name, checked, and loaded in full or not at all.
+"""Enhancer weights, checked, and loaded in full or not at all.
 
-A name stands for the authors' file, one of ours, or a path. The authors' files hold shared blocks
-under several names. A learner starts from the same files.
+The authors' files hold shared blocks under several names. A learner starts from the same files.
+See :mod:`sci_plugins.models.enhancers.weight_files` for the names of files.
 """
 
-import hashlib
-import io
 import logging
-import os
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from sci_plugins import weights as shipped
 from sci_plugins.errors import CheckpointError, ConfigError, SciPluginsError, show_name
 from sci_plugins.models.enhancers.base import BaseEnhancer, arguments_of, type_name
 from sci_plugins.models.enhancers.export import (
@@ -27,9 +22,8 @@ from sci_plugins.models.enhancers.export import (
     plain_arguments,
     saved_building,
 )
+from sci_plugins.models.enhancers.weight_files import find_weight_file
 from sci_plugins.utils.checkpoint import read_checkpoint
-from sci_plugins.utils.download import download
-from sci_plugins.utils.files import cache_folder, write_atomically
 
 Renaming = tuple[re.Pattern[str], str]
 
@@ -65,114 +59,6 @@ def merge_aliases(
             )
         state[name] = value
     return state
-
-
-#: A folder, or an http(s) address, that holds easy.pt, medium.pt, difficult.pt.
-WEIGHTS_VARIABLE = 'SCI_PLUGINS_WEIGHTS'
-OFFICIAL_ADDRESS = 'https://github.com/vis-opt-group/SCI/raw/main/weights'
-OFFICIAL_SHA256 = {
-    'easy': 'b17326a26a93bf187ecbab217f9d3c57467a8b56020d4d9ff600ba257bbffb36',
-    'medium': '4ff1e7e66e8f18114f790e5085ca4c936f0858e329e7ad1cb65b8aa09a9c6916',
-    'difficult': '657fa1f280cae1035df0d5cbe628e91f2d0f28660df608a3fa3f7e9a71da5a13',
-}
-#: Size of each of these files; a longer download is refused.
-OFFICIAL_BYTES = 43_967
-_SILENT_SECONDS = 30.0  # between two pieces of the answer
-_TOTAL_SECONDS = 120.0
-
-
-class WeightFile(NamedTuple):
-    """A file on this machine, the name that stands for it, and its hash."""
-
-    path: Path
-    name: str
-    sha256: str
-
-
-def find_weight_file(name: str | os.PathLike[str]) -> WeightFile:
-    """Resolve ``official/NAME``, ``sci_plugins/NAME`` or a path to a file.
-
-    Official files come from ``$SCI_PLUGINS_WEIGHTS`` if that is set, else from the cache folder,
-    into which they are downloaded once from the authors' repository.
-
-    Raises:
-        ConfigError: if the name is unknown.
-        FileNotFoundError: if there is no such file.
-        CheckpointError: if an official file has another hash or cannot be downloaded.
-    """
-    name = os.fspath(name)
-    if name.startswith('official/'):
-        return _find_official(name)
-    # os.path leaves `~nobody` as it is, which is not found below; Path.expanduser raises.
-    is_shipped = name.startswith('sci_plugins/')
-    path = _find_shipped(name) if is_shipped else Path(os.path.expanduser(name))
-    if not path.is_file():
-        raise FileNotFoundError(f'weights not found: {path}')
-    return WeightFile(path, name, file_sha256(path))
-
-
-def shipped_names() -> list[str]:
-    """Names of the enhancer weights that come with this package."""
-    return sorted(
-        f'sci_plugins/{path.stem.removeprefix("sci_")}'
-        for path in Path(shipped.__path__[0]).glob('sci_*.pth')
-    )
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file, as hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _find_shipped(name: str) -> Path:
-    if name not in shipped_names():
-        known = ', '.join([*shipped_names(), *(f'official/{n}' for n in OFFICIAL_SHA256)])
-        raise ConfigError(f'unknown weights {name!r}; known: {known}, or a path')
-    return Path(shipped.__path__[0]) / f'sci_{name.removeprefix("sci_plugins/")}.pth'
-
-
-def _find_official(name: str) -> WeightFile:
-    short = name.removeprefix('official/')
-    if short not in OFFICIAL_SHA256:
-        known = ', '.join(f'official/{key}' for key in OFFICIAL_SHA256)
-        raise ConfigError(f'unknown weights {name!r}; known: {known}')
-    source = os.environ.get(WEIGHTS_VARIABLE, '')
-    if source and '://' not in source:
-        path = Path(os.path.expanduser(source)) / f'{short}.pt'
-        if not path.is_file():
-            raise FileNotFoundError(f'{WEIGHTS_VARIABLE} is set, but {path} does not exist')
-    else:
-        path = cache_folder() / 'weights' / f'{short}.pt'
-        if not path.is_file():
-            address = (source or OFFICIAL_ADDRESS).rstrip('/')
-            _download(f'{address}/{short}.pt', path)
-    _check_hash(path.read_bytes(), short, str(path))
-    return WeightFile(path, name, OFFICIAL_SHA256[short])
-
-
-def _download(address: str, path: Path) -> None:
-    with io.BytesIO() as file:
-        try:
-            download(
-                address, file, most=OFFICIAL_BYTES, seconds=_TOTAL_SECONDS, silent=_SILENT_SECONDS
-            )
-        except (OSError, ValueError) as error:
-            raise CheckpointError(
-                f'cannot download {address} ({error}); put the file at {path}, or set '
-                f'{WEIGHTS_VARIABLE} to a folder or mirror that has it'
-            ) from error
-        content = file.getvalue()
-    _check_hash(content, path.stem, address)
-    write_atomically(path, content)  # several ranks or workers may download at once
-
-
-def _check_hash(content: bytes, short: str, where: str) -> None:
-    found = hashlib.sha256(content).hexdigest()
-    if found != OFFICIAL_SHA256[short]:
-        raise CheckpointError(
-            f'{where} is not the official {short}.pt: expected sha256 {OFFICIAL_SHA256[short]}, '
-            f'got {found}'
-        )
 
 
 # Where the estimator may be: alone, in the authors' network, in our learner, or in a host

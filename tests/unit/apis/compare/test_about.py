@@ -19,7 +19,7 @@ from sci_plugins.apis.compare.about import (
 )
 from sci_plugins.apis.compare.contenders import Contenders, ModelSource
 from sci_plugins.models.enhancers import SCIEnhancer
-from sci_plugins.models.enhancers.weights import file_sha256
+from sci_plugins.models.enhancers.weight_files import file_sha256
 
 
 def _describe(source: tuple[Config, str], variants: list[str], **settings: Any) -> dict[str, Any]:

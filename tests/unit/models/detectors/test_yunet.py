@@ -2,7 +2,6 @@
 
 import copy
 import math
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sci_plugins import registry
 from sci_plugins.apis.attach import attach
-from sci_plugins.errors import CheckpointError, ConfigError, MissingDependencyError
-from sci_plugins.models.detectors.yunet import YUNET_STRIDES, OnnxNetwork, decode_yunet
+from sci_plugins.errors import CheckpointError, ConfigError
+from sci_plugins.models.detectors.yunet import YUNET_STRIDES, decode_yunet
 from sci_plugins.models.enhancers import BaseEnhancer
 from sci_plugins.registry import MODELS
 
@@ -178,7 +176,7 @@ def test_arguments_out_of_range(setting: str, value: Any) -> None:
 
 
 def test_another_network_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sci_plugins.models.detectors.yunet import OnnxNetwork
+    from sci_plugins.models.onnx_network import OnnxNetwork
 
     monkeypatch.setattr(OnnxNetwork, 'output_names', ['cls_8', 'labels'])
     with pytest.raises(CheckpointError, match=r'is not YuNet: it lacks .* bbox_16'):
@@ -228,67 +226,3 @@ def test_dtype_is_kept() -> None:
 def test_maps_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match=r'stride 8 must have 32 cells .* 64x32, got 16'):
         decode_yunet(_maps(32, 32), 32, 64)
-
-
-@pytest.fixture(scope='module')
-def open_sizes(shared_data: Path) -> OnnxNetwork:
-    return OnnxNetwork(shared_data / 'data/yunet/yunet_n_dynamic.onnx', 'Detector')
-
-
-def test_outputs_by_name(open_sizes: OnnxNetwork) -> None:
-    outputs = open_sizes.run(torch.rand(2, 3, 32, 64) * 255)
-    assert list(outputs) == open_sizes.output_names
-    assert outputs['bbox_8'].shape == (2, 32, 4)
-    assert outputs['bbox_8'].dtype == torch.float32
-
-
-def test_any_layout_and_dtype(open_sizes: OnnxNetwork) -> None:
-    batch = torch.randint(0, 256, (1, 3, 32, 32), dtype=torch.uint8)
-    wanted = open_sizes.run(batch.float())
-    channels_last = batch.double().contiguous(memory_format=torch.channels_last)
-    for other in (batch, channels_last, batch.float().requires_grad_()):
-        found = open_sizes.run(other)
-        assert all(torch.equal(found[name], wanted[name]) for name in wanted)
-
-
-def test_copies_and_pickles(open_sizes: OnnxNetwork) -> None:
-    batch = torch.rand(1, 3, 32, 32) * 255
-    wanted = open_sizes.run(batch)['obj_8']
-    for twin in (copy.deepcopy(open_sizes), pickle.loads(pickle.dumps(open_sizes))):
-        assert torch.equal(twin.run(batch)['obj_8'], wanted)
-
-
-def test_a_file_of_fixed_size_says_so(shared_data: Path) -> None:
-    network = OnnxNetwork(shared_data / 'data/yunet/yunet_n_640_640.onnx', 'Detector')
-    with pytest.raises(ConfigError) as caught:
-        network.run(torch.rand(1, 3, 32, 64))
-    message = str(caught.value)
-    assert '(1, 3, 640, 640)' in message
-    assert 'got (1, 3, 32, 64)' in message
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError) as caught:
-        OnnxNetwork(tmp_path / 'none.onnx', 'Detector')
-    assert f'Detector: there is no ONNX file {tmp_path}/none.onnx' in str(caught.value)
-
-
-@pytest.mark.parametrize('content', [b'', b'no network at all', b'\x08\x07' * 40])
-def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / 'damaged.onnx'
-    path.write_bytes(content)
-    with pytest.raises(CheckpointError) as caught:
-        OnnxNetwork(path, 'Detector')
-    assert f'{path} is damaged or not an ONNX file' in str(caught.value)
-    assert '\n' not in str(caught.value)
-
-
-def test_without_onnxruntime_the_extra_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(registry, 'find_spec', lambda _: None)
-    with pytest.raises(MissingDependencyError) as caught:
-        OnnxNetwork(tmp_path / 'none.onnx', 'Detector')
-    message = str(caught.value)
-    assert 'Detector needs the package onnxruntime' in message
-    assert 'pip install "sci_plugins[onnx]"' in message

@@ -1,8 +1,13 @@
 """One battery for all enhancers: whatever stands in front of a model keeps this."""
 
+import atexit
 import copy
 import pickle
+import shutil
+import tempfile
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,13 +22,18 @@ from sci_plugins.models.enhancers import (
     GammaEnhancer,
     GatedEnhancer,
     HistogramEqualizationEnhancer,
+    IATEnhancer,
     IdentityEnhancer,
     MeanMatchEnhancer,
+    OnnxEnhancer,
     RetinexEnhancer,
     RUASEnhancer,
+    RUASNetEnhancer,
     SCIEnhancer,
+    ZeroDCEEnhancer,
 )
 from sci_plugins.registry import MODELS
+from tests.unit.models.enhancers.onnx_files import write_gain
 
 
 def _sci(**settings: int | None) -> SCIEnhancer:
@@ -61,9 +71,38 @@ def _adaptive() -> AdaptiveSCIEnhancer:
     return enhancer
 
 
+def _random(enhancer: BaseEnhancer, size: float) -> BaseEnhancer:
+    """Weights that show in every layer."""
+    generator = torch.Generator().manual_seed(6)
+    for value in enhancer.parameters():
+        value.data.copy_((torch.rand(value.shape, generator=generator) * 2 - 1) * size)
+    return enhancer
+
+
+def _iat() -> IATEnhancer:
+    enhancer = IATEnhancer()
+    _random(enhancer, 0.05)
+    enhancer.local_net.mul_end[0].bias.data.fill_(1.0)
+    enhancer.global_net.gamma_base.data.fill_(0.7)
+    enhancer.global_net.color_base.data.copy_(torch.eye(3))
+    return enhancer
+
+
+@cache
+def _gain_file() -> str:
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    return str(write_gain(folder / 'gain.onnx', 3.0))
+
+
 CASES: dict[str, Callable[[], BaseEnhancer]] = {
     'adaptive': _adaptive,
+    'iat': _iat,
     'identity': IdentityEnhancer,
+    'onnx': lambda: OnnxEnhancer(_gain_file()),
+    'ruas-net': lambda: _random(RUASNetEnhancer(), 0.2),
+    'zero-dce': lambda: _random(ZeroDCEEnhancer(), 0.1),
+    'zero-dce++': lambda: _random(ZeroDCEEnhancer(separable=True, scale=12), 0.3),
     'gamma': GammaEnhancer,
     'exposure': MeanMatchEnhancer,
     'clahe': CLAHEEnhancer,
@@ -79,7 +118,11 @@ CASES: dict[str, Callable[[], BaseEnhancer]] = {
 }
 SAME_SETTINGS = {repr(make()): make for make in CASES.values()}
 IN_8_BITS = (CLAHEEnhancer, HistogramEqualizationEnhancer)
-WHOLE_IMAGE = (AdaptiveSCIEnhancer, MeanMatchEnhancer, *IN_8_BITS, GatedEnhancer)
+REDUCED = (IATEnhancer, ZeroDCEEnhancer)  # it sees the image at a smaller size, too
+WHOLE_IMAGE = (
+    *(AdaptiveSCIEnhancer, MeanMatchEnhancer, GatedEnhancer, OnnxEnhancer),
+    *(*IN_8_BITS, *REDUCED),
+)
 
 
 @pytest.fixture(params=list(CASES))
@@ -237,6 +280,8 @@ def test_radius_is_no_larger_than_needed(enhancer: BaseEnhancer) -> None:
     if not radius:
         assert isinstance(enhancer, (IdentityEnhancer, GammaEnhancer, *WHOLE_IMAGE))
         return
+    if isinstance(enhancer, RUASNetEnhancer):
+        return  # looks further down than up: in its own tests
     size = 2 * radius + 5
     images = torch.full((1, 3, size, size), 0.3, requires_grad=True)
     enhancer(images)[0, :, size // 2, size // 2].sum().backward()
@@ -247,7 +292,7 @@ def test_radius_is_no_larger_than_needed(enhancer: BaseEnhancer) -> None:
 def test_gradients_flow_where_it_can_be(enhancer: BaseEnhancer) -> None:
     images = _images(1, 3, 8, 8).clamp(0.05, 0.5).requires_grad_()
     enhanced = enhancer(images)
-    if isinstance(enhancer, IN_8_BITS):
+    if isinstance(enhancer, (*IN_8_BITS, OnnxEnhancer)):
         assert not enhanced.requires_grad
         return
     enhanced.sum().backward()

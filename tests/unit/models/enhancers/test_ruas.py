@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sci_plugins.errors import CheckpointError, ConfigError
-from sci_plugins.models.enhancers import RUASEnhancer, SCIEnhancer
+from sci_plugins.models.enhancers import RUASEnhancer, RUASNetEnhancer, SCIEnhancer, build_enhancer
 from sci_plugins.models.enhancers.export import save_enhancer
 from sci_plugins.models.enhancers.ruas import local_maximum
 from sci_plugins.models.learners import SelfCalibratedLearner
@@ -185,3 +185,46 @@ def test_the_learner_trains_every_weight(stages: int) -> None:
     for name, value in learner.estimator.named_parameters():
         assert value.grad is not None, name
         assert float(value.grad.abs().max()) > 0, name
+
+
+def test_the_network_with_weights_of_0() -> None:
+    """Every stage says one half then, and there is no noise."""
+    enhancer = RUASNetEnhancer(denoise=True)
+    for value in enhancer.parameters():
+        value.data.zero_()
+    image = torch.rand(2, 3, 9, 11)
+    torch.testing.assert_close(enhancer(image), (2 * image).clamp(0, 1))
+    enhancer.denoise_net.activate[0].bias.data.fill_(0.1)
+    torch.testing.assert_close(enhancer(image), ((2 * image).clamp(0, 1) - 0.1).clamp(0, 1))
+    torch.testing.assert_close(enhancer.illuminate(image).illumination, torch.full_like(image, 0.5))
+
+
+def test_size_of_the_network() -> None:
+    assert sum(value.numel() for value in RUASNetEnhancer().parameters()) == 3438
+
+
+@pytest.mark.parametrize('name', ['lol', 'upe', 'dark'])
+def test_the_authors_outputs(
+    shared_data: Path, monkeypatch: pytest.MonkeyPatch, check_golden: Callable[..., None], name: str
+) -> None:
+    monkeypatch.setenv('SCI_PLUGINS_WEIGHTS', str(shared_data / 'rivals/weights'))
+    enhancer = build_enhancer(f'ruas/{name}')
+    assert enhancer.denoise == (name == 'lol')
+    check_golden(enhancer, f'ruas_{name}')
+
+
+@pytest.mark.parametrize('denoise', [False, True])
+def test_the_network_looks_as_far_as_it_says(denoise: bool) -> None:
+    torch.manual_seed(1)
+    enhancer = RUASNetEnhancer(denoise).double()
+    for value in enhancer.parameters():
+        value.data.uniform_(-0.2, 0.2)
+    radius = enhancer.receptive_radius
+    size = 2 * radius + 5
+    # Brighter to the bottom: the maximum is the lower pixel, as far as it goes.
+    ramp = torch.linspace(0.1, 0.4, size, dtype=torch.float64)[:, None].expand(1, 3, size, size)
+    image = ramp.clone().requires_grad_()
+    enhancer(image)[0, :, size // 2].sum().backward()
+    rows = image.grad.abs().sum((0, 1, 3)).nonzero().ravel() - size // 2
+    assert int(rows.max()) == radius
+    assert int(rows.min()) >= -radius

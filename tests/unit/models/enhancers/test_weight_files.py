@@ -17,8 +17,8 @@ import torch
 
 from sci_plugins.errors import CheckpointError, ConfigError
 from sci_plugins.models.enhancers import SCIEnhancer, build_enhancer
-from sci_plugins.models.enhancers import weights as official
-from sci_plugins.models.enhancers.weights import find_weight_file, shipped_names
+from sci_plugins.models.enhancers import weight_files as official
+from sci_plugins.models.enhancers.weight_files import find_weight_file, shipped_names
 
 AUTHORS_HASHES = {  # of the files on the main branch of the authors' repository
     'easy': 'b17326a26a93bf187ecbab217f9d3c57467a8b56020d4d9ff600ba257bbffb36',

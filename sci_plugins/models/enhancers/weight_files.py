@@ -1,0 +1,240 @@
+"""Files of weights by name: published ones, fetched once and checked, ours, or a path."""
+
+import hashlib
+import io
+import logging
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from mmengine.logging import print_log
+
+from sci_plugins import weights as shipped
+from sci_plugins.errors import CheckpointError, ConfigError
+from sci_plugins.utils.download import download
+from sci_plugins.utils.files import cache_folder, write_atomically
+
+#: A folder, or an http(s) address, that holds easy.pt, medium.pt, difficult.pt, and the files of
+#: other systems as SYSTEM/FILE.
+WEIGHTS_VARIABLE = 'SCI_PLUGINS_WEIGHTS'
+OFFICIAL_ADDRESS = 'https://github.com/vis-opt-group/SCI/raw/main/weights'
+OFFICIAL_SHA256 = {
+    'easy': 'b17326a26a93bf187ecbab217f9d3c57467a8b56020d4d9ff600ba257bbffb36',
+    'medium': '4ff1e7e66e8f18114f790e5085ca4c936f0858e329e7ad1cb65b8aa09a9c6916',
+    'difficult': '657fa1f280cae1035df0d5cbe628e91f2d0f28660df608a3fa3f7e9a71da5a13',
+}
+#: Size of each of these files; a longer download is refused.
+OFFICIAL_BYTES = 43_967
+_SILENT_SECONDS = 30.0  # between two pieces of the answer
+_TOTAL_SECONDS = 120.0
+
+
+class PublishedFile(NamedTuple):
+    """A file on its authors' pages.
+
+    Attributes:
+        place: below the folder of weights, such as ``'ruas/lol.pt'``.
+        address: where to download it.
+        bytes: its size; a longer download is refused.
+        sha256: its hash.
+        licence: what its authors say, for the log; empty for SCI's own (MIT).
+    """
+
+    place: str
+    address: str
+    bytes: int
+    sha256: str
+    licence: str = ''
+
+
+_RUAS = 'https://github.com/KarelZhang/RUAS/raw/f621bb19ceffbe27b2d9625bb806bc7cc60aea7b/ckpt'
+_IAT = (
+    'https://github.com/cuiziteng/Illumination-Adaptive-Transformer/raw/'
+    'c76472265247f47cea57649af28b15018bb64cb1/IAT_enhance'
+)
+_NO_LICENCE = 'its authors state no licence: ask them before you use it'
+_ACADEMIC = 'academic use only, CC BY-NC 4.0'
+_APACHE = 'Apache-2.0'
+#: Other systems' files, by ``SYSTEM/NAME``.
+PUBLISHED = {
+    'zero-dce/official': PublishedFile(
+        'zero-dce/Epoch99.pth',
+        'https://github.com/Li-Chongyi/Zero-DCE/raw/e0f4adc54d0f23348c4a9b84acc08fe8778d5bfd/'
+        'Zero-DCE_code/snapshots/Epoch99.pth',
+        320_017,
+        'a4395acb874f320375d9704997cef874eaaaaa26a1777ceb29a92b70f74c3612',
+        _ACADEMIC,
+    ),
+    'zero-dce++/official': PublishedFile(
+        'zero-dce++/Epoch99.pth',
+        'https://github.com/Li-Chongyi/Zero-DCE_extension/raw/'
+        '09f202b690f82da939b8e6ec8535960ae97ad8bd/Zero-DCE++/snapshots_Zero_DCE++/Epoch99.pth',
+        52_395,
+        'ca8855b90df9a80fa4195a831f33d3476b1964f787eb70602797c773067f3b84',
+        _ACADEMIC,
+    ),
+    'ruas/lol': PublishedFile(
+        'ruas/lol.pt',
+        f'{_RUAS}/lol.pt',
+        31_374,
+        'f45a881a9b836fff4a3172481f28c9eb4d91bc4df54ec064092f39ce40abcdcd',
+        _NO_LICENCE,
+    ),
+    'ruas/upe': PublishedFile(
+        'ruas/upe.pt',
+        f'{_RUAS}/upe.pt',
+        31_374,
+        '2252d3d909e346b547232c7015f034685aac75181171c6caf90ee12d87ca36c1',
+        _NO_LICENCE,
+    ),
+    'ruas/dark': PublishedFile(
+        'ruas/dark.pt',
+        f'{_RUAS}/dark.pt',
+        31_374,
+        '59083ec4dd4a2b7926c182a4add1519b9646a3aca6c39cfdb7d496fe885828e4',
+        _NO_LICENCE,
+    ),
+    'iat/lol': PublishedFile(
+        'iat/best_Epoch_lol_v1.pth',
+        f'{_IAT}/best_Epoch_lol_v1.pth',
+        427_160,
+        '6fb32236152283d3f3633ea1b79601c7e819efbf9d87d6b4767e1db0f1f3435b',
+        _APACHE,
+    ),
+    'iat/lol-v2': PublishedFile(
+        'iat/best_Epoch_lol.pth',
+        f'{_IAT}/best_Epoch_lol.pth',
+        427_160,
+        '9564b7e10882e688ac817ae6fd164544d05b9f74232de56c33ed7f9dabf7bdc4',
+        _APACHE,
+    ),
+    'iat/exposure': PublishedFile(
+        'iat/best_Epoch_exposure.pth',
+        f'{_IAT}/best_Epoch_exposure.pth',
+        427_160,
+        '15a9494582f028bef996d4af7145860eaa5d67799d2b0625ed93ff8c546ea3ee',
+        _APACHE,
+    ),
+}
+
+
+def is_published(name: str) -> bool:
+    """Whether a name always means the same file: published, or in this package."""
+    return name.startswith(('official/', 'sci_plugins/')) or name in PUBLISHED
+
+
+class WeightFile(NamedTuple):
+    """A file on this machine, the name that stands for it, and its hash."""
+
+    path: Path
+    name: str
+    sha256: str
+
+
+def find_weight_file(name: str | os.PathLike[str]) -> WeightFile:
+    """Resolve a name to a file.
+
+    Published files come from ``$SCI_PLUGINS_WEIGHTS`` if that is set, else from the cache folder,
+    into which they are downloaded once from their authors' repository.
+
+    Args:
+        name: ``official/NAME``, ``sci_plugins/NAME``, ``SYSTEM/NAME`` of :data:`PUBLISHED`, or a
+            path.
+
+    Raises:
+        ConfigError: if the name is unknown.
+        FileNotFoundError: if there is no such file.
+        CheckpointError: if a published file has another hash or cannot be downloaded.
+    """
+    name = os.fspath(name)
+    if name.startswith('official/'):
+        return WeightFile(_find_published(name, _official(name)), name, _official(name).sha256)
+    if name in PUBLISHED:
+        published = PUBLISHED[name]
+        path = _find_published(name, published)
+        _tell_licence(name, published.licence)
+        return WeightFile(path, name, published.sha256)
+    # os.path leaves `~nobody` as it is, which is not found below; Path.expanduser raises.
+    is_shipped = name.startswith('sci_plugins/')
+    path = _find_shipped(name) if is_shipped else Path(os.path.expanduser(name))
+    if not path.is_file():
+        raise FileNotFoundError(f'weights not found: {path}')
+    return WeightFile(path, name, file_sha256(path))
+
+
+def shipped_names() -> list[str]:
+    """Names of the enhancer weights that come with this package."""
+    return sorted(
+        f'sci_plugins/{path.stem.removeprefix("sci_")}'
+        for path in Path(shipped.__path__[0]).glob('sci_*.pth')
+    )
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file, as hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _find_shipped(name: str) -> Path:
+    if name not in shipped_names():
+        known = ', '.join([*shipped_names(), *(f'official/{n}' for n in OFFICIAL_SHA256)])
+        raise ConfigError(f'unknown weights {name!r}; known: {known}, or a path')
+    return Path(shipped.__path__[0]) / f'sci_{name.removeprefix("sci_plugins/")}.pth'
+
+
+def _official(name: str) -> PublishedFile:
+    short = name.removeprefix('official/')
+    if short not in OFFICIAL_SHA256:
+        known = ', '.join(f'official/{key}' for key in OFFICIAL_SHA256)
+        raise ConfigError(f'unknown weights {name!r}; known: {known}')
+    address = f'{OFFICIAL_ADDRESS.rstrip("/")}/{short}.pt'
+    return PublishedFile(f'{short}.pt', address, OFFICIAL_BYTES, OFFICIAL_SHA256[short])
+
+
+def _find_published(name: str, file: PublishedFile) -> Path:
+    source = os.environ.get(WEIGHTS_VARIABLE, '')
+    if source and '://' not in source:
+        path = Path(os.path.expanduser(source)) / file.place
+        if not path.is_file():
+            raise FileNotFoundError(f'{WEIGHTS_VARIABLE} is set, but {path} does not exist')
+    else:
+        path = cache_folder() / 'weights' / file.place
+        if not path.is_file():
+            mirrored = f'{source.rstrip("/")}/{file.place}'
+            _download(mirrored if source else file.address, path, file)
+    _check_hash(path.read_bytes(), file, str(path))
+    return path
+
+
+def _download(address: str, path: Path, file: PublishedFile) -> None:
+    with io.BytesIO() as memory:
+        try:
+            download(
+                address, memory, most=file.bytes, seconds=_TOTAL_SECONDS, silent=_SILENT_SECONDS
+            )
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                f'cannot download {address} ({error}); put the file at {path}, or set '
+                f'{WEIGHTS_VARIABLE} to a folder or mirror that has it'
+            ) from error
+        content = memory.getvalue()
+    _check_hash(content, file, address)
+    write_atomically(path, content)  # several ranks or workers may download at once
+
+
+def _check_hash(content: bytes, file: PublishedFile, where: str) -> None:
+    found = hashlib.sha256(content).hexdigest()
+    if found != file.sha256:
+        raise CheckpointError(
+            f'{where} is not the official {file.place}: expected sha256 {file.sha256}, got {found}'
+        )
+
+
+_TOLD: set[str] = set()
+
+
+def _tell_licence(name: str, licence: str) -> None:
+    """Once in a process."""
+    if name not in _TOLD:
+        _TOLD.add(name)
+        print_log(f"{name}: its authors' weights; {licence}", 'current', logging.INFO)

@@ -1,0 +1,65 @@
+"""Zero-DCE and Zero-DCE++ against their formula and their authors' outputs."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from sci_plugins.errors import ConfigError
+from sci_plugins.models.enhancers import ZeroDCEEnhancer, build_enhancer
+
+RIVALS = 'rivals/weights'
+
+
+def _constant(enhancer: ZeroDCEEnhancer, r: float) -> ZeroDCEEnhancer:
+    """The same curves for every pixel."""
+    for value in enhancer.parameters():
+        value.data.zero_()
+    last = enhancer.e_conv7.point_conv if enhancer.separable else enhancer.e_conv7
+    last.bias.data.fill_(float(torch.atanh(torch.tensor(r, dtype=torch.float64))))
+    return enhancer
+
+
+@pytest.mark.parametrize(('separable', 'scale'), [(False, 1), (True, 1), (True, 12), (False, 4)])
+@pytest.mark.parametrize('size', [(24, 36), (25, 31), (7, 40), (1, 1)])
+def test_eight_curves(separable: bool, scale: int, size: tuple[int, int]) -> None:
+    enhancer = _constant(ZeroDCEEnhancer(separable, scale), -0.4).double()
+    image = torch.rand(2, 3, *size, dtype=torch.float64)
+    wanted = image
+    for _ in range(8):
+        wanted = wanted - 0.4 * (wanted * wanted - wanted)
+    torch.testing.assert_close(enhancer(image), wanted)
+
+
+def test_sizes_of_the_networks() -> None:
+    counts = [
+        sum(value.numel() for value in ZeroDCEEnhancer(separable).parameters())
+        for separable in (False, True)
+    ]
+    assert counts == [79_416, 10_561]
+
+
+def test_a_scale_out_of_range_is_refused() -> None:
+    for scale in (0, 65):
+        with pytest.raises(ConfigError, match='scale'):
+            ZeroDCEEnhancer(scale=scale)
+
+
+@pytest.mark.parametrize(
+    ('name', 'golden'),
+    [
+        ('zero-dce/official', 'zero_dce'),
+        ('zero-dce++/official', 'zero_dce_pp_scale12'),
+        ("ZeroDCEEnhancer(separable=True, weights='zero-dce++/official')", 'zero_dce_pp_scale1'),
+    ],
+)
+def test_the_authors_outputs(
+    shared_data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    check_golden: Callable[..., None],
+    name: str,
+    golden: str,
+) -> None:
+    monkeypatch.setenv('SCI_PLUGINS_WEIGHTS', str(shared_data / RIVALS))
+    check_golden(build_enhancer(name), golden)
