@@ -38,7 +38,8 @@ def points(comparison: Comparison, variant: str, noise: float) -> list[tuple[flo
     found = []
     for result in comparison.results:
         condition = result.condition
-        plain = not any([condition.shot_noise, condition.uneven, condition.white_balance])
+        others = (condition.shot_noise, condition.uneven, condition.white_balance)
+        plain = not any([*others, condition.jpeg_quality])
         gain = 1.0 if condition.gain is None else condition.gain
         if result.variant == variant and plain and condition.noise == noise:
             name = find_metric(result.metrics, METRICS[0]) or METRICS[1]

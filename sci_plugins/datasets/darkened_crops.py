@@ -229,7 +229,7 @@ class LabelledImages:
         self.dataset, self.indices, self.input_order = dataset, indices, input_order
         self.batch_size, self.seed = batch_size, seed
         self.darkness = darkness or Darkness()
-        self.files: list[Path] = []
+        self.files = _files_of(dataset, indices)
         self.skipped: dict[str, str] = {}
         self._values = ValueCheck(255)
 
@@ -279,6 +279,15 @@ class LabelledImages:
         size = (max(1, round(width / scale)), max(1, round(height / scale)))
         dark = self.darkness.apply(_resize(image, size), generator)
         return _resize(dark, (width, height))
+
+
+def _files_of(dataset: Any, indices: Sequence[int]) -> list[Path]:
+    """Images and label maps, as far as a data set names them."""
+    if not hasattr(dataset, 'get_data_info'):
+        return []
+    infos = (dataset.get_data_info(index) for index in indices)
+    named = [info.get(key) for info in infos for key in ('img_path', 'seg_map_path')]
+    return [Path(each) for each in named if each]
 
 
 def _check_labels(sample: Any) -> None:

@@ -123,7 +123,7 @@ def _text(cfg: Config) -> str:
     # `to_dict` names the classes of a pure-Python config and leaves its imports out.
     settings = {key: value for key, value in cfg.to_dict().items() if key not in _NOT_SETTINGS}
     # How long processes wait for each other; the tools set it for more than one.
-    (settings.get('env_cfg') or {}).get('dist_cfg', {}).pop('timeout', None)
+    ((settings.get('env_cfg') or {}).get('dist_cfg') or {}).pop('timeout', None)
     return Config(settings).pretty_text
 
 

@@ -56,34 +56,49 @@ def _adaptive(text: str) -> dict[str, Any]:
     illumination = text.removeprefix('sci/')
     if illumination != text:
         return dict(type=kind, illumination=illumination, weights=SHIPPED_ADAPTIVE)
+    return _of_file(text, kind, {})
+
+
+def _of_file(text: str, kind: str, otherwise: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a file of weights, of which only some say how to build the enhancer.
+
+    Args:
+        text: its path.
+        kind: what it has to be.
+        otherwise: arguments for a file that says nothing.
+    """
     config = config_of_weights(text)
-    # Where a file says nothing, loading will tell what is wrong with it.
-    if config['type'] not in (kind, 'sci_plugins.SCIEnhancer'):
-        raise ConfigError(f'{text} holds weights of {config["type"]}, not of {kind}')
-    return config | dict(type=kind)
+    if config['type'] == kind:
+        return config
+    # Of what says nothing, too; loading then tells what is wrong with it.
+    if config['type'] == 'sci_plugins.SCIEnhancer':
+        return dict(otherwise, type=kind, weights=text)
+    raise ConfigError(f'{text} holds weights of {config["type"]}, not of {kind}')
 
 
-def _published(kind: str, system: str, **options: Mapping[str, Any]) -> 'ShortName':
+def _published(
+    kind: str, system: str, special: Mapping[str, Mapping[str, Any]], **always: Any
+) -> ShortName:
     """A system whose files are published; ``FILE`` may be one of a training of ours.
 
     Args:
         kind: class of this package.
         system: the part before the slash.
-        options: name after the slash -> arguments that fit its file.
+        special: name after the slash -> arguments that fit its file alone.
+        always: arguments of all its files.
     """
+    kind = f'sci_plugins.{kind}'
 
     def read(text: str) -> dict[str, Any]:
-        if text in options:
-            return dict(options[text]) | dict(weights=f'{system}/{text}')
-        config = config_of_weights(text)
-        # Where a file says nothing, loading will tell what is wrong with it.
-        if config['type'] not in (f'sci_plugins.{kind}', 'sci_plugins.SCIEnhancer'):
-            raise ConfigError(f'{text} holds weights of {config["type"]}, not of {kind}')
-        return config | dict(type=f'sci_plugins.{kind}')
+        if text in special:
+            return dict(always, **special[text], weights=f'{system}/{text}')
+        return _of_file(text, kind, always)
 
-    names = [f'{system}/{name}' for name in options]
+    names = [f'{system}/{name}' for name in special]
     told = ', '.join(map(repr, names))
-    return ShortName(kind, read, told, f'its weights: for example {names[0]!r}')
+    return ShortName(
+        kind.removeprefix('sci_plugins.'), read, told, f'its weights: for example {names[0]!r}'
+    )
 
 
 #: The stage that comes with this package.
@@ -107,13 +122,13 @@ SHORT_NAMES = {
         "'adaptive', 'adaptive/FILE.pth', 'adaptive/sci/official/medium'",
         otherwise=SHIPPED_ADAPTIVE,
     ),
-    'zero-dce': _published('ZeroDCEEnhancer', 'zero-dce', official={}),
+    'zero-dce': _published('ZeroDCEEnhancer', 'zero-dce', dict(official={})),
     'zero-dce++': _published(
-        'ZeroDCEEnhancer', 'zero-dce++', official=dict(separable=True, scale=12)
+        'ZeroDCEEnhancer', 'zero-dce++', dict(official={}), separable=True, scale=12
     ),
-    'ruas': _published('RUASNetEnhancer', 'ruas', lol=dict(denoise=True), upe={}, dark={}),
+    'ruas': _published('RUASNetEnhancer', 'ruas', dict(lol=dict(denoise=True), upe={}, dark={})),
     'iat': _published(
-        'IATEnhancer', 'iat', **{'lol': {}, 'lol-v2': dict(normalized=True), 'exposure': {}}
+        'IATEnhancer', 'iat', {'lol': {}, 'lol-v2': dict(normalized=True), 'exposure': {}}
     ),
     'onnx': ShortName(
         'OnnxEnhancer',

@@ -28,7 +28,7 @@ class OnnxEnhancer(BaseEnhancer):
         MissingDependencyError: if onnxruntime is not installed.
         FileNotFoundError: if there is no such file.
         CheckpointError: if it is not an ONNX file, or takes something else than RGB images; when
-            images are enhanced, also if it gives something else.
+            images are enhanced, also if it gives something else, NaN or infinite values.
         ConfigError: when images are enhanced that have another size than the file was exported for.
     """
 
@@ -57,6 +57,8 @@ class OnnxEnhancer(BaseEnhancer):
                 f'{self.network.path}: expected an output of shape {tuple(image.shape)}, got '
                 f'{tuple(enhanced.shape)}'
             )
+        if not bool(enhanced.isfinite().all()):
+            raise CheckpointError(f'{self.network.path}: the output holds NaN or infinite values')
         return enhanced.clamp(0, 1).to(image)
 
     def extra_repr(self) -> str:

@@ -47,74 +47,46 @@ class PublishedFile(NamedTuple):
     licence: str = ''
 
 
-_RUAS = 'https://github.com/KarelZhang/RUAS/raw/f621bb19ceffbe27b2d9625bb806bc7cc60aea7b/ckpt'
+_GITHUB = 'https://github.com'
+_RUAS = f'{_GITHUB}/KarelZhang/RUAS/raw/f621bb19ceffbe27b2d9625bb806bc7cc60aea7b/ckpt'
 _IAT = (
-    'https://github.com/cuiziteng/Illumination-Adaptive-Transformer/raw/'
+    f'{_GITHUB}/cuiziteng/Illumination-Adaptive-Transformer/raw/'
     'c76472265247f47cea57649af28b15018bb64cb1/IAT_enhance'
 )
-_NO_LICENCE = 'its authors state no licence: ask them before you use it'
+_ZERO = (
+    f'{_GITHUB}/Li-Chongyi/Zero-DCE/raw/e0f4adc54d0f23348c4a9b84acc08fe8778d5bfd/'
+    'Zero-DCE_code/snapshots'
+)
+_ZERO_PLUS = (
+    f'{_GITHUB}/Li-Chongyi/Zero-DCE_extension/raw/09f202b690f82da939b8e6ec8535960ae97ad8bd/'
+    'Zero-DCE++/snapshots_Zero_DCE++'
+)
+_UNSTATED = 'its authors state no licence: ask them before you use it'
 _ACADEMIC = 'academic use only, CC BY-NC 4.0'
 _APACHE = 'Apache-2.0'
+# Folder on the authors' pages, file, size, licence and hash, by ``SYSTEM/NAME``.
+_ROWS = {
+    'zero-dce/official': (_ZERO, 'Epoch99.pth', 320_017, _ACADEMIC,
+        'a4395acb874f320375d9704997cef874eaaaaa26a1777ceb29a92b70f74c3612'),
+    'zero-dce++/official': (_ZERO_PLUS, 'Epoch99.pth', 52_395, _ACADEMIC,
+        'ca8855b90df9a80fa4195a831f33d3476b1964f787eb70602797c773067f3b84'),
+    'ruas/lol': (_RUAS, 'lol.pt', 31_374, _UNSTATED,
+        'f45a881a9b836fff4a3172481f28c9eb4d91bc4df54ec064092f39ce40abcdcd'),
+    'ruas/upe': (_RUAS, 'upe.pt', 31_374, _UNSTATED,
+        '2252d3d909e346b547232c7015f034685aac75181171c6caf90ee12d87ca36c1'),
+    'ruas/dark': (_RUAS, 'dark.pt', 31_374, _UNSTATED,
+        '59083ec4dd4a2b7926c182a4add1519b9646a3aca6c39cfdb7d496fe885828e4'),
+    'iat/lol': (_IAT, 'best_Epoch_lol_v1.pth', 427_160, _APACHE,
+        '6fb32236152283d3f3633ea1b79601c7e819efbf9d87d6b4767e1db0f1f3435b'),
+    'iat/lol-v2': (_IAT, 'best_Epoch_lol.pth', 427_160, _APACHE,
+        '9564b7e10882e688ac817ae6fd164544d05b9f74232de56c33ed7f9dabf7bdc4'),
+    'iat/exposure': (_IAT, 'best_Epoch_exposure.pth', 427_160, _APACHE,
+        '15a9494582f028bef996d4af7145860eaa5d67799d2b0625ed93ff8c546ea3ee'),
+}  # fmt: skip
 #: Other systems' files, by ``SYSTEM/NAME``.
 PUBLISHED = {
-    'zero-dce/official': PublishedFile(
-        'zero-dce/Epoch99.pth',
-        'https://github.com/Li-Chongyi/Zero-DCE/raw/e0f4adc54d0f23348c4a9b84acc08fe8778d5bfd/'
-        'Zero-DCE_code/snapshots/Epoch99.pth',
-        320_017,
-        'a4395acb874f320375d9704997cef874eaaaaa26a1777ceb29a92b70f74c3612',
-        _ACADEMIC,
-    ),
-    'zero-dce++/official': PublishedFile(
-        'zero-dce++/Epoch99.pth',
-        'https://github.com/Li-Chongyi/Zero-DCE_extension/raw/'
-        '09f202b690f82da939b8e6ec8535960ae97ad8bd/Zero-DCE++/snapshots_Zero_DCE++/Epoch99.pth',
-        52_395,
-        'ca8855b90df9a80fa4195a831f33d3476b1964f787eb70602797c773067f3b84',
-        _ACADEMIC,
-    ),
-    'ruas/lol': PublishedFile(
-        'ruas/lol.pt',
-        f'{_RUAS}/lol.pt',
-        31_374,
-        'f45a881a9b836fff4a3172481f28c9eb4d91bc4df54ec064092f39ce40abcdcd',
-        _NO_LICENCE,
-    ),
-    'ruas/upe': PublishedFile(
-        'ruas/upe.pt',
-        f'{_RUAS}/upe.pt',
-        31_374,
-        '2252d3d909e346b547232c7015f034685aac75181171c6caf90ee12d87ca36c1',
-        _NO_LICENCE,
-    ),
-    'ruas/dark': PublishedFile(
-        'ruas/dark.pt',
-        f'{_RUAS}/dark.pt',
-        31_374,
-        '59083ec4dd4a2b7926c182a4add1519b9646a3aca6c39cfdb7d496fe885828e4',
-        _NO_LICENCE,
-    ),
-    'iat/lol': PublishedFile(
-        'iat/best_Epoch_lol_v1.pth',
-        f'{_IAT}/best_Epoch_lol_v1.pth',
-        427_160,
-        '6fb32236152283d3f3633ea1b79601c7e819efbf9d87d6b4767e1db0f1f3435b',
-        _APACHE,
-    ),
-    'iat/lol-v2': PublishedFile(
-        'iat/best_Epoch_lol.pth',
-        f'{_IAT}/best_Epoch_lol.pth',
-        427_160,
-        '9564b7e10882e688ac817ae6fd164544d05b9f74232de56c33ed7f9dabf7bdc4',
-        _APACHE,
-    ),
-    'iat/exposure': PublishedFile(
-        'iat/best_Epoch_exposure.pth',
-        f'{_IAT}/best_Epoch_exposure.pth',
-        427_160,
-        '15a9494582f028bef996d4af7145860eaa5d67799d2b0625ed93ff8c546ea3ee',
-        _APACHE,
-    ),
+    name: PublishedFile(f'{name.split("/")[0]}/{file}', f'{page}/{file}', size, sha256, licence)
+    for name, (page, file, size, licence, sha256) in _ROWS.items()
 }
 
 

@@ -90,6 +90,22 @@ def test_it_learns_from_labels_and_leaves_the_network(
         assert picture.size[0] > 3 * picture.size[1] / 4  # three columns, four rows
 
 
+def test_no_labelled_image_or_label_map_is_written_over(
+    host: tuple[Config, str], stage: Any
+) -> None:
+    """Not even with ``overwrite``, which is about what is there besides."""
+    teacher, _ = network_teacher(*host, TaskTeacher)
+    images = labelled_images(host[0])
+    info = images.get_data_info(2)
+    paths = [Path(info[key]) for key in ('img_path', 'seg_map_path') if info.get(key)]
+    assert paths
+    for path in paths:
+        content = path.read_bytes()
+        with pytest.raises(ConfigError, match=path.name):
+            tune(images, path, teacher, stage, steps=1, overwrite=True, **FAST)
+        assert path.read_bytes() == content
+
+
 def test_resumed_to_the_bit(
     host: tuple[Config, str], stage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

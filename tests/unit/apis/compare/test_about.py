@@ -79,6 +79,8 @@ def test_what_the_tools_set_is_no_other_experiment(seg: tuple[Config, str]) -> N
     assert find_change(first, second) == ''
     assert identity_of(first) == identity_of(second)
     assert moved.env_cfg.dist_cfg.timeout == 600.0  # the config stays as it is
+    moved.env_cfg.dist_cfg = None
+    assert _describe((moved, seg[1]), ['none'])['config_sha256']
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from mmengine.logging import MMLogger
 from torch import Tensor
 
-from sci_plugins.models.enhancers import BaseEnhancer, SCIEnhancer
+from sci_plugins.models.enhancers import SCIEnhancer
 from sci_plugins.models.enhancers import weight_files as official
 
 
@@ -124,22 +123,3 @@ def save(tmp_path: Path) -> Callable[[Any], str]:
         return str(path)
 
     return write
-
-
-@pytest.fixture()
-def check_golden(shared_data: Path) -> Callable[[BaseEnhancer, str], None]:
-    """Compare an enhancer with what its authors' code gave, in both precisions."""
-
-    def check(enhancer: BaseEnhancer, golden: str) -> None:
-        content = np.load(shared_data / f'rivals/golden/{golden}.npz')
-        image = torch.from_numpy(content['image_uint8_rgb']).permute(0, 3, 1, 2) / 255.0
-        wanted = torch.from_numpy(content['enhanced']).clamp(0, 1)
-        exact = torch.from_numpy(content['enhanced64']).clamp(0, 1)
-        pixels = torch.from_numpy(content['image_uint8_rgb']).permute(0, 3, 1, 2).double() / 255
-        with torch.no_grad():
-            enhanced, precise = enhancer.eval()(image), enhancer.double()(pixels)
-        torch.testing.assert_close(enhanced, wanted, rtol=0, atol=1e-5)
-        torch.testing.assert_close(precise, exact, rtol=0, atol=1e-9)
-        assert float((wanted - image).abs().mean()) > 0.01  # it does something
-
-    return check

@@ -32,14 +32,15 @@ def _tensor_info(name: str, shape: tuple[int | str, ...]) -> bytes:
 
 def write_gain(
     path: Path,
-    gain: float,
+    gain: float = 1.0,
     shape: tuple[int | str, ...] = ('n', 3, 'h', 'w'),
     operation: str = 'Mul',
 ) -> Path:
-    """A file whose output is its input times a number (or another ``operation`` with it)."""
+    """A file that multiplies its input by a number, or reverses its sides (``'Transpose'``)."""
     constant = _field(1, 1) + _field(2, _FLOAT) + _field(8, 'gain')
     constant += _field(9, struct.pack('<f', gain))
-    node = _field(1, 'image') + _field(1, 'gain') + _field(2, 'out') + _field(4, operation)
+    inputs = _field(1, 'image') + (_field(1, 'gain') if operation == 'Mul' else b'')
+    node = inputs + _field(2, 'out') + _field(4, operation)
     graph = _field(1, node) + _field(2, 'graph') + _field(5, constant)
     graph += _field(11, _tensor_info('image', shape))
     graph += _field(12, _tensor_info('out', ('a', 'b', 'c', 'd')[: len(shape)]))

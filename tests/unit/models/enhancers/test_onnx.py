@@ -37,11 +37,16 @@ def test_other_inputs_are_refused(tmp_path: Path, shape: tuple[int | str, ...]) 
 
 
 def test_other_outputs_are_refused(tmp_path: Path) -> None:
-    # Gather takes the first image alone: one dimension less.
-    path = write_gain(tmp_path / 'shape.onnx', 0.0, operation='Less')
-    with pytest.raises((CheckpointError, ConfigError)) as caught:
+    path = write_gain(tmp_path / 'turned.onnx', operation='Transpose')
+    wanted = r'expected an output of shape \(1, 3, 5, 7\), got \(7, 5, 3, 1\)'
+    with pytest.raises(CheckpointError, match=wanted):
         OnnxEnhancer(str(path))(torch.rand(1, 3, 5, 7))
-    assert '\n' not in str(caught.value)
+
+
+def test_nan_is_refused(tmp_path: Path) -> None:
+    path = write_gain(tmp_path / 'nan.onnx', float('nan'))
+    with pytest.raises(CheckpointError, match='the output holds NaN or infinite values'):
+        OnnxEnhancer(str(path))(torch.rand(1, 3, 5, 7))
 
 
 def test_another_size_than_the_file_s_is_refused(tmp_path: Path) -> None:

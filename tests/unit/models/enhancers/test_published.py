@@ -1,15 +1,17 @@
-"""Other systems' files: found, refused, and told with their licence."""
+"""Other systems' networks: equal to their authors'; their files found, refused and told."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from sci_plugins.errors import CheckpointError, ConfigError
 from sci_plugins.models.enhancers import (
     IATEnhancer,
+    SCIEnhancer,
     ZeroDCEEnhancer,
     build_enhancer,
     parse_enhancer,
@@ -89,3 +91,55 @@ def test_another_network_s_file_is_refused(tmp_path: Path, save: Callable[..., s
     path = save(IATEnhancer().state_dict())
     with pytest.raises(CheckpointError, match='no ZeroDCE estimator among its'):
         build_enhancer(f'zero-dce/{path}')
+
+
+@pytest.mark.parametrize(
+    ('name', 'golden'),
+    [
+        ('zero-dce/official', 'zero_dce'),
+        ('zero-dce++/official', 'zero_dce_pp_scale12'),
+        ("ZeroDCEEnhancer(separable=True, weights='zero-dce++/official')", 'zero_dce_pp_scale1'),
+        ('ruas/lol', 'ruas_lol'),
+        ('ruas/upe', 'ruas_upe'),
+        ('ruas/dark', 'ruas_dark'),
+        ('iat/lol', 'iat_lol_v1'),
+        ('iat/lol-v2', 'iat_lol_v2_normalized_input'),
+        ('iat/exposure', 'iat_exposure'),
+    ],
+)
+def test_the_authors_outputs(
+    shared_data: Path, monkeypatch: pytest.MonkeyPatch, name: str, golden: str
+) -> None:
+    """In both precisions."""
+    monkeypatch.setenv('SCI_PLUGINS_WEIGHTS', str(shared_data / 'rivals/weights'))
+    enhancer = build_enhancer(name).eval()
+    content = np.load(shared_data / f'rivals/golden/{golden}.npz')
+    pixels = torch.from_numpy(content['image_uint8_rgb']).permute(0, 3, 1, 2)
+    wanted, exact = (
+        torch.from_numpy(content[key]).clamp(0, 1) for key in ('enhanced', 'enhanced64')
+    )
+    image = pixels / 255.0
+    with torch.no_grad():
+        enhanced, precise = enhancer(image), enhancer.double()(pixels.double() / 255)
+    torch.testing.assert_close(enhanced, wanted, rtol=0, atol=1e-5)
+    torch.testing.assert_close(precise, exact, rtol=0, atol=1e-9)
+    assert float((wanted - image).abs().mean()) > 0.01  # it does something
+
+
+def test_a_file_that_says_nothing_is_of_the_system_that_was_named(save: Callable[..., str]) -> None:
+    """As other people train them: a plain state dict."""
+    trained = ZeroDCEEnhancer(separable=True, scale=12)
+    built = build_enhancer(f'zero-dce++/{save(trained.state_dict())}')
+    assert isinstance(built, ZeroDCEEnhancer)
+    assert (built.separable, built.scale) == (True, 12)
+    image = torch.rand(1, 3, 24, 36)
+    assert torch.equal(built(image), trained(image))
+
+
+@pytest.mark.parametrize('name', ['iat', 'zero-dce', 'adaptive'])
+def test_a_file_of_sci_is_refused(name: str, tmp_path: Path) -> None:
+    """Also one of another width, whose arguments no other network takes."""
+    path = tmp_path / 'sci.pth'
+    save_enhancer(SCIEnhancer(channels=8), path)
+    with pytest.raises(CheckpointError, match=r'no \w+ estimator among its'):
+        build_enhancer(f'{name}/{path}')

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sci_plugins.errors import CheckpointError, ConfigError
-from sci_plugins.models.enhancers import RUASEnhancer, RUASNetEnhancer, SCIEnhancer, build_enhancer
+from sci_plugins.models.enhancers import RUASEnhancer, RUASNetEnhancer, SCIEnhancer
 from sci_plugins.models.enhancers.export import save_enhancer
 from sci_plugins.models.enhancers.ruas import local_maximum
 from sci_plugins.models.learners import SelfCalibratedLearner
@@ -201,16 +201,6 @@ def test_the_network_with_weights_of_0() -> None:
 
 def test_size_of_the_network() -> None:
     assert sum(value.numel() for value in RUASNetEnhancer().parameters()) == 3438
-
-
-@pytest.mark.parametrize('name', ['lol', 'upe', 'dark'])
-def test_the_authors_outputs(
-    shared_data: Path, monkeypatch: pytest.MonkeyPatch, check_golden: Callable[..., None], name: str
-) -> None:
-    monkeypatch.setenv('SCI_PLUGINS_WEIGHTS', str(shared_data / 'rivals/weights'))
-    enhancer = build_enhancer(f'ruas/{name}')
-    assert enhancer.denoise == (name == 'lol')
-    check_golden(enhancer, f'ruas_{name}')
 
 
 @pytest.mark.parametrize('denoise', [False, True])
