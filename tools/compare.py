@@ -42,8 +42,9 @@ def parse_args() -> argparse.Namespace:
         'sci/FILE, adaptive, adaptive/FILE, gated/NAME to enhance only dark images (limits: '
         "docs/compare.md), 'NAME(key=value)', 'my_file.MyEnhancer(key=value)' of your own, config "
         "for the config's own enhancer, 'select(NAME)' to keep of raw and enhanced the prediction "
-        "that the network is surer of, 'merge(NAME)' to merge both predictions, or "
-        "'before(NAME)' to enhance before any resize",
+        "that the network is surer of, 'merge(NAME)' to merge both predictions, "
+        "'before(NAME)' to enhance before any resize, or folder/DIR for images that another "
+        'program has enhanced, with the same names and sizes',
     )
     parser.add_argument(
         '--models',

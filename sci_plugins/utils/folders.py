@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,6 +82,41 @@ def natural_key(path: Path | str) -> list[tuple[int, int, str]]:
     parts = re.split(r'(\d+)', os.fspath(path))
     numbers = [(1, int(p), '') if p.isdecimal() else (0, 0, p.replace('/', '\0')) for p in parts]
     return [*numbers, (2, 0, os.fspath(path))]
+
+
+def match_by_name(
+    paths: Sequence[str], folder: str | os.PathLike[str], suffixes: Collection[str]
+) -> dict[str, Path]:
+    """Path -> the file below ``folder`` with its name, whatever the suffix.
+
+    Where names repeat among the paths, so must the folders below their common one.
+
+    Raises:
+        DataError: if a path has no such file, or several.
+    """
+    repeat = len({Path(path).stem for path in paths}) < len(set(paths))
+
+    def key(path: str | Path, top: str | os.PathLike[str]) -> str:
+        name = os.path.relpath(path, top) if repeat else os.path.basename(path)
+        return Path(name).with_suffix('').as_posix()
+
+    there: dict[str, list[Path]] = {}
+    for file in list_files(folder, suffixes).files:
+        there.setdefault(key(file, folder), []).append(file)
+    top = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ''
+    keys = {path: key(path, top) for path in paths}
+    absent = [each for each in keys.values() if each not in there]
+    if absent:
+        raise DataError(
+            f'{folder}: expected a file for each of {len(keys)} images, found none for '
+            f'{len(absent)} of them, such as {absent[0]}'
+        )
+    times = Counter(keys.values())
+    for path, each in keys.items():
+        if len(there[each]) > 1 or times[each] > 1:
+            told = ', '.join(map(str, there[each]))
+            raise DataError(f'{folder}: expected one file for {path} alone, got {told}')
+    return {path: there[each][0] for path, each in keys.items()}
 
 
 def check_regular_file(path: str | os.PathLike[str], what: str = 'file') -> Path:

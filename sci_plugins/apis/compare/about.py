@@ -14,13 +14,15 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from sci_plugins.apis.compare.contenders import NO_CHECKPOINT, Contenders, ModelSource
+from sci_plugins.apis.compare.contenders import NO_CHECKPOINT, Contenders, ModelSource, folder_of
 from sci_plugins.engine.naming_runner import NamingRunner
 from sci_plugins.evaluation.records import ImageSet
 from sci_plugins.models.enhancers import parse_enhancer
 from sci_plugins.models.enhancers.weight_files import file_sha256, find_weight_file, is_published
 from sci_plugins.models.enhancers.weights import weights_name
 from sci_plugins.registry import HOSTS, scope_of
+from sci_plugins.utils.folders import list_files
+from sci_plugins.utils.images import IMAGE_FORMATS
 from sci_plugins.utils.machine import describe_machine
 from sci_plugins.version import __version__
 
@@ -146,6 +148,11 @@ def _weights(contenders: Contenders) -> dict[str, dict[str, Any]]:
             found[name] = _model_weights(contenders.sources[name])
         elif enhancer := contenders.enhancer_name(name):
             found[name] = _enhancer_weights(enhancer)
+        elif folder := folder_of(name):
+            files = list_files(folder, IMAGE_FORMATS).files
+            content = ' '.join(file_sha256(file) for file in files)
+            told = dict(name=Path(folder).name, sha256=hashlib.sha256(content.encode()).hexdigest())
+            found[name] = told
     return {name: weights for name, weights in found.items() if weights}
 
 

@@ -18,16 +18,19 @@ from torch import nn
 
 from sci_plugins.apis.attach import attach, default_fill_color, detach
 from sci_plugins.apis.config import load_config, use_tta
-from sci_plugins.errors import ConfigError
-from sci_plugins.evaluation.conditions import insert_after_loading, loading_pipelines
+from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.evaluation.conditions import Condition, insert_after_loading, loading_pipelines
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancement_stage import ValueCheck
 from sci_plugins.models.enhancers import build_enhancer
 from sci_plugins.models.test_time import RawEnhancedMerge, RawEnhancedSelect
 from sci_plugins.registry import is_type, scope_of, type_name_of
 from sci_plugins.utils.checkpoint import load_fully, read_checkpoint
+from sci_plugins.utils.folders import match_by_name
+from sci_plugins.utils.images import IMAGE_FORMATS, read_image_size
 from sci_plugins.utils.model_parts import find_preprocessor, unwrap_model
 
+_AS_IS = Condition()
 _LOADERS = ('test_dataloader', 'val_dataloader', 'train_dataloader')
 
 
@@ -202,7 +205,7 @@ class Contenders:
         first: the model behind every variant.
         variants: enhancers by name, ``'none'``, ``'config'``, ``'merge'``,
             ``'merge(NAME)'``, ``'select'``, ``'select(NAME)'``,
-            ``'before(NAME)'``.
+            ``'before(NAME)'``, ``'folder/DIR'`` (see :meth:`find_images`).
         models: other trained models by label; each runs as its config says, on the
             first one's test set.
         base: what the others are compared with; ``None``: the first variant.
@@ -237,6 +240,7 @@ class Contenders:
             for name in variants
             if (wanted := _enhancer_name(name)) is not None
         }
+        self._replaced: dict[tuple[str, Condition], dict[str, str]] = {}
         self._built: dict[str, nn.Module] = {}
         self._slots: dict[str, Any] = {}
         self._fill_slots(variants)
@@ -257,19 +261,46 @@ class Contenders:
         """The label of a trained model; empty for a variant of the first."""
         return name if name in self.sources else ''
 
-    def config(self, name: str) -> Config:
-        """The config that a contender is tested with, on the first one's test set."""
+    def find_images(self, paths: Sequence[str], conditions: Sequence[Condition]) -> None:
+        """Match the images of every ``'folder/DIR'`` with those of the test set, by name.
+
+        They lie below ``DIR``, those of a darkened test set below ``DIR/SLUG`` with the
+        condition's slug (``gain-0.05_noise-0.004``). Any file type of images will do.
+
+        Raises:
+            DataError: if one is missing, cannot be read or has another size.
+        """
+        for name in filter(folder_of, self.names):
+            for condition in conditions:
+                part = '' if condition.gain is None else condition.slug
+                found = match_by_name(paths, Path(folder_of(name), part), IMAGE_FORMATS)
+                for path, file in found.items():
+                    sizes = read_image_size(path), read_image_size(file)
+                    if sorted(sizes[0]) != sorted(sizes[1]):  # a file may lie on its side
+                        told = [f'{width} x {height}' for width, height in sizes]
+                        raise DataError(f'{file}: expected {told[0]}, as {path}, got {told[1]}')
+                self._replaced[name, condition] = {key: str(file) for key, file in found.items()}
+
+    def config(self, name: str, condition: Condition = _AS_IS) -> Config:
+        """The config that a contender is tested with, on the first one's test set.
+
+        Args:
+            name: of the contender.
+            condition: that decides which files take the images' place.
+        """
         cfg = self._configs[self.model_of(name)]
-        if _prefix_of(name) != BEFORE:
+        if folder_of(name):
+            step: dict[str, Any] = dict(
+                type='sci_plugins.ReplaceImage', files=self._replaced[name, condition]
+            )
+        elif _prefix_of(name) == BEFORE:
+            step = dict(
+                type='sci_plugins.EnhanceImage', enhancer=_inner(name), input_max=self.input_max
+            )
+        else:
             return cfg
         cfg = copy.deepcopy(cfg)
-        step = dict(
-            type='sci_plugins.EnhanceImage',
-            enhancer=_inner(name),
-            input_order=self.input_order,
-            input_max=self.input_max,
-        )
-        insert_after_loading(cfg, step, 'enhance')
+        insert_after_loading(cfg, dict(step, input_order=self.input_order), 'enhance')
         return cfg
 
     def enhancer_name(self, name: str) -> str | None:
@@ -324,6 +355,7 @@ class Contenders:
         # Other enhancers see the images as the configured one does.
         standard = configured or dict(input_order=self.input_order, input_max=self.input_max)
         self._slots = dict(dict.fromkeys(_LOOKS, configured), none=None, config=configured)
+        self._slots |= dict.fromkeys(filter(folder_of, variants))
         for name, enhancer in self._enhancers.items():
             self._slots[name] = dict(standard, enhancer=enhancer)
 
@@ -412,8 +444,15 @@ def _inner(name: str) -> str | None:
     return rest[:-1].strip() if prefix in (*_LOOKS, BEFORE) and rest.endswith(')') else None
 
 
+def folder_of(variant: str) -> str:
+    """``DIR`` of ``'folder/DIR'``, images that were enhanced elsewhere; empty if it is none."""
+    return variant.removeprefix('folder/') if variant.startswith('folder/') else ''
+
+
 def _enhancer_name(variant: str) -> str | None:
-    return None if variant in ('none', AS_CONFIGURED, *_LOOKS) else _inner(variant) or variant
+    if variant in ('none', AS_CONFIGURED, *_LOOKS) or folder_of(variant):
+        return None
+    return _inner(variant) or variant
 
 
 def _configured_slot(model: nn.Module, variants: Sequence[str]) -> dict[str, Any] | None:

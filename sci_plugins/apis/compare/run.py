@@ -93,7 +93,8 @@ def compare(
         cfg, checkpoint: any mmdet or mmseg config, and its model's weights; ``'none'``
             for a model that carries its own.
         variants: enhancers by name (see :func:`build_enhancer`), ``'none'``,
-            ``'config'`` for the config's own enhancer, ``'merge(NAME)'``.
+            ``'config'`` for the config's own enhancer, ``'merge(NAME)'``, ``'folder/DIR'``
+            for images that were enhanced elsewhere.
         models: other trained models by label, on the test set of ``cfg``.
         base: what the others are compared with; ``None``: the first variant.
         conditions: how the images are darkened before anything else.
@@ -130,7 +131,7 @@ def compare(
         input_max=input_max,
     )
     judge = Judge(contenders.base, units, resamples, seed, metric)
-    session = _begin(Path(work_dir), contenders, judge, resume)
+    session = _begin(Path(work_dir), contenders, judge, conditions, resume)
     for condition in conditions:
         session.measure(condition, session.images.spread(pictures), resume)
         session.judge_all()  # earlier results, if the base is new
@@ -140,9 +141,16 @@ def compare(
     return session.comparison
 
 
-def _begin(work_dir: Path, contenders: Contenders, judge: Judge, resume: bool) -> Session:
+def _begin(
+    work_dir: Path,
+    contenders: Contenders,
+    judge: Judge,
+    conditions: Sequence[Condition],
+    resume: bool,
+) -> Session:
     """A session with the results of an earlier run, judged by the present settings."""
     images = build_image_set(contenders.sources[''].cfg)
+    contenders.find_images(images.paths, conditions)
     judge.resampling.groups(images.ids)  # refuse an unfit pattern now
     about = describe(contenders, images) | judge.about()
     comparison = Comparison(about, metric=judge.metric)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
@@ -169,7 +170,8 @@ class Session:
     def _measure(self, condition: Condition, name: str, keeper: SampleKeeperHook) -> None:
         view = self.contenders.view(name)
         hook = ImageResultsHook(view.input_order, view.fill_color, view.input_max)
-        cfg = prepare_config(self.contenders.config(name), condition, self.work_dir)
+        cfg = self.contenders.config(name, condition)
+        cfg = prepare_config(cfg, condition, self.work_dir)
         model = self.contenders.open(name)
         decided = DecisionsHook()
         result = measure(cfg, model, name, condition, [keeper, hook, decided])
@@ -263,16 +265,17 @@ class Session:
         self, condition: Condition, wanted: Mapping[str, set[int]]
     ) -> Iterator[tuple[str, list[KeptSample]]]:
         """What contenders see and find in some images, the base first."""
-        tested: dict[str, ImageSet] = {}  # by model, which may have its own pipeline
+        tested: list[tuple[Config, ImageSet]] = []  # by config: each has its own pipeline
         for name in self.contenders.names:
             if wanted.get(name):
-                label, cfg = self.contenders.model_of(name), self.contenders.config(name)
-                if label not in tested:
-                    cfg = prepare_config(cfg, condition, self.work_dir)
-                    tested[label] = build_image_set(cfg)
+                cfg = self.contenders.config(name, condition)
+                images = next((found for each, found in tested if each is cfg), None)
+                if images is None:
+                    images = build_image_set(prepare_config(cfg, condition, self.work_dir))
+                    tested.append((cfg, images))
                 model, places = self.contenders.open(name), sorted(wanted[name])
                 white = self.contenders.view(name).input_max
-                yield name, run_again(model, tested[label], places, white)
+                yield name, run_again(model, images, places, white)
 
     def _add_curve(self, result: VariantResult, kept: Kept) -> None:
         curve = kept.records.curve()

@@ -1,4 +1,4 @@
-"""The enhancer as a step of the data pipeline, to compare with offline enhancement."""
+"""Enhanced before the model: by a step of the data pipeline, or elsewhere, in files."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +11,7 @@ from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.models.enhancement_stage import ValueCheck
 from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer
 from sci_plugins.registry import TRANSFORMS
+from sci_plugins.utils.images import read_image
 
 
 @TRANSFORMS.register_module()
@@ -83,3 +84,39 @@ class EnhanceImage(BaseTransform):
         if not is_known and not (image.dtype == np.uint16 and self.input_max > 255):
             advice = ': for 16-bit images set input_max=65535' * (image.dtype == np.uint16)
             raise DataError(f'expected a uint8 or float image, got {image.dtype}{where}{advice}')
+
+
+@TRANSFORMS.register_module()
+class ReplaceImage(BaseTransform):
+    """Put another file in the place of the loaded image: what another program made of it.
+
+    Required Keys:
+        - img: ``(H, W, 3)``, uint8
+        - img_path
+
+    Modified Keys:
+        - img: same shape and dtype
+
+    Args:
+        files: ``img_path`` -> the file that takes its place.
+        input_order: channel order of the loaded image, ``'bgr'`` or ``'rgb'``.
+
+    Raises:
+        DataError: naming the file, if it cannot be read, or has another size or depth.
+    """
+
+    def __init__(self, files: Mapping[str, str], input_order: str = 'bgr') -> None:
+        self.files, self.input_order = dict(files), input_order
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        image, path = results['img'], self.files[results['img_path']]
+        other = read_image(path)
+        if other.shape != image.shape or other.dtype != image.dtype:
+            raise DataError(
+                f'{path}: expected {image.shape} {image.dtype}, as {results["img_path"]} has, '
+                f'got {other.shape} {other.dtype}'
+            )
+        results['img'] = np.ascontiguousarray(
+            other[..., ::-1] if self.input_order == 'bgr' else other
+        )
+        return results

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sci_plugins.errors import DataError
-from sci_plugins.utils.folders import check_regular_file, list_files, natural_key
+from sci_plugins.utils.folders import check_regular_file, list_files, match_by_name, natural_key
 
 IMAGES = ('.png', '.jpg')
 
@@ -122,3 +122,23 @@ def test_a_single_file_must_be_regular(tmp_path: Path) -> None:
         check_regular_file(tmp_path / 'pipe')
     with pytest.raises(DataError, match='expected a regular file, got a folder'):
         check_regular_file(tmp_path)
+
+
+def test_files_by_name(tmp_path: Path) -> None:
+    """By stem where stems are unique, else by the path below the common folder."""
+    for place in ('new/deep/a.png', 'new/b.webp', 'both/day/1.png', 'both/night/1.jpg'):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).touch()
+    suffixes = ['.png', '.jpg', '.webp']
+    found = match_by_name(['set/x/a.jpg', 'set/y/b.jpg'], tmp_path / 'new', suffixes)
+    assert found == {
+        'set/x/a.jpg': tmp_path / 'new/deep/a.png',
+        'set/y/b.jpg': tmp_path / 'new/b.webp',
+    }
+    paths = ['/set/day/1.bmp', '/set/night/1.bmp']
+    found = match_by_name(paths, tmp_path / 'both', suffixes)
+    assert [file.parent.name for file in found.values()] == ['day', 'night']
+    with pytest.raises(DataError, match='found none for 2 of them, such as day/1'):
+        match_by_name(paths, tmp_path / 'new', suffixes)
+    with pytest.raises(DataError, match=r'expected one file for set/1\.jpg alone'):
+        match_by_name(['set/1.jpg', 'set/1.png'], tmp_path / 'both/day', suffixes)
