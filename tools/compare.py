@@ -24,7 +24,7 @@ from sci_plugins.apis.config import (
 )
 from sci_plugins.apis.enhance import DEFAULT_ENHANCER
 from sci_plugins.evaluation.conditions import parse_condition
-from sci_plugins.utils.cli import run
+from sci_plugins.utils.cli import add_judging_arguments, run
 
 
 def parse_args() -> argparse.Namespace:
@@ -82,27 +82,9 @@ def parse_args() -> argparse.Namespace:
         help='keep the results in the work dir, even of variants and conditions not named now; '
         'new bootstrap settings only recompute the intervals',
     )
-    _add_judging(parser)
+    add_judging_arguments(parser)
     add_common_arguments(parser)
     return parser.parse_args()
-
-
-def _add_judging(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        '--base',
-        metavar='NAME',
-        help='variant or label that all others are compared with (default: the first variant)',
-    )
-    parser.add_argument(
-        '--resample',
-        default='images',
-        metavar='images|clips:REGEX|blocks:N',
-        help='what the bootstrap draws: images, clips (frames whose names give the same match '
-        'of REGEX), or blocks of N consecutive images',
-    )
-    parser.add_argument('--resamples', type=int, default=1000, help='number of bootstrap resamples')
-    parser.add_argument('--seed', type=int, default=0, help='seed of the bootstrap')
-    parser.add_argument('--no-report', action='store_true', help='leave out report.html')
 
 
 def main() -> None:

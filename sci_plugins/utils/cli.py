@@ -165,6 +165,23 @@ def add_output_arguments(parser: argparse.ArgumentParser, what: str = 'result') 
     )
 
 
+def add_judging_arguments(parser: argparse.ArgumentParser) -> None:
+    """How contenders are judged, and whether the report is written."""
+    parser.add_argument(
+        '--base', metavar='NAME', help='what all others are compared with (default: the first)'
+    )
+    parser.add_argument(
+        '--resample',
+        default='images',
+        metavar='images|clips:REGEX|blocks:N',
+        help='what the bootstrap draws: images, clips (frames whose names give the same match '
+        'of REGEX), or blocks of N consecutive images',
+    )
+    parser.add_argument('--resamples', type=int, default=1000, help='number of bootstrap resamples')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the bootstrap')
+    parser.add_argument('--no-report', action='store_true', help='leave out report.html')
+
+
 def text_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Aligned columns for reading; those with numbers in them to the right.
 

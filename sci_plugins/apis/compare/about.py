@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+import os
 import platform
 import re
 from collections.abc import Mapping
@@ -83,15 +84,19 @@ def describe(contenders: Contenders, images: ImageSet) -> dict[str, Any]:
         checkpoint_sha256=_checkpoint_sha256(first.checkpoint) or contenders.carried_sha256(),
         config_sha256=_config_sha256(first.cfg),
         test_set_sha256=hashlib.sha256(data.encode()).hexdigest(),
-        versions=_versions(),
         weights=_weights(contenders),
         config_diff={
             label: config_diff(first.cfg, source.cfg)
             for label, source in contenders.sources.items()
             if label
         },
-        environment=_environment(),
+        **software_and_machine(),
     )
+
+
+def software_and_machine() -> dict[str, Any]:
+    """Versions of what computes the numbers, and the machine without names of its users."""
+    return dict(versions=_versions(), environment=_environment())
 
 
 def identity_of(about: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,11 +154,20 @@ def _weights(contenders: Contenders) -> dict[str, dict[str, Any]]:
         elif enhancer := contenders.enhancer_name(name):
             found[name] = _enhancer_weights(enhancer)
         elif folder := folder_of(name):
-            files = list_files(folder, IMAGE_FORMATS).files
-            content = ' '.join(file_sha256(file) for file in files)
-            told = dict(name=Path(folder).name, sha256=hashlib.sha256(content.encode()).hexdigest())
-            found[name] = told
+            found |= files_of({name: folder})
     return {name: weights for name, weights in found.items() if weights}
+
+
+def files_of(places: Mapping[str, str | os.PathLike[str]]) -> dict[str, dict[str, Any]]:
+    """Label -> name and hash of a file, or of all images in a folder."""
+    found = {}
+    for label, place in places.items():
+        path = Path(place)
+        files = list_files(path, IMAGE_FORMATS).files if path.is_dir() else [path]
+        sums = [file_sha256(file) for file in files]
+        content = hashlib.sha256(' '.join(sums).encode()).hexdigest()
+        found[label] = dict(name=path.name, sha256=content if path.is_dir() else sums[0])
+    return found
 
 
 def _model_weights(source: ModelSource) -> dict[str, Any]:

@@ -1,0 +1,187 @@
+"""What any framework predicted, raw and enhanced, judged as a comparison judges: no model here."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+
+from sci_plugins.apis.compare.about import files_of, software_and_machine
+from sci_plugins.apis.compare.judging import Judge, parse_resampling
+from sci_plugins.apis.compare.measuring import Kept, RecordStore
+from sci_plugins.apis.compare.session import OUTPUTS, write_comparison
+from sci_plugins.apis.evaluate_segmentation import evaluate_segmentation
+from sci_plugins.datasets.coco_check import Id, check_coco
+from sci_plugins.errors import ConfigError, DataError, check_at_least, check_seed
+from sci_plugins.evaluation.bootstrap import MAX_RESAMPLES
+from sci_plugins.evaluation.comparison import Comparison, VariantResult
+from sci_plugins.evaluation.conditions import Condition
+from sci_plugins.evaluation.detection_images import ImageDetections
+from sci_plugins.evaluation.detection_records import DetectionRecords
+from sci_plugins.evaluation.records import ImageRecords, image_ids
+from sci_plugins.functional.retinex import mean_luma
+from sci_plugins.utils.files import check_outputs, write_atomically
+from sci_plugins.utils.folders import match_by_name
+from sci_plugins.utils.images import IMAGE_FORMATS, read_image
+from sci_plugins.utils.schema import from_content, read_json
+from sci_plugins.visualization.report import Curve, render_report
+
+
+def compare_predictions(
+    truth: str | os.PathLike[str],
+    predictions: Mapping[str, str | os.PathLike[str]],
+    *,
+    work_dir: str | os.PathLike[str],
+    images: str | os.PathLike[str] | None = None,
+    base: str | None = None,
+    metric: str | None = None,
+    resample: str = 'images',
+    resamples: int = 1000,
+    seed: int = 0,
+    report: bool = True,
+    **label_maps: Any,
+) -> Comparison:
+    """Compare predictions of the same images with paired intervals; see docs/compare.md.
+
+    Args:
+        truth: annotations in COCO's JSON, or a folder of label maps.
+        predictions: name -> detections in COCO's JSON of results (a list of ``image_id``,
+            ``category_id``, ``bbox`` as x, y, width, height, and ``score``), or a folder of
+            label maps.
+        work_dir: gets ``comparison.json``, ``comparison.md``, ``report.html``, ``records/``.
+        images: folder of the tested images, for the thirds by brightness.
+        base, metric, resample, resamples, seed, report: as in
+            :func:`sci_plugins.apis.compare.compare`; the metric is one of the records'.
+        label_maps: ``num_classes`` and others of :func:`evaluate_segmentation`.
+
+    Raises:
+        ConfigError: if an option does not fit.
+        DataError: naming the file, if it is damaged, or about other images or classes.
+    """
+    check_at_least(1, most=MAX_RESAMPLES, resamples=resamples)
+    check_seed(seed)
+    base = next(iter(predictions), '') if base is None else base
+    if base not in predictions:
+        raise ConfigError(f'base must be one of {", ".join(predictions)}, got {base!r}')
+    folder = Path(work_dir)
+    check_outputs(*(folder / name for name in OUTPUTS), inputs=[truth, *predictions.values()])
+    read = _reader(Path(truth), label_maps)
+    found = {name: read(Path(predictions[name])) for name in sorted(predictions, key=base.__ne__)}
+    first = found[base]
+    if metric not in (None, *first.names):
+        raise ConfigError(f'there is no metric {metric!r}; there are {", ".join(first.names)}')
+    judge = Judge(base, parse_resampling(resample), resamples, seed, metric or first.main)
+    about = dict(config=Path(truth).name, weights=files_of(predictions), **software_and_machine())
+    comparison = Comparison(about | judge.about(), metric=judge.metric)
+    kept = _judge(found, judge, comparison, _lumas(first.ids, images))
+    for name, each in kept.items():
+        RecordStore(folder / 'records', comparison.about).save(Condition(), name, each)
+    write_comparison(comparison, folder)
+    if report:
+        pairs = {name: each.curve() for name, each in found.items()}
+        curves = {('as is', name): Curve(*each) for name, each in pairs.items() if each}
+        write_atomically(folder / 'report.html', render_report(comparison, curves, []))
+    return comparison
+
+
+def _judge(
+    found: Mapping[str, ImageRecords], judge: Judge, comparison: Comparison, luma: np.ndarray
+) -> dict[str, Kept]:
+    kept = {name: Kept(records, luma) for name, records in found.items()}
+    for name, each in kept.items():
+        numbers = each.records.metrics([str(judge.metric)])
+        result = VariantResult(name, Condition(), numbers, 0.0, len(luma))
+        if comparison.results:
+            result = judge.judge(result, each, comparison.results[0], kept[judge.base])
+        comparison.replace(result)
+    return kept
+
+
+def _lumas(ids: Sequence[str], folder: str | os.PathLike[str] | None) -> np.ndarray:
+    """Mean luma of each image in [0, 1]; NaN without the images."""
+    if folder is None:
+        return np.full(len(ids), np.nan)
+    files = match_by_name([f'{name}.png' for name in ids], folder, IMAGE_FORMATS).values()
+    pixels = (torch.from_numpy(read_image(file) / 255.0) for file in files)
+    return np.array([float(mean_luma(each.permute(2, 0, 1)[None])) for each in pixels])
+
+
+def _reader(truth: Path, label_maps: Mapping[str, Any]) -> Any:
+    """Reads one file or folder of predictions as records."""
+    if not truth.is_dir():
+        if label_maps:
+            raise ConfigError(f'{next(iter(label_maps))} is for folders, and {truth} is none')
+        return _CocoTruth(truth).records_of
+    if label_maps.get('num_classes') is None:
+        raise ConfigError(f'{truth}: label maps need the number of classes (--num-classes)')
+
+    def read(folder: Path) -> ImageRecords:
+        return evaluate_segmentation(folder, truth, strict=False, **label_maps).records
+
+    return read
+
+
+_Number = Annotated[float, -1e9, 1e9]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One detection of a result file."""
+
+    image_id: Id
+    category_id: Id
+    bbox: tuple[_Number, _Number, _Number, _Number]
+    score: _Number
+
+
+class _CocoTruth:
+    """Images and boxes of an annotation file; empty boxes do not count, crowds are ignored."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise DataError(f'{path}: there is no such file or folder of ground truth')
+        check_coco(path)
+        content = read_json(path)
+        self.path = path
+        self.labels = {each['id']: label for label, each in enumerate(content['categories'])}
+        self.classes = [str(each['name']) for each in content['categories']]
+        images = {each['id']: each['file_name'] for each in content['images']}
+        self.ids = dict(zip(images, image_ids(list(images.values())), strict=True))
+        self.boxes: dict[Id, list[Any]] = {key: [] for key in images}
+        for each in content.get('annotations', []):
+            if min(each['bbox'][2:]) > 0 and each['image_id'] in images:
+                self.boxes[each['image_id']].append(each)
+
+    def records_of(self, path: Path) -> DetectionRecords:
+        """The detections of a result file."""
+        if not path.is_file():
+            raise DataError(f'{path}: there is no such file of detections')
+        found: dict[Id, list[_Found]] = {key: [] for key in self.ids}
+        for index, each in enumerate(from_content(list[_Found], read_json(path), path)):
+            for name, value, known in (
+                ('image_id', each.image_id, self.ids),
+                ('category_id', each.category_id, self.labels),
+            ):
+                if value not in known:
+                    raise DataError(f'{path}: [{index}].{name}: {value!r} is not in {self.path}')
+            found[each.image_id].append(each)
+        pairs = [self._image(key, each) for key, each in found.items()]
+        return DetectionRecords(pairs, classes=self.classes)
+
+    def _image(self, key: Id, found: list[_Found]) -> ImageDetections:
+        boxes = self.boxes[key]
+        rows = np.array([[*each.bbox, each.score] for each in found]).reshape(-1, 5)
+        true = np.array([each['bbox'] for each in boxes], float).reshape(-1, 4)
+        for corners in (rows, true):
+            corners[:, 2:4] += corners[:, :2]
+        return ImageDetections(
+            self.ids[key],
+            rows,
+            true,
+            np.array([bool(each.get('iscrowd')) for each in boxes], bool),
+            np.array([self.labels[each.category_id] for each in found], np.int64),
+            np.array([self.labels[each['category_id']] for each in boxes], np.int64),
+        )
