@@ -29,6 +29,7 @@ _HOMES = {
     'RUASNetEnhancer': 'sci_plugins.models.enhancers',
     'ZeroDCEEnhancer': 'sci_plugins.models.enhancers',
     'IATEnhancer': 'sci_plugins.models.enhancers',
+    'LIMEEnhancer': 'sci_plugins.models.enhancers',
     'OnnxEnhancer': 'sci_plugins.models.enhancers',
     'GammaEnhancer': 'sci_plugins.models.enhancers',
     'MeanMatchEnhancer': 'sci_plugins.models.enhancers',

@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         default=['none', DEFAULT_ENHANCER],
         metavar='ENHANCER',
-        help='the first is the base: none, gamma, clahe, histeq, sci/official/medium, '
+        help='the first is the base: none, gamma, clahe, histeq, lime, sci/official/medium, '
         'sci/FILE, adaptive, adaptive/FILE, gated/NAME to enhance only dark images (limits: '
         "docs/compare.md), 'NAME(key=value)', 'my_file.MyEnhancer(key=value)' of your own, config "
         "for the config's own enhancer, 'select(NAME)' to keep of raw and enhanced the prediction "

@@ -27,6 +27,7 @@ PUBLIC = {
     'MeanRecords',
     'RECORDS',
     'IATEnhancer',
+    'LIMEEnhancer',
     'OnnxEnhancer',
     'RUASEnhancer',
     'RUASNetEnhancer',

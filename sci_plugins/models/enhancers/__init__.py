@@ -13,6 +13,7 @@ from sci_plugins.models.enhancers.classical import (
 from sci_plugins.models.enhancers.export import save_enhancer
 from sci_plugins.models.enhancers.gated import GatedEnhancer
 from sci_plugins.models.enhancers.iat import IATEnhancer
+from sci_plugins.models.enhancers.lime import LIMEEnhancer
 from sci_plugins.models.enhancers.onnx import OnnxEnhancer
 from sci_plugins.models.enhancers.ruas import RUASEnhancer, RUASNetEnhancer
 from sci_plugins.models.enhancers.sci import SCIEnhancer
@@ -29,6 +30,7 @@ __all__ = [
     'HistogramEqualizationEnhancer',
     'IATEnhancer',
     'IdentityEnhancer',
+    'LIMEEnhancer',
     'MeanMatchEnhancer',
     'OnnxEnhancer',
     'RUASEnhancer',

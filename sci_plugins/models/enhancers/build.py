@@ -110,6 +110,7 @@ SHORT_NAMES = {
     'exposure': ShortName('MeanMatchEnhancer', _number_as('target'), "'exposure/0.4'"),
     'clahe': ShortName('CLAHEEnhancer', None, "'clahe'"),
     'histeq': ShortName('HistogramEqualizationEnhancer', None, "'histeq'"),
+    'lime': ShortName('LIMEEnhancer', None, "'lime'"),
     'sci': ShortName(
         'SCIEnhancer',
         lambda weights: config_of_weights(weights),
@@ -158,9 +159,9 @@ def build_enhancer(enhancer: nn.Module | Mapping[str, Any] | str) -> BaseEnhance
     Args:
         enhancer: an enhancer; a config ``dict(type='sci_plugins.X', ...)``; or a
             string: ``'none'``, ``'gamma'``, ``'gamma/0.4'``, ``'exposure/0.4'``, ``'clahe'``,
-            ``'histeq'``, ``'sci/WEIGHTS'`` with the weights' name or path, ``'adaptive'``,
-            ``'adaptive/FILE'`` for one that was tuned, ``'adaptive/sci/WEIGHTS'`` for another
-            illumination in it, ``'zero-dce/official'``, ``'zero-dce++/official'``,
+            ``'histeq'``, ``'lime'``, ``'sci/WEIGHTS'`` with the weights' name or path,
+            ``'adaptive'``, ``'adaptive/FILE'`` for one that was tuned, ``'adaptive/sci/WEIGHTS'``
+            for another illumination in it, ``'zero-dce/official'``, ``'zero-dce++/official'``,
             ``'ruas/lol'``, ``'ruas/upe'``, ``'ruas/dark'``, ``'iat/lol'``, ``'iat/lol-v2'``,
             ``'iat/exposure'``, ``'onnx/FILE'``,
             ``'gated/NAME'`` with one of these names, or a call such as

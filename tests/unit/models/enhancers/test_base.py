@@ -24,6 +24,7 @@ from sci_plugins.models.enhancers import (
     HistogramEqualizationEnhancer,
     IATEnhancer,
     IdentityEnhancer,
+    LIMEEnhancer,
     MeanMatchEnhancer,
     OnnxEnhancer,
     RetinexEnhancer,
@@ -98,6 +99,7 @@ def _gain_file() -> str:
 CASES: dict[str, Callable[[], BaseEnhancer]] = {
     'adaptive': _adaptive,
     'iat': _iat,
+    'lime': LIMEEnhancer,
     'identity': IdentityEnhancer,
     'onnx': lambda: OnnxEnhancer(_gain_file()),
     'ruas-net': lambda: _random(RUASNetEnhancer(), 0.2),
@@ -120,7 +122,7 @@ SAME_SETTINGS = {repr(make()): make for make in CASES.values()}
 IN_8_BITS = (CLAHEEnhancer, HistogramEqualizationEnhancer)
 REDUCED = (IATEnhancer, ZeroDCEEnhancer)  # it sees the image at a smaller size, too
 WHOLE_IMAGE = (
-    *(AdaptiveSCIEnhancer, MeanMatchEnhancer, GatedEnhancer, OnnxEnhancer),
+    *(AdaptiveSCIEnhancer, MeanMatchEnhancer, GatedEnhancer, OnnxEnhancer, LIMEEnhancer),
     *(*IN_8_BITS, *REDUCED),
 )
 
