@@ -3,12 +3,13 @@
 from importlib import import_module
 from typing import Any
 
-from sci_plugins.compat import install_mmcv_ops
+from sci_plugins.compat import INSTALL, install_mmcv_ops, warn_of_twins
 from sci_plugins.version import __version__
 
 # The hosts import `mmcv._ext` when they are imported themselves, so the stand-in
 # has to be findable before that; nothing is imported until they ask for it.
 install_mmcv_ops()
+warn_of_twins()
 
 _HOMES = {
     'attach': 'sci_plugins.apis',
@@ -49,7 +50,15 @@ __all__ = ['__version__', *_HOMES]
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        try:
+            return getattr(import_module(_HOMES[name]), name)
+        except ModuleNotFoundError as error:
+            if error.name not in ('mmengine', 'mmcv'):
+                raise
+            from sci_plugins.errors import MissingDependencyError
+
+            missing = f'sci_plugins.{name} needs {error.name}, which is not installed: {INSTALL}'
+            raise MissingDependencyError(missing) from error
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import mmengine.registry
 from mmengine.registry import Registry
 
+from sci_plugins.compat import INSTALL
 from sci_plugins.errors import MissingDependencyError
 
 Kind = TypeVar('Kind', bound=Registry)
@@ -27,11 +28,10 @@ class Host(NamedTuple):
     Its package is named as its scope.
 
     Attributes:
-        install: what ``pip install`` takes.
+        install: how to install it, for an error.
         preprocessor: its class of data preprocessors.
         enhanced: ours in front of it, with a ``type`` of its own for configs; where
             there is none, ``attach`` makes one.
-        distributions: names under which pip knows the package.
         loaders: steps of its pipelines that load an image.
         fill_color: what its pipelines pad with; ``None`` if they do not.
     """
@@ -39,7 +39,6 @@ class Host(NamedTuple):
     install: str
     preprocessor: str
     enhanced: str | None
-    distributions: tuple[str, ...]
     loaders: tuple[str, ...] = ('LoadImageFromFile', 'LoadImageFromNDArray')
     fill_color: float | None = None
 
@@ -47,22 +46,14 @@ class Host(NamedTuple):
 #: Scope -> host: all that this package knows of each.
 HOSTS = {
     'mmdet': Host(
-        'sci_plugins[det]',
+        INSTALL,
         'DetDataPreprocessor',
         'EnhancedDetDataPreprocessor',
-        ('onedl-mmdetection', 'mmdet'),
         fill_color=114,  # YOLOX, RTMDet and their relatives
     ),
-    'mmseg': Host(
-        'sci_plugins[seg]',
-        'SegDataPreProcessor',
-        'EnhancedSegDataPreProcessor',
-        ('onedl-mmsegmentation', 'mmsegmentation'),
-    ),
-    'mmpretrain': Host(
-        'onedl-mmpretrain', 'ClsDataPreprocessor', None, ('onedl-mmpretrain', 'mmpretrain')
-    ),
-    'mmpose': Host('mmpose', 'PoseDataPreprocessor', None, ('mmpose',), ('LoadImage',)),
+    'mmseg': Host(INSTALL, 'SegDataPreProcessor', 'EnhancedSegDataPreProcessor'),
+    'mmpretrain': Host('pip install onedl-mmpretrain', 'ClsDataPreprocessor', None),
+    'mmpose': Host('pip install mmpose', 'PoseDataPreprocessor', None, ('LoadImage',)),
 }
 
 # Scope of the host -> module that needs it -> what the module registers.
@@ -137,9 +128,9 @@ def require_host(name: str, package: str, extra: str | None = None) -> None:
         MissingDependencyError: naming what to install.
     """
     if find_spec(package) is None:
-        install = f'sci_plugins[{extra}]' if extra else HOSTS[package].install
+        install = f'pip install "sci_plugins[{extra}]"' if extra else HOSTS[package].install
         raise MissingDependencyError(
-            f'{name} needs the package {package}, which is not installed: pip install "{install}"'
+            f'{name} needs the package {package}, which is not installed: {install}'
         )
 
 

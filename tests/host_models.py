@@ -18,6 +18,7 @@ DETECTORS = {
     'YOLOX': ('yolox/yolox_tiny_8xb8-300e_coco.py', 64),
     'RTMDet': ('rtmdet/rtmdet_tiny_8xb32-300e_coco.py', 64),
     'DETR': ('detr/detr_r50_8xb2-150e_coco.py', 64),
+    'Deformable DETR': ('deformable_detr/deformable-detr_r50_16xb2-50e_coco.py', 64),
 }
 SEGMENTORS = {
     'FCN': ('fcn/fcn_r50-d8_4xb2-40k_cityscapes-512x1024.py', 64),

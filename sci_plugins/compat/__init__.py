@@ -1,4 +1,8 @@
-"""A stand-in for mmcv's compiled extension where mmcv is installed without it.
+"""Which of the two families of host packages is installed, and what mmcv lacks there.
+
+OpenMMLab's own packages and their successors, ``onedl-*``, have the same import names.
+
+:class:`StandInFinder` finds a stand-in for mmcv's compiled extension.
 
 Without the extension ``mmcv.ops`` cannot be imported, hence neither ``mmdet.models`` nor
 ``mmseg.models``. Most models need three of its operations, and torchvision has all three, in C++
@@ -8,13 +12,26 @@ The finder lives here because installing it must not import torch: a host asks f
 later, if at all.
 """
 
+import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
 from types import ModuleType
 
+#: Import name -> the distributions that install it, one of which may be there.
+DISTRIBUTIONS = {
+    'mmengine': ('onedl-mmengine', 'mmengine'),
+    'mmcv': ('onedl-mmcv', 'mmcv', 'mmcv-lite'),
+    'mmdet': ('onedl-mmdetection', 'mmdet'),
+    'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
+    'mmpretrain': ('onedl-mmpretrain', 'mmpretrain'),
+    'mmpose': ('mmpose',),
+}
+#: What to install for a host, as the end of a sentence.
+INSTALL = 'pip install "sci_plugins[onedl]" (or, with OpenMMLab\'s own, "sci_plugins[openmmlab]")'
 EXTENSION_NAME = 'mmcv._ext'
 
 
@@ -52,3 +69,21 @@ def install_mmcv_ops() -> None:
     """
     if not any(isinstance(finder, StandInFinder) for finder in sys.meta_path):
         sys.meta_path.append(StandInFinder())
+
+
+def warn_of_twins() -> None:
+    """Warn, in one line, where two distributions of one import name are installed.
+
+    pip lets the second overwrite files of the first, and removes those of both with either.
+    """
+    folders = filter(os.path.isdir, sys.path)
+    # As importlib.metadata finds them, whose import alone takes longer.
+    names = (name for folder in folders for name in os.listdir(folder))
+    there = {name.split('-')[0].replace('_', '-') for name in names if name.endswith('.dist-info')}
+    found = [sorted(there.intersection(each)) for each in DISTRIBUTIONS.values()]
+    if twins := [name for names in found if len(names) > 1 for name in names]:
+        warnings.warn(
+            'two distributions of the same package overwrite each other: pip uninstall -y '
+            f'{" ".join(twins)}, then {INSTALL}',
+            stacklevel=3,
+        )

@@ -4,12 +4,38 @@ import os
 import platform
 import re
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from sci_plugins.compat import DISTRIBUTIONS
 from sci_plugins.errors import ConfigError, first_line
+from sci_plugins.version import __version__
+
+#: Package -> the distributions that install it.
+_PACKAGES = {
+    'torch': ('torch',),
+    'torchvision': ('torchvision',),
+    **DISTRIBUTIONS,
+    'pycocotools': ('pycocotools',),
+    'numpy': ('numpy',),
+    'opencv': ('opencv-python', 'opencv-python-headless'),
+}
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of this package and of what numbers depend on, where installed."""
+    found = dict(sci_plugins=__version__)
+    for package, names in _PACKAGES.items():
+        for name in names:
+            try:
+                found[package] = version(name)
+            except PackageNotFoundError:
+                continue
+            break
+    return found
 
 
 def describe_machine() -> dict[str, Any]:

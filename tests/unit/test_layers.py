@@ -12,7 +12,8 @@ PACKAGE = ROOT / 'sci_plugins'
 # Each may import what stands before it, and itself.
 LAYERS = (
     {'errors', 'version', 'weights'},
-    {'compat', 'registry', 'utils'},
+    {'compat'},
+    {'registry', 'utils'},
     {'functional'},
     {'models'},
     {'datasets'},

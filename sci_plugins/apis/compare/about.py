@@ -7,7 +7,6 @@ import os
 import platform
 import re
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,10 @@ from sci_plugins.evaluation.records import ImageSet
 from sci_plugins.models.enhancers import parse_enhancer
 from sci_plugins.models.enhancers.weight_files import file_sha256, find_weight_file, is_published
 from sci_plugins.models.enhancers.weights import weights_name
-from sci_plugins.registry import HOSTS, scope_of
+from sci_plugins.registry import scope_of
 from sci_plugins.utils.folders import list_files
 from sci_plugins.utils.images import IMAGE_FORMATS
-from sci_plugins.utils.machine import describe_machine
-from sci_plugins.version import __version__
+from sci_plugins.utils.machine import describe_machine, package_versions
 
 
 def build_image_set(cfg: Config) -> ImageSet:
@@ -41,17 +39,6 @@ def build_image_set(cfg: Config) -> ImageSet:
         return ImageSet(NamingRunner.build_dataloader(loader).dataset)
 
 
-#: Package -> the distributions that install it.
-_PACKAGES = {
-    'torch': ('torch',),
-    'torchvision': ('torchvision',),
-    'mmengine': ('onedl-mmengine', 'mmengine'),
-    'mmcv': ('onedl-mmcv', 'mmcv', 'mmcv-lite'),
-    **{scope: host.distributions for scope, host in HOSTS.items()},
-    'pycocotools': ('pycocotools',),
-    'numpy': ('numpy',),
-    'opencv': ('opencv-python', 'opencv-python-headless'),
-}
 #: What the numbers of a data set depend on, as its metainfo names it.
 _OF_DATA = ('split', 'annotation_version')
 #: Two comparisons that differ in one of these cannot share results.
@@ -96,7 +83,7 @@ def describe(contenders: Contenders, images: ImageSet) -> dict[str, Any]:
 
 def software_and_machine() -> dict[str, Any]:
     """Versions of what computes the numbers, and the machine without names of its users."""
-    return dict(versions=_versions(), environment=_environment())
+    return dict(versions=package_versions(), environment=_environment())
 
 
 def identity_of(about: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,18 +171,6 @@ def _enhancer_weights(enhancer: str) -> dict[str, Any]:
         return {}
     found = find_weight_file(weights)
     return dict(name=weights if is_published(weights) else found.path.name, sha256=found.sha256)
-
-
-def _versions() -> dict[str, str]:
-    found = dict(sci_plugins=__version__)
-    for package, names in _PACKAGES.items():
-        for name in names:
-            try:
-                found[package] = version(name)
-            except PackageNotFoundError:
-                continue
-            break
-    return found
 
 
 def _environment() -> dict[str, Any]:

@@ -165,6 +165,6 @@ def _check(cfg: Config, report: bool) -> None:
     require(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
     if report and find_spec('jinja2') is None:
         raise MissingDependencyError(
-            'the report needs the package Jinja2, which is not installed: pip install '
-            '"sci_plugins[det]", or pass --no-report'
+            'the report needs the package Jinja2, which is not installed: pip install jinja2, '
+            'or pass --no-report'
         )

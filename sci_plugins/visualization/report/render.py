@@ -173,8 +173,7 @@ def _environment() -> Any:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as error:
         raise MissingDependencyError(
-            'the report needs the package Jinja2, which is not installed: '
-            'pip install "sci_plugins[det]" or "sci_plugins[seg]"'
+            'the report needs the package Jinja2, which is not installed: pip install jinja2'
         ) from error
     return Environment(
         loader=FileSystemLoader(_TEMPLATES),
