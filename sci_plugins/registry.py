@@ -188,6 +188,7 @@ RECORDS = Registry(
     scope='sci_plugins',
     locations=[
         'sci_plugins.evaluation.detection_records',
+        'sci_plugins.evaluation.instance_records',
         'sci_plugins.evaluation.segmentation_records',
     ],
 )

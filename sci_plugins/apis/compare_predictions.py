@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,13 +14,14 @@ from sci_plugins.apis.compare.judging import Judge, parse_resampling
 from sci_plugins.apis.compare.measuring import Kept, RecordStore
 from sci_plugins.apis.compare.session import OUTPUTS, write_comparison
 from sci_plugins.apis.evaluate_segmentation import evaluate_segmentation
-from sci_plugins.datasets.coco_check import Id, check_coco
+from sci_plugins.datasets.coco_check import Id, check_coco, wrong_mask
 from sci_plugins.errors import ConfigError, DataError, check_at_least, check_seed
 from sci_plugins.evaluation.bootstrap import MAX_RESAMPLES
 from sci_plugins.evaluation.comparison import Comparison, VariantResult
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.evaluation.detection_images import ImageDetections
 from sci_plugins.evaluation.detection_records import DetectionRecords
+from sci_plugins.evaluation.instance_records import ImageMasks, InstanceRecords, box_of, code_of
 from sci_plugins.evaluation.records import ImageRecords, image_ids
 from sci_plugins.functional.retinex import mean_luma
 from sci_plugins.utils.files import check_outputs, write_atomically
@@ -49,8 +50,8 @@ def compare_predictions(
     Args:
         truth: annotations in COCO's JSON, or a folder of label maps.
         predictions: name -> detections in COCO's JSON of results (a list of ``image_id``,
-            ``category_id``, ``bbox`` as x, y, width, height, and ``score``), or a folder of
-            label maps.
+            ``category_id``, ``bbox`` as x, y, width, height, and ``score``; with
+            ``segmentation`` its masks are judged too), or a folder of label maps.
         work_dir: gets ``comparison.json``, ``comparison.md``, ``report.html``, ``records/``.
         images: folder of the tested images, for the thirds by brightness.
         base, metric, resample, resamples, seed, report: as in
@@ -133,8 +134,9 @@ class _Found:
 
     image_id: Id
     category_id: Id
-    bbox: tuple[_Number, _Number, _Number, _Number]
     score: _Number
+    bbox: tuple[_Number, _Number, _Number, _Number] | None = None
+    segmentation: Any = None
 
 
 class _CocoTruth:
@@ -150,6 +152,7 @@ class _CocoTruth:
         self.classes = [str(each['name']) for each in content['categories']]
         images = {each['id']: each['file_name'] for each in content['images']}
         self.ids = dict(zip(images, image_ids(list(images.values())), strict=True))
+        self.sizes = {each['id']: [each['height'], each['width']] for each in content['images']}
         self.boxes: dict[Id, list[Any]] = {key: [] for key in images}
         for each in content.get('annotations', []):
             if min(each['bbox'][2:]) > 0 and each['image_id'] in images:
@@ -167,13 +170,31 @@ class _CocoTruth:
             ):
                 if value not in known:
                     raise DataError(f'{path}: [{index}].{name}: {value!r} is not in {self.path}')
+            problem = wrong_mask(each.segmentation, self.sizes[each.image_id])
+            if problem and (each.bbox is None or each.segmentation is not None):
+                raise DataError(f'{path}: [{index}].segmentation{problem}')
             found[each.image_id].append(each)
+        if not any(each.segmentation for of_image in found.values() for each in of_image):
+            pairs = [self._image(key, each) for key, each in found.items()]
+            return DetectionRecords(pairs, classes=self.classes)
+        check_coco(self.path, masks=True)
+        masks = [self._masks(key, each, path) for key, each in found.items()]
         pairs = [self._image(key, each) for key, each in found.items()]
-        return DetectionRecords(pairs, classes=self.classes)
+        return InstanceRecords(pairs, masks, self.classes)
+
+    def _masks(self, key: Id, found: list[_Found], path: Path) -> ImageMasks:
+        """Also a box for each mask that has none."""
+        if any(each.segmentation is None for each in found):
+            raise DataError(f'{path}: expected masks of all detections of image {key}, or of none')
+        codes = [code_of(each.segmentation, *self.sizes[key]) for each in found]
+        for place, (each, code) in enumerate(zip(found, codes, strict=True)):
+            found[place] = replace(each, bbox=each.bbox or box_of(code))
+        true = [code_of(each['segmentation'], *self.sizes[key]) for each in self.boxes[key]]
+        return ImageMasks(np.array([each.score for each in found], float), codes, true)
 
     def _image(self, key: Id, found: list[_Found]) -> ImageDetections:
         boxes = self.boxes[key]
-        rows = np.array([[*each.bbox, each.score] for each in found]).reshape(-1, 5)
+        rows = np.array([[*(each.bbox or ()), each.score] for each in found]).reshape(-1, 5)
         true = np.array([each['bbox'] for each in boxes], float).reshape(-1, 4)
         for corners in (rows, true):
             corners[:, 2:4] += corners[:, :2]

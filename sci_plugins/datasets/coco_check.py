@@ -112,7 +112,7 @@ def _check_masks(
     """
     drawn = [(index, each) for index, each in enumerate(annotations) if each['image_id'] in sizes]
     for index, each in drawn:
-        problem = _wrong_mask(each.get('segmentation'), sizes[each['image_id']])
+        problem = wrong_mask(each.get('segmentation'), sizes[each['image_id']])
         if problem:
             raise DataError(f'{path}: annotations[{index}].segmentation{problem}')
     parts = [
@@ -125,7 +125,7 @@ def _check_masks(
     (_refuse if scored else _warn)(path, told if scored else told + ': ignored {} such', parts)
 
 
-def _wrong_mask(mask: Any, size: list[float]) -> str:
+def wrong_mask(mask: Any, size: list[float]) -> str:
     """Where a mask is not one of an image of ``[height, width]``, and why."""
     if isinstance(mask, dict):
         if mask.get('size') != size:

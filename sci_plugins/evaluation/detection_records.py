@@ -45,6 +45,8 @@ MAX_DETECTIONS = 100
 _ALL = (0.0, np.inf)
 #: Predictions ``(P, 5)``, boxes ``(G, 4)``, ignore ``(G,)`` of one image.
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
+#: Annotations, as in COCO's files, from the arrays of one image.
+Annotate = Callable[..., list[dict[str, Any]]]
 
 
 def match_coco(images: Sequence[Arrays]) -> list[RankedDetections]:
@@ -58,6 +60,16 @@ def match_coco(images: Sequence[Arrays]) -> list[RankedDetections]:
         MissingDependencyError: if pycocotools is not installed.
     """
     return _evaluate(images, IOU_THRESHOLDS, [_ALL])[0]
+
+
+def match_coco_masks(images: Sequence[tuple[Any, ...]]) -> list[RankedDetections]:
+    """The same for masks.
+
+    Args:
+        images: scores ``(P,)``, found masks, true masks (both run-length codes of pycocotools) and
+            ignore flags ``(G,)`` of each image.
+    """
+    return _evaluate(images, IOU_THRESHOLDS, [_ALL], (_true_masks, _found_masks), 'segm')[0]
 
 
 def match_coco_by_size(
@@ -80,14 +92,19 @@ def match_coco_by_size(
 
 
 def _evaluate(
-    images: Sequence[Arrays], thresholds: np.ndarray, areas: Sequence[tuple[float, float]]
+    images: Sequence[tuple[Any, ...]],
+    thresholds: np.ndarray,
+    areas: Sequence[tuple[float, float]],
+    annotate: tuple[Annotate, Annotate] | None = None,
+    kind: str = 'bbox',
 ) -> list[list[RankedDetections]]:
     """The matches of all images, for each range of areas and each threshold."""
     require_host('COCO AP', 'pycocotools', 'det')
     from pycocotools.cocoeval import COCOeval
 
     with contextlib.redirect_stdout(io.StringIO()):  # it prints every step
-        evaluator = COCOeval(_dataset(images, _truth), _dataset(images, _found), iouType='bbox')
+        truth, found = (_dataset(images, each) for each in annotate or (_truth, _found))
+        evaluator = COCOeval(truth, found, iouType=kind)
         evaluator.params.iouThrs = thresholds
         evaluator.params.maxDets = [MAX_DETECTIONS]
         evaluator.params.areaRng = [list(area) for area in areas]
@@ -113,7 +130,7 @@ def _collect(results: Iterable[Any], threshold: int) -> RankedDetections:
     return rank(scores, hits, positives)
 
 
-def _dataset(images: Sequence[Arrays], annotate: Any) -> Any:
+def _dataset(images: Sequence[tuple[Any, ...]], annotate: Annotate) -> Any:
     from pycocotools.coco import COCO
 
     annotations = [
@@ -126,7 +143,7 @@ def _dataset(images: Sequence[Arrays], annotate: Any) -> Any:
         annotation['id'] = number
     dataset = COCO()
     dataset.dataset = dict(
-        images=[dict(id=number) for number in range(1, len(images) + 1)],
+        images=[dict(id=number, height=0, width=0) for number in range(1, len(images) + 1)],
         categories=[dict(id=1, name='object')],
         annotations=annotations,
     )
@@ -142,6 +159,16 @@ def _found(predictions: np.ndarray, _: np.ndarray, __: np.ndarray) -> list[dict[
     # As COCOeval limits them, but before objects are made of thousands.
     best = np.argsort(-predictions[:, 4], kind='stable')[:MAX_DETECTIONS]
     return [dict(**_box(row[:4]), iscrowd=0, score=float(row[4])) for row in predictions[best]]
+
+
+def _true_masks(_: np.ndarray, __: Any, masks: Sequence[Any], ignore: np.ndarray) -> list[Any]:
+    pairs = zip(masks, ignore, strict=True)
+    return [dict(segmentation=mask, area=1, iscrowd=int(crowd)) for mask, crowd in pairs]
+
+
+def _found_masks(scores: np.ndarray, masks: Sequence[Any], *_: Any) -> list[dict[str, Any]]:
+    best = np.argsort(-scores, kind='stable')[:MAX_DETECTIONS]
+    return [dict(segmentation=masks[i], area=1, iscrowd=0, score=float(scores[i])) for i in best]
 
 
 def _box(box: np.ndarray) -> dict[str, Any]:
@@ -179,6 +206,8 @@ class ClassRecords:
         )
         arrays = [(image.predictions, image.boxes, image.flags) for image in images]
         self.coco = match_coco(arrays) if coco else []
+        #: Matches of masks, where there are any.
+        self.masks: list[RankedDetections] = []
         self.coco_by_size = match_coco_by_size(arrays, SIZE_BINS) if coco and by_size else {}
 
     @property
@@ -188,19 +217,27 @@ class ClassRecords:
             'VOC_AP50_area': lambda rows: area_ap(self.voc, rows),
             'recall_at_1_FPPI': lambda rows: recall_at_fppi(self.voc, 1.0, rows),
         }
-        if self.coco:
-            rules['COCO_AP'] = lambda rows: np.mean(
-                [coco_ap(ranked, rows) for ranked in self.coco], axis=0
-            )
-            rules['COCO_AP50'] = lambda rows: coco_ap(self.coco[0], rows)
-            rules['COCO_AP75'] = lambda rows: coco_ap(self.coco[5], rows)  # 0.5 + 5 x 0.05
+        for start, matches in (('COCO_', self.coco), ('COCO_mask_', self.masks)):
+            if matches:
+                rules |= _coco_rules(start, matches)
         for name, ranked in self.coco_by_size.items():
             rules[f'COCO_AP50_{name}'] = lambda rows, some=ranked: coco_ap(some, rows)  # type: ignore[misc]
         return rules
 
 
+def _coco_rules(start: str, matches: Sequence[RankedDetections]) -> dict[str, Rule]:
+    return {
+        f'{start}AP': lambda rows: np.mean([coco_ap(each, rows) for each in matches], axis=0),
+        f'{start}AP50': lambda rows: coco_ap(matches[0], rows),
+        f'{start}AP75': lambda rows: coco_ap(matches[5], rows),  # 0.5 + 5 x 0.05
+    }
+
+
 #: Metrics that are defined for several classes: means over those with ground truth.
-OF_SEVERAL = ('VOC_AP50_area', 'COCO_AP', 'COCO_AP50', 'COCO_AP75')
+OF_SEVERAL = (
+    'VOC_AP50_area',
+    *(f'COCO_{of}AP{iou}' for of in ('', 'mask_') for iou in ('', 50, 75)),
+)
 
 
 @RECORDS.register_module()

@@ -72,6 +72,44 @@ def test_detections_have_the_numbers_of_the_comparison(faces: Any, tmp_path: Pat
     assert analysis.main.verdict in (tmp_path / 'comparison.md').read_text()
 
 
+def test_masks_too(faces: Any, tmp_path: Path) -> None:
+    """Masks that fill their boxes have the boxes' numbers; those in a file without boxes too."""
+
+    def fill(box: list[float]) -> list[list[float]]:
+        x, y, width, height = box
+        return [[x, y, x + width, y, x + width, y + height, x, y + height]]
+
+    _, path, files = faces
+    truth = json.loads(path.read_text())
+    for each in truth['annotations']:
+        each['bbox'] = [float(round(number)) for number in each['bbox']]
+        each['segmentation'] = fill(each['bbox'])
+    (tmp_path / 'coco.json').write_text(json.dumps(truth))
+    found = json.loads(files['none'].read_text())
+    height, width = truth['images'][0]['height'], truth['images'][0]['width']
+    for place, each in enumerate(found):
+        x, y, w, h = (round(number) for number in each.pop('bbox'))
+        x, y = min(max(x, 0), width - 2), min(max(y, 0), height - 2)
+        box = [x, y, max(min(w, width - x), 1), max(min(h, height - y), 1)]
+        each['segmentation'] = fill([float(number) for number in box])
+        if place % 2:
+            each['bbox'] = box
+    (tmp_path / 'masks.json').write_text(json.dumps(found))
+    predictions = dict(raw=tmp_path / 'masks.json', same=tmp_path / 'masks.json')
+    result = compare_predictions(
+        tmp_path / 'coco.json', predictions, work_dir=tmp_path / 'work', report=False
+    )
+    values = result.results[1].analysis.values
+    assert values['COCO_mask_AP'][0] == pytest.approx(values['COCO_AP'][0], abs=1e-9)
+    assert values['COCO_AP'][0] > 0
+    found[0]['segmentation'] = [[1, 'x']]
+    (tmp_path / 'masks.json').write_text(json.dumps(found))
+    with pytest.raises(
+        DataError, match=r'masks.json: \[0\].segmentation\[0\]: expected a list of n'
+    ):
+        compare_predictions(tmp_path / 'coco.json', predictions, work_dir=tmp_path / 'work')
+
+
 def test_label_maps_as_a_user_runs_it(tmp_path: Path, rng: np.random.Generator) -> None:
     for index, (found, truth) in enumerate(random_labels(rng, 4, 12)):
         right = np.where(rng.random(truth.shape) < 0.5, truth, found)
@@ -98,7 +136,7 @@ def test_label_maps_as_a_user_runs_it(tmp_path: Path, rng: np.random.Generator) 
     [
         (dict(image_id=99), {}, r'bad.json: \[0\].image_id: 99 is not in .*coco.json'),
         (dict(category_id='x'), {}, r"bad.json: \[0\].category_id: 'x' is not in"),
-        (dict(bbox=[1, 2, 3]), {}, r'\[0\].bbox: expected a list of 4, got a list of 3'),
+        (dict(bbox=[1, 2, 3]), {}, r'\[0\].bbox: expected a list of 4 or null, got a list of 3'),
         (dict(score=float('nan')), {}, r'\[0\].score: expected a number from'),
         ({}, dict(base='sci'), "base must be one of raw, got 'sci'"),
         ({}, dict(metric='mIoU'), "there is no metric 'mIoU'; there are VOC_AP50_area"),
