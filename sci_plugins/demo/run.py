@@ -16,7 +16,7 @@ from sci_plugins.apis.enhance import DEFAULT_ENHANCER
 from sci_plugins.demo import BRIGHT, CONDITIONS, STREET_CLASSES, prepare_demo
 from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.evaluation.bootstrap import Interval
-from sci_plugins.evaluation.comparison import Comparison, finite_or_none
+from sci_plugins.evaluation.comparison import Comparison, finite_or_none, percent_factor
 from sci_plugins.utils.checkpoint import use_safe_loading
 from sci_plugins.utils.files import MARK, check_outputs, write_atomically, write_json
 from sci_plugins.utils.schema import to_content
@@ -49,7 +49,7 @@ class Task(NamedTuple):
 
 TASKS = dict(
     faces=Task(
-        'dark faces: a RetinaNet trained on bright images, AP50 (0 to 1)',
+        'dark faces: a RetinaNet trained on bright images, AP50',
         'faces_retinanet_tiny.py',
         'demo_faces_retinanet_tiny.pth',
         'bbox_mAP_50',
@@ -59,7 +59,7 @@ TASKS = dict(
         'globe lamps, photographs on a wall.*',
     ),
     streets=Task(
-        'night streets: an FCN trained on bright images, mIoU (0 to 100)',
+        'night streets: an FCN trained on bright images, mIoU',
         'streets_fcn_unet_tiny.py',
         'demo_streets_fcn_unet_tiny.pth',
         'mIoU',
@@ -244,9 +244,16 @@ def _best(row: Row, enhancer: str) -> tuple[str, str] | None:
     return max(known, key=lambda pair: row.values[pair[1]], default=None)
 
 
+def _in_percent(row: Row) -> Row:
+    factor = percent_factor(TASKS[row.task].metric)
+    values = {name: value * factor for name, value in row.values.items()}
+    changes = {name: each.scaled(factor) for name, each in row.changes.items()}
+    return row._replace(values=values, changes=changes)
+
+
 def _verdict(row: Row, enhancer: str) -> str:
     """Which variant is best here, and whether it is shown to differ from none."""
-    best = _best(row, enhancer)
+    row, best = _in_percent(row), _best(row, enhancer)
     if best is None:
         return '**Best here: undefined.**'
     (label, name), places = best, places_of(TASKS[row.task].metric)
@@ -262,7 +269,7 @@ def _verdict(row: Row, enhancer: str) -> str:
 
 
 def _table_row(row: Row, enhancer: str) -> list[str]:
-    places = places_of(TASKS[row.task].metric)
+    places, row = places_of(TASKS[row.task].metric), _in_percent(row)
     variants, best = _variants(enhancer), _best(row, enhancer)
     sci, behind_gate, adaptive = (row.changes.get(name, _UNDEFINED) for name in variants[2:])
     return [
@@ -289,8 +296,8 @@ results.
 
 _READING = """The faces are real photographs on drawn people, the streets and rooms are rendered:
 this shows how the parts work together and is not a benchmark. "Best" is the highest value of the
-row, perhaps by chance; the verdicts say what is shown. They come from a paired bootstrap over the
-images and read "no difference shown" if the interval contains 0.
+row, perhaps by chance; all numbers are in percent. The verdicts say what is shown. They come from a
+paired bootstrap over the images and read "no difference shown" if the interval contains 0.
 
 In each picture below, the first column shows the input and the ground truth, each further column a
 variant: what the network sees above, what it finds below.

@@ -1,6 +1,6 @@
 """One variant against the base, from results kept image by image."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -37,6 +37,11 @@ class GroupResult:
     value: Measured
     interval: Interval
 
+    def scaled(self, factor: float) -> 'GroupResult':
+        """The same in another unit."""
+        found = self.interval.scaled(factor)
+        return GroupResult(self.name, self.images, self.base * factor, self.value * factor, found)
+
 
 @dataclass(frozen=True)
 class Effect:
@@ -66,6 +71,7 @@ class VariantAnalysis:
         values: metric -> the base's and the variant's number.
         groups: kind -> parts of the set; ``'brightness'``: thirds by mean luma.
         gained, lost: images with the largest gain and loss, strongest first.
+        identical: whether both gave the same results, to the bit.
 
     Raises:
         DataError: if a metric with an interval has no values, or the deciding one has no
@@ -83,6 +89,7 @@ class VariantAnalysis:
     groups: dict[str, list[GroupResult]] = field(default_factory=dict)
     gained: list[Effect] = field(default_factory=list)
     lost: list[Effect] = field(default_factory=list)
+    identical: bool = False
 
     def __post_init__(self) -> None:
         if self.metric not in self.intervals:
@@ -94,6 +101,25 @@ class VariantAnalysis:
     def main(self) -> Interval:
         """The difference that decides."""
         return self.intervals[self.metric]
+
+    def scaled(self, factor_of: Callable[[str], float]) -> 'VariantAnalysis':
+        """The same with every metric times a factor of its own."""
+        main = factor_of(self.metric)
+
+        def longer(effects: list[Effect]) -> list[Effect]:
+            return [replace(each, effect=each.effect * main) for each in effects]
+
+        return replace(
+            self,
+            intervals={name: e.scaled(factor_of(name)) for name, e in self.intervals.items()},
+            values={
+                name: (base * factor_of(name), value * factor_of(name))
+                for name, (base, value) in self.values.items()
+            },
+            groups={key: [e.scaled(main) for e in each] for key, each in self.groups.items()},
+            gained=longer(self.gained),
+            lost=longer(self.lost),
+        )
 
     def with_todays_names(self) -> 'VariantAnalysis':
         """Up to version 0.1 every set of one class had DARK FACE's official number, as ``AP``."""
@@ -158,6 +184,7 @@ def analyse(
         groups=_by_brightness(base, other, metric, brightness, groups, resamples, seed),
         gained=[each for each in by_effect if each.effect > 0][:changed],
         lost=[each for each in reversed(by_effect) if each.effect < 0][:changed],
+        identical=base.same_as(other),
     )
 
 

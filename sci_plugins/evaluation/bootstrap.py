@@ -43,6 +43,11 @@ class Interval:
     high: Measured
     higher_is_better: bool = True
 
+    def scaled(self, factor: float) -> 'Interval':
+        """The same in another unit."""
+        numbers = (self.delta * factor, self.low * factor, self.high * factor)
+        return Interval(*numbers, self.higher_is_better)
+
     @property
     def verdict(self) -> str:
         """``'helps'`` if the whole interval is on the better side of 0, ``'hurts'`` on the other.

@@ -6,6 +6,7 @@ how each is defined.
 
 import math
 import os
+import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
@@ -79,6 +80,18 @@ def is_percentage(name: str) -> bool:
     """
     parts = set(name.split('/'))
     return any(parts.intersection(kind.percentages) for kind in kinds_of_records())
+
+
+#: Numbers of detectors' evaluators, which are from 0 to 1.
+_HOST_FRACTION = re.compile(r'((bbox|segm)_)?m?A[PR]([@_\d].*)?|.*_precision')
+
+
+def percent_factor(name: str) -> float:
+    """What brings a metric to the unit of reports: 100 for a fraction that they show in percent."""
+    parts = set(name.split('/'))
+    ours = any(parts.intersection(kind.fractions) for kind in kinds_of_records())
+    host = _HOST_FRACTION.fullmatch(name.rsplit('/', 1)[-1])
+    return 100.0 if (ours or host) and not is_percentage(name) else 1.0
 
 
 def agrees(host_value: float, value: float, name: str) -> bool:
@@ -155,6 +168,8 @@ class VariantResult:
         images: number of tested images.
         analysis: its comparison with the base; ``None`` for the base, and without records.
         note: why there are no records.
+        weakness: why the results say little where they are the base's; empty if they do not.
+        constant: what is predicted where every image gets the same.
         difference: where and why an evaluator's number differs from the records'.
         decisions: what an adaptive stage decided for the images; ``None`` without one, and in
             files of older versions.
@@ -167,6 +182,8 @@ class VariantResult:
     images: int
     analysis: VariantAnalysis | None = None
     note: str = ''
+    weakness: str = ''
+    constant: str = ''
     difference: str = ''
     decisions: Decisions | None = None
 
@@ -241,6 +258,8 @@ class _About:
     weights: dict[str, Any] | None = None
     config_diff: dict[str, str] | None = None
     environment: dict[str, Any] | None = None
+    planned: dict[str, list[str]] | None = None
+    seen_in_training: dict[str, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Each class is matched once; pycocotools does COCO's matching.
 
 import contextlib
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
@@ -42,6 +42,8 @@ __all__ = [
 #: COCO's IoU thresholds, its limit of detections per image, and all areas.
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 MAX_DETECTIONS = 100
+#: A base with less average precision hardly finds anything.
+WEAK_AP = 0.1
 _ALL = (0.0, np.inf)
 #: Predictions ``(P, 5)``, boxes ``(G, 4)``, ignore ``(G,)`` of one image.
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -276,6 +278,7 @@ class DetectionRecords(ImageRecords):
         'COCO_AP50_above_32px': 'COCO_AP50 of boxes above 32 pixels',
         'COCO_AP50/CLASS': 'COCO_AP50 of one class alone',
     }
+    fractions: ClassVar[Collection[str]] = (*definitions,)
     host_names: ClassVar[Mapping[str, str]] = dict(
         bbox_mAP='COCO_AP', bbox_mAP_50='COCO_AP50', bbox_mAP_75='COCO_AP75'
     )
@@ -351,6 +354,16 @@ class DetectionRecords(ImageRecords):
             numbers |= {f'{metric}/{n}': row for n, row in zip(self.classes, each, strict=True)}
         return numbers
 
+    def constant(self) -> str:
+        found = {(image.predictions.tobytes(), image.labels.tobytes()) for image in self.images}
+        if len(found) > 1 or len(self.images) < 2:
+            return ''
+        return 'the same boxes' if len(self.images[0].predictions) else 'no box at all'
+
+    def weakness(self, metric: str) -> str:
+        value = self.metrics([metric])[metric] if 'AP' in metric else 1.0
+        return f'{metric} is {100 * value:.1f}, below 10' if value < WEAK_AP else ''
+
     def why_hosts_differ(self, run: RunInfo) -> str:
         found = next((each for each in run.metrics if getattr(each, '_coco_api', None)), None)
         most = max((len(image.predictions) for image in self.images), default=0)
@@ -423,6 +436,7 @@ class DarkFaceRecords(DetectionRecords):
         ),
         **{name: t for name, t in DetectionRecords.definitions.items() if '/' not in name},
     }
+    fractions: ClassVar[Collection[str]] = ('DARKFACE_AP', *DetectionRecords.fractions)
     host_names: ClassVar[Mapping[str, str]] = {**DetectionRecords.host_names, 'AP': 'DARKFACE_AP'}
 
     def __init__(

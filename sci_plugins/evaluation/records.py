@@ -122,6 +122,8 @@ class ImageRecords(ABC):
     definitions: ClassVar[Mapping[str, str]] = {}
     #: The metrics in percent, 0 to 100 (``METRIC`` includes every ``METRIC/CLASS``).
     percentages: ClassVar[Collection[str]] = ()
+    #: The metrics from 0 to 1 that reports show in percent, likewise.
+    fractions: ClassVar[Collection[str]] = ()
     #: The metrics for which lower is better.
     lower_is_better: ClassVar[Collection[str]] = ()
     #: The evaluator's name (its part after the last ``/``) -> ours, where they differ.
@@ -226,6 +228,19 @@ class ImageRecords(ABC):
     def higher_is_better(cls, name: str) -> bool:
         """Whether higher is better, for a metric or a ``METRIC/CLASS``."""
         return name.partition('/')[0] not in cls.lower_is_better
+
+    def constant(self) -> str:
+        """What is predicted where every image gets the same; empty where it does not."""
+        return ''
+
+    def weakness(self, metric: str) -> str:
+        """Why these results say little where they are the base's, by a metric; else empty."""
+        return ''
+
+    def same_as(self, other: 'ImageRecords') -> bool:
+        """Whether the other's results are equal to the bit."""
+        own, its = ({k: v.tobytes() for k, v in each.arrays().items()} for each in (self, other))
+        return own == its
 
     def why_hosts_differ(self, run: RunInfo) -> str:
         """Why the evaluator's number differs, and which one is right; empty if unknown.

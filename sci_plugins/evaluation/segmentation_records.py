@@ -130,6 +130,21 @@ class SegmentationRecords(ImageRecords):
             numbers[f'IoU/{name}'] = with_iou[:, index]
         return {name: 100 * numbers[name] for name in names}
 
+    def constant(self) -> str:
+        used = np.flatnonzero(self.matrices.sum(axis=(0, 1)))
+        one = len(used) == 1 and used[0] < len(self.classes)
+        return f'every pixel {self.classes[used[0]]}' if one else ''
+
+    def weakness(self, metric: str) -> str:
+        value, chance = self.metrics(['mIoU'])['mIoU'], self.chance()
+        return f'mIoU is {value:.2f}, less than twice chance ({chance:.2f})' * (value < 2 * chance)
+
+    def chance(self) -> float:
+        """mIoU in percent if each class were predicted as often, but at random places."""
+        _, there, predicted = (each[0] for each in self._sums())
+        by_chance = ratio(there * predicted, there.sum())
+        return 100 * float(mean_of_known(ratio(by_chance, there + predicted - by_chance), axis=0))
+
     def class_accuracy(self) -> dict[str, float]:
         """Class of the subset -> percent of its pixels that are right, or NaN."""
         right, there, _ = self._sums()

@@ -13,13 +13,13 @@ from torchvision.utils import draw_bounding_boxes
 #: Predictions below this score are not drawn.
 SCORE_THRESHOLD = 0.3
 TRUTH_COLOR = '#2ee62e'
-_PREDICTION_COLOR = '#ff4136'
+PREDICTION_COLOR = '#ff4136'
 #: Legible when a sheet is shown at half its size.
-_CAPTION_HEIGHT, _CAPTION_FONT = 28, 20
+CAPTION_HEIGHT, _CAPTION_FONT = 28, 20
 _SCORE_FONT = 14
-_GAP = 4
+GAP = 4
 #: Pictures are brought to this width before anything is drawn, so that lines stay thin.
-_CELL_WIDTH = 480
+CELL_WIDTH = 480
 
 BoxColors = str | list[tuple[int, int, int]]
 
@@ -37,7 +37,7 @@ def draw_truth(image: np.ndarray, sample: Any, palette: Sequence[Any] | None) ->
 
 def draw_predictions(image: np.ndarray, sample: Any, palette: Sequence[Any] | None) -> np.ndarray:
     """The image with what the model found; arguments as in :func:`draw_truth`."""
-    return _draw('pred', image, sample, palette, _PREDICTION_COLOR)
+    return _draw('pred', image, sample, palette, PREDICTION_COLOR)
 
 
 def _draw(
@@ -152,8 +152,8 @@ def overlay_labels(
 
 def enlarge(image: np.ndarray) -> tuple[np.ndarray, float]:
     """The image resized to the width of a cell, and the factor."""
-    zoom = _CELL_WIDTH / image.shape[1]
-    size = (_CELL_WIDTH, max(1, round(image.shape[0] * zoom)))
+    zoom = CELL_WIDTH / image.shape[1]
+    size = (CELL_WIDTH, max(1, round(image.shape[0] * zoom)))
     method = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
     return cv2.resize(image, size, interpolation=method), zoom
 
@@ -169,18 +169,18 @@ def make_grid(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> Image.Image:
         for column in range(max(len(row) for row in rows))
     ]
     heights = [max(image.shape[0] for _, image in row) for row in rows]
-    width = sum(widths) + _GAP * (len(widths) + 1)
-    height = sum(heights) + (_CAPTION_HEIGHT + _GAP) * len(heights) + _GAP
+    width = sum(widths) + GAP * (len(widths) + 1)
+    height = sum(heights) + (CAPTION_HEIGHT + GAP) * len(heights) + GAP
     sheet = Image.new('RGB', (width, height), 'white')
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=_CAPTION_FONT)
-    top = _GAP
+    top = GAP
     for row, row_height in zip(rows, heights, strict=True):
-        left = _GAP
+        left = GAP
         for (caption, image), column_width in zip(row, widths, strict=False):
             pen.text((left, top), _shortened(caption, font, column_width), 'black', font)
-            sheet.paste(Image.fromarray(image), (left, top + _CAPTION_HEIGHT))
-            left += column_width + _GAP
-        top += row_height + _CAPTION_HEIGHT + _GAP
+            sheet.paste(Image.fromarray(image), (left, top + CAPTION_HEIGHT))
+            left += column_width + GAP
+        top += row_height + CAPTION_HEIGHT + GAP
     return sheet
 
 
@@ -194,11 +194,11 @@ def _shortened(caption: str, font: Any, width: int) -> str:
 
 
 def place_beside(left: Image.Image, right: Image.Image) -> Image.Image:
-    """Two sheets side by side, on white."""
-    size = (left.width + right.width, max(left.height, right.height))
+    """Two sheets side by side, on white, as one grid."""
+    size = (left.width + right.width - GAP, max(left.height, right.height))
     sheet = Image.new('RGB', size, 'white')
+    sheet.paste(right, (left.width - GAP, 0))
     sheet.paste(left, (0, 0))
-    sheet.paste(right, (left.width, 0))
     return sheet
 
 

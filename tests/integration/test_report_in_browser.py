@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sci_plugins.utils.images import write_sheet
 from sci_plugins.visualization.report import Sheet, render_report
 from tests.report_samples import make_comparison, make_curve
 
@@ -60,7 +61,7 @@ def html(folder: Path) -> str:
         thirds=('darkest third', 'middle third', 'brightest third'),
         about=dict(weights={'gamma': dict(name='a' * 90, sha256='4f' * 32)}),
     )
-    Image.new('RGB', (1200, 300), 'red').save(folder / 'sheet.jpg')
+    write_sheet(folder / 'sheet.jpg', Image.new('RGB', (1200, 300), 'red'), ['none', 'gamma'])
     sheets = [Sheet('as is', 'gamma', 'a.png', 0.012, folder / 'sheet.jpg')]
     curves = {('as is', label): make_curve(end) for label, end in (('none', 0.5), ('gamma', 1))}
     return render_report(comparison, curves, sheets)
@@ -124,6 +125,61 @@ def test_an_interval_stands_at_its_place(probed: dict[str, Any]) -> None:
     """Δ is +0.2 on an axis from -0.25 to +0.35, and four percent more at either end."""
     low, high = -0.25 - 0.04 * 0.6, 0.35 + 0.04 * 0.6
     assert probed['point'] == pytest.approx((0.2 - low) / (high - low), abs=0.01)
+
+
+_USE = """
+<script>
+onload = () => {
+  const told = document.createElement('pre');
+  told.id = 'probe';
+  const click = (item) => item.dispatchEvent(new MouseEvent('click', { bubbles: true }));
+  const body = document.querySelector('table').tBodies[0];
+  const rows = () => [...body.rows].map((row) => row.cells[0].textContent);
+  const found = { before: rows() };
+  const [, , gamma] = document.querySelectorAll('table th .sort');
+  click(gamma);
+  found.sorted = rows();
+  click(gamma);
+  found.turned = rows();
+  const figure = document.querySelector('figure.sheet');
+  const [full, compare] = figure.querySelectorAll('button');
+  click(compare);
+  const layers = [...figure.querySelectorAll('.stage div')];
+  found.layers = layers.map((layer) => layer.style.backgroundPosition);
+  click(full);
+  found.full = document.querySelector('dialog[open] img').naturalWidth;
+  document.querySelector('dialog').close();
+  told.textContent = JSON.stringify(found);
+  document.body.append(told);
+};
+</script>
+"""
+
+
+def test_tables_are_sorted_and_pictures_compared(chromium: str, folder: Path, html: str) -> None:
+    policy = re.search('<meta http-equiv="Content-Security-Policy".*', html)
+    assert policy is not None
+    path = folder / 'used.html'
+    path.write_text(html.replace(policy[0], '').replace('</body>', f'{_USE}</body>'))
+    content = _open(chromium, path, 1200, folder / 'used.png')
+    told = re.search('<pre id="probe">(.*?)</pre>', content)
+    assert told is not None
+    found = json.loads(told[1])
+    day, dusk, night = found['before']
+    assert found['sorted'] == [day, night, dusk]  # +20, +1, -20
+    assert found['turned'] == [dusk, night, day]
+    first, second = (float(each.partition('%')[0]) for each in found['layers'])
+    assert 0 < first < second <= 100
+    assert found['full'] == 1200
+
+
+def test_the_page_s_own_script_runs_under_its_policy(
+    chromium: str, folder: Path, html: str
+) -> None:
+    path = folder / 'own.html'
+    path.write_text(html, encoding='utf-8')
+    assert 'class="sort"' not in html
+    assert 'class="sort"' in _open(chromium, path, 1200, folder / 'own.png')
 
 
 def test_a_script_in_the_page_would_not_run(chromium: str, folder: Path, html: str) -> None:

@@ -32,11 +32,34 @@ def build_image_set(cfg: Config) -> ImageSet:
     Raises:
         DataError: if it has no images or its annotations cannot be read.
     """
-    loader = cfg.test_dataloader.to_dict()
+    return ImageSet(_build_dataset(cfg, 'test_dataloader'))
+
+
+def _build_dataset(cfg: Config, key: str) -> Any:
+    loader = cfg[key].to_dict()
+    loader.pop('batch_sampler', None)
     # Without a seed, a sampler would wait for all processes to agree on one.
     loader['sampler'] = dict(type='mmengine.DefaultSampler', shuffle=False, seed=0)
     with DefaultScope.overwrite_default_scope(scope_of(cfg)):
-        return ImageSet(NamingRunner.build_dataloader(loader).dataset)
+        return NamingRunner.build_dataloader(loader).dataset
+
+
+def seen_in_training(contenders: Contenders, images: ImageSet) -> dict[str, int]:
+    """Label of each model whose training set is at hand -> how many test images are in it."""
+    tested = {os.path.realpath(path) for path in images.paths if path}
+    known = {label: _training_files(each.cfg) for label, each in contenders.sources.items()}
+    return {label: len(tested & files) for label, files in known.items() if files}
+
+
+def _training_files(cfg: Config) -> set[str]:
+    try:
+        dataset = _build_dataset(cfg, 'train_dataloader')
+        while not hasattr(dataset, 'get_data_info'):
+            dataset = dataset.dataset
+        paths = (dataset.get_data_info(each).get('img_path') for each in range(len(dataset)))
+        return {os.path.realpath(path) for path in paths if path}
+    except Exception:  # whoever tests need not have what the model was trained on
+        return set()
 
 
 #: What the numbers of a data set depend on, as its metainfo names it.

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import print_log
-from PIL import Image
+from PIL import Image, ImageColor
 from torch import nn
 
 from sci_plugins.engine.hooks import KeptSample, image_at, keep_sample
@@ -20,6 +20,7 @@ from sci_plugins.evaluation.records import ImageSet
 from sci_plugins.utils.files import file_slug, is_ours
 from sci_plugins.utils.images import read_sheet, write_sheet
 from sci_plugins.visualization.panels import (
+    PREDICTION_COLOR,
     TRUTH_COLOR,
     box_colors,
     class_colors,
@@ -245,25 +246,28 @@ class ChangedSheets:
         index = self.images.ids.index(sheet.image)
         names = dict.fromkeys((None, base, sheet.variant))
         columns = [self._columns[name, index] for name in names]
-        write_sheet(sheet.path, make_grid(list(zip(*columns, strict=True))))
+        grid = make_grid(list(zip(*columns, strict=True)))
+        write_sheet(sheet.path, grid, [name for name in names if name])
 
 
 def legend_of(
     metainfo: Mapping[str, Any], of_boxes: bool = False
 ) -> list[tuple[str, tuple[int, int, int]]]:
-    """Names and RGB colours of the classes; empty without a palette.
+    """What the colours in the pictures mean, RGB; empty without a palette.
 
     Args:
         metainfo: of the data set.
-        of_boxes: the colours of boxes; empty where there is one class.
+        of_boxes: whether they are the colours of boxes.
     """
     classes, palette = metainfo.get('classes'), metainfo.get('palette')
-    if not classes or palette is None or len(palette) < len(classes):
+    if not classes or not (of_boxes or (palette is not None and len(palette) >= len(classes))):
         return []
-    if of_boxes:
-        several = classes if len(classes) > 1 else ()
-        return list(zip(several, class_colors(len(several)), strict=True))
-    colors = np.asarray(palette)[: len(classes)].tolist()
+    if of_boxes and len(classes) == 1:
+        both = ((f'{classes[0]}, to be found', TRUTH_COLOR), ('found', PREDICTION_COLOR))
+        return [(name, ImageColor.getrgb(color)[:3]) for name, color in both]
+    colors = (
+        class_colors(len(classes)) if of_boxes else np.asarray(palette)[: len(classes)].tolist()
+    )
     return [
         (str(name), (int(red), int(green), int(blue)))
         for name, (red, green, blue) in zip(classes, colors, strict=True)

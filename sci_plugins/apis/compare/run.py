@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from sci_plugins.apis.compare.about import build_image_set, describe, find_change
+from sci_plugins.apis.compare.about import build_image_set, describe, find_change, seen_in_training
 from sci_plugins.apis.compare.contenders import Contenders, ModelSource
 from sci_plugins.apis.compare.judging import Judge, parse_resampling
 from sci_plugins.apis.compare.session import OUTPUTS, Session, write_comparison
@@ -132,6 +132,8 @@ def compare(
     )
     judge = Judge(contenders.base, units, resamples, seed, metric)
     session = _begin(Path(work_dir), contenders, judge, conditions, resume)
+    if is_main_process() and session.comparison.results:
+        session.write(report, changed)  # says that it is unfinished, should the rest be cut off
     for condition in conditions:
         session.measure(condition, session.images.spread(pictures), resume)
         session.judge_all()  # earlier results, if the base is new
@@ -153,6 +155,8 @@ def _begin(
     contenders.find_images(images.paths, conditions)
     judge.resampling.groups(images.ids)  # refuse an unfit pattern now
     about = describe(contenders, images) | judge.about()
+    about['planned'] = dict(conditions=[c.name for c in conditions], variants=contenders.names)
+    about['seen_in_training'] = seen_in_training(contenders, images)
     comparison = Comparison(about, metric=judge.metric)
     session = Session(work_dir, contenders, images, judge, comparison)
     if resume:

@@ -154,6 +154,7 @@ class Session:
                 )
             if kept:
                 self._add_curve(result, kept)
+                result = self._with_weakness(result, kept)
             if kept or not self._has_records(result):
                 self.comparison.replace(result)
 
@@ -194,8 +195,8 @@ class Session:
     def _judge(self, result: VariantResult, kept: Kept) -> None:
         condition = result.condition
         self._add_curve(result, kept)
+        result = self._with_weakness(result, kept)
         if self._is_base(result):
-            self.judge.check_metric(result, kept)  # stop at the first contender
             self._base = condition, kept
         else:
             base_result = self.comparison.find(condition, self.judge.base)
@@ -203,6 +204,13 @@ class Session:
             if base_result is not None and base is not None:
                 result = self.judge.judge(result, kept, base_result, base)
         self.comparison.replace(result)
+
+    def _with_weakness(self, result: VariantResult, kept: Kept) -> VariantResult:
+        weakness = ''
+        if self._is_base(result):
+            metric = self.judge.check_metric(result, kept)  # stops at the first contender
+            weakness = kept.records.weakness(metric or kept.records.main)
+        return replace(result, weakness=weakness, constant=kept.records.constant())
 
     def _needs_judging(self, result: VariantResult) -> bool:
         if result.analysis is not None or self._is_base(result):
@@ -221,8 +229,18 @@ class Session:
         return self.work_dir / 'pictures' / condition.slug
 
     def _sheets(self, count: int) -> list[Sheet]:
-        every = (s for each in self.comparison.conditions for s in self._changed(each, count))
+        every = (
+            sheet
+            for condition in self.comparison.conditions
+            for sheet in [*self._spread(condition), *self._changed(condition, count)]
+        )
         return [sheet for sheet in every if sheet.path.is_file()]
+
+    def _spread(self, condition: Condition) -> list[Sheet]:
+        """The sheets of evenly spaced images, also of earlier runs."""
+        paths = sorted(self._pictures(condition).glob('[0-9]*_*.jpg'))
+        name = condition.name
+        return [Sheet(name, '', path.stem.partition('_')[2], 0.0, path) for path in paths]
 
     def _is_base(self, result: VariantResult) -> bool:
         return result.variant == self.judge.base

@@ -13,10 +13,10 @@ from sci_plugins.evaluation.comparison import (
     VariantResult,
     definitions_of,
     find_metric,
-    is_percentage,
     main_metric,
     name_in_records,
 )
+from sci_plugins.visualization.report.cautions import cautions, still_open
 from sci_plugins.visualization.report.cells import (
     Cell,
     ConditionRows,
@@ -50,7 +50,9 @@ from sci_plugins.visualization.report.sections import (
 _MOST_NAMES = 4
 #: Smaller differences are reported as none; this is not a test of significance.
 _SAME = 1e-9
-_HAVE_TABLES = ('environment', 'weights', 'config_diff', 'versions', 'base')
+_HAVE_TABLES = (
+    'environment', 'weights', 'config_diff', 'versions', 'base', 'planned', 'seen_in_training',
+)  # fmt: skip
 NOT_A_TRAINING_RUN = (
     'The interval shows how much the difference depends on the choice of images. It says nothing '
     'about another training run of the model, or about other cameras and scenes.'
@@ -107,7 +109,7 @@ class Account:
         decisions: what adaptive stages decided, by condition and variant.
         metrics: all other metrics, one table per condition.
         host_numbers: those of the config's own evaluator, one table per condition.
-        differences: where these are not the records' numbers, and why; each reason once.
+        warnings: title and text of all that limits what the numbers say; for the top.
         definitions: metric -> what it is.
         facts: weights, versions, environment, settings.
         diffs: model -> unified diff of its config.
@@ -130,7 +132,7 @@ class Account:
     decisions: list[DecisionTable]
     metrics: list[Table]
     host_numbers: list[Table]
-    differences: list[str]
+    warnings: list[tuple[str, str]]
     definitions: dict[str, str]
     facts: list[Facts]
     diffs: dict[str, str]
@@ -143,19 +145,20 @@ def account_of(comparison: Comparison) -> Account:
         comparison: the results, with the analysis of each against the base.
     """
     rows, about = rows_of(comparison), comparison.about
+    method = method_of(rows, about)
     analyses = all_analyses(rows)
     metric = _deciding_metric(rows, comparison.metric)
     base = rows[0].base.variant if rows else ''
     return Account(
         rows=rows,
         question=_question(about, rows, metric, base),
-        headline=headline(rows),
+        headline=': '.join(filter(None, (still_open(comparison), headline(rows)))),
         answers=[(row.condition, sentence(row, metric)) for row in rows],
         metric=metric,
-        unit='in percent' if is_percentage(metric) else 'from 0 to 1',
+        unit='in its own unit' if places_of(metric) == 3 else 'in percent',
         base=base,
         labels=[base, *labels_of(rows)] if rows else [],
-        method=method_of(rows, about),
+        method=method,
         judged=len(analyses),
         matrix=matrix(rows, metric) if metric else None,
         forests=forests(rows),
@@ -164,7 +167,7 @@ def account_of(comparison: Comparison) -> Account:
         decisions=decision_tables(rows),
         metrics=all_metrics(rows),
         host_numbers=host_numbers(rows),
-        differences=_differences(rows),
+        warnings=cautions(comparison, rows, method.warning),
         definitions=definitions_of(name for found in analyses for name in found.intervals),
         facts=facts_of(about),
         diffs=about.get('config_diff') or {},
@@ -179,21 +182,11 @@ def _question(
     return f'{about.get("config", "comparison")}, {images}{against}'
 
 
-def _differences(rows: Sequence[ConditionRows]) -> list[str]:
-    found: dict[str, str] = {}
-    for row in rows:
-        for each in (row.base, *row.others):
-            if each.difference:
-                reason = each.difference.partition(' differ ')[2]
-                found.setdefault(reason, f'{row.condition}, {each.variant}: {each.difference}.')
-    return list(found.values())
-
-
 def _deciding_metric(rows: Sequence[ConditionRows], wanted: str | None) -> str:
     """The records' deciding metric, or the host's if there are no records."""
     for found in all_analyses(rows):
         return found.metric
-    measured = [r.metrics for row in rows for r in (row.base, *row.others) if r.metrics]
+    measured = [r.metrics for row in rows for r in row.all if r.metrics]
     if not measured:
         return ''
     # Only the host's numbers exist here, so a metric of the records cannot decide.

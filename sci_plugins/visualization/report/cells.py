@@ -9,7 +9,12 @@ import numpy as np
 
 from sci_plugins.evaluation.analysis import VariantAnalysis
 from sci_plugins.evaluation.bootstrap import HELPS, HURTS, NOISE, NOT_DEFINED, NOT_SHOWN, Interval
-from sci_plugins.evaluation.comparison import Comparison, VariantResult, is_percentage
+from sci_plugins.evaluation.comparison import (
+    Comparison,
+    VariantResult,
+    is_percentage,
+    percent_factor,
+)
 from sci_plugins.evaluation.conditions import Condition
 
 DASH = '–'
@@ -29,8 +34,18 @@ MEANINGS = {
 
 
 def places_of(metric: str) -> int:
-    """Decimals of a metric: at least a tenth of a percent."""
-    return 2 if is_percentage(metric) else 3
+    """Decimals of a metric: at least a tenth of a percent, and as many as its host prints."""
+    return 2 if is_percentage(metric) else 1 if percent_factor(metric) > 1 else 3
+
+
+def in_percent(result: VariantResult) -> VariantResult:
+    """A result as reports show it: average precision from 0 to 100."""
+    found = result.analysis
+    return replace(
+        result,
+        metrics={name: value * percent_factor(name) for name, value in result.metrics.items()},
+        analysis=None if found is None else found.scaled(percent_factor),
+    )
 
 
 def plain(value: float, places: int) -> str:
@@ -90,10 +105,11 @@ _MOST_TICKS = 5
 
 @dataclass(frozen=True)
 class Scale:
-    """A linear axis from ``low`` to ``high`` with zero on it."""
+    """A linear axis from ``low`` to ``high`` with zero on it; ``flat``: all values are 0."""
 
     low: float
     high: float
+    flat: bool = False
 
     @classmethod
     def over(cls, values: Iterable[float]) -> 'Scale':
@@ -101,7 +117,7 @@ class Scale:
         finite = [0.0, *(value for value in values if math.isfinite(value))]
         low, high = min(finite), max(finite)
         padding = _PADDING * (high - low) or 1.0
-        return cls(low - padding, high + padding)
+        return cls(low - padding, high + padding, low == high)
 
     def percent(self, value: float) -> float:
         """Position of a value: 0 at the low end, 100 at the high end."""
@@ -114,6 +130,8 @@ class Scale:
     @property
     def ticks(self) -> list[tuple[float, str]]:
         """Positions and labels of at most five round values, including zero."""
+        if self.flat:
+            return [(self.zero, '0')]
         step = round_step((self.high - self.low) / _MOST_TICKS)
         first, last = math.ceil(self.low / step), math.floor(self.high / step)
         places = max(0, -math.floor(math.log10(step) + 1e-9))
@@ -276,6 +294,11 @@ class ConditionRows:
     others: list[VariantResult]
 
     @property
+    def all(self) -> tuple[VariantResult, ...]:
+        """The base and the others."""
+        return (self.base, *self.others)
+
+    @property
     def analyses(self) -> dict[str, VariantAnalysis]:
         """Variant -> its analysis against the base, for results that have one."""
         return {
@@ -284,10 +307,10 @@ class ConditionRows:
 
 
 def rows_of(comparison: Comparison) -> list[ConditionRows]:
-    """The results by condition, the base apart from the others."""
+    """The results by condition, in the unit of reports, the base apart from the others."""
     rows = []
     for condition in comparison.conditions:
-        results = [r for r in comparison.results if r.condition == condition]
+        results = [in_percent(r) for r in comparison.results if r.condition == condition]
         base = _base(results, comparison.about.get('base'), condition)
         others = [result for result in results if result is not base]
         rows.append(ConditionRows(condition.name, base, others))

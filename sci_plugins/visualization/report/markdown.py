@@ -1,5 +1,6 @@
 """A comparison as Markdown: the same account as the HTML report, without pictures."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from sci_plugins.evaluation.comparison import Comparison
@@ -9,7 +10,9 @@ from sci_plugins.visualization.report.account import NOT_A_TRAINING_RUN, Account
 from sci_plugins.visualization.report.cells import MARKS, MEANINGS, Cell, Table
 from sci_plugins.visualization.report.sections import ABOUT_DECISIONS, DECISIONS
 
-_ESCAPED = str.maketrans({'|': r'\|', '<': '&lt;', '>': '&gt;', '\n': ' ', '\r': ' '})
+_ESCAPED = str.maketrans(
+    {'<': '&lt;', '>': '&gt;', '\n': ' ', '\r': ' '} | {sign: f'\\{sign}' for sign in '\\|*`[~'}
+)
 
 
 def tell_comparison(comparison: Comparison) -> str:
@@ -23,12 +26,10 @@ def tell_comparison(comparison: Comparison) -> str:
     """
     account = account_of(comparison)
     parts = [f'# Does it help? {escape(account.question)}', '']
-    parts += [f'**{account.headline}{account.method.caveat}.**', '']
+    parts += [f'**{escape(account.headline + account.method.caveat)}.**', '']
     parts += [f'- {escape(condition)}: {escape(told)}' for condition, told in account.answers]
-    if account.method.warning:
-        parts += ['', f'**Few units.** {account.method.warning}']
-    for told in account.differences:
-        parts += ['', f'**Two numbers of one metric.** {escape(told)}']
+    for title, told in account.warnings:
+        parts += ['', f'**{title}.** {escape(told)}']
     parts += _verdicts(account)
     for section in (*account.strata, *account.classes):
         parts += _tables(section.title, section.tables, section.note, account.method.mark)
@@ -122,5 +123,6 @@ def _method(account: Account) -> list[str]:
         lines += ['', f'### {facts.title}', '']
         lines += markdown_table(facts.head, facts.rows)
     for label, text in account.diffs.items():
-        lines += ['', f'## {escape(label)}: changes in the config', '', '```diff', text, '```']
+        fence = '`' * max(3, 1 + max(map(len, re.findall('`+', text)), default=0))
+        lines += ['', f'## {escape(label)}: changes in the config', '', f'{fence}diff', text, fence]
     return [*lines, '', f'{MARK} {__version__}.']

@@ -31,11 +31,12 @@ class Curve:
 class Sheet:
     """Pictures of an image on one sheet, from input to ground truth.
 
-    It gained or lost much, or is an example of what the adaptive stage decides.
+    It gained or lost much, is an example of what the adaptive stage decides, or is one of the
+    evenly spaced images, with all variants.
 
     Args:
         condition: name of the condition that the image was seen under.
-        variant: what the base is compared with, as in the tables.
+        variant: what the base is compared with, as in the tables; empty: all are on it.
         image: its name.
         effect: by how much Δ of the set falls when the image is left out, in the unit of the
             metric; above 0 for an image that gained.
@@ -106,7 +107,7 @@ def draw_curves(
     for row in rows:
         lines = [
             Line(curve.name or label, _path(curve, end), labels.index(label))
-            for label in (result.variant for result in (row.base, *row.others))
+            for label in (result.variant for result in row.all)
             if (curve := curves.get((row.condition, label))) is not None
         ]
         if lines:

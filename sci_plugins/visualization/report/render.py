@@ -4,6 +4,7 @@ Pictures are embedded as they are, or smaller or fewer if they take too much spa
 """
 
 import base64
+import hashlib
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from typing import Any
 from PIL import Image
 
 from sci_plugins.errors import MissingDependencyError
-from sci_plugins.evaluation.comparison import Comparison
+from sci_plugins.evaluation.comparison import Comparison, percent_factor
 from sci_plugins.version import __version__
+from sci_plugins.visualization.panels import CAPTION_HEIGHT, CELL_WIDTH, GAP
 from sci_plugins.visualization.report import plots
 from sci_plugins.visualization.report.account import NOT_A_TRAINING_RUN, account_of
 from sci_plugins.visualization.report.cells import MARKS, MEANINGS, count, places_of, signed
@@ -30,12 +32,13 @@ _SAMPLE = 6
 
 @dataclass(frozen=True)
 class EmbeddedSheet:
-    """A sheet and its JPEG in base64; empty, with the reason, if it cannot be read."""
+    """A sheet, its JPEG in base64 and its columns; empty, with the reason, if it cannot be read."""
 
     sheet: Sheet
     data: str
     width: int = 0
     height: int = 0
+    columns: tuple[str, ...] = ()
     problem: str = ''
 
 
@@ -100,6 +103,7 @@ def _read(sheet: Sheet, level: tuple[int, int] | None) -> EmbeddedSheet:
     try:
         content = sheet.path.read_bytes()
         with Image.open(io.BytesIO(content)) as image:
+            names = image.info.get('comment', b'').decode(errors='replace').split('\n')[1:]
             # The page declares every picture as JPEG, so other formats are converted.
             if level is None and image.format == 'JPEG':
                 size = image.size
@@ -108,7 +112,8 @@ def _read(sheet: Sheet, level: tuple[int, int] | None) -> EmbeddedSheet:
     except (OSError, ValueError, SyntaxError) as error:
         # One lost picture must not cost the report of a comparison that took hours.
         return EmbeddedSheet(sheet, '', problem=type(error).__name__)
-    return EmbeddedSheet(sheet, base64.b64encode(content).decode(), *size)
+    columns = ('input, ground truth', *names)
+    return EmbeddedSheet(sheet, base64.b64encode(content).decode(), *size, columns)
 
 
 def _encode(image: Image.Image, width: int, quality: int) -> tuple[bytes, tuple[int, int]]:
@@ -146,13 +151,16 @@ def render_report(
     *,
     picture_budget: int = BUDGET,
 ) -> str:
-    """Render a comparison as one self-contained HTML page: no network, no script.
+    """Render a comparison as one self-contained HTML page.
+
+    It needs no network. A script of its own sorts tables and enlarges pictures; without it
+    everything can be read.
 
     Args:
         comparison: the results, with the analysis of each against the base.
         curves: precision against recall, by the condition's name and the variant's name in the
             tables.
-        sheets: pictures of the images that gained and lost most.
+        sheets: pictures: evenly spaced images, those that gained and lost most, examples.
         legend: names and RGB colours in [0, 255] of the classes in the pictures.
         picture_budget: most bytes that the pictures take in the page; where they are more, they are
             shown smaller, then fewer, and the page says so.
@@ -193,6 +201,7 @@ def _content(
 ) -> dict[str, Any]:
     account = account_of(comparison)
     album = collect(sheets, picture_budget)
+    script = (_TEMPLATES / 'script.js').read_text(encoding='utf-8')
     return dict(
         account=account,
         meanings=[(*MARKS[verdict], verdict, told) for verdict, told in MEANINGS.items()],
@@ -202,8 +211,13 @@ def _content(
         legend=legend,
         album=album,
         picture_groups=_grouped(
-            [each for each in album.pictures if not each.sheet.decided], account.metric
+            [each for each in album.pictures if each.sheet.variant and not each.sheet.decided],
+            account.metric,
         ),
+        spread=_spread(album.pictures),
+        cell=f'{CELL_WIDTH} {CAPTION_HEIGHT} {GAP}',
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         decisions_title=DECISIONS,
         about_decisions=ABOUT_DECISIONS,
         histograms=[_histograms(each) for each in account.decisions],
@@ -211,6 +225,15 @@ def _content(
         diffs={label: diff_lines(text) for label, text in account.diffs.items()},
         version=__version__,
     )
+
+
+def _spread(pictures: Sequence[EmbeddedSheet]) -> dict[str, list[EmbeddedSheet]]:
+    """Condition -> evenly spaced images."""
+    found: dict[str, list[EmbeddedSheet]] = {}
+    for each in pictures:
+        if not each.sheet.variant:
+            found.setdefault(each.sheet.condition, []).append(each)
+    return found
 
 
 def _histograms(table: DecisionTable) -> list[plots.Histogram]:
@@ -241,10 +264,10 @@ def _grouped(
 ) -> dict[str, dict[str, list[tuple[EmbeddedSheet, str]]]]:
     """Condition -> variant -> pictures, each with its effect as text."""
     groups: dict[str, dict[str, list[tuple[EmbeddedSheet, str]]]] = {}
-    places = places_of(metric)
+    places, factor = places_of(metric), percent_factor(metric)
     for picture in pictures:
         sheet = picture.sheet
         variants = groups.setdefault(sheet.condition, {})
-        effect = signed(sheet.effect, places)
+        effect = signed(sheet.effect * factor, places)
         variants.setdefault(sheet.variant, []).append((picture, effect))
     return groups

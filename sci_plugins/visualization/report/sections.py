@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sci_plugins.evaluation.comparison import VariantResult, agrees, name_in_records, split_classes
+from sci_plugins.evaluation.comparison import (
+    VariantResult,
+    agrees,
+    name_in_records,
+    percent_factor,
+    split_classes,
+)
 from sci_plugins.evaluation.decisions import QUANTILES
 from sci_plugins.visualization.report.cells import (
     Cell,
@@ -65,7 +71,7 @@ class DecisionTable:
 
 def decision_tables(rows: Sequence[ConditionRows]) -> list[DecisionTable]:
     """What adaptive stages decided, for results that have it."""
-    found = [(row.condition, result) for row in rows for result in (row.base, *row.others)]
+    found = [(row.condition, result) for row in rows for result in row.all]
     return [_decision_table(*pair) for pair in found if pair[1].decisions is not None]
 
 
@@ -130,7 +136,7 @@ def host_numbers(rows: Sequence[ConditionRows]) -> list[Table]:
 
 
 def _host_table(row: ConditionRows) -> Table:
-    results = (row.base, *row.others)
+    results = row.all
     names = dict.fromkeys(name for result in results for name in result.metrics)
     lines: list[tuple[str, str, list[Cell | None]]] = []
     for name in names:
@@ -146,7 +152,8 @@ def _host_cell(name: str, before: float, result: VariantResult) -> Cell:
     own = None if analysis is None else name_in_records(name, analysis.intervals)
     if analysis is not None and own is not None:
         pairs = zip(values, analysis.values[own], strict=True)
-        if all(agrees(host, record, own) for host, record in pairs):
+        unit = percent_factor(own)
+        if all(agrees(host / unit, record / unit, own) for host, record in pairs):
             return make_cell(values, analysis.intervals[own], name)
     return make_cell(values, None, name)
 

@@ -64,8 +64,8 @@ def test_table_says_where_sci_helps_and_where_it_hurts(out: Path) -> None:
     rows = [line for line in lines if line.startswith(('| faces', '| streets'))]
     assert len(rows) == 2 * len(CONDITIONS)
     for row in rows:
-        half, two = ('0.500', '2.000') if row.startswith('| faces') else ('0.50', '2.00')
-        low, high = ('1.500', '2.500') if row.startswith('| faces') else ('1.50', '2.50')
+        half, two = ('50.0', '200.0') if row.startswith('| faces') else ('0.50', '2.00')
+        low, high = ('150.0', '250.0') if row.startswith('| faces') else ('1.50', '2.50')
         if 'dark (' in row:
             value, change, word = high, f'+{two} | +{low} to +{high}', 'helps'
         else:
@@ -81,7 +81,9 @@ def test_every_section_names_the_best_and_explains_the_picture(out: Path) -> Non
     assert len(sections) == 2 * len(CONDITIONS)
     for section in sections:
         faces = section.startswith('faces')
-        half, more, two = (f'{value:.{3 if faces else 2}f}' for value in (0.5, 2.5, 2))
+        half, more, two = (
+            f'{100 * value:.1f}' if faces else f'{value:.2f}' for value in (0.5, 2.5, 2)
+        )
         if 'dark (' in section:
             wanted = f'**Best here: SCI, {more}; without: {half}.** The change is +{two} ('
             assert '): helps.' in section

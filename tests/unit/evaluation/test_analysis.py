@@ -52,6 +52,13 @@ def _matrices(model: int, images: Sequence[int]) -> SegmentationRecords:
     return SegmentationRecords(_names(images), each[list(images)], ('a', 'b', 'rare'))
 
 
+@pytest.mark.parametrize('make', [_detections, _matrices])
+def test_equal_results_are_told(make: Make) -> None:
+    base, again, other = (make(model, range(COUNT)) for model in (0, 0, 1))
+    assert analyse(base, again, base_name='a', resamples=20).identical
+    assert not analyse(base, other, base_name='a', resamples=20).identical
+
+
 def _names(images: Sequence[int]) -> list[str]:
     """The images' names; copies are told apart."""
     images = list(images)

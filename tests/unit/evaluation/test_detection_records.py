@@ -40,6 +40,29 @@ def _one(
     )
 
 
+def test_what_hardly_finds_anything_is_weak() -> None:
+    found = [_one([[*BOX, 0.9]], [BOX], img_id='a'), _one([], [BOX] * 19, img_id='b')]
+    weak = DetectionRecords(found, coco=False)
+    assert weak.weakness('VOC_AP50_area') == 'VOC_AP50_area is 5.0, below 10'
+    assert weak.weakness('recall_at_1_FPPI') == ''
+    good = DetectionRecords([found[0]], coco=False)
+    assert good.weakness('VOC_AP50_area') == ''
+    assert weak.same_as(DetectionRecords(found, coco=False))
+    assert not weak.same_as(good)
+
+
+@pytest.mark.parametrize(
+    ('second', 'text'), [([[*BOX, 0.9]], 'the same boxes'), ([], ''), ([[*BOX, 0.8]], '')]
+)
+def test_predictions_that_do_not_depend_on_the_image(second: list, text: str) -> None:
+    first = _one([[*BOX, 0.9]], [BOX], img_id='a')
+    records = DetectionRecords([first, _one(second, [BOX], img_id='b')], coco=False)
+    assert records.constant() == text
+    assert DetectionRecords([first], coco=False).constant() == ''
+    nothing = [_one([], [BOX], img_id=name) for name in 'ab']
+    assert DetectionRecords(nothing, coco=False).constant() == 'no box at all'
+
+
 class _Set(list):
     def get_data_info(self, index: int) -> dict:
         return self[index]

@@ -39,6 +39,22 @@ def test_the_plain_references_numbers(pairs: Pairs) -> None:
     assert len({round(v, 6) for v in found.values() if not math.isnan(v)}) == 7
 
 
+def test_one_class_everywhere_is_constant_and_no_better_than_chance() -> None:
+    true = np.array([[0, 0, 0, 1, 1, 3]])
+    records = _records([(np.zeros_like(true), true)] * 2)
+    assert records.constant() == 'every pixel road'
+    assert records.chance() == pytest.approx(records.metrics()['mIoU']) == 100 * 0.5 / 3
+    assert records.weakness('mIoU') == 'mIoU is 16.67, less than twice chance (16.67)'
+    assert _records([(true, true)]).constant() == _records([(true, true)]).weakness('mIoU') == ''
+
+
+def test_chance_is_what_shuffled_predictions_reach(rng: np.random.Generator) -> None:
+    true, found = rng.choice(4, (2, 1, 200_000), p=[0.6, 0.25, 0.1, 0.05])
+    records = _records([(found, true)])
+    assert records.chance() == pytest.approx(records.metrics()['mIoU'], abs=0.2)
+    assert records.constant() == ''
+
+
 def test_the_mean_is_not_that_of_the_images(pairs: Pairs) -> None:
     """The set's pixels are accumulated first, as mmseg does."""
     found = _records(pairs).metrics()['mIoU']

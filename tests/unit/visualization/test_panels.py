@@ -9,6 +9,8 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from PIL import Image
 
 from sci_plugins.visualization.panels import (
+    CELL_WIDTH,
+    GAP,
     box_colors,
     class_colors,
     draw_boxes,
@@ -208,12 +210,18 @@ def test_captions_are_written() -> None:
 
 
 def test_sheets_beside_one_another() -> None:
-    left, right = Image.new('RGB', (3, 5), 'red'), Image.new('RGB', (4, 2), 'blue')
+    left, right = Image.new('RGB', (8, 5), 'red'), Image.new('RGB', (9, 2), 'blue')
     sheet = np.asarray(place_beside(left, right))
-    assert sheet.shape == (5, 7, 3)
-    assert (sheet[:, :3] == [255, 0, 0]).all()
-    assert (sheet[:2, 3:] == [0, 0, 255]).all()
-    assert (sheet[2:, 3:] == 255).all()
+    assert sheet.shape == (5, 8 + 9 - GAP, 3)
+    assert (sheet[:, :8] == [255, 0, 0]).all()
+    assert (sheet[:2, 8:] == [0, 0, 255]).all()
+    assert (sheet[2:, 8:] == 255).all()
+
+
+def test_sheets_beside_one_another_are_one_grid() -> None:
+    cells = [('a', _image(48, CELL_WIDTH)), ('b', _image(48, CELL_WIDTH))]
+    both = place_beside(make_grid([cells[:1]]), make_grid([cells[1:]]))
+    assert both.size == make_grid([cells]).size
 
 
 def test_bright_colours_of_a_palette_are_not_turned_into_others() -> None:

@@ -16,6 +16,7 @@ from sci_plugins.apis.compare.about import (
     describe,
     find_change,
     identity_of,
+    seen_in_training,
 )
 from sci_plugins.apis.compare.contenders import Contenders, ModelSource
 from sci_plugins.models.enhancers import SCIEnhancer
@@ -47,6 +48,18 @@ def test_files_by_name_and_hash(seg: tuple[Config, str], weights: Path) -> None:
     assert model['sha256'] == found['checkpoint_sha256']
     assert found['config_diff'] == dict(again='')
     json.dumps(found, allow_nan=False)
+
+
+def test_test_images_in_the_training_set(seg: tuple[Config, str]) -> None:
+    cfg = copy.deepcopy(seg[0])
+    cfg.train_dataloader = copy.deepcopy(cfg.test_dataloader)
+    part = copy.deepcopy(cfg)
+    part.train_dataloader.dataset.indices = 2
+    absent = copy.deepcopy(cfg)
+    absent.train_dataloader.dataset.data_root = '/nowhere'
+    models = {n: ModelSource(c, seg[1]) for n, c in (('part', part), ('absent', absent))}
+    contenders = Contenders(ModelSource(cfg, seg[1]), ['none'], models)
+    assert seen_in_training(contenders, build_image_set(cfg)) == {'': 3, 'part': 2}
 
 
 def test_the_machine_without_names_of_its_user(seg: tuple[Config, str]) -> None:

@@ -106,5 +106,6 @@ def test_the_legend() -> None:
     assert legend_of(dict(classes=classes, palette=palette[:1])) == []
     boxes = legend_of(dict(classes=classes, palette=palette), of_boxes=True)
     assert boxes == list(zip(classes, class_colors(2), strict=True))
-    assert legend_of(dict(classes=['a'], palette=palette), of_boxes=True) == []
+    single = legend_of(dict(classes=['face'], palette=palette), of_boxes=True)
+    assert single == [('face, to be found', (46, 230, 46)), ('found', (255, 65, 54))]
     assert legend_of(dict(classes=classes)) == legend_of({}) == []

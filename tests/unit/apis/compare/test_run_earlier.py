@@ -46,6 +46,27 @@ def test_an_interrupted_run_goes_on(
     assert again.to_json() == result.to_json()
 
 
+def test_a_report_of_half_the_conditions_says_so(
+    seg: tuple[Config, str], tmp_path: Path, measured: list[str]
+) -> None:
+    conditions = [Condition(), Condition(0.5), Condition(0.1)]
+    settings: dict[str, Any] = dict(conditions=conditions, work_dir=tmp_path, resamples=20)
+
+    def told() -> list[bool]:
+        texts = [(tmp_path / n).read_text() for n in ('report.html', 'comparison.md')]
+        return ['Unfinished' in text for text in texts]
+
+    compare(*seg, ['none', 'clahe'], **settings | dict(conditions=conditions[:1]))
+    assert told() == [False, False]
+    measured.append('stop')
+    with pytest.raises(KeyboardInterrupt):
+        compare(*seg, ['none', 'clahe'], resume=True, **settings)
+    assert '1 of 3 conditions measured' in (tmp_path / 'report.html').read_text()
+    assert told() == [True, True]
+    compare(*seg, ['none', 'clahe'], resume=True, **settings)
+    assert told() == [False, False]
+
+
 def test_resume_refuses_other_settings(
     seg: tuple[Config, str], tmp_path: Path, measured: list[str]
 ) -> None:
@@ -224,7 +245,7 @@ def test_sheets_of_an_earlier_variant_that_are_gone_are_left_out(
     for path in (folder / 'pictures').rglob('*clahe*'):
         shutil.rmtree(path)
     compare(*seg, NAMES[:2], work_dir=folder, resume=True, resamples=100)
-    assert {sheet.variant for sheet in shown[-1]} == {'gamma/0.3'}
+    assert {sheet.variant for sheet in shown[-1]} == {'', 'gamma/0.3'}
 
 
 def test_what_was_kept_is_judged_against_a_base_that_is_new(

@@ -26,7 +26,7 @@ def _session(source: tuple[Config, str], folder: Path) -> session.Session:
     return session.Session(folder, contenders, images, judge, Comparison(about))
 
 
-@pytest.mark.parametrize(('kind', 'legend'), [('det', 0), ('seg', 3)])
+@pytest.mark.parametrize(('kind', 'legend'), [('det', 2), ('seg', 3)])
 def test_step_by_step(
     tmp_path: Path, kind: str, legend: int, request: pytest.FixtureRequest
 ) -> None:
@@ -46,10 +46,11 @@ def test_step_by_step(
         'gamma-0.3-' + found.store.path(Condition(), 'gamma/0.3').stem[-6:] + '.npz',
         'none.npz',
     ]
+    (spread,) = (tmp_path / 'pictures' / 'as-is').glob('0001_*.jpg')
     found.draw_changed(Condition(), 1, False)
     drawn = list((tmp_path / 'pictures' / 'as-is' / 'changed').rglob('*.jpg'))
-    assert len(drawn) == len(found._sheets(1)) >= 1
-    assert found._sheets(0) == []
+    assert len(drawn) + 1 == len(found._sheets(1)) >= 2
+    assert [(each.variant, each.image) for each in found._sheets(0)] == [('', spread.stem[5:])]
     found.write(False, 1)
     assert not (tmp_path / 'report.html').exists()
     found.write(True, 1)

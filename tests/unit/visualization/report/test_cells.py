@@ -27,29 +27,29 @@ NAN = Interval(math.nan, math.nan, math.nan)
     ],
 )
 def test_verdicts(found: Interval, style: str, mark: str, verdict: str) -> None:
-    cell = make_cell((0.4, 0.5), found, 'AP')
+    cell = make_cell((40, 50), found, 'AP')
     assert (cell.style, cell.mark, cell.verdict) == (style, mark, verdict)
 
 
 def test_texts() -> None:
-    cell = make_cell((0.4, 0.5), Interval(0.1, -0.05, 0.2), 'AP')
-    assert (cell.base, cell.value, cell.delta) == ('0.400', '0.500', '+0.100')
-    assert cell.interval == '−0.050 to +0.200'
+    cell = make_cell((40, 50), Interval(10, -5, 20), 'AP')
+    assert (cell.base, cell.value, cell.delta) == ('40.0', '50.0', '+10.0')
+    assert cell.interval == '−5.0 to +20.0'
     assert cell.bar is None
     percent = make_cell((40, 50), Interval(10, 5, 20), 'IoU/Car')
     assert (percent.base, percent.delta) == ('40.00', '+10.00')
 
 
 def test_without_an_interval_there_is_no_verdict() -> None:
-    cell = make_cell((0.4, 0.5), None, 'AP', Scale(-1, 1))
-    assert (cell.value, cell.delta, cell.interval) == ('0.500', '+0.100', '')
+    cell = make_cell((40, 50), None, 'AP', Scale(-1, 1))
+    assert (cell.value, cell.delta, cell.interval) == ('50.0', '+10.0', '')
     assert (cell.verdict, cell.mark, cell.style, cell.bar) == ('', '', 'plain', None)
-    assert cell.text == '0.500 (+0.100)'
+    assert cell.text == '50.0 (+10.0)'
 
 
 def test_a_cell_in_one_line() -> None:
-    cell = make_cell((0.4, 0.5), Interval(0.1, 0.05, 0.2), 'AP')
-    assert cell.text == '0.500 (+0.100, +0.050 to +0.200) ▲'
+    cell = make_cell((40, 50), Interval(10, 5, 20), 'AP')
+    assert cell.text == '50.0 (+10.0, +5.0 to +20.0) ▲'
 
 
 def test_every_verdict_has_a_sign_of_its_own() -> None:
@@ -59,8 +59,8 @@ def test_every_verdict_has_a_sign_of_its_own() -> None:
 
 
 def test_not_defined_is_a_dash() -> None:
-    cell = make_cell((0.4, math.nan), NAN, 'AP', Scale(-1, 1))
-    assert (cell.base, cell.value, cell.delta, cell.interval) == ('0.400', '–', '–', '–')
+    cell = make_cell((40, math.nan), NAN, 'AP', Scale(-1, 1))
+    assert (cell.base, cell.value, cell.delta, cell.interval) == ('40.0', '–', '–', '–')
     assert cell.bar is None
 
 
@@ -76,6 +76,10 @@ def test_one_axis_holds_every_interval() -> None:
     assert scale.low < -0.4
     assert scale.high > 0.2
     assert scale_over([NAN]).zero == 50
+
+
+def test_an_axis_without_any_difference_has_one_label() -> None:
+    assert scale_over([Interval(0.0, 0.0, 0.0)]).ticks == [(50.0, '0')]
 
 
 def test_a_table_counts_its_verdicts() -> None:

@@ -41,11 +41,17 @@ def test_intervals() -> None:
 
 @pytest.mark.parametrize(
     ('metric', 'places'),
-    [('mIoU', 2), ('IoU/Car', 2), ('mAcc', 2), ('AP', 3), ('COCO_AP50_below_16px', 3)],
+    [
+        *[(name, 2) for name in ('mIoU', 'IoU/Car', 'mAcc', 'IoU/AP')],
+        *[(name, 1) for name in ('AP', 'COCO_AP50_below_16px', 'COCO_AP50/car', 'coco/bbox_mAP_s')],
+        *[(name, 1) for name in ('pascal_voc/AP50', 'coco/AR@100', 'coco/car_precision')],
+        *[(name, 3) for name in ('psnr', 'my/error', 'gap', 'APex')],
+    ],
 )
 def test_percentages_and_fractions(metric: str, places: int) -> None:
     assert cells.places_of(metric) == places
     assert cells.is_percentage(metric) == (places == 2)
+    assert cells.percent_factor(metric) == (100 if places == 1 else 1)
 
 
 def test_lists_of_names() -> None:

@@ -55,16 +55,16 @@ def test_the_answer_comes_first(comparison: Comparison) -> None:
     lines = tell_comparison(comparison).splitlines()
     assert lines[0] == "# Does it help? faces.py, 49 images, compared with 'none' by COCO_AP"
     assert lines[2].startswith('**Helps in 1 of 6 comparisons, hurts in 2')
-    assert lines[4].startswith('- as is: gamma hurts (−0.200); sci helps (+0.300);')
+    assert lines[4].startswith('- as is: gamma hurts (−20.0); sci helps (+30.0);')
 
 
 def test_the_matrix(comparison: Comparison) -> None:
     text = tell_comparison(comparison)
     head, day, dark = _tables(text)[0]
     assert head == ['images', 'none', 'sci', 'gamma', 'joint']
-    assert day[:3] == ['as is', '0.400', '0.700 (+0.300, +0.200 to +0.400) ▲']
-    assert day[3] == '0.200 (−0.200, −0.300 to −0.100) ▼'
-    assert dark[3] == '0.413 (+0.013, −0.087 to +0.113) ○'
+    assert day[:3] == ['as is', '40.0', '70.0 (+30.0, +20.0 to +40.0) ▲']
+    assert day[3] == '20.0 (−20.0, −30.0 to −10.0) ▼'
+    assert dark[3] == '41.3 (+1.3, −8.7 to +11.3) ○'
     assert dark[4] == '– (not defined)'
     assert '▲ helps: the whole interval is above zero' in text
 
@@ -72,14 +72,11 @@ def test_the_matrix(comparison: Comparison) -> None:
 def test_every_table_of_the_page(comparison: Comparison) -> None:
     text = tell_comparison(comparison)
     part = _row(text, 'COCO_AP by brightness of the images', 'sci')[0]
-    assert part.startswith('0.400 → 0.700 (+0.300')
+    assert part.startswith('40.0 → 70.0 (+30.0')
     assert _row(text, 'COCO_AP50 by size of the objects', 'sci')
-    assert _row(text, 'COCO_AP50 by class', 'car')[0] == '0.400'
-    assert _row(text, 'All metrics', 'COCO_AP50')[:2] == [
-        '0.400',
-        '0.700 (+0.300, +0.200 to +0.400) ▲',
-    ]
-    assert _row(text, "Numbers of the config's own evaluator", 'COCO_AP')[0] == '0.400'
+    assert _row(text, 'COCO_AP50 by class', 'car')[0] == '40.0'
+    assert _row(text, 'All metrics', 'COCO_AP50')[:2] == ['40.0', '70.0 (+30.0, +20.0 to +40.0) ▲']
+    assert _row(text, "Numbers of the config's own evaluator", 'COCO_AP')[0] == '40.0'
     assert _row(text, 'Made with', 'torch') == ['2']
     assert '- COCO_AP: pycocotools: IoU 0.5 to 0.95' in text
     assert '49 images drawn with replacement 1,000 times (seed 0)' in text
@@ -158,7 +155,7 @@ def test_the_wanted_metric_decides() -> None:
         make_result(n, DAY, {'mAP': v, 'mAP_50': 2 * v}) for n, v in (('a', 0.1), ('b', 0.3))
     ]
     text = tell_comparison(Comparison({}, results, metric='mAP_50'))
-    assert _row(text, 'Differences', 'as is') == ['0.200', '0.600 (+0.400)']
+    assert _row(text, 'Differences', 'as is') == ['20.0', '60.0 (+40.0)']
 
 
 def test_images_that_the_base_was_not_measured_on(comparison: Comparison) -> None:
@@ -169,15 +166,15 @@ def test_images_that_the_base_was_not_measured_on(comparison: Comparison) -> Non
     assert f'- {DARK.name}' not in text
     condition = rest[0].condition.name
     assert f'- {condition}: none was not measured, so there is no verdict.' in text
-    assert _row(text, 'Verdicts', condition)[:2] == ['–', '0.190 (–)']
-    assert _row(text, "Numbers of the config's own", 'COCO_AP', table=1)[:2] == ['–', '0.190 (–)']
+    assert _row(text, 'Verdicts', condition)[:2] == ['–', '19.0 (–)']
+    assert _row(text, "Numbers of the config's own", 'COCO_AP', table=1)[:2] == ['–', '19.0 (–)']
 
 
 def test_a_turned_table_keeps_the_base() -> None:
     text = tell_comparison(make_comparison({f'v{index}': [0.1, 0.2] for index in range(9)}))
     head, base, first, *_ = _tables(text)[0]
     assert head == ['variant', 'as is', 'gain 0.1, noise 0']
-    assert base == ['none', '0.400', '0.400']
+    assert base == ['none', '40.0', '40.0']
     assert first[0] == 'v0'
 
 
@@ -190,12 +187,30 @@ def test_classes_that_no_image_has_are_named_below_the_table(comparison: Compari
 
 
 def test_names_do_not_break_the_table() -> None:
-    odd = 'X(a|b)\n<b>&'
+    odd = 'X(a|b)\n<b>&*`[1](x)`'
     results = [make_result('none', DAY, {odd: 0.5}), make_result(odd, DAY, {odd: 0.5})]
     text = tell_comparison(Comparison(dict(config=odd), results))
-    assert r'X(a\|b) &lt;b&gt;&' in _tables(text)[0][0]
+    assert r'X(a\|b) &lt;b&gt;&\*\`\[1](x)\`' in _tables(text)[0][0]
     assert '<b>' not in text
     assert escape('a\r\nb') == 'a  b'
+    assert escape('a\\|b') == r'a\\\|b'
+
+
+def test_no_name_breaks_the_whole_text() -> None:
+    odd = '<img src=x>\n# x\n```\n| a *b* `c'
+    about = dict.fromkeys(('config', 'resampling', odd), odd) | dict(config_diff={odd: f'+{odd}'})
+    comparison = make_comparison(
+        {odd: [0.2]}, about=about, metrics=('AP', f'IoU/{odd}'), thirds=(odd,), units=3
+    )
+    comparison.results[0] = replace(comparison.results[0], difference=odd, constant=odd)
+    text = tell_comparison(comparison)
+    fenced = re.search('^````diff$.*?^````$', text, flags=re.S | re.M)
+    assert fenced is not None
+    rest = text.replace(fenced[0], '')
+    assert '<img' not in rest
+    assert '\n# x' not in rest
+    assert not re.search(r'(?<!\\)[`*]b', rest)
+    assert len(_tables(rest)) > 5
 
 
 def test_table() -> None:
@@ -225,5 +240,5 @@ def test_a_part_that_only_one_variant_has() -> None:
     text = tell_comparison(Comparison({}, results))
     (head, sci, gamma) = _tables(text[text.index('## AP by brightness') :])[0]
     assert head == ['variant', 'darkest third, 0 to 0.1 (20 images)']
-    assert sci == ['sci', '0.200 → 0.500 (+0.300, +0.100 to +0.400) ▲']
+    assert sci == ['sci', '20.0 → 50.0 (+30.0, +10.0 to +40.0) ▲']
     assert gamma == ['gamma', '']

@@ -66,7 +66,7 @@ def test_decisions_by_condition_and_variant() -> None:
         gain=[1.0, 2.0, 6.0],
         exponent=[0.0, 0.1, 0.2],
         strengths=[[0.0] * 4, [1.0, 0, 0, 0], [2.0, 0, 0, 0.25]],
-        light=[0.5, 0.25, 0.125],
+        light=[0.5, 0.25, 12.5],
         noise=[0.0, 0.0001, 0.0042],
     )
     night = comparison.results[4]
@@ -106,7 +106,7 @@ def test_sizes() -> None:
     table = section.tables[1]
     assert table.columns == ['below 16 px', '16 to 32 px', 'above 32 px']
     assert [name for name, _, _ in table.rows] == ['gamma', 'clahe']
-    assert [cell.delta for cell in table.rows[0][2] if cell] == ['−0.200'] * 3
+    assert [cell.delta for cell in table.rows[0][2] if cell] == ['−20.0'] * 3
     assert sections.by_size(rows_of(make_comparison(DELTAS))) == []
 
 
@@ -120,7 +120,7 @@ def test_brightness() -> None:
     assert table.columns == [f'{name} (16 images)' for name in thirds]
     cells = table.rows[0][2]
     assert all(cell is not None and cell.bar is not None for cell in cells)
-    assert [cell.base for cell in cells if cell] == ['0.400', '0.280', '0.160']
+    assert [cell.base for cell in cells if cell] == ['40.0', '28.0', '16.0']
     assert sections.by_group(rows_of(make_comparison(DELTAS))) == []
 
 
@@ -139,14 +139,14 @@ def test_the_hosts_own_numbers() -> None:
     first, second = sections.host_numbers(rows_of(make_comparison(DELTAS)))
     assert (first.base, first.columns) == ('none', ['gamma', 'clahe'])
     ((name, base, (gamma, clahe)),) = first.rows
-    assert (name, base) == ('COCO_AP50', '0.400')
+    assert (name, base) == ('COCO_AP50', '40.0')
     assert gamma is not None
     assert clahe is not None
-    assert (gamma.value, gamma.delta, gamma.interval) == ('0.600', '+0.200', '+0.150 to +0.250')
-    assert (clahe.value, clahe.delta) == ('0.400', '0.000')
+    assert (gamma.value, gamma.delta, gamma.interval) == ('60.0', '+20.0', '+15.0 to +25.0')
+    assert (clahe.value, clahe.delta) == ('40.0', '0.0')
     cell = second.rows[0][2][0]
     assert cell is not None
-    assert cell.delta == '−0.200'
+    assert cell.delta == '−20.0'
 
 
 @pytest.mark.parametrize('which', [0, 1])
@@ -156,7 +156,7 @@ def test_no_interval_beside_a_number_by_another_definition(which: int) -> None:
     cell = sections.host_numbers(rows_of(comparison))[0].rows[0][2][0]
     assert cell is not None
     assert (cell.interval, cell.verdict) == ('', '')
-    assert cell.delta == ('+0.199' if which == 0 else '+0.201')
+    assert cell.delta == ('+19.9' if which == 0 else '+20.1')
 
 
 def test_a_number_that_only_the_base_has() -> None:
@@ -164,7 +164,7 @@ def test_a_number_that_only_the_base_has() -> None:
     results = [make_result('none', day, {'AP': 0.2}), make_result('gamma', day, {})]
     (table,) = sections.host_numbers(rows_of(Comparison({}, results)))
     ((name, base, (cell,)),) = table.rows
-    assert (name, base) == ('AP', '0.200')
+    assert (name, base) == ('AP', '20.0')
     assert cell is not None
     assert (cell.value, cell.delta, cell.interval) == ('–', '–', '')
 
