@@ -32,6 +32,7 @@ from sci_plugins.errors import (
     check_workers,
 )
 from sci_plugins.models.enhancers.base import BaseEnhancer, RetinexEnhancer, arguments_of, type_name
+from sci_plugins.models.enhancers.sci import prepare_kernels
 from sci_plugins.utils.files import write_atomically
 from sci_plugins.utils.folders import check_regular_file, list_files, video_advice
 from sci_plugins.utils.images import (
@@ -214,8 +215,7 @@ class EnhanceLog:
 
     def is_done(self, job: FileJob) -> bool:
         """Whether all files of ``job`` are there and up to date."""
-        wanted = self._state(job)
-        return all(self._is_up_to_date(path, wanted) for path in job.outputs)
+        return all(self._is_up_to_date(path, self._state(job)) for path in job.outputs)
 
     def is_ours(self, path: Path) -> bool:
         """Whether ``path`` exists as this run or an earlier one has left it.
@@ -369,6 +369,7 @@ def enhance_files(
         skipped=summary.passed_over,
     )
     model = prepare_enhancer(enhancer, device)
+    prepare_kernels(model)
     if illumination and not isinstance(model, RetinexEnhancer):
         raise ConfigError(f'illumination: {type(model).__name__} does not estimate any')
     log = EnhanceLog(Path(out_dir), enhancer_fingerprint(model))
@@ -414,10 +415,9 @@ def _take(future: 'Future[bool]', job: FileJob, summary: EnhanceSummary) -> str 
 
 
 def _tell(error: Exception) -> str:
-    text = ' '.join(str(error).split())
-    if isinstance(error, (SciPluginsError, OSError)) and text:
-        return text
-    return f'{type(error).__name__}: {text}' if text else type(error).__name__
+    text, name = ' '.join(str(error).split()), type(error).__name__
+    is_told = text and isinstance(error, SciPluginsError | OSError)
+    return text if is_told else f'{name}: {text}'.removesuffix(': ')
 
 
 class _Worker:

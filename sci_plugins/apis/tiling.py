@@ -72,6 +72,8 @@ def enhance_pixels(
     dtype = np.dtype(dtype or pixels.dtype)
     height, width, channels = pixels.shape
     image = np.empty((height, width, channels), dtype)
+    if not illumination and _enhance_bytes(enhancer, pixels, image, device):
+        return EnhancedPixels(image, None)
     lamp = np.empty((height, width, 3), dtype) if illumination else None
     for part in split(height, width, tile, enhancer.receptive_radius):
         batch = _to_tensor(pixels[part.outer], device)
@@ -82,6 +84,19 @@ def enhance_pixels(
         if lamp is not None:
             lamp[part.inner] = _to_array(result.illumination[..., rows, columns], dtype)
     return EnhancedPixels(image, lamp)
+
+
+def _enhance_bytes(
+    enhancer: BaseEnhancer, pixels: np.ndarray, image: np.ndarray, device: torch.device | str
+) -> bool:
+    """Fill ``image`` in one pass, where there is one for these pixels."""
+    kinds = {array.dtype.name for array in (pixels, image)}
+    if kinds != {'uint8'} or pixels.shape[2] != 3 or torch.device(device).type != 'cpu':
+        return False
+    pixels = np.require(pixels, requirements=['C', 'W'])  # decoders' arrays may be read-only
+    views = (torch.from_numpy(each)[None].permute(0, 3, 1, 2) for each in (pixels, image))
+    with torch.inference_mode():
+        return enhancer.enhance_bytes(*views, scale=255.0)
 
 
 def split(height: int, width: int, tile: int, radius: int | None) -> Iterator[Tile]:

@@ -1,6 +1,7 @@
-"""SCI's estimator without gradients: the same function, ten times as fast on a CPU.
+"""SCI's estimator without gradients: the same function, several times as fast on a CPU.
 
-It avoids what makes the plain implementation slow:
+Where it can, :mod:`sci_plugins.functional.sci_fused` computes, faster still. Else PyTorch, without
+what makes the plain implementation slow:
 
 * Three channels fill a fifth of a vector register: see :mod:`sci_plugins.functional.conv3x3`.
 * Fresh memory: intermediate results of the whole image are new pages for each call, which the
@@ -25,6 +26,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from sci_plugins.functional.conv3x3 import Conv, PackedConv
 from sci_plugins.functional.retinex import MIN_ILLUMINATION
+from sci_plugins.functional.sci_fused import enhance_fused
 
 #: Pixels of a strip per thread: buffers of a few MB stay in the cache.
 PIXELS_PER_THREAD = 128 * 1024
@@ -41,6 +43,11 @@ class FoldedSCI(NamedTuple):
     block: Conv
     last: Conv
     layers: int
+
+    @property
+    def fuses(self) -> bool:
+        """Whether it is the chain that :func:`enhance_fused` computes, three channels each."""
+        return self.layers == 1 and self.first.weight.shape[0] == 3
 
 
 def fold_sci(
@@ -76,9 +83,14 @@ def enhance_folded(
 
     Returns:
         The enhanced image and the illumination (or ``None``), those of ``SCIEnhancer.illuminate``
-        up to rounding; channels-last memory.
+        up to rounding.
     """
     if image.device.type == 'cpu' and image.dtype == torch.float32:
+        if folded.fuses and not illumination:
+            enhanced = torch.empty(image.shape)
+            planes = image if image.stride(3) == 1 else image.contiguous()
+            if enhance_fused(planes, enhanced, folded[:3]):
+                return enhanced, None
         return _enhance_in_strips(image, folded, illumination)
     return _enhance_whole(image, folded, illumination)
 

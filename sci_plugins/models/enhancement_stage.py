@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sci_plugins.errors import ConfigError, DataError, is_number
 from sci_plugins.functional.host_image import fill_mask, host_to_rgb, rgb_to_host, valid_size
 from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer
+from sci_plugins.models.enhancers.sci import prepare_kernels
 
 Images = TypeVar('Images', Tensor, list[Tensor])
 INPUT_ORDERS = ('bgr', 'rgb')
@@ -217,6 +218,7 @@ class EnhancementStep(nn.Module):
         self._values = values
         self.fill_color = _three(fill_color)
         self.enhancer.requires_grad_(not frozen)
+        prepare_kernels(self.enhancer)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> 'EnhancementStep':
@@ -293,10 +295,19 @@ class EnhancementStep(nn.Module):
         white = 255.0 if image.dtype == torch.uint8 else self.input_max
         # Division by a small illumination needs float32, whatever AMP asks for.
         with torch.autocast(image.device.type, enabled=False):
+            if image.dtype == torch.uint8:
+                result = torch.empty(image.shape)
+                if self.enhance_bytes(image, result, scale=white):
+                    return result
             rgb = host_to_rgb(image.unsqueeze(0), self.input_order, self.input_max)
             with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
                 enhanced = self._run_enhancer(rgb, training)
             return rgb_to_host(enhanced, self.input_order, white)[0]
+
+    def enhance_bytes(self, image: Tensor, target: Tensor, **how: Any) -> bool:
+        """As :meth:`BaseEnhancer.enhance_bytes`, one image ``(3, H, W)`` of the host."""
+        bgr = self.input_order == 'bgr'
+        return self.enhancer.enhance_bytes(image[None], target[None], bgr=bgr, **how)
 
     def _run_enhancer(self, rgb: Tensor, training: bool) -> Tensor:
         return self.enhancer(rgb)

@@ -25,4 +25,5 @@ class EnhancedDetDataPreprocessor(EnhancementMixin, DetDataPreprocessor):
         ConfigError: if an argument is out of range.
     """
 
+    normalizes = True
     default_fill_color = HOSTS['mmdet'].fill_color

@@ -5,10 +5,11 @@ A host's data preprocessor is an ``nn.Module`` that MMEngine calls before
 checkpoint keys and its tools as they are.
 """
 
+import copy
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakSet
 
 import torch
@@ -17,6 +18,7 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
+from sci_plugins.functional.host_image import valid_size
 from sci_plugins.models.enhancement_stage import EnhancementStep, is_exporting
 from sci_plugins.models.enhancers import BaseEnhancer, Enhanced, RetinexEnhancer
 from sci_plugins.utils.model_parts import inner_preprocessor, innermost
@@ -32,6 +34,8 @@ class EnhancementMixin(EnhancementStep):
     the host's ``inputs``, then the host's own ``forward``.
     """
 
+    #: Of the class itself: its host normalises as MMEngine's ``ImgDataPreprocessor`` does.
+    normalizes: ClassVar[bool]
     #: Taken where no ``fill_color`` is named.
     default_fill_color: float | None = None
     #: Set by EnhancementLossHook; the pairs (input, illumination) of a batch.
@@ -82,10 +86,38 @@ class EnhancementMixin(EnhancementStep):
         self.check_images(data['inputs'], training, _image_paths(data.get('data_samples')))
         data = self.cast_data(data)  # type: ignore[operator]
         self.kept_pairs = []
+        if not training and (normalized := self._normalize(data['inputs'])):
+            host: Any = copy.copy(self)  # whose first steps are done, for this call alone
+            host._channel_conversion = host._enable_normalize = False
+            return super(EnhancementMixin, host).forward({**data, 'inputs': normalized}, training)
         images = [self.enhance_image(image, training) for image in data['inputs']]
         stacked = isinstance(data['inputs'], Tensor)
         inputs = torch.stack(images) if stacked else images
         return super().forward({**data, 'inputs': inputs}, training)
+
+    def _normalize(self, images: Any) -> list[Tensor]:
+        """Images enhanced and normalised in one pass; none where that is not possible."""
+        host: Any = self
+        if 'normalizes' not in vars(type(self)) or not host._enable_normalize:
+            return []
+        turned = host._channel_conversion
+        parts = [each.flatten().expand(3) for each in (255 / host.std, -host.mean / host.std)]
+        scale, shift = (each.flip(0) if turned else each for each in parts)
+        if not isinstance(images, list | tuple) or not all(map(self._is_whole, images)):
+            return []
+        results = [torch.empty(image.shape) for image in images]
+        how = dict(turned=turned, scale=scale, shift=shift)
+        pairs = zip(images, results, strict=True)
+        return results if all(self.enhance_bytes(*pair, **how) for pair in pairs) else []
+
+    def _is_whole(self, image: Tensor) -> bool:
+        """Whether it is an 8-bit image without padding."""
+        if image.dtype != torch.uint8 or self.fill_color is None:
+            return image.dtype == torch.uint8
+        return valid_size(image, self.fill_color) == tuple(image.shape[1:])
+
+    def enhance_bytes(self, image: Tensor, target: Tensor, **how: Any) -> bool:
+        return not self.keep_pairs and super().enhance_bytes(image, target, **how)
 
     def _advice(self) -> str:
         if getattr(self, '_enable_normalize', True):

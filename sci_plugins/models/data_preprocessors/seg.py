@@ -21,3 +21,5 @@ class EnhancedSegDataPreProcessor(EnhancementMixin, SegDataPreProcessor):
     Raises:
         ConfigError: if an argument is out of range.
     """
+
+    normalizes = True

@@ -56,6 +56,17 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
     def forward(self, image: Tensor) -> Tensor:
         """Enhance a batch of images, ``(N, 3, H, W)`` RGB in [0, 1]."""
 
+    def enhance_bytes(self, source: Tensor, target: Tensor, **how: Any) -> bool:
+        """Enhance 8-bit images in one pass, where there is a faster way than :meth:`forward`.
+
+        Args:
+            source, target, how: see :func:`sci_plugins.functional.sci_fused.enhance_fused`.
+
+        Returns:
+            Whether ``target`` was filled. By default nothing is done.
+        """
+        return False
+
     def check_input(self, image: Tensor) -> None:
         """Refuse what is not a float ``(N, 3, H, W)`` tensor.
 

@@ -1,5 +1,7 @@
 """Tiles: no seams, no more memory than a tile, truncation, grey, illumination."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from torch import Tensor, nn
 
 from sci_plugins.apis.tiling import enhance_pixels, split
 from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.functional import sci_fused
 from sci_plugins.models.enhancers import (
     BaseEnhancer,
     CLAHEEnhancer,
@@ -208,3 +211,31 @@ def test_on_each_device(device: torch.device, rng: np.random.Generator) -> None:
     on_cpu = enhance_pixels(sci, pixels, tile=16).image.astype(int)
     given = enhance_pixels(sci.to(device), pixels, tile=16, device=device).image
     assert np.abs(on_cpu - given).max() <= 1
+
+
+def test_bytes_in_one_pass(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like tile by tile; a decoder's array may be read-only, or run backwards."""
+    pytest.importorskip('llvmlite')
+    monkeypatch.setattr(sci_fused, 'MIN_PIXELS', 1)
+    monkeypatch.delenv(sci_fused.SWITCH, raising=False)
+    sci_fused.make(sci_fused.BYTES)
+    sci, seen = vivid_sci(), []
+    call = sci_fused.pack
+    monkeypatch.setattr(sci_fused, 'pack', lambda *a, **how: (seen.append(how), call(*a, **how))[1])
+    pixels = rng.integers(0, 256, (60, 70, 3), dtype=np.uint8)
+    read_only = pixels.copy()
+    read_only.flags.writeable = False
+    for each in (pixels, read_only, pixels[::-1], pixels[..., ::-1]):
+        before, passes = each.copy(), len(seen)
+        one = enhance_pixels(sci, each).image
+        assert [how['scale'] for how in seen[passes:]] == [255.0]
+        image = torch.from_numpy(each / 255).permute(2, 0, 1)[None]
+        exact = copy.deepcopy(sci).double()(image)[0].permute(1, 2, 0).detach().numpy() * 255
+        clear = np.abs(exact - exact.round()) > 1e-3  # elsewhere rounding decides
+        assert clear.mean() > 0.1
+        assert (one == exact.astype(np.uint8))[clear].all()
+        assert np.abs(one - exact).max() < 1.001
+        assert (each == before).all()
+    sci.in_conv.weight.data[0, 0, 0, 0] = torch.nan
+    with pytest.raises(DataError, match='NaN'):
+        enhance_pixels(sci, pixels)

@@ -11,6 +11,7 @@ from mmengine.model import BaseModel, ExponentialMovingAverage, ImgDataPreproces
 from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.functional import sci_fused
 from tests.plain_sci import enhance_host_image, read_weights
 
 TOLERANCE = 1e-3  # grey levels of 255
@@ -332,3 +333,88 @@ def test_other_calls_of_a_model_do_not_warn(build: Any, picture: Any) -> None:
     assert _warnings_of(lambda model, _: model.test_step(data), model) == []
     compiled = torch.compile(model, backend='eager', fullgraph=True)
     assert _warnings_of(lambda _, image: compiled(image), model) == []
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """How the kernel was called, of small images too."""
+    pytest.importorskip('llvmlite')
+    seen: list[dict[str, Any]] = []
+    monkeypatch.delenv(sci_fused.SWITCH, raising=False)
+    monkeypatch.setattr(sci_fused, 'MIN_PIXELS', 1)
+    call = sci_fused.pack
+    monkeypatch.setattr(sci_fused, 'pack', lambda *a, **how: (seen.append(how), call(*a, **how))[1])
+    return seen
+
+
+NORMS: list[dict[str, Any]] = [
+    {},
+    dict(mean=[100.0, 50.0, 20.0], std=[50.0, 60.0, 70.0], bgr_to_rgb=True),
+    dict(mean=[100.0, 50.0, 20.0], std=[50.0, 60.0, 70.0], input_order='rgb', rgb_to_bgr=True),
+    dict(mean=[100.0, 50.0, 20.0], std=[50.0, 60.0, 70.0]),
+    dict(mean=[100.0], std=[50.0]),
+    dict(bgr_to_rgb=True),
+]
+
+
+@pytest.mark.parametrize('settings', NORMS)
+@pytest.mark.parametrize('training', [False, True])
+def test_one_pass_equals_many(
+    build: Any,
+    run: Any,
+    picture: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    passes: list[dict[str, Any]],
+    settings: dict[str, Any],
+    training: bool,
+) -> None:
+    preprocessor = build(**settings)
+    whole, padded = ([picture(40, 50, seed=seed).to(torch.uint8) for seed in (1, 2)] for _ in '12')
+    padded[1][:, 30:] = 114  # as mmdet's pipelines pad
+    for images in (whole, padded):
+        passes.clear()
+        one, again = run(preprocessor, images, training), run(preprocessor, images, training)
+        assert len(passes) == 4
+        if images is whole:
+            assert ('shift' in passes[0]) == (not training and 'mean' in settings)
+        with monkeypatch.context() as patch:
+            patch.setenv(sci_fused.SWITCH, '0')
+            many = run(preprocessor, images, training)
+        torch.testing.assert_close(one, many, rtol=1e-5, atol=1e-4)
+        assert torch.equal(one, again)  # the host's own steps are as they were
+
+
+def test_a_preprocessor_of_one_s_own_normalises_itself(
+    build: Any, run: Any, picture: Any, passes: list[dict[str, Any]]
+) -> None:
+    preprocessor = build(mean=[100.0], std=[50.0])
+    image = picture(40, 50).to(torch.uint8)
+    wanted = run(preprocessor, [image])
+
+    class Own(type(preprocessor)):  # type: ignore[misc]
+        def forward(self, data: dict, training: bool = False) -> Any:
+            return super().forward(data, training)
+
+    preprocessor.__class__ = Own
+    passes.clear()
+    torch.testing.assert_close(run(preprocessor, [image]), wanted, rtol=1e-5, atol=1e-4)
+    assert [list(how) for how in passes] == [['bgr', 'scale']]
+
+
+def test_one_pass_only_where_nothing_needs_more(
+    build: Any, run: Any, picture: Any, passes: list[dict[str, Any]]
+) -> None:
+    image = picture(40, 50).to(torch.uint8)
+    preprocessor = build(frozen=False)
+    run(preprocessor, [image], training=True)
+    assert not passes  # gradients
+    kept = build()
+    kept.keep_pairs = True
+    run(kept, [image], training=True)
+    assert len(kept.kept_pairs) == 1
+    hooked = build()
+    seen: list[Any] = []
+    hooked.enhancer.register_forward_hook(lambda *args: seen.append(args))
+    run(hooked, [image])
+    assert len(seen) == 1
+    assert all('bgr' not in how for how in passes)
