@@ -70,7 +70,7 @@ def test_floats(kernels: dict[Kind, Kernel], size: tuple[int, int], number: int)
     enhancer, image = _enhancer(), torch.rand(number, 3, *size)
     before, result = image.clone(), torch.full_like(image, -7)
     kernels[FLOATS](image, result, pack(_layers(enhancer)), False)
-    torch.testing.assert_close(result, plain_enhance(enhancer, image), rtol=0, atol=2e-6)
+    torch.testing.assert_close(result, plain_enhance(enhancer, image), rtol=0, atol=1e-6)
     assert torch.equal(image, before)
 
 
@@ -100,7 +100,7 @@ def test_bgr_bytes_to_normalised_floats(
     wanted = plain_enhance(enhancer, image.flip(1) / 255).flip(1)
     wanted = wanted * scale.view(3, 1, 1) + shift.view(3, 1, 1)
     wanted = wanted.flip(1) if turned else wanted
-    torch.testing.assert_close(result, wanted, rtol=0, atol=8e-6)
+    torch.testing.assert_close(result, wanted, rtol=0, atol=4e-6)
 
 
 def test_bytes_that_are_bright_enough_stay(kernels: dict[Kind, Kernel]) -> None:
@@ -122,7 +122,7 @@ def test_values_at_and_beyond_the_range(kernels: dict[Kind, Kernel]) -> None:
         enhancer.out_conv.bias.fill_(bias)  # type: ignore[union-attr]
         result = torch.empty_like(image)
         kernels[FLOATS](image, result, pack(_layers(enhancer)), False)
-        torch.testing.assert_close(result, plain_enhance(enhancer, image), rtol=0, atol=2e-6)
+        torch.testing.assert_close(result, plain_enhance(enhancer, image), rtol=0, atol=1e-6)
 
 
 def test_nan_shows_where_it_is(kernels: dict[Kind, Kernel]) -> None:
@@ -132,7 +132,7 @@ def test_nan_shows_where_it_is(kernels: dict[Kind, Kernel]) -> None:
     kernels[FLOATS](image, result, pack(_layers(enhancer)), False)
     wanted = plain_enhance(enhancer, image)
     assert result[0, 1, 10, 130].isnan()
-    torch.testing.assert_close(result, wanted, rtol=0, atol=2e-6, equal_nan=True)
+    torch.testing.assert_close(result, wanted, rtol=0, atol=1e-6, equal_nan=True)
 
 
 def test_views(kernels: dict[Kind, Kernel]) -> None:
@@ -142,7 +142,7 @@ def test_views(kernels: dict[Kind, Kernel]) -> None:
     for image in (whole[:, :, 3:15, 5:75], whole[:, :1, :12, :70].expand(-1, 3, -1, -1)):
         kernels[FLOATS](image, target[:, :, 2:14, 9:79], pack(_layers(enhancer)), False)
         wanted = plain_enhance(enhancer, image)
-        torch.testing.assert_close(target[:, :, 2:14, 9:79], wanted, rtol=0, atol=2e-6)
+        torch.testing.assert_close(target[:, :, 2:14, 9:79], wanted, rtol=0, atol=1e-6)
         target[:, :, 2:14, 9:79] = -7.0
         assert (target == -7).all()
 
@@ -155,7 +155,7 @@ def test_threads_share_the_rows(threads: int, monkeypatch: pytest.MonkeyPatch) -
         image = torch.rand(2, 3, height, 40)
         result = torch.full_like(image, -7)
         kernel(image, result, pack(_layers(enhancer)), False)
-        torch.testing.assert_close(result, plain_enhance(enhancer, image), rtol=0, atol=2e-6)
+        torch.testing.assert_close(result, plain_enhance(enhancer, image), rtol=0, atol=1e-6)
 
 
 def test_many_threads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +171,7 @@ def test_many_threads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(call, range(64)))
     assert all(torch.equal(results[0], each) for each in results)
-    torch.testing.assert_close(results[0], plain_enhance(enhancer, image), rtol=0, atol=2e-6)
+    torch.testing.assert_close(results[0], plain_enhance(enhancer, image), rtol=0, atol=1e-6)
 
 
 def test_tiles_waste_little() -> None:
@@ -292,7 +292,7 @@ def test_the_code_is_kept_and_read_again(fresh: Path, monkeypatch: pytest.Monkey
     image = torch.rand(1, 3, 8, 40)
     result = torch.empty_like(image)
     kernel(image, result, pack(_layers(_enhancer())), False)
-    torch.testing.assert_close(result, plain_enhance(_enhancer(), image), rtol=0, atol=2e-6)
+    torch.testing.assert_close(result, plain_enhance(_enhancer(), image), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize('damage', [b'', b'x' * 31, None])
