@@ -1,0 +1,344 @@
+"""The board: networks on their sets, under many conditions, with many enhancers.
+
+Every cell (a network under a condition, with all enhancers) is a comparison in a folder of its
+own, so that processes on one or several machines can share the work.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+import yaml
+
+from sci_plugins.apis.compare import compare
+from sci_plugins.apis.compare.contenders import NO_CHECKPOINT
+from sci_plugins.apis.compare.measuring import RecordStore
+from sci_plugins.apis.config import load_config
+from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.evaluation.comparison import Comparison, is_percentage, read_comparison
+from sci_plugins.evaluation.conditions import Condition, parse_condition
+from sci_plugins.models.enhancers import build_enhancer
+from sci_plugins.utils.checkpoint import use_safe_loading
+from sci_plugins.utils.files import file_slug
+from sci_plugins.utils.machine import describe_machine, machine_line
+from sci_plugins.utils.schema import Measured, from_content, read_json
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network on its test set.
+
+    Args:
+        name: in the tables.
+        config, checkpoint: as for ``tools/compare.py``; ``$NAME`` stands for an environment
+            variable.
+        metric: that decides; ``None``: the one that the field compares models by.
+        resample: what the bootstrap draws.
+        options: settings of the config to override.
+    """
+
+    name: str
+    config: str
+    checkpoint: str
+    metric: str | None = None
+    resample: str = 'images'
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Board:
+    """What is measured: all networks under all conditions with all enhancers.
+
+    Args:
+        networks: the rows of tables.
+        conditions: as after ``--darken``.
+        enhancers: as after ``--variants``; the first is the base.
+        resamples: of the bootstrap.
+    """
+
+    networks: list[Network]
+    conditions: list[str]
+    enhancers: list[str]
+    resamples: int = 1000
+
+
+def read_board(path: str | os.PathLike[str]) -> Board:
+    """Read ``BOARD.yml``.
+
+    Raises:
+        ConfigError: if a name is there twice, a condition or a config cannot be read, or an
+            environment variable is not set.
+        DataError: if the file is not such a board.
+        FileNotFoundError: if it, a config or a checkpoint is missing.
+    """
+    try:
+        text = Path(path).read_text(encoding='utf-8')
+        content, as_text = yaml.safe_load(text), yaml.load(text, yaml.BaseLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DataError(f'{path}: expected YAML ({" ".join(str(error).split())})') from error
+    if isinstance(content, dict) and 'conditions' in content:
+        content['conditions'] = as_text['conditions']  # 1:0.003 is a number in YAML: 60.003
+    board = from_content(Board, content, path)
+    board = replace(board, networks=[_expanded(each, path) for each in board.networks])
+    names = [each.name for each in board.networks]
+    for what, found in (
+        ('networks', names),
+        ('conditions', board.conditions),
+        ('enhancers', board.enhancers),
+    ):
+        if len(found) < 1 + (what == 'enhancers') or len(set(found)) < len(found):
+            least = 'the base and one more' if what == 'enhancers' else 'one'
+            raise ConfigError(f'{path}: {what}: expected different names, at least {least}')
+    for condition in board.conditions:
+        parse_condition(condition)
+    for network in board.networks:
+        load_config(network.config, network.options)
+        if network.checkpoint != NO_CHECKPOINT and not Path(network.checkpoint).is_file():
+            raise FileNotFoundError(f'{path}: checkpoint not found: {network.checkpoint}')
+    return board
+
+
+def _expanded(network: Network, path: Any) -> Network:
+    config, checkpoint = map(os.path.expandvars, (network.config, network.checkpoint))
+    for each in (config, checkpoint):
+        if '$' in each:
+            raise ConfigError(f'{path}: a variable is not set: {each}')
+    return replace(network, config=config, checkpoint=checkpoint)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A network under a condition, with all enhancers.
+
+    Args:
+        network, condition: of the board.
+        folder: of its comparison.
+    """
+
+    network: Network
+    condition: Condition
+    folder: Path
+
+    def comparison(self) -> Comparison | None:
+        """What has been measured; ``None`` before anything was."""
+        path = self.folder / 'comparison.json'
+        return read_comparison(path) if path.exists() else None
+
+    def missing(self, enhancers: Sequence[str]) -> list[str]:
+        """The enhancers without a result."""
+        found = self.comparison()
+        return [n for n in enhancers if found is None or not found.find(self.condition, n)]
+
+
+def cells_of(board: Board, work_dir: str | os.PathLike[str]) -> list[Cell]:
+    """All cells, network by network."""
+    conditions = [parse_condition(text) for text in board.conditions]
+    return [
+        Cell(network, each, Path(work_dir) / file_slug(network.name) / each.slug)
+        for network in board.networks
+        for each in conditions
+    ]
+
+
+def measure_board(board: Board, work_dir: str | os.PathLike[str]) -> None:
+    """Measure every cell that no other process is at; what is there is kept.
+
+    Any number of processes may run this with the same folder, on several machines if their file
+    system has locks: each takes the next free cell. A lock ends with its process.
+
+    Raises:
+        SciPluginsError: as :func:`compare` does, also if a cell was measured with another config,
+            checkpoint, enhancer or version.
+    """
+    use_safe_loading()
+    for cell in cells_of(board, work_dir):
+        with _claimed(cell.folder) as is_free:
+            if is_free:
+                _measure(cell, board)
+
+
+def _measure(cell: Cell, board: Board) -> None:
+    network = cell.network
+    cfg = load_config(network.config, network.options)
+    cfg.launcher = 'none'
+    compare(
+        cfg,
+        network.checkpoint,
+        board.enhancers,
+        conditions=[cell.condition],
+        work_dir=cell.folder,
+        metric=network.metric,
+        resample=network.resample,
+        resamples=board.resamples,
+        pictures=0,
+        changed=0,
+        resume=True,
+        report=False,
+    )
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[bool]:
+    """Whether no other process has this folder; it is ours until the end of the block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / 'claim').open('w') as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A number in percent, its difference from the base and the interval of that."""
+
+    value: Measured
+    delta: Measured = 0.0
+    low: Measured = 0.0
+    high: Measured = 0.0
+    verdict: str = ''
+
+
+@dataclass(frozen=True)
+class Column:
+    """A condition: as on the command line, in words, the images' mean luma, enhancer -> result."""
+
+    text: str
+    name: str
+    luma: Measured
+    entries: dict[str, Entry]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The table of a network."""
+
+    network: str
+    config: str
+    checkpoint: str
+    checkpoint_sha256: str | None
+    metric: str
+    images: int
+    resample: str
+    columns: list[Column]
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that is known: the content of ``board.json``.
+
+    Args:
+        sheets: a table for each network.
+        enhancers: in order, the base first.
+        milliseconds: enhancer -> its time for one image of 640 x 480, see :func:`cost_of`.
+        machine: of these times.
+        versions: of the software.
+        cells, measured: how many cells there are, and how many are finished.
+    """
+
+    sheets: list[Sheet]
+    enhancers: list[str]
+    milliseconds: dict[str, Measured]
+    machine: str
+    versions: dict[str, str]
+    cells: int
+    measured: int
+
+
+def collect_results(board: Board, work_dir: str | os.PathLike[str]) -> Results:
+    """What has been measured so far, and what every enhancer costs here."""
+    cells, sheets, versions = cells_of(board, work_dir), [], {}
+    for network in board.networks:
+        columns, first = [], None
+        texts = iter(board.conditions)
+        for cell in (each for each in cells if each.network == network):
+            text, found = next(texts), cell.comparison()
+            if found is not None and len(found.results) > 1:
+                first = first or found
+                columns.append(_column(text, cell, found, board.enhancers))
+        if first is not None:
+            versions = first.about['versions']
+            sheets.append(_sheet(network, first, columns))
+    costs = {name: cost_of(name) for name in board.enhancers}
+    done = sum(not cell.missing(board.enhancers) for cell in cells)
+    machine = machine_line(describe_machine())
+    return Results(sheets, board.enhancers, costs, machine, versions, len(cells), done)
+
+
+def _metric(found: Comparison) -> str:
+    return next((each.analysis.metric for each in found.results if each.analysis), '')
+
+
+def _sheet(network: Network, found: Comparison, columns: list[Column]) -> Sheet:
+    about = found.about
+    return Sheet(
+        network.name,
+        str(about['config']),
+        str(about['checkpoint']),
+        about.get('checkpoint_sha256'),
+        _metric(found),
+        found.results[0].images,
+        network.resample,
+        columns,
+    )
+
+
+def _column(text: str, cell: Cell, found: Comparison, enhancers: Sequence[str]) -> Column:
+    scale = 1 if is_percentage(_metric(found)) else 100
+    entries: dict[str, Entry] = {}
+    for result in found.results:
+        if result.variant in enhancers and result.analysis is not None:
+            main, values = result.analysis.main, result.analysis.values[result.analysis.metric]
+            delta, low, high = scale * main.delta, scale * main.low, scale * main.high
+            entries[result.variant] = Entry(scale * values[1], delta, low, high, main.verdict)
+            entries[enhancers[0]] = Entry(scale * values[0])
+    kept = RecordStore(cell.folder / 'records', found.about).load(cell.condition, enhancers[0])
+    return Column(text, cell.condition.name, float(kept.luma.mean()), entries)
+
+
+def cost_of(name: str, runs: int = 5) -> float:
+    """Milliseconds of an enhancer for one dark image of 640 x 480; NaN for files of others.
+
+    Median of ``runs``: the CPU time of one thread, or a GPU's time where there is one. What looks
+    at two images needs a second inference of the network besides.
+    """
+    inner = name.partition('(')[2].removesuffix(')') if name.startswith(_LOOKS) else name
+    if inner in ('config', *_LOOKS) or inner.startswith('folder/'):
+        return float('nan')
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    clock = time.perf_counter if device == 'cuda' else time.process_time
+    image = 0.2 * torch.rand(1, 3, 480, 640, generator=torch.Generator().manual_seed(0))
+    enhancer, image = build_enhancer(inner).eval().to(device), image.to(device)
+    threads, times = torch.get_num_threads(), []
+    torch.set_num_threads(1)
+    try:
+        with torch.no_grad():
+            for _ in range(runs + 1):
+                start = clock()
+                float(enhancer(image).sum())  # waits for a GPU
+                times.append(clock() - start)
+    finally:
+        torch.set_num_threads(threads)
+    return 1000 * median(times[1:])
+
+
+_LOOKS = ('before', 'select', 'merge')
+
+
+def read_results(path: str | os.PathLike[str]) -> tuple[Results, str]:
+    """The results in a ``board.json``, and the command that made them.
+
+    Raises:
+        DataError: naming the key of what is damaged.
+    """
+    content = read_json(path)
+    return from_content(Results, content, path), str(content.get('command', ''))

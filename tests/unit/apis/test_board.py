@@ -1,0 +1,168 @@
+"""The board: cells, claims, resuming, and the page that is made of them."""
+
+import fcntl
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sci_plugins.apis import board as boards
+from sci_plugins.apis.board import cells_of, collect_results, measure_board, read_board
+from sci_plugins.apis.compare import session
+from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.evaluation.comparison import read_comparison
+from sci_plugins.models.enhancers import parse_enhancer
+from tests.run_tool import run_tool
+
+ROOT = Path(__file__).parents[3]
+TINY = runpy.run_path(str(ROOT / 'tests/data/make_tiny.py'))
+ENHANCERS = ['none', 'gamma/0.4', 'before(clahe)']
+
+
+@pytest.fixture()
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of what really runs."""
+    names: list[str] = []
+    real = session.measure
+
+    def measure(cfg: Any, model: Any, name: str, *rest: Any) -> Any:
+        names.append(name)
+        return real(cfg, model, name, *rest)
+
+    monkeypatch.setattr(session, 'measure', measure)
+    return names
+
+
+@pytest.fixture()
+def board_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A detector and a segmentor, by day and in the dark."""
+    torch.set_num_threads(1)
+    entries = []
+    for kind, metric in (('detection', 'COCO_AP'), ('segmentation', 'mIoU')):
+        config = TINY[f'write_{kind}'](tmp_path / kind)
+        checkpoint = Path(TINY['write_checkpoint'](config)).relative_to(tmp_path)
+        entry = dict(name=kind, config=str(config), checkpoint=f'$HERE/{checkpoint}')
+        entries.append(entry | dict(metric=metric))
+    monkeypatch.setenv('HERE', str(tmp_path))
+    content = dict(networks=entries, conditions=[0.2], enhancers=ENHANCERS, resamples=20)
+    text = json.dumps(content).replace('0.2]', 'none, 0.2, 1:0.003]')  # 60.003 to YAML
+    path = tmp_path / 'board.yml'
+    path.write_text(text)
+    return path
+
+
+def test_measured_once_and_shown(board_file: Path, tmp_path: Path, measured: list[str]) -> None:
+    board, work = read_board(board_file), tmp_path / 'work'
+    assert board.conditions == ['none', '0.2', '1:0.003']
+    cells = cells_of(board, work)
+    assert len(cells) == 6
+    cells[0].folder.mkdir(parents=True)
+    with (cells[0].folder / 'claim').open('w') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # another process is at it
+        measure_board(board, work)
+        assert len(measured) == 5 * 3
+        assert collect_results(board, work).measured == 5
+    assert cells[0].missing(ENHANCERS) == ENHANCERS
+    measure_board(board, work)
+    assert len(measured) == 6 * 3
+    page = tmp_path / 'page/board.md'
+    code, out, err = run_tool('board', board_file, '--work-dir', work, '--page', page)
+    assert code == 0, err
+    assert len(measured) == 6 * 3
+    assert '6 of 6 cells are measured' in out
+    _check_page(page, cells)
+    code, _, err = run_tool('board', page.with_suffix('.json'), '--page', tmp_path / 'again.md')
+    assert code == 0, err
+    assert _rows(tmp_path / 'again.md') == _rows(page)
+
+
+def _rows(page: Path) -> list[str]:
+    return [line for line in page.read_text().splitlines() if line.startswith('|')]
+
+
+def _check_page(page: Path, cells: list) -> None:
+    content, text = json.loads(page.with_suffix('.json').read_text()), page.read_text()
+    assert (page.parent / 'images/board.png').stat().st_size > 10_000
+    assert 'Unfinished' not in text
+    assert content['milliseconds']['gamma/0.4'] > content['milliseconds']['none'] > 0
+    assert [sheet['metric'] for sheet in content['sheets']] == ['COCO_AP', 'mIoU']
+    columns = [column for sheet in content['sheets'] for column in sheet['columns']]
+    for cell, column in zip(cells, columns, strict=True):
+        scale = 100 if cell.network.name == 'detection' else 1
+        result = read_comparison(cell.folder / 'comparison.json').find(cell.condition, ENHANCERS[1])
+        main, values = result.analysis.main, result.analysis.values[result.analysis.metric]
+        entry = column['entries'][ENHANCERS[1]]
+        assert entry['value'] == pytest.approx(scale * values[1])
+        assert (entry['low'], entry['high']) == pytest.approx((scale * main.low, scale * main.high))
+        assert column['entries']['none']['value'] == pytest.approx(scale * values[0])
+        assert f'{entry["value"]:.1f}' in text
+    day, dark = (column['luma'] for column in columns[:2])
+    assert dark < 0.7 * day
+    table = [line for line in text.splitlines() if line.startswith('| `gamma/0.4` |')]
+    assert len(table) == 2
+    assert all(line.count('|') == 7 for line in table)
+
+
+def test_the_dry_run_tells_what_is_missing(
+    board_file: Path, tmp_path: Path, measured: list[str]
+) -> None:
+    arguments = 'board', board_file, '--work-dir', tmp_path / 'work'
+    code, out, err = run_tool(*arguments, '--dry-run')
+    assert code == 0, err
+    assert '6 cells, 6 of them with 18 test runs to do' in out
+    assert out.count('3 of 3') == 6
+    assert not (tmp_path / 'work').exists()
+    code, out, err = run_tool(*arguments, '--no-measure')
+    assert code == 0, err
+    assert '**Unfinished: 0 of 6 cells' in (tmp_path / 'work/board.md').read_text()
+    assert measured == []
+
+
+@pytest.mark.parametrize(
+    ('change', 'word'),
+    [
+        (('1:0.003', '2'), "darkening '2': gain must be"),
+        (('"segmentation"', '"detection"'), 'networks: expected different names, at least one'),
+        (('"before(clahe)"', '"none"'), 'enhancers: expected different names, at least the base'),
+        (('$HERE', '$NOWHERE'), 'a variable is not set: [$]NOWHERE/'),
+        (('.pth', '.no'), r'checkpoint not found: .*\.no'),
+        (('"enhancers"', '"others"'), 'board.yml: enhancers is missing'),
+        (('{', '{['), 'board.yml: expected YAML'),
+        (('tiny_detector.py', 'no.py'), 'config not found: .*no.py'),
+    ],
+)
+def test_what_does_not_fit(board_file: Path, change: tuple[str, str], word: str) -> None:
+    board_file.write_text(board_file.read_text().replace(*change))
+    with pytest.raises((ConfigError, DataError, FileNotFoundError), match=word) as caught:
+        read_board(board_file)
+    assert '\n' not in str(caught.value)
+
+
+def test_a_page_of_a_user_stays(board_file: Path, tmp_path: Path) -> None:
+    (tmp_path / 'mine.md').write_text('my notes')
+    code, _, err = run_tool('board', board_file, '--page', tmp_path / 'mine.md')
+    assert code == 2
+    assert 'mine.md exists and was not written by this package' in err
+    assert (tmp_path / 'mine.md').read_text() == 'my notes'
+
+
+def test_the_shipped_board(shared_data: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """Its networks are there once trained; 4, 12 and 12 of each at least."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv('SCI_PLUGINS_DATA', str(shared_data))
+    text = (ROOT / 'configs/board/board.yml').read_text()
+    (tmp_path / 'x.pth').touch()
+    lines = [
+        f'    checkpoint: {tmp_path}/x.pth' if 'checkpoint: work_dirs' in line else line
+        for line in text.splitlines()
+    ]
+    (tmp_path / 'board.yml').write_text('\n'.join(lines))
+    board = boards.read_board(tmp_path / 'board.yml')
+    assert len(board.networks) >= 4
+    assert min(len(board.conditions), len(board.enhancers)) >= 12
+    for name in board.enhancers:
+        inner = name.removeprefix('before(').removesuffix(')')
+        assert parse_enhancer(inner)
