@@ -8,6 +8,7 @@ libraries are condensed to one line here as well.
 import math
 import pickle
 import re
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
@@ -85,6 +86,19 @@ def check_workers(workers: Any) -> None:
         ConfigError: unless it is an int from 1 to 256.
     """
     check_at_least(1, most=256, workers=workers)
+
+
+def check_choice(name: str, value: Any, known: Iterable[Any], owner: str = '') -> None:
+    """Refuse what is not among the known values.
+
+    Raises:
+        ConfigError: such as ``split must be one of train, test; got 'val'``.
+    """
+    choices = list(known)
+    if value not in choices:
+        prefix = f'{owner}: ' if owner else ''
+        told = ', '.join(map(str, choices))
+        raise ConfigError(f'{prefix}{name} must be one of {told}; got {value!r}')
 
 
 _ADVICE = 'Pass --trust-checkpoint (trust=True) only if you made it yourself'

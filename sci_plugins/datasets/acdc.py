@@ -92,18 +92,11 @@ class ACDCDataset(SegmentationFolderDataset):
     on one set and testing on the other.
 
     Args:
-        split: ``'train'``, ``'val'``, ``'test'`` or several of them.
-        condition: ``'night'``, ``'fog'``, ``'rain'``, ``'snow'`` or several of them.
         reference: use the photographs of the same places by day and in good weather instead,
             ``SPLIT_ref/REC/*_rgb_ref_anon.png``, without labels: to look at, or to train an
             enhancer on.
-        data_prefix: instead of ``split`` and ``condition``, the two folders below ``data_root``, as
-            everywhere in mmseg.
-        **kwargs: those of :class:`SegmentationFolderDataset`.
-
-    Raises:
-        ConfigError: if there is no such split or condition.
-        DataError: naming it, if a folder, an image or a label map is missing.
+        **kwargs: those of :class:`SegmentationFolderDataset`, with ``condition``: ``'night'`` (by
+            default), ``'fog'``, ``'rain'``, ``'snow'`` or several of them.
     """
 
     LAYOUT: ClassVar[NightLayout] = ACDC

@@ -55,11 +55,7 @@ _BETWEEN = re.compile(r'[\s,]*')
 
 
 def find_sources(root: Path, given: str | Sequence[str] | None = None) -> list[Path]:
-    """Label files (or folders of them) below ``root``.
-
-    Args:
-        root: the data set's folder.
-        given: paths below it to use instead of :data:`SOURCES`.
+    """Label files (or folders of them) below ``root``: the given ones, or those of :data:`SOURCES`.
 
     Raises:
         DataError: if there are none, or a given one is missing.
@@ -100,11 +96,8 @@ def read_times_of_day(sources: Sequence[Path], stems: Collection[str]) -> dict[s
 
 def _times(source: Path, wanted: Collection[str]) -> Iterator[tuple[str, str]]:
     if source.is_dir():
-        frames = (
-            (stem, _load(source / f'{stem}.json'))
-            for stem in sorted(wanted)
-            if (source / f'{stem}.json').is_file()
-        )
+        files = ((stem, source / f'{stem}.json') for stem in sorted(wanted))
+        frames = ((stem, _load(file)) for stem, file in files if file.is_file())
     else:
         frames = ((_stem(source, frame), frame) for frame in iterate_frames(source))
     for stem, frame in frames:
@@ -140,7 +133,7 @@ def iterate_frames(path: Path) -> Iterator[Any]:
         with path.open(encoding='utf-8') as file:
             text, place = _find_array(path, file.read(_CHUNK))
             while True:
-                place = _end_of(_BETWEEN, text, place)
+                place = _BETWEEN.match(text, place).end()  # type: ignore[union-attr]
                 if text.startswith(']', place):
                     return
                 try:
@@ -157,11 +150,6 @@ def iterate_frames(path: Path) -> Iterator[Any]:
         raise
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f'{path}: cannot be read ({error})') from error
-
-
-def _end_of(pattern: re.Pattern, text: str, place: int) -> int:
-    match = pattern.match(text, place)
-    return match.end() if match else place
 
 
 def _find_array(path: Path, text: str) -> tuple[str, int]:
@@ -184,19 +172,17 @@ def check_bdd100k(
     overwrite: bool = False,
     **options: Any,
 ) -> CheckReport:
-    """Check the images of one time of day.
+    """:func:`check_segmentation` of the images of one time of day, or several.
 
     Args:
-        root: the data set's folder, with ``images`` and ``labels``.
-        timeofday: which images to check.
-        attributes: label files below ``root`` with the time of day.
+        root, timeofday, attributes: as of :class:`BDD100KNightDataset`.
         write_lists: a folder for the lists ``night_SPLIT.txt``, for ``ann_file``.
         overwrite: replace lists with other names.
         **options: those of :func:`check_segmentation`.
 
     Raises:
         ConfigError: if there is no such time of day.
-        DataError: as :func:`check_segmentation`, or if no label file has the time of day.
+        DataError: also if no label file has the time of day.
     """
     wanted = choose(BDD100K.name, 'timeofday', timeofday, TIMES_OF_DAY)
     parts = BDD100K.parts(root, BDD100K.splits)
@@ -226,7 +212,7 @@ def check_bdd100k(
 
 def _write_lists(folder: Path, kind: str, chosen: Mapping[str, list[str]], overwrite: bool) -> None:
     lists = {
-        folder / f'{kind}_{split}.txt': ''.join(f'{name}\n' for name in names)
+        folder / f'{kind}_{split}.txt': ''.join(f'{name}\n' for name in names).encode()
         for split, names in chosen.items()
         if names
     }
@@ -234,7 +220,7 @@ def _write_lists(folder: Path, kind: str, chosen: Mapping[str, list[str]], overw
     changed = {
         path: text
         for path, text in lists.items()
-        if not (path.is_file() and path.read_bytes() == text.encode())
+        if not (path.is_file() and path.read_bytes() == text)
     }
     check_outputs(*changed, overwrite=overwrite)
     for path, text in changed.items():
@@ -261,20 +247,16 @@ class BDD100KNightDataset(SegmentationFolderDataset):
     Every image comes from a different drive, so ``clip`` is its name.
 
     Args:
-        split: ``'train'``, ``'val'``, ``'test'`` or several of them.
         timeofday: which images to use: ``'night'``, ``'dawn/dusk'``, ``'daytime'``,
             ``'undefined'`` or several of them.
         attributes: label files (or folders with one file per image) below ``data_root``, instead of
             the usual ones.
         ann_file: a list with one image name per line, instead of the label files.
-        data_prefix: instead of ``split``, the two folders below ``data_root``, as everywhere in
-            mmseg.
         **kwargs: those of :class:`SegmentationFolderDataset`.
 
     Raises:
-        ConfigError: if there is no such split or time of day.
-        DataError: naming it, if a folder, an image, a label map or the label files are missing, or
-            no image was taken at that time.
+        ConfigError: if there is no such time of day.
+        DataError: if the label files are missing, or no image was taken at that time.
     """
 
     LAYOUT: ClassVar[NightLayout] = BDD100K

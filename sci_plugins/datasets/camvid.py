@@ -38,17 +38,13 @@ class CamVidDataset(SegmentationFolderDataset):
     dusk, the others by day. Frames of one recording, ``clip``, are not independent.
 
     Args:
-        split: ``'train'``, ``'val'``, ``'test'`` or several of them.
         include_prefix: keep only frames whose name begins with this (or one of these); ``None``
             keeps all.
         exclude_prefix: leave out frames whose name begins with this (or one of these).
-        data_prefix: instead of ``split``, the two folders below ``data_root``, as everywhere in
-            mmseg.
         **kwargs: those of :class:`SegmentationFolderDataset`.
 
     Raises:
-        ConfigError: if there is no such split.
-        DataError: if no frame is left, or a frame or its label map is missing.
+        DataError: if no frame is left.
     """
 
     LAYOUT: ClassVar[NightLayout] = CAMVID_LAYOUT
@@ -66,7 +62,12 @@ class CamVidDataset(SegmentationFolderDataset):
 
     def choose_images(self, images: list[Path]) -> list[Path]:
         """Frames of the wanted sequences."""
-        chosen = [image for image in images if self._wanted(image.name)]
+        left = [
+            each
+            for each in images
+            if not self.include_prefix or each.name.startswith(self.include_prefix)
+        ]
+        chosen = [each for each in left if not each.name.startswith(self.exclude_prefix)]
         if not chosen:
             raise DataError(
                 f'CamVid: no {self.img_suffix} frame in {images[0].parent} with '
@@ -74,10 +75,6 @@ class CamVidDataset(SegmentationFolderDataset):
                 f'exclude_prefix={self.exclude_prefix}'
             )
         return chosen
-
-    def _wanted(self, name: str) -> bool:
-        included = not self.include_prefix or name.startswith(self.include_prefix)
-        return included and not name.startswith(self.exclude_prefix)
 
 
 def _as_tuple(prefix: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from sci_plugins.errors import DataError
 from sci_plugins.utils.cli import text_table
 from sci_plugins.utils.images import read_picture
 
@@ -26,34 +27,24 @@ Result = TypeVar('Result')
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong or unexpected.
+    """One thing that is wrong or unexpected."""
 
-    Args:
-        kind: such as ``'unreadable image'``.
-        text: a sentence that names the file.
-        is_error: whether training on the data would fail or mislead; otherwise it is a note.
-    """
-
-    kind: str
-    text: str
+    kind: str  # such as ``'unreadable image'``
+    text: str  # a sentence that names the file
+    #: whether training on the data would fail or mislead; otherwise it is a note
     is_error: bool = True
 
 
 @dataclass
 class CheckReport:
-    """Result of checking one data set.
+    """Result of checking one data set."""
 
-    Args:
-        name: of the data set.
-        facts: what was counted, in the order of the text.
-        tables: name -> rows, each a dict with the same keys.
-        problems: in the order in which they were found.
-    """
-
-    name: str
+    name: str  # of the data set
+    #: what was counted, in the order of the text
     facts: dict[str, Any] = field(default_factory=dict)
+    #: name -> rows, each a dict with the same keys
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)  # in the order in which they were found
 
     @property
     def errors(self) -> list[Problem]:
@@ -63,6 +54,10 @@ class CheckReport:
     def add(self, kind: str, text: str, is_error: bool = True) -> None:
         """Add a :class:`Problem`."""
         self.problems.append(Problem(kind, text, is_error))
+
+    def note(self, kind: str, text: str) -> None:
+        """Add a :class:`Problem` that is no error."""
+        self.add(kind, text, is_error=False)
 
     def to_json(self) -> str:
         """Everything, with the verdict as ``usable``."""
@@ -112,12 +107,14 @@ def in_threads(
         yield from tqdm(results, title, len(items), delay=2, leave=False)
 
 
-def image_digest(path: Path) -> tuple[tuple[int, int], str]:
+def image_digest(path: Path) -> tuple[tuple[int, int] | str, str]:
     """Shape ``(H, W)`` and hash of the decoded pixels, whatever the file's format.
 
-    Raises:
-        DataError: naming the file, if it cannot be decoded.
+    What is wrong with it, and an empty hash, if it cannot be decoded.
     """
-    pixels = read_picture(path).pixels
+    try:
+        pixels = read_picture(path).pixels
+    except (DataError, OSError) as error:
+        return str(error), ''
     digest = hashlib.sha256(pixels.tobytes()).hexdigest()
     return (pixels.shape[0], pixels.shape[1]), f'{pixels.shape} {digest}'

@@ -10,7 +10,7 @@ from mmdet.datasets import CocoDataset
 
 from sci_plugins.datasets.coco_check import check_coco
 from sci_plugins.datasets.text_labels import FACE
-from sci_plugins.errors import ConfigError, DataError, check_at_least
+from sci_plugins.errors import ConfigError, DataError, check_at_least, check_choice
 from sci_plugins.registry import DATASETS
 
 SPLITS = (None, 'train', 'test')
@@ -60,8 +60,7 @@ class CocoFaceDataset(CocoDataset):
         min_size: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        if split not in SPLITS:
-            raise ConfigError(f'split must be one of {SPLITS}, got {split!r}')
+        check_choice('split', split, SPLITS)
         if not 0 < test_fraction < 1:
             raise ConfigError(f'test_fraction must be in (0, 1), got {test_fraction}')
         check_at_least(0.0, min_size=min_size)

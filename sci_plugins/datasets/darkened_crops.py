@@ -4,7 +4,7 @@ Crops of photographs, or the labelled images of a network's own data set.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,29 +34,12 @@ _MOST_KEPT = 512
 _SCALES = (1.0, 0.7, 0.5, 0.35)
 
 
-class Pairs(NamedTuple):
-    """A batch of crops.
-
-    Attributes:
-        bright: as they are, ``(N, 3, S, S)``, RGB, [0, 1].
-        dark: the same, darkened; some stay as they are.
-    """
-
-    bright: Tensor
-    dark: Tensor
-
-
 class Batch(NamedTuple):
-    """Images of one size, which go through a network at once.
+    """Images of one size, which go through a network at once."""
 
-    Attributes:
-        bright: as they are, ``(N, 3, H, W)``, RGB, [0, 1].
-        dark: the same, darkened; some stay as they are.
-        labels: the host's data sample of each, with its truth; ``None`` without labels.
-    """
-
-    bright: Tensor
-    dark: Tensor
+    bright: Tensor  # as they are, ``(N, 3, H, W)``, RGB, [0, 1]
+    dark: Tensor  # the same, darkened; some stay as they are
+    #: the host's data sample of each, with its truth; ``None`` without labels
     labels: Sequence[Any] | None = None
 
     def singles(self) -> 'list[Batch]':
@@ -68,30 +51,24 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Darkness:
-    """How crops are darkened: shares of them, and ranges drawn uniformly in the logarithm.
+    """How crops are darkened: shares of them, and ranges drawn uniformly in the logarithm."""
 
-    Attributes:
-        untouched: share that stays as it is: what is bright and clean must not change.
-        by_day: share of the others that keeps all of its light, and may be noisy.
-        gain: fraction of the light.
-        noise, shot_noise: as in :class:`sci_plugins.SynthesizeLowLight`; ``noisy`` and ``shot``
-            are the shares that have them.
-        uneven, balanced, compressed: shares in uneven light, with coloured noise by white balance,
-            and compressed as JPEG of quality 55 to 95.
-        resized: share of all crops that are resized afterwards, as pipelines do before a network
-            sees them, by a factor between ``scale``'s, bilinearly.
-    """
-
-    untouched: float = 0.25
-    by_day: float = 0.1
-    gain: tuple[float, float] = (0.01, 1.0)
+    untouched: float = 0.25  # share that stays as it is: what is bright and clean must not change
+    by_day: float = 0.1  # share of the others that keeps all of its light, and may be noisy
+    gain: tuple[float, float] = (0.01, 1.0)  # fraction of the light
+    #: as in :class:`sci_plugins.SynthesizeLowLight`; ``noisy`` and ``shot`` are the shares that
+    #: have them
     noise: tuple[float, float] = (2e-4, 5e-3)
     noisy: float = 0.7
     shot_noise: tuple[float, float] = (1e-4, 6e-3)
     shot: float = 0.35
+    #: shares in uneven light, with coloured noise by white balance, and compressed as JPEG of
+    #: quality 55 to 95
     uneven: float = 0.4
     balanced: float = 0.25
     compressed: float = 0.2
+    #: share of all crops that are resized afterwards, as pipelines do before a network sees them,
+    #: by a factor between ``scale``'s, bilinearly
     resized: float = 0.4
     scale: tuple[float, float] = (0.5, 2.0)
 
@@ -115,9 +92,13 @@ class Darkness:
             dark = compress_jpeg(dark[..., ::-1], int(generator.integers(55, 96)))[..., ::-1]
         return np.ascontiguousarray(dark)
 
+    def draw_scale(self, generator: np.random.Generator) -> float:
+        """By what an image is to be resized afterwards; 1 leaves it."""
+        return _draw(self.scale, generator) if generator.random() < self.resized else 1.0
+
 
 class DarkenedCrops:
-    """Endless, seeded batches of :class:`Pairs` from folders of photographs.
+    """Endless, seeded batches of crops from folders of photographs.
 
     Batch ``k`` depends on the seed and ``k`` alone, so that a run can be resumed.
 
@@ -162,36 +143,27 @@ class DarkenedCrops:
         """File -> why it cannot be used, of those that have been tried."""
         return self.bright.skipped | (self.as_they_are.skipped if self.as_they_are else {})
 
-    def batch(self, number: int) -> Pairs:
-        """The batch of that number."""
+    def batch(self, number: int) -> Batch:
+        """The batch of that number, of square crops."""
         generator = np.random.default_rng([self.seed, number])
         pairs = [self._pair(generator) for _ in range(self.batch_size)]
         bright, dark = (torch.stack([_to_tensor(pair[k]) for pair in pairs]) for k in (0, 1))
-        return Pairs(bright, dark)
+        return Batch(bright, dark)
 
     def parts(self, number: int) -> list[Batch]:
         """The batch of that number, in pieces of one size."""
-        return [Batch(*self.batch(number))]
-
-    def batches(self, begin: int = 0) -> Iterator[Pairs]:
-        """Batches from ``begin`` on, without end."""
-        while True:
-            yield self.batch(begin)
-            begin += 1
+        return [self.batch(number)]
 
     def _pair(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         if self.as_they_are is not None and generator.random() < self.share:
             crop = self.as_they_are.crop(self.size, generator)
             return crop, crop
         for _ in range(_TRIES):
-            scale = 1.0
-            if generator.random() < self.darkness.resized:
-                scale = _draw(self.darkness.scale, generator)
-            crop = self.bright.crop(round(self.size / scale), generator)
+            side = round(self.size / self.darkness.draw_scale(generator))
+            crop = self.bright.crop(side, generator)
             if crop.mean() >= 255 * MIN_MEAN:
-                pair = crop, self.darkness.apply(crop, generator)
-                bright, dark = (_resize(each, (self.size, self.size)) for each in pair)
-                return bright, dark
+                dark, size = self.darkness.apply(crop, generator), (self.size, self.size)
+                return _resize(crop, size), _resize(dark, size)
         raise DataError(
             f'the photographs are too dark to teach anything: {_TRIES} crops in a row have a mean '
             f'below {MIN_MEAN:g} (white is 1); give photographs by day, and dark ones by '
@@ -253,9 +225,7 @@ class LabelledImages:
         self._values.check([image], True, [str(sample.get('img_path', ''))])
         rgb = host_to_rgb(image[None], self.input_order)
         bright = (rgb[0].permute(1, 2, 0) * 255).round().byte().numpy()
-        dark = bright
-        if bright.mean() >= 255 * MIN_MEAN:
-            dark = self._darken(bright, generator)
+        dark = self._darken(bright, generator) if bright.mean() >= 255 * MIN_MEAN else bright
         return Batch(_to_tensor(bright)[None], _to_tensor(dark)[None], [sample])
 
     def _load(self, index: int, seed: int) -> dict[str, Any]:
@@ -273,9 +243,7 @@ class LabelledImages:
     def _darken(self, image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """In the dark, perhaps at another size: it is resized before and after."""
         height, width = image.shape[:2]
-        scale = 1.0
-        if generator.random() < self.darkness.resized:
-            scale = _draw(self.darkness.scale, generator)
+        scale = self.darkness.draw_scale(generator)
         size = (max(1, round(width / scale)), max(1, round(height / scale)))
         dark = self.darkness.apply(_resize(image, size), generator)
         return _resize(dark, (width, height))

@@ -2,8 +2,9 @@
 
 import hashlib
 import math
+import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +19,7 @@ from sci_plugins.datasets.text_labels import (
     line_error,
     parse_numbers,
 )
-from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.errors import ConfigError, DataError, check_choice
 from sci_plugins.registry import DATASETS
 from sci_plugins.utils.files import read_numbered_lines, write_atomically
 from sci_plugins.utils.folders import list_files
@@ -44,17 +45,10 @@ def read_upright_boxes(path: str | Path) -> list[tuple[int, Box]]:
 
 
 def read_numbered_boxes(path: str | Path) -> list[tuple[int, Box]]:
-    """Boxes of one label file with their line numbers.
+    """Boxes of one label file with their line numbers, in the order of the file.
 
     The first line is the number of boxes, each further one ``x1 y1 x2 y2`` in pixels. Blank lines,
-    Windows line ends and fractions are fine.
-
-    Args:
-        path: the label file.
-
-    Returns:
-        Line number and ``(x1, y1, x2, y2)``, in the order of the file; a box may be empty or
-        inverted.
+    Windows line ends and fractions are fine. A box may be empty or inverted.
 
     Raises:
         DataError: naming file and line, if the file is missing, is not text, or does not follow
@@ -74,15 +68,12 @@ def read_numbered_boxes(path: str | Path) -> list[tuple[int, Box]]:
 def strange_boxes(
     path: str | Path, numbered: Sequence[tuple[int, Box]], size: tuple[int, int] | None = None
 ) -> list[tuple[str, str]]:
-    """What is odd about the boxes of one label file.
+    """What is odd about the boxes of one label file: a (kind, sentence) for each odd box.
 
     Args:
         path: the file, for the sentences.
         numbered: boxes with their lines, from :func:`read_numbered_boxes`.
         size: (width, height) of the image, ``None`` if unknown.
-
-    Returns:
-        One (kind, sentence) for each odd box.
     """
     found = []
     seen: dict[Box, int] = {}
@@ -113,14 +104,11 @@ def _text(box: Sequence[float]) -> str:
 
 def count_faces(folder: str | Path, ids: Sequence[str]) -> int | None:
     """Sum of the first lines of these label files; ``None`` if one is missing or no number."""
+    labels = (read_numbered_lines(Path(folder, f'{name}.txt')) for name in ids)
     try:
-        return sum(_first_number(Path(folder) / f'{name}.txt') for name in ids)
+        return sum(int(next((text for _, text in lines), '')) for lines in labels)
     except (OSError, ValueError):
         return None
-
-
-def _first_number(path: Path) -> int:
-    return int(next((text for _, text in read_numbered_lines(path)), ''))
 
 
 def id_order(name: str) -> tuple[bool, int, str]:
@@ -151,21 +139,13 @@ _FOLDER = Path(__file__).parent / 'splits'
 
 @dataclass(frozen=True)
 class Split:
-    """One list of images.
+    """One list of images."""
 
-    Args:
-        held_out: the list of the images kept for testing, ``''`` for none.
-        is_held_out: whether this split is that list; else it is all other images.
-        images: number of images.
-        faces_2019: number of faces in the annotations of 2019.
-        source: who made the list, and where it is published.
-    """
-
-    held_out: str
-    is_held_out: bool
-    images: int
-    faces_2019: int
-    source: str
+    held_out: str  # the list of the images kept for testing, ``''`` for none
+    is_held_out: bool  # whether this split is that list; else it is all other images
+    images: int  # number of images
+    faces_2019: int  # number of faces in the annotations of 2019
+    source: str  # who made the list, and where it is published
 
 
 _REGDET = 'REGDet, github.com/sherrycattt/REGDet, splits/'
@@ -194,14 +174,14 @@ def split_ids(name: str) -> list[str]:
         ConfigError: if there is no such split.
     """
     split = find_split(name)
-    if not split.held_out:
-        return [str(number) for number in range(1, IMAGES + 1)]
-    path = _FOLDER / f'darkface_{split.held_out}.txt'
-    held_out = path.read_text(encoding='utf-8').split()
+    held_out = []
+    if split.held_out:
+        path = _FOLDER / f'darkface_{split.held_out}.txt'
+        held_out = path.read_text(encoding='utf-8').split()
     if split.is_held_out:
         return held_out
-    others = set(map(str, range(1, IMAGES + 1))).difference(held_out)
-    return sorted(others, key=int)
+    left_out = set(held_out)
+    return [each for each in map(str, range(1, IMAGES + 1)) if each not in left_out]
 
 
 def find_split(name: str) -> Split:
@@ -210,8 +190,7 @@ def find_split(name: str) -> Split:
     Raises:
         ConfigError: if there is no such split.
     """
-    if name not in SPLITS:
-        raise ConfigError(f'split must be one of {", ".join(SPLITS)}; got {name!r}')
+    check_choice('split', name, SPLITS)
     return SPLITS[name]
 
 
@@ -228,14 +207,10 @@ def ids_sha256(ids: Iterable[str]) -> str:
 
 
 def annotation_version(faces: int, split: str = 'all') -> str:
-    """``'2019'``, ``'2021'`` or ``'unknown'``, from the number of faces.
+    """``'2019'``, ``'2021'`` or ``'unknown'``, from the number of faces in all labels of a split.
 
     Of parts of the set only the counts of 2019 are known. With another count a part is
     ``'unknown'``: it may be of 2021, or damaged.
-
-    Args:
-        faces: number of boxes in the label files of the split.
-        split: a name of :data:`SPLITS`.
 
     Raises:
         ConfigError: if there is no such split.
@@ -250,10 +225,7 @@ def find_version(labels: str | Path, faces: int, split: str | None) -> str | Non
     Args:
         labels: folder of the label files.
         faces: number of faces in the split.
-        split: its name, ``None`` for other images.
-
-    Returns:
-        As :func:`annotation_version`; ``None`` if the version cannot be determined.
+        split: its name, ``None`` for other images, of which the version is ``None``.
     """
     everything = count_faces(labels, split_ids('all'))
     if everything is not None:
@@ -261,8 +233,13 @@ def find_version(labels: str | Path, faces: int, split: str | None) -> str | Non
     return annotation_version(faces, split) if split else None
 
 
-def _files(folder: str | Path, suffix: str) -> list[Path]:
-    return list_files(folder, [suffix], recursive=False, ignore_case=False).files
+def files_by_id(
+    folder: str | os.PathLike[str], suffix: str, ignore_case: bool = False
+) -> tuple[dict[str, Path], str]:
+    """Id -> file in a folder, in the order of the ids; and a note on what else is there."""
+    listing = list_files(folder, [suffix], recursive=False, ignore_case=ignore_case)
+    files = sorted(listing.files, key=lambda path: id_order(path.stem))
+    return {path.stem: path for path in files}, listing.note
 
 
 @DATASETS.register_module()
@@ -331,11 +308,11 @@ class DarkFaceDataset(TextLabelDataset):
             return split_ids(self.split)
         if self.ann_file:
             return self._listed_ids(Path(self.ann_file))
-        names = {path.stem for path in _files(images, self.img_suffix)}
+        names, _ = files_by_id(images, self.img_suffix)
         if not names:
             raise DataError(f'DARK FACE: no *{self.img_suffix} in {images}')
         self._check_labels(images, names)
-        return sorted(names, key=id_order)
+        return list(names)
 
     def _listed_ids(self, path: Path) -> list[str]:
         words = [text.split()[0] for _, text in read_numbered_lines(path, 'list')]
@@ -348,10 +325,10 @@ class DarkFaceDataset(TextLabelDataset):
             raise DataError(f'DARK FACE: {path}: duplicate image {name}')
         return names
 
-    def _check_labels(self, images: Path, names: set[str]) -> None:
+    def _check_labels(self, images: Path, names: Collection[str]) -> None:
         """Refuse labels without an image, which would be dropped silently."""
-        labels = _files(self.data_prefix['label'], '.txt')
-        alone = sorted((path for path in labels if path.stem not in names), key=str)
+        labels, _ = files_by_id(self.data_prefix['label'], '.txt')
+        alone = [path for name, path in labels.items() if name not in names]
         if alone:
             raise DataError(
                 f'{alone[0]}: has no image in {images} ({len(alone)} such labels); '

@@ -16,8 +16,8 @@ from sci_plugins.datasets.darkface import (
     SPLITS,
     UNKNOWN,
     annotation_version,
+    files_by_id,
     find_split,
-    id_order,
     ids_sha256,
     read_numbered_boxes,
     recognise_split,
@@ -26,7 +26,6 @@ from sci_plugins.datasets.darkface import (
 )
 from sci_plugins.datasets.text_labels import Box
 from sci_plugins.errors import DataError
-from sci_plugins.utils.folders import list_files
 
 IMAGE_SIZE = 1080, 720
 # The official data may contain these; results then differ, but nothing breaks.
@@ -43,10 +42,8 @@ def check_darkface(
     """Look at every image and every label below ``image/`` and ``label/``.
 
     Args:
-        root: the data set's folder.
         split: check only the images of this split; each must exist.
         size: expected (width, height) of every image.
-        workers: number of threads that decode images.
 
     Raises:
         ConfigError: if there is no such split.
@@ -64,11 +61,10 @@ def check_darkface(
     report.facts['annotation version'] = version = _version(boxes)
     if version == UNKNOWN:
         text = 'the number of faces fits no version: do not compare with published numbers'
-        report.add('unknown annotations', text, is_error=False)
+        report.note('unknown annotations', text)
     report.tables['splits'] = [_split_row(name, set(images) & set(boxes), boxes) for name in SPLITS]
     if wanted is None and len(images) != IMAGES:
-        text = f'expected {IMAGES} images, got {len(images)}'
-        report.add('incomplete set', text, is_error=False)
+        report.note('incomplete set', f'expected {IMAGES} images, got {len(images)}')
     return report
 
 
@@ -78,14 +74,13 @@ def _files(
     """Id -> file, for all ids or the wanted ones; other kinds of files become a note."""
     if not folder.is_dir():
         raise DataError(f'DARK FACE: folder {folder} does not exist')
-    listing = list_files(folder, [suffix], recursive=False, ignore_case=False)
-    if listing.note:
-        report.add('other files', f'{folder}: {listing.note}', is_error=False)
-    found = {path.stem: path for path in listing.files}
+    found, note = files_by_id(folder, suffix)
+    if note:
+        report.note('other files', f'{folder}: {note}')
     paths = {name: path for name, path in found.items() if wanted is None or name in wanted}
     if not paths:
         raise DataError(f'DARK FACE: no {suffix} file to check in {folder}')
-    return dict(sorted(paths.items(), key=lambda item: id_order(item[0])))
+    return paths
 
 
 def _check_pairs(
@@ -93,19 +88,17 @@ def _check_pairs(
     root: Path,
     images: Collection[str],
     labels: Collection[str],
-    wanted: Iterable[str],
+    wanted: Collection[str],
 ) -> None:
-    for name in wanted:
-        if name not in images:
-            report.add('missing image', f'image/{name}.png is in the split but does not exist')
-    for name in images:
-        if name not in labels:
-            text = f'{root}/image/{name}.png: label/{name}.txt does not exist'
-            report.add('image without label', text)
-    for name in labels:
-        if name not in images:
-            text = f'{root}/label/{name}.txt: image/{name}.png does not exist'
-            report.add('label without image', text)
+    for name in (each for each in wanted if each not in images):
+        report.add('missing image', f'image/{name}.png is in the split but does not exist')
+    for kind, there, file, others, other in (
+        ('image without label', images, 'image/{}.png', labels, 'label/{}.txt'),
+        ('label without image', labels, 'label/{}.txt', images, 'image/{}.png'),
+    ):
+        for name in there:
+            if name not in others:
+                report.add(kind, f'{root}/{file.format(name)}: {other.format(name)} does not exist')
 
 
 def _check_images(
@@ -114,28 +107,18 @@ def _check_images(
     """Sizes of the images that can be decoded."""
     sizes: dict[str, tuple[int, int]] = {}
     seen: dict[str, Path] = {}
-    looks = in_threads(_look, list(images.values()), 'images', workers)
-    for (name, path), look in zip(images.items(), looks, strict=True):
-        if isinstance(look, str):
-            report.add('unreadable image', look)
+    looks = in_threads(image_digest, list(images.values()), 'images', workers)
+    for (name, path), (shape, content) in zip(images.items(), looks, strict=True):
+        if isinstance(shape, str):
+            report.add('unreadable image', shape)
             continue
-        (height, width), content = look
-        sizes[name] = width, height
+        sizes[name] = width, height = shape[1], shape[0]
         if sizes[name] != size:
-            text = f'{path}: expected {size[0]}x{size[1]}, got {width}x{height}'
-            report.add('wrong size', text)
+            report.add('wrong size', f'{path}: expected {size[0]}x{size[1]}, got {width}x{height}')
         twin = seen.setdefault(content, path)
         if twin is not path:
-            report.add('identical images', f'{path}: same pixels as {twin}', False)
+            report.note('identical images', f'{path}: same pixels as {twin}')
     return sizes
-
-
-def _look(path: Path) -> tuple[tuple[int, int], str] | str:
-    """Shape and hash of an image, or what is wrong with it."""
-    try:
-        return image_digest(path)
-    except (DataError, OSError) as error:
-        return str(error)
 
 
 def _check_labels(

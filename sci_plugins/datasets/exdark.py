@@ -11,7 +11,7 @@ from sci_plugins.datasets.text_labels import (
     line_error,
     parse_numbers,
 )
-from sci_plugins.errors import ConfigError, DataError, shorten
+from sci_plugins.errors import DataError, check_choice, shorten
 from sci_plugins.registry import DATASETS
 from sci_plugins.utils.files import read_numbered_lines
 from sci_plugins.utils.folders import list_files
@@ -135,8 +135,7 @@ class ExDarkDataset(TextLabelDataset):
     ) -> None:
         self.splits = (split,) if isinstance(split, str) else tuple(split or ())
         for name in self.splits:
-            if name not in SPLITS:
-                raise ConfigError(f'ExDark: split must be one of {", ".join(SPLITS)}; got {name!r}')
+            check_choice('split', name, SPLITS, 'ExDark')
         super().__init__(
             *args,
             ann_file=ann_file or (CLASS_LIST if self.splits else ''),
@@ -161,15 +160,15 @@ class ExDarkDataset(TextLabelDataset):
     def _load_record(
         self, name: str, images: dict[str, Path], annotations: dict[str, Path]
     ) -> dict:
-        for kind, key, index in (
-            ('image', name.lower(), images),
-            ('annotation', f'{name.lower()}.txt', annotations),
+        key = name.lower()
+        for kind, prefix, found in (
+            ('image', 'img', key in images),
+            ('annotation', 'ann', f'{key}.txt' in annotations),
         ):
-            if key not in index:
-                folder = self.data_prefix['img' if kind == 'image' else 'ann']
-                raise DataError(f'ExDark: {name} has no {kind} below {folder}')
-        objects = read_objects(annotations[f'{name.lower()}.txt'])
-        return self.record(images[name.lower()], Path(name).stem, self._objects(objects))
+            if not found:
+                raise DataError(f'ExDark: {name} has no {kind} below {self.data_prefix[prefix]}')
+        objects = read_objects(annotations[f'{key}.txt'])
+        return self.record(images[key], Path(name).stem, self._objects(objects))
 
     def _objects(self, objects: list[Object]) -> Iterator[tuple[Box, int, bool]]:
         classes = self.metainfo['classes']
@@ -180,8 +179,11 @@ class ExDarkDataset(TextLabelDataset):
     def _index(self, key: str, suffix: str = '') -> dict[str, Path]:
         """File name in lower case -> file, of all class folders."""
         folder = self.folder(key)
-        listed = list_files(folder, [suffix]).files if folder.is_dir() else []
-        paths = [path for path in listed if len(path.relative_to(folder).parts) == 2]
+        paths = [
+            path
+            for path in list_files(folder, [suffix]).files
+            if len(path.relative_to(folder).parts) == 2
+        ]
         if not paths:
             raise DataError(f'ExDark: {folder} has no files CLASS/NAME{suffix}')
         return {path.name.lower(): path for path in paths}

@@ -15,25 +15,19 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sci_plugins.datasets.samplers import Draw
-from sci_plugins.errors import ConfigError, DataError, check_at_least
+from sci_plugins.errors import DataError, check_at_least, check_choice
 from sci_plugins.registry import DATASETS, FUNCTIONS
 from sci_plugins.utils.folders import list_files
 from sci_plugins.utils.images import IMAGE_FORMATS, open_lazily, read_image
 
 
 class ImageSample(BaseDataElement):
-    """Where an image comes from, and its bright reference if there is one.
+    """Where an image comes from, and its bright reference if there is one."""
 
-    Attributes:
-        img_path: the image's file.
-        skipped: unreadable files that this one replaces, with the cause of each:
-            ``((path, cause), ...)``.
-        reference: ``(3, H, W)``, RGB, float in [0, 1]; only in paired data sets.
-    """
-
-    img_path: str
+    img_path: str  # the image's file
+    #: unreadable files that this one replaces, with the cause of each: ``((path, cause), ...)``
     skipped: tuple[tuple[str, str], ...]
-    reference: Tensor
+    reference: Tensor  # ``(3, H, W)``, RGB, float in [0, 1]; only in paired data sets
 
 
 def make_sample(
@@ -87,8 +81,10 @@ class LowLightFolder(Dataset):
         skip_unreadable: bool = False,
     ) -> None:
         super().__init__()
-        _check_size('max_size', max_size)
-        _check_size('crop_size', crop_size)
+        sizes = dict(max_size=max_size, crop_size=crop_size)
+        check_at_least(
+            MIN_SIDE, 'LowLightFolder', **{k: v for k, v in sizes.items() if v is not None}
+        )
         roots = [data_root] if isinstance(data_root, str | os.PathLike) else data_root
         self.files = [path for root in roots for path in find_images(root)]
         self.max_size = max_size
@@ -129,12 +125,11 @@ class LowLightFolder(Dataset):
 
     def _read(self, index: int) -> np.ndarray:
         """Decoded and shrunk image, ``(H, W, 3)`` uint8."""
-        if self._cache is not None and index in self._cache:
-            return self._cache[index]
-        pixels = shrink(read_image(self.files[index]), self.max_size)
-        if self._cache is not None:
-            self._cache[index] = pixels
-        return pixels
+        if self._cache is None:
+            return shrink(read_image(self.files[index]), self.max_size)
+        if index not in self._cache:
+            self._cache[index] = shrink(read_image(self.files[index]), self.max_size)
+        return self._cache[index]
 
     def _check_image_sizes(self) -> None:
         """Refuse small images at the start, from their headers, not after hours."""
@@ -212,14 +207,6 @@ def _random_crop(
     return image[top : top + size, left : left + size]
 
 
-def _check_size(name: str, value: int | None) -> None:
-    if value is not None:
-        check_at_least(MIN_SIDE, 'LowLightFolder', **{name: value})
-
-
-_MIXED = ('refuse', 'crop')
-
-
 @FUNCTIONS.register_module()
 def stack_images(batch: Sequence[dict[str, Any]], mixed: str = 'refuse') -> dict:
     """Stack the images of a batch; for a loader's ``collate_fn``.
@@ -236,15 +223,13 @@ def stack_images(batch: Sequence[dict[str, Any]], mixed: str = 'refuse') -> dict
         ConfigError: if ``mixed`` is neither.
         DataError: if sizes differ and ``mixed`` is ``'refuse'``; names two of the images.
     """
-    if mixed not in _MIXED:
-        raise ConfigError(f'stack_images: mixed must be one of {_MIXED}, got {mixed!r}')
+    check_choice('mixed', mixed, ('refuse', 'crop'), 'stack_images')
     images = [item['inputs'] for item in batch]
     samples = [item['data_samples'] for item in batch]
     if len({image.shape for image in images}) > 1:
         if mixed == 'refuse':
             raise DataError(_describe_sizes(images, samples))
-        height = min(image.shape[-2] for image in images)
-        width = min(image.shape[-1] for image in images)
+        height, width = (min(image.shape[axis] for image in images) for axis in (-2, -1))
         images = [_crop_center(image, height, width) for image in images]
         samples = [_crop_reference(sample, height, width) for sample in samples]
     return dict(inputs=torch.stack(images), data_samples=samples)

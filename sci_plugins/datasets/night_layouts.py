@@ -19,29 +19,16 @@ Root = str | os.PathLike[str]
 
 
 class FolderPair(NamedTuple):
-    """Images and label maps whose paths below their folders differ only in the suffix.
+    """Images and label maps whose paths below their folders differ only in the suffix."""
 
-    Attributes:
-        images: folder of the images; subfolders are searched too.
-        labels: folder of the label maps, ``None`` where none are public.
-        img_suffix: how the name of an image ends, such as ``'_rgb_anon.png'``.
-        label_suffix: how the name of its label map ends.
-    """
-
-    images: Path
-    labels: Path | None
-    img_suffix: str
-    label_suffix: str
+    images: Path  # folder of the images; subfolders are searched too
+    labels: Path | None  # folder of the label maps, ``None`` where none are public
+    img_suffix: str  # how the name of an image ends, such as ``'_rgb_anon.png'``
+    label_suffix: str  # how the name of its label map ends
 
     def find_images(self) -> list[Path]:
         """All images, sorted by path; empty if the folder does not exist."""
         return sorted(find_files(self.images, self.img_suffix), key=str)
-
-    def find_labels(self) -> list[Path]:
-        """All label maps, sorted by path."""
-        if self.labels is None:
-            return []
-        return sorted(find_files(self.labels, self.label_suffix), key=str)
 
     def label_of(self, image: Path) -> Path | None:
         """Where the label map of an image should be."""
@@ -52,8 +39,11 @@ class FolderPair(NamedTuple):
 
     def labels_without_image(self, images: list[Path]) -> list[Path]:
         """Label maps whose image is not among ``images``."""
+        if self.labels is None:
+            return []
         wanted = {self.label_of(image) for image in images}
-        return [label for label in self.find_labels() if label not in wanted]
+        labels = sorted(find_files(self.labels, self.label_suffix), key=str)
+        return [label for label in labels if label not in wanted]
 
 
 def find_files(folder: Path, suffix: str) -> list[Path]:
@@ -103,17 +93,11 @@ _IDS = 34
 
 @dataclass(frozen=True)
 class LabelCode:
-    """What the numbers of a label map mean.
+    """What the numbers of a label map mean."""
 
-    Args:
-        classes: value -> class, in the order of the classes.
-        ignored: values of pixels that do not count.
-        hint: likely cause of other values, for the message; may be empty.
-    """
-
-    classes: Mapping[int, str]
-    ignored: frozenset[int] = frozenset([IGNORED])
-    hint: str = ''
+    classes: Mapping[int, str]  # value -> class, in the order of the classes
+    ignored: frozenset[int] = frozenset([IGNORED])  # values of pixels that do not count
+    hint: str = ''  # likely cause of other values, for the message; may be empty
 
     def known(self) -> frozenset[int]:
         """All values that a label map may have."""
@@ -180,51 +164,35 @@ _KINDS = ('_rgb_anon', '_leftImg8bit')
 
 
 class Overlap(NamedTuple):
-    """Frames of a part that another public set has too.
+    """Frames of a part that another public set has too."""
 
-    Attributes:
-        part: such as ``'night/val'``.
-        text: the report's words about them, after the part's name.
-        recording: only about images of this recording, with their number. Any of its frames in a
-            training set is an error.
-        is_error: whether having them is an error.
-    """
-
-    part: str
-    text: str
+    part: str  # such as ``'night/val'``
+    text: str  # the report's words about them, after the part's name
+    #: only about images of this recording, with their number. Any of its frames in a training set
+    #: is an error.
     recording: str = ''
-    is_error: bool = False
+    is_error: bool = False  # whether having them is an error
 
 
 @dataclass(frozen=True)
 class Part:
-    """One split of a data set, in a folder of its own.
+    """One split of a data set, in a folder of its own."""
 
-    Args:
-        name: such as ``'night/val'``.
-        folder: where its images and label maps are.
-        published: number of images according to its authors, ``None`` if unknown.
-        is_test: whether results are measured on it.
-        chosen: use only images with these names (without suffix); ``None``: all.
-    """
-
-    name: str
-    folder: FolderPair
-    published: int | None = None
-    is_test: bool = False
+    name: str  # such as ``'night/val'``
+    folder: FolderPair  # where its images and label maps are
+    published: int | None = None  # number of images according to its authors, ``None`` if unknown
+    is_test: bool = False  # whether results are measured on it
+    #: use only images with these names (without suffix); ``None``: all
     chosen: frozenset[str] | None = None
 
     def exists(self) -> bool:
         """Whether the folder of its images or of its label maps is there."""
-        folders = [self.folder.images, self.folder.labels]
-        return any(folder is not None and folder.is_dir() for folder in folders)
+        return any(each is not None and each.is_dir() for each in self.folder[:2])
 
     def find_images(self) -> list[Path]:
         """Its images, sorted by path; empty if the folder does not exist."""
         images = self.folder.find_images()
-        if self.chosen is None:
-            return images
-        return [image for image in images if image.stem in self.chosen]
+        return [each for each in images if self.chosen is None or each.stem in self.chosen]
 
 
 @dataclass(frozen=True)
@@ -233,43 +201,32 @@ class NightLayout:
 
     In ``images``, ``labels`` and ``part`` the words ``{split}`` and ``{condition}`` stand for the
     names of ``splits`` and ``conditions``.
-
-    Args:
-        name: of the set, for messages.
-        images: folder of a split's images, below the set's root; subfolders are searched.
-        labels: folder of its label maps.
-        img_suffix, label_suffix: how the names of images and of label maps end; the rest of the
-            names is equal.
-        code: what the values of the label maps mean.
-        splits: names of the splits. Those that begin with ``train`` are for training; results are
-            measured on the others.
-        conditions: names of the conditions, if the set has several; the first is the default.
-        unlabelled: splits without public label maps.
-        part: name of a split (of a condition) in reports.
-        counts: part -> number of images according to the authors, where known.
-        size: (width, height) of every image, ``None`` if they vary.
-        palette: RGB of each class; empty for Cityscapes' or mmseg's random colours.
-        recording: pattern at the start of a frame's name (without suffix) whose first group is the
-            recording; ``''`` if names do not tell.
-        overlaps: frames that other sets have too.
-        elsewhere: a second (images, labels), used if the first does not exist.
     """
 
-    name: str
-    images: str
-    labels: str
+    name: str  # of the set, for messages
+    images: str  # folder of a split's images, below the set's root; subfolders are searched
+    labels: str  # folder of its label maps
+    #: how the names of images and of label maps end; the rest of the names is equal
     img_suffix: str
     label_suffix: str
-    code: LabelCode = TRAIN_IDS
+    code: LabelCode = TRAIN_IDS  # what the values of the label maps mean
+    #: names of the splits. Those that begin with ``train`` are for training; results are measured
+    #: on the others.
     splits: tuple[str, ...] = ('train', 'val', 'test')
+    #: names of the conditions, if the set has several; the first is the default
     conditions: tuple[str, ...] = ()
-    unlabelled: tuple[str, ...] = ()
-    part: str = '{split}'
+    unlabelled: tuple[str, ...] = ()  # splits without public label maps
+    part: str = '{split}'  # name of a split (of a condition) in reports
+    #: part -> number of images according to the authors, where known
     counts: Mapping[str, int] = field(default_factory=dict)
-    size: tuple[int, int] | None = None
+    size: tuple[int, int] | None = None  # (width, height) of every image, ``None`` if they vary
+    #: RGB of each class; empty for Cityscapes' or mmseg's random colours
     palette: tuple[tuple[int, int, int], ...] = ()
+    #: pattern at the start of a frame's name (without suffix) whose first group is the recording;
+    #: ``''`` if names do not tell
     recording: str = ''
-    overlaps: tuple[Overlap, ...] = ()
+    overlaps: tuple[Overlap, ...] = ()  # frames that other sets have too
+    #: a second (images, labels), used if the first does not exist
     elsewhere: tuple[str, str] | None = None
 
     @property
@@ -283,12 +240,7 @@ class NightLayout:
         split: str | Sequence[str] | None,
         condition: str | Sequence[str] | None = None,
     ) -> list[Part]:
-        """The given parts in their order, condition by condition.
-
-        Args:
-            root: the set's folder.
-            split: one or several names of ``splits``.
-            condition: one or several names of ``conditions``, ``None`` for the default.
+        """The parts of one or several splits, condition by condition; ``None``: the default one.
 
         Raises:
             ConfigError: if there is no such split or condition.
@@ -305,10 +257,11 @@ class NightLayout:
         places = [(self.images, self.labels), *([self.elsewhere] if self.elsewhere else [])]
         pairs = [tuple(root / place.format(**words) for place in pair) for pair in places]
         images, labels = next((pair for pair in pairs if pair[0].is_dir()), pairs[0])
-        name = self.part.format(**words)
+        has_labels = split not in self.unlabelled
         folder = FolderPair(
-            images, None if split in self.unlabelled else labels, self.img_suffix, self.label_suffix
+            images, labels if has_labels else None, self.img_suffix, self.label_suffix
         )
+        name = self.part.format(**words)
         return Part(name, folder, self.counts.get(name), not split.startswith('train'))
 
     def with_suffixes(self, img_suffix: str | None, label_suffix: str | None) -> 'NightLayout':

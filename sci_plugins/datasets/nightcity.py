@@ -7,7 +7,7 @@ from sci_plugins.datasets.check_report import CheckReport
 from sci_plugins.datasets.night_layouts import IDS, TRAIN_IDS, NightLayout, Root
 from sci_plugins.datasets.segmentation_check import check_segmentation
 from sci_plugins.datasets.segmentation_folder import SegmentationFolderDataset
-from sci_plugins.errors import ConfigError
+from sci_plugins.errors import check_choice
 from sci_plugins.registry import DATASETS
 
 NIGHTCITY = NightLayout(
@@ -40,24 +40,15 @@ def layout_of(release: str) -> NightLayout:
     Raises:
         ConfigError: if there is no such release.
     """
-    if release not in RELEASES:
-        raise ConfigError(
-            f'NightCity: release must be one of {", ".join(RELEASES)}; got {release!r}'
-        )
+    check_choice('release', release, RELEASES, 'NightCity')
     return RELEASES[release]
 
 
 def check_nightcity(root: Root, *, release: str = 'original', **options: Any) -> CheckReport:
-    """Check NightCity or NightCity-fine.
-
-    Args:
-        root: the data set's folder.
-        release: ``'original'`` or ``'fine'``.
-        **options: those of :func:`check_segmentation`.
+    """:func:`check_segmentation` of the release ``'original'`` or ``'fine'``.
 
     Raises:
         ConfigError: if there is no such release.
-        DataError: as :func:`check_segmentation`.
     """
     return check_segmentation(layout_of(release), root, **options)
 
@@ -74,15 +65,11 @@ class NightCityDataset(SegmentationFolderDataset):
     File names do not contain the recording: ``clip`` is the image's own name.
 
     Args:
-        split: ``'train'``, ``'val'`` or both.
         release: ``'original'`` or ``'fine'``; kept in ``metainfo['release']``.
-        data_prefix: instead of ``split``, the two folders below ``data_root``, as everywhere in
-            mmseg.
         **kwargs: those of :class:`SegmentationFolderDataset`.
 
     Raises:
-        ConfigError: if there is no such split or release.
-        DataError: naming it, if a folder, an image or a label map is missing.
+        ConfigError: if there is no such release.
     """
 
     LAYOUT: ClassVar[NightLayout] = NIGHTCITY

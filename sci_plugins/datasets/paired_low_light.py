@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from sci_plugins.datasets.low_light_folder import find_images, make_sample, shrink, to_tensor
 from sci_plugins.datasets.samplers import Draw
-from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.errors import ConfigError, DataError, check_choice
 from sci_plugins.registry import DATASETS
 from sci_plugins.utils.images import read_image
 
@@ -56,10 +56,7 @@ class PairedLowLightDataset(Dataset):
         max_size: int | None = None,
     ) -> None:
         super().__init__()
-        if layout not in LAYOUTS:
-            raise ConfigError(
-                f'PairedLowLightDataset: layout must be one of {", ".join(LAYOUTS)}, got {layout!r}'
-            )
+        check_choice('layout', layout, LAYOUTS, 'PairedLowLightDataset')
         if folders is not None and len(folders) != 2:
             raise ConfigError(
                 'PairedLowLightDataset: folders must be two names, the dark and the '

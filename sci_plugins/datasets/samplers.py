@@ -31,19 +31,26 @@ class Draw:
         return torch.Generator().manual_seed(self.seed)
 
 
-@DATA_SAMPLERS.register_module()
-class SeededSampler(DefaultSampler):
-    """MMEngine's ``DefaultSampler``; yields :class:`Draw` in place of bare indices.
-
-    Arguments are the same. For epoch-based loops.
+class _Seeded:
+    """Checks the seed of a sampler.
 
     Raises:
         ConfigError: if ``seed`` is not a seed; see :func:`sci_plugins.errors.check_seed`.
     """
 
+    seed: Any
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        check_seed(self.seed, 'SeededSampler')
+        check_seed(self.seed, type(self).__name__)
+
+
+@DATA_SAMPLERS.register_module()
+class SeededSampler(_Seeded, DefaultSampler):
+    """MMEngine's ``DefaultSampler`` for epoch-based loops, with the same arguments.
+
+    Yields :class:`Draw` in place of bare indices.
+    """
 
     def __iter__(self) -> Iterator[Draw]:
         for index in super().__iter__():
@@ -51,19 +58,11 @@ class SeededSampler(DefaultSampler):
 
 
 @DATA_SAMPLERS.register_module()
-class SeededInfiniteSampler(InfiniteSampler):
-    """MMEngine's ``InfiniteSampler``; yields :class:`Draw` in place of bare indices.
+class SeededInfiniteSampler(_Seeded, InfiniteSampler):
+    """MMEngine's ``InfiniteSampler`` for iteration-based loops, with the same arguments.
 
-    Arguments are the same. For iteration-based loops, which continue with the right sample when
-    resumed.
-
-    Raises:
-        ConfigError: if ``seed`` is not a seed; see :func:`sci_plugins.errors.check_seed`.
+    Yields :class:`Draw` in place of bare indices; resumed, it continues with the right one.
     """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        check_seed(self.seed, 'SeededInfiniteSampler')
 
     def _infinite_indices(self) -> Iterator[Draw]:
         for position, index in enumerate(super()._infinite_indices()):

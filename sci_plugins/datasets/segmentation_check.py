@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -23,23 +23,18 @@ from sci_plugins.datasets.night_layouts import (
     describe_sizes,
     find_files,
 )
-from sci_plugins.errors import DataError
+from sci_plugins.errors import DataError, first_line
 
 
 @dataclass
 class Found:
-    """What a check found in one part.
+    """What a check found in one part."""
 
-    Args:
-        images: image -> hash of its pixels, ``''`` if it cannot be decoded.
-        labels: number of readable label maps.
-        pixels: value -> number of pixels in all label maps.
-        in_images: value -> number of label maps with it.
-    """
-
-    images: dict[Path, str]
-    labels: int = 0
+    images: dict[Path, str]  # image -> hash of its pixels, ``''`` if it cannot be decoded
+    labels: int = 0  # number of readable label maps
+    #: value -> number of pixels in all label maps
     pixels: Counter[int] = field(default_factory=Counter)
+    #: value -> number of label maps with it
     in_images: Counter[int] = field(default_factory=Counter)
 
     def count(self, image: Path, look: '_Look') -> None:
@@ -64,11 +59,8 @@ def check_segmentation(
     """Decode every image and every label map, and look for leaked test frames.
 
     Args:
-        layout: of the data set.
-        root: its folder.
         condition: which of the layout's conditions to check, ``None`` for the default.
         parts: what to check, instead of all splits.
-        workers: number of threads that decode.
         against: folders of training sets to search for this set's test frames.
         content: compare pixels as well as names.
 
@@ -84,15 +76,14 @@ def check_segmentation(
         places = ', '.join(str(part.folder.images) for part in parts)
         raise DataError(f'{report.name}: nothing to check, found none of {places}')
     found = {part.name: _check_part(report, layout, part, workers) for part in there}
-    report.facts = dict(
-        images=sum(len(each.images) for each in found.values()),
-        **{'label maps': sum(each.labels for each in found.values())},
-    )
+    report.facts = {
+        'images': sum(len(each.images) for each in found.values()),
+        'label maps': sum(each.labels for each in found.values()),
+    }
     report.tables['parts'] = [_part_row(part, found.get(part.name)) for part in parts]
     for part in parts:
         if part.name not in found:
-            text = f'{part.name}: {part.folder.images} does not exist'
-            report.add('missing part', text, is_error=False)
+            report.note('missing part', f'{part.name}: {part.folder.images} does not exist')
         elif found[part.name].labels:
             _describe_classes(report, part, layout.code, found[part.name])
     images = {part.name: found[part.name].images for part in there}
@@ -109,7 +100,7 @@ def _check_part(report: CheckReport, layout: NightLayout, part: Part, workers: i
         report.add('no images', f'{part.name}: none in {part.folder.images}')
     elif part.published not in (None, len(images)):
         text = f'{part.name}: expected {part.published} images, got {len(images)}'
-        report.add('other number of images', text, is_error=False)
+        report.note('other number of images', text)
     _check_pairs(report, part, images)
     found = Found(dict.fromkeys(images, ''))
     pairs = [(image, part.folder.label_of(image)) for image in images]
@@ -123,40 +114,32 @@ def _check_part(report: CheckReport, layout: NightLayout, part: Part, workers: i
 def _check_pairs(report: CheckReport, part: Part, images: list[Path]) -> None:
     everything = images if part.chosen is None else part.folder.find_images()
     for alone in part.folder.labels_without_image(everything):
-        text = f'{alone}: has no image in {part.folder.images}'
-        report.add('label map without image', text)
+        report.add('label map without image', f'{alone}: has no image in {part.folder.images}')
     for image in images:
         label = part.folder.label_of(image)
         if label is not None and not label.is_file():
             report.add('image without label map', f'{image}: {label} does not exist')
 
 
-@dataclass(frozen=True)
-class _Look:
+class _Look(NamedTuple):
     """An image and its label map, or what is wrong with either."""
 
     shape: tuple[int, int] | str
     digest: str
-    label_shape: tuple[int, ...] | str | None
-    values: dict[int, int]
+    label_shape: tuple[int, ...] | str | None = None
+    values: Mapping[int, int] = {}
 
 
 def _look(pair: tuple[Path, Path | None]) -> _Look:
     image, label = pair
-    shape: tuple[int, int] | str
-    digest = ''
-    try:
-        shape, digest = image_digest(image)
-    except (DataError, OSError) as error:
-        shape = str(error)
+    seen = image_digest(image)
     if label is None or not label.is_file():
-        return _Look(shape, digest, None, {})
+        return _Look(*seen)
     try:
         array = load_as_mmseg(label)
     except DataError as error:
-        return _Look(shape, digest, str(error), {})
-    values = _histogram(array) if array.ndim == 2 else {}
-    return _Look(shape, digest, array.shape, values)
+        return _Look(*seen, str(error))
+    return _Look(*seen, array.shape, _histogram(array) if array.ndim == 2 else {})
 
 
 def load_as_mmseg(path: Root) -> np.ndarray:
@@ -175,17 +158,13 @@ def load_as_mmseg(path: Root) -> np.ndarray:
         with Image.open(path) as image:
             return np.asarray(image)
     except Exception as error:  # a decoder raises anything on a damaged file
-        cause = str(error).strip().split('\n')[0] or type(error).__name__
-        raise DataError(f'cannot read the label map {path}: {cause}') from error
+        raise DataError(f'cannot read the label map {path}: {first_line(error)}') from error
 
 
 def _histogram(array: np.ndarray) -> dict[int, int]:
     if array.dtype in (np.uint8, np.bool_):  # much faster than sorting
-        counts = np.bincount(array.ravel())
-        values = np.flatnonzero(counts)
-        counts = counts[values]
-    else:
-        values, counts = np.unique(array, return_counts=True)
+        return {value: n for value, n in enumerate(np.bincount(array.ravel()).tolist()) if n}
+    values, counts = np.unique(array, return_counts=True)
     return dict(zip(values.tolist(), counts.tolist(), strict=True))
 
 
@@ -198,7 +177,7 @@ def _judge(
         report.add('unreadable image', shape)
     elif size is not None and shape != size[::-1]:
         text = f'{image}: expected {size[0]}x{size[1]}, got {shape[1]}x{shape[0]}'
-        report.add('other size', text, is_error=False)
+        report.note('other size', text)
     if label_shape is None:
         return
     if isinstance(label_shape, str):
@@ -214,8 +193,7 @@ def _judge(
     if unknown:
         report.add('class out of range', f'{label}: {code.describe_unknown(unknown)}')
     elif not look.values.keys() & code.classes.keys():
-        text = f'{label}: every pixel is ignored'
-        report.add('label map without any class', text, is_error=False)
+        report.note('label map without any class', f'{label}: every pixel is ignored')
 
 
 def _part_row(part: Part, found: Found | None) -> dict[str, Any]:
@@ -244,8 +222,7 @@ def _describe_classes(report: CheckReport, part: Part, code: LabelCode, found: F
     ]
     empty = [name for value, name in code.classes.items() if value not in found.pixels]
     if empty:
-        text = f'{part.name}: no pixel of {", ".join(empty)}'
-        report.add('class without pixels', text, is_error=False)
+        report.note('class without pixels', f'{part.name}: no pixel of {", ".join(empty)}')
 
 
 _SUFFIXES = '.png', '.jpg', '.jpeg'
@@ -276,12 +253,10 @@ def find_leaks(
 
     Args:
         report: gets the findings, and a fact that sums them up.
-        layout: of the set, for the names of frames and recordings.
         tested: part -> its images, each with its :func:`image_digest`.
         own: training part -> its images.
         against: folders of other training sets.
         content: compare pixels as well as names.
-        workers: number of threads that decode.
 
     Raises:
         DataError: if a folder of ``against`` has no images.
@@ -327,8 +302,6 @@ def check_frames(
     """Report test frames, and recordings of the test set, among training images.
 
     Args:
-        report: gets the findings.
-        layout: of the tested set.
         tested: part -> images on which results are measured.
         training: set (or part) -> images to train on. A file that is in both is skipped, so that
             this may be the whole folder of a data set.
@@ -383,10 +356,8 @@ def check_content(
     """Report training images that have a test image's pixels, whatever their names.
 
     Args:
-        report: gets the findings.
         tested: part -> image -> its :func:`image_digest`.
         training: set -> images to train on; test images themselves are skipped.
-        workers: number of threads that decode.
     """
     by_digest = {
         digest: (part, path) for part, digests in tested.items() for path, digest in digests.items()
@@ -394,27 +365,15 @@ def check_content(
     tests = {path.resolve() for images in tested.values() for path in images}
     for name, images in training.items():
         others = [path for path in images if path.resolve() not in tests]
-        for path, digest in zip(others, in_threads(_digest, others, name, workers), strict=True):
+        seen = in_threads(image_digest, others, name, workers)
+        for path, (_, digest) in zip(others, seen, strict=True):
             if digest and digest in by_digest:
                 part, test = by_digest[digest]
                 report.add(CONTENT, f'{path}: is {test} of {part}')
 
 
-def _digest(path: Path) -> str:
-    try:
-        return image_digest(path)[1]
-    except (DataError, OSError):  # not an image, so not a test image
-        return ''
-
-
 def note_overlaps(report: CheckReport, layout: NightLayout, images: _Images) -> None:
-    """Report frames that the set is known to share with another one.
-
-    Args:
-        report: gets the findings.
-        layout: of the set, with its ``overlaps``.
-        images: part -> its images.
-    """
+    """Report frames that the set is known to share with another one; ``images`` by part."""
     for part, text, recording, is_error in layout.overlaps:
         shared = list(images.get(part, ()))
         if recording:

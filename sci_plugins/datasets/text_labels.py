@@ -78,8 +78,6 @@ class TextLabelDataset(BaseDetDataset):
         """mmdet's record of one image.
 
         Args:
-            image: its file.
-            img_id: its id.
             objects: boxes ``(x1, y1, x2, y2)``, class indices, and whether they are ignored.
 
         Raises:

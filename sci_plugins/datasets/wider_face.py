@@ -24,19 +24,12 @@ _COLUMNS = 'x y w h blur expression illumination invalid occlusion pose'
 
 @dataclass(frozen=True)
 class WiderFace:
-    """One annotated face.
+    """One annotated face."""
 
-    Args:
-        box: ``(x1, y1, x2, y2)`` in pixels; empty for some faces of the real data.
-        blur: 0 clear, 1 normal, 2 heavy.
-        occlusion: 0 none, 1 partial (1-30 %), 2 heavy (over 30 %).
-        invalid: marked by the authors as too unclear to be used.
-    """
-
-    box: Box
-    blur: int
-    occlusion: int
-    invalid: bool
+    box: Box  # ``(x1, y1, x2, y2)`` in pixels; empty for some faces of the real data
+    blur: int  # 0 clear, 1 normal, 2 heavy
+    occlusion: int  # 0 none, 1 partial (1-30 %), 2 heavy (over 30 %)
+    invalid: bool  # marked by the authors as too unclear to be used
 
 
 def read_wider_face(path: str | Path) -> dict[str, list[WiderFace]]:
@@ -119,27 +112,19 @@ class WiderFaceTextDataset(TextLabelDataset):
         for name, value in (('max_blur', max_blur), ('max_occlusion', max_occlusion)):
             if value not in (0, 1, 2):
                 raise ConfigError(f'WIDER FACE: {name} must be 0, 1 or 2, got {value!r}')
-        self.max_blur = max_blur
-        self.max_occlusion = max_occlusion
+        self.max_blur, self.max_occlusion = max_blur, max_occlusion
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """One record per image: path, id, size, and ``instances`` with the boxes."""
         folder = self.folder()
-        records = [
-            self.record(
-                folder / name,
-                name.removesuffix('.jpg'),
-                ((face.box, 0, self._is_ignored(face)) for face in faces),
-            )
-            for name, faces in read_wider_face(self.ann_file).items()
-        ]
-        instances = [each for record in records for each in record['instances']]
-        ignored = sum(instance['ignore_flag'] for instance in instances)
-        self.log(
-            f'{len(records)} images, {len(instances)} faces, {ignored} of them ignored',
-            logging.INFO,
-        )
+        records, flags = [], []
+        for name, faces in read_wider_face(self.ann_file).items():
+            objects = [(face.box, 0, self._is_ignored(face)) for face in faces]
+            flags += [ignored for *_, ignored in objects]
+            records.append(self.record(folder / name, name.removesuffix('.jpg'), objects))
+        told = f'{len(records)} images, {len(flags)} faces, {sum(flags)} of them ignored'
+        self.log(told, logging.INFO)
         return records
 
     def _is_ignored(self, face: WiderFace) -> bool:

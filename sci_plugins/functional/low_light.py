@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sci_plugins.errors import ConfigError
+from sci_plugins.errors import ConfigError, check_choice
 
 #: Exponent of the simple transfer curve.
 GAMMA = 2.2
@@ -33,26 +33,19 @@ def srgb_to_linear(image: FloatArray, curve: str = 'power') -> FloatArray:
     Raises:
         ConfigError: if the curve is unknown.
     """
-    _check_curve(curve)
+    check_choice('curve', curve, CURVES)
     if curve == 'power':
         return np.power(image, GAMMA)
     return np.where(image <= 0.04045, image / 12.92, np.power((image + 0.055) / 1.055, 2.4))
 
 
 def linear_to_srgb(linear: FloatArray, curve: str = 'power') -> FloatArray:
-    """Linear light to pixel values: the inverse of :func:`srgb_to_linear`.
-
-    Args:
-        linear: any shape, values in [0, 1].
-        curve: ``'power'`` or ``'srgb'``.
-
-    Returns:
-        Same shape and dtype, [0, 1].
+    """Linear light to pixel values: the inverse of :func:`srgb_to_linear`, with the same arguments.
 
     Raises:
         ConfigError: if the curve is unknown.
     """
-    _check_curve(curve)
+    check_choice('curve', curve, CURVES)
     if curve == 'power':
         return np.power(linear, 1 / GAMMA)
     return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.power(linear, 1 / 2.4) - 0.055)
@@ -164,12 +157,8 @@ def darken(
 def compress_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     """Compress an image to JPEG and decode it, by OpenCV with 4:2:0 chroma subsampling.
 
-    Args:
-        image: uint8, ``(H, W)``, ``(H, W, 1)`` or BGR ``(H, W, 3)``, at most 65535 pixels a side.
-        quality: libjpeg's, 1 to 100.
-
-    Returns:
-        uint8, same shape.
+    It is uint8, ``(H, W)``, ``(H, W, 1)`` or BGR ``(H, W, 3)``, at most 65535 pixels a side, and so
+    is the result. ``quality`` is libjpeg's, 1 to 100.
 
     Raises:
         ConfigError: if the quality is out of range.
@@ -216,8 +205,3 @@ def _check_light(light: FloatArray, shape: tuple[int, ...]) -> None:
             f'light must be {shape[:2]} with values in [0, 1], got {light.shape} with values in '
             f'[{light.min():g}, {light.max():g}]'
         )
-
-
-def _check_curve(curve: str) -> None:
-    if curve not in CURVES:
-        raise ConfigError(f'curve must be one of {", ".join(CURVES)}, got {curve!r}')

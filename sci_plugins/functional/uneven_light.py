@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sci_plugins.errors import ConfigError
+from sci_plugins.errors import check_choice
 
 Field = NDArray[np.float64]
 _GRID = 64
@@ -40,8 +40,7 @@ def uneven_light(
     cosine-fourth law (ibid., section 10.3; measured in Goldman, "Vignette and exposure calibration
     and compensation", TPAMI 2010); sums of random cosines as a smooth field (spectral synthesis).
     """
-    if kind not in KINDS:
-        raise ConfigError(f'uneven light must be one of {", ".join(KINDS)}, got {kind!r}')
+    check_choice('uneven light', kind, KINDS)
     scale = _GRID / max(height, width)
     rows, columns = (max(2, round(side * scale)) for side in (height, width))
     # From 0 to 1 along the longer side, the same unit along the other.

@@ -25,16 +25,12 @@ class CheckLabelMap(BaseTransform):
     - seg_map_path
     - ori_shape, ``(H, W)`` of the image as loaded; not checked where it is missing
 
-    Args:
-        num_classes: classes are 0 to ``num_classes - 1``.
-        ignore_index: value of pixels that do not count.
-
     Raises:
         DataError: naming the file.
     """
 
-    num_classes: int
-    ignore_index: int = 255
+    num_classes: int  # classes are 0 to ``num_classes - 1``
+    ignore_index: int = 255  # value of pixels that do not count
 
     def transform(self, results: dict) -> dict:
         label, path = results['gt_seg_map'], results['seg_map_path']

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 
-from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.errors import DataError, check_choice
 from sci_plugins.models.enhancement_stage import ValueCheck
 from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer
 from sci_plugins.registry import TRANSFORMS
@@ -47,8 +47,7 @@ class EnhanceImage(BaseTransform):
         input_max: float = 255.0,
         check_values: bool = True,
     ) -> None:
-        if input_order not in ('bgr', 'rgb'):
-            raise ConfigError(f"input_order must be 'bgr' or 'rgb', got {input_order!r}")
+        check_choice('input_order', input_order, ('bgr', 'rgb'))
         self.enhancer = build_enhancer(enhancer).requires_grad_(False).eval()
         self.input_order = input_order
         self.input_max, self.check_values = input_max, check_values

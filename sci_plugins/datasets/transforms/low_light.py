@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from sci_plugins.errors import ConfigError, check_seed
+from sci_plugins.errors import ConfigError, check_choice, check_seed
 from sci_plugins.functional.low_light import (
     CURVES,
     check_amount,
@@ -109,8 +109,9 @@ class SynthesizeLowLight(BaseTransform):
         self.jpeg_quality: tuple[int, int] | None = None
         if jpeg_quality is not None:
             self.jpeg_quality = _read_range('jpeg_quality', jpeg_quality, check_quality, int)
-        self.curve = _read_choice('curve', curve, CURVES)
-        self.channel_order = _read_choice('channel_order', channel_order, CHANNEL_ORDERS)
+        check_choice('curve', curve, CURVES, 'SynthesizeLowLight')
+        check_choice('channel_order', channel_order, CHANNEL_ORDERS, 'SynthesizeLowLight')
+        self.curve, self.channel_order = curve, channel_order
         self.uneven = _read_kinds(uneven)
         if seed is not None:
             check_seed(seed, 'SynthesizeLowLight')
@@ -190,12 +191,8 @@ class SynthesizeLowLight(BaseTransform):
         return np.ascontiguousarray(bgr[..., ::-1])
 
     def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(gain={self.gain}, noise={self.noise}, '
-            f'shot_noise={self.shot_noise}, seed={self.seed}, curve={self.curve!r}, '
-            f'white_balance={self.white_balance}, jpeg_quality={self.jpeg_quality}, '
-            f'channel_order={self.channel_order!r}, uneven={self.uneven})'
-        )
+        told = ', '.join(f'{name}={value!r}' for name, value in vars(self).items())
+        return f'{type(self).__name__}({told})'
 
 
 def _log_uniform(bounds: Range, draw: float) -> float:
@@ -246,12 +243,6 @@ def _read_kinds(uneven: str | Sequence[str] | None) -> tuple[str, ...]:
     if uneven == 'random':
         return tuple(KINDS)
     kinds = (uneven,) if isinstance(uneven, str) else tuple(uneven)
-    return tuple(_read_choice('uneven', kind, tuple(KINDS)) for kind in kinds)
-
-
-def _read_choice(name: str, value: str, choices: Sequence[str]) -> str:
-    if value not in choices:
-        raise ConfigError(
-            f'SynthesizeLowLight: {name} must be one of {", ".join(choices)}, got {value!r}'
-        )
-    return value
+    for kind in kinds:
+        check_choice('uneven', kind, KINDS, 'SynthesizeLowLight')
+    return kinds

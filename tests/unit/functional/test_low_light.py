@@ -210,7 +210,7 @@ def test_curves_invert_each_other(curve: str) -> None:
         (dict(gain=1.0, noise=math.inf), 'noise'),
         (dict(gain=1.0, shot_noise=-1.0), 'shot_noise'),
         (dict(gain=1.0, noise=0.1), 'needs a numpy generator'),
-        (dict(gain=1.0, curve='log'), "curve must be one of power, srgb, got 'log'"),
+        (dict(gain=1.0, curve='log'), "curve must be one of power, srgb; got 'log'"),
         (dict(gain=1.0, white_balance=(2.0, 1.0)), r'got \(2.0, 1.0\) for an image of'),
         (dict(gain=1.0, white_balance=(2.0, 0.9, 1.0)), 'a factor from 1 for each'),
         (dict(gain=1.0, white_balance=()), 'a factor from 1 for each'),

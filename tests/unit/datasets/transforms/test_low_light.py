@@ -279,8 +279,8 @@ def test_it_pickles(image: np.ndarray) -> None:
     np.testing.assert_array_equal(*results)
     assert repr(copy) == (
         'SynthesizeLowLight(gain=(0.5, 0.5), noise=(0.02, 0.02), shot_noise=(0.0, 0.0), '
-        "seed=0, curve='power', white_balance=None, jpeg_quality=None, "
-        "channel_order='bgr', uneven=())"
+        "white_balance=None, jpeg_quality=None, curve='power', channel_order='bgr', "
+        'uneven=(), seed=0)'
     )
 
 
@@ -296,7 +296,7 @@ def test_it_pickles(image: np.ndarray) -> None:
         (dict(gain=1, shot_noise=None), 'shot_noise'),
         (dict(gain=1, seed=-1), 'seed'),
         (dict(gain=1, seed=0.5), 'seed'),
-        (dict(gain=1, curve='log'), "curve must be one of power, srgb, got 'log'"),
+        (dict(gain=1, curve='log'), "curve must be one of power, srgb; got 'log'"),
         (dict(gain=1, noise=(0.2, 0.1)), r'noise must be a number or \(low, high\)'),
         (dict(gain=1, noise=(0, 0.1)), '0 < low <= high'),
         (dict(gain=1, shot_noise=(0.1,)), 'shot_noise must be a number or'),
