@@ -62,9 +62,7 @@ def confusion_matrix(
 def unknown_ids(labels: Any, num_classes: int, ignore_index: int = 255) -> list[int]:
     """Ids of a label map that are neither a class nor ignored, ascending.
 
-    Args:
-        labels: array or tensor of whole numbers.
-        num_classes, ignore_index: as in :func:`confusion_matrix`.
+    ``labels`` is an array or tensor of whole numbers.
     """
     values = _narrow(_whole(labels, 'labels'))
     if values.dtype == np.uint8:
@@ -79,24 +77,18 @@ def unknown_ids(labels: Any, num_classes: int, ignore_index: int = 255) -> list[
 def pixel_counts(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pixels of each class that are correct, in the ground truth, and predicted.
 
-    Args:
-        matrix: ``(..., C, C)`` or, with void predictions, ``(..., C, C + 1)``.
-
-    Returns:
-        Three ``(..., C)``; the counts of a set are the sums over its images.
+    Of a matrix ``(..., C, C)`` or, with void predictions, ``(..., C, C + 1)``: three ``(..., C)``.
+    The counts of a set are the sums over its images.
     """
     correct = np.diagonal(matrix, axis1=-2, axis2=-1)
     return correct, matrix.sum(axis=-1), matrix.sum(axis=-2)[..., : matrix.shape[-2]]
 
 
 def iou(matrix: np.ndarray) -> np.ndarray:
-    """Intersection over union of each class, a fraction in [0, 1].
+    """Intersection over union of each class, ``(..., C)``, a fraction in [0, 1].
 
-    Args:
-        matrix: as in :func:`pixel_counts`; the matrix of a set is the sum over its images.
-
-    Returns:
-        ``(..., C)``; NaN for a class that is neither in the ground truth nor predicted.
+    NaN for a class that is neither in the ground truth nor predicted. ``matrix`` is as in
+    :func:`pixel_counts`; that of a set is the sum over its images.
     """
     correct, true, predicted = pixel_counts(matrix)
     return ratio(correct, true + predicted - correct)

@@ -164,9 +164,7 @@ def convolve(image: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tenso
 def grad_of_image(grad: Tensor, weight: Tensor) -> Tensor:
     """Gradient ``(N, C, H, W)`` of the image: a convolution with the rotated kernel.
 
-    Args:
-        grad: gradient of the result, ``(N, out, H, W)``, channels-last.
-        weight: ``(out, C, 3, 3)``.
+    ``grad``, ``(N, out, H, W)``, is channels-last; ``weight`` is ``(out, C, 3, 3)``.
     """
     return convolve(grad, weight.transpose(0, 1).flip(2, 3))
 
@@ -174,9 +172,8 @@ def grad_of_image(grad: Tensor, weight: Tensor) -> Tensor:
 def grad_of_weight(grad: Tensor, image: Tensor) -> Tensor:
     """Gradient ``(out, C, 3, 3)`` of the weight.
 
-    Args:
-        grad: gradient of the result, ``(N, out, H, W)``, channels-last.
-        image: input of the convolution, ``(N, C, H, W)``, channels-last.
+    From those of the result, ``(N, out, H, W)``, and the convolution's input, ``(N, C, H, W)``,
+    both channels-last.
     """
     if grad.shape[1] < image.shape[1]:
         return _correlate(grad, image).transpose(0, 1).flip(2, 3)
@@ -210,8 +207,7 @@ def _correlate(image: Tensor, grad: Tensor) -> Tensor:
 
 
 def _correlate_whole(image: Tensor, grad: Tensor) -> Tensor:
-    shape = (grad.shape[1], image.shape[1], 3, 3)
-    return conv2d_weight(image, shape, grad, padding=1)
+    return conv2d_weight(image, (grad.shape[1], image.shape[1], 3, 3), grad, padding=1)
 
 
 def _strips(image: Tensor) -> int:

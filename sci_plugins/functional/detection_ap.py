@@ -46,24 +46,12 @@ def pairwise_iou(boxes: np.ndarray, others: np.ndarray, pixel: float = 0.0) -> n
     # Not torchvision.ops.box_iou: it cannot count inclusive pixels, and two empty boxes give NaN,
     # which argmax takes for the best match.
     boxes, others = boxes.astype(np.float64), others.astype(np.float64)
-    width = _shared(boxes, others, 0, pixel)
-    height = _shared(boxes, others, 1, pixel)
-    shared = width * height
-    union = _box_areas(boxes, pixel)[:, None] + _box_areas(others, pixel) - shared
-    overlaps = (width > 0) & (height > 0)
-    return np.divide(shared, union, out=np.zeros_like(shared), where=overlaps)
-
-
-def _shared(boxes: np.ndarray, others: np.ndarray, axis: int, pixel: float) -> np.ndarray:
-    """Length along ``axis`` that two boxes have in common, negative if none."""
-    low = np.maximum(boxes[:, None, axis], others[:, axis])
-    high = np.minimum(boxes[:, None, axis + 2], others[:, axis + 2])
-    return high - low + pixel
-
-
-def _box_areas(boxes: np.ndarray, pixel: float) -> np.ndarray:
-    sides = boxes[:, 2:] - boxes[:, :2] + pixel
-    return sides[:, 0] * sides[:, 1]
+    low = np.maximum(boxes[:, None, :2], others[:, :2])
+    sides = np.minimum(boxes[:, None, 2:], others[:, 2:]) - low + pixel  # negative if apart
+    shared = sides[..., 0] * sides[..., 1]
+    areas, other_areas = ((each[:, 2:] - each[:, :2] + pixel).prod(1) for each in (boxes, others))
+    union = areas[:, None] + other_areas - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=sides.min(axis=2) > 0)
 
 
 #: Recalls at which COCO reads the envelope of precision.
@@ -74,20 +62,14 @@ _BLOCK = 512
 
 @dataclass(frozen=True)
 class RankedDetections:
-    """Detections of N images by descending score, matched at one IoU threshold.
+    """Detections of N images by descending score, matched at one IoU threshold."""
 
-    Args:
-        scores: ``(D,)``, descending; equal scores in the order of the images.
-        images: ``(D,)``, index of each detection's image, 0 to N - 1.
-        hits: ``(D,)``, bool: true positives. All others are false positives; ignored detections
-            are left out.
-        positives: ``(N,)``, number of ground-truth boxes of each image.
-    """
-
-    scores: np.ndarray
-    images: np.ndarray
+    scores: np.ndarray  # ``(D,)``, descending; equal scores in the order of the images
+    images: np.ndarray  # ``(D,)``, index of each detection's image, 0 to N - 1
+    #: ``(D,)``, bool: true positives. All others are false positives; ignored detections are left
+    #: out.
     hits: np.ndarray
-    positives: np.ndarray
+    positives: np.ndarray  # ``(N,)``, number of ground-truth boxes of each image
 
 
 class RecallPrecision(NamedTuple):
@@ -102,10 +84,7 @@ def rank(
 ) -> RankedDetections:
     """Sort the matched detections of all images by descending score.
 
-    Args:
-        scores: one ``(P,)`` per image, in any order.
-        hits: one ``(P,)`` bool per image.
-        positives: number of ground-truth boxes of each image.
+    Scores and hits are one ``(P,)`` per image, in any order; positives are the numbers of boxes.
     """
     counts = [len(some) for some in scores]
     images = np.repeat(np.arange(len(counts)), counts)
@@ -120,18 +99,15 @@ def rank(
 
 
 def match_voc(found: np.ndarray, truth: np.ndarray, min_iou: float = 0.5) -> np.ndarray:
-    """Which detections of one image are true positives by VOC's rule.
+    """Which detections of one image are true positives by VOC's rule: ``(P,)``, bool.
 
-    By descending score, each detection goes to the box with the largest IoU; the first one on a
-    box with at least ``min_iou`` is a hit, all others are false positives.
+    By descending score, each detection goes to the box with the largest IoU; the first one on a box
+    with at least ``min_iou`` is a hit, all others are false positives. The IoU is without the extra
+    pixel of VOC's own tool, as in mmdet.
 
     Args:
         found: ``(P, 5)``, ``x1 y1 x2 y2 score`` in pixels, in any order.
         truth: ground truth, ``(G, 4)``.
-        min_iou: of boxes without the extra pixel of VOC's own tool, as in mmdet.
-
-    Returns:
-        ``(P,)``, bool, in the order of ``found``.
     """
     hits = np.zeros(len(found), bool)
     if len(found) == 0 or len(truth) == 0:
@@ -149,7 +125,6 @@ def area_ap(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.n
     """Area below the envelope of precision over recall (VOC from 2010 on).
 
     Args:
-        ranked: matched detections.
         weights: ``(R, N)``, how often each image counts in each of R resamples; ``None`` for one
             resample with every image once. Copies of an image rank together where scores are equal.
 
@@ -166,12 +141,7 @@ def area_ap(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.n
 def coco_ap(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.ndarray:
     """Mean of the envelope at 101 recalls, as pycocotools computes it.
 
-    Args:
-        ranked: detections matched by COCO's rule.
-        weights: as in :func:`area_ap`.
-
-    Returns:
-        ``(R,)``, in [0, 1]; NaN for a resample without boxes.
+    As :func:`area_ap`, but of detections matched by COCO's rule.
     """
     gained, envelope, boxes = _envelope(ranked, weights)
     recalls = _divide(np.cumsum(gained, axis=1), boxes[:, None])
@@ -184,15 +154,10 @@ def coco_ap(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.n
 def recall_at_fppi(
     ranked: RankedDetections, false_positives: float = 1.0, weights: np.ndarray | None = None
 ) -> np.ndarray:
-    """Largest recall of any score threshold with few enough false positives.
+    """Largest recall of any score threshold with few enough false positives; as :func:`area_ap`.
 
-    Args:
-        ranked: matched detections.
-        false_positives: allowed per image, on average over all images, with boxes or without.
-        weights: as in :func:`area_ap`.
-
-    Returns:
-        ``(R,)``, in [0, 1]; NaN for a resample without boxes.
+    ``false_positives`` are those allowed per image, on average over all images, with boxes or
+    without.
     """
     rows = weight_rows(weights, len(ranked.positives))
     hits = np.flatnonzero(ranked.hits)
@@ -208,14 +173,9 @@ def recall_at_fppi(
 
 
 def pooled_curve(ranked: Sequence[RankedDetections], points: int = 500) -> RecallPrecision:
-    """Precision over recall of one or several classes pooled.
+    """Precision over recall of one or several classes pooled; empty if there are no boxes.
 
-    Args:
-        ranked: matched detections of each class.
-        points: about how many to keep, evenly spaced among the hits.
-
-    Returns:
-        The curve at the hits; empty if there are no boxes.
+    At about ``points`` evenly spaced hits.
     """
     scores = np.concatenate([each.scores for each in ranked])
     order = np.argsort(-scores, kind='stable')
@@ -297,18 +257,13 @@ _LOWEST_MAXIMUM = float(np.finfo(np.float32).tiny)
 
 @dataclass(frozen=True)
 class OfficialCounts:
-    """What each of N images adds to the curve: enough to integrate any resample.
+    """What each of N images adds to the curve: enough to integrate any resample."""
 
-    Args:
-        proposals: ``(N, 1000)``, predictions that first count at each threshold; column ``t`` is
-            the threshold ``1 - (t + 1) / 1000``.
-        recalled: ``(N, 1000)``, boxes that are first recalled at each threshold.
-        boxes: ``(N,)``, number of boxes.
-    """
-
+    #: ``(N, 1000)``, predictions that first count at each threshold; column ``t`` is the threshold
+    #: ``1 - (t + 1) / 1000``
     proposals: np.ndarray
-    recalled: np.ndarray
-    boxes: np.ndarray
+    recalled: np.ndarray  # ``(N, 1000)``, boxes that are first recalled at each threshold
+    boxes: np.ndarray  # ``(N,)``, number of boxes
 
 
 def count_official(
@@ -349,9 +304,7 @@ def official_curve(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Precision and recall at the 1000 thresholds, from the highest to the lowest.
 
-    Args:
-        counts: of :func:`count_official`.
-        weights: as in :func:`area_ap`.
+    ``weights`` are as in :func:`area_ap`.
 
     Returns:
         Two arrays ``(R, 1000)``. Precision is NaN without proposals, recall without boxes.
@@ -370,17 +323,10 @@ def official_ap(counts: OfficialCounts) -> float:
 
 
 def resampled_official_ap(counts: OfficialCounts, weights: np.ndarray | None = None) -> np.ndarray:
-    """The official AP of each resample of the images.
+    """The official AP of each resample of the images, with ``weights`` as in :func:`area_ap`.
 
     Scores stay normalised over the whole set, so that an interval shows how the AP depends on the
-    images, not on which of them has the highest score.
-
-    Args:
-        counts: of :func:`count_official`.
-        weights: as in :func:`area_ap`; a row of zeros and ones chooses a subset.
-
-    Returns:
-        ``(R,)``, in [0, 1]; NaN for a resample without boxes.
+    images, not on which of them has the highest score. ``(R,)``, in [0, 1]; NaN without boxes.
     """
     precision, recall = official_curve(counts, weights)
     # fmax ignores NaN: thresholds without proposals do not affect the envelope.

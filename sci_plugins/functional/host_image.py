@@ -15,16 +15,10 @@ from torch import Tensor
 
 
 def host_to_rgb(image: Tensor, order: str = 'bgr', white: float = 255) -> Tensor:
-    """A host's images to RGB float32 in [0, 1].
+    """A host's images ``(N, 3, H, W)`` to RGB float32 in [0, 1], always new memory. Differentiable.
 
-    Args:
-        image: ``(N, 3, H, W)``, uint8, or of another dtype in [0, ``white``]; values outside
-            are clamped. Not changed.
-        order: ``'bgr'`` or ``'rgb'``, channel order of ``image``.
-        white: the value that becomes 1; of uint8 images that is 255.
-
-    Returns:
-        RGB, float32, [0, 1], same shape, always new memory. Differentiable.
+    They are uint8, or of another dtype in [0, ``white``], the value that becomes 1; values outside
+    are clamped. ``order``, ``'bgr'`` or ``'rgb'``, is that of their channels.
     """
     if order == 'bgr':
         image = image.flip(1)  # before it grows from 8 to 32 bits per value
@@ -34,15 +28,10 @@ def host_to_rgb(image: Tensor, order: str = 'bgr', white: float = 255) -> Tensor
 
 
 def rgb_to_host(image: Tensor, order: str = 'bgr', white: float = 255) -> Tensor:
-    """RGB in [0, 1] to a host's images: float in [0, ``white``].
+    """RGB ``(N, 3, H, W)`` in [0, 1] to a host's images, contiguous, always new memory.
+    Differentiable.
 
-    Args:
-        image: ``(N, 3, H, W)``, RGB, any strides. Not changed.
-        order: ``'bgr'`` or ``'rgb'``, channel order of the result.
-        white: the value that 1 becomes.
-
-    Returns:
-        Same shape and dtype, contiguous, always new memory. Differentiable.
+    Float in [0, ``white``]; ``order``, ``'bgr'`` or ``'rgb'``, is that of the result's channels.
     """
     planes = image.unbind(1)
     return torch.stack(planes[::-1] if order == 'bgr' else planes, dim=1).mul_(white)
@@ -53,17 +42,14 @@ MIN_FILL_SIZE = 9
 
 
 def valid_size(image: Tensor, color: Sequence[float]) -> tuple[int, int]:
-    """Size of an image without the fill at its bottom and right edges.
+    """Size ``(height, width)`` of an image without the fill at its bottom and right edges.
 
     YOLOX and RTMDet pad in their pipelines and overwrite ``img_shape``, so that only the pixels
-    show where the image ends.
+    show where the image ends. The full size if nothing or everything is fill.
 
     Args:
         image: ``(3, H, W)``, any dtype, in the channel order of ``color``.
         color: the fill colour, three values on the scale of ``image``.
-
-    Returns:
-        ``(height, width)``; the full size if nothing or everything is fill.
     """
     height, width = image.shape[-2:]
     fill = image.new_tensor(color)
@@ -78,17 +64,10 @@ def valid_size(image: Tensor, color: Sequence[float]) -> tuple[int, int]:
 
 
 def fill_mask(image: Tensor, color: Sequence[float]) -> Tensor:
-    """Mask of the fill inside an image (mosaic, affine, expand).
+    """Mask ``(H, W)``, bool, of the fill inside an image (mosaic, affine, expand).
 
     The content may contain pixels of that colour too, so only areas that hold a square of 9 x 9
-    pixels count (a morphological opening).
-
-    Args:
-        image: ``(3, H, W)``, any dtype.
-        color: the fill colour, three values on the scale of ``image``.
-
-    Returns:
-        ``(H, W)``, bool.
+    pixels count (a morphological opening). Arguments as of :func:`valid_size`.
     """
     fill = image.new_tensor(color).view(3, 1, 1)
     is_fill = (image == fill).all(dim=0)

@@ -18,8 +18,7 @@ _WHITE = 254.5 / 255
 def to_levels(image: Tensor) -> Tensor:
     """``floor(255 v)``, the levels of an 8-bit file, as floats in [0, 255].
 
-    Args:
-        image: any shape, float, [0, 1]; values outside are clamped.
+    Values outside [0, 1] are clamped.
     """
     return (image.float().clamp(0, 1) * 255).floor()
 
@@ -71,11 +70,8 @@ def eme(image: Tensor, block: int = 8) -> Tensor:
 def discrete_entropy(image: Tensor) -> Tensor:
     """Entropy of the histogram of grey levels, ``−Σ p log2 p``, in bits.
 
-    Args:
-        image: RGB, ``(N, 3, H, W)``, float, [0, 1].
-
-    Returns:
-        ``(N,)``: 0 for a single level, 8 if all 256 are equally frequent.
+    Of RGB ``(N, 3, H, W)`` in [0, 1]: ``(N,)``, 0 for a single level, 8 if all 256 are equally
+    frequent.
 
     Raises:
         ValueError: if the shape is wrong.
@@ -151,13 +147,8 @@ def check_images(owner: str, **images: Tensor) -> None:
 
 
 def mean_brightness(image: Tensor) -> Tensor:
-    """Mean over all channels and pixels.
-
-    Args:
-        image: RGB, ``(..., 3, H, W)``, float in [0, 1].
-
-    Returns:
-        ``(...)``, in [0, 1]. Differentiable.
+    """Mean over all channels and pixels of RGB ``(..., 3, H, W)`` in [0, 1]: ``(...)``.
+    Differentiable.
     """
     return image.mean(dim=(-3, -2, -1))
 
@@ -165,27 +156,18 @@ def mean_brightness(image: Tensor) -> Tensor:
 def clipped_share(image: Tensor) -> Tensor:
     """Share of the pixels with a channel at white, where detail is lost.
 
-    Args:
-        image: RGB, ``(..., 3, H, W)``, float in [0, 1].
-
-    Returns:
-        ``(...)``, in [0, 1].
+    Of RGB ``(..., 3, H, W)`` in [0, 1]: ``(...)``.
     """
     return (image.amax(dim=-3) >= _WHITE).to(image.dtype).mean(dim=(-2, -1))
 
 
 def color_cast(before: Tensor, after: Tensor) -> Tensor:
-    """How far the balance of red, green and blue has moved.
+    """How far the balance of red, green and blue has moved, from before to after enhancing.
 
     The largest change over the channels of ``mean of the channel / mean of all``: 0 if the balance
-    is kept, 1 if a channel weighs twice as much or vanishes.
-
-    Args:
-        before: RGB, ``(..., 3, H, W)``, float in [0, 1].
-        after: the same image enhanced, same shape.
-
-    Returns:
-        ``(...)``, 0 to 3; NaN for a black image, which has no balance.
+    is kept, 1 if a channel weighs twice as much or vanishes, at most 3; NaN for a black image,
+    which has no balance. Both are RGB, ``(..., 3, H, W)``, float in [0, 1]; the result is
+    ``(...)``.
     """
     means = [image.mean(dim=(-2, -1)) for image in (before, after)]
     balances = [each / torch.mean(each, dim=-1, keepdim=True) for each in means]

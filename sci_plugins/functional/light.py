@@ -17,31 +17,24 @@ _FLOOR = 1 / 255
 
 
 class LightStatistics(NamedTuple):
-    """Of each image, from its pixel values' BT.601 luma; all ``(N,)``, without gradient.
+    """Of each image, from its pixel values' BT.601 luma; all ``(N,)``, without gradient."""
 
-    Attributes:
-        mean: in [0, 1], like the quantiles.
-        low, median, high: quantiles .1, .5 and .9.
-        highlights: fraction of pixels whose brightest channel is clipped at white.
-        unevenness: standard deviation of the natural logarithm of the mean luma of regions (8
-            along the longer side); 0 is even, a vignette is about .2, a lamp at night above 1.
-    """
-
-    mean: Tensor
+    mean: Tensor  # in [0, 1], like the quantiles
+    #: quantiles .1, .5 and .9
     low: Tensor
     median: Tensor
     high: Tensor
-    highlights: Tensor
+    highlights: Tensor  # fraction of pixels whose brightest channel is clipped at white
+    #: standard deviation of the natural logarithm of the mean luma of regions (8 along the longer
+    #: side); 0 is even, a vignette is about .2, a lamp at night above 1
     unevenness: Tensor
 
 
 @torch.no_grad()
 def light_statistics(image: Tensor) -> LightStatistics:
-    """Light of each image, by itself.
+    """Light of each image of RGB ``(N, 3, H, W)``, float, [0, 1], by itself.
 
-    Args:
-        image: RGB, ``(N, 3, H, W)``, float, [0, 1]. Quantiles and highlights are those of every
-            fourth pixel along both axes.
+    Quantiles and highlights are those of every fourth pixel along both axes.
 
     Raises:
         ValueError: if the image has another shape.
@@ -56,14 +49,10 @@ def light_statistics(image: Tensor) -> LightStatistics:
 
 
 def to_cells(image: Tensor, cells: int) -> Tensor:
-    """Means of about square regions, ``cells`` along the longer side.
+    """Means of about square regions, ``cells`` along the longer side; differentiable.
 
-    Args:
-        image: ``(N, C, H, W)``.
-        cells: a side with fewer pixels keeps them.
-
-    Returns:
-        ``(N, C, h, w)``, ``max(h, w) = cells``; differentiable.
+    Of ``(N, C, H, W)``: ``(N, C, h, w)``, ``max(h, w) = cells``; a side with fewer pixels keeps
+    them.
     """
     sides = image.shape[-2:]
     longest = max(sides)

@@ -36,8 +36,8 @@ def fidelity_loss(illumination: Tensor, image: Tensor) -> Tensor:
 
     Args:
         illumination: RGB, ``(N, 3, H, W)``, in [1e-4, 1].
-        image: the estimator's input, same shape; in [0, 1] at the first stage, while the
-            calibrator may leave that range at later ones.
+        image: the estimator's input, same shape; in [0, 1] at the first stage, while the calibrator
+            may leave that range at later ones.
 
     Returns:
         A scalar, differentiable in both.

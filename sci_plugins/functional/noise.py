@@ -38,18 +38,14 @@ _LUMA_OF_NOISE = sum(weight**2 for weight in LUMA) ** 0.5
 
 
 class NoiseEstimate(NamedTuple):
-    """Of each image; all ``(N,)``, without gradient.
+    """Of each image; all ``(N,)``, without gradient."""
 
-    Attributes:
-        sigma: robust standard deviation of the finest luma detail of the squared image, values in
-            [0, 1]; rounding to 8 bits is its floor and counts as noise.
-        whiteness: 1 for a sensor's noise, 0 for texture, film grain that was enlarged, or JPEG.
-        level: luma of the squared image where it was measured.
-    """
-
+    #: robust standard deviation of the finest luma detail of the squared image, values in [0, 1];
+    #: rounding to 8 bits is its floor and counts as noise
     sigma: Tensor
+    #: 1 for a sensor's noise, 0 for texture, film grain that was enlarged, or JPEG
     whiteness: Tensor
-    level: Tensor
+    level: Tensor  # luma of the squared image where it was measured
 
     @property
     def linear(self) -> Tensor:
@@ -63,10 +59,8 @@ class NoiseEstimate(NamedTuple):
 
 
 def finest_details(luma: Tensor) -> tuple[Tensor, Tensor]:
-    """The two finest levels of the à-trous pyramid: each what the next blur takes away.
-
-    Args:
-        luma: ``(N, 1, H, W)``; its border is repeated.
+    """The two finest levels of the à-trous pyramid of ``(N, 1, H, W)``, whose border is repeated:
+    each what the next blur takes away.
     """
     padded = F.pad(luma, (3, 3, 3, 3), mode='replicate')
     once = blur(padded, 1)
@@ -76,13 +70,10 @@ def finest_details(luma: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def blur(image: Tensor, dilation: int) -> Tensor:
-    """(1, 2, 1)/4 along both axes with ``dilation`` pixels between; no padding.
+    """(1, 2, 1)/4 along both axes of ``(N, C, H, W)`` with ``dilation`` pixels between.
 
-    Sums of shifted images: a tenth of the time of a convolution of one channel.
-
-    Args:
-        image: ``(N, C, H, W)``.
-        dilation: the result is smaller by as much on each side.
+    No padding: the result is smaller by as much on each side. Sums of shifted images: a tenth of
+    the time of a convolution of one channel.
     """
     for axis in (-1, -2):
         inside = image.shape[axis] - 2 * dilation

@@ -13,26 +13,14 @@ MIN_ILLUMINATION = 1e-4
 
 
 def limit_illumination(illumination: Tensor) -> Tensor:
-    """Clamp an illumination map to [1e-4, 1], so that division only brightens.
-
-    Args:
-        illumination: any shape, any range.
-
-    Returns:
-        Same shape, values in [1e-4, 1].
-    """
+    """Clamp an illumination map of any shape to [1e-4, 1], so that division only brightens."""
     return illumination.clamp(MIN_ILLUMINATION, 1.0)
 
 
 def divide_illumination(image: Tensor, illumination: Tensor) -> Tensor:
     """Reflectance ``clamp(image / illumination, 0, 1)``, SCI's enhanced image.
 
-    Args:
-        image: RGB in [0, 1], ``(N, 3, H, W)``.
-        illumination: same shape, in [1e-4, 1].
-
-    Returns:
-        RGB in [0, 1], ``(N, 3, H, W)``.
+    Image and result are RGB in [0, 1], ``(N, 3, H, W)``, the illumination in [1e-4, 1].
 
     Source: SCI (CVPR 2022, arXiv 2204.10137), eq. 1 and ``Network_woCalibrate`` of the authors'
     code.
@@ -41,13 +29,9 @@ def divide_illumination(image: Tensor, illumination: Tensor) -> Tensor:
 
 
 def mean_luma(image: Tensor) -> Tensor:
-    """Mean BT.601 luma of each image, of the pixel values, not of linear light.
+    """Mean BT.601 luma of each image, of the pixel values, not of linear light. Differentiable.
 
-    Args:
-        image: RGB, ``(N, 3, H, W)``, float, [0, 1].
-
-    Returns:
-        ``(N,)``, in [0, 1], at least float32. Differentiable.
+    Of RGB ``(N, 3, H, W)``, float, [0, 1]: ``(N,)``, in [0, 1], at least float32.
     """
     image = image.to(torch.promote_types(image.dtype, torch.float32))
     return image.mean(dim=(2, 3)) @ image.new_tensor(LUMA)
@@ -79,13 +63,8 @@ def darkness_gate(luma: Tensor, dark: float, bright: float) -> Tensor:
 def blend(image: Tensor, enhanced: Tensor, gate: Tensor) -> Tensor:
     """``(1 - gate) image + gate enhanced``; exactly one of the two where the gate is 0 or 1.
 
-    Args:
-        image: ``(N, C, H, W)``.
-        enhanced: same shape.
-        gate: ``(N,)``, in [0, 1].
-
-    Returns:
-        Same shape and dtype as ``image``. Differentiable in all three.
+    Images are ``(N, C, H, W)``, the gate ``(N,)`` in [0, 1]. Dtype of ``image``; differentiable in
+    all three.
     """
     weight = gate.to(image).view(-1, 1, 1, 1).expand_as(image)
     return torch.lerp(image, enhanced.to(image), weight)

@@ -72,12 +72,8 @@ def _shrink_level(image: Tensor, limits: Sequence[Tensor]) -> Tensor:
 def wiener_weight(detail: Tensor, limit: Tensor) -> Tensor:
     """``(E - limit)₊ / E`` with the energy ``E`` of the luma of ``detail`` around each pixel.
 
-    Args:
-        detail: ``(N, 3, H, W)`` with even sides.
-        limit: energy of noise, ``(N,)``.
-
-    Returns:
-        ``(N, 1, H, W)``, [0, 1].
+    ``detail`` is ``(N, 3, H, W)`` with even sides, ``limit``, the energy of noise, ``(N,)``; the
+    result ``(N, 1, H, W)``, [0, 1].
     """
     luma = torch.einsum('nchw,c->nhw', detail, detail.new_tensor(LUMA)).unsqueeze(1)
     pairs = F.avg_pool2d(luma * luma, 2)
