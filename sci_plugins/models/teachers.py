@@ -106,18 +106,27 @@ class JointTeacher(Teacher):
 
 
 class Seen(NamedTuple):
-    """What a network makes of images.
+    """What a network makes of images."""
 
-    Attributes:
-        features: of its neck, level by level.
-        maps: of its head, by kind (class scores first) and level.
+    features: list[Tensor]  # of its neck, level by level
+    maps: list[list[Tensor]]  # of its head, by kind (class scores first) and level
+
+
+class _Host(Teacher):
+    """A model in eval mode and without gradients, with the data preprocessor that takes images.
+
+    Args:
+        model: frozen from here on.
+        input_order: channel order of the images that its data preprocessor takes.
     """
 
-    features: list[Tensor]
-    maps: list[list[Tensor]]
+    def __init__(self, model: nn.Module, input_order: str = 'bgr') -> None:
+        self.model: Any = unwrap_model(model).requires_grad_(False).eval()
+        self.input_order = input_order
+        self._preprocessor: Any = find_preprocessor(self.model)
 
 
-class NetworkTeacher(Teacher):
+class NetworkTeacher(_Host):
     """A frozen mmdet or mmseg model.
 
     Segmentors: the divergence of the class probabilities, mean over pixels. Detectors with a dense
@@ -126,18 +135,12 @@ class NetworkTeacher(Teacher):
     neck's features. Two-stage detectors: the features and the outputs of the region proposal
     network. Others, such as DETR and Mask2Former: the features alone.
 
-    Args:
-        model: in eval mode and without gradients from here on.
-        input_order: channel order of the images that its data preprocessor takes.
-
     Raises:
         ConfigError: if it has neither features nor logits, such as a network in an ONNX file.
     """
 
     def __init__(self, model: nn.Module, input_order: str = 'bgr') -> None:
-        self.model: Any = _freeze(model)
-        self.input_order = input_order
-        self._preprocessor = find_preprocessor(self.model)
+        super().__init__(model, input_order)
         if not (_gives_logits(self.model) or hasattr(self.model, 'extract_feat')):
             raise ConfigError(
                 f'cannot tune to {type(self.model).__name__}: expected an mmseg segmentor or an '
@@ -166,22 +169,16 @@ class NetworkTeacher(Teacher):
         return total
 
 
-class TaskTeacher(Teacher):
+class TaskTeacher(_Host):
     """A frozen mmdet or mmseg model and its own training loss on labelled images.
 
     The labels are the aim, and the distance is the sum of the losses in the model's ``loss()``,
     image by image. The model stays in eval mode: its BatchNorm keeps its statistics. Where a loss
     draws random numbers (sampled boxes), they are the same each time.
-
-    Args:
-        model: in eval mode and without gradients from here on.
-        input_order: channel order of the images that its data preprocessor takes.
     """
 
     def __init__(self, model: nn.Module, input_order: str = 'bgr') -> None:
-        self.model: Any = _freeze(model)
-        self.input_order = input_order
-        self._preprocessor: Any = find_preprocessor(self.model)
+        super().__init__(model, input_order)
         # They resize batches at random.
         self._preprocessor.batch_augments = None
         # TOOD's loss asks how far its training is: it is over.
@@ -229,10 +226,6 @@ class TaskTeacher(Teacher):
         return total
 
 
-def _freeze(model: nn.Module) -> Any:
-    return unwrap_model(model).requires_grad_(False).eval()
-
-
 def _gives_logits(model: Any) -> bool:
     """Whether it is a segmentor whose ``mode='tensor'`` gives a map of logits."""
     head = getattr(model, 'decode_head', None)
@@ -242,16 +235,10 @@ def _gives_logits(model: Any) -> bool:
 
 def _dense_head(model: Any) -> Any:
     """What turns features into maps: the head of a dense detector, or the proposals'."""
-    for name in ('bbox_head', 'rpn_head'):
-        head = getattr(model, name, None)
-        # A head of queries (DETR) takes more than features.
-        if (
-            head is not None
-            and hasattr(head, 'cls_out_channels')
-            and hasattr(head, 'prior_generator')
-        ):
-            return head
-    return None
+    heads = (getattr(model, name, None) for name in ('bbox_head', 'rpn_head'))
+    # A head of queries (DETR) takes more than features.
+    needed = ('cls_out_channels', 'prior_generator')
+    return next((head for head in heads if all(hasattr(head, each) for each in needed)), None)
 
 
 def _tensors(outputs: Any) -> Iterator[Tensor]:
@@ -311,10 +298,9 @@ def _by_anchor(maps: Tensor, anchors: int) -> Tensor:
 
 
 def _divergence(seen: Tensor, aim: Tensor, dim: int | None) -> Tensor:
-    """Kullback-Leibler divergence of probabilities, from logits.
+    """Kullback-Leibler divergence of probabilities, from logits, summed over the classes.
 
-    Args:
-        dim: of the classes, which is summed over; ``None``: each logit is a yes or no.
+    They are in ``dim``; ``None``: each logit is a yes or no.
     """
     if dim is not None and aim.shape[dim] > 1:
         wanted = aim.log_softmax(dim)

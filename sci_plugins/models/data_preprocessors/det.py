@@ -10,19 +10,10 @@ from sci_plugins.registry import HOSTS, MODELS
 class EnhancedDetDataPreprocessor(EnhancementMixin, DetDataPreprocessor):
     """mmdet's ``DetDataPreprocessor`` with an enhancer in front.
 
-    Args:
-        enhancer: a config dict, or a name such as ``'sci/official/medium'``.
-        frozen: see :meth:`EnhancementStep.setup_enhancement`; likewise
-            ``norm_eval``, ``input_order``, ``input_max`` and ``check_values``.
-        fill_color: colour that the pipeline pads with and that stays as it is.
-            Areas of it at the bottom and right edge are not part of the image;
-            in training, areas of it inside the image (mosaic) stay as well, unless
-            the pipeline changes colours after it filled them
-            (``YOLOXHSVRandomAug``): those are enhanced like picture.
-        kwargs: all arguments of the host's class.
-
-    Raises:
-        ConfigError: if an argument is out of range.
+    Arguments as of :class:`EnhancementMixin`. ``fill_color`` is the colour that the pipeline pads
+    with and that stays as it is. Areas of it at the bottom and right edge are not part of the
+    image; in training, areas of it inside the image (mosaic) stay as well, unless the pipeline
+    changes colours after it filled them (``YOLOXHSVRandomAug``): those are enhanced like picture.
     """
 
     normalizes = True

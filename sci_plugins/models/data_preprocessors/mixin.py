@@ -29,9 +29,17 @@ _DEFAULT = object()
 class EnhancementMixin(EnhancementStep):
     """Enhances each image before the host normalises and pads it.
 
-    Comes before the host's class in the bases, as in
-    ``class EnhancedX(EnhancementMixin, X)``: the step of :class:`EnhancementStage` on
-    the host's ``inputs``, then the host's own ``forward``.
+    Comes before the host's class in the bases, as in ``class EnhancedX(EnhancementMixin, X)``: the
+    step of :class:`EnhancementStage` on the host's ``inputs``, then the host's own ``forward``.
+
+    Args:
+        enhancer: a config dict, or a name such as ``'sci/official/medium'``.
+        frozen, norm_eval, input_order, fill_color, input_max, check_values: see
+            :meth:`EnhancementStep.setup_enhancement`.
+        kwargs: all arguments of the host's class.
+
+    Raises:
+        ConfigError: if an argument is out of range.
     """
 
     #: Of the class itself: its host normalises as MMEngine's ``ImgDataPreprocessor`` does.
@@ -74,10 +82,8 @@ class EnhancementMixin(EnhancementStep):
     def forward(self, data: dict, training: bool = False) -> dict | list:
         """Enhance ``data['inputs']``, then do what the host does.
 
-        Args:
-            data: with ``inputs``, a list of ``(3, H, W)`` or one ``(N, 3, H, W)``,
-                uint8 or float on the [0, 255] scale, and perhaps ``data_samples``.
-            training: as in the host.
+        They are a list of ``(3, H, W)`` or one ``(N, 3, H, W)``, uint8 or float on the [0, 255]
+        scale.
 
         Raises:
             DataError: see :meth:`EnhancementStep.check_images`.
@@ -163,9 +169,7 @@ _warned: WeakSet[nn.Module] = WeakSet()
 def watch_export(model: nn.Module, on: bool = True) -> None:
     """Warn when a model is traced or exported, which leaves its data preprocessor out.
 
-    Args:
-        model: that owns the data preprocessor with an enhancer.
-        on: ``False`` ends it.
+    That is the one with an enhancer; ``on=False`` ends it.
     """
     hooks = model._forward_pre_hooks
     mine = [key for key, hook in hooks.items() if hook is _warn_of_export]

@@ -10,16 +10,8 @@ from sci_plugins.registry import MODELS
 class EnhancedSegDataPreProcessor(EnhancementMixin, SegDataPreProcessor):
     """mmseg's ``SegDataPreProcessor`` (its spelling) with an enhancer in front.
 
-    Args:
-        enhancer: a config dict, or a name such as ``'sci/official/medium'``.
-        frozen: see :meth:`EnhancementStep.setup_enhancement`; likewise
-            ``norm_eval``, ``input_order``, ``fill_color``, ``input_max`` and
-            ``check_values``. mmseg's pipelines do not pad, so no colour is taken for
-            fill unless you name one.
-        kwargs: all arguments of the host's class.
-
-    Raises:
-        ConfigError: if an argument is out of range.
+    Arguments as of :class:`EnhancementMixin`. mmseg's pipelines do not pad, so no colour is taken
+    for fill unless you name one.
     """
 
     normalizes = True

@@ -144,11 +144,8 @@ def max_out_background(scores: Tensor, classes: int = 1) -> Tensor:
 
     Args:
         scores: ``(N, classes + K, H, W)``, before the softmax, one anchor per location; the K
-            background scores come last, as in mmdet (in the authors' files they come first).
-        classes: number of classes without background.
-
-    Returns:
-        ``(N, classes + 1, H, W)``.
+            background scores come last, as in mmdet (in the authors' files they come first). The
+            result is ``(N, classes + 1, H, W)``.
     """
     background = scores[:, classes:].amax(dim=1, keepdim=True)
     return torch.cat([scores[:, :classes], background], dim=1)
@@ -321,17 +318,13 @@ class ScaleCompensatedAssigner(MaxIoUAssigner):
         self.top_n = top_n
 
     def assign_wrt_overlaps(self, overlaps: Tensor, gt_labels: Tensor) -> AssignResult:
-        """Run both stages.
-
-        Args:
-            overlaps: IoU of faces and anchors, ``(F, A)``, -1 for ignored anchors.
-            gt_labels: class of each face, ``(F,)``.
-        """
+        """Run both stages on the IoU of faces and anchors, ``(F, A)``, -1 for ignored anchors."""
         result = super().assign_wrt_overlaps(overlaps, gt_labels)
         if overlaps.numel() == 0:
             return result
-        settings = self.compensation_iou_thr, self.top_n
-        matches = compensate_matches(overlaps, result.gt_inds, *settings)
+        matches = compensate_matches(
+            overlaps, result.gt_inds, self.compensation_iou_thr, self.top_n
+        )
         matched = matches > 0
         result.gt_inds = matches
         result.labels[matched] = gt_labels[matches[matched] - 1]

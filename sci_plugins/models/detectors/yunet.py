@@ -55,18 +55,14 @@ def decode_yunet(outputs: Mapping[str, Tensor], height: int, width: int) -> tupl
                 f'the map of stride {stride} must have {rows * columns} cells for an '
                 f'input of {width}x{height}, got {box.shape[1]}'
             )
-        center = (box[..., :2] + _cells(rows, columns).to(box)) * stride
+        # (column, row) of each cell, row by row.
+        cells = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).flip(1)
+        center = (box[..., :2] + cells.to(box)) * stride
         half = box[..., 2:].exp() * (stride / 2)
         boxes.append(torch.cat([center - half, center + half], dim=-1))
         cls, obj = (outputs[f'{name}_{stride}'][..., 0] for name in ('cls', 'obj'))
         scores.append((cls.clamp(0, 1) * obj.clamp(0, 1)).sqrt())
     return torch.cat(boxes, dim=1), torch.cat(scores, dim=1)
-
-
-def _cells(rows: int, columns: int) -> Tensor:
-    """``(column, row)`` of each cell, row by row: ``(rows * columns, 2)``."""
-    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing='ij')
-    return torch.stack([column, row], dim=-1).reshape(-1, 2)
 
 
 _NAME = 'YuNetONNX'
@@ -144,16 +140,15 @@ class YuNetONNX(BaseDetector):
     def predict(
         self, batch_inputs: Tensor, batch_data_samples: Sequence, rescale: bool = True
     ) -> Sequence:
-        """Detections of a batch.
+        """Detections of a batch: the samples, each with ``pred_instances``.
+
+        These are ``bboxes`` ``(x1, y1, x2, y2)`` inside the image, ``scores`` in descending order,
+        and ``labels`` 0.
 
         Args:
             batch_inputs: ``(N, 3, H, W)``, BGR on the [0, 255] scale, H and W multiples of 32.
             batch_data_samples: with ``img_shape`` and ``scale_factor``.
             rescale: return boxes in pixels of the original image.
-
-        Returns:
-            The samples, each with ``pred_instances``: ``bboxes`` ``(x1, y1, x2, y2)`` inside the
-            image, ``scores`` in descending order, ``labels`` 0.
 
         Raises:
             ConfigError: if H or W is not a multiple of 32, or the file was exported for another

@@ -31,23 +31,16 @@ _BLACK = 1e-8
 
 
 class Decision(NamedTuple):
-    """What is done to each image of a batch, and the statistics that decided it.
+    """What is done to each image of a batch, and the statistics that decided it."""
 
-    Attributes:
-        exponent: of the regional light, ``(N,)``, [0, 1.5]; 0 leaves the light where it is.
-        gain: factor of the pixel values, ``(N,)``, [1, e³].
-        strengths: of the noise shrinkage, finest level first, ``(N, 4)``, [0, 4]; 0 keeps the
-            noise.
-        light, noise: ``(N,)`` each.
-        coarse: noise of the image at half its size: where the image was enlarged before, its noise
-            is there.
-    """
-
-    exponent: Tensor
-    gain: Tensor
+    exponent: Tensor  # of the regional light, ``(N,)``, [0, 1.5]; 0 leaves the light where it is
+    gain: Tensor  # factor of the pixel values, ``(N,)``, [1, e³]
+    #: of the noise shrinkage, finest level first, ``(N, 4)``, [0, 4]; 0 keeps the noise
     strengths: Tensor
+    #: ``(N,)`` each
     light: LightStatistics
     noise: NoiseEstimate
+    #: noise of the image at half its size: where the image was enlarged before, its noise is there
     coarse: NoiseEstimate
 
     @property
@@ -162,11 +155,7 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
     def regional_light(self, image: Tensor) -> Tensor:
         """Natural logarithm of SCI's illumination of regions, of mean 0 over each image.
 
-        Args:
-            image: ``(N, 3, H, W)``, RGB, [0, 1].
-
-        Returns:
-            ``(N, 1, H, W)``.
+        Of RGB ``(N, 3, H, W)``, [0, 1]: ``(N, 1, H, W)``.
         """
         cells = to_cells(image, self.cells)
         cells = cells.to(self.sci.in_conv.weight.dtype)
@@ -179,9 +168,6 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
             return True
         tensors = (image, *self.parameters())
         return torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
-
-    def extra_repr(self) -> str:
-        return f'cells={self.cells}'
 
 
 class Controller(nn.Module):

@@ -67,6 +67,11 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
         """
         return False
 
+    def extra_repr(self) -> str:
+        """The constructor's arguments, without weights and enhancers inside."""
+        told = arguments_of(self).items()
+        return ', '.join(f'{k}={v!r}' for k, v in told if not isinstance(v, dict | Opaque))
+
     def check_input(self, image: Tensor) -> None:
         """Refuse what is not a float ``(N, 3, H, W)`` tensor.
 

@@ -33,9 +33,6 @@ class GammaEnhancer(BaseEnhancer):
     Args:
         gamma: below 1 brightens; 1 / 2.2 undoes a linear-light encoding.
 
-    Shape:
-        - input and output: ``(N, 3, H, W)``, RGB, float, [0, 1]
-
     Raises:
         ConfigError: if ``gamma`` is not above 0.
     """
@@ -52,25 +49,18 @@ class GammaEnhancer(BaseEnhancer):
         self.check_input(image)
         return tv.adjust_gamma(image, self.gamma)
 
-    def extra_repr(self) -> str:
-        return f'gamma={self.gamma:.4g}'
-
 
 @MODELS.register_module()
 class MeanMatchEnhancer(BaseEnhancer):
     """Multiplies a dark image so that its mean luma becomes ``target``, differentiable.
 
-    The simplest rival of any network: one gain for the whole image, the exact inverse of a
-    shorter exposure except for the sensor's noise. A brighter image stays as it is, to the
-    bit.
+    The simplest rival of any network: one gain for each image, the exact inverse of a shorter
+    exposure except for the sensor's noise. A brighter image stays as it is, to the bit.
 
     Args:
         target: mean BT.601 luma of the pixel values, in (0, 1). If bright pixels clip, the
             mean stays below it.
         max_gain: largest factor, at least 1: a black frame is not turned into noise.
-
-    Shape:
-        - input and output: ``(N, 3, H, W)``, RGB, float, [0, 1]; each image has its own gain
 
     Raises:
         ConfigError: if an argument is out of range.
@@ -90,17 +80,11 @@ class MeanMatchEnhancer(BaseEnhancer):
         gain = (self.target / luma).clamp_min(1.0).to(image.dtype)
         return (image * gain[:, None, None, None]).clamp(0, 1)
 
-    def extra_repr(self) -> str:
-        return f'target={self.target:g}, max_gain={self.max_gain:g}'
-
 
 class LightnessEnhancer(BaseEnhancer):
     """An 8-bit operation of OpenCV on CIELAB lightness; colour (a, b) stays.
 
-    Not differentiable: the output carries no gradient.
-
-    Shape:
-        - input and output: ``(N, 3, H, W)``, RGB, float, [0, 1], in steps of 1/255
+    Not differentiable: the output carries no gradient. It is in steps of 1/255.
     """
 
     @abstractmethod
@@ -112,14 +96,12 @@ class LightnessEnhancer(BaseEnhancer):
         if image.numel() == 0:
             return image
         pixels = image.detach().mul(255).round().clamp(0, 255).to(torch.uint8)
-        batch = pixels.permute(0, 2, 3, 1).cpu().numpy()
-        enhanced = np.stack([self._enhance_one(pixel) for pixel in batch])
+        enhanced = np.ascontiguousarray(pixels.permute(0, 2, 3, 1).cpu().numpy())
+        for rgb in enhanced:
+            lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
+            lab[..., 0] = self.map_lightness(np.ascontiguousarray(lab[..., 0]))
+            rgb[:] = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
         return torch.from_numpy(enhanced).permute(0, 3, 1, 2).to(image).div(255)
-
-    def _enhance_one(self, rgb: np.ndarray) -> np.ndarray:
-        lab = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2LAB)
-        lab[..., 0] = self.map_lightness(np.ascontiguousarray(lab[..., 0]))
-        return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
 
 
 @MODELS.register_module()
@@ -136,7 +118,9 @@ class CLAHEEnhancer(LightnessEnhancer):
 
     def __init__(self, clip_limit: float = 2.0, tile_grid: tuple[int, int] = (8, 8)) -> None:
         super().__init__()
-        if not _is_positive(clip_limit) or not _is_grid(tile_grid):
+        is_grid = isinstance(tile_grid, tuple | list) and len(tile_grid) == 2
+        is_grid = is_grid and all(isinstance(each, int) and each >= 1 for each in tile_grid)
+        if not _is_positive(clip_limit) or not is_grid:
             raise ConfigError(
                 f'CLAHEEnhancer: clip_limit and tile_grid (columns, rows) must be above '
                 f'0, got {clip_limit!r} and {tile_grid!r}'
@@ -149,9 +133,6 @@ class CLAHEEnhancer(LightnessEnhancer):
         clahe: Any = cv2.createCLAHE(self.clip_limit, self.tile_grid)
         return clahe.apply(lightness)
 
-    def extra_repr(self) -> str:
-        return f'clip_limit={self.clip_limit}, tile_grid={self.tile_grid}'
-
 
 @MODELS.register_module()
 class HistogramEqualizationEnhancer(LightnessEnhancer):
@@ -163,11 +144,3 @@ class HistogramEqualizationEnhancer(LightnessEnhancer):
 
 def _is_positive(value: Any) -> bool:
     return is_number(value) and 0 < value < 1e38  # float32 ends there
-
-
-def _is_grid(value: Any) -> bool:
-    return (
-        isinstance(value, (tuple, list))
-        and len(value) == 2
-        and all(isinstance(count, int) and count >= 1 for count in value)
-    )

@@ -21,27 +21,31 @@ from sci_plugins.version import __version__
 def save_enhancer(enhancer: nn.Module, path: str | os.PathLike[str], **recipe: Any) -> str:
     """Write ``dict(state_dict=…, meta=recipe)`` and return the file's sha256.
 
-    The file loads with ``weights_only=True`` (its ``meta`` holds plain Python types only)
-    and as ``'sci/path/to/file.pth'``, or for your own class as
-    ``"my_file.MyEnhancer(weights='path/to/file.pth')"``. Equal content gives equal files,
-    to the byte. The file is written whole or not at all.
+    The file loads with ``weights_only=True`` (its ``meta`` holds plain Python types only) and as
+    ``'sci/path/to/file.pth'``, or for your own class as
+    ``"my_file.MyEnhancer(weights='path/to/file.pth')"``. Equal content gives equal files, to the
+    byte. The file is written whole or not at all, into a new folder if need be.
 
     Args:
         enhancer: module; its class and its constructor's arguments go into ``meta``.
-        path: file to write; missing folders are made.
-        recipe: more entries for ``meta``: data, steps, seed, licence, …. They replace our
-            own, such as ``input``.
+        path: file to write.
+        recipe: more entries for ``meta``: data, steps, seed, licence, …. They replace our own, such
+            as ``input``.
 
     Raises:
         ConfigError: if it cannot be built again from a file, see :func:`building_of`.
         OSError: if the file cannot be written; an older one stays intact.
     """
-    state = enhancer.state_dict()
-    state = {name: value.detach().cpu().clone() for name, value in state.items()}
-    meta = dict(
+    state = {name: value.detach().cpu().clone() for name, value in enhancer.state_dict().items()}
+    meta: dict[str, Any] = dict(
         written_by=f'{MARK} {__version__}',
         input='RGB, float, values in [0, 1], (N, 3, H, W)',
-        versions=_versions(),
+        versions=dict(
+            sci_plugins=__version__,
+            python=platform.python_version(),
+            torch=str(torch.__version__),
+            mmengine=str(mmengine.__version__),
+        ),
     )
     meta.update(plain(recipe) | building_of(enhancer))
     # Into memory first: torch would write the file's name into the file.
@@ -108,8 +112,7 @@ def plain_arguments(kind: type, said: Mapping[str, Any]) -> dict[str, Any]:
             lists and dicts of these.
     """
     taken = inspect.signature(kind).parameters
-    files = BaseEnhancer.weight_arguments
-    files = getattr(kind, 'weight_arguments', files)
+    files = getattr(kind, 'weight_arguments', BaseEnhancer.weight_arguments)
     arguments = {key: said[key] for key in said if key in taken and key not in files}
     is_ours = type_name(kind).startswith('sci_plugins.')
     for key, value in arguments.items():
@@ -122,16 +125,11 @@ def plain_arguments(kind: type, said: Mapping[str, Any]) -> dict[str, Any]:
 def changed_arguments(
     kind: type[BaseEnhancer], said: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> dict[str, Any]:
-    """Arguments that differ from the defaults of ``kind``.
-
-    Args:
-        kind: class to build.
-        said: arguments from a file; those that ``kind`` does not take are left out.
-        tensors: of the same file.
+    """Of the arguments in a file, those that ``kind`` takes and that differ from its defaults.
 
     Raises:
-        CheckpointError: if they are not plain data, or would build more than the file holds;
-            the check allocates no memory.
+        CheckpointError: if they are not plain data, or would build more than the file's ``tensors``
+            hold; the check allocates no memory.
     """
     taken = inspect.signature(kind).parameters
     arguments = plain_arguments(kind, said)
@@ -194,12 +192,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value if isinstance(value, _SCALAR) else str(value)
-
-
-def _versions() -> dict[str, str]:
-    return dict(
-        sci_plugins=__version__,
-        python=platform.python_version(),
-        torch=str(torch.__version__),
-        mmengine=str(mmengine.__version__),
-    )

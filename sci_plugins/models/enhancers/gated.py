@@ -19,7 +19,8 @@ class GatedEnhancer(BaseEnhancer):
 
     The mean luma of each image sets a gate: up to ``dark`` the result is the enhanced
     image, from ``bright`` on the original, both to the bit; between, a smooth ramp mixes
-    the two. A bright image costs no more than its mean.
+    the two. A bright image costs no more than its mean. Differentiable, through the gate as
+    well, where the enhancer is.
 
     One gate per image, not per pixel: the enhancer was made for whole pictures, and a
     weight for each pixel would be another tone curve on top of its own, which leaves the
@@ -37,10 +38,6 @@ class GatedEnhancer(BaseEnhancer):
             strongest weights (``official/medium``) begin to help the networks trained on
             these images.
         bright: mean luma above ``dark`` from which on the gate is closed.
-
-    Shape:
-        - input: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
-        - output: same. Differentiable, through the gate as well, where the enhancer is
 
     Raises:
         ConfigError: if the limits are out of range or in the wrong order, or
@@ -75,24 +72,17 @@ class GatedEnhancer(BaseEnhancer):
         """
         if torch.jit.is_tracing() or torch.compiler.is_compiling():
             return False
-        return not torch.is_grad_enabled() or not any(
-            parameter.requires_grad for parameter in self.parameters()
-        )
+        return not (torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()))
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
         """Also takes a checkpoint of the enhancer alone (of a model without the gate)."""
         for name in self.enhancer.state_dict():
-            if (
-                f'{prefix}enhancer.{name}' not in state_dict
-                and (value := state_dict.pop(f'{prefix}{name}', None)) is not None
-            ):
-                state_dict[f'{prefix}enhancer.{name}'] = value
+            bare, own = f'{prefix}{name}', f'{prefix}enhancer.{name}'
+            if own not in state_dict and bare in state_dict:
+                state_dict[own] = state_dict.pop(bare)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
-    def extra_repr(self) -> str:
-        return f'dark={self.dark:g}, bright={self.bright:g}'
 
 
 def _check_limits(dark: Any, bright: Any) -> tuple[float, float]:

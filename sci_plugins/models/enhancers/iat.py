@@ -1,5 +1,7 @@
 """IAT: a local branch that scales and shifts pixels, a global one for colour and gamma."""
 
+from collections import OrderedDict
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,10 +32,6 @@ class IATEnhancer(BaseEnhancer):
         weights: ``'iat/lol'``, ``'iat/lol-v2'`` (with ``normalized``), ``'iat/exposure'``, or a
             path. ``None`` initialises with PyTorch's defaults and curves that change nothing.
 
-    Shape:
-        - input: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
-        - output: same
-
     Raises:
         CheckpointError: if ``weights`` cannot be loaded in full.
 
@@ -61,9 +59,6 @@ class IATEnhancer(BaseEnhancer):
             balanced = torch.einsum('nji,nihw->njhw', color, seen * mul + add)
             curved = balanced.clamp(_FLOOR, 1) ** gamma.view(-1, 1, 1, 1)
             return curved.clamp(0, 1).to(image.dtype)  # a negative gamma goes beyond
-
-    def extra_repr(self) -> str:
-        return f'normalized={self.normalized}'
 
 
 class _Local(nn.Module):
@@ -94,7 +89,7 @@ class _LocalBlock(nn.Module):
         self.conv2 = nn.Conv2d(_LOCAL, _LOCAL, 1)
         self.attn = nn.Conv2d(_LOCAL, _LOCAL, 5, padding=2, groups=_LOCAL)
         self.norm2 = _Recolour()
-        self.mlp = _Hidden(nn.Conv2d(_LOCAL, 4 * _LOCAL, 1), nn.Conv2d(4 * _LOCAL, _LOCAL, 1))
+        self.mlp = _hidden(nn.Conv2d(_LOCAL, 4 * _LOCAL, 1), nn.Conv2d(4 * _LOCAL, _LOCAL, 1))
 
     def forward(self, features: Tensor) -> Tensor:
         features = features + self.pos_embed(features)
@@ -118,14 +113,8 @@ class _Recolour(nn.Module):
         return recoloured * self.alpha.view(1, -1, 1, 1) + self.beta.view(1, -1, 1, 1)
 
 
-class _Hidden(nn.Module):
-    def __init__(self, fc1: nn.Module, fc2: nn.Module) -> None:
-        super().__init__()
-        self.fc1, self.fc2 = fc1, fc2
-
-    def forward(self, features: Tensor) -> Tensor:
-        hidden: Tensor = self.fc2(F.gelu(self.fc1(features)))
-        return hidden
+def _hidden(fc1: nn.Module, fc2: nn.Module) -> nn.Sequential:
+    return nn.Sequential(OrderedDict(fc1=fc1, act=nn.GELU(), fc2=fc2))
 
 
 class _Global(nn.Module):
@@ -133,7 +122,7 @@ class _Global(nn.Module):
         super().__init__()
         self.gamma_base = nn.Parameter(torch.ones(1))
         self.color_base = nn.Parameter(torch.eye(3))
-        self.conv_large = _Reduce()
+        self.conv_large = _reduce()
         self.generator = _Queries()
         self.gamma_linear = nn.Linear(_GLOBAL, 1)
         self.color_linear = nn.Linear(_GLOBAL, 1)
@@ -153,23 +142,17 @@ class _Global(nn.Module):
         return gamma, color
 
 
-class _Reduce(nn.Module):
+def _reduce() -> nn.Sequential:
     """To a quarter of the size."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        half = _GLOBAL // 2
-        self.proj = nn.Sequential(
-            nn.Conv2d(3, half, 3, stride=2, padding=1),
-            nn.BatchNorm2d(half),
-            nn.GELU(),
-            nn.Conv2d(half, _GLOBAL, 3, stride=2, padding=1),
-            nn.BatchNorm2d(_GLOBAL),
-        )
-
-    def forward(self, image: Tensor) -> Tensor:
-        reduced: Tensor = self.proj(image)
-        return reduced
+    half = _GLOBAL // 2
+    layers = nn.Sequential(
+        nn.Conv2d(3, half, 3, stride=2, padding=1),
+        nn.BatchNorm2d(half),
+        nn.GELU(),
+        nn.Conv2d(half, _GLOBAL, 3, stride=2, padding=1),
+        nn.BatchNorm2d(_GLOBAL),
+    )
+    return nn.Sequential(OrderedDict(proj=layers))
 
 
 class _Queries(nn.Module):
@@ -181,7 +164,7 @@ class _Queries(nn.Module):
         self.norm1 = nn.LayerNorm(_GLOBAL)
         self.attn = _Attention()
         self.norm2 = nn.LayerNorm(_GLOBAL)
-        self.mlp = _Hidden(nn.Linear(_GLOBAL, 4 * _GLOBAL), nn.Linear(4 * _GLOBAL, _GLOBAL))
+        self.mlp = _hidden(nn.Linear(_GLOBAL, 4 * _GLOBAL), nn.Linear(4 * _GLOBAL, _GLOBAL))
 
     def forward(self, features: Tensor) -> Tensor:
         features = features + self.pos_embed(features)

@@ -21,9 +21,6 @@ class OnnxEnhancer(BaseEnhancer):
     Args:
         weights: path of the file, best exported with dynamic sizes.
 
-    Shape:
-        - input and output: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
-
     Raises:
         MissingDependencyError: if onnxruntime is not installed.
         FileNotFoundError: if there is no such file.

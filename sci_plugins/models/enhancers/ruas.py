@@ -45,10 +45,6 @@ class RUASEnhancer(RetinexEnhancer):
         weights: path of a file that one of our trainings exported. ``None`` initialises
             like SCI, see :func:`reset_parameters`.
 
-    Shape:
-        - input: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
-        - output: same; :meth:`illuminate` also gives the illumination
-
     Raises:
         ConfigError: if ``iterations`` or ``channels`` is out of range.
         CheckpointError: if ``weights`` cannot be loaded in full.
@@ -88,21 +84,12 @@ class RUASEnhancer(RetinexEnhancer):
         light = torch.sigmoid(apply_conv(self.light_conv, features))
         return limit_illumination(light + image)
 
-    def extra_repr(self) -> str:
-        return f'iterations={self.iterations}, channels={self.channels}'
-
 
 def local_maximum(image: Tensor) -> Tensor:
-    """The largest value in each pixel's 3x3 neighbourhood inside the image.
+    """The largest value in each pixel's 3x3 neighbourhood inside the image ``(N, C, H, W)``.
 
-    Equal values share the gradient. Max-pooling would give all of it to the first one,
-    and so prefer the upper left of even areas.
-
-    Args:
-        image: ``(N, C, H, W)``, any range.
-
-    Returns:
-        Same shape.
+    Equal values share the gradient. Max-pooling would give all of it to the first one, and so
+    prefer the upper left of even areas.
     """
     for axis in (-2, -1):
         length = image.shape[axis]
@@ -119,16 +106,12 @@ class RUASNetEnhancer(RetinexEnhancer):
 
     Three stages estimate the illumination, each with its own small network: from the brightest of
     a pixel and its neighbours to the right and below, less half of the brightening of the stage
-    before. Then a network of residual blocks may take noise away. 3,438 parameters.
+    before, in [.001, 1]. Then a network of residual blocks may take noise away. 3,438 parameters.
 
     Args:
         denoise: take the noise away, as the authors do with ``'ruas/lol'`` alone.
         weights: ``'ruas/lol'`` (with ``denoise``), ``'ruas/upe'``, ``'ruas/dark'``, or a path.
             ``None`` initialises like SCI.
-
-    Shape:
-        - input: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
-        - output: same; :meth:`illuminate` also gives the illumination, in [.001, 1]
 
     Raises:
         CheckpointError: if ``weights`` cannot be loaded in full.
@@ -167,9 +150,6 @@ class RUASNetEnhancer(RetinexEnhancer):
         if self.denoise and image.numel():
             enhanced = (enhanced - self.denoise_net(enhanced)).clamp(0, 1)
         return Enhanced(enhanced, light)
-
-    def extra_repr(self) -> str:
-        return f'denoise={self.denoise}'
 
 
 def _brightest(image: Tensor) -> Tensor:

@@ -46,10 +46,6 @@ class SCIEnhancer(RetinexEnhancer):
             (files of this package), or a path. ``None`` initialises as the authors do,
             see :func:`reset_parameters`.
 
-    Shape:
-        - input: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
-        - output: same; :meth:`illuminate` also gives the illumination
-
     Raises:
         ConfigError: if ``layers`` or ``channels`` is out of range, or ``layers`` is not 0
             where there is no hidden layer.
@@ -166,9 +162,6 @@ class SCIEnhancer(RetinexEnhancer):
             return fold_sci(
                 self.in_conv, self.block_conv, self.block_norm, self.out_conv, self.layers
             )
-
-    def extra_repr(self) -> str:
-        return f'layers={self.layers}, channels={self.channels}'
 
 
 def _check_sizes(layers: int, channels: int | None) -> None:

@@ -30,21 +30,13 @@ _TOTAL_SECONDS = 120.0
 
 
 class PublishedFile(NamedTuple):
-    """A file on its authors' pages.
+    """A file on its authors' pages."""
 
-    Attributes:
-        place: below the folder of weights, such as ``'ruas/lol.pt'``.
-        address: where to download it.
-        bytes: its size; a longer download is refused.
-        sha256: its hash.
-        licence: what its authors say, for the log; empty for SCI's own (MIT).
-    """
-
-    place: str
+    place: str  # below the folder of weights, such as ``'ruas/lol.pt'``
     address: str
-    bytes: int
+    bytes: int  # its size; a longer download is refused
     sha256: str
-    licence: str = ''
+    licence: str = ''  # what its authors say, for the log; empty for SCI's own (MIT)
 
 
 _GITHUB = 'https://github.com'
@@ -95,6 +87,9 @@ def is_published(name: str) -> bool:
     return name.startswith(('official/', 'sci_plugins/')) or name in PUBLISHED
 
 
+_TOLD: set[str] = set()
+
+
 class WeightFile(NamedTuple):
     """A file on this machine, the name that stands for it, and its hash."""
 
@@ -124,7 +119,9 @@ def find_weight_file(name: str | os.PathLike[str]) -> WeightFile:
     if name in PUBLISHED:
         published = PUBLISHED[name]
         path = _find_published(name, published)
-        _tell_licence(name, published.licence)
+        if name not in _TOLD:  # once in a process
+            _TOLD.add(name)
+            print_log(f"{name}: its authors' weights; {published.licence}", 'current', logging.INFO)
         return WeightFile(path, name, published.sha256)
     # os.path leaves `~nobody` as it is, which is not found below; Path.expanduser raises.
     is_shipped = name.startswith('sci_plugins/')
@@ -179,17 +176,16 @@ def _find_published(name: str, file: PublishedFile) -> Path:
 
 
 def _download(address: str, path: Path, file: PublishedFile) -> None:
-    with io.BytesIO() as memory:
-        try:
-            download(
-                address, memory, most=file.bytes, seconds=_TOTAL_SECONDS, silent=_SILENT_SECONDS
-            )
-        except (OSError, ValueError) as error:
-            raise CheckpointError(
-                f'cannot download {address} ({error}); put the file at {path}, or set '
-                f'{WEIGHTS_VARIABLE} to a folder or mirror that has it'
-            ) from error
-        content = memory.getvalue()
+    memory = io.BytesIO()
+    limits = dict(most=file.bytes, seconds=_TOTAL_SECONDS, silent=_SILENT_SECONDS)
+    try:
+        download(address, memory, **limits)  # type: ignore[arg-type]
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f'cannot download {address} ({error}); put the file at {path}, or set '
+            f'{WEIGHTS_VARIABLE} to a folder or mirror that has it'
+        ) from error
+    content = memory.getvalue()
     _check_hash(content, file, address)
     write_atomically(path, content)  # several ranks or workers may download at once
 
@@ -200,13 +196,3 @@ def _check_hash(content: bytes, file: PublishedFile, where: str) -> None:
         raise CheckpointError(
             f'{where} is not the official {file.place}: expected sha256 {file.sha256}, got {found}'
         )
-
-
-_TOLD: set[str] = set()
-
-
-def _tell_licence(name: str, licence: str) -> None:
-    """Once in a process."""
-    if name not in _TOLD:
-        _TOLD.add(name)
-        print_log(f"{name}: its authors' weights; {licence}", 'current', logging.INFO)

@@ -81,13 +81,11 @@ _DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.in
 
 
 def load_enhancer_weights(module: nn.Module, name: str) -> None:
-    """Load ``name`` into an enhancer, strictly, and log one line.
+    """Load ``name``, an ``official/...``, ``sci_plugins/...`` or a path, strictly, and log one
+    line.
 
-    Args:
-        module: the enhancer; its ``state_dict`` says what is expected.
-        name: ``official/...``, ``sci_plugins/...`` or a path. The file may hold the estimator
-            alone, the authors' whole network, our learner, or a host model with the enhancer
-            inside.
+    The file may hold the estimator alone, the authors' whole network, our learner, or a host model
+    with the enhancer inside.
 
     Raises:
         ConfigError: if the name is unknown.
@@ -120,20 +118,15 @@ def load_enhancer_weights(module: nn.Module, name: str) -> None:
 def tensors_of(content: Any) -> dict[str, Tensor]:
     """The tensors of a checkpoint by name, without a parallel wrapper's prefix.
 
-    Args:
-        content: a state dict, or a mapping with one under ``'state_dict'``.
-
     Raises:
-        CheckpointError: if it is neither.
+        CheckpointError: if it is neither a state dict nor a mapping with one under
+            ``'state_dict'``.
     """
     state = content.get('state_dict', content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping):
         raise CheckpointError(f'expected a state dict, got a {type(content).__name__}')
-    return {
-        str(key).removeprefix('module.'): value
-        for key, value in state.items()
-        if isinstance(value, Tensor)
-    }
+    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+    return {str(key).removeprefix('module.'): value for key, value in tensors.items()}
 
 
 def find_estimator(tensors: Mapping[str, Tensor], first: str) -> dict[str, Tensor]:
@@ -322,18 +315,10 @@ _AUTHORS_CALIBRATOR_NAMES = (
 
 
 def load_learner_weights(estimator: nn.Module, calibrator: nn.Module | None, name: str) -> None:
-    """Load ``name`` into the estimator and, if it has one, into the calibrator.
+    """Load ``name`` into the estimator and, if the file has one, into the calibrator.
 
-    Args:
-        estimator: loaded strictly, see :func:`load_enhancer_weights`.
-        calibrator: loaded strictly if the file holds a calibrator; else it is left as it is, with
-            a line in the log.
-        name: ``official/...``, ``sci_plugins/...`` or a path.
-
-    Raises:
-        ConfigError: if the name is unknown.
-        FileNotFoundError: if there is no such file.
-        CheckpointError: if the file is damaged, holds code, or was made for another architecture.
+    Otherwise the calibrator is left as it is, with a line in the log. Strict, and with the errors
+    of :func:`load_enhancer_weights`.
     """
     if calibrator is None:
         load_enhancer_weights(estimator, name)

@@ -32,10 +32,6 @@ class ZeroDCEEnhancer(BaseEnhancer):
         weights: ``'zero-dce/official'``, ``'zero-dce++/official'``, or a path. ``None``
             initialises as the authors do.
 
-    Shape:
-        - input: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
-        - output: same
-
     Raises:
         ConfigError: if ``scale`` is out of range.
         CheckpointError: if ``weights`` cannot be loaded in full.
@@ -98,9 +94,6 @@ class ZeroDCEEnhancer(BaseEnhancer):
         x5 = F.relu(five(torch.cat([x3, x4], 1)))
         x6 = F.relu(six(torch.cat([x2, x5], 1)))
         return torch.tanh(seven(torch.cat([x1, x6], 1)))
-
-    def extra_repr(self) -> str:
-        return f'separable={self.separable}, scale={self.scale}'
 
 
 class _Separable(nn.Module):

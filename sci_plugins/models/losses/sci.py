@@ -16,16 +16,17 @@ from sci_plugins.functional.losses import (
 from sci_plugins.registry import MODELS
 
 
+class _Loss(nn.Module):
+    """A loss of RGB float images ``(N, 3, H, W)``: a scalar."""
+
+    def extra_repr(self) -> str:
+        own = (item for item in vars(self).items() if item[0] not in vars(nn.Module()))
+        return ', '.join(f'{name}={value!r}' for name, value in own)
+
+
 @MODELS.register_module()
-class FidelityLoss(nn.Module):
-    """Weighted :func:`sci_plugins.functional.losses.fidelity_loss`.
-
-    Args:
-        weight: factor of the mean squared difference to the image.
-
-    Shape:
-        - illumination, image: ``(N, 3, H, W)``, RGB, float
-        - output: a scalar, at least float32
+class FidelityLoss(_Loss):
+    """Weighted :func:`sci_plugins.functional.losses.fidelity_loss`, at least float32.
 
     Raises:
         ValueError: if ``weight`` is negative.
@@ -41,23 +42,10 @@ class FidelityLoss(nn.Module):
             pair = at_least_float32(illumination), at_least_float32(image)
             return self.weight * fidelity_loss(*pair)
 
-    def extra_repr(self) -> str:
-        return f'weight={self.weight}'
-
 
 @MODELS.register_module()
-class SmoothnessLoss(nn.Module):
-    """Weighted :func:`sci_plugins.functional.losses.smoothness_loss`.
-
-    Args:
-        weight: factor of the edge-aware smoothness.
-        sigma: width of its weights; 10 in the authors' code, 0.1 in their paper.
-        color: ``'official'`` or ``'corrected'``, see
-            :func:`sci_plugins.functional.losses.guide_colors`.
-
-    Shape:
-        - illumination, image: ``(N, 3, H, W)``, RGB, float
-        - output: a scalar, at least float32
+class SmoothnessLoss(_Loss):
+    """Weighted :func:`sci_plugins.functional.losses.smoothness_loss`, at least float32.
 
     Raises:
         ValueError: if ``weight`` is negative, ``sigma`` is not positive or ``color`` is unknown.
@@ -71,16 +59,12 @@ class SmoothnessLoss(nn.Module):
         if not sigma > 0:
             raise ValueError(f'SmoothnessLoss: sigma must be positive, got {sigma}')
         guide_colors(torch.zeros(1, 3, 1, 1), color)  # an unknown name fails here
-        self.weight = weight
-        self.sigma = sigma
+        self.weight, self.sigma = weight, sigma
         self.color: ColorMode = color
 
     def forward(self, illumination: Tensor, image: Tensor) -> Tensor:
         pair = at_least_float32(illumination), at_least_float32(image)
         return self.weight * smoothness_loss(*pair, self.sigma, self.color)
-
-    def extra_repr(self) -> str:
-        return f'weight={self.weight}, sigma={self.sigma}, color={self.color!r}'
 
 
 @MODELS.register_module()
@@ -90,9 +74,7 @@ class SCILoss(nn.Module):
     Args:
         fidelity_weight: factor of the mean squared difference to the image.
         smoothness_weight: factor of the edge-aware smoothness.
-        sigma: width of the smoothness weights; 10 in the authors' code.
-        color: ``'official'`` or ``'corrected'``, see
-            :func:`sci_plugins.functional.losses.guide_colors`.
+        sigma, color: see :func:`sci_plugins.functional.losses.smoothness_loss`.
 
     Shape:
         - illumination, image: ``(N, 3, H, W)``, RGB, float
@@ -128,17 +110,13 @@ class SCILoss(nn.Module):
 
 
 @MODELS.register_module()
-class ExposureLoss(nn.Module):
+class ExposureLoss(_Loss):
     """Weighted :func:`sci_plugins.functional.losses.exposure_loss`.
 
     Args:
         target: mean brightness that dark images should reach, in (0, 1); brighter ones should keep
             theirs.
         weight: factor.
-
-    Shape:
-        - enhanced, image: RGB, ``(N, 3, H, W)``, in [0, 1]
-        - output: a scalar
 
     Raises:
         ConfigError: if an argument is out of range.
@@ -150,11 +128,7 @@ class ExposureLoss(nn.Module):
             raise ConfigError(f'ExposureLoss: target must be in (0, 1), got {target!r}')
         if not weight > 0:
             raise ConfigError(f'ExposureLoss: weight must be above 0, got {weight!r}')
-        self.target = target
-        self.weight = weight
+        self.target, self.weight = target, weight
 
     def forward(self, enhanced: Tensor, image: Tensor) -> Tensor:
         return self.weight * exposure_loss(enhanced, image, self.target)
-
-    def extra_repr(self) -> str:
-        return f'target={self.target}, weight={self.weight}'

@@ -47,16 +47,7 @@ def merge_logits(first: Tensor, second: Tensor, weight: float = 0.5) -> Tensor:
 def merge_probabilities(first: Tensor, second: Tensor, weight: float = 0.5) -> Tensor:
     """``(1 - weight) first + weight second``, for a single-channel head after its sigmoid.
 
-    Args:
-        first, second: probabilities in [0, 1], same shape.
-        weight: of ``second``, in [0, 1].
-
-    Returns:
-        Same shape, at least float32; with a weight of 0 or 1, the input itself.
-
-    Raises:
-        ConfigError: if the weight is out of range.
-        DataError: if the shapes differ.
+    Arguments, errors and shape as in :func:`merge_logits`, but of probabilities in [0, 1].
     """
     _check(weight, first, second)
     if weight in (0, 1):
@@ -118,9 +109,7 @@ def merge_detections(
         return first
     union = InstanceData.cat(parts)
     union = union[union.scores.sort(descending=True, stable=True).indices]
-    if len(parts) == 2:
-        union = union[_unsuppressed(union, iou_threshold)]
-    return union[:most]
+    return (union[_unsuppressed(union, iou_threshold)] if len(parts) == 2 else union)[:most]
 
 
 def _unsuppressed(found: InstanceData, iou_threshold: float) -> Tensor:

@@ -15,14 +15,10 @@ TOP = 20
 
 
 def segmentation_confidence(logits: Tensor) -> float:
-    """Mean over pixels of the likeliest class's probability.
+    """Mean over pixels of the likeliest class's probability, in [0, 1].
 
-    Args:
-        logits: ``(C, H, W)``; of a single-channel head, as mmseg gives it, the probability
-            after the sigmoid.
-
-    Returns:
-        In [0, 1].
+    ``logits`` are ``(C, H, W)``; of a single-channel head, as mmseg gives it, the probability after
+    the sigmoid.
     """
     logits = at_least_float32(logits)
     if len(logits) > 1:
@@ -31,13 +27,9 @@ def segmentation_confidence(logits: Tensor) -> float:
 
 
 def detection_confidence(scores: Tensor) -> float:
-    """Sum of the best 20 scores: how many objects there are, weighted by how sure each is.
+    """Sum of the best 20 scores: how many objects there are, weighted by how sure each is; 0 to 20.
 
-    Args:
-        scores: of one image, after non-maximum suppression, ``(N,)``, in [0, 1].
-
-    Returns:
-        From 0 to 20.
+    ``scores`` are those of one image, after non-maximum suppression, ``(N,)``, in [0, 1].
     """
     return float(at_least_float32(scores).topk(min(TOP, len(scores))).values.sum())
 

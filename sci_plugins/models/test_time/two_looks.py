@@ -54,10 +54,7 @@ class TwoLooks(BaseModel):
         return self.host.data_preprocessor
 
     def test_step(self, data: Any) -> list:
-        """Predictions for a batch, as data samples of the host.
-
-        Args:
-            data: what the data loader gives.
+        """Predictions for a batch of the data loader, as data samples of the host.
 
         Raises:
             ConfigError: if the model predicts something else than what is combined here.
