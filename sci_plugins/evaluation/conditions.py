@@ -20,14 +20,6 @@ _LOADERS = {name for host in HOSTS.values() for name in host.loaders}
 class Condition:
     """How a test set is darkened, before any other step.
 
-    Args:
-        gain: factor on linear light; ``None`` leaves the images as they are.
-        noise: standard deviation of read noise in linear light (white = 1).
-        shot_noise: variance of the light's own noise per unit of linear light.
-        uneven: kind of uneven light, ``gain`` being that of the best-lit place; empty: even light.
-        white_balance: the camera's red and blue factors; ``None``: alike.
-        jpeg_quality: of the darkened image; 0: not compressed.
-
     See :class:`sci_plugins.SynthesizeLowLight` for the model.
 
     Raises:
@@ -36,12 +28,14 @@ class Condition:
 
     ALSO_IN_JSON: ClassVar[tuple[str, ...]] = ('name',)
 
-    gain: float | None = None
-    noise: float = 0.0
-    shot_noise: float = 0.0
+    gain: float | None = None  # factor on linear light; ``None`` leaves the images as they are
+    noise: float = 0.0  # standard deviation of read noise in linear light (white = 1)
+    shot_noise: float = 0.0  # variance of the light's own noise per unit of linear light
+    #: kind of uneven light, ``gain`` being that of the best-lit place; empty: even light
     uneven: str = ''
+    #: the camera's red and blue factors; ``None``: alike
     white_balance: tuple[float, float] | None = None
-    jpeg_quality: int = 0
+    jpeg_quality: int = 0  # of the darkened image; 0: not compressed
 
     def __post_init__(self) -> None:
         fits = self.gain is None or 0 < self.gain <= 1
@@ -69,14 +63,8 @@ class Condition:
     @property
     def settings(self) -> dict[str, Any]:
         """Arguments of :class:`sci_plugins.SynthesizeLowLight`, without the seed."""
-        return dict(
-            gain=self.gain,
-            noise=self.noise,
-            shot_noise=self.shot_noise,
-            uneven=self.uneven or None,
-            white_balance=self.white_balance,
-            jpeg_quality=self.jpeg_quality or None,
-        )
+        empty = dict(uneven=self.uneven or None, jpeg_quality=self.jpeg_quality or None)
+        return vars(self) | empty
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -141,11 +129,10 @@ def darken_dataset(cfg: Config, condition: Condition, seed: int = 0) -> None:
 
 
 def insert_after_loading(cfg: Config, step: dict[str, Any], what: str) -> None:
-    """Insert a step for 8-bit images right after each image is loaded.
+    """Insert a step, a transform's config, for 8-bit images right after each image is loaded.
 
     Args:
         cfg: with a ``test_dataloader``; changed.
-        step: a transform's config.
         what: what the step does, for the errors.
 
     Raises:
@@ -161,8 +148,7 @@ def insert_after_loading(cfg: Config, step: dict[str, Any], what: str) -> None:
 def loading_pipelines(dataset: Any) -> list[list]:
     """The pipelines that load images, each once, without those of wrappers.
 
-    Args:
-        dataset: config of a data set, or of a wrapper around several.
+    They are in the config of a data set or of a wrapper around several.
     """
     # By identity: concatenated data sets may share one pipeline.
     return list({id(found): found for found in _pipelines(dataset)}.values())

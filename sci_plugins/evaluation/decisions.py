@@ -11,6 +11,7 @@ from sci_plugins.models.enhancers.adaptive import Decision
 #: What is told of a distribution, and its quantile.
 QUANTILES = {'min': 0.0, 'lower quartile': 0.25, 'median': 0.5, 'upper quartile': 0.75, 'max': 1.0}
 _EXAMPLES = ('lowest gain', 'middle gain', 'highest gain')
+_NUMBERS = ('gain', 'exponent', 'light', 'noise')
 #: Significant digits that files keep.
 _DIGITS = 5
 
@@ -29,19 +30,14 @@ def _is_off(exponent: float, gain: float, strengths: Sequence[float]) -> bool:
 
 @dataclass(frozen=True)
 class ImageDecision:
-    """What was done to one image, and the light and noise that decided it.
+    """What was done to one image, and the light and noise that decided it."""
 
-    Args:
-        gain, exponent, strengths: as in :class:`sci_plugins.models.enhancers.adaptive.Decision`.
-        light: mean luma of the image, [0, 1].
-        noise: standard deviation of each channel's noise in linear light (white is 1).
-    """
-
+    #: as in :class:`sci_plugins.models.enhancers.adaptive.Decision`
     gain: float
     exponent: float
     strengths: list[float]
-    light: float
-    noise: float
+    light: float  # mean luma of the image, [0, 1]
+    noise: float  # standard deviation of each channel's noise in linear light (white is 1)
 
     @classmethod
     def of(cls, found: Decision, index: int = 0) -> 'ImageDecision':
@@ -71,14 +67,10 @@ class ImageDecision:
 
 @dataclass(frozen=True)
 class Decisions:
-    """Of the images of a test set for which the stage was asked, in the order of the set.
+    """Of the images of a test set for which the stage was asked, in the order of the set."""
 
-    Args:
-        images: their names.
-        gain, exponent, strengths, light, noise: of each, see :class:`ImageDecision`.
-    """
-
-    images: list[str]
+    images: list[str]  # their names
+    #: of each, see :class:`ImageDecision`
     gain: list[float]
     exponent: list[float]
     strengths: list[list[float]]
@@ -87,38 +79,27 @@ class Decisions:
 
     @classmethod
     def of(cls, ids: Sequence[str], found: Mapping[int, ImageDecision]) -> 'Decisions | None':
-        """What files keep; ``None`` if the stage was never asked, or the images have no names.
+        """What files keep of the decisions by position in a set whose images are named ``ids``.
 
-        Args:
-            ids: names of all images of the set.
-            found: position in the set -> decision.
+        ``None`` if the stage was never asked, or the images have no names.
         """
         if not found or not ids:
             return None
-        places = sorted(found)
-        each = [found[place] for place in places]
+        each = [found[place] for place in sorted(found)]
         return cls(
-            [ids[place] for place in places],
-            [_short(one.gain) for one in each],
-            [_short(one.exponent) for one in each],
-            [[_short(value) for value in one.strengths] for one in each],
-            [_short(one.light) for one in each],
-            [_short(one.noise) for one in each],
+            images=[ids[place] for place in sorted(found)],
+            strengths=[[_short(value) for value in one.strengths] for one in each],
+            **{name: [_short(getattr(one, name)) for one in each] for name in _NUMBERS},
         )
 
     def __getitem__(self, place: int) -> ImageDecision:
-        return ImageDecision(
-            self.gain[place],
-            self.exponent[place],
-            self.strengths[place],
-            self.light[place],
-            self.noise[place],
-        )
+        names = ('strengths', *_NUMBERS)
+        return ImageDecision(**{name: getattr(self, name)[place] for name in names})
 
     @property
     def fits(self) -> bool:
         """Whether all lists are as long as they have to be: files may be edited or damaged."""
-        lists = (self.gain, self.exponent, self.strengths, self.light, self.noise)
+        lists = (getattr(self, name) for name in ('strengths', *_NUMBERS))
         same = all(len(each) == len(self.images) for each in lists)
         return same and all(len(each) == LEVELS for each in self.strengths)
 

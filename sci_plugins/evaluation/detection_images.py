@@ -14,22 +14,16 @@ from sci_plugins.utils.files import reading_arrays
 
 @dataclass(frozen=True)
 class ImageDetections:
-    """Predictions and ground truth of one image, in pixels of the original.
+    """Predictions and ground truth of one image, in pixels of the original."""
 
-    Args:
-        img_id: name of the image.
-        predictions: ``(P, 5)``, ``x1 y1 x2 y2 score``, in any order.
-        boxes: ``(G, 4)``, ground truth ``x1 y1 x2 y2``.
-        ignore: ``(G,)``, bool: boxes that need not be found. DARK FACE has none.
-        labels: ``(P,)``, class of each prediction; empty: all have class 0.
-        true_labels: ``(G,)``, class of each box; empty: all have class 0.
-    """
-
-    img_id: str
-    predictions: np.ndarray
-    boxes: np.ndarray
+    img_id: str  # name of the image
+    predictions: np.ndarray  # ``(P, 5)``, ``x1 y1 x2 y2 score``, in any order
+    boxes: np.ndarray  # ``(G, 4)``, ground truth ``x1 y1 x2 y2``
+    #: ``(G,)``, bool: boxes that need not be found. DARK FACE has none.
     ignore: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    #: ``(P,)``, class of each prediction; empty: all have class 0
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    #: ``(G,)``, class of each box; empty: all have class 0
     true_labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
@@ -41,10 +35,8 @@ class ImageDetections:
     @property
     def classes(self) -> tuple[np.ndarray, np.ndarray]:
         """Classes of the predictions and of the boxes."""
-        return (
-            _filled(self.labels, len(self.predictions)),
-            _filled(self.true_labels, len(self.boxes)),
-        )
+        counts = len(self.predictions), len(self.boxes)
+        return _filled(self.labels, counts[0]), _filled(self.true_labels, counts[1])
 
     def of_class(self, index: int) -> 'ImageDetections':
         """Predictions and boxes of one class."""

@@ -17,17 +17,11 @@ Code = dict[str, Any]
 
 @dataclass(frozen=True)
 class ImageMasks:
-    """Masks of one image, as run-length codes ``dict(size=[H, W], counts=bytes)``.
+    """Masks of one image, as run-length codes ``dict(size=[H, W], counts=bytes)``."""
 
-    Args:
-        scores: ``(P,)``, of the masks; a network's boxes may have others.
-        found: one for each predicted box.
-        true: one for each true box.
-    """
-
-    scores: np.ndarray
-    found: list[Code]
-    true: list[Code]
+    scores: np.ndarray  # ``(P,)``, of the masks; a network's boxes may have others
+    found: list[Code]  # one for each predicted box
+    true: list[Code]  # one for each true box
 
     def of_class(self, index: int, image: ImageDetections) -> tuple[Any, ...]:
         """What is matched of one class: scores, masks found and true, ignore flags."""

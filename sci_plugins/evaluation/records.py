@@ -89,25 +89,19 @@ def image_ids(paths: Sequence[str]) -> list[str]:
     if len(set(short)) == len(short):
         return short
     seen: Counter[str] = Counter()
-    result = []
-    for name in map(Path.as_posix, names):
+    for index, name in enumerate(map(Path.as_posix, names)):
         seen[name] += 1
-        result.append(name if seen[name] == 1 else f'{name}#{seen[name]}')
-    return result
+        short[index] = name if seen[name] == 1 else f'{name}#{seen[name]}'
+    return short
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a class of records may use while it collects.
+    """What a class of records may use while it collects."""
 
-    Args:
-        images: the test set, with ``images.metainfo`` and ``images.infos`` from its data
-            set.
-        metrics: of the run's evaluator. They process an image before it is kept.
-    """
-
+    #: the test set, with ``images.metainfo`` and ``images.infos`` from its data set
     images: ImageSet
-    metrics: Sequence[Any] = ()
+    metrics: Sequence[Any] = ()  # of the run's evaluator. They process an image before it is kept.
 
 
 class ImageRecords(ABC):
@@ -166,12 +160,10 @@ class ImageRecords(ABC):
 
     @abstractmethod
     def compute(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """The named metrics for every row of weights.
+        """The named metrics, some of :attr:`names`, for every row of weights.
 
-        Args:
-            weights: ``(R, N)``, float64, how often each image counts, 0 or more; checked
-                by :meth:`resampled`.
-            names: some of :attr:`names`; checked too.
+        ``weights`` are ``(R, N)``, float64, how often each image counts, 0 or more. Both are
+        checked by :meth:`resampled`.
 
         Returns:
             Name -> ``(R,)``; NaN where a row leaves nothing to measure.
@@ -187,10 +179,7 @@ class ImageRecords(ABC):
         """The records back from :meth:`arrays` and ``ids``."""
 
     def metrics(self, names: Sequence[str] | None = None) -> dict[str, float]:
-        """The numbers of the whole set; NaN where there is nothing to measure.
-
-        Args:
-            names: some of :attr:`names`; ``None``: all.
+        """The numbers of the whole set, or the named ones; NaN where there is nothing to measure.
 
         Raises:
             ConfigError: if there is no such metric.
@@ -200,23 +189,18 @@ class ImageRecords(ABC):
     def resampled(
         self, weights: np.ndarray | None = None, names: Sequence[str] | None = None
     ) -> dict[str, np.ndarray]:
-        """The same numbers for resamples of the images.
+        """The same numbers for resamples of the images: name -> ``(R,)``, in the order asked for.
 
         Args:
-            weights: ``(R, N)``, how often each image counts in each resample, in the
-                order of :attr:`ids`; rows of zeros and ones select subsets. ``None``: the
-                set itself.
+            weights: ``(R, N)``, how often each image counts in each resample, in the order of
+                :attr:`ids`; rows of zeros and ones select subsets. ``None``: the set itself.
             names: some of :attr:`names`; ``None``: all.
-
-        Returns:
-            Name -> ``(R,)``, in the order of ``names``.
 
         Raises:
             ConfigError: if there is no such metric.
             DataError: if the weights are for another number of images.
         """
-        rows = weight_rows(weights, len(self.ids))
-        known = self.names
+        rows, known = weight_rows(weights, len(self.ids)), self.names
         wanted = known if names is None else list(names)
         for name in wanted:
             if name not in known:
@@ -265,9 +249,7 @@ class ImageRecords(ABC):
     def save(self, path: str | os.PathLike[str], **more: np.ndarray) -> None:
         """Write one compressed ``.npz`` file, whole or not at all.
 
-        Args:
-            path: of the file.
-            more: further arrays for the file, which :meth:`load` ignores.
+        It may hold ``more`` arrays, which :meth:`load` ignores.
         """
         kind, ids = np.array(type(self).__name__), np.array(self.ids, dtype=str)
         write_arrays(path, dict(kind=kind, ids=ids, **self.arrays(), **more))

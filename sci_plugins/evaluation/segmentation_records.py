@@ -71,17 +71,14 @@ class SegmentationRecords(ImageRecords):
         empty = np.zeros((0, count, count), np.int64)
         self.matrices = _whole(matrices) if len(matrices) else empty
         self._check()
-        self._kept = np.array([self.classes.index(name) for name in self.subset])
+        kept = np.array([self.classes.index(name) for name in self.subset])
         counted = self.matrices
         if ignore_left_out:
-            left_out = np.setdiff1d(np.arange(count), self._kept)
             counted = counted.copy()
-            counted[:, left_out] = 0
-        right, there, predicted = pixel_counts(counted)
+            counted[:, np.setdiff1d(np.arange(count), kept)] = 0
         # Sums of float64 are exact for these counts, and a matrix product is fast.
-        self._counts = np.concatenate(
-            [part[:, self._kept] for part in (right, there, predicted)], axis=1
-        ).astype(np.float64)
+        parts = [part[:, kept] for part in pixel_counts(counted)]  # right, there, predicted
+        self._counts = np.concatenate(parts, axis=1).astype(np.float64)
 
     @classmethod
     def accepts(cls, output: Any, run: RunInfo) -> bool:
@@ -204,11 +201,10 @@ def _whole(matrices: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _check_choice(name: str, chosen: Sequence[str], classes: Sequence[str]) -> None:
-    unknown = [each for each in chosen if each not in classes]
+    unknown = [repr(each) for each in chosen if each not in classes]
     if unknown:
-        raise ConfigError(
-            f'{name} needs {", ".join(map(repr, unknown))}; the classes are: {", ".join(classes)}'
-        )
+        known = ', '.join(classes)
+        raise ConfigError(f'{name} needs {", ".join(unknown)}; the classes are: {known}')
     if not chosen or len(set(chosen)) != len(chosen):
         raise ConfigError(f'{name} must be different names, at least one')
 
@@ -239,12 +235,10 @@ SUBSETS = {
 
 
 def choose_classes(wanted: int | Sequence[str] | None, classes: Sequence[str]) -> tuple[str, ...]:
-    """The classes that a mean is over, in the order of the data set.
+    """The classes that a mean is over, in the order of the data set: those ``wanted``.
 
-    Args:
-        wanted: 19, 15 or 5 of Cityscapes' classes (see :data:`SUBSETS`), names of
-            classes, or ``None`` for all.
-        classes: of the data set.
+    That is 19, 15 or 5 of Cityscapes' classes (see :data:`SUBSETS`), names of classes, or ``None``
+    for all.
 
     Raises:
         ConfigError: if there is no such subset, or the data set lacks one of its classes.
@@ -274,7 +268,7 @@ def class_table(records: SegmentationRecords) -> str:
         for name in records.subset
     ]
     table = text_table(('class', 'IoU', 'Acc', 'pixels'), rows)
-    means = ', '.join(f'{key} {_cell(numbers[key])}' for key in _MEANS)
+    means = ', '.join(f'{key} {_cell(numbers[key])}' for key in ('mIoU', 'mAcc', 'aAcc'))
     return f'{table}\n{means} ({describe_classes(records)})'
 
 
@@ -290,9 +284,6 @@ def describe_classes(records: SegmentationRecords) -> str:
     if empty:
         text += f'; neither present nor predicted: {", ".join(empty)}'
     return text
-
-
-_MEANS = ('mIoU', 'mAcc', 'aAcc')
 
 
 def _cell(value: float) -> str:

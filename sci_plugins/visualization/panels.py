@@ -1,6 +1,7 @@
 """Side-by-side pictures: input, enhanced image, predictions, ground truth."""
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import cv2
@@ -97,15 +98,12 @@ def _write_scores(image: np.ndarray, boxes: Tensor, scores: Sequence[float]) -> 
 
 
 def box_colors(labels: Any, palette: Sequence[Any] | None, single: str) -> BoxColors:
-    """One colour per box if there are several classes, else a single one.
+    """One colour per box if the palette of the data set has several classes, else the ``single``
+    one.
 
     The palettes of data sets are made for label maps: some of their colours are too dark for lines
-    on dark images, so boxes have their own.
-
-    Args:
-        labels: class of each box; ``None`` if unknown.
-        palette: palette of the data set, which tells the number of classes.
-        single: the colour for a single class.
+    on dark images, so boxes have their own. ``labels`` is the class of each box; ``None`` if
+    unknown.
     """
     count = 0 if palette is None else len(palette)
     if labels is None or count < 2:
@@ -159,15 +157,9 @@ def enlarge(image: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def make_grid(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> Image.Image:
-    """Put cells with captions on one sheet, row by row.
-
-    Args:
-        rows: rows of cells (caption, RGB uint8 image ``(H, W, 3)``).
-    """
-    widths = [
-        max(row[column][1].shape[1] for row in rows if column < len(row))
-        for column in range(max(len(row) for row in rows))
-    ]
+    """Put cells, (caption, RGB uint8 image ``(H, W, 3)``), on one sheet, row by row."""
+    columns = list(zip_longest(*([image.shape[1] for _, image in row] for row in rows)))
+    widths = [max(each or 0 for each in column) for column in columns]
     heights = [max(image.shape[0] for _, image in row) for row in rows]
     width = sum(widths) + GAP * (len(widths) + 1)
     height = sum(heights) + (CAPTION_HEIGHT + GAP) * len(heights) + GAP
@@ -209,15 +201,10 @@ def _default_palette() -> np.ndarray:
 
 
 def image_cell(caption: str, image: Tensor) -> tuple[str, np.ndarray]:
-    """A cell for :func:`make_grid`.
+    """A cell for :func:`make_grid`: a caption with the image's mean, and the image.
 
-    Args:
-        caption: its caption; the image's mean is added.
-        image: RGB, ``(3, H, W)``, float in [0, 1].
-
-    Returns:
-        Caption and RGB uint8 image ``(h, w, 3)`` of a cell's width; values are truncated to 8 bits,
-        as in saved files.
+    The image is RGB, ``(3, H, W)``, float in [0, 1]; it comes at a cell's width, truncated to 8
+    bits, as in saved files.
     """
     pixels = (image.detach().float().cpu().clamp(0, 1) * 255).to(torch.uint8)
     array = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())

@@ -10,18 +10,10 @@ from sci_plugins.evaluation.metrics.image_quality import (
     Brightness,
     DiscreteEntropy,
     ImageQualityMetric,
-)
+)  # fmt: skip
 from sci_plugins.evaluation.metrics.subset_iou import SubsetIoUMetric
 
 __all__ = [
-    'Brightness',
-    'DarkFaceMetric',
-    'DiscreteEntropy',
-    'EME',
-    'ImageQualityMetric',
-    'LOE',
-    'NIQE',
-    'PSNR',
-    'SSIM',
-    'SubsetIoUMetric',
-]
+    'Brightness', 'DarkFaceMetric', 'DiscreteEntropy', 'EME', 'ImageQualityMetric', 'LOE', 'NIQE',
+    'PSNR', 'SSIM', 'SubsetIoUMetric',
+]  # fmt: skip

@@ -55,18 +55,17 @@ def _check_submission_folder(folder: Path) -> None:
 
 
 def read_predictions(path: str | os.PathLike[str]) -> tuple[np.ndarray, list[str]]:
-    """Predictions of one file, and remarks on odd ones.
+    """Predictions of one file, and a sentence, with file and line, for each inverted box.
 
-    Blank lines and Windows line ends are fine; an empty file has no detections. An
-    inverted box stays: the official tool counts it as a false positive.
+    Blank lines and Windows line ends are fine; an empty file has no detections. An inverted box
+    stays: the official tool counts it as a false positive.
 
     Returns:
-        ``(P, 5)`` float64, ``x1 y1 x2 y2 score``, in the order of the file; and one
-        sentence, with file and line, for each inverted box.
+        ``(P, 5)`` float64, ``x1 y1 x2 y2 score``, in the order of the file; and the sentences.
 
     Raises:
-        DataError: naming file and line, if the file is missing or not text, or a line
-            does not have five finite numbers.
+        DataError: naming file and line, if the file is missing or not text, or a line does not have
+            five finite numbers.
     """
     rows, remarks = [], []
     for number, text in read_numbered_lines(Path(path), 'prediction file'):
@@ -97,7 +96,7 @@ class DarkFaceMetric(BaseMetric):
         coco: also compute COCO's numbers and those by face size; takes pycocotools.
         submission_dir: folder for the official submission files, ``ID.txt``.
         detections_file: ``.npz`` file for detections and ground truth, to compare later.
-        collect_device, prefix, collect_dir: those of ``BaseMetric``.
+        **kwargs: those of ``BaseMetric``.
 
     Raises:
         MissingDependencyError: if ``coco`` needs pycocotools and it is not installed.
@@ -113,16 +112,12 @@ class DarkFaceMetric(BaseMetric):
         coco: bool = True,
         submission_dir: str | None = None,
         detections_file: str | None = None,
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
-        collect_dir: str | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(collect_device, prefix, collect_dir)
+        super().__init__(**kwargs)
         if coco:
             require_host('DarkFaceMetric(coco=True)', 'pycocotools', 'det')
-        self.coco = coco
-        self.submission_dir = submission_dir
-        self.detections_file = detections_file
+        self.coco, self.submission_dir, self.detections_file = coco, submission_dir, detections_file
         self.records: DarkFaceRecords | None = None
         check_outputs(detections_file)
         if submission_dir is not None:

@@ -76,10 +76,8 @@ class ImageQualityMetric(BaseMetric):
             return float(self.measure(*images))  # type: ignore[arg-type]
 
     def process(self, data_batch: Any, data_samples: Sequence[Any]) -> None:
-        samples = data_batch['data_samples']
-        for enhanced, original, sample in zip(
-            data_samples, data_batch['inputs'], samples, strict=True
-        ):
+        rows = zip(data_samples, data_batch['inputs'], data_batch['data_samples'], strict=True)
+        for enhanced, original, sample in rows:
             reference = getattr(sample, 'reference', None)
             self.results.append(self.score(enhanced, original, reference))
 

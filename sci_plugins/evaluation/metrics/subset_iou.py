@@ -42,7 +42,7 @@ class SubsetIoUMetric(BaseMetric):
         records_file: ``.npz`` file for the matrices, to compare later.
         iou_metrics: only ``['mIoU']``, so that a config can replace the host's metric by
             its type alone.
-        collect_device, prefix, collect_dir: those of ``BaseMetric``.
+        **kwargs: those of ``BaseMetric``.
 
     Raises:
         ConfigError: if the data set lacks one of the classes, the samples have no
@@ -58,20 +58,16 @@ class SubsetIoUMetric(BaseMetric):
         ignore_index: int = 255,
         records_file: str | None = None,
         iou_metrics: str | Sequence[str] = ('mIoU',),
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
-        collect_dir: str | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(collect_device, prefix, collect_dir)
+        super().__init__(**kwargs)
         if iou_metrics != 'mIoU' and list(iou_metrics) != ['mIoU']:
             raise ConfigError(
                 f"SubsetIoUMetric computes mIoU only: iou_metrics must be ['mIoU'], got "
                 f'{iou_metrics!r}'
             )
-        self.classes = classes
-        self.ignore_left_out = ignore_left_out
-        self.ignore_index = ignore_index
-        self.records_file = records_file
+        self.classes, self.ignore_left_out = classes, ignore_left_out
+        self.ignore_index, self.records_file = ignore_index, records_file
         self.records: SegmentationRecords | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -89,11 +85,7 @@ class SubsetIoUMetric(BaseMetric):
     def matrix_of(self, path: str) -> np.ndarray | None:
         """The confusion matrix ``(C, C)`` of an image that this process has just counted.
 
-        Args:
-            path: of the image.
-
-        Returns:
-            ``None`` if there is no such image.
+        By the image's path; ``None`` if there is no such image.
         """
         # From the end: the image is of the last batch.
         return next((found for name, found in reversed(self.results) if name == path), None)
