@@ -6,7 +6,7 @@ It warns of label maps without an image, which mmseg's own data sets pass over.
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,21 +28,23 @@ from sci_plugins.errors import CheckpointError, DataError, SciPluginsError, firs
 from sci_plugins.registry import is_type
 from sci_plugins.utils.checkpoint import advise
 from sci_plugins.utils.files import MARK, is_ours, write_atomically
+from sci_plugins.utils.model_parts import data_sets_in
 from sci_plugins.version import __version__
 
 
 def tell_lone_labels(dataset: Any) -> None:
-    """Warn of label maps without an image in a data set's folders.
+    """Warn of label maps without an image in a data set's folders, or in those of sets inside it.
 
-    mmseg lists the images of a folder and looks for their label maps, so it does not
-    notice a missing image. Data sets chosen by a list and folders on another machine
-    are not checked. The same folders are searched once.
-
-    Args:
-        dataset: any data set, also one with others inside.
+    mmseg lists the images of a folder and looks for their label maps, so it does not notice a
+    missing image. Data sets chosen by a list and folders on another machine are not checked. The
+    same folders are searched once.
     """
-    for pair in _folder_pairs(dataset):
-        _tell(pair)
+    for each in data_sets_in(dataset):
+        prefix = getattr(each, 'data_prefix', None) or {}
+        images, labels = prefix.get('img_path'), prefix.get('seg_map_path')
+        end, label_end = (getattr(each, name, '') for name in ('img_suffix', 'seg_map_suffix'))
+        if images and labels and end and label_end and not getattr(each, 'ann_file', ''):
+            _tell(FolderPair(Path(images), Path(labels), end, label_end))
 
 
 @cache  # a comparison loads one set dozens of times
@@ -56,25 +58,13 @@ def _tell(pair: FolderPair) -> None:
         )
 
 
-def _folder_pairs(dataset: Any) -> Iterator[FolderPair]:
-    for inner in [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', [])]:
-        if inner is not None:
-            yield from _folder_pairs(inner)
-    prefix = getattr(dataset, 'data_prefix', None) or {}
-    images, labels = prefix.get('img_path'), prefix.get('seg_map_path')
-    end = getattr(dataset, 'img_suffix', None)
-    label_end = getattr(dataset, 'seg_map_suffix', None)
-    if images and labels and end and label_end and not getattr(dataset, 'ann_file', ''):
-        yield FolderPair(Path(images), Path(labels), end, label_end)
-
-
 class NamingRunner(Runner):
     """MMEngine's Runner with errors that name the file they come from.
 
-    The hosts' own readers say "need at least one array to concatenate" for a folder
-    without images, and ``!buf.empty()`` for an empty file, in a worker process with
-    the file's name nowhere: these become ``DataError``. So does a label map of another
-    size than its image. Initial weights that cannot be loaded raise ``CheckpointError``
+    The hosts' own readers say "need at least one array to concatenate" for a folder without images,
+    and ``!buf.empty()`` for an empty file, in a worker process with the file's name nowhere: these
+    become ``DataError``. So does a label map of another size than its image, in :meth:`train`,
+    :meth:`val` and :meth:`test`. Initial weights that cannot be loaded raise ``CheckpointError``
     with the setting that names them. Otherwise the Runner works as it always does.
     """
 
@@ -108,11 +98,7 @@ class NamingRunner(Runner):
             super()._init_model_weights()
 
     def load_or_resume(self) -> None:
-        """As in MMEngine.
-
-        Raises:
-            CheckpointError: if the weights cannot be loaded, saying how to give others.
-        """
+        """As in MMEngine."""
         with self._naming_the_setting():
             super().load_or_resume()
 
@@ -123,29 +109,17 @@ class NamingRunner(Runner):
         super().call_hook(fn_name, **kwargs)
 
     def train(self) -> nn.Module:
-        """As in MMEngine.
-
-        Raises:
-            DataError: naming a label map that does not have the size of its image.
-        """
+        """As in MMEngine."""
         with self._naming_the_label_map():
             return super().train()
 
     def val(self) -> dict:
-        """As in MMEngine.
-
-        Raises:
-            DataError: naming a label map that does not have the size of its image.
-        """
+        """As in MMEngine."""
         with self._naming_the_label_map():
             return super().val()
 
     def test(self) -> dict:
-        """As in MMEngine.
-
-        Raises:
-            DataError: naming a label map that does not have the size of its image.
-        """
+        """As in MMEngine."""
         with self._naming_the_label_map():
             return super().test()
 
@@ -234,23 +208,13 @@ def _check_coco(config: Any, registry: Registry) -> None:
 
 def name_loaders(dataset: Any) -> None:
     """Make each ``Load…`` step of a data set's pipelines name its file on failure."""
-    for pipeline in _pipelines(dataset):
-        pipeline.transforms = [
-            _NamedLoader(step) if _is_loader(step) else step for step in pipeline.transforms
-        ]
-
-
-def _pipelines(dataset: Any) -> Iterator[Compose]:
-    if isinstance(getattr(dataset, 'pipeline', None), Compose):
-        yield dataset.pipeline
-    wrapped = [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', [])]
-    for inner in wrapped:
-        if inner is not None:
-            yield from _pipelines(inner)
-
-
-def _is_loader(step: Any) -> bool:
-    return type(step).__name__.startswith('Load')
+    for each in data_sets_in(dataset):
+        pipeline = getattr(each, 'pipeline', None)
+        if isinstance(pipeline, Compose):
+            pipeline.transforms = [
+                _NamedLoader(step) if type(step).__name__.startswith('Load') else step
+                for step in pipeline.transforms
+            ]
 
 
 class _NamedLoader:
@@ -266,16 +230,12 @@ class _NamedLoader:
             # Our errors, and those of missing files, name the file.
             if isinstance(error, SciPluginsError) or getattr(error, 'filename', None):
                 raise
-            path = self._path(results)
+            is_label = 'Annotations' in type(self.loader).__name__
+            names = ['seg_map_path', 'img_path'] if is_label else ['img_path']
+            path = next((str(results[name]) for name in names if results.get(name)), None)
             if path is None:
                 raise
             raise DataError(_tell_file(path, error)) from error
-
-    def _path(self, results: dict) -> str | None:
-        names = ['img_path']
-        if 'Annotations' in type(self.loader).__name__:
-            names.insert(0, 'seg_map_path')
-        return next((str(results[name]) for name in names if results.get(name)), None)
 
     def __repr__(self) -> str:
         return repr(self.loader)
@@ -294,25 +254,25 @@ def _tell_file(path: str, error: Exception) -> str:
 def _describe_data_set(config: Any) -> str | None:
     """Read annotations again, one data set at a time, to find the one that failed.
 
-    ``None`` where all can be read, or the data set cannot be built at all: then
-    something other than its annotations is wrong.
+    ``None`` where all can be read, or the data set cannot be built at all: then something other
+    than its annotations is wrong.
     """
     for each in _data_set_configs(config):
-        try:
+        with suppress(Exception):
             dataset = DATASETS.build({**each, 'lazy_init': True})
-        except Exception:
-            continue
-        if not isinstance(dataset, BaseDataset):
-            continue
-        dataset.serialize_data = False  # which fails for an empty list
-        try:
-            dataset.full_init()
-        except Exception as error:
-            kind, where = type(dataset).__name__, _where(dataset)
-            return f'{kind} cannot read its annotations{where}: {tell_cause(error)}'
-        if len(dataset) == 0:
-            return _tell_empty(dataset)
+            if isinstance(dataset, BaseDataset) and (told := _describe_annotations(dataset)):
+                return told
     return None
+
+
+def _describe_annotations(dataset: BaseDataset) -> str:
+    dataset.serialize_data = False  # which fails for an empty list
+    try:
+        dataset.full_init()
+    except Exception as error:
+        kind, where = type(dataset).__name__, _where(dataset)
+        return f'{kind} cannot read its annotations{where}: {tell_cause(error)}'
+    return '' if len(dataset) else _tell_empty(dataset)
 
 
 def _data_set_configs(config: Any) -> Iterator[Mapping[str, Any]]:
@@ -328,22 +288,18 @@ def _data_set_configs(config: Any) -> Iterator[Mapping[str, Any]]:
 
 def _describe_label_maps(error: Exception, batch: Any) -> str | None:
     """One line for the label map in a batch whose size made ``error``, if one did."""
-    # mmseg's loss stacks label maps as the pipeline gives them, its metric compares
-    # them with a prediction of the image's size in the file.
-    if 'stack expects each' in str(error):
-        key, note = 'img_shape', ' (as the pipeline gives them)'
-    elif 'shape of the mask' in str(error):
-        key, note = 'ori_shape', ''
-    else:
+    # mmseg's loss stacks label maps as the pipeline gives them, its metric compares them with a
+    # prediction of the image's size in the file.
+    stacked = 'stack expects each' in str(error)
+    if not stacked and 'shape of the mask' not in str(error):
         return None
     for sample in _samples(batch):
         label = tuple(sample.gt_sem_seg.shape[-2:])
-        image = tuple(sample.get(key, label))[:2]
+        image = tuple(sample.get('img_shape' if stacked else 'ori_shape', label))[:2]
         if label != image:
             path = sample.get('seg_map_path') or sample.get('img_path')
-            return (
-                f'{path}: the label map has the size {list(label)}, the image {list(image)}{note}'
-            )
+            told = f'{path}: the label map has the size {list(label)}, the image {list(image)}'
+            return told + ' (as the pipeline gives them)' * stacked
     return None
 
 

@@ -1,5 +1,6 @@
-"""Parts of a model, also where something is wrapped around it."""
+"""Parts of a model, and data sets, also where something is wrapped around them."""
 
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from mmengine.model import BaseAveragedModel, BaseDataPreprocessor, BaseTTAModel, is_model_wrapper
@@ -13,10 +14,10 @@ _WRAPPERS = (BaseTTAModel, BaseAveragedModel, AveragedModel)
 
 
 def unwrap_model(model: nn.Module) -> Any:
-    """The model itself, out of all that is wrapped around it.
+    """The model itself, out of all that is wrapped around it, also one inside another.
 
-    That is a parallel wrapper, an averaged model (EMA) or one for test-time
-    augmentation (``DetTTAModel``, ``SegTTAModel``), also one inside another.
+    That is a parallel wrapper, an averaged model (EMA) or one for test-time augmentation
+    (``DetTTAModel``, ``SegTTAModel``).
     """
     while is_model_wrapper(model) or isinstance(model, _WRAPPERS):
         model = model.module  # type: ignore[assignment]
@@ -24,16 +25,13 @@ def unwrap_model(model: nn.Module) -> Any:
 
 
 def find_part(model: nn.Module, path: str, kind: type[Part], owner: str) -> Part:
-    """The module at ``path`` inside a model, which may be wrapped.
+    """The module at a dotted path inside a model, which may be wrapped.
 
-    Args:
-        model: the model, or a wrapper of it.
-        path: dotted, such as ``'data_preprocessor.enhancer'``.
-        kind: class that it has to be of.
-        owner: who asks, for the error.
+    Such as ``'data_preprocessor.enhancer'``.
 
     Raises:
-        ConfigError: if there is no such module, or it is of another class.
+        ConfigError: naming ``owner``, who asks, if there is no such module or it is not of a
+            ``kind``.
     """
     model = unwrap_model(model)
     try:
@@ -79,3 +77,11 @@ def find_preprocessor(model: nn.Module) -> BaseDataPreprocessor:
             'data_preprocessor'
         )
     return found
+
+
+def data_sets_in(dataset: Any) -> Iterator[Any]:
+    """A data set, and those inside it if it combines or repeats others."""
+    yield dataset
+    for inner in [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', [])]:
+        if inner is not None:
+            yield from data_sets_in(inner)

@@ -19,11 +19,8 @@ def symmetrize_channels(module: nn.Module) -> None:
     Afterwards each 3x3 convolution has one kernel from a channel to itself and one to any other
     channel, so swapping two channels of the input swaps the same two of the output.
 
-    Args:
-        module: its convolutions map 3 to 3 channels, its BatchNorm layers have 3.
-
     Raises:
-        ConfigError: if a layer has another number of channels.
+        ConfigError: if a convolution or BatchNorm has another number of channels than 3.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.BatchNorm2d):
@@ -74,13 +71,7 @@ class ChannelSymmetryHook(Hook):
     def __init__(self, module: str = 'estimator') -> None:
         self.module = module
 
-    def before_train(self, runner: Runner) -> None:
-        self._project(runner)
-
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
-        self._project(runner)
-
-    def _project(self, runner: Runner) -> None:
+    def before_train(self, runner: Runner, *_: Any, **__: Any) -> None:
         symmetrize_channels(find_part(runner.model, self.module, nn.Module, 'ChannelSymmetryHook'))
+
+    after_train_iter = before_train

@@ -1,6 +1,5 @@
 """Keep what the adaptive stage decides for each test image."""
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from sci_plugins.engine.hooks.image_results_hook import sampled_positions
 from sci_plugins.evaluation.decisions import ImageDecision
 from sci_plugins.models.enhancers.adaptive import AdaptiveSCIEnhancer, Decision
 from sci_plugins.registry import HOOKS
+from sci_plugins.utils.model_parts import data_sets_in
 
 
 @HOOKS.register_module()
@@ -48,14 +48,13 @@ class DecisionsHook(Hook):
         self.found, self._own, self._heard, self._seen = None, {}, [], 0
         stages = _stages_in(runner.model)[:1]
         self._in_model = bool(stages)
-        stages = stages or _stages_of(loader.dataset)
+        stages = stages or _stages_in(*_pipeline_enhancers(loader.dataset))
         if not stages:
             return
         self._late = not self._in_model and loader.num_workers > 0
         self._open = True
         self._positions = sampled_positions(loader)
-        hook = partial(_listen, self)
-        self._handles = [each.controller.register_forward_hook(hook) for each in stages]
+        self._handles = [each.controller.register_forward_hook(self._hear) for each in stages]
 
     def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         self._open = True
@@ -84,9 +83,10 @@ class DecisionsHook(Hook):
         if parts is not None:
             self.found = {place: each for part in parts for place, each in part.items()}
 
-    def hear(self, decision: Decision) -> None:
+    def _hear(self, _: nn.Module, statistics: tuple, decided: tuple) -> None:
         """Take the decision of a batch, if it is part of the test."""
         if self._open:
+            decision = Decision(*decided, *statistics)
             self._heard += [ImageDecision.of(decision, i) for i in range(len(decision.gain))]
 
     def _load_again(self, dataset: Any) -> None:
@@ -99,19 +99,13 @@ class DecisionsHook(Hook):
                 self._own[place] = self._heard[0]
 
 
-def _listen(hook: DecisionsHook, _: Any, statistics: tuple, decided: tuple) -> None:
-    hook.hear(Decision(*decided, *statistics))
+def _pipeline_enhancers(dataset: Any) -> list[nn.Module]:
+    pipelines = (getattr(each, 'pipeline', None) for each in data_sets_in(dataset))
+    steps = (step for each in pipelines for step in getattr(each, 'transforms', []))
+    return [step.enhancer for step in steps if isinstance(step, EnhanceImage)]
 
 
-def _stages_in(module: nn.Module) -> list[AdaptiveSCIEnhancer]:
-    return [each for each in module.modules() if isinstance(each, AdaptiveSCIEnhancer)]
-
-
-def _stages_of(dataset: Any) -> list[AdaptiveSCIEnhancer]:
-    """The adaptive stages in the pipelines of a data set or of a wrapper around several."""
-    steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
-    enhancers = [step.enhancer for step in steps if isinstance(step, EnhanceImage)]
-    found = [stage for enhancer in enhancers for stage in _stages_in(enhancer)]
-    for inner in [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', [])]:
-        found += [] if inner is None else _stages_of(inner)
-    return list(dict.fromkeys(found))
+def _stages_in(*models: nn.Module) -> list[AdaptiveSCIEnhancer]:
+    """The adaptive stages in models or enhancers, each once."""
+    modules = (module for model in models for module in model.modules())
+    return list(dict.fromkeys(each for each in modules if isinstance(each, AdaptiveSCIEnhancer)))

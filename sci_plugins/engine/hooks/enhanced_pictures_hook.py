@@ -56,12 +56,8 @@ class EnhancedPicturesHook(Hook):
         module: str = 'estimator',
     ) -> None:
         check_at_least(1, 'EnhancedPicturesHook', interval=interval, count=count)
-        self.interval = interval
-        self.by_epoch = by_epoch
-        self.data_root = data_root
-        self.count = count
-        self.max_size = max_size
-        self.module = module
+        self.interval, self.by_epoch, self.data_root = interval, by_epoch, data_root
+        self.count, self.max_size, self.module = count, max_size, module
         self._images: dict[str, Tensor] = {}
 
     def before_train(self, runner: Runner) -> None:
@@ -83,9 +79,7 @@ class EnhancedPicturesHook(Hook):
         ):
             self._write(runner, runner.epoch + 1, runner.iter)
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
+    def after_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
         if not self.by_epoch and (
             self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)
         ):

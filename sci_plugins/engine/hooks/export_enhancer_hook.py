@@ -54,12 +54,8 @@ class ExportEnhancerHook(Hook):
         if not is_main_process():
             return
         path = Path(runner.work_dir) / self.file
-        recipe = dict(
-            steps=runner.iter,
-            epochs=runner.epoch,
-            seed=runner.seed,
-            training=_training_settings(runner.cfg),
-        )
+        recipe: dict[str, Any] = dict(steps=runner.iter, epochs=runner.epoch, seed=runner.seed)
+        recipe |= dict(training=_training_settings(runner.cfg))
         enhancer = self._find_module(runner)
         digest = save_enhancer(enhancer, path, **recipe | self.meta)
         runner.logger.info(f'enhancer exported to {path} (sha256 {digest})')

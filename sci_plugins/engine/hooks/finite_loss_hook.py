@@ -40,7 +40,9 @@ class FiniteLossHook(Hook):
             for name, value in (outputs or {}).items()
             if isinstance(value, Tensor)
         }
-        values.update(_gradient_norm(runner))
+        norm = runner.message_hub.log_scalars.get('train/grad_norm')
+        if norm is not None and not isinstance(runner.optim_wrapper, AmpOptimWrapper):
+            values['gradient norm'] = norm.current()
         for name, value in values.items():
             if not math.isfinite(value):
                 raise TrainingError(
@@ -56,13 +58,6 @@ class FiniteLossHook(Hook):
                     f'{name} holds NaN or infinite values at iteration {runner.iter + 1}, '
                     f'not saved; {_last_checkpoint(runner)}'
                 )
-
-
-def _gradient_norm(runner: Runner) -> dict[str, float]:
-    scalars = runner.message_hub.log_scalars
-    if 'train/grad_norm' not in scalars or isinstance(runner.optim_wrapper, AmpOptimWrapper):
-        return {}
-    return {'gradient norm': scalars['train/grad_norm'].current()}
 
 
 def _image_names(data_batch: Any) -> str:

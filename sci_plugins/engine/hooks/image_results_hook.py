@@ -20,20 +20,15 @@ from sci_plugins.registry import HOOKS
 
 @dataclass(frozen=True)
 class ImageResult:
-    """What the model found in one test image.
+    """What the model found in one test image."""
 
-    Args:
-        index: position in the test set.
-        path: image file; empty if the samples have none.
-        luma: mean BT.601 luma in [0, 1] of the input at the network's scale, before the model's
-            enhancer and without padding; NaN if it is not an RGB image.
-        kept: what the class of records keeps of the image; ``None`` without ground truth, or if no
-            class accepts the outputs.
-    """
-
-    index: int
-    path: str
+    index: int  # position in the test set
+    path: str  # image file; empty if the samples have none
+    #: mean BT.601 luma in [0, 1] of the input at the network's scale, before the model's enhancer
+    #: and without padding; NaN if it is not an RGB image
     luma: float
+    #: what the class of records keeps of the image; ``None`` without ground truth, or if no class
+    #: accepts the outputs
     kept: Any = None
 
 
@@ -63,9 +58,7 @@ class ImageResultsHook(Hook):
         fill_color: Sequence[float] | None = None,
         input_max: float = 255.0,
     ) -> None:
-        self.input_order = input_order
-        self.input_max = input_max
-        self.fill_color = fill_color
+        self.input_order, self.fill_color, self.input_max = input_order, fill_color, input_max
         self.results: list[ImageResult] | None = None
         self.kind: type[ImageRecords] | None = None
         self.run = RunInfo(ImageSet([]))
@@ -114,7 +107,6 @@ class ImageResultsHook(Hook):
 def sampled_positions(loader: Any) -> list[int]:
     """Positions in the data set of the images that this process tests, in order.
 
-    Args:
-        loader: a ``DataLoader`` whose sampler repeats its order, as MMEngine's do within an epoch.
+    The loader's sampler repeats its order, as MMEngine's do within an epoch.
     """
     return [int(getattr(item, 'index', item)) for batch in loader.batch_sampler for item in batch]

@@ -19,21 +19,13 @@ from sci_plugins.visualization.panels import palette_of
 
 @dataclass
 class KeptSample:
-    """One test image at the network's scale, and the model's predictions.
+    """One test image at the network's scale, and the model's predictions."""
 
-    Args:
-        index: position in the test set.
-        name: file name of the image.
-        image: RGB, uint8, ``(H, W, 3)``: the input.
-        enhanced: the same after the enhancer; equal to ``image`` without one.
-        output: the host's data sample with predictions and, if there is any, ground truth.
-    """
-
-    index: int
-    name: str
-    image: np.ndarray
-    enhanced: np.ndarray
-    output: Any
+    index: int  # position in the test set
+    name: str  # file name of the image
+    image: np.ndarray  # RGB, uint8, ``(H, W, 3)``: the input
+    enhanced: np.ndarray  # the same after the enhancer; equal to ``image`` without one
+    output: Any  # the host's data sample with predictions and, if there is any, ground truth
 
 
 @HOOKS.register_module()
@@ -82,7 +74,6 @@ def keep_sample(
         model: may be wrapped; its data preprocessor may have an enhancer.
         image: ``(3, H, W)``, uint8 or in [0, ``input_max``], as the data loader gives it.
         output: the model's prediction.
-        input_max: white of images that are not uint8.
     """
     preprocessor = inner_preprocessor(model)
     enhanced = image

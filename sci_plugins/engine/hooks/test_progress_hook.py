@@ -12,11 +12,7 @@ from sci_plugins.registry import HOOKS
 
 @HOOKS.register_module()
 class TestProgressHook(Hook):
-    """Shows how many batches of the test set are done.
-
-    Args:
-        label: text in front of the bar.
-    """
+    """Shows how many batches of the test set are done, with ``label`` in front of the bar."""
 
     __test__ = False  # keeps pytest from collecting the class for its name
 
@@ -28,9 +24,7 @@ class TestProgressHook(Hook):
         total, hidden = len(runner.test_dataloader), not is_main_process()
         self._bar = tqdm(total=total, desc=self.label, unit='batch', disable=hidden)
 
-    def after_test_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
+    def after_test_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
         self._bar.update()
 
     def after_test(self, runner: Runner) -> None:
