@@ -26,21 +26,16 @@ class Host(NamedTuple):
     """A family of models that an enhancer can stand in front of.
 
     Its package is named as its scope.
-
-    Attributes:
-        install: how to install it, for an error.
-        preprocessor: its class of data preprocessors.
-        enhanced: ours in front of it, with a ``type`` of its own for configs; where
-            there is none, ``attach`` makes one.
-        loaders: steps of its pipelines that load an image.
-        fill_color: what its pipelines pad with; ``None`` if they do not.
     """
 
-    install: str
-    preprocessor: str
+    install: str  # how to install it, for an error
+    preprocessor: str  # its class of data preprocessors
+    #: ours in front of it, with a ``type`` of its own for configs; where there is none, ``attach``
+    #: makes one
     enhanced: str | None
+    #: steps of its pipelines that load an image
     loaders: tuple[str, ...] = ('LoadImageFromFile', 'LoadImageFromNDArray')
-    fill_color: float | None = None
+    fill_color: float | None = None  # what its pipelines pad with; ``None`` if they do not
 
 
 #: Scope -> host: all that this package knows of each.
@@ -89,9 +84,8 @@ HOST_MODULES = {
 def type_name_of(node: Any) -> str:
     """Bare name of what a config's ``type`` builds; empty without one.
 
-    Args:
-        node: config with a ``type``: a name, with or without scope or module, or, as in
-            pure-Python configs, the class itself.
+    The ``type`` is a name, with or without scope or module, or, as in pure-Python configs, the
+    class itself.
     """
     kind = node.get('type') if isinstance(node, Mapping) else None
     return str(getattr(kind, '__name__', kind or '')).rpartition('.')[2]
@@ -117,15 +111,11 @@ def scope_of(cfg: Mapping[str, Any]) -> str:
 
 
 def require_host(name: str, package: str, extra: str | None = None) -> None:
-    """Check that ``package`` is installed before ``name`` needs it.
-
-    Args:
-        name: what needs it, for the error.
-        package: a host, or another package.
-        extra: of this package, that installs it; not needed for a host.
+    """Check that ``package``, a host or another one, is installed before ``name`` needs it.
 
     Raises:
-        MissingDependencyError: naming what to install.
+        MissingDependencyError: naming what to install; ``extra`` is that of this package which
+            installs it, not needed for a host.
     """
     if find_spec(package) is None:
         install = f'pip install "sci_plugins[{extra}]"' if extra else HOSTS[package].install
@@ -135,13 +125,10 @@ def require_host(name: str, package: str, extra: str | None = None) -> None:
 
 
 def host_class(path: str) -> Any:
-    """A host's class to derive from, in a module that is of use without the host too.
+    """A host's class to derive from, such as ``'mmseg.datasets.BaseSegDataset'``.
 
-    Without the host a stand-in, whose instances cannot be made:
-    ``MissingDependencyError`` names what to install.
-
-    Args:
-        path: such as ``'mmseg.datasets.BaseSegDataset'``.
+    For a module that is of use without the host too: then it is a stand-in, whose instances cannot
+    be made: ``MissingDependencyError`` names what to install.
     """
     module, _, name = path.rpartition('.')
     host = path.partition('.')[0]

@@ -69,10 +69,6 @@ def _deform_conv_arguments(
     return *operands, *window, mask is not None
 
 
-def _deform_conv(*arguments: Any) -> Tensor:
-    return torch.ops.torchvision.deform_conv2d(*arguments)
-
-
 def _deform_conv_gradients(grad_output: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
     """Gradients of image, weight, offset, mask and bias."""
     grad_output = grad_output.to(arguments[0].dtype)
@@ -85,14 +81,12 @@ def deform_conv_forward(
     """Overwrite ``output`` with the deformable convolution of ``image``.
 
     Args:
-        image: ``(N, C, H, W)``.
+        image: ``(N, C, H, W)``; the output is ``(N, out channels, out H, out W)``.
         weight: ``(out channels, C / groups, kernel height, kernel width)``.
         offset: ``(N, 2 * offset groups * kernel positions, out H, out W)``, in pixels.
-        output: ``(N, out channels, out H, out W)``.
-        scratch: ignored.
-        geometry: mmcv's keywords, see the top of this module.
     """
-    output.copy_(_deform_conv(*_deform_conv_arguments(image, weight, offset, geometry)))
+    arguments = _deform_conv_arguments(image, weight, offset, geometry)
+    output.copy_(torch.ops.torchvision.deform_conv2d(*arguments))
 
 
 def deform_conv_backward_input(
@@ -147,41 +141,33 @@ def modulated_deform_conv_forward(
 ) -> None:
     """Overwrite ``output`` with the modulated deformable convolution of ``image``.
 
-    Args:
-        bias: ``(out channels,)``; ignored if ``with_bias`` is False.
-        mask: ``(N, offset groups * kernel positions, out H, out W)``.
-        columns, ones: ignored.
-        with_bias: whether to add ``bias``.
-
-    Other arguments as in :func:`deform_conv_forward`.
+    ``mask`` is ``(N, offset groups * kernel positions, out H, out W)``; ``bias``, ``(out
+    channels,)``, is ignored if ``with_bias`` is False. Other arguments as in
+    :func:`deform_conv_forward`.
     """
     used_bias = bias if with_bias else None
     arguments = _deform_conv_arguments(image, weight, offset, geometry, mask, used_bias)
-    output.copy_(_deform_conv(*arguments))
+    output.copy_(torch.ops.torchvision.deform_conv2d(*arguments))
 
 
 def modulated_deform_conv_backward(*tensors: Tensor, with_bias: bool, **geometry: int) -> None:
     """Write all gradients into the given tensors, as mmcv's kernels do.
 
-    Args:
-        tensors: those of the forward pass without the output, in its order; then gradient buffers:
-            image, weight and bias, to add to, offset and mask, to overwrite; then the gradient of
-            the output.
-        with_bias: whether there is a ``bias``.
-        geometry: mmcv's keywords, see the top of this module.
+    These are those of the forward pass without the output, in its order; then gradient buffers:
+    image, weight and bias, to add to, offset and mask, to overwrite; then the gradient of the
+    output.
     """
     image, weight, bias, _, offset, mask, _, *buffers, grad_output = tensors
     grad_image, grad_weight, grad_bias, grad_offset, grad_mask = buffers
     used_bias = bias if with_bias else None
     arguments = _deform_conv_arguments(image, weight, offset, geometry, mask, used_bias)
     gradients = _deform_conv_gradients(grad_output, *arguments)
-    of_image, of_weight, of_offset, of_mask, of_bias = gradients
-    grad_image.add_(of_image)
-    grad_weight.add_(of_weight)
-    grad_offset.copy_(of_offset)
-    grad_mask.copy_(of_mask)
+    grad_image.add_(gradients[0])
+    grad_weight.add_(gradients[1])
+    grad_offset.copy_(gradients[2])
+    grad_mask.copy_(gradients[3])
     if with_bias:
-        grad_bias.add_(of_bias)
+        grad_bias.add_(gradients[4])
 
 
 # mmcv compiles its ops only if it can import torch: no build isolation. pip may have cached a
@@ -294,13 +280,12 @@ def _focal_loss(
 def sigmoid_focal_loss_forward(
     logits: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Overwrite ``output``, ``(N, C)``, with the focal loss of each entry.
+    """Overwrite ``output``, ``(N, C)``, with the focal loss of each entry of the logits, ``(N,
+    C)``.
 
     Args:
-        logits: ``(N, C)``.
         target: ``(N,)``, int64: a class in [0, C), or C for background.
         weight: ``(C,)``, one factor per class of the target, or empty. Weights exclude background.
-        output: ``(N, C)``.
         gamma: exponent of the modulating factor.
         alpha: factor of the positive entries; 1 - alpha for the negative ones.
     """
@@ -328,13 +313,11 @@ def ms_deform_attn_forward(
     """Sample ``value`` at the given locations of all levels; return the weighted sum.
 
     Args:
-        value: ``(N, keys of all levels, heads, channels)``.
+        value: ``(N, keys of all levels, heads, channels)``; levels lie one after the other.
         value_spatial_shapes: ``(levels, 2)``, height and width.
-        value_level_start_index: ignored, as the levels lie one after the other.
-        sampling_locations: ``(N, queries, heads, levels, points, 2)``, x and y in [0, 1] over
-            each level.
+        sampling_locations: ``(N, queries, heads, levels, points, 2)``, x and y in [0, 1] over each
+            level.
         attention_weights: ``(N, queries, heads, levels, points)``.
-        im2col_step: ignored.
 
     Returns:
         ``(N, queries, heads * channels)``.
@@ -370,20 +353,13 @@ def ms_deform_attn_backward(
 OPS = {
     op.__name__: op
     for op in (
-        nms,
-        roi_align_forward,
-        roi_align_backward,
-        deform_conv_forward,
-        deform_conv_backward_input,
-        deform_conv_backward_parameters,
-        modulated_deform_conv_forward,
-        modulated_deform_conv_backward,
-        sigmoid_focal_loss_forward,
-        sigmoid_focal_loss_backward,
-        ms_deform_attn_forward,
+        nms, roi_align_forward, roi_align_backward, deform_conv_forward,
+        deform_conv_backward_input, deform_conv_backward_parameters,
+        modulated_deform_conv_forward, modulated_deform_conv_backward,
+        sigmoid_focal_loss_forward, sigmoid_focal_loss_backward, ms_deform_attn_forward,
         ms_deform_attn_backward,
     )
-}
+}  # fmt: skip
 
 
 def _missing_op(name: str) -> Any:

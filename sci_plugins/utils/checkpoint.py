@@ -28,7 +28,7 @@ from sci_plugins.errors import (
     describe_unpickling,
     show_name,
     tell_cause,
-)
+)  # fmt: skip
 from sci_plugins.utils.download import download
 from sci_plugins.utils.files import new_file
 from sci_plugins.utils.folders import check_regular_file
@@ -74,16 +74,13 @@ def read_checkpoint(
 
 
 def use_safe_loading(*, trust: bool = False) -> None:
-    """Make MMEngine and the hosts load checkpoints as data in this process.
+    """Make MMEngine and the hosts load checkpoints as data in this process; ``trust`` ends it.
 
     MMEngine's own loader falls back to ``weights_only=False`` where a file does not load safely,
     and so it does for addresses and for backbones. Files, also those that come from an address, are
     then read as :func:`read_checkpoint` does, and torch is told to refuse code wherever else it
     loads. Addresses that cannot be loaded are named in one line, see :func:`guard_addresses`. The
     command line tools call this first.
-
-    Args:
-        trust: allow arbitrary objects again.
     """
     from mmengine.runner import checkpoint as loaders
     from mmengine.runner.checkpoint import CheckpointLoader
@@ -143,22 +140,24 @@ def load_fully(model: nn.Module, content: Any, name: str) -> None:
 
     MMEngine loads with ``strict=False`` and logs what is missing or of another shape; such a model
     would be evaluated with random weights. Entries that the model does not have (an auxiliary head)
-    are fine; so is a missing enhancer.
-
-    Args:
-        model: a model, or a parallel wrapper of it.
-        content: what :func:`read_checkpoint` gave.
-        name: the checkpoint's name, for the error.
+    are fine; so is a missing enhancer. The model may be wrapped; ``content`` is of
+    :func:`read_checkpoint`.
 
     Raises:
-        CheckpointError: saying how many parameters do not fit, and naming one.
+        CheckpointError: saying how many parameters do not fit, and naming one and the checkpoint.
     """
     state = content.get('state_dict', content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping):
         raise CheckpointError(f'{name} does not hold a state dict')
     inner = unwrap_model(model)
     state = {str(key).removeprefix('module.'): value for key, value in state.items()}
-    _check_dense(state, name)
+    for key, value in state.items():  # of a file read with trust; others are refused before
+        if isinstance(value, Tensor) and (
+            value.layout != torch.strided or value.is_meta or value.is_quantized or value.is_nested
+        ):
+            raise CheckpointError(
+                f'{name}: entry {show_name(key)} is not a dense tensor with values'
+            )
     try:
         missing = set(inner.load_state_dict(state, strict=False).missing_keys)
     except RuntimeError as error:
@@ -172,25 +171,12 @@ def load_fully(model: nn.Module, content: Any, name: str) -> None:
             f'parameters, first {absent[0]}'
         )
     own = inner.state_dict().keys()
-    broken = [key for key in own if _holds_nan(state.get(key))]
+    floats = {key: state[key] for key in own if torch.is_tensor(state.get(key))}
+    floats = {key: value for key, value in floats.items() if value.is_floating_point()}
+    broken = [key for key, value in floats.items() if value.isnan().any()]
     if broken:
         message = f'{name}: {len(broken)} of {len(own)} entries hold NaN, first {broken[0]}'
         print_log(message, logger='current', level=logging.WARNING)
-
-
-def _check_dense(state: Mapping[str, Any], name: str) -> None:
-    """For a file that was read with trust; :func:`read_checkpoint` refuses the others."""
-    for key, value in state.items():
-        if isinstance(value, Tensor) and (
-            value.layout != torch.strided or value.is_meta or value.is_quantized or value.is_nested
-        ):
-            raise CheckpointError(
-                f'{name}: entry {show_name(key)} is not a dense tensor with values'
-            )
-
-
-def _holds_nan(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point() and bool(value.isnan().any())
 
 
 #: Seconds that a server may stay silent; without a limit a connection waits for minutes.
@@ -215,14 +201,11 @@ def guard_addresses() -> None:
 
 
 def advise(config: Mapping[str, Any], message: str) -> str:
-    """How to replace the weights that ``message`` names by another file.
-
-    Args:
-        config: a whole config.
-        message: an error that names a checkpoint of it.
+    """How to replace the weights that ``message``, an error, names by another file.
 
     Returns:
-        The end of a sentence, from its semicolon on; ``''`` if none is named.
+        The end of a sentence, from its semicolon on; ``''`` if it names no checkpoint of the
+            config.
     """
     for key, name in _checkpoints(config):
         if name in message:

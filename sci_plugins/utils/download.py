@@ -15,11 +15,10 @@ from sci_plugins.version import __version__
 def download(
     address: str, file: IO[bytes], *, most: int, seconds: float, silent: float, bar: bool = False
 ) -> None:
-    """Write what an address gives to an open file.
+    """Write what an address gives to an open file; after an error it holds a part.
 
     Args:
         address: ``http://``, ``https://``, ``ftp://`` or ``file://``.
-        file: to write to; after an error it holds a part, and should be closed.
         most: bytes, of which nothing longer is taken.
         seconds: for all of it, however the server answers.
         silent: seconds that a server may stay silent.

@@ -32,17 +32,15 @@ def write_atomically(
 ) -> None:
     """Write text (UTF-8) or bytes to ``path``, whole or not at all.
 
-    The bytes go to a hidden file of a unique name in the same folder, which then takes
-    the place of ``path``. Until then, and after any failure, an older file is intact.
-    Several processes may write into one folder. As with ``open``: links are followed, an
-    older file keeps its permissions, and a write-protected one is not replaced. A device or
-    a pipe, such as ``/dev/stdout``, is written to directly. Makes missing folders.
+    The bytes go to a hidden file of a unique name in the same folder, which then takes the place of
+    ``path``. Until then, and after any failure, an older file is intact. Several processes may
+    write into one folder. As with ``open``: links are followed, an older file keeps its
+    permissions, and a write-protected one is not replaced. A device or a pipe, such as
+    ``/dev/stdout``, is written to directly. Makes missing folders.
 
     Args:
-        path: of the file.
-        content: all of it.
-        sync: wait until the bytes are on the disk; needed where another file, such as
-            a log, is about to say so.
+        sync: wait until the bytes are on the disk; needed where another file, such as a log, is
+            about to say so.
 
     Raises:
         OSError: naming the file, if it cannot be written in full.
@@ -112,15 +110,7 @@ MARK = 'Written by sci_plugins'
 
 
 def write_json(path: str | os.PathLike[str], content: str | Mapping[str, Any]) -> None:
-    """Write a JSON object, marked as ours; see :func:`check_outputs`.
-
-    Args:
-        path: of the file.
-        content: the object, or its text.
-
-    Raises:
-        OSError: naming the file, if it cannot be written in full.
-    """
+    """Write a JSON object, or the text of one, marked as ours; see :func:`check_outputs`."""
     entries = json.loads(content) if isinstance(content, str) else content
     write_atomically(path, to_json(entries))
 
@@ -208,17 +198,14 @@ _LONGEST_LINE = 5000
 
 
 def read_numbered_lines(path: Path, kind: str = 'file') -> list[tuple[int, str]]:
-    """Lines that are not blank, stripped, with their numbers from 1.
+    """Lines of a UTF-8 file that are not blank, stripped, with their numbers from 1.
 
-    Windows line ends and a byte order mark are fine.
-
-    Args:
-        path: the file, UTF-8.
-        kind: what it is, for the message.
+    Windows line ends and a byte order mark are fine. ``kind`` says what the file is, for the
+    message.
 
     Raises:
-        DataError: naming the file, if it is missing or is not text; and the line, if that
-            holds a NUL byte or is longer than any of a label file or a list.
+        DataError: naming the file, if it is missing or is not text; and the line, if that holds a
+            NUL byte or is longer than any of a label file or a list.
     """
     try:
         content = check_regular_file(path, kind).read_text(encoding='utf-8-sig')
@@ -238,17 +225,9 @@ def read_numbered_lines(path: Path, kind: str = 'file') -> list[tuple[int, str]]
 # encrypted, or of an unknown kind; TypeError (AttributeError before Python 3.11): a file
 # of one array.
 _DAMAGED = (
-    OSError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    KeyError,
-    EOFError,
-    MemoryError,
-    RuntimeError,
-    BadZipFile,
-    zlib.error,
-)
+    OSError, ValueError, TypeError, AttributeError, KeyError, EOFError, MemoryError, RuntimeError,
+    BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None:
@@ -266,15 +245,11 @@ def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> Non
 
 @contextmanager
 def reading_arrays(path: str | os.PathLike[str], what: str) -> Iterator[Any]:
-    """The arrays of an ``.npz`` file by name; the file is data, never code.
-
-    Args:
-        path: of the file.
-        what: what it should hold, in words.
+    """The arrays of an ``.npz`` file by name, of ``what`` in words; the file is data, never code.
 
     Raises:
-        DataError: naming the file and the cause, if it is missing, damaged or of another
-            kind, or if the code inside the ``with`` refuses what it holds.
+        DataError: naming the file and the cause, if it is missing, damaged or of another kind, or
+            if the code inside the ``with`` refuses what it holds.
     """
     try:
         with np.load(Path(path), allow_pickle=False) as content:

@@ -16,22 +16,20 @@ _FRAMES = 'extract the frames of a video first: ffmpeg -i VIDEO FOLDER/%06d.png'
 
 @dataclass
 class FolderListing:
-    """What a folder holds, by kind.
+    """What a folder holds, by kind."""
 
-    Attributes:
-        files: those that were asked for, in natural order (``img2`` before ``img10``).
-        skipped: kind of what was passed over -> how many files.
-        loops: links that lead to a folder which is looked through already.
-    """
-
+    #: those that were asked for, in natural order (``img2`` before ``img10``)
     files: list[Path] = field(default_factory=list)
+    #: kind of what was passed over -> how many files
     skipped: Counter[str] = field(default_factory=Counter)
+    #: links that lead to a folder which is looked through already
     loops: list[Path] = field(default_factory=list)
 
     @property
     def note(self) -> str:
         """One line on what was passed over: ``4 files skipped: 2 .gif, 1 .mp4, 1 .txt``."""
-        return '; '.join(filter(None, (_tell_skipped(self.skipped), *map(_tell_loop, self.loops))))
+        loops = [f'link not followed again: {link}' for link in self.loops]
+        return '; '.join(filter(None, (_tell_skipped(self.skipped), *loops)))
 
 
 def list_files(
@@ -122,12 +120,8 @@ def match_by_name(
 def check_regular_file(path: str | os.PathLike[str], what: str = 'file') -> Path:
     """Refuse what cannot be read like a file before it is opened: a pipe would hang.
 
-    Args:
-        path: of the file.
-        what: it is, for the message.
-
     Raises:
-        FileNotFoundError: if there is no such file.
+        FileNotFoundError: if there is no such file; ``what`` it is, is in the message.
         DataError: if it is a folder, a pipe, a socket or a device.
     """
     path = Path(path)
@@ -191,7 +185,3 @@ def _tell_skipped(skipped: Counter[str]) -> str:
 def video_advice(suffixes: Iterable[str]) -> str:
     """What to do with videos, in brackets; empty if none of the suffixes is one's."""
     return f' ({_FRAMES})' if VIDEO_SUFFIXES & {each.lower() for each in suffixes} else ''
-
-
-def _tell_loop(link: Path) -> str:
-    return f'link not followed again: {link}'

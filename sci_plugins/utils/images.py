@@ -48,18 +48,14 @@ _OPEN_LOCK = Lock()
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded image file, upright (EXIF orientation applied).
+    """A decoded image file, upright (EXIF orientation applied)."""
 
-    Attributes:
-        pixels: ``(H, W, 3)`` RGB or ``(H, W, 1)`` grey; uint8, uint16, or float32
-            in [0, 1].
-        alpha: ``(H, W)`` opacity of the same dtype, ``None`` where there is none.
-        icc_profile: colour profile as stored in the file, ``None`` where there is
-            none. 16-bit files cannot keep it.
-    """
-
+    #: ``(H, W, 3)`` RGB or ``(H, W, 1)`` grey; uint8, uint16, or float32 in [0, 1]
     pixels: np.ndarray
+    #: ``(H, W)`` opacity of the same dtype, ``None`` where there is none
     alpha: np.ndarray | None = None
+    #: colour profile as stored in the file, ``None`` where there is none. 16-bit files cannot keep
+    #: it.
     icc_profile: bytes | None = None
 
 
@@ -107,7 +103,10 @@ def decode(path: Path, image: Image.Image) -> Picture:
     mode = _MODES[image.mode]['transparency' in image.info]
     ImageOps.exif_transpose(image, in_place=True)
     array = np.asarray(image if image.mode == mode else image.convert(mode))
-    return _split_alpha(array, mode.endswith('A'), profile)
+    array = array[..., None] if array.ndim == 2 else array
+    if mode.endswith('A'):
+        return Picture(array[..., :-1], array[..., -1], profile)
+    return Picture(array, None, profile)
 
 
 def _bits(path: Path, image: Image.Image) -> int:
@@ -165,35 +164,18 @@ def _decode_float(path: Path, image: Image.Image) -> Picture:
     return Picture(array[..., None])
 
 
-def _split_alpha(array: np.ndarray, has_alpha: bool, profile: bytes | None) -> Picture:
-    if array.ndim == 2:
-        array = array[..., None]
-    if not has_alpha:
-        return Picture(array, None, profile)
-    return Picture(array[..., :-1], array[..., -1], profile)
-
-
 def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
     """Undo an EXIF orientation, 1 to 8; anything else leaves the array as it is."""
-    if orientation in (5, 6, 7, 8):
-        array = array.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        array = array[::-1]
-    if orientation in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    return array
+    array = array.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else array
+    array = array[::-1] if orientation in (3, 4, 7, 8) else array
+    return array[:, ::-1] if orientation in (2, 3, 6, 7) else array
 
 
 #: Suffix of an image file, in lower case -> Pillow's name of the format.
 IMAGE_FORMATS = {
-    '.bmp': 'BMP',
-    '.jpeg': 'JPEG',
-    '.jpg': 'JPEG',
-    '.png': 'PNG',
-    '.tif': 'TIFF',
-    '.tiff': 'TIFF',
+    '.bmp': 'BMP', '.jpeg': 'JPEG', '.jpg': 'JPEG', '.png': 'PNG', '.tif': 'TIFF', '.tiff': 'TIFF',
     '.webp': 'WEBP',
-}
+}  # fmt: skip
 
 # Half the time of zlib's default of 6, for files of nearly the same size.
 _PNG_LEVEL = 3
@@ -209,13 +191,13 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 def read_picture(path: str | os.PathLike[str]) -> Picture:
     """Decode a PNG, JPEG, BMP, TIFF or still WebP file, whatever its suffix.
 
-    Palette, CMYK and YCbCr become RGB; 1-bit becomes 8-bit grey. Depth, grey and
-    alpha stay. Float TIFFs are read where they are grey and within [0, 1].
+    Palette, CMYK and YCbCr become RGB; 1-bit becomes 8-bit grey. Depth, grey and alpha stay. Float
+    TIFFs are read where they are grey and within [0, 1].
 
     Raises:
         FileNotFoundError: if there is no such file.
-        DataError: if the file is empty, damaged, of another kind, has several
-            pages, or holds NaN or values that no image has.
+        DataError: if the file is empty, damaged, of another kind, has several pages, or holds NaN
+            or values that no image has.
     """
     with _opened(Path(path), 'image', 'PNG, JPEG, BMP, TIFF or WebP') as image:
         return decode(Path(path), image)
@@ -280,9 +262,8 @@ def storable_dtype(path: str | os.PathLike[str], dtype: Any) -> np.dtype:
 def encode_picture(path: str | os.PathLike[str], picture: Picture) -> memoryview:
     """The bytes of a file in the format that the suffix of ``path`` names.
 
-    PNG, BMP and TIFF are lossless; JPEG (without chroma subsampling) and WebP have
-    quality 95. Encoded in memory: an encoder that writes to a file may overlook that the
-    disk is full.
+    PNG, BMP and TIFF are lossless; JPEG (without chroma subsampling) and WebP have quality 95.
+    Encoded in memory: an encoder that writes to a file may overlook that the disk is full.
 
     Raises:
         DataError: if the format cannot hold the depth or the alpha channel.
@@ -312,10 +293,7 @@ def write_sheet(
 ) -> None:
     """Save pictures with captions as a JPEG of quality 90, whole or not at all.
 
-    Args:
-        path: of the file.
-        sheet: the pictures.
-        columns: what :func:`read_sheet` gives back; only the first 32 kB are kept.
+    :func:`read_sheet` gives the names of the ``columns`` back; only the first 32 kB are kept.
     """
     content = io.BytesIO()
     comment = '\n'.join([MARK, *columns]).encode()[: 2**15]
@@ -408,22 +386,18 @@ def read_label_map(path: str | os.PathLike[str]) -> np.ndarray:
         DataError: if the file is empty, damaged, not a PNG, or a colour image.
     """
     with _opened(Path(path), 'label map', 'PNG') as image:
-        return _ids(Path(path), image)
-
-
-def _ids(path: Path, image: Image.Image) -> np.ndarray:
-    if image.format != 'PNG':
-        raise DataError(
-            f'{path} is a {image.format} file; label maps must be PNG, which keeps ids as they are'
-        )
-    if image.mode not in _ONE_NUMBER:
-        raise DataError(
-            f'{path} is a colour image ({image.mode}); a label map holds one id per pixel, '
-            'as a grey level or palette index'
-        )
-    depth, kind = _png_depth_and_kind(path)
-    values = np.asarray(image)
+        if image.format != 'PNG':
+            raise DataError(
+                f'{path} is a {image.format} file; label maps must be PNG, which keeps ids as they '
+                'are'
+            )
+        if image.mode not in _ONE_NUMBER:
+            raise DataError(
+                f'{path} is a colour image ({image.mode}); a label map holds one id per pixel, '
+                'as a grey level or palette index'
+            )
+        depth, kind = _png_depth_and_kind(Path(path))
+        values = np.asarray(image)
     if depth == 16:
         return values.astype(np.uint16)
-    stretch = _STRETCHED.get(depth, 1) if kind == _GREY else 1
-    return values.astype(np.uint8) // np.uint8(stretch)
+    return values.astype(np.uint8) // np.uint8(_STRETCHED.get(depth, 1) if kind == _GREY else 1)

@@ -23,7 +23,7 @@ from typing import (
     get_args,
     get_origin,
     get_type_hints,
-)
+)  # fmt: skip
 
 from sci_plugins.errors import DataError, SciPluginsError, shorten
 
@@ -65,13 +65,12 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 def from_content(kind: type[T], content: Any, where: str | os.PathLike[str]) -> T:
     """An object of a dataclass from the content of a JSON file.
 
-    Args:
-        kind: a class whose fields are numbers, text, lists, dicts and such classes.
-        content: what :func:`to_content` gave, or an older or edited form of it.
-        where: the file, for the message.
+    The fields of ``kind`` are numbers, text, lists, dicts and such classes; ``content`` is what
+    :func:`to_content` gave, or an older or edited form of it.
 
     Raises:
-        DataError: such as ``x.json: results[2].images: expected a whole number, got 'x'``.
+        DataError: such as ``x.json: results[2].images: expected a whole number, got 'x'``;
+            ``where`` is the file.
     """
     schema: Any = kind
     try:
@@ -221,11 +220,6 @@ def _read_measured(value: Any) -> float:
     return math.nan if found is None else float(found)
 
 
-def _is_text(value: Any) -> bool:
-    # A file's name has no NUL; half of a surrogate pair cannot be written.
-    return isinstance(value, str) and not re.search('[\0\ud800-\udfff]', value)
-
-
 def _is_between(low: float, high: float, value: Any) -> bool:
     return type(value) in (int, float) and low <= value <= high
 
@@ -241,7 +235,8 @@ def _plain(wish: str, fits: Callable[[Any], bool]) -> Read:
 _PLAIN: dict[Any, Read] = {
     Any: _read_any,
     Measured: _read_measured,
-    str: _plain('text', _is_text),
+    # A file's name has no NUL; half of a surrogate pair cannot be written.
+    str: _plain('text', lambda v: isinstance(v, str) and not re.search('[\0\ud800-\udfff]', v)),
     int: _plain('a whole number', lambda value: type(value) is int and abs(value) <= _MOST),
     float: _plain('a finite number', partial(_is_between, -_MOST, _MOST)),
     bool: _plain('true or false', lambda value: isinstance(value, bool)),
