@@ -73,13 +73,10 @@ class Figure(NamedTuple):
     @property
     def box(self) -> tuple[int, int, int, int]:
         """Bounding box of the face, ``(x1, y1, x2, y2)`` in whole pixels."""
-        half_width, half_height = self.size * _ASPECT / 2, self.size / 2
+        right, down = self.size * _ASPECT / 2, self.size / 2
         return (
-            round(self.x - half_width),
-            round(self.y - half_height),
-            round(self.x + half_width),
-            round(self.y + half_height),
-        )
+            round(self.x - right), round(self.y - down), round(self.x + right), round(self.y + down)
+        )  # fmt: skip
 
     @property
     def outline(self) -> tuple[float, float, float, float]:
@@ -154,11 +151,16 @@ class Painter:
         picture: radiance ``(240, 320, 3)``, painted in place.
         scene: the background, which hides and lights what is painted.
         figure: tells the place.
+        generator: source of all that differs between figures.
     """
 
-    def __init__(self, picture: Array, scene: Scene, figure: Figure) -> None:
-        self.picture = picture
-        self._seen = _visible(scene, figure.z)
+    def __init__(
+        self, picture: Array, scene: Scene, figure: Figure, generator: np.random.Generator
+    ) -> None:
+        self.picture, self.figure, self.generator = picture, figure, generator
+        # Share of each pixel where nothing of the background is nearer.
+        free = single(scene.canvas.nearness <= 1 / figure.z)
+        self._seen = cv2.resize(free, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
         camera, step = scene.canvas.camera, _OVERSAMPLING
         nearness = single(1 / figure.z)
         place = camera.unproject(single(figure.x * step), single(figure.y * step), nearness)
@@ -171,11 +173,19 @@ class Painter:
         cover = (shape.coverage() * alpha * self._seen[shape.window])[..., None]
         piece += cover * (single(colour) - piece)
 
-
-def _visible(scene: Scene, z: float) -> Array:
-    """Share of each pixel ``(240, 320)`` where nothing of the background is nearer than ``z``."""
-    free = single(scene.canvas.nearness <= 1 / z)
-    return cv2.resize(free, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    def fit_patch(self, patches: Array, oval: Oval) -> Array:
+        """A random patch, as large as the head, in the window of ``oval``: ``(h, w, 1)``."""
+        patch = patches[self.generator.integers(len(patches))]
+        patch = patch[:, ::-1] if self.generator.random() < 0.5 else patch
+        size = round(self.figure.size)
+        method = cv2.INTER_AREA if size < patch.shape[0] else cv2.INTER_CUBIC
+        small = cv2.resize(patch, (size, size), interpolation=method)
+        rows, columns = oval.window
+        left, top = self.figure.x - size / 2 - columns.start, self.figure.y - size / 2 - rows.start
+        shape = (columns.stop - columns.start, rows.stop - rows.start)
+        move = np.array([[1, 0, left], [0, 1, top]])
+        moved = cv2.warpAffine(small, move, shape, borderMode=cv2.BORDER_REPLICATE)
+        return np.clip(moved, 0, 1)[..., None]
 
 
 @cache
@@ -235,13 +245,12 @@ def _build_place(
     generator: np.random.Generator, material: Material
 ) -> tuple[Scene, tuple[float, float], float]:
     """A background, the sides between which one can stand, and how far away, in metres."""
-    width, height = WIDTH * _OVERSAMPLING, HEIGHT * _OVERSAMPLING
-    camera = Camera(
-        width,
-        height,
-        focal=width * generator.uniform(0.8, 1.0),
-        horizon=height * generator.uniform(0.24, 0.4),
-        height=generator.uniform(1.8, 2.5),
+    camera = Camera.draw(
+        generator,
+        (WIDTH * _OVERSAMPLING, HEIGHT * _OVERSAMPLING),
+        (0.8, 1.0),
+        (0.24, 0.4),
+        (1.8, 2.5),
     )
     if generator.random() < 1 / 3:
         scene, room = build_room(camera, generator, material.photos)
@@ -276,7 +285,7 @@ def _paint_figures(
     picture = cv2.resize(scene.radiance(), (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
     # Painter's algorithm, far to near.
     for figure in sorted(figures, key=lambda figure: -figure.z):
-        _DRAW[figure.kind](Painter(picture, scene, figure), figure, generator, material)
+        _DRAW[figure.kind](Painter(picture, scene, figure, generator), material)
     return picture
 
 
@@ -310,11 +319,8 @@ def _is_free(scene: Scene, figure: Figure) -> bool:
     if y1 < 1 or y2 + below > HEIGHT - 1 or figure.z < 1.2:
         return False
     left, top, right, bottom = (max(0, round(value)) for value in figure.outline)
-    face, whole = (
-        _seen(scene, figure.z, figure.box),
-        _seen(scene, figure.z, (left, top, right, bottom)),
-    )
-    return face == 1 and whole > 0.5
+    whole = _seen(scene, figure.z, (left, top, right, bottom))
+    return _seen(scene, figure.z, figure.box) == 1 and whole > 0.5
 
 
 def _seen(scene: Scene, z: float, box: tuple[int, int, int, int]) -> float:
@@ -324,60 +330,47 @@ def _seen(scene: Scene, z: float, box: tuple[int, int, int, int]) -> float:
 
 
 def _hide(one: Figure, other: Figure) -> bool:
-    """Whether the nearer one may cover the other's face."""
+    """Whether the nearer one may cover the other's face, with its hair."""
     far, near = sorted((one, other), key=lambda figure: -figure.z)
-    return _overlap(_grown(far.box), near.outline)
-
-
-def _grown(box: tuple[int, int, int, int]) -> tuple[float, float, float, float]:
-    """A face's box with its hair."""
-    x1, y1, x2, y2 = box
-    return x1 - 1, y1 - 0.2 * (y2 - y1), x2 + 1, y2 + 1
+    x1, y1, x2, y2 = far.box
+    return _overlap((x1 - 1, y1 - 0.2 * (y2 - y1), x2 + 1, y2 + 1), near.outline)
 
 
 def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _draw_person(
-    painter: Painter, figure: Figure, generator: np.random.Generator, material: Material
-) -> None:
+def _draw_person(painter: Painter, material: Material) -> None:
     """Paint a body, hair and, unless seen from behind, a face."""
-    size, x, y = figure.size, figure.x, figure.y
+    generator, (x, y, size, _, _, kind) = painter.generator, painter.figure
     skin = np.array(_SKIN[generator.integers(len(_SKIN))]) * painter.light
     hair = generator.uniform(0.01, 0.12) * np.array((1.0, 0.75, 0.5)) * painter.light
-    _draw_body(painter, figure, generator, 0.25 * skin)
+    _draw_body(painter, 0.25 * skin)
     painter.paint(Oval(x, y + 0.5 * size, 0.2 * size, 0.34 * size), 0.13 * skin)
-    cap = Oval(x, y - 0.06 * size, _HAIR * size * _ASPECT / 2, _HAIR * size / 2)
-    painter.paint(cap, hair)
-    if figure.kind == 'face':
+    painter.paint(Oval(x, y - 0.06 * size, _HAIR * size * _ASPECT / 2, _HAIR * size / 2), hair)
+    if kind == 'face':
         oval = Oval(x, y, size * _ASPECT / 2, size / 2, feather=0.2)
-        patch = _fit(_random_patch(generator, material.faces), figure, oval)
-        painter.paint(oval, patch[..., None] * skin * generator.uniform(1.1, 2.0))
+        patch = painter.fit_patch(material.faces, oval)
+        painter.paint(oval, patch * skin * generator.uniform(1.1, 2.0))
 
 
-def _draw_body(
-    painter: Painter, figure: Figure, generator: np.random.Generator, skin: NDArray
-) -> None:
+def _draw_body(painter: Painter, skin: NDArray) -> None:
     """Paint a shadow on the ground, legs, a coat with folds, and arms."""
-    size, x, y, ground = figure.size, figure.x, figure.y, figure.ground
+    generator, (x, y, size, ground, _, _) = painter.generator, painter.figure
     coat, trousers = (
         generator.uniform(0.03, 0.4) * generator.uniform(0.35, 1.0, 3) * painter.light
         for _ in range(2)
     )
     stride = generator.uniform(0.15, 0.5) * size
-    shadow = Oval(x, ground, 1.3 * size, 0.25 * size, feather=0.9)
-    painter.paint(shadow, np.zeros(3), 0.55)
+    painter.paint(Oval(x, ground, 1.3 * size, 0.25 * size, feather=0.9), np.zeros(3), 0.55)
     for side, shade in ((-1, 0.75), (1, 1.0)):
         hip, foot = (x + side * 0.32 * size, y + 2.5 * size), (x + side * stride, ground)
         painter.paint(Limb(hip, (foot[0], foot[1] - 0.2 * size), 0.5 * size), shade * trousers)
         shoe = Oval(foot[0], ground - 0.12 * size, 0.3 * size, 0.16 * size)
         painter.paint(shoe, 0.03 * painter.light)
         shoulder = (x + side * 0.72 * size, y + 1.0 * size)
-        hand = (
-            x + side * generator.uniform(0.75, 1.0) * size,
-            y + generator.uniform(2.4, 2.8) * size,
-        )
+        across, down = generator.uniform(0.75, 1.0), generator.uniform(2.4, 2.8)
+        hand = (x + side * across * size, y + down * size)
         painter.paint(Limb(hand, hand, 0.3 * size), skin)
         painter.paint(Limb(shoulder, (hand[0], hand[1] - 0.2 * size), 0.38 * size), 0.75 * coat)
     torso = Oval(x, y + 1.7 * size, 0.8 * size, 1.12 * size, power=2.6)
@@ -395,14 +388,11 @@ def _folds(oval: Oval, generator: np.random.Generator) -> Array:
     return single(folds * (1.1 - 0.4 * right**2))[..., None]
 
 
-def _draw_ball(
-    painter: Painter, figure: Figure, generator: np.random.Generator, material: Material
-) -> None:
+def _draw_ball(painter: Painter, material: Material) -> None:
     """Paint a ball on the ground, in two colours."""
-    size, x = figure.size, figure.x
-    shadow = Oval(x, figure.ground, 0.6 * size, 0.16 * size, feather=0.9)
-    painter.paint(shadow, np.zeros(3), 0.55)
-    oval = Oval(x, figure.y, size / 2, size / 2)
+    generator, (x, y, size, ground, *_) = painter.generator, painter.figure
+    painter.paint(Oval(x, ground, 0.6 * size, 0.16 * size, feather=0.9), np.zeros(3), 0.55)
+    oval = Oval(x, y, size / 2, size / 2)
     right, down = oval.offsets()
     first, second = generator.uniform(0.05, 0.8, (2, 1, 1, 3))
     turn = generator.uniform(0, 2 * np.pi)
@@ -410,28 +400,22 @@ def _draw_ball(
     painter.paint(oval, _round(oval) * np.where(stripes, first, second) * painter.light)
 
 
-def _draw_balloon(
-    painter: Painter, figure: Figure, generator: np.random.Generator, material: Material
-) -> None:
+def _draw_balloon(painter: Painter, material: Material) -> None:
     """Paint a balloon with a printed pattern on a string that is tied to a stone."""
-    size, x, y = figure.size, figure.x, figure.y
-    painter.paint(Limb((x, y), (x, figure.ground), max(0.8, 0.03 * size)), 0.3 * painter.light)
-    stone = Oval(x, figure.ground - 0.1 * size, 0.25 * size, 0.14 * size)
-    painter.paint(stone, 0.1 * painter.light)
+    x, y, size, ground, *_ = painter.figure
+    painter.paint(Limb((x, y), (x, ground), max(0.8, 0.03 * size)), 0.3 * painter.light)
+    painter.paint(Oval(x, ground - 0.1 * size, 0.25 * size, 0.14 * size), 0.1 * painter.light)
     oval = Oval(x, y, size * _ASPECT / 2, size / 2)
-    patch = _fit(_random_patch(generator, material.others), figure, oval)[..., None]
-    colour = generator.uniform(0.3, 1.0, 3) * painter.light
+    patch = painter.fit_patch(material.others, oval)
+    colour = painter.generator.uniform(0.3, 1.0, 3) * painter.light
     painter.paint(oval, _round(oval) * (0.15 + 0.85 * patch) * colour)
 
 
-def _draw_lamp(
-    painter: Painter, figure: Figure, generator: np.random.Generator, material: Material
-) -> None:
+def _draw_lamp(painter: Painter, material: Material) -> None:
     """Paint a glowing globe on a pole."""
-    size, x, y = figure.size, figure.x, figure.y
-    foot = Oval(x, figure.ground, 0.5 * size, 0.12 * size)
-    painter.paint(foot, 0.04 * painter.light)
-    painter.paint(Limb((x, y), (x, figure.ground), 0.14 * size), 0.05 * painter.light)
+    generator, (x, y, size, ground, *_) = painter.generator, painter.figure
+    painter.paint(Oval(x, ground, 0.5 * size, 0.12 * size), 0.04 * painter.light)
+    painter.paint(Limb((x, y), (x, ground), 0.14 * size), 0.05 * painter.light)
     glow = generator.uniform(1.0, 4.0) * generator.uniform((1.0, 0.6, 0.3), (1.0, 0.95, 0.85))
     oval = Oval(x, y, size / 2, size / 2)
     painter.paint(oval, _round(oval) * glow)
@@ -446,22 +430,3 @@ def _round(oval: Oval) -> Array:
     """Shading of a ball in the oval's window: darker at the edge, ``(h, w, 1)``."""
     right, down = oval.offsets()
     return single(1.1 - 0.5 * np.minimum(right**2 + (down + 0.2) ** 2, 1))[..., None]
-
-
-def _random_patch(generator: np.random.Generator, patches: Array) -> Array:
-    patch = patches[generator.integers(len(patches))]
-    return patch[:, ::-1] if generator.random() < 0.5 else patch
-
-
-def _fit(patch: Array, figure: Figure, oval: Oval) -> Array:
-    """Scale the square patch to the head and move it into the window of ``oval``."""
-    size = round(figure.size)
-    method = cv2.INTER_AREA if size < patch.shape[0] else cv2.INTER_CUBIC
-    small = cv2.resize(patch, (size, size), interpolation=method)
-    rows, columns = oval.window
-    move = np.array(
-        [[1, 0, figure.x - size / 2 - columns.start], [0, 1, figure.y - size / 2 - rows.start]]
-    )
-    shape = (columns.stop - columns.start, rows.stop - rows.start)
-    moved = cv2.warpAffine(small, move, shape, borderMode=cv2.BORDER_REPLICATE)
-    return np.clip(moved, 0, 1)

@@ -27,14 +27,8 @@ class NightStreetDataset(SegmentationFolderDataset):
     classes ignores the others, as in mmseg.
 
     Args:
-        split: ``'train'`` or ``'test'``, the bright images.
-        data_prefix: instead of ``split``, folders below ``data_root``, such as
-            ``dict(img_path='leftImg8bit/test_dark', seg_map_path='gtFine/test')``; the city folders
-            below them are searched.
-        **kwargs: arguments of :class:`SegmentationFolderDataset`.
-
-    Raises:
-        DataError: naming the file, if there is no image, or an image or its label map is missing.
+        **kwargs: those of :class:`SegmentationFolderDataset`; ``data_prefix`` may be such as
+            ``dict(img_path='leftImg8bit/test_dark', seg_map_path='gtFine/test')``.
     """
 
     LAYOUT: ClassVar[NightLayout] = NIGHT_STREETS

@@ -124,17 +124,12 @@ def _make(
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _generator(*key: int) -> np.random.Generator:
-    """Random numbers of one scene, independent of what was drawn before."""
-    return np.random.default_rng([SEED, *key])
-
-
 def _write_face_scene(root: Path, split: str, index: int) -> None:
     key = (0, SPLITS.index(split), index)
-    radiance, boxes = draw_face_scene(_generator(*key), load_material(split))
+    radiance, boxes = draw_face_scene(np.random.default_rng([SEED, *key]), load_material(split))
     for number, (name, condition) in enumerate(_conditions(split)):
         folder = root / ('image' if condition == BRIGHT else f'image_{name}')
-        taken = _take(radiance, condition, _generator(*key, number))
+        taken = _take(radiance, condition, np.random.default_rng([SEED, *key, number]))
         _write(folder / f'{index + 1}.png', taken)
     (root / 'label').mkdir(exist_ok=True)
     write_boxes(root / 'label' / f'{index + 1}.txt', boxes)
@@ -142,12 +137,12 @@ def _write_face_scene(root: Path, split: str, index: int) -> None:
 
 def _write_street(root: Path, split: str, index: int) -> None:
     key = (1, SPLITS.index(split), index)
-    radiance, labels = draw_street(_generator(*key))
+    radiance, labels = draw_street(np.random.default_rng([SEED, *key]))
     name = f'demo_{index + 1:06d}'
     for number, (condition_name, condition) in enumerate(_conditions(split)):
         folder = split if condition == BRIGHT else f'{split}_{condition_name}'
         path = root / 'leftImg8bit' / folder / 'demo' / f'{name}_leftImg8bit.png'
-        _write(path, _take(radiance, condition, _generator(*key, number)))
+        _write(path, _take(radiance, condition, np.random.default_rng([SEED, *key, number])))
     path = root / 'gtFine' / split / 'demo' / f'{name}_gtFine_labelTrainIds.png'
     _write(path, labels)
 

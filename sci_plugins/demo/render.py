@@ -31,6 +31,15 @@ class Camera(NamedTuple):
     horizon: float
     height: float
 
+    @classmethod
+    def draw(
+        cls, generator: np.random.Generator, size: tuple[int, int], focal: tuple[float, float],
+        horizon: tuple[float, float], height: tuple[float, float],
+    ) -> 'Camera':  # fmt: skip
+        """A camera between limits; focal length and horizon over the size in pixels."""
+        fractions = (generator.uniform(*each) for each in (focal, horizon, height))
+        return cls(*size, size[0] * next(fractions), size[1] * next(fractions), next(fractions))
+
     def project(self, points: Array) -> Array:
         """Pixel positions ``(N, 2)`` of world points ``(N, 3)`` with z > 0."""
         x, y, z = points.T
@@ -138,9 +147,9 @@ class Canvas:
 
         Args:
             ambient: RGB light from the sky, on everything.
-            haze: RGB colour that distant things fade to.
+            haze: RGB colour that distant things fade to: to 1/e of the contrast in ``reach``
+                metres.
             lights: lamps; their light falls with the distance squared.
-            reach: distance in metres at which 1/e of the contrast is left.
         """
         # Light changes slowly: every second pixel in both directions is enough.
         rows, columns = np.indices(self.label.shape, dtype=np.float32)[:, ::2, ::2]

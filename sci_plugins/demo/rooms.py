@@ -42,10 +42,7 @@ def build_room(
 ) -> tuple[Scene, Room]:
     """Draw a room as a camera sees it from its open side, not yet lit.
 
-    Args:
-        camera: where it is seen from.
-        generator: source of all that differs between rooms.
-        photos: photographs for its walls, ``(H, W, 3)``, RGB, linear light.
+    ``photos`` for its walls are ``(H, W, 3)``, RGB, linear light.
     """
     canvas = Canvas(camera, _NO_LABEL)
     left, right = -generator.uniform(2.4, 4.0), generator.uniform(2.4, 4.0)
@@ -213,13 +210,9 @@ def _hang_lamps(canvas: Canvas, room: Room, generator: np.random.Generator) -> l
     lights = []
     for z in places.tolist():
         up = room.height - 0.45
-        cord = [
-            (x - 0.015, up),
-            (x + 0.015, up),
-            (x + 0.015, room.height),
-            (x - 0.015, room.height),
-        ]
-        canvas.polygon(np.array([(a, b, z) for a, b in cord]), _NO_LABEL, plain((0.02,) * 3))
+        left, right, top = x - 0.015, x + 0.015, room.height
+        cord = [(left, up, z), (right, up, z), (right, top, z), (left, top, z)]
+        canvas.polygon(np.array(cord), _NO_LABEL, plain((0.02,) * 3))
         shade = plain((0.5, 0.5, 0.5), _LAMP_RADIANCE * colour)
         canvas.disc(np.array((x, up, z)), 0.13, _NO_LABEL, shade)
         red, green, blue = (float(2.2 * value) for value in colour)

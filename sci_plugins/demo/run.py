@@ -6,7 +6,7 @@ import math
 import shutil
 from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mmengine.config import Config
 
@@ -169,21 +169,18 @@ def _compare(cfg: Config, out: Path, name: str, condition: str, enhancer: str) -
         report=False,
     )
     shutil.rmtree(folder / 'runs', ignore_errors=True)  # MMEngine's empty log folders
-    _move_pictures(folder / 'pictures', _picture_folder(out, name, condition))
-    return comparison
-
-
-def _picture_folder(out: Path, name: str, condition: str) -> Path:
-    return out / 'pictures' / f'{name}_{condition}'
-
-
-def _move_pictures(source: Path, target: Path) -> None:
-    """Collect the pictures in one folder, where a reader looks first."""
+    # In one folder, where a reader looks first.
+    source, target = folder / 'pictures', _picture_folder(out, name, condition)
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     for path in sorted(source.rglob('*.jpg')):
         shutil.move(path, target / path.name)
     shutil.rmtree(source, ignore_errors=True)
+    return comparison
+
+
+def _picture_folder(out: Path, name: str, condition: str) -> Path:
+    return out / 'pictures' / f'{name}_{condition}'
 
 
 def _variants(enhancer: str) -> list[str]:
@@ -207,15 +204,11 @@ def _row(name: str, condition: str, comparison: Comparison) -> Row:
 
 
 def _to_json(rows: list[Row], enhancer: str) -> str:
-    results: list[dict[str, Any]] = [
-        dict(
-            task=row.task,
-            metric=TASKS[row.task].metric,
-            condition=dict(CONDITIONS[row.condition]._asdict(), name=row.condition),
-            images=row.images,
-            values=finite_or_none(row.values),
-            changes={name: to_content(change) for name, change in row.changes.items()},
-        )
+    results = [
+        row._asdict()
+        | dict(metric=TASKS[row.task].metric, values=finite_or_none(row.values))
+        | dict(condition=dict(CONDITIONS[row.condition]._asdict(), name=row.condition))
+        | dict(changes={name: to_content(change) for name, change in row.changes.items()})
         for row in rows
     ]
     return json.dumps(dict(enhancer=enhancer, results=results), indent=2) + '\n'

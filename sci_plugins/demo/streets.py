@@ -153,14 +153,10 @@ def draw_tree(canvas: Canvas, x: float, z: float, generator: np.random.Generator
 
 
 def draw_lamp(canvas: Canvas, x: float, z: float, height: float, colour: NDArray) -> Light:
-    """Draw a street lamp whose arm reaches over the road; returns its light.
+    """Draw a street lamp whose arm reaches over the road, towards ``x = 0``; returns its light.
 
-    Args:
-        canvas: canvas to draw on.
-        x: position of the pole; the arm points to ``x = 0``.
-        z: distance from the camera.
-        height: height of the head in metres.
-        colour: RGB of its light, brightest channel 1.
+    In metres: the pole at ``x`` and ``z``, the height of the head. ``colour`` is RGB, brightest
+    channel 1.
     """
     steel = plain((0.12, 0.13, 0.14))
     pole = [(-0.08, 0), (0.08, 0), (0.06, height), (-0.06, height)]
@@ -204,7 +200,9 @@ def draw_street(generator: np.random.Generator) -> tuple[Array, NDArray[np.uint8
         labels ``(192, 384)`` uint8, indices of ``STREET_CLASSES``. ``functional.low_light.expose``
         turns the radiance into a photograph.
     """
-    scene, _ = build_street(_camera(generator), generator)
+    size = (WIDTH * _OVERSAMPLING, HEIGHT * _OVERSAMPLING)
+    camera = Camera.draw(generator, size, (0.62, 0.8), (0.42, 0.52), (1.3, 1.8))
+    scene, _ = build_street(camera, generator)
     radiance = add_glow(scene.radiance())
     radiance = cv2.resize(radiance, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
     return radiance, scene.canvas.label[::_OVERSAMPLING, ::_OVERSAMPLING].copy()
@@ -213,13 +211,7 @@ def draw_street(generator: np.random.Generator) -> tuple[Array, NDArray[np.uint8
 def build_street(
     camera: Camera, generator: np.random.Generator, people: bool = True
 ) -> tuple[Scene, Layout]:
-    """Draw a street as a camera sees it, not yet lit.
-
-    Args:
-        camera: where it is seen from.
-        generator: source of all that differs between streets.
-        people: whether pedestrians walk there.
-    """
+    """Draw a street as a camera sees it, not yet lit, with or without people."""
     canvas = Canvas(camera, SKY)
     half = generator.uniform(3.2, 4.8)
     shift = generator.uniform(-2.2, 0.5)  # the camera drives on the right-hand side
@@ -231,17 +223,6 @@ def build_street(
     horizon = _draw_sky(canvas, generator)
     ambient = generator.uniform(0.4, 0.8) * generator.uniform((0.85, 0.9, 1), (1, 1, 1.2))
     return Scene(canvas, ambient, 0.5 * horizon, lights), layout
-
-
-def _camera(generator: np.random.Generator) -> Camera:
-    width, height = WIDTH * _OVERSAMPLING, HEIGHT * _OVERSAMPLING
-    return Camera(
-        width,
-        height,
-        focal=width * generator.uniform(0.62, 0.8),
-        horizon=height * generator.uniform(0.42, 0.52),
-        height=generator.uniform(1.3, 1.8),
-    )
 
 
 def _draw_ground(
