@@ -247,9 +247,8 @@ def enable_amp(cfg: Config) -> None:
 def use_tta(cfg: Config) -> None:
     """Test with augmentation (``--tta``), as the hosts' own tools do.
 
-    Args:
-        cfg: its ``tta_model`` is put around its ``model``, and its ``tta_pipeline`` takes
-            the place of the test pipeline.
+    The ``tta_model`` of the config is put around its ``model``, and its ``tta_pipeline`` takes the
+    place of the test pipeline.
 
     Raises:
         ConfigError: if one of the two is missing.
@@ -263,11 +262,7 @@ def use_tta(cfg: Config) -> None:
 
 
 def require(cfg: Config, *keys: str) -> None:
-    """Check that a config has what a tool needs.
-
-    Raises:
-        ConfigError: naming the first missing key.
-    """
+    """Raise a ``ConfigError`` that names the first key that a config lacks and a tool needs."""
     for key in keys:
         if cfg.get(key) is None:
             raise ConfigError(f'config {cfg.filename} has no {key}, which this tool needs')
@@ -304,10 +299,8 @@ def use_gloo_without_gpu(cfg: Config) -> None:
 
     Does nothing for a single process or on a machine with a GPU. Gloo averages the gradients over
     the processes. BatchNorm normalises with the statistics of each process's own images unless
-    ``FrozenNormHook`` freezes them: PyTorch's synchronised BatchNorm runs on GPUs only.
-
-    Args:
-        cfg: config with ``launcher``; its ``model_wrapper_cfg`` is completed.
+    ``FrozenNormHook`` freezes them: PyTorch's synchronised BatchNorm runs on GPUs only. The
+    config's ``model_wrapper_cfg`` is completed.
 
     Raises:
         ConfigError: if ``sync_bn`` is set, or the launcher is not ``pytorch`` (torchrun).
@@ -325,12 +318,10 @@ def use_gloo_without_gpu(cfg: Config) -> None:
     if not torch.distributed.is_initialized():
         seconds = cfg.env_cfg.dist_cfg.timeout
         torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=seconds))
-    wrapper = dict(cfg.get('model_wrapper_cfg') or {})
-    wrapper.setdefault('type', 'MMDistributedDataParallel')
     # MMEngine's defaults for a config without wrapper.
-    wrapper.setdefault('broadcast_buffers', False)
-    wrapper.setdefault('find_unused_parameters', cfg.get('find_unused_parameters', False))
-    cfg.model_wrapper_cfg = wrapper | dict(device_ids=None)
+    wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
+    wrapper |= dict(find_unused_parameters=cfg.get('find_unused_parameters', False))
+    cfg.model_wrapper_cfg = wrapper | (cfg.get('model_wrapper_cfg') or {}) | dict(device_ids=None)
 
 
 def end_processes() -> None:

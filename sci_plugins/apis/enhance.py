@@ -57,10 +57,9 @@ def enhance(image: Any, enhancer: BaseEnhancer | Mapping[str, Any] | str = DEFAU
     if isinstance(image, list | tuple):
         module = _build(enhancer)
         return [enhance(each, module) for each in image]
-    if isinstance(image, str | os.PathLike):
-        return Image.fromarray(_enhance_array(read_image(image), enhancer))
-    if isinstance(image, Image.Image):
-        return Image.fromarray(_enhance_array(_pixels(image), enhancer))
+    if isinstance(image, str | os.PathLike | Image.Image):
+        pixels = _pixels(image) if isinstance(image, Image.Image) else read_image(image)
+        return Image.fromarray(_enhance_array(pixels, enhancer))
     if isinstance(image, np.ndarray):
         return _enhance_array(image, enhancer)
     if isinstance(image, Tensor):
@@ -153,11 +152,7 @@ def _in_eval_mode(module: BaseEnhancer, device: torch.device) -> BaseEnhancer:
 def prepare_enhancer(
     enhancer: nn.Module | Mapping[str, Any] | str, device: str = 'cpu'
 ) -> BaseEnhancer:
-    """An enhancer in eval mode on a device; a module of the caller's is copied.
-
-    Args:
-        enhancer: whatever :func:`build_enhancer` takes.
-        device: such as ``'cpu'`` or ``'cuda'``.
+    """An enhancer in eval mode on a device such as ``'cuda'``; a module of the caller's is copied.
 
     Raises:
         ConfigError: if the enhancer or the device is unknown, or the device is not there.
@@ -186,10 +181,10 @@ def _build(enhancer: Any, device: torch.device = _CPU) -> BaseEnhancer:
         weights = str(weights_name(config) or 'sci_plugins/')
         is_ours = config['type'].startswith('sci_plugins.')
         if is_ours and is_published(weights):
-            return _build_cached(enhancer, device)
+            return _build_ours(enhancer, device)
     return build_enhancer(enhancer)
 
 
 @lru_cache(maxsize=8)
-def _build_cached(name: str, device: torch.device) -> BaseEnhancer:
+def _build_ours(name: str, device: torch.device) -> BaseEnhancer:
     return build_enhancer(name).requires_grad_(False).to(device).eval()

@@ -17,7 +17,6 @@ from sci_plugins.apis.enhance import DEFAULT_ENHANCER, prepare_enhancer
 from sci_plugins.datasets.low_light_folder import LowLightFolder
 from sci_plugins.datasets.paired_low_light import PairedLowLightDataset
 from sci_plugins.errors import ConfigError
-from sci_plugins.evaluation.comparison import finite_or_none
 from sci_plugins.evaluation.metrics.image_quality import ImageQualityMetric
 from sci_plugins.models.enhancers import parse_enhancer
 from sci_plugins.models.enhancers.weight_files import find_weight_file
@@ -26,6 +25,7 @@ from sci_plugins.registry import METRICS
 from sci_plugins.utils.cli import text_table
 from sci_plugins.utils.files import check_outputs, file_slug
 from sci_plugins.utils.images import write_sheet
+from sci_plugins.utils.schema import to_content
 from sci_plugins.version import __version__
 from sci_plugins.visualization.panels import image_cell, make_grid
 from sci_plugins.visualization.report.cells import plain
@@ -33,16 +33,11 @@ from sci_plugins.visualization.report.cells import plain
 
 @dataclass
 class QualityTable:
-    """Quality of each variant, image by image.
+    """Quality of each variant, image by image."""
 
-    Args:
-        about: what is needed to reproduce it: folders, versions, hashes of weights.
-        images: names of the images, in order.
-        scores: variant -> metric key -> one number per image; the references have fewer metrics.
-    """
-
-    about: dict[str, Any]
-    images: list[str]
+    about: dict[str, Any]  # what is needed to reproduce it: folders, versions, hashes of weights
+    images: list[str]  # names of the images, in order
+    #: variant -> metric key -> one number per image; the references have fewer metrics
     scores: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
     @property
@@ -64,12 +59,12 @@ class QualityTable:
         return f'{table}\nmeans over {len(self.images)} images'
 
     def to_json(self) -> str:
-        variants = []
-        for variant, row in self.scores.items():
-            mean = finite_or_none({metric: self.mean(variant, metric) for metric in row})
-            # JSON has no infinity, which is the PSNR of an image with itself.
-            images = {m: [v if math.isfinite(v) else None for v in row[m]] for m in row}
-            variants.append(dict(variant=variant, mean=mean, images=images))
+        # JSON has no infinity, which is the PSNR of an image with itself.
+        means = {name: {m: self.mean(name, m) for m in row} for name, row in self.scores.items()}
+        variants = [
+            dict(variant=name, mean=to_content(means[name]), images=to_content(row))
+            for name, row in self.scores.items()
+        ]
         content = dict(about=self.about, images=self.images, variants=variants)
         return json.dumps(content, indent=2) + '\n'
 

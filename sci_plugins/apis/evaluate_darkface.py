@@ -13,8 +13,8 @@ import numpy as np
 
 from sci_plugins.datasets.darkface import (
     UNKNOWN,
+    files_by_id,
     find_version,
-    id_order,
     ids_sha256,
     read_numbered_boxes,
     recognise_split,
@@ -26,7 +26,6 @@ from sci_plugins.evaluation.comparison import finite_or_none
 from sci_plugins.evaluation.detection_records import DarkFaceRecords, ImageDetections
 from sci_plugins.evaluation.metrics.darkface import COLUMNS, name_for_host, read_predictions
 from sci_plugins.registry import require_host
-from sci_plugins.utils.folders import list_files
 from sci_plugins.utils.images import read_image_size
 from sci_plugins.version import __version__
 from sci_plugins.visualization.report.cells import count, first_few
@@ -39,29 +38,20 @@ _SHOWN = 5
 
 @dataclass
 class SubmissionResult:
-    """The numbers of a submission, and all irregularities of its files.
+    """The numbers of a submission, and all irregularities of its files."""
 
-    Args:
-        numbers: ``darkface/AP`` and the others, fractions in [0, 1]; NaN without ground truth.
-        images, faces, predictions: how many were evaluated.
-        split: name of the split with exactly these images, if there is one.
-        annotation_version: ``'2019'``, ``'2021'`` or ``'unknown'``.
-        ids_sha256: hash of the evaluated images' ids.
-        missing: ids without a prediction file, evaluated as images without detections.
-        extra: prediction files whose image is not evaluated.
-        remarks: sentences, each naming a file.
-    """
-
+    #: ``darkface/AP`` and the others, fractions in [0, 1]; NaN without ground truth
     numbers: dict[str, float]
+    #: how many were evaluated
     images: int
     faces: int
     predictions: int
-    split: str | None
-    annotation_version: str
-    ids_sha256: str
-    missing: list[str]
-    extra: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
+    split: str | None  # name of the split with exactly these images, if there is one
+    annotation_version: str  # ``'2019'``, ``'2021'`` or ``'unknown'``
+    ids_sha256: str  # hash of the evaluated images' ids
+    missing: list[str]  # ids without a prediction file, evaluated as images without detections
+    extra: list[str] = field(default_factory=list)  # prediction files whose image is not evaluated
+    remarks: list[str] = field(default_factory=list)  # sentences, each naming a file
 
     def to_json(self) -> str:
         about = asdict(self) | dict(
@@ -132,8 +122,8 @@ def evaluate_submission(
     if coco:
         require_host('COCO AP (--no-coco leaves it out)', 'pycocotools', 'det')
     labels, pictures = _find_labels(Path(gt_dir))
-    found = _text_files(Path(pred_dir))
-    ids = split_ids(split) if split else list(_text_files(labels))
+    found, _ = files_by_id(pred_dir, '.txt', ignore_case=True)
+    ids = split_ids(split) if split else list(files_by_id(labels, '.txt')[0])
     if not ids:
         raise DataError(f'{labels}: no label file (ID.txt)')
     missing = [name for name in ids if name not in found]
@@ -170,23 +160,14 @@ def _find_labels(folder: Path) -> tuple[Path, Path | None]:
     return folder / 'label', pictures if pictures.is_dir() else None
 
 
-def _text_files(folder: Path) -> dict[str, Path]:
-    found = list_files(folder, ['.txt'], recursive=False).files
-    paths = sorted(found, key=lambda path: id_order(path.stem))
-    return {path.stem: path for path in paths}
-
-
 def _unpaired(labels: Path, pictures: Path | None) -> list[str]:
     """Remarks on labels without image, which are evaluated, and the reverse, which are not."""
     if pictures is None:
         return []
-    with_label = set(_text_files(labels))
-    with_image = {path.stem for path in list_files(pictures, ['.png'], recursive=False).files}
-    alone = sorted(with_label - with_image, key=id_order)
-    bare = sorted(with_image - with_label, key=id_order)
-    return [f'{labels / name}.txt: label without image' for name in alone] + [
-        f'{pictures / name}.png: image without label, not evaluated' for name in bare
-    ]
+    with_label, with_image = files_by_id(labels, '.txt')[0], files_by_id(pictures, '.png')[0]
+    alone = [f'{with_label[n]}: label without image' for n in with_label if n not in with_image]
+    bare = [with_image[name] for name in with_image if name not in with_label]
+    return alone + [f'{path}: image without label, not evaluated' for path in bare]
 
 
 def _read_image(

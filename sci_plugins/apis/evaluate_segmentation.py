@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from sci_plugins.datasets.night_layouts import CLASS_NAMES
-from sci_plugins.errors import ConfigError, DataError, check_at_least
+from sci_plugins.errors import ConfigError, DataError, check_at_least, check_choice
 from sci_plugins.evaluation.comparison import finite_or_none
 from sci_plugins.evaluation.segmentation_records import (
     SegmentationRecords,
@@ -37,34 +37,21 @@ _Files = dict[PurePosixPath, Path]
 
 @dataclass(frozen=True)
 class LabelPair:
-    """A ground-truth label map and its prediction.
+    """A ground-truth label map and its prediction."""
 
-    Args:
-        name: path of the ground truth below its folder, without ending.
-        prediction: file of the prediction, or where it should be.
-        truth: file of the ground truth.
-        there: whether the prediction exists.
-    """
-
-    name: str
-    prediction: Path
-    truth: Path
-    there: bool = True
+    name: str  # path of the ground truth below its folder, without ending
+    prediction: Path  # file of the prediction, or where it should be
+    truth: Path  # file of the ground truth
+    there: bool = True  # whether the prediction exists
 
 
 @dataclass(frozen=True)
 class LabelPairs:
-    """All ground-truth label maps of a folder with their predictions.
+    """All ground-truth label maps of a folder with their predictions."""
 
-    Args:
-        pairs: sorted by the names of the ground truth; at least one.
-        extra: predictions without ground truth.
-        rule: how file names were matched; empty if they are the same.
-    """
-
-    pairs: list[LabelPair]
-    extra: list[Path] = field(default_factory=list)
-    rule: str = ''
+    pairs: list[LabelPair]  # sorted by the names of the ground truth; at least one
+    extra: list[Path] = field(default_factory=list)  # predictions without ground truth
+    rule: str = ''  # how file names were matched; empty if they are the same
 
     @property
     def missing(self) -> list[LabelPair]:
@@ -104,12 +91,8 @@ def pair_label_maps(
     """Match predictions with ground truth by their paths below the two folders.
 
     If no paths are equal, names without folders are tried and, without a given suffix, the endings
-    of the usual layouts; the match must be unambiguous.
-
-    Args:
-        pred_dir, gt_dir: folders, searched recursively.
-        pred_suffix, gt_suffix: endings that are not part of the name, such as
-            ``'_gt_labelTrainIds.png'``; files with other endings are ignored.
+    of the usual layouts; the match must be unambiguous. A suffix is an ending that is not part of
+    the name, such as ``'_gt_labelTrainIds.png'``; files with other endings are ignored.
 
     Raises:
         ConfigError: if a suffix does not end in ``.png``, both folders are the same, or several
@@ -121,11 +104,10 @@ def pair_label_maps(
     found, true = map(_png_files, folders)
     if folders[0].resolve() == folders[1].resolve():
         raise ConfigError(f'{folders[0]} is given both as predictions and as ground truth')
-    for folder, suffix, names in zip(
-        folders, (rule.pred_suffix, rule.gt_suffix), rule.names(found, true), strict=True
-    ):
+    ends = rule.pred_suffix, rule.gt_suffix
+    for folder, end, names in zip(folders, ends, rule.names(found, true), strict=True):
         if not names:
-            raise DataError(f'{folder}: no label maps (*{suffix})')
+            raise DataError(f'{folder}: no label maps (*{end})')
     given = pred_suffix is not None or gt_suffix is not None
     if not rule.matches(found, true):
         rule = _guess(rule, given, found, true, folders)
@@ -151,14 +133,15 @@ def _png_files(folder: Path) -> _Files:
 
 def _names(files: Iterable[PurePosixPath], suffix: str, flat: bool) -> dict[str, PurePosixPath]:
     """Name -> path; empty if a name occurs in several folders."""
-    fitting = [place for place in files if _fits(place.name, suffix)]
+    plain = suffix == _PLAIN  # in capitals too
+    fitting = [
+        place
+        for place in files
+        if len(place.name) > len(suffix)
+        and (place.name.lower() if plain else place.name).endswith(suffix)
+    ]
     names = [(place.name if flat else str(place))[: -len(suffix)] for place in fitting]
     return dict(zip(names, fitting, strict=True)) if len(set(names)) == len(names) else {}
-
-
-def _fits(name: str, suffix: str) -> bool:
-    plain = suffix == _PLAIN and name.lower().endswith(suffix)
-    return len(name) > len(suffix) and (plain or name.endswith(suffix))
 
 
 def _one_kind(rule: _Rule, found: _Files, true: _Files) -> _Rule:
@@ -223,23 +206,17 @@ MISSING = ('error', 'wrong', 'skip')
 
 @dataclass
 class SegmentationResult:
-    """The numbers of a folder, and all irregularities of its files.
+    """The numbers of a folder, and all irregularities of its files."""
 
-    Args:
-        records: every image's confusion matrix, with a last column for pixels without prediction.
-        missing: missing files.
-        skipped: whether missing files are skipped; else they count as wrong in every pixel.
-        extra: predictions without ground truth.
-        rule: how file names were matched; empty if they are the same.
-        void: percent of the evaluated pixels, in images with a prediction, that are predicted as
-            the ignored id.
-    """
-
+    #: every image's confusion matrix, with a last column for pixels without prediction
     records: SegmentationRecords
-    missing: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)  # missing files
+    #: whether missing files are skipped; else they count as wrong in every pixel
     skipped: bool = False
-    extra: list[str] = field(default_factory=list)
-    rule: str = ''
+    extra: list[str] = field(default_factory=list)  # predictions without ground truth
+    rule: str = ''  # how file names were matched; empty if they are the same
+    #: percent of the evaluated pixels, in images with a prediction, that are predicted as the
+    #: ignored id
     void: float = 0.0
 
     @property
@@ -314,11 +291,14 @@ def evaluate_segmentation(
     """
     names = name_classes(num_classes, classes)
     kept = choose_classes(subset, names)
-    if missing not in MISSING:
-        raise ConfigError(f'missing must be one of {", ".join(MISSING)}, got {missing!r}')
+    check_choice('missing', missing, MISSING)
     found = pair_label_maps(pred_dir, gt_dir, pred_suffix, gt_suffix)
     if found.missing and (strict or missing == 'error'):
-        raise _missing_error(found, strict)
+        advice = '--strict' if strict else 'see --missing'
+        raise DataError(
+            f'{found.missing[0].prediction}: no such prediction '
+            f'({len(found.missing)} of {len(found.pairs)} missing; {advice})'
+        )
     pairs = [pair for pair in found.pairs if pair.there or missing != 'skip']
     bar = tqdm(pairs, unit='image', disable=not progress)
     matrices = np.stack([_count(pair, num_classes, ignore_index) for pair in bar])
@@ -356,21 +336,13 @@ def name_classes(num_classes: int, classes: str | Sequence[str] | None) -> list[
     return names
 
 
-def _missing_error(found: LabelPairs, strict: bool) -> DataError:
-    advice = '--strict' if strict else 'see --missing'
-    return DataError(
-        f'{found.missing[0].prediction}: no such prediction '
-        f'({len(found.missing)} of {len(found.pairs)} missing; {advice})'
-    )
-
-
 def _count(pair: LabelPair, classes: int, ignored: int) -> np.ndarray:
     true = _read(pair.truth, classes, ignored)
     found = _read(pair.prediction, classes, ignored) if pair.there else true
     if found.shape != true.shape:
+        sizes = [f'{each.shape[1]} x {each.shape[0]}' for each in (true, found)]
         raise DataError(
-            f'{pair.prediction} must have the size of {pair.truth}, {_size(true)}, got '
-            f'{_size(found)}'
+            f'{pair.prediction} must have the size of {pair.truth}, {sizes[0]}, got {sizes[1]}'
         )
     matrix = confusion_matrix(found, true, classes, ignored, void=True)
     if not pair.there:  # every pixel is without prediction
@@ -387,7 +359,3 @@ def _read(path: Path, classes: int, ignored: int) -> np.ndarray:
             f'{first_few([str(value) for value in unknown])}'
         )
     return labels
-
-
-def _size(labels: np.ndarray) -> str:
-    return f'{labels.shape[1]} x {labels.shape[0]}'

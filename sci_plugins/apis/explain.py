@@ -22,24 +22,17 @@ from sci_plugins.utils.images import read_image
 
 @dataclass(frozen=True)
 class Explanation:
-    """One image.
+    """One image."""
 
-    Attributes:
-        path: its file.
-        light: :class:`sci_plugins.functional.light.LightStatistics`, by name.
-        noise: standard deviation of each channel's noise in linear light (white is 1), and
-            ``whiteness``: 1 a sensor's noise, 0 texture.
-        decision: exponent, gain and strengths of the adaptive stage; ``None`` for another enhancer.
-        off: whether the stage gives the image back as it is.
-        problem: why the image cannot be read; empty if it can.
-    """
-
-    path: str
-    light: Mapping[str, float]
+    path: str  # its file
+    light: Mapping[str, float]  # :class:`sci_plugins.functional.light.LightStatistics`, by name
+    #: standard deviation of each channel's noise in linear light (white is 1), and ``whiteness``: 1
+    #: a sensor's noise, 0 texture
     noise: Mapping[str, float]
+    #: exponent, gain and strengths of the adaptive stage; ``None`` for another enhancer
     decision: Mapping[str, Any] | None = None
-    off: bool = False
-    problem: str = ''
+    off: bool = False  # whether the stage gives the image back as it is
+    problem: str = ''  # why the image cannot be read; empty if it can
 
 
 HEAD = ('image', 'mean', 'low', 'high', 'uneven', 'noise', 'white', 'exponent', 'gain', 'strengths')
@@ -51,13 +44,9 @@ def explain_images(
     device: str = 'cpu',
     progress: bool = False,
 ) -> Iterator[Explanation]:
-    """Light and noise of image files, and what the stage decides, one image at a time.
+    """Light and noise of image files and folders, and what an adaptive stage decides, one by one.
 
-    Args:
-        inputs: image files and folders.
-        enhancer: an adaptive stage; for any other the statistics alone are told.
-        device: such as ``'cpu'`` or ``'cuda'``.
-        progress: show a progress bar on stderr.
+    For any other enhancer the statistics alone are told.
 
     Raises:
         ConfigError, CheckpointError: if the enhancer cannot be built.

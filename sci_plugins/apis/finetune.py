@@ -2,9 +2,10 @@
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,21 +38,14 @@ Spec = nn.Module | Mapping[str, Any] | str
 
 @dataclass
 class FinetuneResult:
-    """The result of fine-tuning.
+    """The result of fine-tuning."""
 
-    Attributes:
-        enhancer: the fine-tuned enhancer, in eval mode.
-        losses: loss of each step.
-        settled: whether the loss has settled, see :func:`has_settled`; ``None`` without ``until``.
-        skipped: image file -> why it cannot be read.
-        sha256: hash of the written file.
-    """
-
-    enhancer: RetinexEnhancer
-    losses: list[float] = field(default_factory=list)
+    enhancer: RetinexEnhancer  # the fine-tuned enhancer, in eval mode
+    losses: list[float] = field(default_factory=list)  # loss of each step
+    #: whether the loss has settled, see :func:`has_settled`; ``None`` without ``until``
     settled: bool | None = None
-    skipped: dict[str, str] = field(default_factory=dict)
-    sha256: str = ''
+    skipped: dict[str, str] = field(default_factory=dict)  # image file -> why it cannot be read
+    sha256: str = ''  # hash of the written file
 
 
 def finetune(
@@ -116,12 +110,14 @@ def finetune(
     check_outputs(out, sheet, inputs=inputs_read, overwrite=overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
     result = FinetuneResult(deepcopy(before))
-    draws = _draw_images(data, seed, torch.device(device), result.skipped)
+    draws = SeededInfiniteSampler(data, seed=seed)
     with tqdm(total=steps, unit='step', disable=not progress) as bar:
         fitting = _Fitting(result.enhancer, lr, freeze_norm)
-        for _ in range(steps):
-            path, image = next(draws)
-            result.losses.append(fitting.step(image, path))
+        for draw in islice(draws, steps):
+            item = data[draw]
+            result.skipped.update(item['data_samples'].skipped)
+            image = item['inputs'].unsqueeze(0).to(device)
+            result.losses.append(fitting.step(image, item['data_samples'].img_path))
             bar.set_postfix(loss=f'{result.losses[-1]:.4f}', refresh=False)
             bar.update()
             if until is not None:
@@ -130,18 +126,10 @@ def finetune(
                     break
     result.enhancer.eval()
     _write_picture(sheet, data, before, result.enhancer)
-    done = dict(
-        steps=len(result.losses),
-        settled=result.settled,
-        loss=[result.losses[0], result.losses[-1]],
-        optimizer=dict(type='Adam', lr=lr, weight_decay=WEIGHT_DECAY),
-        until=until,
-        freeze_norm=freeze_norm,
-        images=len(data),
-        max_size=max_size,
-        crop_size=crop_size,
-        seed=seed,
-    )
+    done: dict[str, Any] = dict(steps=len(result.losses), settled=result.settled)
+    done |= dict(loss=[result.losses[0], result.losses[-1]], until=until, images=len(data))
+    done |= dict(optimizer=dict(type='Adam', lr=lr, weight_decay=WEIGHT_DECAY))
+    done |= dict(freeze_norm=freeze_norm, max_size=max_size, crop_size=crop_size, seed=seed)
     result.sha256 = save_enhancer(result.enhancer, out, start=_name(enhancer), finetuned=done)
     return result
 
@@ -149,12 +137,8 @@ def finetune(
 def has_settled(losses: Sequence[float], window: int, tolerance: float) -> bool:
     """Whether the mean of the last ``window`` losses equals that of the ``window`` before.
 
-    ``|last − before| ≤ tolerance · |before|``; ``False`` before there are two windows.
-
-    Args:
-        losses: one per step, the newest last.
-        window: a multiple of the number of images, so that both means cover all of them.
-        tolerance: relative, for example 0.01.
+    ``|last − before| ≤ tolerance · |before|``; ``False`` before there are two windows. A window is
+    a multiple of the number of images, so that both means cover all of them.
     """
     if len(losses) < 2 * window:
         return False
@@ -185,17 +169,6 @@ def _prepare(enhancer: Spec, device: str) -> RetinexEnhancer:
         )
     building_of(built)  # refuses before the work what cannot be saved
     return built
-
-
-def _draw_images(
-    data: LowLightFolder, seed: int, device: torch.device, skipped: dict[str, str]
-) -> Iterator[tuple[str, Tensor]]:
-    """Endless paths and images ``(1, 3, H, W)``, shuffled anew in each round."""
-    for draw in SeededInfiniteSampler(data, seed=seed):
-        item = data[draw]
-        sample = item['data_samples']
-        skipped.update(sample.skipped)
-        yield sample.img_path, item['inputs'].unsqueeze(0).to(device)
 
 
 class _Fitting:

@@ -33,7 +33,6 @@ def check_data(
     Args:
         name: one of :data:`CHECKS`, the layout of a set of your own, or ``'MODULE.LAYOUT'``, where
             the module may be in the current folder.
-        root: the data set's folder.
         **options: those of the data set's check, or of
             :func:`sci_plugins.datasets.segmentation_check.check_segmentation`.
 

@@ -105,21 +105,17 @@ def split(height: int, width: int, tile: int, radius: int | None) -> Iterator[Ti
     One tile if ``radius`` is ``None``.
     """
     if radius is None:
-        whole = slice(0, height), slice(0, width)
-        yield Tile(whole, whole)
-        return
+        tile, radius = max(height, width), 0
     rows, columns = _spans(height, tile, radius), _spans(width, tile, radius)
     for (row, wide_row), (column, wide_column) in product(rows, columns):
         yield Tile((row, column), (wide_row, wide_column))
 
 
-def _spans(length: int, tile: int, radius: int) -> list[tuple[slice, slice]]:
+def _spans(length: int, tile: int, radius: int) -> Iterator[tuple[slice, slice]]:
     """Parts of one side, as they are and widened by ``radius``."""
-    return [
-        (slice(low, high), slice(max(low - radius, 0), min(high + radius, length)))
-        for low in range(0, length, tile)
-        for high in [min(low + tile, length)]
-    ]
+    for low in range(0, length, tile):
+        high = min(low + tile, length)
+        yield slice(low, high), slice(max(low - radius, 0), min(high + radius, length))
 
 
 @torch.inference_mode()

@@ -55,23 +55,15 @@ _PICTURES = 4
 
 @dataclass
 class TuneResult:
-    """The result of tuning.
+    """The result of tuning."""
 
-    Attributes:
-        enhancer: the tuned stage, in eval mode.
-        losses: mean loss of each step.
-        held_out: step -> mean loss on held-out crops, from 0 on, the start.
-        grid: the table of conditions.
-        skipped: image file -> why it was not used.
-        sha256: hash of the written file.
-    """
-
-    enhancer: BaseEnhancer
-    losses: list[float] = field(default_factory=list)
+    enhancer: BaseEnhancer  # the tuned stage, in eval mode
+    losses: list[float] = field(default_factory=list)  # mean loss of each step
+    #: step -> mean loss on held-out crops, from 0 on, the start
     held_out: dict[int, float] = field(default_factory=dict)
-    grid: list[GridCell] = field(default_factory=list)
-    skipped: dict[str, str] = field(default_factory=dict)
-    sha256: str = ''
+    grid: list[GridCell] = field(default_factory=list)  # the table of conditions
+    skipped: dict[str, str] = field(default_factory=dict)  # image file -> why it was not used
+    sha256: str = ''  # hash of the written file
 
     @property
     def is_safe(self) -> bool:
@@ -233,13 +225,10 @@ class _Tuning:
         self.stage, self.teacher, self.no_harm, self.device = stage, teacher, no_harm, device
         self.steps = steps
         stage.requires_grad_(True)
-        if not isinstance(stage, AdaptiveSCIEnhancer):
-            groups = [dict(params=list(stage.parameters()), lr=SCI_LEARNING_RATE)]
-        else:
-            groups = [
-                dict(params=list(stage.controller.parameters()), lr=LEARNING_RATE),
-                dict(params=list(stage.sci.parameters()), lr=SCI_LEARNING_RATE),
-            ]
+        rates: dict[nn.Module, float] = {stage: SCI_LEARNING_RATE}
+        if isinstance(stage, AdaptiveSCIEnhancer):
+            rates = {stage.controller: LEARNING_RATE, stage.sci: SCI_LEARNING_RATE}
+        groups = [dict(params=list(part.parameters()), lr=lr) for part, lr in rates.items()]
         self.optimizer = torch.optim.Adam(groups)
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, steps)
         self.step, self.losses = 0, list[float]()
@@ -249,7 +238,10 @@ class _Tuning:
     def learn(self, parts: Sequence[Batch]) -> float:
         """Do one step on a batch; returns its mean loss before it."""
         self.stage.train()
-        _keep_norms(self.stage)
+        # BatchNorm keeps its statistics: crops in the dark are no sample of the light.
+        for module in self.stage.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
         self.optimizer.zero_grad()
         value = 0.0
         for part in parts:
@@ -274,10 +266,8 @@ class _Tuning:
 
     def prepare(self, source: Source) -> None:
         """Weigh the teacher and take the loss that the stage starts with, unless resumed."""
-        batches = held_out_batches(source)
-        self.teacher.weigh(
-            (each.bright.to(self.device), each.dark.to(self.device)) for each in batches
-        )
+        batches = (each[:2] for each in held_out_batches(source))
+        self.teacher.weigh((a.to(self.device), b.to(self.device)) for a, b in batches)
         if not self.held_out:
             self.check(held_out_batches(source))
 
@@ -290,8 +280,8 @@ class _Tuning:
         if value <= min(self.held_out.values(), default=math.inf):
             self.best = _copy(self.stage)
         self.held_out[self.step] = value
-        told = f'step {self.step} of {self.steps}: loss {value:.4f} on held-out crops'
-        print_log(told, logger='current')
+        place = f'step {self.step} of {self.steps}'
+        print_log(f'{place}: loss {value:.4f} on held-out crops', logger='current')
 
     def is_settled(self, patience: int) -> bool:
         """Whether the last ``patience`` checks brought nothing better."""
@@ -301,17 +291,12 @@ class _Tuning:
     def save(self, path: Path, plan: Mapping[str, Any]) -> None:
         """Write what :meth:`load` goes on from."""
         content = io.BytesIO()
-        state = dict(
-            written_by=f'{MARK} {__version__}',
-            plan=dict(plan),
-            step=self.step,
-            losses=self.losses,
-            held_out=self.held_out,
-            stage=self.stage.state_dict(),
-            best=self.best,
-            optimizer=self.optimizer.state_dict(),
-            schedule=self.schedule.state_dict(),
+        state = {name: getattr(self, name) for name in ('step', 'losses', 'held_out', 'best')}
+        parts: dict[str, Any] = dict(
+            stage=self.stage, optimizer=self.optimizer, schedule=self.schedule
         )
+        state |= {name: part.state_dict() for name, part in parts.items()}
+        state |= dict(written_by=f'{MARK} {__version__}', plan=dict(plan))
         torch.save(state, content)
         write_atomically(path, content.getvalue())
 
@@ -334,9 +319,8 @@ class _Tuning:
         try:
             self._restore(state)
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise CheckpointError(
-                f'{path} is no state of this tuning: {first_line(error)}'
-            ) from error
+            told = first_line(error)
+            raise CheckpointError(f'{path} is no state of this tuning: {told}') from error
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         self.losses = [float(each) for each in state['losses']]
@@ -354,13 +338,6 @@ class _Tuning:
 def _check_finite(value: float, step: int) -> None:
     if not math.isfinite(value):
         raise TrainingError(f'loss is {value} at step {step}; nothing was written')
-
-
-def _keep_norms(stage: nn.Module) -> None:
-    """BatchNorm keeps its statistics: crops in the dark are no sample of the light."""
-    for module in stage.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.eval()
 
 
 def _copy(stage: nn.Module) -> dict[str, Tensor]:

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from sci_plugins.datasets.darkened_crops import DarkenedCrops, LabelledImages
 from sci_plugins.functional.low_light import darken
@@ -26,24 +24,21 @@ _RESAMPLES, _BATCHES = 1000, 4
 
 @dataclass(frozen=True)
 class GridCell:
-    """Held-out crops in one condition: mean loss without and with the stage.
+    """Held-out crops in one condition: mean loss without and with the stage."""
 
-    Attributes:
-        gain, noise: of the condition.
-        raw, tuned: mean loss of the untouched and of the enhanced crops.
-        low, high: 95 % interval of ``tuned - raw``, paired over crops.
-        harms: whether the interval lies above the margin.
-    """
-
+    #: of the condition
     gain: float
     noise: float
+    #: mean loss of the untouched and of the enhanced crops
     raw: float
     tuned: float
+    #: 95 % interval of ``tuned - raw``, paired over crops
     low: float
     high: float
-    harms: bool
+    harms: bool  # whether the interval lies above the margin
 
 
+@torch.no_grad()
 def check_grid(
     stage: BaseEnhancer,
     teacher: Teacher,
@@ -54,10 +49,9 @@ def check_grid(
     margin: float = MARGIN,
     device: str = 'cpu',
 ) -> list[GridCell]:
-    """Loss without and with a stage on the same images in every light and noise.
+    """Loss without and with a stage, in eval mode, on the same images in every light and noise.
 
     Args:
-        stage: in eval mode.
         teacher: what is compared with the untouched images.
         crops: where they come from; how they are darkened there does not matter.
         gains, noises: the grid.
@@ -67,22 +61,20 @@ def check_grid(
     parts = [part for k in range(_BATCHES) for part in crops.parts(HELD_OUT + 100 + k)]
     singles = [single for part in parts for single in part.singles()]
     aims = [teacher.aim(single.bright.to(device), single.labels) for single in singles]
-    pixels = [_pixels(single.bright[0]) for single in singles]
+    bright = (single.bright[0].permute(1, 2, 0) * 255 for single in singles)
+    pixels = [each.round().byte().numpy() for each in bright]
     generator = np.random.default_rng(0)
     measured = {}
     for gain, noise in product(gains, noises):
-        dark = (darken(each, gain, noise, 0, generator) for each in pixels)
-        images = (torch.from_numpy(each).permute(2, 0, 1).float() / 255 for each in dark)
-        losses = [
-            _losses(stage, teacher, image[None].to(device), aim)
-            for image, aim in zip(images, aims, strict=True)
-        ]
+        losses = []
+        for each, aim in zip(pixels, aims, strict=True):
+            dark = torch.from_numpy(darken(each, gain, noise, 0, generator)).permute(2, 0, 1)
+            image = (dark.float() / 255)[None].to(device)
+            seen = (teacher.look(image), teacher.look(stage(image)))
+            losses.append(torch.cat([teacher.distance(one, aim) for one in seen]))
         measured[gain, noise] = torch.stack(losses).cpu()
-    unit = float(torch.stack([losses[:, 0].mean() for losses in measured.values()]).mean())
-    return [
-        _judge(gain, noise, losses.numpy(), margin * unit)
-        for (gain, noise), losses in measured.items()
-    ]
+    limit = margin * float(torch.stack([each[:, 0].mean() for each in measured.values()]).mean())
+    return [_judge(*place, losses.numpy(), limit) for place, losses in measured.items()]
 
 
 def grid_table(grid: Sequence[GridCell]) -> str:
@@ -94,17 +86,6 @@ def grid_table(grid: Sequence[GridCell]) -> str:
     ]  # fmt: skip
     head = ['gain', 'noise', 'raw loss', 'tuned', 'difference', '']
     return text_table(head, rows)
-
-
-def _pixels(image: Tensor) -> np.ndarray:
-    return (image.permute(1, 2, 0) * 255).round().byte().numpy()
-
-
-@torch.no_grad()
-def _losses(stage: BaseEnhancer, teacher: Teacher, image: Tensor, aim: Any) -> Tensor:
-    """Of an image and of what the stage makes of it, ``(2,)``."""
-    seen = [teacher.look(each) for each in (image, stage(image))]
-    return torch.cat([teacher.distance(each, aim) for each in seen])
 
 
 def _judge(gain: float, noise: float, losses: np.ndarray, margin: float) -> GridCell:

@@ -46,11 +46,9 @@ def network_teacher(
     """A network as a teacher, and what a recipe says about it.
 
     Args:
-        cfg: any mmdet or mmseg config; an enhancer in it is taken off.
-        checkpoint: its file.
+        cfg, checkpoint: any mmdet or mmseg config, of which an enhancer is taken off, and its file.
         kind: class of the teacher.
         input_order: channel order of the config's images.
-        device: such as ``'cpu'`` or ``'cuda'``.
         trust: allow a checkpoint that holds other objects than weights.
 
     Raises:
@@ -75,12 +73,10 @@ def network_teacher(
 
 
 #: Steps that make several images one, or leave empty areas: no picture that a test shows.
-_MIXING = frozenset(
-    (
-        'Mosaic', 'CachedMosaic', 'RandomMosaic', 'MixUp', 'CachedMixUp', 'CopyPaste',
-        'RandomAffine', 'Expand', 'Pad', 'CutOut', 'RandomCutOut', 'RandomErasing',
-    )
-)  # fmt: skip
+_MIXING = {
+    'Mosaic', 'CachedMosaic', 'RandomMosaic', 'MixUp', 'CachedMixUp', 'CopyPaste', 'RandomAffine',
+    'Expand', 'Pad', 'CutOut', 'RandomCutOut', 'RandomErasing',
+}  # fmt: skip
 
 
 def labelled_images(cfg: Config) -> Any:
@@ -133,9 +129,8 @@ def open_sources(
 ) -> tuple[list[Source], dict[str, Any]]:
     """What to learn from and what to check with, and what tells these images from others.
 
-    Args:
-        images, as_they_are, teacher: see :func:`sci_plugins.apis.tune.tune`.
-        settings: crop size, batch size and seed.
+    Arguments as of :func:`sci_plugins.apis.tune.tune`; ``settings``: crop size, batch size and
+    seed.
     """
     if isinstance(teacher, TaskTeacher):
         given = {name: settings[name] for name in ('batch_size', 'seed')}
@@ -145,10 +140,8 @@ def open_sources(
         return list(labelled), dict(crop_size=None, images=len(images), images_sha256=None)
     # A photograph that is named twice must not be on both sides.
     found = {os.path.realpath(path): path for root in images for path in find_images(root)}
-    files = list(found.values())
-    crops = [
-        DarkenedCrops(part, as_they_are, **settings) for part in _split(files, settings['seed'])
-    ]
+    parts = _split(list(found.values()), settings['seed'])
+    crops = [DarkenedCrops(part, as_they_are, **settings) for part in parts]
     used = [path for each in crops for path in each.files]
     return list(crops), dict(images=len(used), images_sha256=_hash_files(used))
 
@@ -160,11 +153,9 @@ def _split(images: Sequence[Any], seed: int) -> tuple[list[Any], list[Any]]:
             f'tuning needs at least 2 images, one of them to check with, got {len(images)}'
         )
     order = np.random.default_rng(seed).permutation(len(images))
-    held_out = set(order[: max(1, len(images) // 8)].tolist())
-    return (
-        [each for index, each in enumerate(images) if index not in held_out],
-        [each for index, each in enumerate(images) if index in held_out],
-    )
+    held_out = np.sort(order[: max(1, len(images) // 8)])
+    others = np.setdiff1d(order, held_out)
+    return [images[each] for each in others.tolist()], [images[each] for each in held_out.tolist()]
 
 
 def held_out_batches(source: Source) -> Iterator[Batch]:

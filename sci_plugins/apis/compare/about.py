@@ -14,7 +14,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from sci_plugins.apis.compare.contenders import NO_CHECKPOINT, Contenders, ModelSource, folder_of
+from sci_plugins.apis.compare.contenders import NO_CHECKPOINT, Contenders, folder_of
 from sci_plugins.engine.naming_runner import NamingRunner
 from sci_plugins.evaluation.records import ImageSet
 from sci_plugins.models.enhancers import parse_enhancer
@@ -66,13 +66,8 @@ def _training_files(cfg: Config) -> set[str]:
 _OF_DATA = ('split', 'annotation_version')
 #: Two comparisons that differ in one of these cannot share results.
 _IDENTITY = (
-    'config',
-    'checkpoint',
-    'checkpoint_sha256',
-    'config_sha256',
-    'test_set_sha256',
-    'versions',
-)
+    'config', 'checkpoint', 'checkpoint_sha256', 'config_sha256', 'test_set_sha256', 'versions',
+)  # fmt: skip
 #: An absolute path in a config, of which only the last part is shown.
 _FOLDER = re.compile(r"'(?:[A-Za-z]:)?/[^'\n]*?([^/'\n]+/?)'")
 #: Set by the tools, not part of the experiment.
@@ -117,8 +112,7 @@ def identity_of(about: Mapping[str, Any]) -> dict[str, Any]:
 def find_change(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Why results of an earlier comparison cannot be used; empty if they can.
 
-    Args:
-        earlier, now: what :func:`describe` gave then and gives now.
+    Compares what :func:`describe` gave then and gives now.
     """
     if identity_of(earlier) != identity_of(now):
         return 'another config, checkpoint or version'
@@ -157,10 +151,15 @@ def _checkpoint_sha256(checkpoint: str) -> str | None:
 
 
 def _weights(contenders: Contenders) -> dict[str, dict[str, Any]]:
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for name in contenders.names:
         if contenders.model_of(name):
-            found[name] = _model_weights(contenders.sources[name])
+            source = contenders.sources[name]
+            found[name] = dict(
+                name=f'{_config_name(source.cfg)}, {Path(source.checkpoint).name}',
+                sha256=_checkpoint_sha256(source.checkpoint),
+                config_sha256=_config_sha256(source.cfg),
+            )
         elif enhancer := contenders.enhancer_name(name):
             found[name] = _enhancer_weights(enhancer)
         elif folder := folder_of(name):
@@ -178,14 +177,6 @@ def files_of(places: Mapping[str, str | os.PathLike[str]]) -> dict[str, dict[str
         content = hashlib.sha256(' '.join(sums).encode()).hexdigest()
         found[label] = dict(name=path.name, sha256=content if path.is_dir() else sums[0])
     return found
-
-
-def _model_weights(source: ModelSource) -> dict[str, Any]:
-    return dict(
-        name=f'{_config_name(source.cfg)}, {Path(source.checkpoint).name}',
-        sha256=_checkpoint_sha256(source.checkpoint),
-        config_sha256=_config_sha256(source.cfg),
-    )
 
 
 def _enhancer_weights(enhancer: str) -> dict[str, Any]:

@@ -50,13 +50,9 @@ class _Page:
 class PictureBook:
     """Collects the kept samples of each variant and writes one sheet per image.
 
-    The first column shows the input and the ground truth; each further one what the
-    variant made of the input and what the model found in it.
-
-    Args:
-        folder: where the sheets go, as ``INDEX_NAME.jpg``.
-        go_on: add new columns to the right of existing sheets; a damaged sheet is
-            drawn again.
+    The first column shows the input and the ground truth; each further one what the variant made of
+    the input and what the model found in it. With ``go_on`` new columns are added to the right of
+    existing sheets; a damaged sheet is drawn again.
     """
 
     def __init__(self, folder: Path, *, go_on: bool = False) -> None:
@@ -77,9 +73,9 @@ class PictureBook:
         path = self.path(sample.index, sample.name)
         if path not in self._pages:
             earlier = earlier_sheet(path) if self.go_on else None
-            self._pages[path] = (
-                _Page(*earlier, []) if earlier else _Page(None, [], [draw_start(sample, palette)])
-            )
+            sheet, variants = earlier or (None, [])
+            columns = [] if earlier else [draw_start(sample, palette)]
+            self._pages[path] = _Page(sheet, variants, columns)
         return self._pages[path]
 
     def write(self) -> None:
@@ -109,16 +105,12 @@ def earlier_sheet(path: Path) -> tuple[Image.Image, list[str]] | None:
     except FileNotFoundError:
         return None
     except DataError as error:
-        if not (path.is_file() and _may_be_damaged(path)):
+        # A truncated file of ours may have only its first bytes.
+        begins = path.read_bytes()[:2] if path.is_file() else b'no file'
+        if not (begins in (b'\xff\xd8', b'\0\0') or (path.is_file() and is_ours(path))):
             raise
         print_log(f'{error}: drawn again', logger='current', level=logging.WARNING)
         return None
-
-
-def _may_be_damaged(path: Path) -> bool:
-    """Whether the file is ours; a truncated one may have only its first bytes."""
-    with path.open('rb') as file:
-        return file.read(2) in (b'\xff\xd8', b'\0\0') or is_ours(path)
 
 
 def draw_start(
@@ -130,12 +122,10 @@ def draw_start(
     """The first column: the input above, the ground truth below.
 
     Args:
-        sample: of any variant.
-        palette: RGB colour of each class, for label maps; boxes of several classes have
-            colours of their own.
-        boxes: ``(G, 4)``, ground truth in pixels of the original image; ``None`` takes
-            the sample's own.
-        labels: ``(G,)``, classes of these boxes.
+        palette: RGB colour of each class, for label maps; boxes of several classes have colours of
+            their own.
+        boxes, labels: ground truth, ``(G, 4)`` in pixels of the original image, and its classes
+            ``(G,)``; ``None`` takes the sample's own.
     """
     if boxes is None or 'gt_sem_seg' in sample.output:
         truth = draw_truth(sample.image, sample.output, palette)
@@ -147,13 +137,7 @@ def draw_start(
 
 
 def draw_sides(name: str, sample: KeptSample, palette: Any) -> Column:
-    """The column of a variant: what the model sees above, what it finds below.
-
-    Args:
-        name: of the variant.
-        sample: what it made of an image.
-        palette: RGB colour of each class, for label maps.
-    """
+    """The column of a variant: what the model sees above, what it finds below."""
     return (
         (f'{name}: what the model sees', enlarge(sample.enhanced)[0]),
         (f'{name}: predictions', draw_predictions(sample.enhanced, sample.output, palette)),
@@ -161,13 +145,7 @@ def draw_sides(name: str, sample: KeptSample, palette: Any) -> Column:
 
 
 def changed_images(results: Iterable[VariantResult], folder: Path, count: int) -> list[Sheet]:
-    """The images that gained and lost most by every variant, drawn or still to draw.
-
-    Args:
-        results: under one condition.
-        folder: of the sheets.
-        count: at most this many that gained, and as many that lost.
-    """
+    """The images, ``count`` each, that gained and lost most by every variant, drawn or not."""
     found = []
     for result in results:
         analysis = result.analysis
@@ -182,12 +160,7 @@ def changed_images(results: Iterable[VariantResult], folder: Path, count: int) -
 
 
 def decided_images(results: Iterable[VariantResult], folder: Path) -> list[Sheet]:
-    """The images of the lowest, the middle and the highest gain of every adaptive stage.
-
-    Args:
-        results: under one condition.
-        folder: of the sheets.
-    """
+    """The images of the lowest, the middle and the highest gain of every adaptive stage."""
     found = []
     for result in results:
         decisions = result.decisions
@@ -203,14 +176,7 @@ def decided_images(results: Iterable[VariantResult], folder: Path) -> list[Sheet
 def run_again(
     model: nn.Module, images: ImageSet, positions: Sequence[int], input_max: float = 255.0
 ) -> list[KeptSample]:
-    """What a model sees and finds in some images.
-
-    Args:
-        model: with its enhancer, if it has one.
-        images: the set, as it is tested.
-        positions: in the set.
-        input_max: white of images that are not uint8.
-    """
+    """What a model, with its enhancer if it has one, sees and finds in some images of a set."""
     found = []
     for index in positions:
         batch: Any = pseudo_collate([images.dataset[index]])
@@ -223,8 +189,7 @@ def run_again(
 class ChangedSheets:
     """Sheets of one condition: input and ground truth, then the base, then the variant.
 
-    Args:
-        images: the set, as the base is tested on it.
+    ``images`` is the set as the base is tested on it.
     """
 
     def __init__(self, images: ImageSet) -> None:
@@ -253,12 +218,7 @@ class ChangedSheets:
 def legend_of(
     metainfo: Mapping[str, Any], of_boxes: bool = False
 ) -> list[tuple[str, tuple[int, int, int]]]:
-    """What the colours in the pictures mean, RGB; empty without a palette.
-
-    Args:
-        metainfo: of the data set.
-        of_boxes: whether they are the colours of boxes.
-    """
+    """What the colours in the pictures, or of boxes, mean, RGB; empty without a palette."""
     classes, palette = metainfo.get('classes'), metainfo.get('palette')
     if not classes or not (of_boxes or (palette is not None and len(palette) >= len(classes))):
         return []

@@ -35,14 +35,10 @@ _LOADERS = ('test_dataloader', 'val_dataloader', 'train_dataloader')
 
 
 def borrow_test_set(cfg: Config, first: Config) -> Config:
-    """``cfg`` with the test set and the evaluator of ``first``.
+    """A copy of ``cfg`` with the test set and the evaluator of ``first``.
 
-    The test pipeline stays the model's own; its last step also packs what the first
-    one's evaluator needs.
-
-    Args:
-        cfg: config of the other model; not changed.
-        first: config whose test set is used.
+    The test pipeline stays the model's own; its last step also packs what the first one's evaluator
+    needs.
     """
     borrowed = copy.deepcopy(cfg)
     borrowed.test_dataloader = copy.deepcopy(first.test_dataloader)
@@ -65,11 +61,6 @@ def borrow_test_set(cfg: Config, first: Config) -> Config:
 
 def check_classes(label: str, cfg: Config, first: Config) -> None:
     """Refuse a model that was trained for other classes than the test set's.
-
-    Args:
-        label: of the model.
-        cfg: its config.
-        first: config whose test set is used.
 
     Raises:
         ConfigError: naming what differs.
@@ -161,15 +152,10 @@ class ModelSource:
 
 
 def parse_models(texts: Sequence[str], tta: bool = False) -> dict[str, ModelSource]:
-    """Read ``LABEL=CONFIG,CHECKPOINT`` of the command line.
-
-    Args:
-        texts: in this form.
-        tta: use test-time augmentation, see :func:`use_tta`.
+    """Read ``LABEL=CONFIG,CHECKPOINT`` of the command line; ``tta`` is of :func:`use_tta`.
 
     Raises:
-        ConfigError: if a text has another form, a label is a duplicate, or a config
-            cannot be read.
+        ConfigError: if a text has another form, a label is a duplicate, or a config cannot be read.
         FileNotFoundError: if a file is missing.
     """
     models: dict[str, ModelSource] = {}
@@ -284,19 +270,15 @@ class Contenders:
     def config(self, name: str, condition: Condition = _AS_IS) -> Config:
         """The config that a contender is tested with, on the first one's test set.
 
-        Args:
-            name: of the contender.
-            condition: that decides which files take the images' place.
+        The condition decides which files take the images' place.
         """
         cfg = self._configs[self.model_of(name)]
         if folder_of(name):
-            step: dict[str, Any] = dict(
-                type='sci_plugins.ReplaceImage', files=self._replaced[name, condition]
-            )
+            files = self._replaced[name, condition]
+            step: dict[str, Any] = dict(type='sci_plugins.ReplaceImage', files=files)
         elif _prefix_of(name) == BEFORE:
-            step = dict(
-                type='sci_plugins.EnhanceImage', enhancer=_inner(name), input_max=self.input_max
-            )
+            step = dict(type='sci_plugins.EnhanceImage', enhancer=_inner(name))
+            step |= dict(input_max=self.input_max)
         else:
             return cfg
         cfg = copy.deepcopy(cfg)
@@ -341,10 +323,10 @@ class Contenders:
     def _check(self, variants: Sequence[str]) -> None:
         if not variants:
             raise ConfigError('expected at least one variant, got none')
-        cfg = self.sources[''].cfg
+        steps = [step for steps in _test_pipelines(self.sources[''].cfg) for step in steps]
+        has_views = any(is_type(step, 'TestTimeAug') for step in steps)
         for name in variants:
-            prefix = _prefix_of(name)
-            if prefix in _LOOKS and _has_views(cfg):
+            if _prefix_of(name) in _LOOKS and has_views:
                 raise ConfigError(
                     f'variant {name!r} cannot be combined with --tta: each needs several '
                     'predictions of the same image'
@@ -371,19 +353,15 @@ class Contenders:
 def build_model(cfg: Config, checkpoint: str, trust: bool = False) -> nn.Module:
     """The model of a config with its weights, all of them, in eval mode.
 
-    Args:
-        cfg: any mmdet or mmseg config.
-        checkpoint: its file, or ``'none'`` for a model that carries its own weights.
-        trust: allow a checkpoint that holds other objects than weights.
+    The checkpoint is ``'none'`` for a model that carries its own weights; ``trust`` allows one that
+    holds other objects than weights.
 
     Raises:
-        ConfigError: if the model has no data preprocessor, or would be left with
-            random weights.
+        ConfigError: if the model has no data preprocessor, or would be left with random weights.
         CheckpointError: if the checkpoint does not fit.
     """
-    content = None
-    if checkpoint != NO_CHECKPOINT:
-        content = read_checkpoint(checkpoint, trust=trust)
+    is_bare = checkpoint == NO_CHECKPOINT
+    content = None if is_bare else read_checkpoint(checkpoint, trust=trust)
     init_default_scope(scope_of(cfg))
     if cfg.get('custom_imports'):
         mmengine.utils.import_modules_from_strings(**cfg.custom_imports)
@@ -411,23 +389,14 @@ def _ordered(names: list[str], base: str | None) -> list[str]:
     if base is None:
         return names
     if base not in names:
-        raise ConfigError(
-            f'base must be one of the variants or models ({", ".join(names)}), got {base!r}'
-        )
+        known = ', '.join(names)
+        raise ConfigError(f'base must be one of the variants or models ({known}), got {base!r}')
     return [base, *(name for name in names if name != base)]
 
 
-def _has_views(cfg: Config) -> bool:
-    return any(is_type(step, 'TestTimeAug') for steps in _test_pipelines(cfg) for step in steps)
-
-
 #: What looks at both the raw and the enhanced image, by the name in front of the enhancer's.
-_LOOKS: dict[str, Callable[[nn.Module], nn.Module]] = {
-    'merge': RawEnhancedMerge,
-    'select': RawEnhancedSelect,
-}
-
-
+_LOOKS: dict[str, Callable[[nn.Module], nn.Module]]
+_LOOKS = dict(merge=RawEnhancedMerge, select=RawEnhancedSelect)
 #: Enhances right after loading, before any resize, in place of the data preprocessor.
 BEFORE = 'before'
 
@@ -472,8 +441,5 @@ def _configured_slot(model: nn.Module, variants: Sequence[str]) -> dict[str, Any
 
 def _count_parameters(model: nn.Module) -> int:
     """Parameters without those of an enhancer in the data preprocessor."""
-    return sum(
-        value.numel()
-        for name, value in model.named_parameters()
-        if 'data_preprocessor.' not in name
-    )
+    own = (v for name, v in model.named_parameters() if 'data_preprocessor.' not in name)
+    return sum(value.numel() for value in own)

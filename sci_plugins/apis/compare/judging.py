@@ -18,19 +18,12 @@ _FORMS = "'images', 'clips:REGEX' or 'blocks:N'"
 
 @dataclass(frozen=True)
 class Resampling:
-    """How the images of a set are grouped into units that are drawn together.
+    """How the images of a set are grouped into units that are drawn together."""
 
-    Args:
-        text: as the user wrote it.
-        kind: ``'images'``, ``'clips'`` or ``'blocks'``.
-        pattern: finds the clip's name in an image's name.
-        size: images per block.
-    """
-
-    text: str = 'images'
-    kind: str = 'images'
-    pattern: str = ''
-    size: int = 1
+    text: str = 'images'  # as the user wrote it
+    kind: str = 'images'  # ``'images'``, ``'clips'`` or ``'blocks'``
+    pattern: str = ''  # finds the clip's name in an image's name
+    size: int = 1  # images per block
 
     @property
     def units(self) -> str:
@@ -38,10 +31,7 @@ class Resampling:
         return f'blocks of {self.size}' if self.kind == 'blocks' else self.kind
 
     def groups(self, ids: Sequence[str]) -> list[str] | None:
-        """The unit of each image; ``None`` if each image is a unit.
-
-        Args:
-            ids: names of the images in the order of the set.
+        """The unit of each image, given in the order of the set; ``None`` if each image is a unit.
 
         Raises:
             ConfigError: if a name does not match the pattern.
@@ -91,15 +81,11 @@ MOST_CHANGED = 4
 
 @dataclass(frozen=True)
 class Judge:
-    """How contenders are judged.
+    """How contenders are judged: against ``base``, with ``resamples`` draws of what ``resampling``
+    says.
 
-    Args:
-        base: name of what they are compared with.
-        resampling: what the bootstrap draws.
-        resamples: how often it draws.
-        seed: of the draws.
-        metric: the deciding metric, by a host's or the records' name; ``None``: the one
-            that the field compares models by, or the records' own.
+    ``metric`` decides, by a host's or the records' name; ``None``: the one that the field compares
+    models by, or the records' own.
     """
 
     base: str
@@ -110,15 +96,9 @@ class Judge:
 
     def about(self) -> dict[str, Any]:
         """The settings as reports show them and as a resumed run compares them."""
-        metric = {} if self.metric is None else dict(metric=self.metric)
-        return dict(
-            base=self.base,
-            resampling=self.resampling.units,
-            resample=self.resampling.text,
-            resamples=self.resamples,
-            seed=self.seed,
-            **metric,
-        )
+        about: dict[str, Any] = dict(base=self.base, resampling=self.resampling.units)
+        about |= dict(resample=self.resampling.text, resamples=self.resamples, seed=self.seed)
+        return about if self.metric is None else about | dict(metric=self.metric)
 
     def check_metric(self, result: VariantResult, kept: Kept) -> str | None:
         """The records' metric that decides; ``None``: their own choice.
@@ -131,15 +111,11 @@ class Judge:
     def judge(
         self, result: VariantResult, kept: Kept, base_result: VariantResult, base: Kept
     ) -> VariantResult:
-        """The result with its analysis.
-
-        Args:
-            result, kept: of the contender.
-            base_result, base: of the base, under the same condition.
+        """The result with its analysis against the base's, under the same condition.
 
         Raises:
-            ConfigError: if the metric is unknown, or an image's name does not match the
-                pattern of the clips.
+            ConfigError: if the metric is unknown, or an image's name does not match the pattern of
+                the clips.
         """
         found = analyse(
             base.records,

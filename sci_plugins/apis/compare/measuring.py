@@ -33,30 +33,20 @@ _WHOLE_SET = _ITEMS[:3]
 def metrics_of_no_detections(metrics: Iterable[Any]) -> dict[str, float]:
     """The numbers that mmdet's ``CocoMetric`` leaves out where nothing was detected.
 
-    Without a single detection in the whole set it logs an error and gives no number,
-    although the average precision is known: 0. That happens on dark images to a network
-    trained by day.
-
-    Args:
-        metrics: the evaluator's metrics; only ``CocoMetric`` and classes derived from it
-            count, unless they only format.
-
-    Returns:
-        The metric's keys: 0 for the whole set; NaN by size, because the set may have no
-        objects of a size.
+    Without a single detection in the whole set, as on dark images with a network trained by day, it
+    logs an error and gives no number, although the average precision is known: 0. By size it is
+    NaN, because the set may have no objects of a size.
     """
     found: dict[str, float] = {}
     for metric in metrics:
-        if 'CocoMetric' not in [base.__name__ for base in type(metric).__mro__]:
-            continue
-        if metric.format_only:  # it was not asked for numbers
+        # One that only formats was not asked for numbers.
+        names = [base.__name__ for base in type(metric).__mro__]
+        if 'CocoMetric' not in names or metric.format_only:
             continue
         prefix = f'{metric.prefix}/' if metric.prefix else ''
-        kinds = [kind for kind in metric.metrics if kind in ('bbox', 'segm')]
-        for kind in kinds:
+        for kind in (each for each in metric.metrics if each in ('bbox', 'segm')):
             for item in metric.metric_items or _ITEMS:
-                value = 0.0 if item in _WHOLE_SET else math.nan
-                found[f'{prefix}{kind}_{item}'] = value
+                found[f'{prefix}{kind}_{item}'] = 0.0 if item in _WHOLE_SET else math.nan
     return found
 
 
@@ -78,14 +68,9 @@ def prepare_config(cfg: Config, condition: Condition, work_dir: Path) -> Config:
 def measure(
     cfg: Config, model: nn.Module, name: str, condition: Condition, hooks: Sequence[Hook]
 ) -> VariantResult:
-    """Test a model with MMEngine's Runner.
+    """Test a model, with its enhancer if it has one, by MMEngine's Runner.
 
-    Args:
-        cfg: from :func:`prepare_config`.
-        model: with its enhancer, if it has one.
-        name: of the variant.
-        condition: of the images in ``cfg``.
-        hooks: for the run.
+    ``cfg`` is of :func:`prepare_config`.
 
     Raises:
         ConfigError: if the evaluator gives no numbers.
@@ -113,21 +98,17 @@ def measure(
         progress.after_test(runner)  # so that an error's line begins below the bar
     seconds = round(time.perf_counter() - started, 3)
     images = len(runner.test_dataloader.dataset)
-    numbers = _numbers(metrics) or metrics_of_no_detections(runner.test_loop.evaluator.metrics)
+    # Scalars only; COCO's -1 means "no such objects".
+    numbers = {
+        key: math.nan if value == -1 else float(value)
+        for key, value in metrics.items()
+        if isinstance(value, Real) and key.rsplit('/', 1)[-1] not in _NO_METRICS
+    } or metrics_of_no_detections(runner.test_loop.evaluator.metrics)
     if not numbers:
         raise ConfigError(
             f'the test_evaluator of {cfg.filename} gives no numbers to compare (format_only?)'
         )
     return VariantResult(name, condition, numbers, seconds, images)
-
-
-def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
-    """Scalars only; COCO's -1 means "no such objects"."""
-    return {
-        key: math.nan if value == -1 else float(value)
-        for key, value in metrics.items()
-        if isinstance(value, Real) and key.rsplit('/', 1)[-1] not in _NO_METRICS
-    }
 
 
 #: What we add to a file of records.
@@ -138,9 +119,7 @@ _LUMA, _STAMP = 'mean_luma', 'made_with'
 class Kept:
     """The records of one contender under one condition.
 
-    Args:
-        records: its results, image by image.
-        luma: mean luma of the images, in [0, 1], in the order of ``records.ids``.
+    ``luma`` is the mean luma of each image, in [0, 1], in the order of ``records.ids``.
     """
 
     records: ImageRecords
@@ -155,14 +134,7 @@ class Kept:
 
 
 def make_records(hook: ImageResultsHook) -> Kept | str:
-    """What a test run has collected, as records.
-
-    Args:
-        hook: of the run, on the main process.
-
-    Returns:
-        The records; or a sentence that says why there are none.
-    """
+    """The records of what a test run collected, on the main process; or why there are none."""
     results, images = hook.results or [], hook.run.images
     reason = _missing(results, images)
     if reason:
@@ -181,9 +153,7 @@ def make_records(hook: ImageResultsHook) -> Kept | str:
 class RecordStore:
     """Records in files, ``CONDITION/VARIANT.npz`` below a folder.
 
-    Args:
-        folder: of the files.
-        about: what the comparison is made with; files made with something else are refused.
+    ``about`` says what the comparison is made with; files made with something else are refused.
     """
 
     folder: Path
@@ -219,12 +189,8 @@ class RecordStore:
         return Kept(ImageRecords.load(path), luma)
 
     def _stamp(self, condition: Condition, variant: str) -> str:
-        made_with = [
-            identity_of(self.about),
-            self.about.get('weights', {}).get(variant),
-            condition.identity,
-            variant,
-        ]
+        weights = self.about.get('weights', {}).get(variant)
+        made_with = [identity_of(self.about), weights, condition.identity, variant]
         return hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()
 
 

@@ -30,13 +30,9 @@ _JUDGING = ('base', 'resample', 'resamples', 'seed', 'metric')
 
 
 def read_earlier(path: Path, session: Session) -> None:
-    """Put the results of an earlier run into a session that has none yet.
+    """Put the results in ``comparison.json``, if there is one, into a session that has none yet.
 
     Analyses with other settings than now are dropped and made again from the records.
-
-    Args:
-        path: of ``comparison.json``; nothing happens if there is none.
-        session: gets the results, and the descriptions of variants that it lacks.
 
     Raises:
         ConfigError: if the file is damaged, or was made with something else.

@@ -50,21 +50,13 @@ OUTPUTS = ('comparison.json', 'comparison.md', 'report.html')
 
 @dataclass(eq=False)
 class Session:
-    """The parts of a comparison, and what each step does with them.
+    """The parts of a comparison, and what each step does with them."""
 
-    Args:
-        work_dir: gets all files.
-        contenders: what is compared.
-        images: the test set of the first config, not darkened.
-        judge: how the contenders are judged.
-        comparison: gets the results.
-    """
-
-    work_dir: Path
+    work_dir: Path  # gets all files
     contenders: Contenders
-    images: ImageSet
+    images: ImageSet  # the test set of the first config, not darkened
     judge: Judge
-    comparison: Comparison
+    comparison: Comparison  # gets the results
 
     def __post_init__(self) -> None:
         self.store = RecordStore(self.work_dir / 'records', self.comparison.about)
@@ -75,7 +67,6 @@ class Session:
         """Measure and judge every contender without a result under a condition.
 
         Args:
-            condition: of the images.
             drawn: positions of the images to draw.
             go_on: add columns to existing sheets; draw missing or damaged ones again.
         """
@@ -105,10 +96,8 @@ class Session:
     def draw_changed(self, condition: Condition, count: int, go_on: bool) -> None:
         """Draw the images that gained and lost most under a condition, and examples of decisions.
 
-        Args:
-            condition: of the images.
-            count: at most this many that gained, and that lost, of each variant.
-            go_on: keep existing sheets, unless they are damaged.
+        At most ``count`` that gained, and that lost, of each variant. ``go_on`` keeps existing
+        sheets, unless they are damaged.
         """
         missing = [
             each
@@ -119,12 +108,10 @@ class Session:
             self._draw(condition, missing)
 
     def write(self, report: bool, count: int) -> None:
-        """Write all tables, and the report if it is wanted.
+        """Write all tables, and ``report.html`` if it is wanted.
 
-        Args:
-            report: whether to write ``report.html``.
-            count: show at most this many images that gained, and that lost, of each
-                variant; of an earlier run's images only those that were drawn.
+        The report shows at most ``count`` images that gained, and that lost, of each variant; of an
+        earlier run's images only those that were drawn.
         """
         write_comparison(self.comparison, self.work_dir)
         if report:
@@ -161,8 +148,7 @@ class Session:
     def _find_kept(self, result: VariantResult) -> Kept | None:
         """The records of a result of an earlier run; ``None`` without any, or if damaged."""
         try:
-            has_some = self._has_records(result)
-            return self.store.load(result.condition, result.variant) if has_some else None
+            return None if result.note else self.store.load(result.condition, result.variant)
         except DataError as error:
             told = f'{error}: {result.variant} is measured again'
             print_log(told, logger='current', level=logging.WARNING)
@@ -213,10 +199,9 @@ class Session:
         return replace(result, weakness=weakness, constant=kept.records.constant())
 
     def _needs_judging(self, result: VariantResult) -> bool:
-        if result.analysis is not None or self._is_base(result):
-            return False
+        is_base, done = result.variant == self.judge.base, result.analysis is not None
         base = self.comparison.find(result.condition, self.judge.base)
-        return base is not None and self._has_records(result)
+        return not (done or is_base or base is None or result.note)
 
     def _changed(self, condition: Condition, count: int) -> list[Sheet]:
         results, folder = self.comparison.of_condition(condition), self._pictures(condition)
@@ -250,7 +235,7 @@ class Session:
 
     def _base_records(self, result: VariantResult | None) -> Kept | None:
         """The base's records under a condition, kept in memory until the next condition."""
-        if result is None or not self._has_records(result):
+        if result is None or result.note:
             return None
         if self._base is None or self._base[0] != result.condition:
             self._base = (result.condition, self.store.load(result.condition, result.variant))
