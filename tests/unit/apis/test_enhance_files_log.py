@@ -194,6 +194,9 @@ class Gamma(BaseEnhancer):
     def forward(self, image: Tensor) -> Tensor:
         return self.function(image)
 
+    def extra_repr(self) -> str:
+        return ''
+
 
 def test_fingerprint_of_a_user_s_enhancer() -> None:
     def changed(name: str, value: Any) -> Gamma:
