@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-from sci_plugins.compat import INSTALL, install_mmcv_ops, warn_of_twins
+from sci_plugins.compat import DISTRIBUTIONS, INSTALL, install_mmcv_ops, warn_of_twins
 from sci_plugins.version import __version__
 
 # The hosts import `mmcv._ext` when they are imported themselves, so the stand-in
@@ -53,7 +53,7 @@ def __getattr__(name: str) -> Any:
         try:
             return getattr(import_module(_HOMES[name]), name)
         except ModuleNotFoundError as error:
-            if error.name not in ('mmengine', 'mmcv'):
+            if error.name not in DISTRIBUTIONS:
                 raise
             from sci_plugins.errors import MissingDependencyError
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from sci_plugins.apis.enhance import DEFAULT_ENHANCER
 from sci_plugins.utils.cli import run
-
-CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'demo'
+from sci_plugins.utils.files import shipped
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,7 +39,8 @@ def main() -> None:
         return
     from sci_plugins.demo.run import run_demo
 
-    run_demo(args.out, CONFIGS, enhancer=args.enhancer, data=args.data, images=args.images)
+    configs = shipped('configs') / 'demo'
+    run_demo(args.out, configs, enhancer=args.enhancer, data=args.data, images=args.images)
     report = Path(args.out) / 'README.md'
     print('\n' + report.read_text().split('\n## ')[0])
     print(f'tables and pictures: {report}')

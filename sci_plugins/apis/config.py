@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from sci_plugins.errors import (
 from sci_plugins.evaluation.conditions import loading_pipelines
 from sci_plugins.registry import HOSTS, require_host, scope_of, type_name_of
 from sci_plugins.utils.checkpoint import use_safe_loading
+from sci_plugins.utils.files import shipped
 
 TTA_HELP = 'test-time augmentation, by the tta_model and tta_pipeline of the config'
 #: Processes that load data, at most.
@@ -83,8 +85,8 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
     """Read a config file or a host's own config.
 
     Args:
-        path: file, or name of a host's config (``mmdet::retinanet/...``, ``mmseg::pspnet/...``);
-            ``_base_`` may name such configs too.
+        path: file, or name of a host's config (``mmdet::retinanet/...``, ``mmseg::pspnet/...``),
+            which ``_base_`` may name too, or of one of ours (``sci_plugins::darkface/...``).
         cfg_options: settings to override, as dotted keys.
 
     Raises:
@@ -96,10 +98,14 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
     for key in cfg_options or {}:
         if not key.partition('.')[0].isidentifier():
             raise ConfigError(f'--cfg-options: {key!r} is not the name of a setting')
+    if path.startswith('sci_plugins::'):
+        path = _find_own(path)
     scope, is_host_name, _ = path.partition('::')
     if is_host_name:
         if scope not in HOSTS:  # MMEngine would try to install it with pip
-            raise ConfigError(f'config {path}: unknown host {scope!r}; known: {", ".join(HOSTS)}')
+            raise ConfigError(
+                f'config {path}: unknown host {scope!r}; known: sci_plugins, {", ".join(HOSTS)}'
+            )
         _require_scope(scope, path)
     elif not Path(path).is_file():
         raise FileNotFoundError(f'config not found: {path}')
@@ -121,6 +127,18 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
     _require_scope(scope, path)
     _check_settings(cfg)
     return cfg
+
+
+def _find_own(name: str) -> str:
+    """The file of a config that comes with this package."""
+    root = shipped('configs')
+    path = root / name.partition('::')[2]
+    if path.is_file():
+        return str(path)
+    known = [f'sci_plugins::{each.relative_to(root).as_posix()}' for each in root.rglob('*.py')]
+    near = get_close_matches(name, known, 1)
+    advice = f'did you mean {near[0]}?' if near else 'see sci-plugins configs'
+    raise FileNotFoundError(f'config not found: {name}; {advice}')
 
 
 # Places in a config that hold further settings, if they are there at all.

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from prettytable import PrettyTable
 
+from sci_plugins.compat import DISTRIBUTIONS, INSTALL
 from sci_plugins.errors import ConfigError, SciPluginsError, describe_unpickling, first_line
 
 # Control characters, and what Python makes of bytes that are not UTF-8.
@@ -70,6 +71,8 @@ def _user_message(error: Exception) -> str | None:
     """One line for a mistake that the user can fix, ``None`` for a bug of ours."""
     if isinstance(error, (SciPluginsError, OSError)):
         return _one_line(str(error)) or type(error).__name__
+    if isinstance(error, ModuleNotFoundError):
+        return describe_missing(error)
     if isinstance(error, pickle.UnpicklingError):
         return describe_unpickling('a checkpoint', error)
     # What MMEngine says of a misspelt `type` in a config.
@@ -77,6 +80,13 @@ def _user_message(error: Exception) -> str | None:
     if isinstance(error, KeyError) and unknown:
         return f"{unknown[0].lstrip(chr(39))}: check the config's spelling and scope"
     return describe_host_error(error)
+
+
+def describe_missing(error: ModuleNotFoundError) -> str | None:
+    """One line where a package of the hosts is missing, ``None`` for another module."""
+    if error.name not in DISTRIBUTIONS:
+        return None
+    return f'this needs the package {error.name}, which is not installed: {INSTALL}'
 
 
 def _one_line(text: str) -> str:

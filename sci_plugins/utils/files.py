@@ -182,6 +182,13 @@ def file_slug(name: str) -> str:
 CACHE_VARIABLE = 'SCI_PLUGINS_CACHE'
 
 
+def shipped(folder: str) -> Path:
+    """``configs`` or ``tools``, which a wheel carries and a checkout has beside the package."""
+    package = Path(__file__).parents[1]
+    inside = package / '.mim' / folder
+    return inside if inside.is_dir() else package.parent / folder
+
+
 def cache_folder() -> Path:
     """``$SCI_PLUGINS_CACHE``, else ``$XDG_CACHE_HOME/sci_plugins``, else ``~/.cache``.
 

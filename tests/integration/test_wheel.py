@@ -13,6 +13,7 @@ from sci_plugins.models.enhancers.weight_files import shipped_names
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ('pyproject.toml', 'setup.cfg', 'README.md', 'LICENSE', 'sci_plugins')
+SOURCES += ('requirements', 'configs', 'tools')
 
 # What a user does first, in a process that has only the wheel on its path.
 _USE = """
@@ -80,6 +81,15 @@ def test_everything_is_in_it(wheel: Path) -> None:
         assert file in inside
     assert not [name for name in inside if name.startswith(('tests/', 'tools/'))]
     assert any(name.endswith('LICENSE') for name in inside)
+    for name in ('configs', 'tools'):
+        files = {path.relative_to(ROOT).as_posix() for path in (ROOT / name).rglob('*.py')}
+        files = {each for each in files if 'benchmark' not in each}
+        assert files == {
+            each.removeprefix('sci_plugins/.mim/')
+            for each in inside
+            if each.startswith(f'sci_plugins/.mim/{name}/')
+        }
+    assert 'sci_plugins/.mim/model-index.yml' in inside
 
 
 def test_it_works_outside_the_source_tree(wheel: Path, tmp_path: Path) -> None:
@@ -90,3 +100,12 @@ def test_it_works_outside_the_source_tree(wheel: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.endswith('works\n')
+    command = [str(home / 'bin' / 'sci-plugins'), 'configs', 'demo/faces']
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    names = [line.split()[0] for line in done.stdout.splitlines()]
+    assert names == [f'sci_plugins::demo/faces_retinanet_tiny{end}.py' for end in ('', '_sci')]
+    own = 'from sci_plugins.apis.config import load_config as f; print(f(%r).filename)'
+    command = [sys.executable, '-c', own % names[1]]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.stdout.strip().endswith('.mim/configs/demo/faces_retinanet_tiny_sci.py')
+    assert done.stdout.startswith(str(home))

@@ -22,6 +22,7 @@ LAYERS = (
     {'engine'},
     {'apis'},
     {'demo'},
+    {'__main__'},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FILES = sorted(PACKAGE.rglob('*.py'))
