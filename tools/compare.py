@@ -12,6 +12,8 @@ the work dir. Guide: docs/compare.md.
 """
 
 import argparse
+from pathlib import Path
+from typing import Any
 
 from sci_plugins.apis.config import (
     TTA_HELP,
@@ -24,7 +26,7 @@ from sci_plugins.apis.config import (
 )
 from sci_plugins.apis.enhance import DEFAULT_ENHANCER
 from sci_plugins.evaluation.conditions import parse_condition
-from sci_plugins.utils.cli import add_judging_arguments, run
+from sci_plugins.utils.cli import add_judging_arguments, add_verbose_argument, quiet_hosts, run
 
 
 def parse_args() -> argparse.Namespace:
@@ -83,13 +85,13 @@ def parse_args() -> argparse.Namespace:
         'new bootstrap settings only recompute the intervals',
     )
     add_judging_arguments(parser)
+    add_verbose_argument(parser)
     add_common_arguments(parser)
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    conditions = [parse_condition(text) for text in args.darken]
     cfg = load_config_from_args(args)
     if args.tta:
         require(cfg, 'model', 'test_dataloader')
@@ -98,15 +100,28 @@ def main() -> None:
     # Imported late: --help and a mistyped config need not wait for the hosts.
     from mmengine.dist import is_main_process
 
+    with quiet_hosts(Path(cfg.work_dir) / 'console.log', args.verbose):
+        comparison = _compare(cfg, args)
+    if is_main_process():
+        from sci_plugins.visualization.report.markdown import tell_comparison
+
+        print(tell_comparison(comparison))
+        files = 'comparison.md, comparison.json, records/, pictures/'
+        report = '' if args.no_report else 'report.html, '
+        print(f'written to {cfg.work_dir}: {report}{files}')
+    end_processes()
+
+
+def _compare(cfg: Any, args: argparse.Namespace) -> Any:
     from sci_plugins.apis.compare import compare, parse_models
 
-    comparison = compare(
+    return compare(
         cfg,
         args.checkpoint,
         args.variants,
         models=parse_models(args.models, tta=args.tta),
         base=args.base,
-        conditions=conditions,
+        conditions=[parse_condition(text) for text in args.darken],
         work_dir=cfg.work_dir,
         pictures=args.pictures,
         changed=args.changed,
@@ -120,14 +135,6 @@ def main() -> None:
         seed=args.seed,
         report=not args.no_report,
     )
-    if is_main_process():
-        from sci_plugins.visualization.report.markdown import tell_comparison
-
-        print(tell_comparison(comparison))
-        files = 'comparison.md, comparison.json, records/, pictures/'
-        report = '' if args.no_report else 'report.html, '
-        print(f'written to {cfg.work_dir}: {report}{files}')
-    end_processes()
 
 
 if __name__ == '__main__':

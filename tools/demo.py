@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 from sci_plugins.apis.enhance import DEFAULT_ENHANCER
-from sci_plugins.utils.cli import run
+from sci_plugins.utils.cli import add_verbose_argument, quiet_hosts, run
 from sci_plugins.utils.files import shipped
 
 
@@ -27,6 +27,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--prepare', metavar='FOLDER', help='only generate training and test images'
     )
+    add_verbose_argument(parser)
     return parser.parse_args()
 
 
@@ -37,10 +38,17 @@ def main() -> None:
 
         print(f'images written to {prepare_demo(args.prepare, splits=("train", "test"))}')
         return
-    from sci_plugins.demo.run import run_demo
+    with quiet_hosts('', args.verbose):
+        from sci_plugins.demo.run import run_demo
 
-    configs = shipped('configs') / 'demo'
-    run_demo(args.out, configs, enhancer=args.enhancer, data=args.data, images=args.images)
+    run_demo(
+        args.out,
+        shipped('configs') / 'demo',
+        enhancer=args.enhancer,
+        data=args.data,
+        images=args.images,
+        verbose=args.verbose,
+    )
     report = Path(args.out) / 'README.md'
     print('\n' + report.read_text().split('\n## ')[0])
     print(f'tables and pictures: {report}')

@@ -18,6 +18,7 @@ from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.evaluation.bootstrap import Interval
 from sci_plugins.evaluation.comparison import Comparison, finite_or_none, percent_factor
 from sci_plugins.utils.checkpoint import use_safe_loading
+from sci_plugins.utils.cli import quiet_hosts
 from sci_plugins.utils.files import MARK, check_outputs, write_atomically, write_json
 from sci_plugins.utils.schema import to_content
 from sci_plugins.version import __version__
@@ -88,6 +89,7 @@ def run_demo(
     enhancer: str = DEFAULT_ENHANCER,
     data: str | Path | None = None,
     images: int | None = None,
+    verbose: bool = True,
 ) -> list[Row]:
     """Compare networks without and with enhancement on generated images.
 
@@ -101,6 +103,7 @@ def run_demo(
         enhancer: name of the enhancer in front of both networks.
         data: folder of the generated images; ``None`` is the cache folder.
         images: number of test images of each task; ``None`` takes all.
+        verbose: leave what the hosts print on the console, not in ``console.log``.
 
     Returns:
         The rows of the table.
@@ -125,7 +128,8 @@ def run_demo(
         for condition in CONDITIONS:
             print(f'  {describe(condition)}')
             cfg = configure(configs, root, name, condition, images)
-            comparison = _compare(cfg, out, name, condition, enhancer)
+            with quiet_hosts(out / 'console.log', verbose):
+                comparison = _compare(cfg, out, name, condition, enhancer)
             rows.append(_row(name, condition, comparison))
             # MMEngine collects garbage for each data set, which takes half a second with a host
             # imported: exempt the host.

@@ -6,7 +6,9 @@ import os
 import pickle
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from textwrap import dedent
 from typing import NoReturn
 
@@ -165,6 +167,53 @@ def _describe_process(error: Exception) -> str | None:
     cause = re.search(r'\.cc:\d+\] (.+?)\. ', text)
     told = cause[1] if cause else first_line(error)
     return f'another process of this run ended, see what it said: {told}'
+
+
+class _Quiet(io.StringIO):
+    """Keeps what is printed; a warning or an error is shown as well, once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.console = sys.stdout
+        # Of the first there is nothing to do; of the second we know the numbers: 0.
+        self.told = {'The prefix is not set in metric class', 'The testing results of the whole'}
+
+    def write(self, text: str) -> int:
+        level = re.search('WARNING|ERROR', text)
+        if level and not any(each in text for each in self.told):
+            self.told.add(text[level.end() :].strip() or text)
+            self.console.write(text)
+        return super().write(text)
+
+
+@contextmanager
+def quiet_hosts(log: str | os.PathLike[str], verbose: bool = False) -> Iterator[None]:
+    """Keep what the hosts print off the console; it goes to the end of a file.
+
+    Their warnings are shown once; of what Python warns about in them, nothing.
+
+    Args:
+        log: the file; empty: none. Nothing is written where its folder is missing at the end.
+        verbose: leave everything on the console instead.
+    """
+    if verbose:
+        yield
+        return
+    kept = _Quiet()
+    try:
+        with redirect_stdout(kept), warnings.catch_warnings():
+            warnings.filterwarnings('ignore', module=r'(mmdet|mmseg|mmcv|mmengine)\b')
+            yield
+    finally:
+        if log and os.path.isdir(os.path.dirname(log) or '.'):
+            with open(log, 'a', encoding='utf-8', errors='backslashreplace') as file:
+                file.write(kept.getvalue())
+
+
+def add_verbose_argument(parser: argparse.ArgumentParser) -> None:
+    """``-v``; see :func:`quiet_hosts`."""
+    text = "show what the hosts print, which goes to the work dir's console.log otherwise"
+    parser.add_argument('-v', '--verbose', action='store_true', help=text)
 
 
 def add_output_arguments(parser: argparse.ArgumentParser, what: str = 'result') -> None:

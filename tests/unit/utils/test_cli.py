@@ -14,7 +14,7 @@ from sci_plugins.errors import (
     MissingDependencyError,
     SciPluginsError,
 )
-from sci_plugins.utils.cli import TRACEBACK_VARIABLE, check_arguments, run, text_table
+from sci_plugins.utils.cli import TRACEBACK_VARIABLE, check_arguments, quiet_hosts, run, text_table
 
 ERRORS = [SciPluginsError, ConfigError, DataError, CheckpointError, MissingDependencyError]
 
@@ -189,3 +189,25 @@ def test_a_message_that_quotes_a_very_long_name(capsys: pytest.CaptureFixture[st
     assert len(err) < 1100
     assert err.startswith('error: unknown xxx')
     assert err.endswith('xxx; known: a, b\n')
+
+
+def test_hosts_are_quiet_but_for_each_warning_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / 'console.log'
+    with quiet_hosts(log):
+        for number in (1, 2):
+            print('loading annotations', number)
+            print(f'11/29 10:0{number} - mmengine - WARNING - two label maps have no image')
+            print('11/29 - mmengine - WARNING - The prefix is not set in metric class X.')
+    assert capsys.readouterr().out.split(' - ')[0] == '11/29 10:01'
+    assert log.read_text().count('\n') == 6
+    with pytest.raises(TypeError), quiet_hosts(log):
+        raise TypeError(print('before the error'))
+    assert log.read_text().endswith('before the error\n')
+    with quiet_hosts(log, verbose=True):
+        print('all')
+    with quiet_hosts(tmp_path / 'no folder' / 'console.log'):
+        print('nowhere')
+    assert capsys.readouterr().out == 'all\n'
+    assert not (tmp_path / 'no folder').exists()
