@@ -183,7 +183,7 @@ def test_mmseg_s_own_config_by_name_and_as_a_base(tmp_path: Path, asked_for: lis
 def test_a_scope_that_is_no_host_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[str] = []
     monkeypatch.setattr(config, 'get_config', called.append)
-    with pytest.raises(ConfigError, match="unknown host 'mmagic'; known: sci_plugins, mmdet, mmseg"):
+    with pytest.raises(ConfigError, match="unknown host 'mmagic'; known: sci_plugins, mmdet"):
         load_config('mmagic::srcnn/srcnn_x4k915_1xb16-1000k_div2k.py')
     assert called == []
 
