@@ -1,28 +1,33 @@
 """SCI's estimator, fast against plain, and the adaptive stage beside it."""
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.timing import Timing, threads_set_to, time_in_turn, to_table
+from sci_plugins.apis.tiling import enhance_pixels
 from sci_plugins.errors import check_at_least
 from sci_plugins.functional.light import light_statistics
 from sci_plugins.functional.noise import estimate_noise
+from sci_plugins.functional.sci_fused import KINDS, SWITCH, make
 from sci_plugins.models.enhancers import AdaptiveSCIEnhancer, SCIEnhancer
 from sci_plugins.utils.machine import describe_machine, machine_line
 
 
 @dataclass(frozen=True)
 class EnhancerResult:
-    """Times of plain and fast SCI, their ratio, and the largest difference of their images.
+    """Times of plain and fast SCI, their ratios, and the largest difference of their images.
 
-    ``timings`` also holds the adaptive stage's: with all that it has, without shrinkage, off, and
-    its statistics alone; ``adaptive`` their ratios to fast SCI's.
+    ``timings`` also holds fast SCI from 8 bits to 8 bits, and by PyTorch alone; and the adaptive
+    stage's: with all that it has, without shrinkage, off, and its statistics alone; ``adaptive``
+    their ratios to fast SCI's.
     """
 
     machine: dict[str, Any]
@@ -30,6 +35,7 @@ class EnhancerResult:
     timings: dict[str, Timing]
     ratio: float
     ratio_of_fastest: float
+    ratio_of_cpu: float
     max_difference: float
     adaptive: dict[str, float]
 
@@ -44,7 +50,8 @@ class EnhancerResult:
                 f'SCIEnhancer, {size} float32, without gradients',
                 to_table(self.timings),
                 f'{self.ratio:.1f} times faster (by the fastest runs: '
-                f'{self.ratio_of_fastest:.1f}), largest difference '
+                f'{self.ratio_of_fastest:.1f}, by CPU time: {self.ratio_of_cpu:.1f}), '
+                'largest difference '
                 f'{self.max_difference:.1e}',
                 'of the time of ours: '
                 + ', '.join(f'{name} {ratio:.1f}' for name, ratio in self.adaptive.items()),
@@ -100,8 +107,15 @@ def benchmark_enhancer(
         randomize(enhancer, source)
     image = torch.rand(batch, 3, height, width, generator=source) * 0.3  # its noise is white
     with torch.no_grad(), threads_set_to(threads):
+        make(*KINDS)
         difference = (plain_enhance(enhancer, image) - enhancer(image)).abs().max()
-        calls = {'plain': lambda: plain_enhance(enhancer, image), 'ours': lambda: enhancer(image)}
+        pixels = image.mul(255).byte().permute(0, 2, 3, 1).contiguous().numpy()
+        calls: dict[str, Callable[[], object]] = {
+            'plain': lambda: plain_enhance(enhancer, image),
+            'ours': lambda: enhancer(image),
+            'ours, uint8 to uint8': lambda: [enhance_pixels(enhancer, each) for each in pixels],
+            'ours, PyTorch alone': unfused(lambda: enhancer(image)),
+        }
         timings = time_in_turn(calls | _adaptive_calls(image), runs)
         machine = describe_machine()
     plain, ours = timings['plain'], timings['ours']
@@ -111,6 +125,7 @@ def benchmark_enhancer(
         timings=timings,
         ratio=plain.median_ms / ours.median_ms,
         ratio_of_fastest=plain.min_ms / ours.min_ms,
+        ratio_of_cpu=plain.cpu_ms / ours.cpu_ms,
         max_difference=float(difference),
         adaptive={
             name: timing.median_ms / ours.median_ms
@@ -118,6 +133,16 @@ def benchmark_enhancer(
             if name not in calls
         },
     )
+
+
+def unfused(call: Callable[[], object]) -> Callable[[], object]:
+    """The call without the fused kernels."""
+
+    def plain() -> object:
+        with patch.dict(os.environ, {SWITCH: '0'}):
+            return call()
+
+    return plain
 
 
 def _adaptive_calls(image: Tensor) -> dict[str, Callable[[], object]]:

@@ -1,5 +1,6 @@
 """Time several variants in turn."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +16,7 @@ WARM_UP = 3
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds and minor page faults of one call.
+    """Milliseconds and minor page faults of one call; ``cpu_ms`` is of all its threads.
 
     A minor page fault is memory that the system has to map and clear; reused memory causes none.
     ``None`` if the system does not count them.
@@ -24,6 +25,7 @@ class Timing:
     median_ms: float
     min_ms: float
     page_faults: int | None
+    cpu_ms: float = math.nan
 
 
 def time_in_turn(
@@ -37,13 +39,16 @@ def time_in_turn(
         warm_up: rounds before them that are not measured.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
+    cpu: dict[str, list[float]] = {name: [] for name in calls}
     faults: dict[str, list[int]] = {name: [] for name in calls}
     for turn in range(warm_up + runs):
         for name, call in calls.items():
-            faults_before, start = page_faults(), time.perf_counter()
+            faults_before, cpu_before = page_faults(), time.process_time()
+            start = time.perf_counter()
             call()
             elapsed = time.perf_counter() - start
             if turn >= warm_up:
+                cpu[name].append(time.process_time() - cpu_before)
                 seconds[name].append(elapsed)
                 faults[name].append(page_faults() - faults_before)
     return {
@@ -51,6 +56,7 @@ def time_in_turn(
             statistics.median(values) * 1e3,
             min(values) * 1e3,
             round(statistics.median(faults[name])) if _resource else None,
+            statistics.median(cpu[name]) * 1e3,
         )
         for name, values in seconds.items()
     }
@@ -83,10 +89,13 @@ def threads_set_to(number: int) -> Iterator[None]:
 def to_table(timings: Mapping[str, Timing]) -> str:
     """A table with one row per variant."""
     rows = [
-        (name, *told(timing), 'not counted' if timing.page_faults is None else timing.page_faults)
+        (
+            *(name, *told(timing), f'{timing.cpu_ms:,.2f} ms'),
+            'not counted' if timing.page_faults is None else timing.page_faults,
+        )
         for name, timing in timings.items()
     ]
-    return text_table(('', 'median', 'fastest', 'page faults a call'), rows)
+    return text_table(('', 'median', 'fastest', 'CPU time', 'page faults a call'), rows)
 
 
 def told(timing: Timing, places: int = 2) -> tuple[str, str]:

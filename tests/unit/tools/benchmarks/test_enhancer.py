@@ -6,8 +6,16 @@ import pytest
 import torch
 
 from benchmarks import enhancer as module
-from benchmarks.enhancer import CLOSED, adaptive_stage, benchmark_enhancer, plain_enhance, randomize
+from benchmarks.enhancer import (
+    CLOSED,
+    adaptive_stage,
+    benchmark_enhancer,
+    plain_enhance,
+    randomize,
+    unfused,
+)
 from sci_plugins.errors import ConfigError
+from sci_plugins.functional import sci_fused
 from sci_plugins.models.enhancers import SCIEnhancer
 
 
@@ -15,13 +23,15 @@ def test_small() -> None:
     result = benchmark_enhancer(height=12, width=18, batch=2, threads=1, runs=2)
     assert result.shape == (2, 3, 12, 18)
     stages = {'adaptive', 'without shrinkage', 'off', 'statistics'}
-    assert set(result.timings) == {'plain', 'ours', *stages}
+    ways = {'plain', 'ours', 'ours, uint8 to uint8', 'ours, PyTorch alone'}
+    assert set(result.timings) == ways | stages
     assert set(result.adaptive) == stages
     assert result.machine['threads'] == 1
     assert result.max_difference <= 1e-5
     plain, ours = result.timings['plain'], result.timings['ours']
     assert result.ratio == pytest.approx(plain.median_ms / ours.median_ms)
     assert result.ratio_of_fastest == pytest.approx(plain.min_ms / ours.min_ms)
+    assert result.ratio_of_cpu == pytest.approx(plain.cpu_ms / ours.cpu_ms)
     text = result.to_text()
     assert '2x3x12x18' in text
     assert f'{result.max_difference:.1e}' in text
@@ -71,3 +81,10 @@ def test_refuses() -> None:
     with pytest.raises(ConfigError, match='batch must be at least 1, got 0'):
         benchmark_enhancer(batch=0)
     assert module.benchmark_enhancer is benchmark_enhancer
+
+
+def test_unfused_is_without_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(sci_fused.SWITCH, raising=False)
+    before = sci_fused.is_on()
+    assert unfused(sci_fused.is_on)() is False
+    assert sci_fused.is_on() is before

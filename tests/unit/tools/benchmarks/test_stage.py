@@ -4,17 +4,19 @@ import pytest
 
 pytest.importorskip('mmdet')
 
-from benchmarks.stage import ENHANCED, PLAIN, STEP, _calls, benchmark_stage
+from benchmarks.stage import ENHANCED, PLAIN, STEP, UNFUSED, _calls, benchmark_stage
 from sci_plugins.errors import ConfigError
 
 
 def test_share_of_a_test_step() -> None:
     result = benchmark_stage(height=40, width=70, threads=1, runs=1)
     times = {name: timing.median_ms for name, timing in result.timings.items()}
-    assert set(times) == {PLAIN, ENHANCED, STEP}
+    assert set(times) == {PLAIN, ENHANCED, UNFUSED, STEP}
     assert result.share == pytest.approx(times[ENHANCED] / times[STEP])
     added = (times[ENHANCED] - times[PLAIN]) / times[STEP]
     assert result.added_share == pytest.approx(added)
+    cpu = {name: timing.cpu_ms for name, timing in result.timings.items()}
+    assert result.ratio == pytest.approx(cpu[UNFUSED] / cpu[ENHANCED])
     assert f'{result.share:.2%}' in result.to_text()
 
 

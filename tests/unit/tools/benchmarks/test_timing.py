@@ -15,6 +15,9 @@ class _Clock:
     def perf_counter(self) -> float:
         return self.now
 
+    def process_time(self) -> float:
+        return 2 * self.now  # two threads
+
 
 def test_times_in_turn_and_leaves_out_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, order = _Clock(), []
@@ -33,6 +36,8 @@ def test_times_in_turn_and_leaves_out_the_warm_up(monkeypatch: pytest.MonkeyPatc
     assert order == ['a', 'b'] * (timing.WARM_UP + 3)
     assert result['a'].median_ms == pytest.approx(4.0)
     assert result['a'].min_ms == pytest.approx(1.0)
+    assert result['a'].cpu_ms == pytest.approx(8.0)
+    assert '8.00 ms' in to_table(result)
     assert result['b'].median_ms == pytest.approx(2.0)
 
 
