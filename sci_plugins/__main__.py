@@ -14,13 +14,12 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from sci_plugins.compat import EXTENSION_NAME, INSTALL
-from sci_plugins.errors import tell_cause
+from sci_plugins.errors import did_you_mean, tell_cause
 from sci_plugins.utils.cli import describe_missing, run
 from sci_plugins.utils.files import CACHE_VARIABLE, cache_folder, shipped
 from sci_plugins.version import __version__
@@ -43,9 +42,8 @@ def main() -> None:
         sys.argv = [f'sci-plugins {name}', *rest]
         _run_tool(tools[name])
     else:
-        near = get_close_matches(name, [*tools, *_OWN], 1)
-        advice = f'did you mean {near[0]}?' if near else 'see sci-plugins --help'
-        print(f'error: unknown command {name!r}: {advice}', file=sys.stderr)
+        advice = did_you_mean(name, [*tools, *_OWN], '; see sci-plugins --help')
+        print(f'error: unknown command {name!r}{advice}', file=sys.stderr)
         sys.exit(2)
 
 

@@ -9,6 +9,7 @@ import math
 import pickle
 import re
 from collections.abc import Iterable
+from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
 
@@ -114,6 +115,14 @@ def show_name(name: Any, most: int = 100) -> str:
     text = str(name)
     text = text if len(text) <= most else text[:most] + '…'
     return text if text.isprintable() else repr(text)
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = '') -> str:
+    """The nearest of the known names, by its end or as a whole, as the end of a message."""
+    names = list(known)
+    near = [each for each in names if each.rpartition('/')[2] == name]
+    near = near or get_close_matches(name, names, 1)
+    return f' (did you mean {near[0]}?)' if near else otherwise
 
 
 def first_line(error: BaseException) -> str:

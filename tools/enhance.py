@@ -5,7 +5,7 @@ import sys
 
 from sci_plugins.apis.enhance import DEFAULT_ENHANCER
 from sci_plugins.apis.enhance_files import enhance_files
-from sci_plugins.utils.cli import run
+from sci_plugins.utils.cli import add_device_argument, run
 
 
 def parse_args() -> argparse.Namespace:
@@ -49,7 +49,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--overwrite', action='store_true', help='enhance images again and replace existing files'
     )
-    parser.add_argument('--device', default='cpu', help='cpu or cuda (default: cpu)')
+    add_device_argument(parser)
     return parser.parse_args()
 
 

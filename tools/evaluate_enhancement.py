@@ -11,7 +11,7 @@ import argparse
 import sys
 
 from sci_plugins.apis.enhance import DEFAULT_ENHANCER
-from sci_plugins.utils.cli import add_output_arguments, run
+from sci_plugins.utils.cli import add_device_argument, add_output_arguments, run
 from sci_plugins.utils.files import check_outputs, write_json
 
 
@@ -42,7 +42,7 @@ def parse_args() -> argparse.Namespace:
         '--pictures', metavar='DIR', help='write one sheet per image with all variants'
     )
     add_output_arguments(parser, 'numbers of all images')
-    parser.add_argument('--device', default='cpu', help='cpu or cuda (default: cpu)')
+    add_device_argument(parser)
     return parser.parse_args()
 
 

@@ -13,7 +13,7 @@ import argparse
 import sys
 from dataclasses import asdict
 
-from sci_plugins.utils.cli import add_output_arguments, run, text_table
+from sci_plugins.utils.cli import add_device_argument, add_output_arguments, run, text_table
 from sci_plugins.utils.files import check_outputs, write_json
 
 
@@ -23,7 +23,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('inputs', nargs='+', metavar='INPUT', help='image file or folder')
     parser.add_argument('--enhancer', default='adaptive', help='default: %(default)s')
-    parser.add_argument('--device', default='cpu', help='cpu or cuda (default: cpu)')
+    add_device_argument(parser)
     add_output_arguments(parser, 'table')
     return parser.parse_args()
 

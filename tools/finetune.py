@@ -12,7 +12,7 @@ import argparse
 import sys
 
 from sci_plugins.apis.enhance import DEFAULT_ENHANCER
-from sci_plugins.utils.cli import run
+from sci_plugins.utils.cli import add_device_argument, run
 
 
 def parse_args() -> argparse.Namespace:
@@ -56,7 +56,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--overwrite', action='store_true', help='replace files that no tool of ours wrote'
     )
-    parser.add_argument('--device', default='cpu', help='cpu or cuda (default: cpu)')
+    add_device_argument(parser)
     return parser.parse_args()
 
 

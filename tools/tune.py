@@ -19,7 +19,7 @@ from typing import Any
 
 from sci_plugins.apis.config import load_config
 from sci_plugins.errors import ConfigError
-from sci_plugins.utils.cli import run
+from sci_plugins.utils.cli import add_device_argument, run
 from sci_plugins.utils.files import check_outputs
 
 PIXELS, CROP_SIZE = 'pixels', 192
@@ -90,7 +90,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="channel order of the config's images (default: %(default)s)",
     )
     parser.add_argument('--seed', type=int, default=0, help='default: %(default)s')
-    parser.add_argument('--device', default='cpu', help='cpu or cuda (default: cpu)')
+    add_device_argument(parser)
     parser.add_argument('--resume', action='store_true', help='go on with an interrupted run')
     parser.add_argument(
         '--trust-checkpoint',

@@ -8,6 +8,7 @@ from mmengine.model import BaseDataPreprocessor
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from sci_plugins.apis.enhance import DEFAULT_ENHANCER
 from sci_plugins.errors import ConfigError
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin, watch_export
 from sci_plugins.models.enhancers import BaseEnhancer
@@ -20,7 +21,7 @@ _AUTO = object()
 
 def attach(
     model: Model,
-    enhancer: BaseEnhancer | Mapping[str, Any] | str,
+    enhancer: BaseEnhancer | Mapping[str, Any] | str = DEFAULT_ENHANCER,
     *,
     frozen: bool = True,
     norm_eval: bool = True,

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from sci_plugins.errors import (
     SciPluginsError,
     check_at_least,
     check_seed,
+    did_you_mean,
     first_line,
     tell_cause,
 )
@@ -136,9 +136,8 @@ def _find_own(name: str) -> str:
     if path.is_file():
         return str(path)
     known = [f'sci_plugins::{each.relative_to(root).as_posix()}' for each in root.rglob('*.py')]
-    near = get_close_matches(name, known, 1)
-    advice = f'did you mean {near[0]}?' if near else 'see sci-plugins configs'
-    raise FileNotFoundError(f'config not found: {name}; {advice}')
+    advice = did_you_mean(name, known, '; see sci-plugins configs')
+    raise FileNotFoundError(f'config not found: {name}{advice}')
 
 
 # Places in a config that hold further settings, if they are there at all.

@@ -210,6 +210,21 @@ def quiet_hosts(log: str | os.PathLike[str], verbose: bool = False) -> Iterator[
                 file.write(kept.getvalue())
 
 
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    """``--device``: what PyTorch calls it, or auto for a GPU if there is one."""
+    parser.add_argument(
+        '--device', default='cpu', type=_device, help='cpu, cuda or auto (default: %(default)s)'
+    )
+
+
+def _device(text: str) -> str:
+    if text != 'auto':
+        return text
+    import torch
+
+    return 'cuda' if torch.cuda.is_available() else 'cpu'
+
+
 def add_verbose_argument(parser: argparse.ArgumentParser) -> None:
     """``-v``; see :func:`quiet_hosts`."""
     text = "show what the hosts print, which goes to the work dir's console.log otherwise"

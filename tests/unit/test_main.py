@@ -52,7 +52,7 @@ def test_a_tool_runs_under_its_name(name: str) -> None:
 def test_a_near_miss_is_named() -> None:
     assert _run('comparre')[::2] == (
         2,
-        "error: unknown command 'comparre': did you mean compare?\n",
+        "error: unknown command 'comparre' (did you mean compare?)\n",
     )
     assert 'see sci-plugins --help' in _run('zzz')[2]
 

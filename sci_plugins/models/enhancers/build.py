@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from sci_plugins.errors import ConfigError, SciPluginsError, first_line, tell_cause
+from sci_plugins.errors import ConfigError, SciPluginsError, did_you_mean, first_line, tell_cause
 from sci_plugins.models.enhancers.base import BaseEnhancer, type_name
+from sci_plugins.models.enhancers.weight_files import PUBLISHED, is_published, names_of_sci
 from sci_plugins.models.enhancers.weights import (
     config_of_weights,
     load_enhancer_weights,
@@ -203,7 +204,10 @@ def parse_enhancer(text: str) -> dict[str, Any]:
     if _DOTTED.fullmatch(text):
         return dict(type=text)
     if name not in SHORT_NAMES:
-        raise ConfigError(f'unknown enhancer {text!r}; known: {_FORMS}')
+        if is_published(text):  # weights by their own name
+            return config_of_weights(text)
+        near = did_you_mean(text, [*SHORT_NAMES, *map('sci/'.__add__, names_of_sci()), *PUBLISHED])
+        raise ConfigError(f'unknown enhancer {text!r}{near}; known: {_FORMS}')
     short = SHORT_NAMES[name]
     if short.needs and not argument:
         raise ConfigError(f'{name!r} needs {short.needs}')

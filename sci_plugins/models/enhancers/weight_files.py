@@ -10,7 +10,7 @@ from typing import NamedTuple
 from mmengine.logging import print_log
 
 from sci_plugins import weights as shipped
-from sci_plugins.errors import CheckpointError, ConfigError
+from sci_plugins.errors import CheckpointError, ConfigError, did_you_mean
 from sci_plugins.utils.download import download
 from sci_plugins.utils.files import cache_folder, write_atomically
 
@@ -87,6 +87,12 @@ def is_published(name: str) -> bool:
     return name.startswith(('official/', 'sci_plugins/')) or name in PUBLISHED
 
 
+def bare_name(name: str) -> str:
+    """``official/medium`` of ``sci/official/medium``, as the enhancer with it is named."""
+    bare = name.removeprefix('sci/')
+    return bare if is_published(bare) else name
+
+
 _TOLD: set[str] = set()
 
 
@@ -105,15 +111,15 @@ def find_weight_file(name: str | os.PathLike[str]) -> WeightFile:
     into which they are downloaded once from their authors' repository.
 
     Args:
-        name: ``official/NAME``, ``sci_plugins/NAME``, ``SYSTEM/NAME`` of :data:`PUBLISHED`, or a
-            path.
+        name: ``official/NAME``, ``sci_plugins/NAME`` (also behind ``sci/``), ``SYSTEM/NAME`` of
+            :data:`PUBLISHED`, or a path.
 
     Raises:
         ConfigError: if the name is unknown.
         FileNotFoundError: if there is no such file.
         CheckpointError: if a published file has another hash or cannot be downloaded.
     """
-    name = os.fspath(name)
+    name = bare_name(os.fspath(name))
     if name.startswith('official/'):
         return WeightFile(_find_published(name, _official(name)), name, _official(name).sha256)
     if name in PUBLISHED:
@@ -127,7 +133,8 @@ def find_weight_file(name: str | os.PathLike[str]) -> WeightFile:
     is_shipped = name.startswith('sci_plugins/')
     path = _find_shipped(name) if is_shipped else Path(os.path.expanduser(name))
     if not path.is_file():
-        raise FileNotFoundError(f'weights not found: {path}')
+        near = did_you_mean(name, [*names_of_sci(), *PUBLISHED])
+        raise FileNotFoundError(f'weights not found: {path}{near}')
     return WeightFile(path, name, file_sha256(path))
 
 
@@ -139,6 +146,11 @@ def shipped_names() -> list[str]:
     )
 
 
+def names_of_sci() -> list[str]:
+    """Names of SCI's weights, ours and the authors'."""
+    return [*shipped_names(), *(f'official/{each}' for each in OFFICIAL_SHA256)]
+
+
 def file_sha256(path: Path) -> str:
     """sha256 of a file, as hexadecimal digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -146,16 +158,16 @@ def file_sha256(path: Path) -> str:
 
 def _find_shipped(name: str) -> Path:
     if name not in shipped_names():
-        known = ', '.join([*shipped_names(), *(f'official/{n}' for n in OFFICIAL_SHA256)])
-        raise ConfigError(f'unknown weights {name!r}; known: {known}, or a path')
+        known, near = ', '.join(names_of_sci()), did_you_mean(name, names_of_sci())
+        raise ConfigError(f'unknown weights {name!r}{near}; known: {known}, or a path')
     return Path(shipped.__path__[0]) / f'sci_{name.removeprefix("sci_plugins/")}.pth'
 
 
 def _official(name: str) -> PublishedFile:
     short = name.removeprefix('official/')
     if short not in OFFICIAL_SHA256:
-        known = ', '.join(f'official/{key}' for key in OFFICIAL_SHA256)
-        raise ConfigError(f'unknown weights {name!r}; known: {known}')
+        known, near = ', '.join(names_of_sci()), did_you_mean(name, names_of_sci())
+        raise ConfigError(f'unknown weights {name!r}{near}; known: {known}')
     address = f'{OFFICIAL_ADDRESS.rstrip("/")}/{short}.pt'
     return PublishedFile(f'{short}.pt', address, OFFICIAL_BYTES, OFFICIAL_SHA256[short])
 

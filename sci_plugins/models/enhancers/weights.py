@@ -22,7 +22,7 @@ from sci_plugins.models.enhancers.export import (
     plain_arguments,
     saved_building,
 )
-from sci_plugins.models.enhancers.weight_files import find_weight_file
+from sci_plugins.models.enhancers.weight_files import bare_name, find_weight_file
 from sci_plugins.utils.checkpoint import read_checkpoint
 
 Renaming = tuple[re.Pattern[str], str]
@@ -286,7 +286,8 @@ def weights_name(config: Mapping[str, Any]) -> str | None:
     inner = config.get('enhancer')
     if isinstance(inner, Mapping):
         return weights_name(inner)
-    return config.get('weights')
+    weights = config.get('weights')
+    return bare_name(weights) if isinstance(weights, str) else weights
 
 
 def _sizes_by_shape(tensors: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a user sees at the command line when something is wrong."""
 
+import argparse
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,14 @@ from sci_plugins.errors import (
     MissingDependencyError,
     SciPluginsError,
 )
-from sci_plugins.utils.cli import TRACEBACK_VARIABLE, check_arguments, quiet_hosts, run, text_table
+from sci_plugins.utils.cli import (
+    TRACEBACK_VARIABLE,
+    add_device_argument,
+    check_arguments,
+    quiet_hosts,
+    run,
+    text_table,
+)
 
 ERRORS = [SciPluginsError, ConfigError, DataError, CheckpointError, MissingDependencyError]
 
@@ -211,3 +219,13 @@ def test_hosts_are_quiet_but_for_each_warning_once(
         print('nowhere')
     assert capsys.readouterr().out == 'all\n'
     assert not (tmp_path / 'no folder').exists()
+
+
+def test_the_device_may_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    parser = argparse.ArgumentParser()
+    add_device_argument(parser)
+    for there in (False, True):
+        monkeypatch.setattr('torch.cuda.is_available', lambda there=there: there)
+        assert parser.parse_args(['--device', 'auto']).device == ('cuda' if there else 'cpu')
+    assert parser.parse_args([]).device == 'cpu'
+    assert parser.parse_args(['--device', 'cuda:1']).device == 'cuda:1'

@@ -20,6 +20,7 @@ from sci_plugins.models.enhancers import (
     build_enhancer,
     parse_enhancer,
 )
+from sci_plugins.models.enhancers.weights import weights_name
 
 
 @pytest.mark.parametrize(
@@ -241,3 +242,35 @@ def test_calls_that_cannot_be_read(call: str) -> None:
 def test_the_home_of_nobody() -> None:
     with pytest.raises(FileNotFoundError, match='weights not found: ~nouser/x'):
         build_enhancer('sci/~nouser/x')
+
+
+def test_one_spelling_and_the_old_ones() -> None:
+    spec = dict(type='sci_plugins.SCIEnhancer')
+    forms = ['sci/sci_plugins/lol', 'sci_plugins/lol']
+    forms += [dict(spec, weights=weights) for weights in list(forms)]
+    states = [build_enhancer(form).state_dict() for form in forms]
+    assert states[0]
+    for state in states[1:]:
+        assert all(torch.equal(value, state[name]) for name, value in states[0].items())
+    assert {weights_name(parse_enhancer(form)) for form in forms[:2]} == {'sci_plugins/lol'}
+    assert weights_name(forms[2]) == 'sci_plugins/lol'
+
+
+@pytest.mark.parametrize(
+    ('name', 'near'),
+    [
+        ('sci/offical/medium', 'official/medium'),
+        ('sci/medium', 'official/medium'),
+        ('sci/lol', 'sci_plugins/lol'),
+        ('sci/sci_plugins/lo', 'sci_plugins/lol'),
+        ('official/medum', 'official/medium'),
+        ('offical/medium', 'sci/official/medium'),
+        ('adaptiv', 'adaptive'),
+        ('gama', 'gamma'),
+    ],
+)
+def test_a_near_miss_is_named(name: str, near: str) -> None:
+    with pytest.raises((ConfigError, FileNotFoundError), match='did you mean') as caught:
+        build_enhancer(name)
+    assert f'(did you mean {near}?)' in str(caught.value)
+    assert '\n' not in str(caught.value)
