@@ -43,7 +43,7 @@ def attach(
         enhancer: an enhancer, a config dict, or a name such as
             ``'sci/official/medium'``.
         frozen, norm_eval, input_order, fill_color, input_max, check_values: see
-            :meth:`EnhancementStep.setup_enhancement`; ``fill_color`` defaults
+            :class:`EnhancementStage`; ``fill_color`` defaults
             to what the host's class takes in a config.
 
     Returns:

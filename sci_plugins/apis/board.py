@@ -33,40 +33,25 @@ from sci_plugins.utils.schema import Measured, from_content, read_json
 
 @dataclass(frozen=True)
 class Network:
-    """A network on its test set.
+    """A network on its test set."""
 
-    Args:
-        name: in the tables.
-        config, checkpoint: as for ``tools/compare.py``; ``$NAME`` stands for an environment
-            variable.
-        metric: that decides; ``None``: the one that the field compares models by.
-        resample: what the bootstrap draws.
-        options: settings of the config to override.
-    """
-
-    name: str
+    name: str  # in the tables
+    #: as for ``tools/compare.py``; ``$NAME`` stands for an environment variable
     config: str
     checkpoint: str
-    metric: str | None = None
-    resample: str = 'images'
-    options: dict[str, Any] = field(default_factory=dict)
+    metric: str | None = None  # that decides; ``None``: the one that the field compares models by
+    resample: str = 'images'  # what the bootstrap draws
+    options: dict[str, Any] = field(default_factory=dict)  # settings of the config to override
 
 
 @dataclass(frozen=True)
 class Board:
-    """What is measured: all networks under all conditions with all enhancers.
+    """What is measured: all networks under all conditions with all enhancers."""
 
-    Args:
-        networks: the rows of tables.
-        conditions: as after ``--darken``.
-        enhancers: as after ``--variants``; the first is the base.
-        resamples: of the bootstrap.
-    """
-
-    networks: list[Network]
-    conditions: list[str]
-    enhancers: list[str]
-    resamples: int = 1000
+    networks: list[Network]  # the rows of tables
+    conditions: list[str]  # as after ``--darken``
+    enhancers: list[str]  # as after ``--variants``; the first is the base
+    resamples: int = 1000  # of the bootstrap
 
 
 def read_board(path: str | os.PathLike[str]) -> Board:
@@ -115,16 +100,11 @@ def _expanded(network: Network, path: Any) -> Network:
 
 @dataclass(frozen=True)
 class Cell:
-    """A network under a condition, with all enhancers.
-
-    Args:
-        network, condition: of the board.
-        folder: of its comparison.
-    """
+    """A network under a condition, with all enhancers."""
 
     network: Network
     condition: Condition
-    folder: Path
+    folder: Path  # of its comparison
 
     def comparison(self) -> Comparison | None:
         """What has been measured; ``None`` before anything was."""
@@ -234,22 +214,15 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Results:
-    """All that is known: the content of ``board.json``.
+    """All that is known: the content of ``board.json``."""
 
-    Args:
-        sheets: a table for each network.
-        enhancers: in order, the base first.
-        milliseconds: enhancer -> its time for one image of 640 x 480, see :func:`cost_of`.
-        machine: of these times.
-        versions: of the software.
-        cells, measured: how many cells there are, and how many are finished.
-    """
-
-    sheets: list[Sheet]
-    enhancers: list[str]
+    sheets: list[Sheet]  # a table for each network
+    enhancers: list[str]  # in order, the base first
+    #: enhancer -> its time for one image of 640 x 480, see :func:`cost_of`
     milliseconds: dict[str, Measured]
-    machine: str
-    versions: dict[str, str]
+    machine: str  # of these times
+    versions: dict[str, str]  # of the software
+    #: how many cells there are, and how many are finished
     cells: int
     measured: int
 

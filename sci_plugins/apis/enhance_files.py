@@ -50,17 +50,11 @@ Spec = nn.Module | Mapping[str, Any] | str
 
 @dataclass(frozen=True)
 class FileJob:
-    """One image to enhance.
+    """One image to enhance."""
 
-    Attributes:
-        source: image file to read.
-        target: image file to write.
-        illumination: PNG file for the illumination map, ``None`` if not wanted.
-    """
-
-    source: Path
-    target: Path
-    illumination: Path | None = None
+    source: Path  # image file to read
+    target: Path  # image file to write
+    illumination: Path | None = None  # PNG file for the illumination map, ``None`` if not wanted
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -298,18 +292,13 @@ PIXELS_AT_ONCE = 2**25
 
 @dataclass
 class EnhanceSummary:
-    """What a run has done.
+    """What a run has done."""
 
-    Attributes:
-        written: number of images enhanced.
-        skipped: number of images that another run had enhanced already.
-        failed: image file -> why it could not be enhanced.
-        passed_over: a line for each folder with files that are not images.
-    """
-
-    written: int = 0
-    skipped: int = 0
+    written: int = 0  # number of images enhanced
+    skipped: int = 0  # number of images that another run had enhanced already
+    #: image file -> why it could not be enhanced
     failed: dict[Path, str] = field(default_factory=dict)
+    #: a line for each folder with files that are not images
     passed_over: list[str] = field(default_factory=list)
 
 

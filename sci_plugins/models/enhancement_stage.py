@@ -12,13 +12,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from sci_plugins.errors import ConfigError, DataError, is_number
+from sci_plugins.errors import ConfigError, DataError, check_choice, is_number
 from sci_plugins.functional.host_image import fill_mask, host_to_rgb, rgb_to_host, valid_size
 from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer
 from sci_plugins.models.enhancers.sci import prepare_kernels
 
 Images = TypeVar('Images', Tensor, list[Tensor])
-INPUT_ORDERS = ('bgr', 'rgb')
 _NORMS = (nn.modules.batchnorm._NormBase,)
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 #: Integers that images of more than 8 bits come in.
@@ -188,34 +187,18 @@ class EnhancementStep(nn.Module):
     ) -> None:
         """Build the enhancer and set how it takes part in training.
 
-        Args:
-            enhancer: whatever :func:`build_enhancer` takes.
-            frozen: no gradients reach the enhancer, and it stays in eval mode;
-                ``False`` trains it with the model's task.
-            norm_eval: its BatchNorm layers keep their statistics in training.
-            input_order: channel order of the images, ``'bgr'`` or ``'rgb'``. Never
-                guessed from ``bgr_to_rgb``: YOLOX and RTMDet leave that off and load
-                BGR.
-            fill_color: colour on the scale and in the channel order of the images that
-                they are padded with, and that stays as it is; ``None`` if they are not
-                padded.
-            input_max: white of float images: 255, or 1, or 65535 for 16 bits, which
-                may then be integers too; uint8 images are in [0, 255] in any case.
-            check_values: refuse images on another scale, see :class:`ValueCheck`.
+        Arguments as of :class:`EnhancementStage`. The channel order is never guessed from
+        ``bgr_to_rgb``: YOLOX and RTMDet leave that off and load BGR.
 
         Raises:
             ConfigError: if an argument is out of range.
         """
-        if input_order not in INPUT_ORDERS:
-            raise ConfigError(f"input_order must be 'bgr' or 'rgb', got {input_order!r}")
+        check_choice('input_order', input_order, ('bgr', 'rgb'))
         values = ValueCheck(input_max)
         self.enhancer = build_enhancer(enhancer)
-        self.frozen = frozen
-        self.norm_eval = norm_eval
-        self.input_order = input_order
-        self.input_max = float(input_max)
-        self.check_values = check_values
-        self._values = values
+        self.frozen, self.norm_eval = frozen, norm_eval
+        self.input_order, self.input_max = input_order, float(input_max)
+        self.check_values, self._values = check_values, values
         self.fill_color = _three(fill_color)
         self.enhancer.requires_grad_(not frozen)
         prepare_kernels(self.enhancer)
@@ -248,14 +231,12 @@ class EnhancementStep(nn.Module):
     ) -> None:
         """Refuse what cannot be colour images on the scale of ``input_max``.
 
-        Args:
-            images: of ``(3, H, W)``; before they go to a GPU, if possible.
-            training: whether they may be augmented.
-            paths: their files, for errors.
+        They are ``(3, H, W)``; before they go to a GPU, if possible. Arguments as of
+        :meth:`ValueCheck.check`.
 
         Raises:
-            DataError: if there are none, or one has not three channels, is of another
-                dtype, or fails the :class:`ValueCheck`.
+            DataError: if there are none, or one has not three channels, is of another dtype, or
+                fails the :class:`ValueCheck`.
         """
         if len(images) == 0:
             raise DataError('the batch is empty: expected at least one image')
@@ -269,14 +250,10 @@ class EnhancementStep(nn.Module):
         return 'put the stage before the normalisation'
 
     def enhance_image(self, image: Tensor, training: bool) -> Tensor:
-        """One image, enhanced.
+        """One image ``(3, H, W)``, uint8, or float in [0, ``input_max``], not checked, enhanced.
 
-        Args:
-            image: ``(3, H, W)``, uint8, or float in [0, ``input_max``]; not checked.
-            training: whether areas of the fill colour inside the image stay as well.
-
-        Returns:
-            Same size and scale, float32.
+        Same size and scale, float32. In training, areas of the fill colour inside the image stay as
+        well.
         """
         if self.fill_color is None:
             return self._enhance_valid(image, training)
@@ -316,29 +293,29 @@ class EnhancementStep(nn.Module):
 class EnhancementStage(EnhancementStep):
     """An enhancer as the first module of any model, as in ``nn.Sequential(stage, model)``.
 
-    Stands before the model's own normalisation: images come in as they were loaded.
-    Every image is enhanced by itself, so that its result does not depend on its batch.
+    Stands before the model's own normalisation: images come in as they were loaded. Every image is
+    enhanced by itself, so that its result does not depend on its batch.
 
     Args:
-        enhancer: an enhancer, a config dict, or a name such as
-            ``'sci/official/medium'``; whatever :func:`build_enhancer` takes.
+        enhancer: an enhancer, a config dict, or a name such as ``'sci/official/medium'``; whatever
+            :func:`build_enhancer` takes.
         input_order: channel order of the images, ``'rgb'`` or ``'bgr'``.
-        input_max: white of float images: 255, or 1 for what torchvision's
-            ``to_tensor`` gives, or 65535 for 16 bits, which may then be integers too.
-            Values a little outside [0, ``input_max``] are clamped, others refused.
-        fill_color: colour on the scale and in the channel order of the images that
-            they are padded with at the bottom and right edge, and that stays as it is;
-            in train mode, areas of it inside the image (mosaic) as well.
-        frozen: no gradients reach the enhancer, and it stays in eval mode; ``False``
-            trains it with the model's task.
+        input_max: white of float images: 255, or 1 for what torchvision's ``to_tensor`` gives, or
+            65535 for 16 bits, which may then be integers too. Values a little outside [0,
+            ``input_max``] are clamped, others refused. uint8 images are in [0, 255] in any case.
+        fill_color: colour on the scale and in the channel order of the images that they are padded
+            with at the bottom and right edge, and that stays as it is; in train mode, areas of it
+            inside the image (mosaic) as well. ``None`` if they are not padded.
+        frozen: no gradients reach the enhancer, and it stays in eval mode; ``False`` trains it with
+            the model's task.
         norm_eval: its BatchNorm layers keep their statistics in training.
         check_values: refuse images on another scale, see :class:`ValueCheck`.
 
     Shape:
-        - input: ``(N, 3, H, W)``, or a list of ``(3, H, W)`` whose sizes may differ;
-          uint8, or float in [0, ``input_max``]
-        - output: the same; float on the scale and of the dtype of the input, for uint8
-          float32 in [0, 255]. A list gives a list.
+        - input: ``(N, 3, H, W)``, or a list of ``(3, H, W)`` whose sizes may differ; uint8, or
+          float in [0, ``input_max``]
+        - output: the same; float on the scale and of the dtype of the input, for uint8 float32 in
+          [0, 255]. A list gives a list.
 
     Raises:
         ConfigError: if an argument is out of range.

@@ -35,7 +35,7 @@ class EnhancementMixin(EnhancementStep):
     Args:
         enhancer: a config dict, or a name such as ``'sci/official/medium'``.
         frozen, norm_eval, input_order, fill_color, input_max, check_values: see
-            :meth:`EnhancementStep.setup_enhancement`.
+            :class:`EnhancementStage`.
         kwargs: all arguments of the host's class.
 
     Raises:
@@ -68,7 +68,7 @@ class EnhancementMixin(EnhancementStep):
         )
 
     def setup_enhancement(self, *args: Any, **kwargs: Any) -> None:
-        """As in :meth:`EnhancementStep.setup_enhancement`, on the host's device.
+        """As in :class:`EnhancementStage`, on the host's device.
 
         Raises:
             ConfigError: if an argument is out of range.

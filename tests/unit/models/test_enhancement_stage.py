@@ -399,7 +399,7 @@ def test_a_stage_can_be_exported(strict: bool) -> None:
     ('settings', 'word'),
     [
         (dict(enhancer='foo'), "unknown enhancer 'foo'"),
-        (dict(input_order='grb'), "'bgr' or 'rgb', got 'grb'"),
+        (dict(input_order='grb'), "bgr, rgb; got 'grb'"),
         (dict(input_max=0), 'input_max must be a number above 0, got 0'),
         (dict(input_max=float('nan')), 'got nan'),
         (dict(input_max='255'), "got '255'"),

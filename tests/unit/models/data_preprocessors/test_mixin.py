@@ -236,7 +236,7 @@ def test_an_empty_batch_is_refused(build: Any, run: Any, inputs: Any) -> None:
         (dict(enhancer='retinexnet'), "unknown enhancer 'retinexnet'"),
         (dict(enhancer=dict(type='sci_plugins.Nothing')), r'sci_plugins\.Nothing'),
         (dict(enhancer=dict(weights='x.pth')), "needs 'type'"),
-        (dict(input_order='grb'), "'bgr' or 'rgb', got 'grb'"),
+        (dict(input_order='grb'), "bgr, rgb; got 'grb'"),
         (dict(fill_color=(1, 2)), r'one or three numbers, got \(1, 2\)'),
     ],
 )
