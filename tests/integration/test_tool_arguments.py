@@ -245,6 +245,15 @@ CASES = [
             (f'darkface --images {HUGE}', 'images must be at most'),
         ],
     ),
+    *_cases('board', '--work-dir work', [('nowhere.yml', 'nowhere.yml'), ('photos', 'photos')]),
+    *_cases(
+        'compare_predictions',
+        '--work-dir work --gt truth',
+        [
+            ('maps', "expected NAME=PATH with different names, got 'maps'"),
+            ('a=maps --num-classes 0', 'num_classes must be at least 1, got 0'),
+        ],
+    ),
     *_cases('demo', '--out out', [('--images -1', 'images must be at least 1, got -1')]),
     *_cases(
         'compare',
