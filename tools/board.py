@@ -22,7 +22,6 @@ from sci_plugins.errors import ConfigError
 from sci_plugins.utils.cli import run, text_table
 from sci_plugins.utils.files import MARK, check_outputs, to_json, write_atomically
 from sci_plugins.utils.schema import to_content
-from sci_plugins.visualization.report.cells import DASH, MARKS, MEANINGS, plain, signed
 
 
 def parse_args() -> argparse.Namespace:
@@ -79,6 +78,8 @@ def write_page(results: Any, page: Path, command: str) -> None:
 
 
 def _page_lines(results: Any, page: Path, command: str) -> Iterator[str]:
+    from sci_plugins.visualization.report.cells import MARKS, MEANINGS
+
     yield f'<!-- {MARK}; a change here is lost -->\n# The board\n'
     yield f'Made by `{command}`; all numbers: [{page.stem}.json]({page.stem}.json).\n'
     if results.measured < results.cells:
@@ -110,6 +111,8 @@ def _page_lines(results: Any, page: Path, command: str) -> Iterator[str]:
 
 
 def _table(results: Any, sheet: Any) -> Iterator[str]:
+    from sci_plugins.visualization.report.cells import DASH, MARKS, plain, signed
+
     tops = [max(e.value for e in column.entries.values()) for column in sheet.columns]
     yield _row('', [f'{c.text}<br>luma {c.luma:.2f}' for c in sheet.columns], ('Δ mean', 'ms'))
     yield _row('---', ['---:'] * len(sheet.columns), ('---:', '---:'))
@@ -128,6 +131,8 @@ def _table(results: Any, sheet: Any) -> Iterator[str]:
 
 
 def _differences(results: Any, sheet: Any) -> Iterator[str]:
+    from sci_plugins.visualization.report.cells import DASH, signed
+
     names = results.enhancers[1:]
     yield _row('', [f'`{name}`' for name in names])
     yield _row('---', ['---:'] * len(names))

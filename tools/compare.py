@@ -15,18 +15,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sci_plugins.apis.config import (
+from sci_plugins.utils.cli import (
     TTA_HELP,
     add_common_arguments,
-    end_processes,
-    load_config_from_args,
-    require,
-    use_gloo_without_gpu,
-    use_tta,
+    add_judging_arguments,
+    add_verbose_argument,
+    quiet_hosts,
+    run,
 )
-from sci_plugins.apis.enhance import DEFAULT_ENHANCER
-from sci_plugins.evaluation.conditions import parse_condition
-from sci_plugins.utils.cli import add_judging_arguments, add_verbose_argument, quiet_hosts, run
+from sci_plugins.weights import DEFAULT_ENHANCER
 
 
 def parse_args() -> argparse.Namespace:
@@ -92,12 +89,20 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    # Imported late: --help and a mistyped option need not wait for PyTorch.
+    from sci_plugins.apis.config import (
+        end_processes,
+        load_config_from_args,
+        require,
+        use_gloo_without_gpu,
+        use_tta,
+    )
+
     cfg = load_config_from_args(args)
     if args.tta:
         require(cfg, 'model', 'test_dataloader')
         use_tta(cfg)
     use_gloo_without_gpu(cfg)
-    # Imported late: --help and a mistyped config need not wait for the hosts.
     from mmengine.dist import is_main_process
 
     with quiet_hosts(Path(cfg.work_dir) / 'console.log', args.verbose):
@@ -114,6 +119,7 @@ def main() -> None:
 
 def _compare(cfg: Any, args: argparse.Namespace) -> Any:
     from sci_plugins.apis.compare import compare, parse_models
+    from sci_plugins.evaluation.conditions import parse_condition
 
     return compare(
         cfg,

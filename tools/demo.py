@@ -7,9 +7,9 @@ python tools/demo.py --prepare data/demo      # only generate images, to train o
 import argparse
 from pathlib import Path
 
-from sci_plugins.apis.enhance import DEFAULT_ENHANCER
 from sci_plugins.utils.cli import add_verbose_argument, quiet_hosts, run
 from sci_plugins.utils.files import shipped
+from sci_plugins.weights import DEFAULT_ENHANCER
 
 
 def parse_args() -> argparse.Namespace:

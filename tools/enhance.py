@@ -3,9 +3,8 @@
 import argparse
 import sys
 
-from sci_plugins.apis.enhance import DEFAULT_ENHANCER
-from sci_plugins.apis.enhance_files import enhance_files
 from sci_plugins.utils.cli import add_device_argument, run
+from sci_plugins.weights import DEFAULT_ENHANCER
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,6 +54,9 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
+    # Imported late: --help and a mistyped option need not wait for PyTorch.
+    from sci_plugins.apis.enhance_files import enhance_files
+
     summary = enhance_files(
         args.inputs,
         args.out,

@@ -10,9 +10,9 @@ PSNR and SSIM need references.
 import argparse
 import sys
 
-from sci_plugins.apis.enhance import DEFAULT_ENHANCER
 from sci_plugins.utils.cli import add_device_argument, add_output_arguments, run
 from sci_plugins.utils.files import check_outputs, write_json
+from sci_plugins.weights import DEFAULT_ENHANCER
 
 
 def parse_args() -> argparse.Namespace:

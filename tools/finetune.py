@@ -11,8 +11,8 @@ Writes the weights and, beside them, a picture, night_before-after.jpg.
 import argparse
 import sys
 
-from sci_plugins.apis.enhance import DEFAULT_ENHANCER
 from sci_plugins.utils.cli import add_device_argument, run
+from sci_plugins.weights import DEFAULT_ENHANCER
 
 
 def parse_args() -> argparse.Namespace:

@@ -6,18 +6,7 @@ python tools/test.py CONFIG CHECKPOINT --work-dir work_dirs/test
 import argparse
 from pathlib import Path
 
-from sci_plugins.apis.config import (
-    TTA_HELP,
-    add_common_arguments,
-    end_processes,
-    load_config_from_args,
-    require,
-    use_gloo_without_gpu,
-    use_tta,
-)
-from sci_plugins.evaluation.comparison import finite_or_none
-from sci_plugins.utils.checkpoint import load_fully, read_checkpoint
-from sci_plugins.utils.cli import run
+from sci_plugins.utils.cli import TTA_HELP, add_common_arguments, run
 from sci_plugins.utils.files import check_outputs, write_json
 
 
@@ -34,6 +23,17 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    # Imported late: --help and a mistyped option need not wait for PyTorch.
+    from sci_plugins.apis.config import (
+        end_processes,
+        load_config_from_args,
+        require,
+        use_gloo_without_gpu,
+        use_tta,
+    )
+    from sci_plugins.evaluation.comparison import finite_or_none
+    from sci_plugins.utils.checkpoint import load_fully, read_checkpoint
+
     cfg = load_config_from_args(args)
     require(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
     if args.tta:

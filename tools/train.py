@@ -7,16 +7,7 @@ torchrun --nproc-per-node 2 tools/train.py CONFIG --launcher pytorch
 import argparse
 from typing import Any
 
-from sci_plugins.apis.config import (
-    add_common_arguments,
-    check_checkpoints,
-    enable_amp,
-    end_processes,
-    load_config_from_args,
-    require,
-    use_gloo_without_gpu,
-)
-from sci_plugins.utils.cli import run
+from sci_plugins.utils.cli import add_common_arguments, run
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,6 +37,16 @@ def resume(cfg: Any, checkpoint: str) -> None:
 
 def main() -> None:
     args = parse_args()
+    # Imported late: --help and a mistyped option need not wait for PyTorch.
+    from sci_plugins.apis.config import (
+        check_checkpoints,
+        enable_amp,
+        end_processes,
+        load_config_from_args,
+        require,
+        use_gloo_without_gpu,
+    )
+
     cfg = load_config_from_args(args)
     require(cfg, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
     if args.amp:

@@ -17,7 +17,6 @@ import argparse
 import sys
 from typing import Any
 
-from sci_plugins.apis.config import load_config
 from sci_plugins.errors import ConfigError
 from sci_plugins.utils.cli import add_device_argument, run
 from sci_plugins.utils.files import check_outputs
@@ -123,6 +122,7 @@ def _split(text: str) -> tuple[str, str | None]:
 
 def _teacher(config: str, checkpoint: str | None, args: argparse.Namespace) -> Any:
     """A teacher, and what the recipe says about it."""
+    from sci_plugins.apis.config import load_config
     from sci_plugins.apis.tune import network_teacher
     from sci_plugins.models.teachers import NetworkTeacher, PixelTeacher, TaskTeacher
 
@@ -140,6 +140,7 @@ def _teacher(config: str, checkpoint: str | None, args: argparse.Namespace) -> A
 
 def _open(args: argparse.Namespace) -> Any:
     """Images, teacher and recipe."""
+    from sci_plugins.apis.config import load_config
     from sci_plugins.apis.tune import labelled_images
     from sci_plugins.models.teachers import JointTeacher
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 import torch.distributed
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.hub import get_config
 
@@ -30,55 +30,11 @@ from sci_plugins.registry import HOSTS, require_host, scope_of, type_name_of
 from sci_plugins.utils.checkpoint import use_safe_loading
 from sci_plugins.utils.files import shipped
 
-TTA_HELP = 'test-time augmentation, by the tta_model and tta_pipeline of the config'
 #: Processes that load data, at most.
 MAX_LOADERS = 256
 #: Minutes that one process waits for another, by default and at most.
 TIMEOUT, MAX_TIMEOUT = 10.0, 100_000.0
 _RANK_VARIABLES = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
-
-
-class _Settings(DictAction):
-    """MMEngine's ``KEY=VALUE``, with an error that names the problem."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
-        try:
-            super().__call__(parser, namespace, values, option)
-        except (ValueError, AssertionError) as error:
-            parser.error(f'argument {option}: expected KEY=VALUE, got {values} ({error})')
-
-
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """OpenMMLab's usual options, with their usual meaning."""
-    parser.add_argument('--work-dir', help='folder for logs, checkpoints and results')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=_Settings,
-        default={},
-        metavar='KEY=VALUE',
-        help='override settings of the config, e.g. data_root=/data model.x=1',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='what started the processes (torchrun: pytorch)',
-    )
-    parser.add_argument(
-        '--trust-checkpoint',
-        action='store_true',
-        help='allow checkpoints that are not plain data (they can execute code)',
-    )
-    parser.add_argument(
-        '--timeout',
-        type=float,
-        metavar='MINUTES',
-        help='give up when another process has not answered for so long (default: 10, or what '
-        'the config says in env_cfg.dist_cfg)',
-    )
-    # torchrun of torch < 2 passes it; newer ones set an environment variable.
-    parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
 
 
 def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:

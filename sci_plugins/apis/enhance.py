@@ -19,9 +19,8 @@ from sci_plugins.models.enhancers.weight_files import find_weight_file, is_publi
 from sci_plugins.models.enhancers.weights import weights_name
 from sci_plugins.utils.images import read_image
 from sci_plugins.utils.machine import check_device
+from sci_plugins.weights import DEFAULT_ENHANCER
 
-#: Weights that come with the package, so that nothing has to be fetched.
-DEFAULT_ENHANCER = 'sci/sci_plugins/lol'
 # Resizing leaves [0, 1] a little; what is far above is on the 0-255 scale, what is far
 # below was normalised.
 _CLEARLY_ABOVE_ONE, _CLEARLY_BELOW_ZERO = 2.0, -0.25

@@ -22,7 +22,7 @@ from mmengine.logging import print_log
 from torch import nn
 from tqdm import tqdm
 
-from sci_plugins.apis.enhance import DEFAULT_ENHANCER, prepare_enhancer
+from sci_plugins.apis.enhance import prepare_enhancer
 from sci_plugins.apis.tiling import enhance_pixels
 from sci_plugins.errors import (
     ConfigError,
@@ -43,6 +43,7 @@ from sci_plugins.utils.images import (
     read_picture,
     storable_dtype,
 )
+from sci_plugins.weights import DEFAULT_ENHANCER
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 Spec = nn.Module | Mapping[str, Any] | str

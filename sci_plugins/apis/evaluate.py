@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sci_plugins.apis.enhance import DEFAULT_ENHANCER, prepare_enhancer
+from sci_plugins.apis.enhance import prepare_enhancer
 from sci_plugins.datasets.low_light_folder import LowLightFolder
 from sci_plugins.datasets.paired_low_light import PairedLowLightDataset
 from sci_plugins.errors import ConfigError
@@ -29,6 +29,7 @@ from sci_plugins.utils.schema import to_content
 from sci_plugins.version import __version__
 from sci_plugins.visualization.panels import image_cell, make_grid
 from sci_plugins.visualization.report.cells import plain
+from sci_plugins.weights import DEFAULT_ENHANCER
 
 
 @dataclass

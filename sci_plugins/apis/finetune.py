@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sci_plugins.apis.enhance import DEFAULT_ENHANCER, prepare_enhancer, weight_files
+from sci_plugins.apis.enhance import prepare_enhancer, weight_files
 from sci_plugins.datasets.low_light_folder import LowLightFolder
 from sci_plugins.datasets.samplers import SeededInfiniteSampler
 from sci_plugins.errors import ConfigError, TrainingError, check_at_least, check_seed
@@ -24,6 +24,7 @@ from sci_plugins.models.losses import SCILoss
 from sci_plugins.utils.files import check_outputs
 from sci_plugins.utils.images import write_sheet
 from sci_plugins.visualization.panels import image_cell, make_grid
+from sci_plugins.weights import DEFAULT_ENHANCER
 
 #: As in the authors' code.
 STEPS, LEARNING_RATE, WEIGHT_DECAY, MAX_GRADIENT = 100, 5e-4, 3e-4, 5.0

@@ -12,7 +12,6 @@ from mmengine.config import Config
 
 from sci_plugins.apis.compare import compare
 from sci_plugins.apis.config import load_config
-from sci_plugins.apis.enhance import DEFAULT_ENHANCER
 from sci_plugins.demo import BRIGHT, CONDITIONS, STREET_CLASSES, prepare_demo
 from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.evaluation.bootstrap import Interval
@@ -24,6 +23,7 @@ from sci_plugins.utils.schema import to_content
 from sci_plugins.version import __version__
 from sci_plugins.visualization.report.cells import interval, places_of, plain, signed
 from sci_plugins.visualization.report.markdown import markdown_table
+from sci_plugins.weights import DEFAULT_ENHANCER
 
 #: Sheets of pictures for each task and condition.
 _PICTURES = 3

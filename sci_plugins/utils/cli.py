@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from textwrap import dedent
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from prettytable import PrettyTable
 
@@ -271,3 +271,52 @@ def text_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
             table.align[title] = 'r'
     table.add_rows(cells)
     return '\n'.join(line.rstrip() for line in dedent(table.get_string()).splitlines())
+
+
+#: Help of ``--tta``.
+TTA_HELP = 'test-time augmentation, by the tta_model and tta_pipeline of the config'
+
+
+class _Settings(argparse.Action):
+    """MMEngine's ``KEY=VALUE``, with an error that names the problem."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        from mmengine.config import DictAction  # late: --help need not wait for PyTorch
+
+        try:
+            DictAction([], self.dest)(parser, namespace, values, option)
+        except (ValueError, AssertionError) as error:
+            parser.error(f'argument {option}: expected KEY=VALUE, got {values} ({error})')
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """OpenMMLab's usual options, with their usual meaning."""
+    parser.add_argument('--work-dir', help='folder for logs, checkpoints and results')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=_Settings,
+        default={},
+        metavar='KEY=VALUE',
+        help='override settings of the config, e.g. data_root=/data model.x=1',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started the processes (torchrun: pytorch)',
+    )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='allow checkpoints that are not plain data (they can execute code)',
+    )
+    parser.add_argument(
+        '--timeout',
+        type=float,
+        metavar='MINUTES',
+        help='give up when another process has not answered for so long (default: 10, or what '
+        'the config says in env_cfg.dist_cfg)',
+    )
+    # torchrun of torch < 2 passes it; newer ones set an environment variable.
+    parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)

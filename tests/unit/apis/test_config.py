@@ -16,7 +16,6 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from sci_plugins import registry
 from sci_plugins.apis import config
 from sci_plugins.apis.config import (
-    add_common_arguments,
     enable_amp,
     end_processes,
     load_config,
@@ -26,6 +25,7 @@ from sci_plugins.apis.config import (
     use_tta,
 )
 from sci_plugins.errors import ConfigError, MissingDependencyError
+from sci_plugins.utils.cli import add_common_arguments
 
 
 @pytest.fixture(autouse=True)
