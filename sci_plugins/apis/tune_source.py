@@ -15,7 +15,6 @@ from torch import nn
 
 from sci_plugins.apis.attach import detach
 from sci_plugins.apis.compare.contenders import build_model
-from sci_plugins.apis.tune_check import HELD_OUT
 from sci_plugins.datasets.darkened_crops import Batch, DarkenedCrops, LabelledImages
 from sci_plugins.datasets.low_light_folder import find_images
 from sci_plugins.errors import ConfigError, DataError
@@ -29,6 +28,8 @@ from sci_plugins.utils.model_parts import find_preprocessor
 
 Source = DarkenedCrops | LabelledImages
 Kind = TypeVar('Kind', NetworkTeacher, TaskTeacher)
+#: Numbers of batches that no step has.
+HELD_OUT = 10**9
 _HELD_OUT_BATCHES = 12
 # Images in which there must be an object.
 _LOOKED_AT = 1000

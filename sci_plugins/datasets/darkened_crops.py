@@ -18,8 +18,7 @@ from sci_plugins.datasets.low_light_folder import find_images
 from sci_plugins.datasets.transforms.low_light import RANDOM_WHITE_BALANCE
 from sci_plugins.errors import DataError, SciPluginsError, tell_cause
 from sci_plugins.functional.host_image import host_to_rgb
-from sci_plugins.functional.low_light import compress_jpeg, darken
-from sci_plugins.functional.uneven_light import KINDS, uneven_light
+from sci_plugins.functional.low_light import KINDS, compress_jpeg, darken, uneven_light
 from sci_plugins.models.enhancement_stage import ValueCheck
 from sci_plugins.utils.images import read_image
 from sci_plugins.utils.seeds import seeded

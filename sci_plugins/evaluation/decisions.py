@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sci_plugins.functional.shrinkage import LEVELS
+from sci_plugins.functional.noise import LEVELS
 from sci_plugins.models.enhancers.adaptive import Decision
 
 #: What is told of a distribution, and its quantile.

@@ -9,16 +9,20 @@ import os
 import pickle
 import re
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial, wraps
+from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlparse
+from urllib.request import Request, urlopen
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
+from torch.hub import tqdm
 
 from sci_plugins.errors import (
     CheckpointError,
@@ -29,11 +33,11 @@ from sci_plugins.errors import (
     show_name,
     tell_cause,
 )  # fmt: skip
-from sci_plugins.utils.download import download
-from sci_plugins.utils.files import new_file
+from sci_plugins.utils.files import new_file, write_all
 from sci_plugins.utils.folders import check_regular_file
 from sci_plugins.utils.model_parts import unwrap_model
 from sci_plugins.utils.torch_file import load_torch_file
+from sci_plugins.version import __version__
 
 # Read by torch.load at each call; it overrules the argument of the caller.
 _FORCE_VARIABLE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
@@ -269,3 +273,56 @@ def _checkpoints(node: Any, key: str = '') -> Iterator[tuple[str, str]]:
         if isinstance(value, str) and name in ('checkpoint', 'pretrained', 'load_from'):
             yield below, value
         yield from _checkpoints(value, below)
+
+
+def download(
+    address: str, file: IO[bytes], *, most: int, seconds: float, silent: float, bar: bool = False
+) -> None:
+    """Write what an address gives to an open file; after an error it holds a part.
+
+    Args:
+        address: ``http://``, ``https://``, ``ftp://`` or ``file://``.
+        most: bytes, of which nothing longer is taken.
+        seconds: for all of it, however the server answers.
+        silent: seconds that a server may stay silent.
+        bar: show how far it is.
+
+    Raises:
+        OSError: if it cannot be had, is longer, is cut off, or takes longer.
+        ValueError: if it is no address.
+    """
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            _receive(address, file, most, silent, bar)
+        except BaseException as error:
+            failures.append(error)
+
+    # A server that sends the head of its answer letter by letter holds up a plain call for ever.
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError(f'not complete after {seconds:g} seconds')
+    if failures:
+        raise failures[0]
+
+
+def _receive(address: str, file: IO[bytes], most: int, silent: float, bar: bool) -> None:
+    request = Request(address, headers={'User-Agent': f'sci_plugins/{__version__}'})
+    count = 0
+    try:
+        with urlopen(request, timeout=silent) as response:
+            length = getattr(response, 'length', None)  # what an answer of HTTP still has
+            with tqdm(total=length, disable=not bar, unit='B', unit_scale=True) as shown:
+                while piece := response.read1(2**16):
+                    count += len(piece)
+                    if max(count, length or 0) > most:
+                        raise OSError(f'it has more than {most} bytes')
+                    write_all(file, piece)
+                    shown.update(len(piece))
+            if getattr(response, 'length', 0):
+                raise OSError(f'the connection closed after {count} bytes')
+    except HTTPException as error:
+        raise OSError(tell_cause(error)) from error

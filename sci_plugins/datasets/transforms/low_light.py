@@ -12,12 +12,13 @@ from mmcv.transforms import BaseTransform
 from sci_plugins.errors import ConfigError, check_choice, check_seed
 from sci_plugins.functional.low_light import (
     CURVES,
+    KINDS,
     check_amount,
     check_quality,
     compress_jpeg,
     darken,
+    uneven_light,
 )
-from sci_plugins.functional.uneven_light import KINDS, uneven_light
 from sci_plugins.registry import TRANSFORMS
 
 #: Red and blue factors against green in Brooks et al., CVPR 2019.
@@ -81,7 +82,7 @@ class SynthesizeLowLight(BaseTransform):
             ``white_balance`` and ``jpeg_quality`` depend on it.
         uneven: light that does not reach all parts alike: ``'smooth'``, ``'lamps'``,
             ``'headlights'`` or ``'vignette'``, see
-            :func:`sci_plugins.functional.uneven_light.uneven_light`; several of them, or
+            :func:`sci_plugins.functional.low_light.uneven_light`; several of them, or
             ``'random'`` for all, draw one for each image. ``gain`` is then that of the best-lit
             place. ``None``: even light.
 

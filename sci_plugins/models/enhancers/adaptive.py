@@ -8,8 +8,13 @@ from torch import Tensor, nn
 
 from sci_plugins.errors import check_at_least
 from sci_plugins.functional.light import LightStatistics, light_statistics, to_cells
-from sci_plugins.functional.noise import MIN_SIDE, NoiseEstimate, estimate_noise
-from sci_plugins.functional.shrinkage import LEVELS, shrink_noise
+from sci_plugins.functional.noise import (
+    LEVELS,
+    MIN_SIDE,
+    NoiseEstimate,
+    estimate_noise,
+    shrink_noise,
+)
 from sci_plugins.models.enhancers.base import BaseEnhancer
 from sci_plugins.models.enhancers.sci import SCIEnhancer
 from sci_plugins.models.enhancers.weights import load_enhancer_weights
@@ -83,7 +88,7 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         CheckpointError: if weights cannot be loaded in full.
 
     Source: ours; its parts are SCI (CVPR 2022), the Wiener filter on a pyramid (see
-    :mod:`sci_plugins.functional.shrinkage`) and robust noise estimation (see
+    :mod:`sci_plugins.functional.noise`) and robust noise estimation (see
     :mod:`sci_plugins.functional.noise`).
     """
 

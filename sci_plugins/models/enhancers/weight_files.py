@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 
 from sci_plugins import weights as shipped
 from sci_plugins.errors import CheckpointError, ConfigError, did_you_mean
-from sci_plugins.utils.download import download
+from sci_plugins.utils.checkpoint import download
 from sci_plugins.utils.files import cache_folder, write_atomically
 
 #: A folder, or an http(s) address, that holds easy.pt, medium.pt, difficult.pt, and the files of

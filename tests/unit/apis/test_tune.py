@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from sci_plugins.apis import tune as module
-from sci_plugins.apis import tune_check
 from sci_plugins.apis.tune import GridCell, TuneResult, check_grid, network_teacher, tune
 from sci_plugins.datasets.darkened_crops import Batch, DarkenedCrops
 from sci_plugins.errors import CheckpointError, ConfigError, DataError, TrainingError
@@ -170,9 +169,9 @@ def test_harm_is_told(photographs: Path) -> None:
 
 def test_a_margin_is_kept() -> None:
     losses = np.stack([np.full(16, 1.0), np.full(16, 1.1)], 1)
-    assert tune_check._judge(1, 0, losses, margin=0.05).harms
-    assert not tune_check._judge(1, 0, losses, margin=0.2).harms
-    assert tune_check._judge(1, 0, losses, 0.2) == GridCell(
+    assert module._judge(1, 0, losses, margin=0.05).harms
+    assert not module._judge(1, 0, losses, margin=0.2).harms
+    assert module._judge(1, 0, losses, 0.2) == GridCell(
         1, 0, 1.0, pytest.approx(1.1), pytest.approx(0.1), pytest.approx(0.1), False  # type: ignore[arg-type]
     )  # fmt: skip
 

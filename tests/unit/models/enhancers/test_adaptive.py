@@ -12,8 +12,7 @@ from torch import Tensor
 
 from sci_plugins.errors import CheckpointError, ConfigError
 from sci_plugins.functional.low_light import darken
-from sci_plugins.functional.noise import estimate_noise
-from sci_plugins.functional.shrinkage import shrink_noise
+from sci_plugins.functional.noise import estimate_noise, shrink_noise
 from sci_plugins.models.enhancers import (
     AdaptiveSCIEnhancer,
     SCIEnhancer,

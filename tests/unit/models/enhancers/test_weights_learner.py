@@ -6,7 +6,7 @@ import torch
 from sci_plugins.errors import CheckpointError
 from sci_plugins.models.enhancers.sci import SCIEnhancer
 from sci_plugins.models.enhancers.weights import load_learner_weights
-from sci_plugins.models.learners.self_calibrated import SelfCalibrator
+from sci_plugins.models.learners import SelfCalibrator
 
 
 def authors_state(estimator, calibrator):

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from sci_plugins.apis.attach import attach, detach
 from sci_plugins.errors import CheckpointError, ConfigError, DataError
-from sci_plugins.models.test_time import RawEnhancedMerge
-from sci_plugins.models.test_time.merge import merge_logits, merge_probabilities
+from sci_plugins.models.test_time import RawEnhancedMerge, merge_logits, merge_probabilities
 from sci_plugins.utils.checkpoint import load_fully
 from sci_plugins.utils.model_parts import find_preprocessor
 from tests.plain_sci import save_visible_weights

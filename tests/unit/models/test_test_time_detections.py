@@ -12,8 +12,7 @@ from torch import Tensor
 
 from sci_plugins.apis.attach import attach
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.models.test_time import RawEnhancedMerge
-from sci_plugins.models.test_time.merge import _suppression_of, merge_detections
+from sci_plugins.models.test_time import RawEnhancedMerge, _suppression_of, merge_detections
 from tests.host_models import DETECTORS, batch, host_config, parameters
 
 

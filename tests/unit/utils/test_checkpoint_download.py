@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sci_plugins.utils.download import download
+from sci_plugins.utils.checkpoint import download
 
 HEAD = b'HTTP/1.1 200 OK\r\n'
 LIMITS = dict(most=100, seconds=30.0, silent=10.0)

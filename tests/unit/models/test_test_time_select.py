@@ -12,8 +12,11 @@ from torch import Tensor
 from sci_plugins.apis.attach import attach
 from sci_plugins.errors import ConfigError
 from sci_plugins.models.enhancers import GammaEnhancer, IdentityEnhancer
-from sci_plugins.models.test_time import RawEnhancedSelect
-from sci_plugins.models.test_time.select import detection_confidence, segmentation_confidence
+from sci_plugins.models.test_time import (
+    RawEnhancedSelect,
+    detection_confidence,
+    segmentation_confidence,
+)
 from tests.host_models import LIGHT, batch, host_config
 
 SIZE = 64
@@ -70,7 +73,7 @@ def test_the_surer_prediction_of_each_image_is_kept(
     attach(model, GammaEnhancer(0.3))
     confidences = iter([0.4, 0.5, 0.6, 0.5])  # enhanced, raw; of each image
     monkeypatch.setattr(
-        'sci_plugins.models.test_time.select._confidence', lambda sample: next(confidences)
+        'sci_plugins.models.test_time._confidence', lambda sample: next(confidences)
     )
     found = RawEnhancedSelect(model).eval().test_step(_data(name))
     assert [sample.selected for sample in found] == ['raw', 'enhanced']
@@ -103,7 +106,7 @@ def test_ties_and_failures(monkeypatch: pytest.MonkeyPatch) -> None:
         RawEnhancedSelect(model)
     attach(model, GammaEnhancer(0.3))
     select = RawEnhancedSelect(model).eval()
-    monkeypatch.setattr('sci_plugins.models.test_time.select._confidence', lambda sample: 0.5)
+    monkeypatch.setattr('sci_plugins.models.test_time._confidence', lambda sample: 0.5)
     assert [sample.selected for sample in select.test_step(_data(name))] == ['raw', 'raw']
     monkeypatch.undo()
     bare = [InstanceData(), PixelData()]

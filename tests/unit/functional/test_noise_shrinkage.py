@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sci_plugins.functional.image_quality import LUMA
-from sci_plugins.functional.noise import finest_details
-from sci_plugins.functional.shrinkage import LEVELS, NOISE_OF_LEVEL, shrink_noise
+from sci_plugins.functional.noise import LEVELS, NOISE_OF_LEVEL, finest_details, shrink_noise
 
 
 def _double(image: Tensor) -> Tensor:

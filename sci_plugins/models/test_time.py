@@ -1,18 +1,147 @@
-"""Test-time merging of a network's predictions for the raw and the enhanced image."""
+"""Models for test time only: a network looks at every image twice, as it is and enhanced."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
 import torch
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.functional.losses import at_least_float32
-from sci_plugins.models.test_time.two_looks import TwoLooks
+from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.registry import MODELS
+
+
+class TwoLooks(BaseModel):
+    """A host's model whose :meth:`test_step` may look at raw and at enhanced images.
+
+    For tests only. A second inference is made only where the enhancer changes a batch: behind a
+    gate or an adaptive stage that is off, it costs the enhancer alone. The prediction of an image
+    that stays as it is, is the raw one. Checkpoints of the plain or the enhanced model load
+    unchanged.
+
+    Args:
+        host: a model with an enhancing data preprocessor, or its config.
+        data_preprocessor: used if the model's config has none; MMEngine's Runner passes the one at
+            the top level of a config.
+        init_cfg: as in MMEngine.
+
+    Raises:
+        ConfigError: if there is no enhancer.
+    """
+
+    def __init__(
+        self,
+        host: nn.Module | Mapping[str, Any],
+        data_preprocessor: Any = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        # Replaced by the property below: the host's own must not be registered twice.
+        del self._modules['data_preprocessor']
+        if not isinstance(host, nn.Module):
+            config = dict(host)
+            if data_preprocessor is not None:
+                config.setdefault('data_preprocessor', data_preprocessor)
+            host = ROOT_MODELS.build(config)
+        self.host: Any = host
+        self._enhancing()
+
+    @property
+    def data_preprocessor(self) -> Any:
+        """The host's, where hooks and :func:`attach` look for it."""
+        return self.host.data_preprocessor
+
+    def test_step(self, data: Any) -> list:
+        """Predictions for a batch of the data loader, as data samples of the host.
+
+        Raises:
+            ConfigError: if the model predicts something else than what is combined here.
+        """
+        before, after = (self._prepare(data, enhanced) for enhanced in (False, True))
+        # A preprocessor may copy no samples: the second look would overwrite the first's.
+        samples = [sample.new() for sample in self._predict(before)]
+        changed = _changed(before['inputs'], after['inputs'])
+        seconds = self._predict(after) if any(changed) else samples
+        rows = zip(samples, seconds, changed, strict=True)
+        return [self._combine(*pair) if differs else self._keep(pair[0]) for *pair, differs in rows]
+
+    @abstractmethod
+    def _combine(self, raw: Any, enhanced: Any) -> Any:
+        """One sample out of those of the raw and of the enhanced image."""
+
+    def _keep(self, raw: Any) -> Any:
+        """The sample of an image that the enhancer leaves as it is."""
+        return raw
+
+    def val_step(self, data: Any) -> list:
+        """Same as :meth:`test_step`."""
+        return self.test_step(data)
+
+    def train_step(self, data: Any, optim_wrapper: Any) -> dict[str, Tensor]:
+        """Raises ConfigError: it is for tests only."""
+        name = type(self).__name__
+        raise ConfigError(f'{name} is for tests: train its host, then put it in {name}')
+
+    def forward(self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor') -> Any:
+        """The host's raw tensors for preprocessed inputs.
+
+        Raises:
+            ConfigError: in any mode but ``'tensor'``: it starts from the data loader's images.
+        """
+        if mode != 'tensor':
+            raise ConfigError(
+                f'{type(self).__name__} works in test_step, not in forward(mode={mode!r})'
+            )
+        return self.host(inputs, data_samples, mode=mode)
+
+    def _prepare(self, data: Any, enhanced: bool) -> dict[str, Any]:
+        """What the host's own preprocessing makes of the data loader's images."""
+        preprocessor = self._enhancing()
+        # Skipping the mixin leaves exactly the host's own preprocessing.
+        host: Any = super(EnhancementMixin, preprocessor)
+        ready: dict[str, Any] = preprocessor(data, False) if enhanced else host.forward(data, False)
+        return ready
+
+    def _predict(self, ready: dict[str, Any]) -> list:
+        samples: list = self.host._run_forward(ready, mode='predict')
+        return samples
+
+    def _enhancing(self) -> EnhancementMixin:
+        found = getattr(self.host, 'data_preprocessor', None)
+        if not isinstance(found, EnhancementMixin):
+            raise ConfigError(
+                f'{type(self).__name__} needs a host with an enhancer: its '
+                'data_preprocessor must be sci_plugins.EnhancedDetDataPreprocessor or '
+                f'EnhancedSegDataPreProcessor, got {type(found).__name__}'
+            )
+        return found
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        """Accept a host's own checkpoint, whose keys lack the prefix of this wrapper."""
+        own = f'{prefix}host.'
+        names = [key for key in state_dict if key.startswith(prefix)]
+        if not any(key.startswith(own) for key in names):
+            for key in names:
+                # In older files RawEnhancedMerge has another prefix.
+                name = key.removeprefix(prefix).removeprefix('segmentor.')
+                state_dict[own + name] = state_dict.pop(key)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def _changed(before: Tensor, after: Tensor) -> list[bool]:
+    """Which images of a batch differ."""
+    if before.shape != after.shape:
+        return [True] * len(before)
+    return [not torch.equal(*pair) for pair in zip(before, after, strict=True)]
 
 
 def merge_logits(first: Tensor, second: Tensor, weight: float = 0.5) -> Tensor:
@@ -232,3 +361,75 @@ def _logits(sample: Any) -> Tensor:
         )
     logits: Tensor = sample.seg_logits.data
     return logits
+
+
+#: Predictions that make a detector's confidence: the best ones count.
+TOP = 20
+
+
+def segmentation_confidence(logits: Tensor) -> float:
+    """Mean over pixels of the likeliest class's probability, in [0, 1].
+
+    ``logits`` are ``(C, H, W)``; of a single-channel head, as mmseg gives it, the probability after
+    the sigmoid.
+    """
+    logits = at_least_float32(logits)
+    if len(logits) > 1:
+        return float(logits.softmax(0).amax(0).mean())
+    return float(torch.maximum(logits, 1 - logits).mean())
+
+
+def detection_confidence(scores: Tensor) -> float:
+    """Sum of the best 20 scores: how many objects there are, weighted by how sure each is; 0 to 20.
+
+    ``scores`` are those of one image, after non-maximum suppression, ``(N,)``, in [0, 1].
+    """
+    return float(at_least_float32(scores).topk(min(TOP, len(scores))).values.sum())
+
+
+@MODELS.register_module()
+class RawEnhancedSelect(TwoLooks):
+    """Keeps, for each image, the prediction that the network is surer of: raw or enhanced.
+
+    For tests only, see :class:`TwoLooks`. On a tie the raw image stays. Each sample that
+    :meth:`test_step` gives has ``selected``, ``'raw'`` or ``'enhanced'``, as metainfo.
+
+    It helps where image statistics cannot tell what the network knows (a segmentor trained at
+    dusk), and fails where the network is confidently wrong.
+
+    A config takes the host's model, enhancer included, unchanged::
+
+        model = dict(_delete_=True, type='sci_plugins.RawEnhancedSelect', host=_base_.model)
+
+    Args:
+        host: an mmseg segmentor or mmdet detector with an enhancing data preprocessor, or its
+            config.
+        data_preprocessor, init_cfg: see :class:`TwoLooks`.
+
+    Raises:
+        ConfigError: if there is no enhancer.
+
+    Source: the mean maximum probability as confidence is Hendrycks and Gimpel, "A Baseline for
+    Detecting Misclassified and Out-of-Distribution Examples in Neural Networks", ICLR 2017.
+    """
+
+    def _combine(self, raw: Any, enhanced: Any) -> Any:
+        takes = _confidence(enhanced) > _confidence(raw)
+        chosen = enhanced if takes else raw
+        chosen.set_metainfo(dict(selected='enhanced' if takes else 'raw'))
+        return chosen
+
+    def _keep(self, raw: Any) -> Any:
+        raw.set_metainfo(dict(selected='raw'))
+        return raw
+
+
+def _confidence(sample: Any) -> float:
+    if 'seg_logits' in sample:
+        return segmentation_confidence(sample.seg_logits.data)
+    if 'pred_instances' in sample and 'scores' in sample.pred_instances:
+        return detection_confidence(sample.pred_instances.scores)
+    raise ConfigError(
+        'RawEnhancedSelect needs a model that returns seg_logits or scores, got '
+        f'{", ".join(sample.keys()) or "nothing"}'
+    )

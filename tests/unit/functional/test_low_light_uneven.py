@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sci_plugins.errors import ConfigError
-from sci_plugins.functional.uneven_light import KINDS, uneven_light
+from sci_plugins.functional.low_light import KINDS, uneven_light
 
 
 @pytest.mark.parametrize('kind', KINDS)

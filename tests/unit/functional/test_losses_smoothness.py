@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sci_plugins.functional import smoothness
-from sci_plugins.functional.smoothness import weighted_variation
+from sci_plugins.functional import losses as smoothness
+from sci_plugins.functional.losses import weighted_variation
 
 SHAPES = [(1, 3, 3, 3), (2, 3, 5, 8), (1, 3, 9, 3), (3, 3, 4, 17)]
 
