@@ -139,6 +139,8 @@ def _compare(cfg: Any, args: argparse.Namespace) -> Any:
         resample=args.resample,
         resamples=args.resamples,
         seed=args.seed,
+        margin=args.margin,
+        correction=args.correction,
         report=not args.no_report,
     )
 

@@ -58,6 +58,8 @@ def main() -> None:
         resample=args.resample,
         resamples=args.resamples,
         seed=args.seed,
+        margin=args.margin,
+        correction=args.correction,
         report=not args.no_report,
         **label_maps,
     )

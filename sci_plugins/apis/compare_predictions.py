@@ -42,6 +42,8 @@ def compare_predictions(
     resample: str = 'images',
     resamples: int = 1000,
     seed: int = 0,
+    margin: float = 0.5,
+    correction: str = 'holm',
     report: bool = True,
     **label_maps: Any,
 ) -> Comparison:
@@ -54,7 +56,7 @@ def compare_predictions(
             ``segmentation`` its masks are judged too), or a folder of label maps.
         work_dir: gets ``comparison.json``, ``comparison.md``, ``report.html``, ``records/``.
         images: folder of the tested images, for the thirds by brightness.
-        base, metric, resample, resamples, seed, report: as in
+        base, metric, resample, resamples, seed, margin, correction, report: as in
             :func:`sci_plugins.apis.compare.compare`; the metric is one of the records'.
         label_maps: ``num_classes`` and others of :func:`evaluate_segmentation`.
 
@@ -74,7 +76,8 @@ def compare_predictions(
     first = found[base]
     if metric not in (None, *first.names):
         raise ConfigError(f'there is no metric {metric!r}; there are {", ".join(first.names)}')
-    judge = Judge(base, parse_resampling(resample), resamples, seed, metric or first.main)
+    units, metric = parse_resampling(resample), metric or first.main
+    judge = Judge(base, units, resamples, seed, metric, margin, correction)
     about = dict(config=Path(truth).name, weights=files_of(predictions), **software_and_machine())
     comparison = Comparison(about | judge.about(), metric=judge.metric)
     kept = _judge(found, judge, comparison, _lumas(first.ids, images))
@@ -95,6 +98,7 @@ def _judge(
     for name, each in kept.items():
         numbers = each.records.metrics([str(judge.metric)])
         result = VariantResult(name, Condition(), numbers, 0.0, len(luma))
+        result = judge.with_weakness(result, each)
         if comparison.results:
             result = judge.judge(result, each, comparison.results[0], kept[judge.base])
         comparison.replace(result)

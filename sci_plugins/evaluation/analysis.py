@@ -1,5 +1,6 @@
 """One variant against the base, from results kept image by image."""
 
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,6 +14,7 @@ from sci_plugins.evaluation.bootstrap import (
     resample_weights,
 )
 from sci_plugins.evaluation.records import ImageRecords
+from sci_plugins.evaluation.seeds import SeedTest
 from sci_plugins.utils.schema import Measured
 
 _THIRDS = ('darkest third', 'middle third', 'brightest third')
@@ -72,6 +74,7 @@ class VariantAnalysis:
         groups: kind -> parts of the set; ``'brightness'``: thirds by mean luma.
         gained, lost: images with the largest gain and loss, strongest first.
         identical: whether both gave the same results, to the bit.
+        seeds: the single trainings, if it is the mean of several.
 
     Raises:
         DataError: if a metric with an interval has no values, or the deciding one has no
@@ -90,6 +93,7 @@ class VariantAnalysis:
     gained: list[Effect] = field(default_factory=list)
     lost: list[Effect] = field(default_factory=list)
     identical: bool = False
+    seeds: SeedTest | None = None
 
     def __post_init__(self) -> None:
         if self.metric not in self.intervals:
@@ -119,6 +123,7 @@ class VariantAnalysis:
             groups={key: [e.scaled(main) for e in each] for key, each in self.groups.items()},
             gained=longer(self.gained),
             lost=longer(self.lost),
+            seeds=self.seeds and self.seeds.scaled(main),
         )
 
     def with_todays_names(self) -> 'VariantAnalysis':
@@ -145,6 +150,7 @@ def analyse(
     resamples: int = 1000,
     seed: int = 0,
     changed: int = 4,
+    margin_of: Callable[[str], float] = lambda name: math.nan,
 ) -> VariantAnalysis:
     """Compare two models' results on the same images.
 
@@ -157,6 +163,7 @@ def analyse(
         resamples, seed: of the bootstrap; the same seed draws the same images for
             every variant.
         changed: how many images to list that gained most, and that lost most.
+        margin_of: metric -> largest difference that does not matter, in its unit.
 
     Raises:
         DataError: if the images differ, or an image has no unit or no luma.
@@ -169,19 +176,21 @@ def analyse(
         raise ConfigError(f'there is no metric {metric!r}; there are {", ".join(names)}')
     count = len(base.ids)
     weights = resample_weights(count if groups is None else groups, resamples, seed)
-    values = _values(base, other, names)
+    values, units = _values(base, other, names), count_units(groups, count)
     effects = _effects(base, other, metric, values[metric]) if changed else []
     by_effect = sorted(effects, key=lambda each: -each.effect)
     return VariantAnalysis(
         base=base_name,
         metric=metric,
         images=count,
-        units=count_units(groups, count),
+        units=units,
         resamples=resamples,
         seed=seed,
-        intervals=_intervals(base, other, weights, values),
+        intervals=_intervals(base, other, weights, values, units, margin_of),
         values=values,
-        groups=_by_brightness(base, other, metric, brightness, groups, resamples, seed),
+        groups=_by_brightness(
+            base, other, metric, brightness, groups, resamples, seed, margin_of(metric)
+        ),
         gained=[each for each in by_effect if each.effect > 0][:changed],
         lost=[each for each in reversed(by_effect) if each.effect < 0][:changed],
         identical=base.same_as(other),
@@ -219,27 +228,36 @@ def _intervals(
     other: ImageRecords,
     weights: np.ndarray,
     values: Mapping[str, tuple[float, float]],
+    units: int,
+    margin_of: Callable[[str], float],
 ) -> dict[str, Interval]:
-    before, after = (_resampled(each, weights, list(values)) for each in (base, other))
+    before, after = _drawn(base, other, weights, list(values))
     return {
         name: paired_interval(
             before[name],
             after[name],
             value - base_value,
-            higher_is_better=base.higher_is_better(name),
+            higher_is_better=base.higher(name),
+            units=units,
+            margin=margin_of(name),
         )
         for name, (base_value, value) in values.items()
     }
 
 
-def _resampled(
-    records: ImageRecords, weights: np.ndarray, names: Sequence[str]
-) -> dict[str, np.ndarray]:
-    parts = [
-        records.resampled(weights[start : start + _CHUNK], names)
-        for start in range(0, len(weights), _CHUNK)
-    ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+def _drawn(
+    base: ImageRecords, other: ImageRecords, weights: np.ndarray, names: Sequence[str]
+) -> list[dict[str, np.ndarray]]:
+    """Metric -> its numbers on every draw, for both."""
+    found = []
+    for number, records in enumerate((base, other)):
+        rng = np.random.default_rng(number)
+        parts = [
+            records.drawn(weights[start : start + _CHUNK], names, rng)
+            for start in range(0, len(weights), _CHUNK)
+        ]
+        found.append({name: np.concatenate([part[name] for part in parts]) for name in names})
+    return found
 
 
 def _effects(
@@ -254,7 +272,7 @@ def _effects(
         before, after = (each.resampled(weights, [metric]) for each in (base, other))
         found.append(after[metric] - before[metric])
     effects = values[1] - values[0] - np.concatenate(found)
-    if not base.higher_is_better(metric):
+    if not base.higher(metric):
         effects = -effects
     return [
         Effect(name, float(effect))
@@ -271,6 +289,7 @@ def _by_brightness(
     groups: Sequence[Hashable] | None,
     resamples: int,
     seed: int,
+    margin: float,
 ) -> dict[str, list[GroupResult]]:
     """Thirds of the set by luma, each resampled separately."""
     if not brightness or len(base.ids) < len(_THIRDS):
@@ -280,23 +299,28 @@ def _by_brightness(
     units: Sequence[Hashable] = range(len(luma)) if groups is None else groups
     found = []
     for title, part in zip(_THIRDS, parts, strict=True):
-        drawn = resample_weights([units[index] for index in part], resamples, seed)
-        weights = np.zeros((resamples + 1, len(luma)), np.int32)
-        weights[0, part] = 1  # the part as it is
-        weights[1:, part] = drawn
-        before, after = (_resampled(r, weights, [metric])[metric] for r in (base, other))
+        of_part = [units[index] for index in part]
+        drawn = resample_weights(of_part, resamples, seed)
+        weights = np.zeros((resamples, len(luma)), np.int32)
+        weights[:, part] = drawn
+        before, after = (each[metric] for each in _drawn(base, other, weights, [metric]))
+        whole = np.zeros((1, len(luma)), np.int32)
+        whole[0, part] = 1  # the part as it is
+        number, value = (float(r.resampled(whole, [metric])[metric][0]) for r in (base, other))
         ends = luma[part[0]], luma[part[-1]]
         found.append(
             GroupResult(
                 name=f'{title}, {ends[0]:.3g} to {ends[1]:.3g}',
                 images=len(part),
-                base=float(before[0]),
-                value=float(after[0]),
+                base=number,
+                value=value,
                 interval=paired_interval(
-                    before[1:],
-                    after[1:],
-                    after[0] - before[0],
-                    higher_is_better=base.higher_is_better(metric),
+                    before,
+                    after,
+                    value - number,
+                    higher_is_better=base.higher(metric),
+                    units=count_units(of_part, len(part)),
+                    margin=margin,
                 ),
             )
         )

@@ -2,12 +2,13 @@
 
 Both models are judged on the same resamples of the images (Efron and Tibshirani, *An
 Introduction to the Bootstrap*, 1993, chapters 8 and 13), so what an easy image adds to
-both cancels in the difference.
+both cancels in the difference. Sources and coverage: docs/statistics.md.
 """
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import ClassVar
 
 import numpy as np
@@ -18,9 +19,16 @@ from sci_plugins.utils.schema import Measured
 #: Fewer units than this (images, clips, blocks) are too few for an interval.
 FEW_UNITS = 10
 HELPS, HURTS = 'helps', 'hurts'
+SAME, TOO_FEW = 'no difference beyond ±δ', 'too few images to tell'
 NOT_SHOWN, NOT_DEFINED = 'no difference shown', 'not defined'
+#: Errors of both kinds: a difference shown where there is none, and one of them missed.
+ALPHA, MISSED = 0.05, 0.2
+_FEW_DRAWS = 3
 #: Rounding errors of sums in another order; true differences are larger.
 NOISE = 1e-12
+
+#: How a table of verdicts is corrected for their number, in words.
+CORRECTIONS = {'holm': 'Holm', 'bh': 'Benjamini and Hochberg', 'none': 'none'}
 
 #: Intervals need thousands; all of them are held in memory.
 MAX_RESAMPLES = 100_000
@@ -34,6 +42,10 @@ class Interval:
         delta: on the set itself, the variant's number minus the base's.
         low, high: ends of the interval, in the unit of the metric.
         higher_is_better: whether a difference above 0 is a gain.
+        error: standard error of the difference.
+        p: of a difference as large without a true one, two-sided.
+        margin: smaller differences do not matter; NaN: unknown.
+        units: number of units (images, clips, blocks) that were drawn; 0: unknown.
     """
 
     ALSO_IN_JSON: ClassVar[tuple[str, ...]] = ('verdict',)
@@ -42,16 +54,46 @@ class Interval:
     low: Measured
     high: Measured
     higher_is_better: bool = True
+    error: Measured = math.nan
+    p: Measured = math.nan
+    margin: Measured = math.nan
+    units: int = 0
 
     def scaled(self, factor: float) -> 'Interval':
         """The same in another unit."""
-        numbers = (self.delta * factor, self.low * factor, self.high * factor)
-        return Interval(*numbers, self.higher_is_better)
+        names = ('delta', 'low', 'high', 'error', 'margin')
+        return replace(self, **{name: getattr(self, name) * factor for name in names})
+
+    @property
+    def p_same(self) -> float:
+        """Of a difference as small if the true one were the margin; NaN if unknown.
+
+        Two one-sided tests (Schuirmann 1987): below .05 where the two one-sided 95 %
+        intervals, both ``delta ± t * error``, lie within the margin.
+        """
+        if math.isnan(self.margin) or math.isnan(self.error) or self.units < 2:
+            return math.nan
+        room = self.margin - abs(self.delta)
+        return _t_below(-room / self.error, self.units) if self.error > NOISE else float(room <= 0)
+
+    @property
+    def detectable(self) -> float:
+        """The smallest true difference that so many units show in four of five cases."""
+        normal = NormalDist()
+        return (normal.inv_cdf(1 - ALPHA / 2) + normal.inv_cdf(1 - MISSED)) * self.error
+
+    @property
+    def needed(self) -> float:
+        """About how many units would show a difference of the margin; NaN if unknown."""
+        if not self.margin > 0 or self.units < 2:
+            return math.nan
+        return self.units * (self.detectable / self.margin) ** 2
 
     @property
     def verdict(self) -> str:
         """``'helps'`` if the whole interval is on the better side of 0, ``'hurts'`` on the other.
 
+        Else whether a difference beyond the margin is excluded, or these are too few images.
         Rounding errors count as 0.
         """
         if any(math.isnan(value) for value in (self.delta, self.low, self.high)):
@@ -60,7 +102,34 @@ class Interval:
             return HELPS if self.higher_is_better else HURTS
         if self.high < -NOISE:
             return HURTS if self.higher_is_better else HELPS
-        return NOT_SHOWN
+        if math.isnan(self.p_same):
+            return NOT_SHOWN
+        return SAME if self.p_same <= ALPHA else TOO_FEW
+
+
+def adjust(p_values: Sequence[float], method: str = 'holm') -> list[float]:
+    """P-values of a family of tests, corrected for their number; NaN stays and does not count.
+
+    Args:
+        p_values: in any order.
+        method: ``'holm'`` keeps the chance of a single false verdict (Holm 1979), ``'bh'``
+            the expected share of false ones among the verdicts (Benjamini and Hochberg 1995),
+            ``'none'`` neither.
+
+    Raises:
+        ConfigError: if there is no such method.
+    """
+    if method not in CORRECTIONS:
+        raise ConfigError(f'correction must be one of {", ".join(CORRECTIONS)}, got {method!r}')
+    values = np.asarray(p_values, np.float64)
+    order = [int(index) for index in np.argsort(values) if not math.isnan(values[index])]
+    many, ranks = len(order), np.arange(len(order))
+    if method == 'holm':
+        values[order] = np.maximum.accumulate(values[order] * (many - ranks))
+    elif method == 'bh':
+        raised = values[order] * many / (ranks + 1)
+        values[order] = np.minimum.accumulate(raised[::-1])[::-1]
+    return np.minimum(values, 1.0).tolist()
 
 
 def resample_weights(
@@ -106,8 +175,13 @@ def paired_interval(
     delta: float,
     level: float = 0.95,
     higher_is_better: bool = True,
+    units: int = 0,
+    margin: float = math.nan,
 ) -> Interval:
-    """The percentile interval of a difference.
+    """The interval of a difference: percentiles, farther out for few units.
+
+    The plain percentile interval is too narrow by what a normal interval with the population's
+    formula is against Student's; the percentiles are moved by that (Hesterberg 2015, 3.5).
 
     Args:
         base: ``(R,)``, the base's number on each resample.
@@ -115,6 +189,8 @@ def paired_interval(
         delta: the difference on the set itself.
         level: share of the resamples that the interval holds.
         higher_is_better: for the interval's verdict.
+        units: number of units drawn; 0: the plain percentiles.
+        margin: differences within it do not matter.
 
     Returns:
         The interval, without resamples that lack a number (no object of a class was
@@ -129,9 +205,44 @@ def paired_interval(
     differences = differences[np.isfinite(differences)]
     if len(differences) == 0 or math.isnan(delta):
         return Interval(delta, math.nan, math.nan, higher_is_better)
-    tail = (1 - level) / 2
-    low, high = np.quantile(differences, [tail, 1 - tail])
-    return Interval(float(delta), float(low), float(high), higher_is_better)
+    tail = _moved_out((1 - level) / 2, units)
+    low, high = np.quantile(differences, [tail, 1 - tail]).tolist()
+    error = float(differences.std(ddof=1)) if len(differences) > 1 else math.nan
+    p = _two_sided(differences, float(delta), error, units)
+    return Interval(float(delta), low, high, higher_is_better, error, p, float(margin), units)
+
+
+def _moved_out(tail: float, units: int) -> float:
+    """The share beyond an end of the percentile interval that is right for so many units."""
+    if units < 2 or not 0 < tail < 0.5:
+        return tail
+    from scipy.stats import t
+
+    return NormalDist().cdf(float(t.ppf(tail, units - 1)) * math.sqrt(units / (units - 1)))
+
+
+def _t_below(value: float, units: int) -> float:
+    from scipy.stats import t
+
+    return float(t.cdf(value, units - 1))
+
+
+def _two_sided(differences: np.ndarray, delta: float, error: float, units: int) -> float:
+    """How rare the difference is without a true one, by the same rule as the interval.
+
+    Where fewer than 3 draws lie beyond 0 their share says little: the normal tail may stand in.
+    """
+    if units < 2 or math.isnan(error):
+        return math.nan
+    if error <= NOISE:
+        return float(abs(delta) <= NOISE)
+    beyond = min((differences <= NOISE).sum(), (differences >= -NOISE).sum())
+    many, counted = len(differences), beyond >= _FEW_DRAWS
+    share = beyond / many if counted else (beyond + 1) / (many + 1)
+    value = NormalDist().inv_cdf(min(float(share), 0.5))
+    if not counted:
+        value = min(value, -abs(delta) / error)
+    return min(1.0, 2 * _t_below(value * math.sqrt((units - 1) / units), units))
 
 
 def _number(groups: Sequence[Hashable]) -> np.ndarray:

@@ -82,6 +82,12 @@ def is_percentage(name: str) -> bool:
     return any(parts.intersection(kind.percentages) for kind in kinds_of_records())
 
 
+def margin_of(name: str, points: float) -> float:
+    """Points of percent in the unit of a metric; NaN for one that is not shown in percent."""
+    factor = percent_factor(name)
+    return points / factor if factor > 1 or is_percentage(name) else math.nan
+
+
 #: Numbers of detectors' evaluators, which are from 0 to 1.
 _HOST_FRACTION = re.compile(r'((bbox|segm)_)?m?A[PR]([@_\d].*)?|.*_precision')
 
@@ -170,6 +176,7 @@ class VariantResult:
         note: why there are no records.
         weakness: why the results say little where they are the base's; empty if they do not.
         constant: what is predicted where every image gets the same.
+        members: the trainings that it is the mean of; empty for a single one.
         difference: where and why an evaluator's number differs from the records'.
         decisions: what an adaptive stage decided for the images; ``None`` without one, and in
             files of older versions.
@@ -186,6 +193,7 @@ class VariantResult:
     constant: str = ''
     difference: str = ''
     decisions: Decisions | None = None
+    members: list[str] = field(default_factory=list)
 
     def without_analysis(self) -> 'VariantResult':
         """The same result, to be judged again."""
@@ -260,6 +268,7 @@ class _About:
     environment: dict[str, Any] | None = None
     planned: dict[str, list[str]] | None = None
     seen_in_training: dict[str, int] | None = None
+    correction: str = 'none'
 
 
 @dataclass(frozen=True)

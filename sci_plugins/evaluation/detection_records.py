@@ -26,6 +26,7 @@ from sci_plugins.functional.detection_ap import (
     area_ap,
     coco_ap,
     count_official,
+    full_recall,
     match_voc,
     pooled_curve,
     rank,
@@ -232,13 +233,15 @@ def _coco_rules(start: str, matches: Sequence[RankedDetections]) -> dict[str, Ru
         f'{start}AP': lambda rows: np.mean([coco_ap(each, rows) for each in matches], axis=0),
         f'{start}AP50': lambda rows: coco_ap(matches[0], rows),
         f'{start}AP75': lambda rows: coco_ap(matches[5], rows),  # 0.5 + 5 x 0.05
+        f'{start}AR': lambda rows: np.mean([full_recall(each, rows) for each in matches], axis=0),
     }
 
 
 #: Metrics that are defined for several classes: means over those with ground truth.
 OF_SEVERAL = (
     'VOC_AP50_area',
-    *(f'COCO_{of}AP{iou}' for of in ('', 'mask_') for iou in ('', 50, 75)),
+    'recall_at_1_FPPI',
+    *(f'COCO_{of}{what}' for of in ('', 'mask_') for what in ('AP', 'AP50', 'AP75', 'AR')),
 )
 
 
@@ -251,7 +254,7 @@ class DetectionRecords(ImageRecords):
     does.
 
     With several classes the numbers are means over the classes that have boxes, as in
-    COCO, without recall and numbers by size. All are fractions in [0, 1].
+    COCO, without numbers by size. All are fractions in [0, 1].
 
     Args:
         images: all images of the set; their order decides only between equal scores.
@@ -268,11 +271,12 @@ class DetectionRecords(ImageRecords):
         'VOC_AP50_area': 'VOC from 2010 on, as in mmdet: IoU 0.5, area below the envelope',
         'recall_at_1_FPPI': (
             'largest recall at a score threshold with at most 1 false positive per image on '
-            'average, matched as in VOC'
+            'average (for each class), matched as in VOC'
         ),
         'COCO_AP': 'pycocotools: IoU 0.5 to 0.95, 101 recalls, 100 detections per image',
         'COCO_AP50': 'the same at IoU 0.5 alone',
         'COCO_AP75': 'the same at IoU 0.75 alone',
+        'COCO_AR': 'recall of 100 detections per image, mean over IoU 0.5 to 0.95',
         'COCO_AP50_below_16px': 'COCO_AP50 of boxes with sqrt(width * height) < 16 pixels',
         'COCO_AP50_16_to_32px': 'COCO_AP50 of boxes from 16 to 32 pixels, both included',
         'COCO_AP50_above_32px': 'COCO_AP50 of boxes above 32 pixels',

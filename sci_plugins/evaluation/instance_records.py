@@ -1,6 +1,6 @@
 """Instance masks kept image by image, beside the boxes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -49,8 +49,10 @@ class InstanceRecords(DetectionRecords):
         'COCO_mask_AP': 'COCO_AP of masks: the IoU is that of the pixels',
         'COCO_mask_AP50': 'the same at IoU 0.5 alone',
         'COCO_mask_AP75': 'the same at IoU 0.75 alone',
+        'COCO_mask_AR': 'COCO_AR of masks',
         'COCO_mask_AP50/CLASS': 'COCO_mask_AP50 of one class alone',
     }
+    fractions: ClassVar[Collection[str]] = (*definitions,)
     host_names: ClassVar[Mapping[str, str]] = {
         **DetectionRecords.host_names,
         **{f'segm_mAP{end}': f'COCO_mask_AP{end[1:]}' for end in ('', '_50', '_75')},

@@ -208,6 +208,16 @@ class ImageRecords(ABC):
         found = self.compute(rows, wanted)
         return {name: found[name] for name in wanted}
 
+    def drawn(
+        self, weights: np.ndarray, names: Sequence[str], rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """The same for draws of the bootstrap; ``rng`` is for what else may be drawn."""
+        return self.resampled(weights, names)
+
+    def higher(self, name: str) -> bool:
+        """Whether higher is better."""
+        return self.higher_is_better(name)
+
     @classmethod
     def higher_is_better(cls, name: str) -> bool:
         """Whether higher is better, for a metric or a ``METRIC/CLASS``."""
@@ -223,6 +233,8 @@ class ImageRecords(ABC):
 
     def same_as(self, other: 'ImageRecords') -> bool:
         """Whether the other's results are equal to the bit."""
+        if type(self) is not type(other):
+            return False
         own, its = ({k: v.tobytes() for k, v in each.arrays().items()} for each in (self, other))
         return own == its
 

@@ -151,6 +151,21 @@ def coco_ap(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.n
     return np.where(boxes > 0, means, np.nan)
 
 
+def full_recall(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.ndarray:
+    """Recall of all detections at any score; its mean over COCO's thresholds is COCO's AR.
+
+    Args:
+        ranked: detections matched by COCO's rule.
+        weights: as in :func:`area_ap`.
+
+    Returns:
+        ``(R,)``, in [0, 1]; NaN for a resample without boxes.
+    """
+    rows = weight_rows(weights, len(ranked.positives))
+    found = np.bincount(ranked.images[ranked.hits], minlength=len(ranked.positives))
+    return _divide(rows @ found, rows @ ranked.positives)
+
+
 def recall_at_fppi(
     ranked: RankedDetections, false_positives: float = 1.0, weights: np.ndarray | None = None
 ) -> np.ndarray:

@@ -253,6 +253,18 @@ def add_judging_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--resamples', type=int, default=1000, help='number of bootstrap resamples')
     parser.add_argument('--seed', type=int, default=0, help='seed of the bootstrap')
+    parser.add_argument(
+        '--margin',
+        type=float,
+        default=0.5,
+        metavar='POINTS',
+        help='differences within it do not matter, in points of percent (default: 0.5)',
+    )
+    parser.add_argument(
+        '--correction',
+        default='holm',
+        help='of the verdicts for their number: holm, bh (Benjamini and Hochberg) or none',
+    )
     parser.add_argument('--no-report', action='store_true', help='leave out report.html')
 
 

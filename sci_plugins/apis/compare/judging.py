@@ -6,12 +6,17 @@ The bootstrap draws images, clips (recordings), or blocks of neighbouring frames
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from sci_plugins.apis.compare.measuring import Kept
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.analysis import analyse
-from sci_plugins.evaluation.comparison import VariantResult, deciding_metric
+from sci_plugins.evaluation.bootstrap import adjust
+from sci_plugins.evaluation.comparison import VariantResult, deciding_metric, margin_of
+from sci_plugins.evaluation.seeds import SeedRecords, seed_test
 
 _FORMS = "'images', 'clips:REGEX' or 'blocks:N'"
 
@@ -85,7 +90,8 @@ class Judge:
     says.
 
     ``metric`` decides, by a host's or the records' name; ``None``: the one that the field compares
-    models by, or the records' own.
+    models by, or the records' own. Differences within ``margin``, in points of percent, do not
+    matter; ``correction`` is that of the verdicts for their number, see :func:`adjust`.
     """
 
     base: str
@@ -93,11 +99,19 @@ class Judge:
     resamples: int = 1000
     seed: int = 0
     metric: str | None = None
+    margin: float = 0.5
+    correction: str = 'holm'
+
+    def __post_init__(self) -> None:
+        adjust([], self.correction)
+        if not 0 < self.margin <= 100:
+            raise ConfigError(f'margin must be above 0 and at most 100 points, got {self.margin}')
 
     def about(self) -> dict[str, Any]:
         """The settings as reports show them and as a resumed run compares them."""
         about: dict[str, Any] = dict(base=self.base, resampling=self.resampling.units)
         about |= dict(resample=self.resampling.text, resamples=self.resamples, seed=self.seed)
+        about |= dict(margin=self.margin, correction=self.correction)
         return about if self.metric is None else about | dict(metric=self.metric)
 
     def check_metric(self, result: VariantResult, kept: Kept) -> str | None:
@@ -107,6 +121,14 @@ class Judge:
             ConfigError: if neither the host nor the records have ``metric``.
         """
         return deciding_metric(result.metrics, kept.records.names, self.metric)
+
+    def with_weakness(self, result: VariantResult, kept: Kept) -> VariantResult:
+        """The result with what limits its numbers; stops at a base without the metric."""
+        weakness = ''
+        if result.variant == self.base or self.base in result.members:
+            metric = self.check_metric(result, kept)
+            weakness = kept.records.weakness(metric or kept.records.main)
+        return replace(result, weakness=weakness, constant=kept.records.constant())
 
     def judge(
         self, result: VariantResult, kept: Kept, base_result: VariantResult, base: Kept
@@ -120,12 +142,32 @@ class Judge:
         found = analyse(
             base.records,
             kept.records,
-            base_name=self.base,
+            base_name=base_result.variant,
             brightness=base.brightness,
             groups=self.resampling.groups(base.records.ids),
             metric=self.check_metric(base_result, base),
             resamples=self.resamples,
             seed=self.seed,
             changed=MOST_CHANGED,
+            margin_of=partial(margin_of, points=self.margin),
         )
+        if isinstance(kept.records, SeedRecords):
+            metric = found.metric
+            tested = seed_test(
+                result.members, base.records, base_result.members, kept.records, metric
+            )
+            found = replace(found, seeds=tested)
         return replace(result, analysis=found)
+
+
+def mean_result(name: str, results: Sequence[VariantResult]) -> VariantResult:
+    """One result for several trainings: the means of the host's numbers."""
+    shared = [key for key in results[0].metrics if all(key in each.metrics for each in results)]
+    return VariantResult(
+        name,
+        results[0].condition,
+        {key: float(np.mean([each.metrics[key] for each in results])) for key in shared},
+        sum(each.seconds for each in results),
+        results[0].images,
+        members=[each.variant for each in results],
+    )

@@ -26,7 +26,7 @@ from sci_plugins.utils.files import check_outputs
 from sci_plugins.utils.folders import check_regular_file
 
 #: How results are judged; changing these needs no new measurement.
-_JUDGING = ('base', 'resample', 'resamples', 'seed', 'metric')
+_JUDGING = ('base', 'resample', 'resamples', 'seed', 'metric', 'margin')
 
 
 def read_earlier(path: Path, session: Session) -> None:
@@ -78,6 +78,8 @@ def compare(
     resample: str = 'images',
     resamples: int = 1000,
     seed: int = 0,
+    margin: float = 0.5,
+    correction: str = 'holm',
     report: bool = True,
 ) -> Comparison:
     """Evaluate a model under several enhancers, and other models, on the same images.
@@ -101,6 +103,8 @@ def compare(
         trust, input_order, input_max: see :class:`Contenders`.
         metric: the deciding metric, by a host's or the records' name.
         resample, resamples, seed: what the bootstrap draws, how often, and its seed.
+        margin: points of percent; a smaller difference does not matter.
+        correction: of the verdicts for their number: ``'holm'``, ``'bh'`` or ``'none'``.
         report: also write ``report.html``.
 
     Returns:
@@ -126,7 +130,7 @@ def compare(
         input_order=input_order,
         input_max=input_max,
     )
-    judge = Judge(contenders.base, units, resamples, seed, metric)
+    judge = Judge(contenders.base, units, resamples, seed, metric, margin, correction)
     session = _begin(Path(work_dir), contenders, judge, conditions, resume)
     if is_main_process() and session.comparison.results:
         session.write(report, changed)  # says that it is unfinished, should the rest be cut off

@@ -20,7 +20,7 @@ from sci_plugins.apis.compare.changed import (
     run_again,
 )
 from sci_plugins.apis.compare.contenders import Contenders
-from sci_plugins.apis.compare.judging import Judge
+from sci_plugins.apis.compare.judging import Judge, mean_result
 from sci_plugins.apis.compare.measuring import (
     Kept,
     RecordStore,
@@ -39,6 +39,7 @@ from sci_plugins.evaluation.comparison import (
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.evaluation.decisions import Decisions
 from sci_plugins.evaluation.records import ImageSet
+from sci_plugins.evaluation.seeds import SeedRecords, groups_of
 from sci_plugins.utils.files import write_atomically
 from sci_plugins.visualization.panels import palette_of
 from sci_plugins.visualization.report import Curve, Sheet, render_report
@@ -61,6 +62,8 @@ class Session:
     def __post_init__(self) -> None:
         self.store = RecordStore(self.work_dir / 'records', self.comparison.about)
         self._base: tuple[Condition, Kept] | None = None
+        self._groups = groups_of(filter(self.contenders.model_of, self.contenders.names))
+        self._seeds = {name for members in self._groups.values() for name in members}
         self._curves: dict[tuple[str, str], Curve] = {}
 
     def measure(self, condition: Condition, drawn: list[int], go_on: bool) -> None:
@@ -87,11 +90,23 @@ class Session:
         """Judge results without an analysis, from their stored records."""
         if not is_main_process():
             return
-        for result in list(self.comparison.results):
-            if self._needs_judging(result):
-                self._judge(result, self.store.load(result.condition, result.variant))
+        for condition in self.comparison.conditions:
+            self._add_means(condition)
+            # The base first: it may be the mean of several trainings.
+            for result in sorted(
+                self.comparison.of_condition(condition), key=lambda each: not self._is_base(each)
+            ):
+                if self._needs_judging(result):
+                    self._judge(result, self._load(result))
         if self.comparison.results:
             write_comparison(self.comparison, self.work_dir)
+
+    def _add_means(self, condition: Condition) -> None:
+        for name, members in self._groups.items():
+            found = [self.comparison.find(condition, each) for each in members]
+            there = [each for each in found if each is not None and not each.note]
+            if len(there) == len(members) and self.comparison.find(condition, name) is None:
+                self.comparison.replace(mean_result(name, there))
 
     def draw_changed(self, condition: Condition, count: int, go_on: bool) -> None:
         """Draw the images that gained and lost most under a condition, and examples of decisions.
@@ -129,6 +144,8 @@ class Session:
             ConfigError: if they were made with something else, or on other images.
         """
         for result in results:
+            if result.members:
+                continue  # made again from its trainings
             kept = self._find_kept(result)
             found, decided = result.analysis, result.decisions
             named = [each.image for each in (*found.gained, *found.lost)] if found else []
@@ -141,7 +158,7 @@ class Session:
                 )
             if kept:
                 self._add_curve(result, kept)
-                result = self._with_weakness(result, kept)
+                result = self.judge.with_weakness(result, kept)
             if kept or not self._has_records(result):
                 self.comparison.replace(result)
 
@@ -181,27 +198,23 @@ class Session:
     def _judge(self, result: VariantResult, kept: Kept) -> None:
         condition = result.condition
         self._add_curve(result, kept)
-        result = self._with_weakness(result, kept)
+        result = self.judge.with_weakness(result, kept)
         if self._is_base(result):
             self._base = condition, kept
-        else:
-            base_result = self.comparison.find(condition, self.judge.base)
+        elif result.variant not in self._seeds:
+            base_result = self.comparison.find(condition, self._base_name)
             base = self._base_records(base_result)
             if base_result is not None and base is not None:
                 result = self.judge.judge(result, kept, base_result, base)
         self.comparison.replace(result)
 
-    def _with_weakness(self, result: VariantResult, kept: Kept) -> VariantResult:
-        weakness = ''
-        if self._is_base(result):
-            metric = self.judge.check_metric(result, kept)  # stops at the first contender
-            weakness = kept.records.weakness(metric or kept.records.main)
-        return replace(result, weakness=weakness, constant=kept.records.constant())
-
     def _needs_judging(self, result: VariantResult) -> bool:
-        is_base, done = result.variant == self.judge.base, result.analysis is not None
-        base = self.comparison.find(result.condition, self.judge.base)
-        return not (done or is_base or base is None or result.note)
+        if result.analysis is not None or result.variant in self._seeds:
+            return False
+        if self._is_base(result):
+            return bool(result.members)
+        base = self.comparison.find(result.condition, self._base_name)
+        return base is not None and not result.note
 
     def _changed(self, condition: Condition, count: int) -> list[Sheet]:
         results, folder = self.comparison.of_condition(condition), self._pictures(condition)
@@ -228,7 +241,19 @@ class Session:
         return [Sheet(name, '', path.stem.partition('_')[2], 0.0, path) for path in paths]
 
     def _is_base(self, result: VariantResult) -> bool:
-        return result.variant == self.judge.base
+        return result.variant == self._base_name
+
+    @property
+    def _base_name(self) -> str:
+        """The base, or the mean of the trainings that it belongs to."""
+        own = (name for name, members in self._groups.items() if self.judge.base in members)
+        return next(own, self.judge.base)
+
+    def _load(self, result: VariantResult) -> Kept:
+        if not result.members:
+            return self.store.load(result.condition, result.variant)
+        each = [self.store.load(result.condition, name) for name in result.members]
+        return Kept(SeedRecords([one.records for one in each]), each[0].luma)
 
     def _has_records(self, result: VariantResult) -> bool:
         return not result.note
@@ -238,7 +263,7 @@ class Session:
         if result is None or result.note:
             return None
         if self._base is None or self._base[0] != result.condition:
-            self._base = (result.condition, self.store.load(result.condition, result.variant))
+            self._base = (result.condition, self._load(result))
         return self._base[1]
 
     def _draw(self, condition: Condition, changed: list[Sheet]) -> None:

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from sci_plugins.evaluation.analysis import VariantAnalysis
-from sci_plugins.evaluation.bootstrap import FEW_UNITS, HELPS, HURTS, NOT_DEFINED, NOT_SHOWN
+from sci_plugins.evaluation.bootstrap import (
+    CORRECTIONS,
+    FEW_UNITS,
+    HELPS,
+    HURTS,
+    NOT_DEFINED,
+    NOT_SHOWN,
+    SAME,
+    TOO_FEW,
+)
 from sci_plugins.evaluation.comparison import (
     Comparison,
     VariantResult,
@@ -18,6 +27,10 @@ from sci_plugins.evaluation.comparison import (
 )
 from sci_plugins.visualization.report.cautions import cautions, still_open
 from sci_plugins.visualization.report.cells import (
+    HOLLOW,
+    MARKS,
+    MEANINGS,
+    UNCORRECTED,
     Cell,
     ConditionRows,
     Facts,
@@ -41,6 +54,7 @@ from sci_plugins.visualization.report.sections import (
     all_metrics,
     by_class,
     by_group,
+    by_seed,
     by_size,
     decision_tables,
     host_numbers,
@@ -48,6 +62,15 @@ from sci_plugins.visualization.report.sections import (
 
 #: Longer lists of names are given by the names that are not on them, if these are few.
 _MOST_NAMES = 4
+#: In which verdicts are told, those on one side of zero first.
+_ORDER = (HELPS, HURTS, SAME, UNCORRECTED, TOO_FEW, NOT_SHOWN, NOT_DEFINED)
+_PHRASES = {
+    SAME: 'a difference beyond ±δ is excluded for {}',
+    UNCORRECTED: 'shown only without correction: {}',
+    TOO_FEW: 'too few images to tell for {}',
+    NOT_SHOWN: 'no difference is shown for {}',
+    NOT_DEFINED: 'the difference is not defined for {}',
+}
 #: Smaller differences are reported as none; this is not a test of significance.
 _SAME = 1e-9
 _HAVE_TABLES = (
@@ -102,6 +125,8 @@ class Account:
         labels: the base, then all others.
         method: how the intervals were computed.
         judged: number of verdicts.
+        meanings: style, mark, verdict and meaning of each that occurs.
+        family: for how many comparisons the verdicts are corrected, and how.
         matrix: the deciding metric, conditions down and variants across.
         forests: the same with bars, one table per condition.
         strata: by brightness and by size.
@@ -125,6 +150,8 @@ class Account:
     labels: list[str]
     method: Method
     judged: int
+    meanings: list[tuple[str, str, str, str]]
+    family: str
     matrix: Table | None
     forests: list[Table]
     strata: list[Section]
@@ -160,9 +187,11 @@ def account_of(comparison: Comparison) -> Account:
         labels=[base, *labels_of(rows)] if rows else [],
         method=method,
         judged=len(analyses),
+        meanings=_meanings(rows),
+        family=_family(rows, about, metric),
         matrix=matrix(rows, metric) if metric else None,
         forests=forests(rows),
-        strata=[*by_group(rows), *by_size(rows)],
+        strata=[*by_seed(rows), *by_group(rows), *by_size(rows)],
         classes=by_class(rows),
         decisions=decision_tables(rows),
         metrics=all_metrics(rows),
@@ -182,6 +211,30 @@ def _question(
     return f'{about.get("config", "comparison")}, {images}{against}'
 
 
+def _meanings(rows: Sequence[ConditionRows]) -> list[tuple[str, str, str, str]]:
+    there = {found.main.verdict for found in all_analyses(rows)}
+    if any(row.fallen for row in rows):
+        there.add(UNCORRECTED)
+    marks = MARKS | {UNCORRECTED: ('same', ' '.join(HOLLOW.values()))}
+    return [(*marks[name], name, told) for name, told in MEANINGS.items() if name in there]
+
+
+def _family(rows: Sequence[ConditionRows], about: Mapping[str, Any], metric: str) -> str:
+    analyses = all_analyses(rows)
+    if not analyses:
+        return ''
+    method, margin = str(about.get('correction')), analyses[0].main.margin
+    told = f'δ = {plain(margin, places_of(metric))}. ' if margin > 0 else ''
+    many = f'the {len(analyses)} comparisons by {metric}, every variant under every condition'
+    if len(analyses) == 1:
+        return told + 'One comparison: nothing to correct.'
+    if method in ('holm', 'bh'):
+        told += f'The verdicts are corrected ({CORRECTIONS[method]}) for {many}. '
+    else:
+        told += f'The verdicts are not corrected for {many}: about one in twenty may be chance. '
+    return told + 'Those of all other tables are not corrected: they explain, and decide nothing.'
+
+
 def _deciding_metric(rows: Sequence[ConditionRows], wanted: str | None) -> str:
     """The records' deciding metric, or the host's if there are no records."""
     for found in all_analyses(rows):
@@ -199,7 +252,7 @@ def _deciding_metric(rows: Sequence[ConditionRows], wanted: str | None) -> str:
 
 def headline(rows: Sequence[ConditionRows]) -> str:
     """The result, short enough for a title."""
-    found = Counter(analysis.main.verdict for analysis in all_analyses(rows))
+    found = Counter(row.verdict(label) for row in rows for label in row.analyses)
     total = found.total()
     if not rows:
         return 'Nothing was measured'
@@ -209,11 +262,7 @@ def headline(rows: Sequence[ConditionRows]) -> str:
         verdict = next(iter(found))
         every = f' in all {total} comparisons' if total > 1 else ''
         return f'{verdict[0].upper()}{verdict[1:]}{every}'
-    parts = [
-        f'{verdict} in {found[verdict]}'
-        for verdict in (HELPS, HURTS, NOT_SHOWN, NOT_DEFINED)
-        if found[verdict]
-    ]
+    parts = [f'{verdict} in {found[verdict]}' for verdict in _ORDER if found[verdict]]
     text = listing([f'{parts[0]} of {total} comparisons', *parts[1:]])
     return text[0].upper() + text[1:]
 
@@ -228,13 +277,14 @@ def sentence(row: ConditionRows, metric: str) -> str:
 
 def _judged(row: ConditionRows) -> list[str]:
     if len(row.analyses) == 1:
-        return [_single(*next(iter(row.analyses.items())))]
+        ((label, found),) = row.analyses.items()
+        return [_single(label, found, row.verdict(label))]
     by_verdict: dict[str, dict[str, VariantAnalysis]] = {}
     for label, found in row.analyses.items():
-        by_verdict.setdefault(found.main.verdict, {})[label] = found
+        by_verdict.setdefault(row.verdict(label), {})[label] = found
     return [
         _told(verdict, by_verdict[verdict], list(row.analyses))
-        for verdict in (HURTS, HELPS, NOT_SHOWN, NOT_DEFINED)
+        for verdict in (HURTS, HELPS, *_ORDER[2:])
         if verdict in by_verdict
     ]
 
@@ -273,10 +323,8 @@ def _host_value(result: VariantResult, metric: str) -> float:
 def _told(verdict: str, found: dict[str, VariantAnalysis], names_of_all: list[str]) -> str:
     """``gamma and clahe hurt``, ``all 6 help, most x (+0.5)``, ..."""
     names = _names(found, names_of_all)
-    if verdict == NOT_SHOWN:
-        return f'no difference is shown for {names}'
-    if verdict == NOT_DEFINED:
-        return f'the difference is not defined for {names}'
+    if verdict in _PHRASES:
+        return _PHRASES[verdict].format(names) + (_detectable(found) if verdict == TOO_FEW else '')
     verb = verdict if len(found) == 1 else verdict.removesuffix('s')
     return f'{names} {verb}{_strongest(verdict, found)}'
 
@@ -297,12 +345,24 @@ def _strongest(verdict: str, found: dict[str, VariantAnalysis]) -> str:
     return f' ({change})' if len(found) == 1 else f', most {label} ({change})'
 
 
-def _single(label: str, found: VariantAnalysis) -> str:
+def _detectable(found: Mapping[str, VariantAnalysis]) -> str:
+    """What so many images can show, of the variant that is hardest to tell."""
+    hardest = max(found.values(), key=lambda each: each.main.detectable)
+    main, places = hardest.main, places_of(hardest.metric)
+    many = f'about {float(f"{main.needed:.1e}"):,.0f}'
+    return (
+        f' ({main.units:,} show differences from {plain(main.detectable, places)} on; '
+        f'{plain(main.margin, places)} takes {many})'
+    )
+
+
+def _single(label: str, found: VariantAnalysis, verdict: str) -> str:
     name, places = found.metric, places_of(found.metric)
     before, after = (plain(value, places) for value in found.values[name])
     spread = interval(found.main.low, found.main.high, places)
+    told = verdict + _detectable({label: found}) * (verdict == TOO_FEW)
     return (
-        f'{label}: {found.main.verdict}; {name} goes from {before} to {after} '
+        f'{label}: {told}; {name} goes from {before} to {after} '
         f'(Δ {signed(found.main.delta, places)}, 95 % interval {spread})'
     )
 
@@ -313,7 +373,12 @@ def matrix(rows: Sequence[ConditionRows], metric: str) -> Table:
     lines = []
     for row in rows:
         before = _base_value(row, metric)
-        cells = {result.variant: _main_cell(result, before, metric) for result in row.others}
+        cells = {
+            result.variant: _main_cell(
+                result, before, metric, stands=result.variant not in row.fallen
+            )
+            for result in row.others
+        }
         base = plain(before, places_of(metric))
         lines.append((row.condition, base, [cells.get(column) for column in columns]))
     title = 'Verdicts' if all_analyses(rows) else 'Differences'
@@ -328,13 +393,11 @@ def _base_value(row: ConditionRows, metric: str) -> float:
     return _host_value(row.base, metric)
 
 
-def _main_cell(
-    result: VariantResult, before: float, metric: str, scale: Scale | None = None
-) -> Cell:
+def _main_cell(result: VariantResult, before: float, metric: str, stands: bool) -> Cell:
     found = result.analysis
     if found is None or metric not in found.values:
         return make_cell((before, _host_value(result, metric)), None, metric)
-    return make_cell(found.values[metric], found.intervals[metric], metric, scale)
+    return make_cell(found.values[metric], found.intervals[metric], metric, stands=stands)
 
 
 def forests(rows: Sequence[ConditionRows]) -> list[Table]:
@@ -346,7 +409,7 @@ def forests(rows: Sequence[ConditionRows]) -> list[Table]:
             corner='variant',
             columns=[''],
             rows=[
-                (name, '', [make_cell(found.values[found.metric], found.main, found.metric, scale)])
+                (name, '', [_drawn(found, scale, name not in row.fallen)])
                 for name, found in row.analyses.items()
             ],
             scale=scale,
@@ -354,6 +417,10 @@ def forests(rows: Sequence[ConditionRows]) -> list[Table]:
         for row in rows
         if row.analyses
     ]
+
+
+def _drawn(found: VariantAnalysis, scale: Scale, stands: bool) -> Cell:
+    return make_cell(found.values[found.metric], found.main, found.metric, scale, stands)
 
 
 # What the numbers rest on

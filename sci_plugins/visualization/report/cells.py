@@ -8,7 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sci_plugins.evaluation.analysis import VariantAnalysis
-from sci_plugins.evaluation.bootstrap import HELPS, HURTS, NOISE, NOT_DEFINED, NOT_SHOWN, Interval
+from sci_plugins.evaluation.bootstrap import (
+    ALPHA,
+    CORRECTIONS,
+    HELPS,
+    HURTS,
+    NOISE,
+    NOT_DEFINED,
+    NOT_SHOWN,
+    SAME,
+    TOO_FEW,
+    Interval,
+    adjust,
+)
 from sci_plugins.evaluation.comparison import (
     Comparison,
     VariantResult,
@@ -22,14 +34,22 @@ DASH = '–'
 MARKS = {
     HELPS: ('helps', '▲'),
     HURTS: ('hurts', '▼'),
+    SAME: ('same', '≈'),
+    TOO_FEW: ('same', '○'),
     NOT_SHOWN: ('same', '○'),
     NOT_DEFINED: ('undefined', DASH),
 }
+#: The mark of a verdict that does not stand after the correction for many comparisons.
+HOLLOW = {HELPS: '△', HURTS: '▽', SAME: '≃'}
+UNCORRECTED = 'shown only without correction'
 #: What each verdict means, shown with every table of verdicts.
 MEANINGS = {
-    HELPS: 'the whole interval is above zero',
-    HURTS: 'the whole interval is below zero',
+    HELPS: 'the whole interval is on the better side of zero',
+    HURTS: 'the whole interval is on the worse side of zero',
+    SAME: 'a difference of δ or more is excluded, either way',
+    TOO_FEW: 'neither; a true difference may have been missed',
     NOT_SHOWN: 'the interval contains zero, which does not prove that there is no difference',
+    UNCORRECTED: 'true of the interval alone, not after the correction for all comparisons',
 }
 
 
@@ -173,16 +193,24 @@ class Cell:
     interval: str = ''
     verdict: str = ''
     bar: Bar | None = None
+    stands: bool = True  # after the correction, if there is one
 
     @property
     def style(self) -> str:
         """Class in the style sheet."""
-        return MARKS[self.verdict][0] if self.verdict else 'plain'
+        return MARKS[self.verdict][0] + ' hollow' * (not self.stands) if self.verdict else 'plain'
 
     @property
     def mark(self) -> str:
         """Mark of the verdict."""
-        return MARKS[self.verdict][1] if self.verdict else ''
+        if not self.verdict:
+            return ''
+        return MARKS[self.verdict][1] if self.stands else HOLLOW[self.verdict]
+
+    @property
+    def label(self) -> str:
+        """The verdict by the interval alone, and that it is no more than that."""
+        return self.verdict + ', uncorrected' * (not self.stands)
 
     @property
     def text(self) -> str:
@@ -249,7 +277,11 @@ class Facts:
 
 
 def make_cell(
-    values: tuple[float, float], found: Interval | None, metric: str, scale: Scale | None = None
+    values: tuple[float, float],
+    found: Interval | None,
+    metric: str,
+    scale: Scale | None = None,
+    stands: bool = True,
 ) -> Cell:
     """A cell of one difference.
 
@@ -258,6 +290,7 @@ def make_cell(
         found: the interval of the difference, if there is one.
         metric: its name, which determines the decimals.
         scale: the axis to draw the interval on, if it is drawn.
+        stands: whether its verdict holds after the correction.
     """
     places = places_of(metric)
     texts = plain(values[0], places), plain(values[1], places)
@@ -269,6 +302,7 @@ def make_cell(
         interval(found.low, found.high, places),
         found.verdict,
         None if scale is None else make_bar(found, scale),
+        stands,
     )
 
 
@@ -292,6 +326,11 @@ class ConditionRows:
     condition: str
     base: VariantResult
     others: list[VariantResult]
+    fallen: frozenset[str] = frozenset()  # whose verdict does not hold after the correction
+
+    def verdict(self, label: str) -> str:
+        """Of a variant, after the correction."""
+        return UNCORRECTED if label in self.fallen else self.analyses[label].main.verdict
 
     @property
     def all(self) -> tuple[VariantResult, ...]:
@@ -311,10 +350,34 @@ def rows_of(comparison: Comparison) -> list[ConditionRows]:
     rows = []
     for condition in comparison.conditions:
         results = [in_percent(r) for r in comparison.results if r.condition == condition]
-        base = _base(results, comparison.about.get('base'), condition)
+        hidden = {name for result in results for name in result.members}
+        wanted = comparison.about.get('base')
+        wanted = next((r.variant for r in results if wanted in r.members), wanted)
+        results = [result for result in results if result.variant not in hidden]
+        base = _base(results, wanted, condition)
         others = [result for result in results if result is not base]
         rows.append(ConditionRows(condition.name, base, others))
-    return rows
+    return corrected(rows, str(comparison.about.get('correction')))
+
+
+def corrected(rows: Sequence[ConditionRows], method: str) -> list[ConditionRows]:
+    """The rows with the verdicts that do not hold for all comparisons of the table together."""
+    keys = [(row.condition, label) for row in rows for label in row.analyses]
+    mains = [found.main for found in all_analyses(rows)]
+    method = method if method in CORRECTIONS else 'none'
+    differs = adjust([each.p for each in mains], method)
+    same = adjust([each.p_same for each in mains], method)
+    fallen = {
+        key
+        for key, main, *p in zip(keys, mains, differs, same, strict=True)
+        if main.verdict in HOLLOW and p[main.verdict == SAME] > ALPHA
+    }
+    return [
+        replace(
+            row, fallen=frozenset(name for name in row.analyses if (row.condition, name) in fallen)
+        )
+        for row in rows
+    ]
 
 
 def labels_of(rows: Sequence[ConditionRows]) -> list[str]:

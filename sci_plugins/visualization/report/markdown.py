@@ -7,7 +7,7 @@ from sci_plugins.evaluation.comparison import Comparison
 from sci_plugins.utils.files import MARK
 from sci_plugins.version import __version__
 from sci_plugins.visualization.report.account import NOT_A_TRAINING_RUN, Account, account_of
-from sci_plugins.visualization.report.cells import MARKS, MEANINGS, Cell, Table
+from sci_plugins.visualization.report.cells import Cell, Table
 from sci_plugins.visualization.report.sections import ABOUT_DECISIONS, DECISIONS
 
 _ESCAPED = str.maketrans(
@@ -67,8 +67,9 @@ def _verdicts(account: Account) -> list[str]:
         return []
     told = f'Δ of {account.metric} ({account.unit}) against {account.base!r}, on the same images'
     if account.judged:
-        signs = '; '.join(f'{MARKS[name][1]} {name}: {text}' for name, text in MEANINGS.items())
-        told += f', in parentheses after the value, with its 95 % interval. {signs}.'
+        signs = '; '.join(f'{mark} {name}: {text}' for _, mark, name, text in account.meanings)
+        told += f', in parentheses after the value, with its 95 % interval. {signs}. '
+        told += account.family
     else:
         told += '. Without an interval, a small difference may be chance.'
     told = escape(told + account.method.mark)

@@ -19,7 +19,7 @@ from sci_plugins.version import __version__
 from sci_plugins.visualization.panels import CAPTION_HEIGHT, CELL_WIDTH, GAP
 from sci_plugins.visualization.report import plots
 from sci_plugins.visualization.report.account import NOT_A_TRAINING_RUN, account_of
-from sci_plugins.visualization.report.cells import MARKS, MEANINGS, count, places_of, signed
+from sci_plugins.visualization.report.cells import count, places_of, signed
 from sci_plugins.visualization.report.plots import Curve, Sheet
 from sci_plugins.visualization.report.sections import ABOUT_DECISIONS, DECISIONS, DecisionTable
 
@@ -204,7 +204,6 @@ def _content(
     script = (_TEMPLATES / 'script.js').read_text(encoding='utf-8')
     return dict(
         account=account,
-        meanings=[(*MARKS[verdict], verdict, told) for verdict, told in MEANINGS.items()],
         caveat=NOT_A_TRAINING_RUN,
         drawing=plots,
         plots=plots.draw_curves(account.rows, account.labels, curves),

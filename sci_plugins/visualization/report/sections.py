@@ -51,6 +51,14 @@ ABOUT_DECISIONS = (
 )
 
 
+#: Text below the heading of single trainings.
+SEEDS = (
+    'The intervals of a mean over trainings hold the choice of images and of trainings. The test '
+    'over trainings alone flips the signs of their differences: with three trainings p cannot be '
+    'below 0.25, with five not below 0.0625.'
+)
+
+
 @dataclass(frozen=True)
 class DecisionTable:
     """What a contender's adaptive stage decided under a condition.
@@ -125,6 +133,23 @@ def by_group(rows: Sequence[ConditionRows]) -> list[Section]:
         key for analysis in all_analyses(rows) for key, groups in analysis.groups.items() if groups
     )
     return [_group_section(rows, key) for key in keys]
+
+
+def by_seed(rows: Sequence[ConditionRows]) -> list[Section]:
+    """Each training of what is told as a mean, with the test over the trainings."""
+    tables = [table for row in rows if (table := _seed_table(row)).rows]
+    return [Section('Single trainings', SEEDS, tables)] if tables else []
+
+
+def _seed_table(row: ConditionRows) -> Table:
+    lines: list[tuple[str, str, list[Cell | None]]] = []
+    told = []
+    for label, found in row.analyses.items():
+        if found.seeds is not None:
+            pairs = zip(found.seeds.names, found.seeds.bases, found.seeds.values, strict=True)
+            lines += [(n, '', [make_cell((b, v), None, found.metric)]) for n, b, v in pairs]
+            told.append(f'{label}: p = {plain(found.seeds.p, 3)}')
+    return Table(row.condition, 'training', ['Δ'], lines, note=f'Sign flips, {"; ".join(told)}.')
 
 
 def host_numbers(rows: Sequence[ConditionRows]) -> list[Table]:

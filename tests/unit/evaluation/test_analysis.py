@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import norm, t
 
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation import analysis as module
@@ -84,7 +85,8 @@ def test_intervals_are_those_of_a_plain_loop(make: Make, groups: list | None) ->
         for name, kept in differences.items():
             kept.append(after[name] - before[name])
     for name, interval in found.intervals.items():
-        expected = np.nanquantile(differences[name], [0.025, 0.975])
+        few = t.ppf([0.025, 0.975], found.units - 1) * np.sqrt(found.units / (found.units - 1))
+        expected = np.nanquantile(differences[name], norm.cdf(few))
         assert (interval.low, interval.high) == pytest.approx(expected, abs=1e-9), name
         before, after = base.metrics()[name], other.metrics()[name]
         assert found.values[name] == (before, after)

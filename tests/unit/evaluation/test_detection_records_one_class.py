@@ -11,7 +11,7 @@ from tests.plain_darkface_ap import plain_official_ap, random_faces
 
 pytest.importorskip('pycocotools')
 WITHOUT_COCO = ['VOC_AP50_area', 'recall_at_1_FPPI']
-OF_COCO = ['COCO_AP', 'COCO_AP50', 'COCO_AP75']
+OF_COCO = ['COCO_AP', 'COCO_AP50', 'COCO_AP75', 'COCO_AR']
 BY_SIZE = [f'COCO_AP50_{name}' for name in SIZE_BINS]
 ONE = np.ones((1, 1))
 
@@ -46,6 +46,7 @@ def test_each_threshold_has_its_place(width: float, thresholds: int) -> None:
     """A box of 20 x 20 found ``width`` pixels wide has an IoU of ``20 / width``."""
     rows, truth = [[0, 0, width, 20, 0.9]], [[0, 0, 20, 20]]
     assert _value(rows, truth, 'COCO_AP') == pytest.approx(thresholds / 10)
+    assert _value(rows, truth, 'COCO_AR') == pytest.approx(thresholds / 10)
     assert _value(rows, truth, 'COCO_AP50') == pytest.approx(1)
     assert _value(rows, truth, 'COCO_AP75') == pytest.approx(float(20 / width >= 0.75))
     assert _value(rows, truth, 'VOC_AP50_area') == 1

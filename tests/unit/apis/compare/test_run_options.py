@@ -4,6 +4,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -12,6 +13,7 @@ from mmengine.runner import Runner
 from sci_plugins.apis.compare import ModelSource, compare
 from sci_plugins.errors import ConfigError, MissingDependencyError
 from sci_plugins.models.enhancers import SCIEnhancer
+from sci_plugins.visualization.report.cells import rows_of
 from sci_plugins.visualization.report.markdown import tell_comparison
 
 #: Tables only.
@@ -119,7 +121,8 @@ def test_other_models_stand_in_the_same_table(seg: tuple[Config, str], tmp_path:
     assert gamma.analysis is None
     assert none.analysis.base == trained.analysis.base == 'gamma/0.3'
     assert trained.analysis.main.delta == 0
-    assert trained.analysis.main.verdict == 'no difference shown'
+    assert trained.analysis.main.verdict == 'no difference beyond ±δ'
+    assert trained.analysis.identical
     assert 'gamma/0.3' in found.about['config_diff']['trained']
     assert found.about['weights']['trained']['sha256'] == found.about['checkpoint_sha256']
     assert '| trained |' in (tmp_path / 'comparison.md').read_text()
@@ -214,3 +217,43 @@ def test_a_report_needs_jinja(
     monkeypatch.setattr('sci_plugins.apis.compare.run.find_spec', lambda name: None)
     with pytest.raises(MissingDependencyError, match='--no-report'):
         compare(*seg, ['none'], work_dir=tmp_path)
+
+
+@pytest.mark.parametrize('base', [None, 'a-1'])
+def test_several_trainings_are_one_line(
+    seg: tuple[Config, str], tmp_path: Path, base: str | None
+) -> None:
+    torch.manual_seed(0)
+    content = torch.load(seg[1], weights_only=True)
+    paths = {}
+    for label in ('a-0', 'a-1', 'b-0', 'b-1'):
+        for value in content['state_dict'].values():
+            if value.is_floating_point():
+                value += 0.02 * torch.randn_like(value)
+        paths[label] = str(tmp_path / f'{label}.pth')
+        torch.save(content, paths[label])
+    models = {label: ModelSource(seg[0], path) for label, path in paths.items()}
+    settings: dict[str, Any] = dict(models=models, base=base, resamples=50, work_dir=tmp_path / 'w')
+    found = compare(*seg, ['none'], **settings)
+    rows = rows_of(found)[0]
+    if base is None:
+        assert rows.base.variant == 'none'
+        assert list(rows.analyses) == ['a (mean of 2)', 'b (mean of 2)']
+    else:
+        assert rows.base.variant == 'a (mean of 2)'
+        assert set(rows.analyses) == {'none', 'b (mean of 2)'}
+    tested = rows.analyses['b (mean of 2)'].seeds
+    assert tested is not None
+    assert tested.names == ['b-0', 'b-1']
+    each = {result.variant: result for result in found.results}
+    values = [each[name].metrics['mIoU'] for name in tested.names]
+    assert each['b (mean of 2)'].metrics['mIoU'] == pytest.approx(np.mean(values))
+    assert tested.values == pytest.approx(values, abs=0.01)
+    if base is not None:
+        wanted = [each[name].metrics['mIoU'] for name in ('a-0', 'a-1')]
+        assert tested.bases == pytest.approx(wanted, abs=0.01)
+    assert each['b-0'].analysis is None
+    text = (tmp_path / 'w' / 'comparison.md').read_text()
+    assert '## Single trainings' in text
+    again = compare(*seg, ['none'], resume=True, **settings)
+    assert tell_comparison(again) == tell_comparison(found)

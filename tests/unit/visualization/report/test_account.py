@@ -1,12 +1,13 @@
 """The plain answer: what hurts is never left out, and comes first."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from sci_plugins.evaluation.comparison import Comparison
 from sci_plugins.evaluation.conditions import Condition
-from sci_plugins.visualization.report import account
+from sci_plugins.visualization.report import account, render_report, tell_comparison
 from sci_plugins.visualization.report.cells import ConditionRows, make_cell, rows_of
 from tests.report_samples import make_comparison, make_result
 
@@ -99,6 +100,40 @@ def test_the_matrix() -> None:
         'gain 0.1, noise 0': ['hurts', 'helps'],
     }
     assert [base for _, base, _ in table.rows] == ['40.0', '40.0']
+
+
+def test_what_stands_only_without_correction_is_no_help() -> None:
+    comparison = make_comparison({'a': [0.2, 0.2]}, about=dict(correction='holm'))
+    for result, p in zip(comparison.results[1::2], (0.001, 0.06), strict=True):
+        assert result.analysis is not None
+        intervals = result.analysis.intervals
+        intervals[METRIC] = replace(intervals[METRIC], p=p, units=49, margin=0.005)
+    found = account.account_of(comparison)
+    assert found.headline == ('Helps in 1 of 2 comparisons and shown only without correction in 1')
+    assert found.answers[1][1].startswith('a: shown only without correction; COCO_AP50 goes')
+    assert found.family.startswith('δ = 0.5. The verdicts are corrected (Holm) for the 2 compar')
+    matrix = found.matrix
+    assert matrix is not None
+    (first,), (second,) = (cells for _, _, cells in matrix.rows)
+    assert first is not None
+    assert second is not None
+    assert (first.mark, first.label, first.style) == ('▲', 'helps', 'helps')
+    assert (second.mark, second.label, second.style) == ('△', 'helps, uncorrected', 'helps hollow')
+    assert second.text.endswith(' △')
+    page, text = render_report(comparison, {}, []), tell_comparison(comparison)
+    assert '△ ▽ ≃ shown only without correction' in text
+    assert 'helps, uncorrected' in page
+
+
+def test_what_cannot_be_told_says_how_many_images_could() -> None:
+    comparison = make_comparison({'a': [0.01]})
+    assert comparison.results[1].analysis is not None
+    intervals = comparison.results[1].analysis.intervals
+    changes = dict(error=0.025, margin=0.005, units=49)
+    intervals[METRIC] = replace(intervals[METRIC], **changes)
+    assert account.sentence(rows_of(comparison)[0], METRIC).startswith(
+        'a: too few images to tell (49 show differences from 7.0 on; 0.5 takes about 9,600)'
+    )
 
 
 def test_a_hole_in_the_matrix() -> None:

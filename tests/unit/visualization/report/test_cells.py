@@ -6,6 +6,7 @@ import pytest
 
 from sci_plugins.evaluation.bootstrap import Interval
 from sci_plugins.visualization.report.cells import (
+    HOLLOW,
     MARKS,
     Scale,
     Table,
@@ -54,8 +55,12 @@ def test_a_cell_in_one_line() -> None:
 
 def test_every_verdict_has_a_sign_of_its_own() -> None:
     found = {Interval(d, d - 1, d + 1).verdict for d in (-2.0, 0.0, 2.0, math.nan)}
+    for error in (0.1, 1.0):
+        found.add(Interval(0.0, -1, 1, error=error, margin=0.5, units=50).verdict)
     assert found == set(MARKS)
-    assert len({mark for _, mark in MARKS.values()}) == len(MARKS)
+    marks = [mark for _, mark in MARKS.values()] + list(HOLLOW.values())
+    # `no difference shown` stands where it is unknown whether there are too few images.
+    assert len(set(marks)) == len(marks) - 1
 
 
 def test_not_defined_is_a_dash() -> None:

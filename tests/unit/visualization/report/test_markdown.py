@@ -66,7 +66,7 @@ def test_the_matrix(comparison: Comparison) -> None:
     assert day[3] == '20.0 (−20.0, −30.0 to −10.0) ▼'
     assert dark[3] == '41.3 (+1.3, −8.7 to +11.3) ○'
     assert dark[4] == '– (not defined)'
-    assert '▲ helps: the whole interval is above zero' in text
+    assert '▲ helps: the whole interval is on the better side of zero' in text
 
 
 def test_every_table_of_the_page(comparison: Comparison) -> None:

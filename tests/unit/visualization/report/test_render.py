@@ -271,5 +271,5 @@ def test_pictures_over_the_budget_are_told(sheets: list[Sheet]) -> None:
 
 def test_without_jinja_the_extra_is_named() -> None:
     absent = mock.patch.dict(sys.modules, {'jinja2': None})
-    with absent, pytest.raises(MissingDependencyError, match=r'Jinja2.*sci_plugins\[det\]'):
+    with absent, pytest.raises(MissingDependencyError, match=r'Jinja2.*pip install jinja2'):
         render_report(_detections(), {}, [])

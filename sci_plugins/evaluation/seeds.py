@@ -1,0 +1,164 @@
+"""Several trainings of one model, told as one line: a mean, an interval over both, a test."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from sci_plugins.evaluation.records import ImageRecords, RunInfo
+from sci_plugins.utils.schema import Measured
+
+_SEED = re.compile(r'(?P<model>.+)-(?P<seed>\d+)')
+#: From so many seeds on the sign-flip test draws signs.
+_MOST_SEEDS = 15
+
+
+def groups_of(labels: Iterable[str]) -> dict[str, list[str]]:
+    """``a-0``, ``a-1``, ... -> ``a (mean of 2)`` with its members, where there are several."""
+    found: dict[str, list[str]] = {}
+    for label in labels:
+        if match := _SEED.fullmatch(label):
+            found.setdefault(match['model'], []).append(label)
+    return {f'{name} (mean of {len(each)})': each for name, each in found.items() if len(each) > 1}
+
+
+class SeedRecords(ImageRecords):
+    """The mean over several trainings, on the same images; never kept in a file.
+
+    Args:
+        seeds: the records of each, of one class.
+    """
+
+    def __init__(self, seeds: Sequence[ImageRecords]) -> None:
+        self.seeds, self.ids = list(seeds), seeds[0].ids
+
+    @property
+    def main(self) -> str:
+        return self.seeds[0].main
+
+    @property
+    def names(self) -> list[str]:
+        return [n for n in self.seeds[0].names if all(n in each.names for each in self.seeds)]
+
+    def compute(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        return self._means(weights, names, np.ones((len(weights), len(self.seeds))))
+
+    def drawn(
+        self, weights: np.ndarray, names: Sequence[str], rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """For every row also other seeds, with replacement.
+
+        One less than there are: the variance of a mean over all would be too small by
+        ``(k - 1) / k`` (Rao and Wu 1988).
+        """
+        many = len(self.seeds)
+        return self._means(
+            weights, names, rng.multinomial(many - 1, [1 / many] * many, len(weights))
+        )
+
+    def _means(
+        self, weights: np.ndarray, names: Sequence[str], times: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        each = [records.resampled(weights, names) for records in self.seeds]
+        return {
+            name: np.average([found[name] for found in each], axis=0, weights=times.T)
+            for name in names
+        }
+
+    def higher(self, name: str) -> bool:
+        return self.seeds[0].higher(name)
+
+    def weakness(self, metric: str) -> str:
+        return next(filter(None, (each.weakness(metric) for each in self.seeds)), '')
+
+    def same_as(self, other: ImageRecords) -> bool:
+        return False
+
+    @classmethod
+    def accepts(cls, output: Any, run: RunInfo) -> bool:
+        return False
+
+    @classmethod
+    def keep(cls, output: Any, run: RunInfo) -> Any:
+        raise NotImplementedError
+
+    @classmethod
+    def collect(cls, kept: Sequence[Any], run: RunInfo) -> ImageRecords:
+        raise NotImplementedError
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        raise NotImplementedError
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> ImageRecords:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class SeedTest:
+    """The deciding metric of each training.
+
+    Args:
+        names: of the trainings.
+        bases: the base's number for each: of the same seed, or the base's only one.
+        values: their own.
+        p: of the sign-flip test, two-sided: 2 / 2^k at least.
+    """
+
+    names: list[str]
+    bases: list[Measured]
+    values: list[Measured]
+    p: Measured
+
+    def scaled(self, factor: float) -> 'SeedTest':
+        """The same in another unit."""
+        bases, values = ([each * factor for each in some] for some in (self.bases, self.values))
+        return SeedTest(self.names, bases, values, self.p)
+
+
+def seed_test(
+    names: Sequence[str], base: ImageRecords, base_names: Sequence[str], seeds: SeedRecords,
+    metric: str,
+) -> SeedTest:  # fmt: skip
+    """Each training against the base's of the same seed, or against the base's mean.
+
+    Args:
+        names: of the trainings.
+        base, base_names: the base's records, and the names of its trainings, if several.
+        seeds: the records of the trainings.
+        metric: the deciding one.
+    """
+    values = [each.metrics([metric])[metric] for each in seeds.seeds]
+    number = base.metrics([metric])[metric]
+    by_seed: dict[str, float] = {}
+    if isinstance(base, SeedRecords):
+        pairs = zip(base_names, base.seeds, strict=True)
+        by_seed = {_number(name): each.metrics([metric])[metric] for name, each in pairs}
+    paired = by_seed.keys() == {_number(name) for name in names}
+    bases = [by_seed[_number(name)] if paired else number for name in names]
+    return SeedTest(list(names), bases, values, sign_flip(np.subtract(values, bases)))
+
+
+def _number(name: str) -> str:
+    return name.rpartition('-')[2]
+
+
+def sign_flip(differences: Sequence[float] | np.ndarray) -> float:
+    """Two-sided p: how many ways of choosing the signs give a mean at least as far from 0.
+
+    Args:
+        differences: one for each seed; NaN makes p NaN.
+    """
+    values = np.asarray(differences, np.float64)
+    if np.isnan(values).any():
+        return math.nan
+    if len(values) <= _MOST_SEEDS:
+        signs = np.array(list(product((1, -1), repeat=len(values))))
+    else:
+        signs = np.random.default_rng(0).choice([1, -1], (2**_MOST_SEEDS, len(values)))
+    far = abs(values.sum()) * (1 - 1e-12)
+    return float((np.abs(signs @ values) >= far).mean())
