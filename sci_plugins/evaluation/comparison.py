@@ -126,10 +126,11 @@ def tell_difference(metrics: Mapping[str, float], records: ImageRecords, run: Ru
     values = records.metrics(list(dict.fromkeys(known.values())))
     for name, own in known.items():
         if not agrees(metrics[name], values[own], own):
-            told = f"the evaluator's {name} {metrics[name]:.4g} and the records' {own} "
+            unit = percent_factor(own)
+            told = f"the evaluator's {name} {metrics[name] * unit:.4g} and the records' {own} "
             reason = records.why_hosts_differ(run)
             because = f'because {reason}' if reason else '(reason unknown: see the definitions)'
-            return f'{told}{values[own]:.4g} differ {because}'
+            return f'{told}{values[own] * unit:.4g} differ {because}'
     return ''
 
 
@@ -176,6 +177,8 @@ class VariantResult:
         note: why there are no records.
         weakness: why the results say little where they are the base's; empty if they do not.
         constant: what is predicted where every image gets the same.
+        protocol: what numbers depend on beside the model: images, ground truth, scale, rule; see
+            :func:`differing_protocols`.
         members: the trainings that it is the mean of; empty for a single one.
         difference: where and why an evaluator's number differs from the records'.
         decisions: what an adaptive stage decided for the images; ``None`` without one, and in
@@ -194,10 +197,31 @@ class VariantResult:
     difference: str = ''
     decisions: Decisions | None = None
     members: list[str] = field(default_factory=list)
+    protocol: dict[str, str] = field(default_factory=dict)
 
     def without_analysis(self) -> 'VariantResult':
         """The same result, to be judged again."""
         return replace(self, analysis=None)
+
+
+def differing_protocols(results: Iterable[VariantResult]) -> list[str]:
+    """What keeps results out of one table, such as ``scale: 640 (none), 416 (joint)``.
+
+    Args:
+        results: of any comparisons; a key that some lack says nothing.
+    """
+    values: dict[str, dict[str, list[str]]] = {}
+    for each in results:
+        for key, value in each.protocol.items():
+            names = values.setdefault(key, {}).setdefault(value, [])
+            if each.variant not in names:
+                names.append(each.variant)
+    return [
+        f'{key}: '
+        + ', '.join(f'{value[:60]} ({", ".join(names)})' for value, names in found.items())
+        for key, found in values.items()
+        if len(found) > 1
+    ]
 
 
 @dataclass

@@ -358,6 +358,13 @@ class DetectionRecords(ImageRecords):
             numbers |= {f'{metric}/{n}': row for n, row in zip(self.classes, each, strict=True)}
         return numbers
 
+    def truth(self) -> bytes:
+        return b''.join(
+            part.tobytes()
+            for image in self.images
+            for part in (image.boxes, image.classes[1], image.flags)
+        )
+
     def constant(self) -> str:
         found = {(image.predictions.tobytes(), image.labels.tobytes()) for image in self.images}
         if len(found) > 1 or len(self.images) < 2:

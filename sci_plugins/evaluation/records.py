@@ -5,6 +5,7 @@ its metrics follow from a weight for each image. Everything else, from the boots
 report, works on :class:`ImageRecords` alone and finds the classes in ``RECORDS``.
 """
 
+import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -222,6 +223,17 @@ class ImageRecords(ABC):
     def higher_is_better(cls, name: str) -> bool:
         """Whether higher is better, for a metric or a ``METRIC/CLASS``."""
         return name.partition('/')[0] not in cls.lower_is_better
+
+    def truth(self) -> bytes:
+        """The ground truth that results are measured by, for a hash of it."""
+        return b''
+
+    def protocol(self) -> dict[str, str]:
+        """What two results must share to be compared: images, ground truth, classes."""
+        content = dict(images='\n'.join(self.ids).encode(), truth=self.truth())
+        found = {f'{key}_sha256': hashlib.sha256(each).hexdigest() for key, each in content.items()}
+        classes = ', '.join(getattr(self, 'subset', getattr(self, 'classes', ())))
+        return found | dict(images=str(len(self.ids)), classes=classes, records=type(self).__name__)
 
     def constant(self) -> str:
         """What is predicted where every image gets the same; empty where it does not."""

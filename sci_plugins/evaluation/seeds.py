@@ -75,6 +75,9 @@ class SeedRecords(ImageRecords):
     def weakness(self, metric: str) -> str:
         return next(filter(None, (each.weakness(metric) for each in self.seeds)), '')
 
+    def protocol(self) -> dict[str, str]:
+        return self.seeds[0].protocol()
+
     def same_as(self, other: ImageRecords) -> bool:
         return False
 

@@ -16,11 +16,12 @@ from mmengine.registry import DefaultScope
 
 from sci_plugins.apis.compare.contenders import NO_CHECKPOINT, Contenders, folder_of
 from sci_plugins.engine.naming_runner import NamingRunner
+from sci_plugins.evaluation.conditions import loading_pipelines
 from sci_plugins.evaluation.records import ImageSet
 from sci_plugins.models.enhancers import parse_enhancer
 from sci_plugins.models.enhancers.weight_files import file_sha256, find_weight_file, is_published
 from sci_plugins.models.enhancers.weights import weights_name
-from sci_plugins.registry import scope_of
+from sci_plugins.registry import scope_of, type_name_of
 from sci_plugins.utils.folders import list_files
 from sci_plugins.utils.images import IMAGE_FORMATS
 from sci_plugins.utils.machine import describe_machine, package_versions
@@ -102,6 +103,36 @@ def describe(contenders: Contenders, images: ImageSet) -> dict[str, Any]:
 def software_and_machine() -> dict[str, Any]:
     """Versions of what computes the numbers, and the machine without names of its users."""
     return dict(versions=package_versions(), environment=_environment())
+
+
+#: Settings of a test pipeline that decide at which size a model sees the images.
+_SCALES = ('scale', 'scales', 'img_scale', 'size', 'size_divisor', 'scale_factor', 'crop_size')
+
+
+def protocol_of(cfg: Config, images: ImageSet) -> dict[str, str]:
+    """What numbers depend on beside the model: data set, split, scale, rule of the evaluator.
+
+    Args:
+        cfg: of a model, on the test set.
+        images: the test set.
+    """
+    data, steps = cfg.test_dataloader.dataset, loading_pipelines(cfg.test_dataloader.dataset)
+    scales = [
+        f'{type_name_of(step)} {key}={step[key]}'
+        for pipeline in steps
+        for step in pipeline
+        for key in _SCALES
+        if step.get(key)
+    ]
+    rules = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    texts = [
+        f'{type_name_of(rule)} '
+        + ' '.join(f'{k}={v}' for k, v in sorted(rule.items()) if k != 'type' and '/' not in str(v))
+        for rule in rules
+    ]
+    known = {key: str(images.metainfo[key]) for key in _OF_DATA if key in images.metainfo}
+    name = images.metainfo.get('dataset_name') or type_name_of(data)
+    return dict(data_set=str(name), **known, scale='; '.join(scales), rule='; '.join(texts).strip())
 
 
 def identity_of(about: Mapping[str, Any]) -> dict[str, Any]:

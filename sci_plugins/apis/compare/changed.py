@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
@@ -16,11 +17,14 @@ from torch import nn
 from sci_plugins.engine.hooks import KeptSample, image_at, keep_sample
 from sci_plugins.errors import DataError
 from sci_plugins.evaluation.comparison import VariantResult
+from sci_plugins.evaluation.detection_records import DetectionRecords
 from sci_plugins.evaluation.records import ImageSet
+from sci_plugins.functional.detection_ap import pairwise_iou
 from sci_plugins.utils.files import file_slug, is_ours
 from sci_plugins.utils.images import read_sheet, write_sheet
 from sci_plugins.visualization.panels import (
     PREDICTION_COLOR,
+    SCORE_THRESHOLD,
     TRUTH_COLOR,
     box_colors,
     class_colors,
@@ -213,6 +217,57 @@ class ChangedSheets:
         columns = [self._columns[name, index] for name in names]
         grid = make_grid(list(zip(*columns, strict=True)))
         write_sheet(sheet.path, grid, [name for name in names if name])
+
+
+#: Detections without ground truth: how many on a sheet, their least score, the largest overlap.
+_UNLABELLED, _OVERLAP = 12, 0.1
+_CROP = 232
+
+
+def find_unlabelled(records: DetectionRecords) -> list[tuple[int, np.ndarray]]:
+    """The surest detections that overlap no box: position of the image, ``x1 y1 x2 y2 score``."""
+    found = []
+    for index, image in enumerate(records.images):
+        rows = image.predictions[image.predictions[:, 4] >= SCORE_THRESHOLD]
+        overlaps = pairwise_iou(rows[:, :4], image.boxes).max(axis=1, initial=0)
+        found += [(index, row) for row in rows[overlaps < _OVERLAP]]
+    return sorted(found, key=lambda each: -each[1][4])[:_UNLABELLED]
+
+
+def draw_unlabelled(
+    found: Sequence[tuple[int, np.ndarray]], samples: Iterable[KeptSample]
+) -> Image.Image:
+    """A sheet of crops, as tested above and as the model sees it below, six across.
+
+    Args:
+        found: from :func:`find_unlabelled`.
+        samples: of their images.
+    """
+    by_index = {sample.index: sample for sample in samples}
+    rows: list[list[Cell]] = []
+    for start in range(0, len(found), 6):
+        some = [(by_index[index], row) for index, row in found[start : start + 6]]
+        rows.append([(f'{s.name} {row[4]:.2f}', _crop(s.image, s, row)) for s, row in some])
+        rows.append([('', _crop(s.enhanced, s, row)) for s, row in some])
+    return make_grid(rows)
+
+
+def _crop(image: np.ndarray, sample: KeptSample, row: np.ndarray) -> np.ndarray:
+    """A square around a detection, three times its size, with its box."""
+    x1, y1, x2, y2 = (row[:4] * np.tile(sample.output.get('scale_factor', (1.0, 1.0)), 2)).tolist()
+    half = max(1.5 * max(x2 - x1, y2 - y1), 16.0)
+    left, top = round((x1 + x2) / 2 - half), round((y1 + y2) / 2 - half)
+    size, pad = round(2 * half), round(2 * half)
+    padded = np.pad(image, ((pad, pad), (pad, pad), (0, 0)))
+    left, top = (min(max(0, place + pad), end - size) for place, end in
+                 ((left, padded.shape[1]), (top, padded.shape[0])))  # fmt: skip
+    square = cv2.resize(padded[top : top + size, left : left + size], (_CROP, _CROP))
+    zoom = _CROP / size
+    ends = [
+        (round((x + pad - left) * zoom), round((y + pad - top) * zoom))
+        for x, y in ((x1, y1), (x2, y2))
+    ]
+    return cv2.rectangle(square, ends[0], ends[1], ImageColor.getrgb(PREDICTION_COLOR)[:3], 1)
 
 
 def legend_of(

@@ -123,12 +123,18 @@ class Judge:
         return deciding_metric(result.metrics, kept.records.names, self.metric)
 
     def with_weakness(self, result: VariantResult, kept: Kept) -> VariantResult:
-        """The result with what limits its numbers; stops at a base without the metric."""
+        """The result with what limits its numbers, and the protocol of its records.
+
+        Raises:
+            ConfigError: if it is the base and lacks the metric.
+        """
         weakness = ''
         if result.variant == self.base or self.base in result.members:
             metric = self.check_metric(result, kept)
             weakness = kept.records.weakness(metric or kept.records.main)
-        return replace(result, weakness=weakness, constant=kept.records.constant())
+        protocol = result.protocol | kept.records.protocol()
+        constant = kept.records.constant()
+        return replace(result, weakness=weakness, constant=constant, protocol=protocol)
 
     def judge(
         self, result: VariantResult, kept: Kept, base_result: VariantResult, base: Kept
@@ -170,4 +176,5 @@ def mean_result(name: str, results: Sequence[VariantResult]) -> VariantResult:
         sum(each.seconds for each in results),
         results[0].images,
         members=[each.variant for each in results],
+        protocol=results[0].protocol,
     )

@@ -9,13 +9,15 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
-from sci_plugins.apis.compare.about import build_image_set
+from sci_plugins.apis.compare.about import build_image_set, protocol_of
 from sci_plugins.apis.compare.changed import (
     ChangedSheets,
     PictureBook,
     changed_images,
     decided_images,
+    draw_unlabelled,
     earlier_sheet,
+    find_unlabelled,
     legend_of,
     run_again,
 )
@@ -38,9 +40,11 @@ from sci_plugins.evaluation.comparison import (
 )
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.evaluation.decisions import Decisions
+from sci_plugins.evaluation.detection_records import DetectionRecords
 from sci_plugins.evaluation.records import ImageSet
 from sci_plugins.evaluation.seeds import SeedRecords, groups_of
-from sci_plugins.utils.files import write_atomically
+from sci_plugins.utils.files import file_slug, write_atomically
+from sci_plugins.utils.images import write_sheet
 from sci_plugins.visualization.panels import palette_of
 from sci_plugins.visualization.report import Curve, Sheet, render_report
 from sci_plugins.visualization.report.markdown import tell_comparison
@@ -121,6 +125,8 @@ class Session:
         ]
         if missing:
             self._draw(condition, missing)
+        if count:
+            self._draw_unlabelled(condition, go_on)
 
     def write(self, report: bool, count: int) -> None:
         """Write all tables, and ``report.html`` if it is wanted.
@@ -159,7 +165,7 @@ class Session:
             if kept:
                 self._add_curve(result, kept)
                 result = self.judge.with_weakness(result, kept)
-            if kept or not self._has_records(result):
+            if kept or result.note:
                 self.comparison.replace(result)
 
     def _find_kept(self, result: VariantResult) -> Kept | None:
@@ -183,7 +189,8 @@ class Session:
             self.comparison.replace(result)
             return
         decisions = Decisions.of(self.images.ids, decided.found or {})
-        result = replace(result, decisions=decisions)
+        protocol = protocol_of(self.contenders.config(name), self.images)
+        result = replace(result, decisions=decisions, protocol=protocol)
         kept = make_records(hook)
         if isinstance(kept, str):
             main_metric(result.metrics, self.judge.metric)  # refuse an unknown one now
@@ -230,9 +237,21 @@ class Session:
         every = (
             sheet
             for condition in self.comparison.conditions
-            for sheet in [*self._spread(condition), *self._changed(condition, count)]
+            for sheet in [
+                *self._spread(condition),
+                *self._changed(condition, count),
+                *self._without_truth(condition),
+            ]
         )
         return [sheet for sheet in every if sheet.path.is_file()]
+
+    def _without_truth(self, condition: Condition) -> list[Sheet]:
+        pairs = [
+            (each.variant, self._unlabelled(condition, each.variant))
+            for each in self.comparison.of_condition(condition)
+        ]
+        title = condition.name
+        return [Sheet(title, n, f'{title}, {n}', 0.0, path, unlabelled=True) for n, path in pairs]
 
     def _spread(self, condition: Condition) -> list[Sheet]:
         """The sheets of evenly spaced images, also of earlier runs."""
@@ -255,9 +274,6 @@ class Session:
         each = [self.store.load(result.condition, name) for name in result.members]
         return Kept(SeedRecords([one.records for one in each]), each[0].luma)
 
-    def _has_records(self, result: VariantResult) -> bool:
-        return not result.note
-
     def _base_records(self, result: VariantResult | None) -> Kept | None:
         """The base's records under a condition, kept in memory until the next condition."""
         if result is None or result.note:
@@ -277,6 +293,24 @@ class Session:
             sheets.add(name, samples)
         for each in changed:
             sheets.write(each, self.judge.base)
+
+    def _draw_unlabelled(self, condition: Condition, go_on: bool) -> None:
+        found = {}
+        for result in self.comparison.of_condition(condition):
+            name, path = result.variant, self._unlabelled(condition, result.variant)
+            known = name in self.contenders.names and not result.note
+            if self._is_base(result) or not known or (go_on and earlier_sheet(path)):
+                continue
+            records = self.store.load(condition, name).records
+            if isinstance(records, DetectionRecords) and (rows := find_unlabelled(records)):
+                found[name] = rows
+        wanted = {name: {index for index, _ in rows} for name, rows in found.items()}
+        for name, samples in self._run_again(condition, wanted):
+            sheet = draw_unlabelled(found[name], samples)
+            write_sheet(self._unlabelled(condition, name), sheet)
+
+    def _unlabelled(self, condition: Condition, variant: str) -> Path:
+        return self._pictures(condition) / 'unlabelled' / f'{file_slug(variant)}.jpg'
 
     def _draw_lost(self, condition: Condition, drawn: list[int]) -> None:
         """Draw the sheets of an earlier run that are missing or damaged."""

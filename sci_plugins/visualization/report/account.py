@@ -198,7 +198,7 @@ def account_of(comparison: Comparison) -> Account:
         host_numbers=host_numbers(rows),
         warnings=cautions(comparison, rows, method.warning),
         definitions=definitions_of(name for found in analyses for name in found.intervals),
-        facts=facts_of(about),
+        facts=[*_protocol(rows), *facts_of(about)],
         diffs=about.get('config_diff') or {},
     )
 
@@ -444,6 +444,13 @@ def method_of(rows: Sequence[ConditionRows], about: Mapping[str, Any]) -> Method
         'base and the variant; the interval holds the middle 95 % of the differences.'
     )
     return Method(text, f'{fewest.units} {unit}' * (fewest.units < FEW_UNITS))
+
+
+def _protocol(rows: Sequence[ConditionRows]) -> list[Facts]:
+    """What all results share; where they differ a line on top says so."""
+    found = rows[0].base.protocol if rows else {}
+    lines: list[tuple[str, ...]] = [pair for pair in found.items() if pair[1]]
+    return [Facts('Protocol', ('what', 'value'), lines)] if lines else []
 
 
 def facts_of(about: Mapping[str, Any]) -> list[Facts]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sci_plugins.evaluation.comparison import Comparison
+from sci_plugins.evaluation.comparison import Comparison, differing_protocols
 from sci_plugins.visualization.report.cells import ConditionRows, count, listing
 
 _UNFINISHED = '{} of {} measured. Still missing: {}. The same command with --resume goes on.'
@@ -29,6 +29,7 @@ def cautions(
         *(('Seen in training', told) for told in _seen(comparison.about)),
         ('Few units', few),
         *(('Two numbers of one metric', told) for told in _differences(rows)),
+        ('Different protocols', _protocols(rows)),
         ('Weak base', _WEAK.format(told) if (told := _bases(rows)) else ''),
         ('Constant predictions', _constant(rows)),
         ('Identical results', _identical(rows)),
@@ -76,6 +77,11 @@ def _differences(rows: Sequence[ConditionRows]) -> Iterable[str]:
                 reason = each.difference.partition(' differ ')[2]
                 found.setdefault(reason, f'{row.condition}, {each.variant}: {each.difference}.')
     return found.values()
+
+
+def _protocols(rows: Sequence[ConditionRows]) -> str:
+    told = '; '.join(differing_protocols(each for row in rows for each in row.all))
+    return told and f'These results do not share {told}.'
 
 
 def _bases(rows: Sequence[ConditionRows]) -> str:

@@ -41,6 +41,7 @@ class Sheet:
         effect: by how much Δ of the set falls when the image is left out, in the unit of the
             metric; above 0 for an image that gained.
         path: JPEG file of the sheet.
+        unlabelled: whether it shows detections without ground truth.
         decided: what the adaptive stage decided for it; empty for an image that gained or lost.
     """
 
@@ -50,6 +51,7 @@ class Sheet:
     effect: float
     path: Path
     decided: str = ''
+    unlabelled: bool = False
 
 
 #: The drawing, in units of about a pixel: whole, and the area of the curves.

@@ -210,9 +210,14 @@ def _content(
         legend=legend,
         album=album,
         picture_groups=_grouped(
-            [each for each in album.pictures if each.sheet.variant and not each.sheet.decided],
+            [
+                each
+                for each in album.pictures
+                if each.sheet.variant and not (each.sheet.decided or each.sheet.unlabelled)
+            ],
             account.metric,
         ),
+        unlabelled=[each for each in album.pictures if each.sheet.unlabelled],
         spread=_spread(album.pictures),
         cell=f'{CELL_WIDTH} {CAPTION_HEIGHT} {GAP}',
         script=script,

@@ -119,7 +119,7 @@ def test_results_are_machine_readable(out: Path) -> None:
         'none': 0.5, 'gamma': 0.5, SCI: -1.5, GATED: 0.5, 'adaptive': 0.5,
     }  # fmt: skip
     wanted = dict(delta=-2.0, low=-2.5, high=-1.5, verdict='hurts')
-    assert first['changes'][SCI] == wanted
+    assert first['changes'][SCI].items() >= wanted.items()
     assert set(first['changes']) == {'gamma', SCI, GATED, 'adaptive'}
     assert first['condition'] == dict(gain=1.0, noise=0.0, shot_noise=0.0, name='bright')
     assert {row['task'] for row in content['results']} == {'faces', 'streets'}

@@ -11,6 +11,7 @@ from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.comparison import (
     Comparison,
     VariantResult,
+    differing_protocols,
     finite_or_none,
     main_metric,
     read_comparison,
@@ -24,6 +25,16 @@ DARK = Condition(0.05, 0.004)
 def _result(variant: str, metrics: dict, condition: Condition | None = None) -> VariantResult:
     condition = condition or Condition()
     return VariantResult(variant, condition, metrics, 1.23456, 7)
+
+
+def test_protocols_that_differ() -> None:
+    def result(name: str, **protocol: str) -> VariantResult:
+        return VariantResult(name, Condition(), {}, 1.0, 1, protocol=protocol)
+
+    one, same = result('none', scale='640', classes='face'), result('sci', scale='640')
+    other = result('joint', scale='416', classes='face')
+    assert differing_protocols([one, same, one]) == []
+    assert differing_protocols([one, same, other]) == ['scale: 640 (none, sci), 416 (joint)']
 
 
 @pytest.fixture()

@@ -63,6 +63,20 @@ def test_predictions_that_do_not_depend_on_the_image(second: list, text: str) ->
     assert DetectionRecords(nothing, coco=False).constant() == 'no box at all'
 
 
+def test_the_protocol_tells_other_images_and_other_ground_truth() -> None:
+    first = _one([[*BOX, 0.9]], [BOX], img_id='a')
+    one = DetectionRecords([first], coco=False).protocol()
+    assert (one['images'], one['classes'], one['records']) == ('1', 'object', 'DetectionRecords')
+    same = DetectionRecords([_one([], [BOX], img_id='a')], coco=False).protocol()
+    assert same == one
+    moved = DetectionRecords([_one([], [[0, 0, 9, 9]], img_id='a')], coco=False).protocol()
+    named = DetectionRecords([_one([], [BOX], img_id='b')], coco=False).protocol()
+    ignored = DetectionRecords([_one([], [BOX], [1], img_id='a')], coco=False).protocol()
+    for other, keys in ((moved, {'truth'}), (named, {'images'}), (ignored, {'truth'})):
+        differing = {key for key in one if one[key] != other[key]}
+        assert differing == {f'{key}_sha256' for key in keys}
+
+
 class _Set(list):
     def get_data_info(self, index: int) -> dict:
         return self[index]

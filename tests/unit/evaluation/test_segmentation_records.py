@@ -48,6 +48,15 @@ def test_one_class_everywhere_is_constant_and_no_better_than_chance() -> None:
     assert _records([(true, true)]).constant() == _records([(true, true)]).weakness('mIoU') == ''
 
 
+def test_the_protocol_tells_other_ground_truth(pairs: Pairs) -> None:
+    records = _records(pairs)
+    turned = _records([((found + 1) % 4, true) for found, true in pairs])
+    assert records.protocol() == turned.protocol()
+    swapped = _records([(true, found) for found, true in pairs])
+    changed = {k for k, v in swapped.protocol().items() if v != records.protocol()[k]}
+    assert changed == {'truth_sha256'}
+
+
 def test_chance_is_what_shuffled_predictions_reach(rng: np.random.Generator) -> None:
     true, found = rng.choice(4, (2, 1, 200_000), p=[0.6, 0.25, 0.1, 0.05])
     records = _records([(found, true)])

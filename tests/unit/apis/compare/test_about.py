@@ -16,6 +16,7 @@ from sci_plugins.apis.compare.about import (
     describe,
     find_change,
     identity_of,
+    protocol_of,
     seen_in_training,
 )
 from sci_plugins.apis.compare.contenders import Contenders, ModelSource
@@ -48,6 +49,20 @@ def test_files_by_name_and_hash(seg: tuple[Config, str], weights: Path) -> None:
     assert model['sha256'] == found['checkpoint_sha256']
     assert found['config_diff'] == dict(again='')
     json.dumps(found, allow_nan=False)
+
+
+def test_the_protocol_of_a_run(seg: tuple[Config, str], det: tuple[Config, str]) -> None:
+    found = protocol_of(seg[0], build_image_set(seg[0]))
+    assert found['rule'].startswith('IoUMetric')
+    cfg = copy.deepcopy(det[0])
+    before = protocol_of(cfg, build_image_set(cfg))
+    assert 'Resize scale=' in before['scale']
+    for step in cfg.test_dataloader.dataset.pipeline:
+        if step['type'].endswith('Resize'):
+            step['scale'] = (7, 7)
+    after = protocol_of(cfg, build_image_set(cfg))
+    assert {key for key in before if before[key] != after[key]} == {'scale'}
+    assert str(Path(cfg.filename).parent) not in str(before)
 
 
 def test_test_images_in_the_training_set(seg: tuple[Config, str]) -> None:

@@ -9,8 +9,16 @@ import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from PIL import Image
 
-from sci_plugins.apis.compare.changed import PictureBook, draw_sides, draw_start
+from sci_plugins.apis.compare.changed import (
+    PictureBook,
+    draw_sides,
+    draw_start,
+    draw_unlabelled,
+    find_unlabelled,
+)
 from sci_plugins.engine.hooks import KeptSample
+from sci_plugins.evaluation.detection_images import ImageDetections
+from sci_plugins.evaluation.detection_records import DetectionRecords
 
 WIDTH, GAP = 480, 4
 
@@ -102,3 +110,29 @@ def test_a_variant_s_column() -> None:
     assert (above[1] == 200).all()
     assert below[0] == 'sci: predictions'
     assert (below[1] != 200).any()
+
+
+def test_the_surest_detections_without_ground_truth() -> None:
+    boxes = np.array([[10.0, 10, 30, 30]])
+    far, near = [60.0, 60, 80, 80], [12.0, 12, 30, 30]
+    rows = np.array([[*far, 0.5], [*near, 0.9], [*far, 0.2]])
+    second = np.array([[*far, 0.8]])
+    images = [ImageDetections('a', rows, boxes), ImageDetections('b', second, boxes[:0])]
+    found = find_unlabelled(DetectionRecords(images, coco=False))
+    assert [(index, row[4]) for index, row in found] == [(1, 0.8), (0, 0.5)]
+
+
+@pytest.mark.parametrize('left', [0, 40, 88])
+def test_a_crop_holds_the_detection_in_its_middle(left: int) -> None:
+    """At a border too, where black stands outside the image."""
+    image = np.full((96, 100, 3), 120, np.uint8)
+    image[40:52, left : left + 12] = 255
+    output = BaseDataElement(metainfo=dict(scale_factor=(2.0, 2.0)))
+    sample = KeptSample(0, 'a.png', image, image // 2, output)
+    row = np.array([left / 2, 20, left / 2 + 6, 26, 0.9])
+    sheet = np.asarray(draw_unlabelled([(0, row)], [sample]))
+    for top, value in ((32, 255), (32 + 232 + 32, 127)):
+        crop = sheet[top : top + 232, 4 : 4 + 232]
+        rows, columns = np.nonzero((crop == value).all(axis=2))
+        assert abs(rows.mean() - 115.5) < 3
+        assert abs(columns.mean() - 115.5) < 3

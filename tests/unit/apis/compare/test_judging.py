@@ -57,9 +57,23 @@ def test_the_metric() -> None:
         _judge(8, metric='mAP')
 
 
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(margin=0.0), 'margin must be above 0 and at most 100 points, got 0.0'),
+        (dict(margin=float('nan')), 'margin must be above 0'),
+        (dict(correction='x'), 'correction must be one of holm, bh, none'),
+    ],
+)
+def test_settings_that_no_judge_can_use(settings: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Judge('none', parse_resampling('images'), **settings)
+
+
 def test_what_is_told_of_the_settings() -> None:
     judge = Judge('none', parse_resampling('blocks:5'), 7, 8)
     assert judge.about() == dict(
-        base='none', resampling='blocks of 5', resample='blocks:5', resamples=7, seed=8
-    )
+        base='none', resampling='blocks of 5', resample='blocks:5', resamples=7, seed=8,
+        margin=0.5, correction='holm',
+    )  # fmt: skip
     assert Judge('none', parse_resampling('images'), metric='x').about()['metric'] == 'x'

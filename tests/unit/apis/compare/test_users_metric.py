@@ -102,7 +102,7 @@ def cfg(config: Path) -> Config:
 @pytest.fixture(scope='module')
 def found(cfg: Config) -> Comparison:
     return compare(
-        cfg, 'none', ['none', 'gamma/0.4'], work_dir=Path(cfg.filename).parent / 'work', pictures=1
+        cfg, 'none', ['none', 'gamma/0.2'], work_dir=Path(cfg.filename).parent / 'work', pictures=1
     )
 
 
@@ -141,7 +141,7 @@ def test_the_records_are_read_again(found: Comparison, cfg: Config) -> None:
     again = compare(
         cfg,
         'none',
-        ['none', 'gamma/0.4'],
+        ['none', 'gamma/0.2'],
         work_dir=folder,
         pictures=0,
         changed=0,
@@ -157,7 +157,7 @@ def test_the_tool(config: Path, tmp_path: Path) -> None:
     """The module lies in the folder that the tool is started in."""
     done = subprocess.run(
         [sys.executable, str(TOOL), str(config), 'none', '--work-dir', str(tmp_path / 'work'),
-         '--variants', 'none', 'gamma/0.4', '--pictures', '0', '--changed', '0', '--no-report'],
+         '--variants', 'none', 'gamma/0.2', '--pictures', '0', '--changed', '0', '--no-report'],
         cwd=config.parent,
         env=dict(os.environ, PYTHONPATH=f'{ROOT}:{config.parent}'),
         capture_output=True,

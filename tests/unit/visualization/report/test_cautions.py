@@ -71,6 +71,15 @@ def test_results_that_are_equal_to_the_bit() -> None:
     assert found == {'Identical results': told}
 
 
+def test_results_under_different_protocols() -> None:
+    comparison = make_comparison({'gamma': [0.1]})
+    for index, scale in enumerate(('640', '416')):
+        comparison.results[index] = replace(comparison.results[index], protocol=dict(scale=scale))
+    told = 'These results do not share scale: 640 (none), 416 (gamma).'
+    assert _warned(comparison) == {'Different protocols': told}
+    assert '| scale | 640 |' in tell_comparison(comparison)
+
+
 @pytest.mark.parametrize(
     ('label', 'number', 'text'),
     [('', 3, '3 test images are in the training set of the config'),
