@@ -18,12 +18,15 @@ from sci_plugins.evaluation.records import ImageRecords
 
 #: Groups of the jackknife inside a resample, for its standard error.
 _GROUPS = 10
-_STUDENTISED = 200
 Difference = Callable[[np.ndarray], np.ndarray]
 
 
 def intervals(
-    difference: Difference, counts: np.ndarray, resamples: int, rng: np.random.Generator
+    difference: Difference,
+    counts: np.ndarray,
+    resamples: int,
+    studentised: int,
+    rng: np.random.Generator,
 ) -> dict[str, tuple[float, float]]:
     """Ends of the 95 % interval of one test set, by method.
 
@@ -31,6 +34,7 @@ def intervals(
         difference: from weights ``(R, N)`` to differences ``(R,)``.
         counts: ``(N,)``, how often each image is in the test set.
         resamples: of the bootstrap.
+        studentised: on how many of them the studentised interval rests; 0: leave it out.
         rng: of its draws.
     """
     size = int(counts.sum())
@@ -43,8 +47,10 @@ def intervals(
         'expanded percentile': np.quantile(found, norm.cdf(wide)),
         'BCa': np.quantile(found, _bca_levels(difference, counts, found, own, tails)),
         't, bootstrap error': own + wide * error,
-        'studentised': _studentised(difference, counts, rows, found, own, rng),
     }
+    if studentised:
+        some = rows[:studentised], found[:studentised]
+        ends['studentised'] = _studentised(difference, counts, *some, own, rng)
     return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
 
 
@@ -71,8 +77,7 @@ def _studentised(
     own: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Bootstrap-t on some of the resamples: each needs a standard error of its own."""
-    rows, found = rows[:_STUDENTISED], found[:_STUDENTISED]
+    """Bootstrap-t; each resample needs a standard error of its own."""
     error, *errors = np.maximum(_errors(difference, np.stack([counts, *rows]), rng), 1e-12)
     low, high = np.quantile((found - own) / errors, [0.025, 0.975])
     return np.array([own - high * error, own - low * error])
@@ -99,6 +104,7 @@ def main() -> None:
     parser.add_argument('--images', type=int, nargs='+', default=[49, 100, 600])
     parser.add_argument('--sets', type=int, default=1000, help='test sets to draw')
     parser.add_argument('--resamples', type=int, default=400)
+    parser.add_argument('--studentised', type=int, default=200, help='of these; slow; 0: none')
     args = parser.parse_args()
     base, variant = ImageRecords.load(args.base), ImageRecords.load(args.variant)
 
@@ -112,7 +118,9 @@ def main() -> None:
         rng, held, lengths = np.random.default_rng(size), {}, {}
         for _ in range(args.sets):
             counts = rng.multinomial(size, np.full(number, 1 / number))
-            for name, (low, high) in intervals(difference, counts, args.resamples, rng).items():
+            for name, (low, high) in intervals(
+                difference, counts, args.resamples, args.studentised, rng
+            ).items():
                 held.setdefault(name, []).append(low <= true <= high)
                 lengths.setdefault(name, []).append(high - low)
         told = ', '.join(

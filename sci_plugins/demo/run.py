@@ -294,7 +294,8 @@ results.
 _READING = """The faces are real photographs on drawn people, the streets and rooms are rendered:
 this shows how the parts work together and is not a benchmark. "Best" is the highest value of the
 row, perhaps by chance; all numbers are in percent. The verdicts say what is shown. They come from a
-paired bootstrap over the images and read "no difference shown" if the interval contains 0.
+paired bootstrap over the images: helps, hurts, no difference beyond ±δ (0.5 points), or too few
+images to tell.
 
 In each picture below, the first column shows the input and the ground truth, each further column a
 variant: what the network sees above, what it finds below.

@@ -2,14 +2,13 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
 
-from sci_plugins.evaluation.records import ImageRecords, RunInfo
+from sci_plugins.evaluation.records import ImageRecords
 from sci_plugins.utils.schema import Measured
 
 _SEED = re.compile(r'(?P<model>.+)-(?P<seed>\d+)')
@@ -81,24 +80,8 @@ class SeedRecords(ImageRecords):
     def same_as(self, other: ImageRecords) -> bool:
         return False
 
-    @classmethod
-    def accepts(cls, output: Any, run: RunInfo) -> bool:
-        return False
-
-    @classmethod
-    def keep(cls, output: Any, run: RunInfo) -> Any:
-        raise NotImplementedError
-
-    @classmethod
-    def collect(cls, kept: Sequence[Any], run: RunInfo) -> ImageRecords:
-        raise NotImplementedError
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        raise NotImplementedError
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> ImageRecords:
-        raise NotImplementedError
+    # It is made from records, never collected or kept.
+    accepts = keep = collect = arrays = from_arrays = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,7 @@ class Session:
             self.comparison.replace(result)
             return
         decisions = Decisions.of(self.images.ids, decided.found or {})
-        protocol = protocol_of(self.contenders.config(name), self.images)
+        protocol = protocol_of(self.contenders.config(name, condition), self.images)
         result = replace(result, decisions=decisions, protocol=protocol)
         kept = make_records(hook)
         if isinstance(kept, str):
@@ -240,7 +240,7 @@ class Session:
             for sheet in [
                 *self._spread(condition),
                 *self._changed(condition, count),
-                *self._without_truth(condition),
+                *(self._without_truth(condition) if count else []),
             ]
         )
         return [sheet for sheet in every if sheet.path.is_file()]

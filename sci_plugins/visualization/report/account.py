@@ -224,7 +224,7 @@ def _family(rows: Sequence[ConditionRows], about: Mapping[str, Any], metric: str
     if not analyses:
         return ''
     method, margin = str(about.get('correction')), analyses[0].main.margin
-    told = f'δ = {plain(margin, places_of(metric))}. ' if margin > 0 else ''
+    told = f'δ = {plain(margin, places_of(metric))} points. ' if margin > 0 else ''
     many = f'the {len(analyses)} comparisons by {metric}, every variant under every condition'
     if len(analyses) == 1:
         return told + 'One comparison: nothing to correct.'

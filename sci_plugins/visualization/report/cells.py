@@ -41,6 +41,7 @@ MARKS = {
 }
 #: The mark of a verdict that does not stand after the correction for many comparisons.
 HOLLOW = {HELPS: '△', HURTS: '▽', SAME: '≃'}
+_SHORT = {SAME: 'none beyond ±δ', TOO_FEW: 'too few images'}
 UNCORRECTED = 'shown only without correction'
 #: What each verdict means, shown with every table of verdicts.
 MEANINGS = {
@@ -209,8 +210,9 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """The verdict by the interval alone, and that it is no more than that."""
-        return self.verdict + ', uncorrected' * (not self.stands)
+        """The verdict by the interval alone, in few words, and that it is no more than that."""
+        told = _SHORT.get(self.verdict, self.verdict)
+        return told + ', uncorrected' * (not self.stands)
 
     @property
     def text(self) -> str:

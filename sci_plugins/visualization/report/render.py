@@ -8,6 +8,7 @@ import hashlib
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -178,11 +179,18 @@ def render_report(
 
 def _environment() -> Any:
     try:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+        import jinja2  # noqa: F401
     except ImportError as error:
         raise MissingDependencyError(
             'the report needs the package Jinja2, which is not installed: pip install jinja2'
         ) from error
+    return _compiled()
+
+
+@cache  # compiling the templates takes a second
+def _compiled() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     return Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,

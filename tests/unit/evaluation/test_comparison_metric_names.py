@@ -82,9 +82,9 @@ class _Records(MeanRecords):
         (
             {'own/AP': 0.2},
             ['why'],
-            "evaluator's own/AP 0.2 and the records' AP 0.25 differ because why",
+            "evaluator's own/AP 20 and the records' AP 25 differ because why",
         ),
-        ({'own/AP': 0.2}, [], 'AP 0.25 differ (reason unknown: see the definitions)'),
+        ({'own/AP': 0.2}, [], 'AP 25 differ (reason unknown: see the definitions)'),
         ({}, ['why'], ''),
     ],
 )

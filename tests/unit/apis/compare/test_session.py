@@ -48,7 +48,8 @@ def test_step_by_step(
     ]
     (spread,) = (tmp_path / 'pictures' / 'as-is').glob('0001_*.jpg')
     found.draw_changed(Condition(), 1, False)
-    drawn = list((tmp_path / 'pictures' / 'as-is' / 'changed').rglob('*.jpg'))
+    drawn = [path for path in (tmp_path / 'pictures').rglob('*.jpg') if path != spread]
+    assert (kind == 'det') == any(path.parent.name == 'unlabelled' for path in drawn)
     assert len(drawn) + 1 == len(found._sheets(1)) >= 2
     assert [(each.variant, each.image) for each in found._sheets(0)] == [('', spread.stem[5:])]
     found.write(False, 1)

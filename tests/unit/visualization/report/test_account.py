@@ -111,7 +111,9 @@ def test_what_stands_only_without_correction_is_no_help() -> None:
     found = account.account_of(comparison)
     assert found.headline == ('Helps in 1 of 2 comparisons and shown only without correction in 1')
     assert found.answers[1][1].startswith('a: shown only without correction; COCO_AP50 goes')
-    assert found.family.startswith('δ = 0.5. The verdicts are corrected (Holm) for the 2 compar')
+    assert found.family.startswith(
+        'δ = 0.5 points. The verdicts are corrected (Holm) for the 2 compar'
+    )
     matrix = found.matrix
     assert matrix is not None
     (first,), (second,) = (cells for _, _, cells in matrix.rows)
