@@ -23,10 +23,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from sci_plugins.apis.config import load_config
 from sci_plugins.errors import ConfigError, check_at_least, check_seed
 from sci_plugins.utils.cli import run, text_table
-from sci_plugins.utils.files import check_outputs, write_atomically
+from sci_plugins.utils.files import MARK, check_outputs, write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -136,6 +135,8 @@ def parse_args() -> argparse.Namespace:
 
 def write_configs(args: argparse.Namespace, work: Path) -> dict[str, tuple[Path, Any]]:
     """The benchmark's configs with the user's options, by variant; not written by a dry run."""
+    from sci_plugins.apis.config import load_config
+
     benchmark, found = SETS[args.name], {}
     os.environ[benchmark.variable] = str(Path(args.root).resolve())
     options = _parsed([*args.cfg_options, *([f'load_from={args.start}'] if args.start else [])])
@@ -314,7 +315,7 @@ def main() -> int:
         raise ConfigError(f'{args.name} is only tested: pass the weights with --start FILE')
     work = Path(args.work_dir or f'work_dirs/{args.name}_{args.model}')
     table = work / 'reproduce.txt'
-    check_outputs(work / 'check.json')
+    check_outputs(work / 'check.json', table)
     steps = list(steps_of(args, work))
     # The comparison always: with --resume it measures what is new.
     open_steps = [step for step in steps if not step.done.exists() or step is steps[-1]]
@@ -336,7 +337,7 @@ def main() -> int:
             print(f'error: {step.name} ended with code {code}; see above', file=sys.stderr)
             return code or 2
     text = tell(args, work)
-    write_atomically(table, text + '\n')
+    write_atomically(table, f'{text}\n{MARK}\n')
     print(text)
     return 0
 

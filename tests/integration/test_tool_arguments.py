@@ -245,6 +245,14 @@ CASES = [
             (f'darkface --images {HUGE}', 'images must be at most'),
         ],
     ),
+    *_cases(
+        'reproduce',
+        '--model pspnet_r50-d8 --work-dir work',
+        [
+            (['acdc', 'nowhere'], 'nowhere: there is no such folder'),
+            (['darkface', 'photos'], 'there is no config of pspnet_r50-d8 for darkface'),
+        ],
+    ),
     *_cases('board', '--work-dir work', [('nowhere.yml', 'nowhere.yml'), ('photos', 'photos')]),
     *_cases(
         'compare_predictions',
