@@ -2,6 +2,7 @@
 
     python tools/benchmark.py enhancer
     python tools/benchmark.py stage --json stage.json
+    python tools/benchmark.py files PHOTOS
     python tools/benchmark.py cost
     python tools/benchmark.py train --compile
     python tools/benchmark.py segmentation
@@ -9,6 +10,7 @@
     OMP_NUM_THREADS=1 python tools/benchmark.py bootstrap
 
 enhancer: the fast path of SCIEnhancer against a plain implementation.
+files: images/s of a folder, from file to file, against the authors' test script.
 stage: uint8 image to normalised batch, and its share of RetinaNet-R50's test step.
 train: a training step of SCI against a plain implementation: time and memory.
 cost: parameters, multiply-accumulates and time of SCI's chains and of RUASEnhancer.
@@ -36,6 +38,7 @@ def parse_args() -> argparse.Namespace:
     enhancer = commands.add_parser('enhancer', help='fast path against plain SCI')
     _add_common_arguments(enhancer, height=720, width=1080, runs=30)
     enhancer.add_argument('--batch', type=int, default=1, help='images per call')
+    _add_files(commands.add_parser('files', help="a folder of images, against the authors' way"))
     stage = commands.add_parser(
         'stage', help='the whole preprocessing and its share of a test step'
     )
@@ -50,6 +53,15 @@ def parse_args() -> argparse.Namespace:
     _add_darkface(commands.add_parser('darkface', help='the official AP and its bootstrap'))
     _add_bootstrap(commands.add_parser('bootstrap', help='intervals of detection and segmentation'))
     return parser.parse_args()
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    parser.add_argument('folder', help='with images')
+    parser.add_argument('--number', type=int, default=100, help='images to take, spread over all')
+    parser.add_argument('--runs', type=int, default=3, help='measured rounds')
+    parser.add_argument('--weights', default='sci_plugins/lol', help='as in SCIEnhancer')
+    add_output_arguments(parser)
 
 
 def _add_darkface(parser: argparse.ArgumentParser) -> None:
@@ -109,6 +121,7 @@ def main() -> None:
         'cost': benchmarks.benchmark_cost,
         'darkface': benchmarks.benchmark_darkface,
         'enhancer': benchmarks.benchmark_enhancer,
+        'files': benchmarks.benchmark_files,
         'segmentation': benchmarks.benchmark_segmentation,
         'stage': benchmarks.benchmark_stage,
         'train': benchmarks.benchmark_train,

@@ -33,6 +33,13 @@ def parse_args() -> argparse.Namespace:
         help='same as the input, JPEG at quality 95, or lossless png (default: %(default)s)',
     )
     parser.add_argument(
+        '--png-level',
+        type=int,
+        default=1,
+        metavar='0..9',
+        help='compression of PNG files: 1 is fast, 6 and more small (default: %(default)s)',
+    )
+    parser.add_argument(
         '--tile',
         type=int,
         default=1024,
@@ -63,6 +70,7 @@ def main() -> int:
         args.enhancer,
         illumination=args.illumination,
         image_format=args.format,
+        png_level=args.png_level,
         tile=args.tile,
         workers=args.workers,
         overwrite=args.overwrite,

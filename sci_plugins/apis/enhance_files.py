@@ -37,6 +37,7 @@ from sci_plugins.utils.files import write_atomically
 from sci_plugins.utils.folders import check_regular_file, list_files, video_advice
 from sci_plugins.utils.images import (
     IMAGE_FORMATS,
+    PNG_LEVEL,
     Picture,
     encode_picture,
     image_pixels,
@@ -310,6 +311,7 @@ def enhance_files(
     *,
     illumination: bool = False,
     image_format: str = 'same',
+    png_level: int = PNG_LEVEL,
     tile: int = 1024,
     workers: int | None = None,
     overwrite: bool = False,
@@ -332,6 +334,7 @@ def enhance_files(
         illumination: also write ``NAME_illumination.png``.
         image_format: ``'same'`` keeps the format of each file (JPEG with quality 95); ``'png'``
             writes all as PNG, without loss.
+        png_level: compression of PNG files, 0 to 9; 1 is fast.
         tile: side of the tiles in pixels in which large images are enhanced.
         workers: threads that read and write; at most 4, one a core, by default.
         overwrite: enhance what is there already, and replace files that are not of this function.
@@ -350,6 +353,7 @@ def enhance_files(
     workers = min(os.cpu_count() or 1, 4) if workers is None else workers
     check_workers(workers)
     check_at_least(16, tile=tile)
+    check_at_least(0, most=9, png_level=png_level)
     summary = EnhanceSummary()
     jobs = plan_jobs(
         inputs,
@@ -363,7 +367,7 @@ def enhance_files(
     if illumination and not isinstance(model, RetinexEnhancer):
         raise ConfigError(f'illumination: {type(model).__name__} does not estimate any')
     log = EnhanceLog(Path(out_dir), enhancer_fingerprint(model))
-    worker = _Worker(model, log, tile=tile, device=device, overwrite=overwrite)
+    worker = _Worker(model, log, overwrite, png_level, tile=tile, device=device)
     Path(out_dir).mkdir(parents=True, exist_ok=True)
     with tqdm(total=len(jobs), unit='image', disable=not progress) as bar:
         _run(jobs, worker, workers, bar, on_failure, summary)
@@ -414,10 +418,10 @@ class _Worker:
     """Does one job in a thread: reads and writes beside others, enhances alone."""
 
     def __init__(
-        self, model: BaseEnhancer, log: EnhanceLog, *, tile: int, device: str, overwrite: bool
+        self, model: BaseEnhancer, log: EnhanceLog, overwrite: bool, png_level: int, **how: Any
     ) -> None:
-        self.model, self.log, self.tile, self.device = model, log, tile, device
-        self.overwrite, self.stop, self._budget = overwrite, Event(), _PixelBudget(PIXELS_AT_ONCE)
+        self.model, self.log, self.overwrite, self.png_level = model, log, overwrite, png_level
+        self.how, self.stop, self._budget = how, Event(), _PixelBudget(PIXELS_AT_ONCE)
         # One at a time: torch uses all cores by itself, and memory stays bounded.
         self._enhancing = Lock()
 
@@ -453,19 +457,18 @@ class _Worker:
             result = enhance_pixels(
                 self.model,
                 picture.pixels,
-                tile=self.tile,
                 illumination=job.illumination is not None,
                 dtype=storable_dtype(job.target, picture.pixels.dtype),
-                device=self.device,
+                **self.how,
             )
         contents = {}
         if job.illumination is not None and result.illumination is not None:
-            contents[job.illumination] = encode_picture(
-                job.illumination, Picture(result.illumination)
-            )
+            lamp = Picture(result.illumination)
+            contents[job.illumination] = encode_picture(job.illumination, lamp, self.png_level)
         alpha, profile = picture.alpha, picture.icc_profile
         del picture  # its pixels need not wait for the encoder
-        contents[job.target] = encode_picture(job.target, Picture(result.image, alpha, profile))
+        enhanced = Picture(result.image, alpha, profile)
+        contents[job.target] = encode_picture(job.target, enhanced, self.png_level)
         return contents
 
 

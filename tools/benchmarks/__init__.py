@@ -4,6 +4,7 @@ from benchmarks.bootstrap import BootstrapResult, benchmark_bootstrap
 from benchmarks.cost import CostResult, benchmark_cost
 from benchmarks.darkface import benchmark_darkface
 from benchmarks.enhancer import EnhancerResult, benchmark_enhancer
+from benchmarks.files import FilesResult, benchmark_files
 from benchmarks.segmentation import SegmentationTimes, benchmark_segmentation
 from benchmarks.stage import StageResult, benchmark_stage
 from benchmarks.train import TrainResult, benchmark_train
@@ -12,6 +13,7 @@ __all__ = [
     'BootstrapResult',
     'CostResult',
     'EnhancerResult',
+    'FilesResult',
     'SegmentationTimes',
     'StageResult',
     'TrainResult',
@@ -19,6 +21,7 @@ __all__ = [
     'benchmark_cost',
     'benchmark_darkface',
     'benchmark_enhancer',
+    'benchmark_files',
     'benchmark_segmentation',
     'benchmark_stage',
     'benchmark_train',

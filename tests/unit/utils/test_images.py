@@ -12,6 +12,7 @@ from sci_plugins.errors import DataError
 from sci_plugins.utils import images
 from sci_plugins.utils.images import (
     Picture,
+    encode_picture,
     image_pixels,
     read_image,
     read_picture,
@@ -47,7 +48,7 @@ def test_png_and_tiff_keep_everything(
     alpha = random_pixels(rng, 1, dtype)[..., 0] if with_alpha else None
     write_picture(tmp_path / f'a{suffix}', Picture(pixels, alpha))
     read = read_picture(tmp_path / f'a{suffix}')
-    if dtype == 'uint16' and channels == 1 and with_alpha:
+    if suffix != '.png' and dtype == 'uint16' and channels == 1 and with_alpha:
         pixels = pixels.repeat(3, axis=2)  # documented: OpenCV writes RGBA
     assert read.pixels.dtype == dtype
     assert read.pixels.shape == pixels.shape
@@ -174,7 +175,7 @@ def test_unknown_suffix(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / 'a.png'
+    path = tmp_path / 'a.bmp'
     write_image(path, np.full((2, 2, 3), 7, np.uint8))
 
     def half_written(self: Image.Image, target: io.BytesIO, **options: object) -> None:
@@ -184,8 +185,28 @@ def test_a_failed_write_leaves_the_old_file(
     monkeypatch.setattr(Image.Image, 'save', half_written)
     with pytest.raises(OSError, match='disk full'):
         write_image(path, np.zeros((2, 2, 3), np.uint8))
-    assert [file.name for file in tmp_path.iterdir()] == ['a.png']
+    assert [file.name for file in tmp_path.iterdir()] == ['a.bmp']
     assert cv2.imread(str(path))[0, 0].tolist() == [7, 7, 7]
+
+
+@pytest.mark.parametrize('dtype', ['uint8', 'uint16'])
+@pytest.mark.parametrize('channels', [1, 2, 3, 4])
+def test_other_programs_read_our_png(rng: np.random.Generator, dtype: str, channels: int) -> None:
+    shades = rng.integers(0, 2000, (1, 80, channels)) + 9 * np.arange(60)[:, None, None]
+    pixels = (shades // (1 if dtype == 'uint16' else 10)).astype(dtype)
+    alpha = pixels[..., -1] if channels in (2, 4) else None
+    picture = Picture(pixels[..., : channels - (alpha is not None)], alpha)
+    sizes = []
+    for level in (0, 1, 6, 9):
+        content = bytes(encode_picture('a.png', picture, level))
+        sizes.append(len(content))
+        wanted = pixels[..., [0, 0, 0, 1]] if channels == 2 else pixels
+        wanted = wanted[..., [2, 1, 0, 3][: wanted.shape[2]]] if channels > 1 else wanted[..., 0]
+        read = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(read, wanted)
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()  # checks the sums
+    assert sizes[0] > sizes[1] > sizes[2] >= sizes[3]
 
 
 def test_makes_the_folder(tmp_path: Path) -> None:
