@@ -17,7 +17,7 @@ from torch import Tensor
 from torchvision.ops import nms
 
 from sci_plugins.errors import CheckpointError, ConfigError, check_at_least
-from sci_plugins.models.onnx_network import OnnxNetwork
+from sci_plugins.models.enhancers.onnx import OnnxNetwork
 from sci_plugins.registry import MODELS
 
 #: Pixels between two neighbouring cells of each of its three maps.

@@ -1,13 +1,95 @@
-"""Any enhancer from an ONNX file: what other frameworks export."""
+"""Networks in ONNX files, run by ONNX Runtime on the CPU; any enhancer as one."""
 
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from sci_plugins.errors import CheckpointError
+from sci_plugins.errors import CheckpointError, ConfigError, first_line
 from sci_plugins.models.enhancers.base import BaseEnhancer
 from sci_plugins.models.enhancers.weight_files import file_sha256
-from sci_plugins.models.onnx_network import OnnxNetwork
-from sci_plugins.registry import MODELS
+from sci_plugins.registry import MODELS, require_host
+
+
+class OnnxNetwork:
+    """An ONNX file with a single input, a batch of images; copied and pickled by its path.
+
+    Args:
+        path: the file.
+        owner: name of the model, for error messages.
+        advice: what to say beside that there is no such file.
+
+    Raises:
+        MissingDependencyError: if onnxruntime is not installed.
+        FileNotFoundError: if there is no such file.
+        CheckpointError: if it is not an ONNX file, or has several inputs.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], owner: str, advice: str = '') -> None:
+        require_host(owner, 'onnxruntime', 'onnx')
+        self.path = Path(os.path.expanduser(path))
+        self.owner = owner
+        if not self.path.is_file():
+            raise FileNotFoundError(f'{owner}: there is no ONNX file {self.path}{advice}')
+        self._session: Any = None
+        inputs = self._open().get_inputs()
+        if len(inputs) != 1:
+            names = ', '.join(each.name for each in inputs)
+            raise CheckpointError(f'{self.path}: expected one input, got {names}')
+        self.input_shape: list[Any] = inputs[0].shape
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs of :meth:`run`."""
+        return [each.name for each in self._open().get_outputs()]
+
+    def run(self, batch: Tensor) -> dict[str, Tensor]:
+        """The network's outputs by name, float32, on the device of ``batch``.
+
+        Args:
+            batch: ``(N, C, H, W)``, as the file expects it; the outputs have no gradients.
+
+        Raises:
+            ConfigError: if the file was exported for another size.
+        """
+        shape = tuple(batch.shape)
+        fixed = zip(self.input_shape, shape, strict=True)
+        if any(isinstance(size, int) and size != found for size, found in fixed):
+            raise ConfigError(
+                f'{self.owner}: {self.path.name} accepts only batches of shape '
+                f'{tuple(self.input_shape)}, got {shape}'
+            )
+        array = np.ascontiguousarray(batch.detach().cpu().float().numpy())
+        session = self._open()
+        outputs = session.run(None, {session.get_inputs()[0].name: array})
+        return {
+            name: torch.from_numpy(value).to(batch.device)
+            for name, value in zip(self.output_names, outputs, strict=True)
+        }
+
+    def _open(self) -> Any:
+        if self._session is None:
+            import onnxruntime
+
+            options = onnxruntime.SessionOptions()
+            # By default onnxruntime uses all cores, whatever OMP_NUM_THREADS says.
+            options.intra_op_num_threads = torch.get_num_threads()
+            try:
+                self._session = onnxruntime.InferenceSession(
+                    str(self.path), options, providers=['CPUExecutionProvider']
+                )
+            except Exception as error:  # onnxruntime has one class for each cause
+                raise CheckpointError(
+                    f'{self.path} is damaged or not an ONNX file: {first_line(error)}'
+                ) from error
+        return self._session
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A session belongs to its process; a copy opens its own.
+        return dict(self.__dict__, _session=None)
 
 
 @MODELS.register_module()

@@ -176,7 +176,7 @@ def test_arguments_out_of_range(setting: str, value: Any) -> None:
 
 
 def test_another_network_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sci_plugins.models.onnx_network import OnnxNetwork
+    from sci_plugins.models.enhancers.onnx import OnnxNetwork
 
     monkeypatch.setattr(OnnxNetwork, 'output_names', ['cls_8', 'labels'])
     with pytest.raises(CheckpointError, match=r'is not YuNet: it lacks .* bbox_16'):

@@ -9,7 +9,7 @@ import torch
 
 from sci_plugins import registry
 from sci_plugins.errors import CheckpointError, ConfigError, MissingDependencyError
-from sci_plugins.models.onnx_network import OnnxNetwork
+from sci_plugins.models.enhancers.onnx import OnnxNetwork
 
 
 @pytest.fixture(scope='module')
