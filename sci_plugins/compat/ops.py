@@ -280,8 +280,7 @@ def _focal_loss(
 def sigmoid_focal_loss_forward(
     logits: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Overwrite ``output``, ``(N, C)``, with the focal loss of each entry of the logits, ``(N,
-    C)``.
+    """Overwrite ``output`` with the focal loss of each entry of the logits, both ``(N, C)``.
 
     Args:
         target: ``(N,)``, int64: a class in [0, C), or C for background.

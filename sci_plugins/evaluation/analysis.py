@@ -24,20 +24,14 @@ _CHUNK = 512
 
 @dataclass(frozen=True)
 class GroupResult:
-    """The deciding metric on a part of the images.
+    """The deciding metric on a part of the images."""
 
-    Args:
-        name: of the part, with its range, as in ``'darkest third, 0.02 to 0.05'``.
-        images: number of images.
-        base, value: the base's and the variant's number on these images alone.
-        interval: of the difference, from resamples of these images.
-    """
-
-    name: str
-    images: int
+    name: str  # of the part, with its range, as in ``'darkest third, 0.02 to 0.05'``
+    images: int  # number of images
+    #: the base's and the variant's number on these images alone
     base: Measured
     value: Measured
-    interval: Interval
+    interval: Interval  # of the difference, from resamples of these images
 
     def scaled(self, factor: float) -> 'GroupResult':
         """The same in another unit."""
@@ -47,15 +41,11 @@ class GroupResult:
 
 @dataclass(frozen=True)
 class Effect:
-    """How much one image adds to a difference.
+    """How much one image adds to a difference."""
 
-    Args:
-        image: its name.
-        effect: how much of the set's gain is lost without the image (the jackknife), in
-            the unit of the metric; above 0 where the variant gained.
-    """
-
-    image: str
+    image: str  # its name
+    #: how much of the set's gain is lost without the image (the jackknife), in the unit of the
+    #: metric; above 0 where the variant gained
     effect: float
 
 
@@ -63,37 +53,27 @@ class Effect:
 class VariantAnalysis:
     """One variant against the base, on the same images.
 
-    Args:
-        base: its name.
-        metric: the deciding one.
-        images: number of images of the set.
-        units: number of units that were drawn: images, clips or blocks.
-        resamples, seed: of the bootstrap.
-        intervals: metric -> difference with its 95 % interval.
-        values: metric -> the base's and the variant's number.
-        groups: kind -> parts of the set; ``'brightness'``: thirds by mean luma.
-        gained, lost: images with the largest gain and loss, strongest first.
-        identical: whether both gave the same results, to the bit.
-        seeds: the single trainings, if it is the mean of several.
-
     Raises:
         DataError: if a metric with an interval has no values, or the deciding one has no
             interval.
     """
 
-    base: str
-    metric: str
-    images: int
-    units: int
+    base: str  # its name
+    metric: str  # the deciding one
+    images: int  # number of images of the set
+    units: int  # number of units that were drawn: images, clips or blocks
+    #: of the bootstrap
     resamples: int
     seed: int
-    intervals: dict[str, Interval]
-    values: dict[str, tuple[Measured, Measured]]
+    intervals: dict[str, Interval]  # metric -> difference with its 95 % interval
+    values: dict[str, tuple[Measured, Measured]]  # metric -> the base's and the variant's number
+    #: kind -> parts of the set; ``'brightness'``: thirds by mean luma
     groups: dict[str, list[GroupResult]] = field(default_factory=dict)
+    #: images with the largest gain and loss, strongest first
     gained: list[Effect] = field(default_factory=list)
     lost: list[Effect] = field(default_factory=list)
-    identical: bool = False
-    seeds: SeedTest | None = None
+    identical: bool = False  # whether both gave the same results, to the bit
+    seeds: SeedTest | None = None  # the single trainings, if it is the mean of several
 
     def __post_init__(self) -> None:
         if self.metric not in self.intervals:

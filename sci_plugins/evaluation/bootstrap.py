@@ -36,28 +36,19 @@ MAX_RESAMPLES = 100_000
 
 @dataclass(frozen=True)
 class Interval:
-    """A difference and the range that holds it in most resamples; NaN where undefined.
-
-    Args:
-        delta: on the set itself, the variant's number minus the base's.
-        low, high: ends of the interval, in the unit of the metric.
-        higher_is_better: whether a difference above 0 is a gain.
-        error: standard error of the difference.
-        p: of a difference as large without a true one, two-sided.
-        margin: smaller differences do not matter; NaN: unknown.
-        units: number of units (images, clips, blocks) that were drawn; 0: unknown.
-    """
+    """A difference and the range that holds it in most resamples; NaN where undefined."""
 
     ALSO_IN_JSON: ClassVar[tuple[str, ...]] = ('verdict',)
 
-    delta: Measured
+    delta: Measured  # on the set itself, the variant's number minus the base's
+    #: ends of the interval, in the unit of the metric
     low: Measured
     high: Measured
-    higher_is_better: bool = True
-    error: Measured = math.nan
-    p: Measured = math.nan
-    margin: Measured = math.nan
-    units: int = 0
+    higher_is_better: bool = True  # whether a difference above 0 is a gain
+    error: Measured = math.nan  # standard error of the difference
+    p: Measured = math.nan  # of a difference as large without a true one, two-sided
+    margin: Measured = math.nan  # smaller differences do not matter; NaN: unknown
+    units: int = 0  # number of units (images, clips, blocks) that were drawn; 0: unknown
 
     def scaled(self, factor: float) -> 'Interval':
         """The same in another unit."""
@@ -135,18 +126,14 @@ def adjust(p_values: Sequence[float], method: str = 'holm') -> list[float]:
 def resample_weights(
     groups: int | Sequence[Hashable], resamples: int = 1000, seed: int = 0
 ) -> np.ndarray:
-    """How often each image counts in each resample.
+    """How often each image counts in each resample: ``(R, N)``, int16 (int32 above 30,000 units).
 
-    Each resample draws as many units as there are, with replacement. A group is drawn as
-    a whole, so that dependent frames stay together.
+    Each resample draws as many units as there are, with replacement. A group is drawn as a whole,
+    so that dependent frames stay together. The same seed gives the same rows on every machine.
 
     Args:
         groups: number of images, each a unit; or the group of each image.
         resamples: number of rows, R, at most 100,000.
-        seed: the same seed gives the same rows on every machine.
-
-    Returns:
-        ``(R, N)``, int16 (int32 for more than 30,000 units).
 
     Raises:
         ConfigError: if ``resamples`` or ``seed`` is out of range.

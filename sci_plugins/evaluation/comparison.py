@@ -29,14 +29,11 @@ _PERCENT_ROUNDING, _FRACTION_ROUNDING = 0.005, 0.0005
 def main_metric(metrics: Mapping[str, float], wanted_metric: str | None = None) -> str:
     """The metric that the field compares models by; the first one if none is known.
 
-    mmseg lists pixel accuracy first, which one large class dominates.
-
-    Args:
-        metrics: of one result.
-        wanted_metric: the name of one of them, or its part after the last ``/``.
+    mmseg lists pixel accuracy first, which one large class dominates. ``wanted_metric`` is the name
+    of one of them, or its part after the last ``/``.
 
     Raises:
-        ConfigError: if ``wanted_metric`` is not among them.
+        ConfigError: if it is not among them.
     """
     if wanted_metric is not None:
         found = find_metric(metrics, wanted_metric)
@@ -103,10 +100,7 @@ def percent_factor(name: str) -> float:
 def agrees(host_value: float, value: float, name: str) -> bool:
     """Whether a host's number equals the records' number, except for the host's rounding.
 
-    Args:
-        host_value: as the host gives it.
-        value: from the records.
-        name: of the records' metric; the rounding depends on its unit.
+    That depends on the unit of the records' metric, ``name``.
     """
     if math.isnan(host_value) or math.isnan(value):
         return math.isnan(host_value) and math.isnan(value)
@@ -115,13 +109,7 @@ def agrees(host_value: float, value: float, name: str) -> bool:
 
 
 def tell_difference(metrics: Mapping[str, float], records: ImageRecords, run: RunInfo) -> str:
-    """A line about the first evaluator's number that differs from the records'; else empty.
-
-    Args:
-        metrics: of the evaluator.
-        records: of the same results.
-        run: that both come from.
-    """
+    """A line about the first evaluator's number that differs from the records'; else empty."""
     known = {name: own for name in metrics if (own := name_in_records(name, records.names))}
     values = records.metrics(list(dict.fromkeys(known.values())))
     for name, own in known.items():
@@ -139,10 +127,7 @@ def deciding_metric(
 ) -> str | None:
     """The records' metric that decides; ``None``: theirs by default.
 
-    Args:
-        metrics: of the host.
-        records: names of the records' metrics.
-        wanted: the name of one of either's metrics.
+    ``wanted`` is the name of one of the host's or of the records' metrics.
 
     Raises:
         ConfigError: if neither has it, or only the host has it.
@@ -165,38 +150,26 @@ def deciding_metric(
 
 @dataclass(frozen=True)
 class VariantResult:
-    """Metrics of one enhancer, or of one trained model, under one condition.
+    """Metrics of one enhancer, or of one trained model, under one condition."""
 
-    Args:
-        variant: its name, unique in the comparison.
-        condition: of the images.
-        metrics: numbers of the config's own evaluator.
-        seconds: duration of the test.
-        images: number of tested images.
-        analysis: its comparison with the base; ``None`` for the base, and without records.
-        note: why there are no records.
-        weakness: why the results say little where they are the base's; empty if they do not.
-        constant: what is predicted where every image gets the same.
-        protocol: what numbers depend on beside the model: images, ground truth, scale, rule; see
-            :func:`differing_protocols`.
-        members: the trainings that it is the mean of; empty for a single one.
-        difference: where and why an evaluator's number differs from the records'.
-        decisions: what an adaptive stage decided for the images; ``None`` without one, and in
-            files of older versions.
-    """
-
-    variant: str
-    condition: Condition
-    metrics: dict[str, Measured]
-    seconds: float
-    images: int
+    variant: str  # its name, unique in the comparison
+    condition: Condition  # of the images
+    metrics: dict[str, Measured]  # numbers of the config's own evaluator
+    seconds: float  # duration of the test
+    images: int  # number of tested images
+    #: its comparison with the base; ``None`` for the base, and without records
     analysis: VariantAnalysis | None = None
-    note: str = ''
-    weakness: str = ''
-    constant: str = ''
-    difference: str = ''
+    note: str = ''  # why there are no records
+    weakness: str = ''  # why the results say little where they are the base's; empty if they do not
+    constant: str = ''  # what is predicted where every image gets the same
+    difference: str = ''  # where and why an evaluator's number differs from the records'
+    #: what an adaptive stage decided for the images; ``None`` without one, and in files of older
+    #: versions
     decisions: Decisions | None = None
+    #: the trainings that it is the mean of; empty for a single one
     members: list[str] = field(default_factory=list)
+    #: what numbers depend on beside the model: images, ground truth, scale, rule; see
+    #: :func:`differing_protocols`
     protocol: dict[str, str] = field(default_factory=dict)
 
     def without_analysis(self) -> 'VariantResult':
@@ -226,18 +199,15 @@ def differing_protocols(results: Iterable[VariantResult]) -> list[str]:
 
 @dataclass
 class Comparison:
-    """All results, and what they were made with.
+    """All results, and what they were made with."""
 
-    Args:
-        about: config, checkpoint, hashes, versions: what it takes to repeat it;
-            ``base`` names what the others are compared with (by default the first).
-        results: in the order in which they were measured.
-        metric: name of the deciding metric, or its part after the last ``/``; ``None``
-            takes the one that the field compares models by.
-    """
-
+    #: config, checkpoint, hashes, versions: what it takes to repeat it; ``base`` names what the
+    #: others are compared with (by default the first)
     about: dict[str, Any]
+    #: in the order in which they were measured
     results: list[VariantResult] = field(default_factory=list)
+    #: name of the deciding metric, or its part after the last ``/``; ``None`` takes the one that
+    #: the field compares models by
     metric: str | None = None
 
     @property

@@ -80,15 +80,9 @@ def match_coco_by_size(
 ) -> dict[str, RankedDetections]:
     """Matches at IoU 0.5 for the boxes in each range of areas.
 
-    Boxes of other sizes are ignored, as are unmatched detections of other sizes: COCO's
-    rule for its small, medium and large objects.
-
-    Args:
-        images: as in :func:`match_coco`.
-        bins: name -> smallest and largest area in pixels, both included.
-
-    Raises:
-        MissingDependencyError: if pycocotools is not installed.
+    Boxes of other sizes are ignored, as are unmatched detections of other sizes: COCO's rule for
+    its small, medium and large objects. ``bins`` has the smallest and largest area in pixels, both
+    included; otherwise as :func:`match_coco`.
     """
     matches = _evaluate(images, IOU_THRESHOLDS[:1], list(bins.values()))
     return {name: match[0] for name, match in zip(bins, matches, strict=True)}
@@ -190,10 +184,9 @@ Rule = Callable[[np.ndarray], np.ndarray]
 
 
 class ClassRecords:
-    """Every image matched by each definition, for one class.
+    """Every image matched by each definition, for one class, of which alone they are.
 
     Args:
-        images: predictions and ground truth of this class alone.
         coco: also match by COCO's rules, which needs pycocotools and most of the time.
         by_size: also COCO's numbers by box size.
     """

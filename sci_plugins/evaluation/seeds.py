@@ -86,19 +86,12 @@ class SeedRecords(ImageRecords):
 
 @dataclass(frozen=True)
 class SeedTest:
-    """The deciding metric of each training.
+    """The deciding metric of each training."""
 
-    Args:
-        names: of the trainings.
-        bases: the base's number for each: of the same seed, or the base's only one.
-        values: their own.
-        p: of the sign-flip test, two-sided: 2 / 2^k at least.
-    """
-
-    names: list[str]
-    bases: list[Measured]
-    values: list[Measured]
-    p: Measured
+    names: list[str]  # of the trainings
+    bases: list[Measured]  # the base's number for each: of the same seed, or the base's only one
+    values: list[Measured]  # their own
+    p: Measured  # of the sign-flip test, two-sided: 2 / 2^k at least
 
     def scaled(self, factor: float) -> 'SeedTest':
         """The same in another unit."""

@@ -81,11 +81,10 @@ _DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.in
 
 
 def load_enhancer_weights(module: nn.Module, name: str) -> None:
-    """Load ``name``, an ``official/...``, ``sci_plugins/...`` or a path, strictly, and log one
-    line.
+    """Load ``name`` into an enhancer, strictly, and log one line.
 
-    The file may hold the estimator alone, the authors' whole network, our learner, or a host model
-    with the enhancer inside.
+    It is ``official/...``, ``sci_plugins/...`` or a path. The file may hold the estimator alone,
+    the authors' whole network, our learner, or a host model with the enhancer inside.
 
     Raises:
         ConfigError: if the name is unknown.

@@ -112,57 +112,33 @@ class Method:
 
 @dataclass(frozen=True)
 class Account:
-    """Everything that is reported of a comparison, in order.
+    """Everything that is reported of a comparison, in order."""
 
-    Args:
-        rows: the results, condition by condition.
-        question: what was compared with what.
-        headline: the verdicts in a few words.
-        answers: condition and sentence.
-        metric: the deciding metric; empty if nothing was measured.
-        unit: its unit, in words.
-        base: what the others are compared with.
-        labels: the base, then all others.
-        method: how the intervals were computed.
-        judged: number of verdicts.
-        meanings: style, mark, verdict and meaning of each that occurs.
-        family: for how many comparisons the verdicts are corrected, and how.
-        matrix: the deciding metric, conditions down and variants across.
-        forests: the same with bars, one table per condition.
-        strata: by brightness and by size.
-        classes: by class.
-        decisions: what adaptive stages decided, by condition and variant.
-        metrics: all other metrics, one table per condition.
-        host_numbers: those of the config's own evaluator, one table per condition.
-        warnings: title and text of all that limits what the numbers say; for the top.
-        definitions: metric -> what it is.
-        facts: weights, versions, environment, settings.
-        diffs: model -> unified diff of its config.
-    """
-
-    rows: list[ConditionRows]
-    question: str
-    headline: str
-    answers: list[tuple[str, str]]
-    metric: str
-    unit: str
-    base: str
-    labels: list[str]
-    method: Method
-    judged: int
+    rows: list[ConditionRows]  # the results, condition by condition
+    question: str  # what was compared with what
+    headline: str  # the verdicts in a few words
+    answers: list[tuple[str, str]]  # condition and sentence
+    metric: str  # the deciding metric; empty if nothing was measured
+    unit: str  # its unit, in words
+    base: str  # what the others are compared with
+    labels: list[str]  # the base, then all others
+    method: Method  # how the intervals were computed
+    judged: int  # number of verdicts
+    #: style, mark, verdict and meaning of each that occurs
     meanings: list[tuple[str, str, str, str]]
-    family: str
-    matrix: Table | None
-    forests: list[Table]
-    strata: list[Section]
-    classes: list[Section]
-    decisions: list[DecisionTable]
-    metrics: list[Table]
-    host_numbers: list[Table]
+    family: str  # for how many comparisons the verdicts are corrected, and how
+    matrix: Table | None  # the deciding metric, conditions down and variants across
+    forests: list[Table]  # the same with bars, one table per condition
+    strata: list[Section]  # by brightness and by size
+    classes: list[Section]  # by class
+    decisions: list[DecisionTable]  # what adaptive stages decided, by condition and variant
+    metrics: list[Table]  # all other metrics, one table per condition
+    host_numbers: list[Table]  # those of the config's own evaluator, one table per condition
+    #: title and text of all that limits what the numbers say; for the top
     warnings: list[tuple[str, str]]
-    definitions: dict[str, str]
-    facts: list[Facts]
-    diffs: dict[str, str]
+    definitions: dict[str, str]  # metric -> what it is
+    facts: list[Facts]  # weights, versions, environment, settings
+    diffs: dict[str, str]  # model -> unified diff of its config
 
 
 def account_of(comparison: Comparison) -> Account:

@@ -17,13 +17,7 @@ _SEEN = '{} in the training set of {} (same files): its numbers are too good.'
 def cautions(
     comparison: Comparison, rows: Sequence[ConditionRows], few: str = ''
 ) -> list[tuple[str, str]]:
-    """Title and text of each, the gravest first.
-
-    Args:
-        comparison: all results.
-        rows: the same by condition.
-        few: what to say of too few units; empty if there are enough.
-    """
+    """Title and text of each, the gravest first; ``few``: what to say of too few units."""
     found = [
         ('Unfinished', _unfinished(comparison)),
         *(('Seen in training', told) for told in _seen(comparison.about)),

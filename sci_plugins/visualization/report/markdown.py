@@ -16,13 +16,9 @@ _ESCAPED = str.maketrans(
 
 
 def tell_comparison(comparison: Comparison) -> str:
-    """The whole text; the answer comes before the details.
+    """The whole text in GitHub's Markdown; the answer comes before the details.
 
-    Args:
-        comparison: the results, with the analysis of each against the base.
-
-    Returns:
-        GitHub's Markdown; names cannot break its tables.
+    Names cannot break its tables.
     """
     account = account_of(comparison)
     parts = [f'# Does it help? {escape(account.question)}', '']

@@ -14,17 +14,11 @@ from sci_plugins.visualization.report.cells import ConditionRows, round_step
 
 @dataclass(frozen=True)
 class Curve:
-    """Precision against recall of one variant's detections.
+    """Precision against recall of one variant's detections."""
 
-    Args:
-        recall: in [0, 1], ascending.
-        precision: in [0, 1], one for each recall.
-        name: of the variant, in the legend; empty: the one it is stored under.
-    """
-
-    recall: list[float]
-    precision: list[float]
-    name: str = ''
+    recall: list[float]  # in [0, 1], ascending
+    precision: list[float]  # in [0, 1], one for each recall
+    name: str = ''  # of the variant, in the legend; empty: the one it is stored under
 
 
 @dataclass(frozen=True)
@@ -33,25 +27,18 @@ class Sheet:
 
     It gained or lost much, is an example of what the adaptive stage decides, or is one of the
     evenly spaced images, with all variants.
-
-    Args:
-        condition: name of the condition that the image was seen under.
-        variant: what the base is compared with, as in the tables; empty: all are on it.
-        image: its name.
-        effect: by how much Δ of the set falls when the image is left out, in the unit of the
-            metric; above 0 for an image that gained.
-        path: JPEG file of the sheet.
-        unlabelled: whether it shows detections without ground truth.
-        decided: what the adaptive stage decided for it; empty for an image that gained or lost.
     """
 
-    condition: str
-    variant: str
-    image: str
+    condition: str  # name of the condition that the image was seen under
+    variant: str  # what the base is compared with, as in the tables; empty: all are on it
+    image: str  # its name
+    #: by how much Δ of the set falls when the image is left out, in the unit of the metric; above 0
+    #: for an image that gained
     effect: float
-    path: Path
+    path: Path  # JPEG file of the sheet
+    #: what the adaptive stage decided for it; empty for an image that gained or lost
     decided: str = ''
-    unlabelled: bool = False
+    unlabelled: bool = False  # whether it shows detections without ground truth
 
 
 #: The drawing, in units of about a pixel: whole, and the area of the curves.
@@ -96,10 +83,8 @@ def draw_curves(
 ) -> list[Plot]:
     """One drawing per condition, all with the same axes.
 
-    Args:
-        rows: the results.
-        labels: of the base and of all others, in the order of the legend.
-        curves: by condition's name and label.
+    ``labels`` are of the base and of all others, in the order of the legend, ``curves`` by
+    condition's name and label.
 
     Raises:
         DataError: if recall and precision of a curve differ in length.

@@ -55,11 +55,8 @@ def collect(sheets: Sequence[Sheet], budget: int = BUDGET) -> Album:
     """Pictures of all sheets, or of as many as fit, in the order given.
 
     Where they are too large, they are made smaller, down to 800 pixels across; if that is not
-    enough, those of every condition and variant that changed least are left out.
-
-    Args:
-        sheets: what to show.
-        budget: bytes of base64 that all may take together.
+    enough, those of every condition and variant that changed least are left out. ``budget`` is
+    bytes of base64 that all may take together.
     """
     if not sheets:
         return Album([])
@@ -152,7 +149,7 @@ def render_report(
     *,
     picture_budget: int = BUDGET,
 ) -> str:
-    """Render a comparison as one self-contained HTML page.
+    """Render a comparison as one self-contained HTML page, UTF-8 when it is written to a file.
 
     It needs no network. A script of its own sorts tables and enlarges pictures; without it
     everything can be read.
@@ -165,9 +162,6 @@ def render_report(
         legend: names and RGB colours in [0, 255] of the classes in the pictures.
         picture_budget: most bytes that the pictures take in the page; where they are more, they are
             shown smaller, then fewer, and the page says so.
-
-    Returns:
-        The page, UTF-8 when it is written to a file.
 
     Raises:
         MissingDependencyError: if Jinja2 is not installed.

@@ -61,20 +61,14 @@ SEEDS = (
 
 @dataclass(frozen=True)
 class DecisionTable:
-    """What a contender's adaptive stage decided under a condition.
+    """What a contender's adaptive stage decided under a condition."""
 
-    Args:
-        condition, variant: as in the other tables.
-        text: how many images were left as they are.
-        facts: the distribution of what was seen and done.
-        columns: the same for each image, for drawings.
-    """
-
+    #: as in the other tables
     condition: str
     variant: str
-    text: str
-    facts: Facts
-    columns: dict[str, list[float]]
+    text: str  # how many images were left as they are
+    facts: Facts  # the distribution of what was seen and done
+    columns: dict[str, list[float]]  # the same for each image, for drawings
 
 
 def decision_tables(rows: Sequence[ConditionRows]) -> list[DecisionTable]:
