@@ -282,3 +282,31 @@ def test_no_boxes() -> None:
     none, one = np.zeros((0, 4)), np.array([[0, 0, 1, 1]])
     assert pairwise_iou(none, one).shape == (0, 1)
     assert pairwise_iou(one, none).shape == (1, 0)
+
+
+@pytest.mark.parametrize('whole', [True, False])
+def test_few_rows_and_many_are_summed_to_the_same(
+    whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few are added up detection by detection, many by a matrix product."""
+    rng = np.random.default_rng(5)
+    images, detections = 150, 3000
+    ranked = _ranked(
+        np.sort(rng.random(detections))[::-1].tolist(),
+        (rng.random(detections) < 0.3).tolist(),
+        rng.integers(0, images, detections).tolist(),
+        [7] * images,
+    )
+    rows = rng.integers(0, 4, (400, images)) * (1.0 if whole else 0.3)
+    seen: list[tuple[int, ...]] = []
+    bincount = np.bincount
+    monkeypatch.setattr(
+        np, 'bincount', lambda *a, **k: (seen.append(a[0].shape), bincount(*a, **k))[1]
+    )
+    for rule in (area_ap, coco_ap, recall_at_fppi):
+        many = rule(ranked, weights=rows)  # type: ignore[operator]
+        assert seen
+        seen.clear()
+        few = np.concatenate([rule(ranked, weights=rows[n : n + 1]) for n in range(5)])  # type: ignore[operator]
+        assert not seen
+        np.testing.assert_allclose(few, many[:5], rtol=1e-12)
