@@ -78,17 +78,21 @@ def write_page(results: Any, page: Path, command: str) -> None:
 
 
 def _page_lines(results: Any, page: Path, command: str) -> Iterator[str]:
-    from sci_plugins.visualization.report.cells import MARKS, MEANINGS
+    from sci_plugins.evaluation.bootstrap import HELPS, HURTS, SAME, TOO_FEW
+    from sci_plugins.visualization.report.cells import HOLLOW, MARKS, MEANINGS
 
     yield f'<!-- {MARK}; a change here is lost -->\n# The board\n'
     yield f'Made by `{command}`; all numbers: [{page.stem}.json]({page.stem}.json).\n'
     if results.measured < results.cells:
         yield f'**Unfinished: {results.measured} of {results.cells} cells are measured.**\n'
     base = results.enhancers[0]
-    marks = '; '.join(f'{MARKS[verdict][1]} {text}' for verdict, text in MEANINGS.items())
+    told = [f'{MARKS[each][1]} {MEANINGS[each]}' for each in (HELPS, HURTS, SAME, TOO_FEW)]
+    marks, hollow = '; '.join(told), ' '.join(HOLLOW.values())
     yield (
         f'In percent, against `{base}` on the same images: {marks}. Each interval holds 95 % of '
-        'the resamples; nothing is corrected for the number of comparisons. "Δ mean" is the mean '
+        'the resamples; '
+        f"{hollow}: true of the interval alone, not after Holm's correction for all comparisons of "
+        'the table. δ is 0.5 points. "Δ mean" is the mean '
         'difference over the conditions. Bold: the highest of a column. Milliseconds are for one '
         f'image of 640 x 480, of one CPU thread or of the GPU ({results.machine}); `select` and '
         '`merge` need a second inference besides. Conditions are written as after `--darken`.\n'
@@ -111,7 +115,7 @@ def _page_lines(results: Any, page: Path, command: str) -> Iterator[str]:
 
 
 def _table(results: Any, sheet: Any) -> Iterator[str]:
-    from sci_plugins.visualization.report.cells import DASH, MARKS, plain, signed
+    from sci_plugins.visualization.report.cells import DASH, HOLLOW, MARKS, plain, signed
 
     tops = [max(e.value for e in column.entries.values()) for column in sheet.columns]
     yield _row('', [f'{c.text}<br>luma {c.luma:.2f}' for c in sheet.columns], ('Δ mean', 'ms'))
@@ -121,6 +125,8 @@ def _table(results: Any, sheet: Any) -> Iterator[str]:
         cells = []
         for entry, top in zip(entries, tops, strict=True):
             mark = MARKS[entry.verdict][1] if entry and entry.verdict in MARKS else ''
+            if entry and not entry.stands:
+                mark = HOLLOW[entry.verdict]
             text = plain(entry.value, 1) if entry else DASH
             is_top = entry is not None and entry.value == top
             cells.append((f'**{text}** {mark}' if is_top else f'{text} {mark}').strip())

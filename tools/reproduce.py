@@ -276,7 +276,7 @@ def _with_launcher(arguments: list[str]) -> list[str]:
 
 def tell(args: argparse.Namespace, work: Path) -> str:
     """Our numbers, beside those that were published for this network and set."""
-    from sci_plugins.evaluation.comparison import is_percentage, read_comparison
+    from sci_plugins.evaluation.comparison import percent_factor, read_comparison
 
     comparison = read_comparison(work / 'compare/comparison.json')
     rows = []
@@ -285,7 +285,7 @@ def tell(args: argparse.Namespace, work: Path) -> str:
         is_plain = result.variant == 'none' and SETS[args.name].trains
         name = f'plain-{args.seeds[0]}' if is_plain else result.variant
         for metric, value in result.metrics.items():
-            scale = 1 if is_percentage(metric) else 100
+            scale = percent_factor(metric)
             change = ''
             if found and metric.rpartition('/')[2] in (found.metric, 'AP'):
                 ends = [

@@ -5,6 +5,7 @@ own, so that processes on one or several machines can share the work.
 """
 
 import fcntl
+import math
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,8 @@ from sci_plugins.apis.compare.contenders import NO_CHECKPOINT
 from sci_plugins.apis.compare.measuring import RecordStore
 from sci_plugins.apis.config import load_config
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.evaluation.comparison import Comparison, is_percentage, read_comparison
+from sci_plugins.evaluation.bootstrap import ALPHA, HELPS, HURTS, SAME, adjust
+from sci_plugins.evaluation.comparison import Comparison, percent_factor, read_comparison
 from sci_plugins.evaluation.conditions import Condition, parse_condition
 from sci_plugins.models.enhancers import build_enhancer
 from sci_plugins.utils.checkpoint import use_safe_loading
@@ -179,13 +181,18 @@ def _claimed(folder: Path) -> Iterator[bool]:
 
 @dataclass(frozen=True)
 class Entry:
-    """A number in percent, its difference from the base and the interval of that."""
+    """A number in percent, its difference from the base and the interval of that.
+
+    ``stands``: whether the verdict holds after Holm's correction for all of its sheet.
+    """
 
     value: Measured
     delta: Measured = 0.0
     low: Measured = 0.0
     high: Measured = 0.0
     verdict: str = ''
+    p: Measured = math.nan
+    stands: bool = True
 
 
 @dataclass(frozen=True)
@@ -240,7 +247,7 @@ def collect_results(board: Board, work_dir: str | os.PathLike[str]) -> Results:
                 columns.append(_column(text, cell, found, board.enhancers))
         if first is not None:
             versions = first.about['versions']
-            sheets.append(_sheet(network, first, columns))
+            sheets.append(_sheet(network, first, _corrected(columns)))
     costs = {name: cost_of(name) for name in board.enhancers}
     done = sum(not cell.missing(board.enhancers) for cell in cells)
     machine = machine_line(describe_machine())
@@ -249,6 +256,27 @@ def collect_results(board: Board, work_dir: str | os.PathLike[str]) -> Results:
 
 def _metric(found: Comparison) -> str:
     return next((each.analysis.metric for each in found.results if each.analysis), '')
+
+
+def _corrected(columns: Sequence[Column]) -> list[Column]:
+    """The columns of a sheet, with the verdicts that do not stand for all of them together."""
+    places = [(i, n) for i, c in enumerate(columns) for n, e in c.entries.items() if e.verdict]
+    p_values = adjust([columns[i].entries[name].p for i, name in places])
+    fallen = {
+        place
+        for place, p in zip(places, p_values, strict=True)
+        if columns[place[0]].entries[place[1]].verdict in (HELPS, HURTS, SAME) and p > ALPHA
+    }
+    return [
+        replace(
+            column,
+            entries={
+                name: replace(entry, stands=(index, name) not in fallen)
+                for name, entry in column.entries.items()
+            },
+        )
+        for index, column in enumerate(columns)
+    ]
 
 
 def _sheet(network: Network, found: Comparison, columns: list[Column]) -> Sheet:
@@ -266,13 +294,14 @@ def _sheet(network: Network, found: Comparison, columns: list[Column]) -> Sheet:
 
 
 def _column(text: str, cell: Cell, found: Comparison, enhancers: Sequence[str]) -> Column:
-    scale = 1 if is_percentage(_metric(found)) else 100
+    scale = percent_factor(_metric(found))
     entries: dict[str, Entry] = {}
     for result in found.results:
         if result.variant in enhancers and result.analysis is not None:
             main, values = result.analysis.main, result.analysis.values[result.analysis.metric]
             delta, low, high = scale * main.delta, scale * main.low, scale * main.high
-            entries[result.variant] = Entry(scale * values[1], delta, low, high, main.verdict)
+            p = main.p_same if main.verdict == SAME else main.p
+            entries[result.variant] = Entry(scale * values[1], delta, low, high, main.verdict, p)
             entries[enhancers[0]] = Entry(scale * values[0])
     kept = RecordStore(cell.folder / 'records', found.about).load(cell.condition, enhancers[0])
     return Column(text, cell.condition.name, float(kept.luma.mean()), entries)

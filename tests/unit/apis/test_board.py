@@ -15,6 +15,7 @@ from sci_plugins.apis.compare import session
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation.comparison import read_comparison
 from sci_plugins.models.enhancers import parse_enhancer
+from sci_plugins.utils.schema import to_content
 from tests.run_tool import run_tool
 
 ROOT = Path(__file__).parents[3]
@@ -166,3 +167,28 @@ def test_the_shipped_board(shared_data: Path, tmp_path: Path, monkeypatch: Any) 
     for name in board.enhancers:
         inner = name.removeprefix('before(').removesuffix(')')
         assert parse_enhancer(inner)
+
+
+def test_verdicts_are_corrected_for_all_of_the_table(tmp_path: Path) -> None:
+    """Of three at .03, .04 and .001, Holm leaves the last; the others are shown hollow."""
+    helps = [boards.Entry(50, 1, 0.1, 2, 'helps', p) for p in (0.03, 0.04, 0.001)]
+    plain = boards.Entry(49)
+    none = dict(helps[0].__dict__, verdict='too few images to tell', p=0.9)
+    pairs = [
+        dict(none=plain, a=helps[0], b=helps[1]),
+        dict(none=plain, a=helps[2], b=boards.Entry(**none)),
+    ]
+    columns = [boards.Column(str(i), str(i), 0.1, each) for i, each in enumerate(pairs)]
+    found = boards._corrected(columns)
+    assert [entry.stands for column in found for entry in column.entries.values()] == [
+        *(True, False, False),
+        *(True, True, True),
+    ]
+    sheet = boards.Sheet('x', 'x.py', 'x.pth', None, 'AP', 9, 'images', found)
+    results = boards.Results([sheet], ['none', 'a', 'b'], dict(none=1.0), 'here', {}, 2, 2)
+    content = json.dumps(to_content(results))
+    (tmp_path / 'x.json').write_text(content)
+    code, _, err = run_tool('board', tmp_path / 'x.json', '--page', tmp_path / 'page.md')
+    assert code == 0, err
+    rows = _rows(tmp_path / 'page.md')
+    assert rows[3] == '| `a` | **50.0** △ | **50.0** ▲ | +1.0 | – |'
