@@ -1,6 +1,6 @@
 """How often 95 % intervals hold the true difference: the table of statistics.md.
 
-    python docs/coverage.py WORK_DIR/records/CONDITION/none.npz \
+    python docs/interval_coverage.py WORK_DIR/records/CONDITION/none.npz \
         WORK_DIR/records/CONDITION/VARIANT.npz --metric COCO_AP50 --images 49 100 600
 
 The images of two records stand for all images there are, so that the true difference is known.
