@@ -271,6 +271,8 @@ CASES = [
             (f'--seed {HUGE}', 'seed must be at most 4294967295'),
             ('--resamples 0', 'resamples must be at least 1, got 0'),
             ('--resamples 1000000000', 'resamples must be at most 100000'),
+            ('--margin 0', 'margin must be above 0 and at most 100 points, got 0.0'),
+            ('--correction x', "correction must be one of holm, bh, none, got 'x'"),
             ('--darken nan', 'gain must be in (0, 1]'),
             ('--resample blocks:0', 'got \'blocks:0\''),
             (['--resample', 'blocks:' + '9' * 5000], '--resample must be'),
