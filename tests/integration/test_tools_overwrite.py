@@ -32,7 +32,11 @@ TOOLS = {
     'tune.py --resume': ['pixels', '--images', 'photos', '--out', '{file}', '--resume'],
     'explain.py': ['photos', '--json', '{file}'],
     'demo.py': ['--out', '.'],
+    'board.py': ['board.yml', '--page', 'README.md'],
+    'compare_predictions.py': ['a=photos', '--gt', 'photos', '--work-dir', '.'],
+    'reproduce.py': ['acdc', 'photos', '--model', 'segformer_mit-b0', '--work-dir', '.'],
 }
+MINE = ('mine', 'a.jpg', 'mine_before-after.jpg', 'README.md', 'comparison.md', 'reproduce.txt')
 
 
 @pytest.fixture()
@@ -40,7 +44,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for name in ('a', 'b'):
         write_image(tmp_path / 'photos' / f'{name}.png', np.full((20, 20, 3), 30, np.uint8))
-    for name in ('mine', 'a.jpg', 'mine_before-after.jpg', 'README.md'):
+    for name in MINE:
         (tmp_path / name).write_bytes(PRECIOUS)
     return tmp_path
 
@@ -53,7 +57,7 @@ def test_a_users_file_is_not_written_over(here: Path, tool: str) -> None:
     assert code == 2, err
     assert 'exists and was not written by this package' in err
     assert len(err.strip().splitlines()) == 1
-    for name in ('mine', 'a.jpg', 'mine_before-after.jpg', 'README.md'):
+    for name in MINE:
         assert (here / name).read_bytes() == PRECIOUS
     assert not (here / 'mine.pth').exists()
 
