@@ -38,6 +38,7 @@ _HOMES = {
     'HistogramEqualizationEnhancer': 'sci_plugins.models.enhancers',
     'GatedEnhancer': 'sci_plugins.models.enhancers',
     'IdentityEnhancer': 'sci_plugins.models.enhancers',
+    'TemporalEnhancer': 'sci_plugins.models.enhancers',
     'build_enhancer': 'sci_plugins.models.enhancers',
     'save_enhancer': 'sci_plugins.models.enhancers',
     'SelfCalibratedLearner': 'sci_plugins.models.learners',

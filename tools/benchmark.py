@@ -8,6 +8,7 @@
     python tools/benchmark.py segmentation
     python tools/benchmark.py darkface
     OMP_NUM_THREADS=1 python tools/benchmark.py bootstrap
+    python tools/benchmark.py video FOLDER --variants none adaptive gain:adaptive
 
 enhancer: the fast path of SCIEnhancer against a plain implementation.
 files: images/s of a folder, from file to file, against the authors' test script.
@@ -17,6 +18,7 @@ cost: parameters, multiply-accumulates and time of SCI's chains and of RUASEnhan
 segmentation: images/s of decoding, test pipeline, enhancer and network at 1920x1080.
 darkface: DARK FACE's official AP, with ten times the predictions, and its bootstrap.
 bootstrap: the intervals of compare.py for one variant, against recomputing each resample.
+video: flicker and stability of predictions on frames in light that changes.
 """
 
 import argparse
@@ -52,6 +54,7 @@ def parse_args() -> argparse.Namespace:
     _add_segmentation(commands.add_parser('segmentation', help='data loading against the network'))
     _add_darkface(commands.add_parser('darkface', help='the official AP and its bootstrap'))
     _add_bootstrap(commands.add_parser('bootstrap', help='intervals of detection and segmentation'))
+    _add_video(commands.add_parser('video', help='flicker, and predictions that come and go'))
     return parser.parse_args()
 
 
@@ -61,6 +64,28 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--number', type=int, default=100, help='images to take, spread over all')
     parser.add_argument('--runs', type=int, default=3, help='measured rounds')
     parser.add_argument('--weights', default='sci_plugins/lol', help='as in SCIEnhancer')
+    add_output_arguments(parser)
+
+
+def _add_video(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    parser.add_argument('folder', help='frames of one recording')
+    parser.add_argument(
+        '--variants',
+        nargs='+',
+        default=['none', 'exposure/0.4', 'gain:exposure/0.4', 'adaptive', 'gain:adaptive'],
+        help='enhancers; gain:NAME and full:NAME are smoothed along time',
+    )
+    parser.add_argument(
+        '--light', default='tunnel', help='as-is, steady, swell, tunnel or headlights'
+    )
+    parser.add_argument('--fps', type=float, default=15.0, help='frames in a second')
+    parser.add_argument('--noise', type=float, default=0.002, help='read noise')
+    parser.add_argument('--limit', type=int, default=101, help='most frames')
+    parser.add_argument(
+        '--model', nargs=2, default=(), metavar=('CONFIG', 'CHECKPOINT'), help='of mmdet or mmseg'
+    )
+    parser.add_argument('--figure', metavar='FILE', help='brightness over time, as a picture')
     add_output_arguments(parser)
 
 
@@ -125,6 +150,7 @@ def main() -> None:
         'segmentation': benchmarks.benchmark_segmentation,
         'stage': benchmarks.benchmark_stage,
         'train': benchmarks.benchmark_train,
+        'video': benchmarks.benchmark_video,
     }
     result = calls[command](**options)
     print(result.to_text())

@@ -11,7 +11,7 @@ from sci_plugins.errors import DataError
 
 #: Suffix of a video file: a user who names one wants its frames.
 VIDEO_SUFFIXES = frozenset(('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg'))
-_FRAMES = 'extract the frames of a video first: ffmpeg -i VIDEO FOLDER/%06d.png'
+_FRAMES = 'videos: sci-plugins video; their frames alone: ffmpeg -i VIDEO FOLDER/%06d.png'
 
 
 @dataclass

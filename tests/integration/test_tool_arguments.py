@@ -97,8 +97,8 @@ NAMES: list[tuple[str | list[str], str]] = [
 ENHANCERS: list[tuple[str | list[str], str]] = [
     (['--enhancer', name], words)
     for name, words in (
-        (GATES, 'at most 8 gates, got 2000'),
-        (GATES + 'gamma', 'at most 8 gates, got 2000'),
+        (GATES, 'at most 8 wrappers, got 2000'),
+        (GATES + 'gamma', 'at most 8 wrappers, got 2000'),
         ('SCIEnhancer(type="x")', 'expected NAME(key=value, …)'),
         ('SCIEnhancer(**{})', 'expected NAME(key=value, …)'),
         ('SCIEnhancer(channels=' + '(' * 300 + '3' + ')' * 301, 'expected NAME(key=value, …)'),
@@ -210,7 +210,7 @@ CASES = [
         ],
     ),
     *_cases('evaluate_enhancement', 'photos --variants none', [*DEVICES[:2], *COUNTS[:3]]),
-    *_cases('evaluate_enhancement', 'photos --variants', [(GATES, 'at most 8 gates')]),
+    *_cases('evaluate_enhancement', 'photos --variants', [(GATES, 'at most 8 wrappers')]),
     *_cases(
         'evaluate_segmentation',
         'maps truth',
@@ -276,7 +276,7 @@ CASES = [
             ('--darken nan', 'gain must be in (0, 1]'),
             ('--resample blocks:0', 'got \'blocks:0\''),
             (['--resample', 'blocks:' + '9' * 5000], '--resample must be'),
-            (['--variants', 'none', GATES], 'at most 8 gates'),
+            (['--variants', 'none', GATES], 'at most 8 wrappers'),
             (['--variants', 'none', 'merge(' * 2000], 'merge('),
             (['--variants', 'none', ''], 'empty argument after none'),
             ('--timeout 0', 'timeout must be at least 0.01, got 0'),

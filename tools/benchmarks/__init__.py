@@ -8,6 +8,7 @@ from benchmarks.files import FilesResult, benchmark_files
 from benchmarks.segmentation import SegmentationTimes, benchmark_segmentation
 from benchmarks.stage import StageResult, benchmark_stage
 from benchmarks.train import TrainResult, benchmark_train
+from benchmarks.video import VideoResult, benchmark_video
 
 __all__ = [
     'BootstrapResult',
@@ -17,6 +18,7 @@ __all__ = [
     'SegmentationTimes',
     'StageResult',
     'TrainResult',
+    'VideoResult',
     'benchmark_bootstrap',
     'benchmark_cost',
     'benchmark_darkface',
@@ -25,4 +27,5 @@ __all__ = [
     'benchmark_segmentation',
     'benchmark_stage',
     'benchmark_train',
+    'benchmark_video',
 ]

@@ -17,6 +17,7 @@ from sci_plugins.models.enhancers.lime import LIMEEnhancer
 from sci_plugins.models.enhancers.onnx import OnnxEnhancer
 from sci_plugins.models.enhancers.ruas import RUASEnhancer, RUASNetEnhancer
 from sci_plugins.models.enhancers.sci import SCIEnhancer
+from sci_plugins.models.enhancers.temporal import TemporalEnhancer
 from sci_plugins.models.enhancers.weights import load_enhancer_weights
 from sci_plugins.models.enhancers.zero_dce import ZeroDCEEnhancer
 
@@ -37,6 +38,7 @@ __all__ = [
     'RUASNetEnhancer',
     'RetinexEnhancer',
     'SCIEnhancer',
+    'TemporalEnhancer',
     'ZeroDCEEnhancer',
     'build_enhancer',
     'load_enhancer_weights',

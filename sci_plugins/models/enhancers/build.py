@@ -144,13 +144,20 @@ SHORT_NAMES = {
         "'gated/NAME' with one of these",
         "another enhancer: for example 'gated/sci/official/medium'",
     ),
+    'temporal': ShortName(
+        'TemporalEnhancer',
+        lambda inner: dict(enhancer=parse_enhancer(inner)),
+        "'temporal/NAME' for video",
+        "another enhancer: for example 'temporal/adaptive'",
+    ),
 }
 _FORMS = (
     ', '.join(short.example for short in SHORT_NAMES.values())
     + ', "SCIEnhancer(channels=8, weights=\'FILE.pth\')", or "my_file.MyEnhancer(gain=3)" '
     'of your own'
 )
-_MOST_GATES = 8  # one is enough
+_MOST_WRAPPERS = 8  # two are enough
+_WRAPPERS = re.compile('gated/|temporal/')
 _DOTTED = re.compile(r'[A-Za-z_]\w*(\.[A-Za-z_]\w*)+')
 
 
@@ -165,7 +172,7 @@ def build_enhancer(enhancer: nn.Module | Mapping[str, Any] | str) -> BaseEnhance
             for another illumination in it, ``'zero-dce/official'``, ``'zero-dce++/official'``,
             ``'ruas/lol'``, ``'ruas/upe'``, ``'ruas/dark'``, ``'iat/lol'``, ``'iat/lol-v2'``,
             ``'iat/exposure'``, ``'onnx/FILE'``,
-            ``'gated/NAME'`` with one of these names, or a call such as
+            ``'gated/NAME'`` and ``'temporal/NAME'`` with one of these names, or a call such as
             ``"GammaEnhancer(gamma=0.4)"``. Your own class is named with its module:
             ``"my_file.MyEnhancer(gain=3)"``. With ``weights``, a file of
             :func:`save_enhancer`, the file's arguments are the defaults.
@@ -196,10 +203,11 @@ def parse_enhancer(text: str) -> dict[str, Any]:
         ConfigError: if ``text`` is neither.
     """
     text = text.strip()
-    if text.count('gated/') > _MOST_GATES:
-        raise ConfigError(f'at most {_MOST_GATES} gates, got {text.count("gated/")} in {text!r}')
+    wrappers = len(_WRAPPERS.findall(text))
+    if wrappers > _MOST_WRAPPERS:
+        raise ConfigError(f'at most {_MOST_WRAPPERS} wrappers, got {wrappers} in {text!r}')
     name, _, argument = text.partition('/')
-    if text.endswith(')') and name != 'gated':
+    if text.endswith(')') and not _WRAPPERS.match(text):
         return _parse_call(text)
     if _DOTTED.fullmatch(text):
         return dict(type=text)

@@ -74,11 +74,18 @@ class MeanMatchEnhancer(BaseEnhancer):
             raise ConfigError(f'MeanMatchEnhancer: max_gain must be at least 1, got {max_gain!r}')
         self.target, self.max_gain = target, max_gain
 
+    def decide(self, image: Tensor) -> Tensor:
+        """The factor of each image, ``(N,)``, from 1 to ``max_gain``."""
+        luma = mean_luma(image).clamp_min(self.target / self.max_gain)
+        return (self.target / luma).clamp_min(1.0).to(image.dtype)
+
+    def carry_out(self, image: Tensor, gain: Tensor) -> Tensor:
+        """``image``, ``(N, 3, H, W)``, times its ``gain``, ``(N,)``."""
+        return (image * gain[:, None, None, None]).clamp(0, 1)
+
     def forward(self, image: Tensor) -> Tensor:
         self.check_input(image)
-        luma = mean_luma(image).clamp_min(self.target / self.max_gain)
-        gain = (self.target / luma).clamp_min(1.0).to(image.dtype)
-        return (image * gain[:, None, None, None]).clamp(0, 1)
+        return self.carry_out(image, self.decide(image))
 
 
 class LightnessEnhancer(BaseEnhancer):

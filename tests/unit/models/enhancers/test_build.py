@@ -213,7 +213,7 @@ def test_missing_weights_name_the_file() -> None:
 @pytest.mark.parametrize('gates', [9, 2000])
 def test_too_many_gates(gates: int) -> None:
     assert isinstance(build_enhancer('gated/' * 8 + 'gamma'), GatedEnhancer)
-    with pytest.raises(ConfigError, match=f'at most 8 gates, got {gates} in'):
+    with pytest.raises(ConfigError, match=f'at most 8 wrappers, got {gates} in'):
         parse_enhancer('gated/' * gates + 'gamma')
 
 
