@@ -284,6 +284,17 @@ CASES = [
         ],
     ),
     *_cases(
+        'video',
+        'none.mp4 --out',
+        [
+            ('out.avi', 'a video is written as .mp4, .mkv, .mov, got out.avi'),
+            ('out.mp4', 'No such file'),
+            (['out.mp4', '--quality', '52'], 'quality must be at most 51, got 52'),
+            (['out.mp4', '--limit', '0'], 'limit must be at least 1, got 0'),
+            (['out.mp4', '--temporal', 'no'], "invalid choice: 'no'"),
+        ],
+    ),
+    *_cases(
         'train',
         'config.py --work-dir work --cfg-options',
         [*[(f'train_dataloader.{option}', words) for option, words in LOADERS], *SETTINGS],

@@ -193,6 +193,7 @@ def test_a_run_does_not_write_over_what_it_starts_from(host: Path) -> None:
 
 
 def test_every_tool_is_tried() -> None:
-    """enhance.py has tests of its own; the three with a work dir are above."""
-    tried = {tool.split('.py')[0] for tool in TOOLS} | {'enhance', 'train', 'test', 'compare'}
+    """enhance.py and video.py have tests of their own; the three with a work dir are above."""
+    tried = {tool.split('.py')[0] for tool in TOOLS} | {'enhance', 'video'}
+    tried |= {'train', 'test', 'compare'}
     assert tried == {path.stem for path in FOLDER.glob('*.py')}

@@ -38,6 +38,7 @@ PUBLIC = {
     'SelfCalibratedLearner',
     'SelfCalibrator',
     'SynthesizeLowLight',
+    'TemporalEnhancer',
     'attach',
     'build_enhancer',
     'detach',

@@ -89,7 +89,9 @@ def test_a_file_that_is_no_image(tmp_path: Path) -> None:
     ):
         plan_jobs([tmp_path / 'notes.txt'], tmp_path / 'out')
     touch(tmp_path / 'film.MP4')
-    with pytest.raises(DataError, match=r'\.webp \(extract the frames of a video first: ffmpeg'):
+    with pytest.raises(
+        DataError, match=r'\.webp \(videos: sci-plugins video; their frames alone: ffmpeg'
+    ):
         plan_jobs([tmp_path / 'film.MP4'], tmp_path / 'out')
 
 
