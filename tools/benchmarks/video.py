@@ -12,8 +12,7 @@ from tqdm import tqdm
 
 from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.functional.image_quality import LUMA
-from sci_plugins.functional.low_light import darken
-from sci_plugins.functional.uneven_light import uneven_light
+from sci_plugins.functional.low_light import darken, uneven_light
 from sci_plugins.utils.cli import text_table
 from sci_plugins.utils.folders import list_files
 from sci_plugins.utils.images import IMAGE_FORMATS, read_image
