@@ -28,6 +28,8 @@ SMOKE  := -m "slow or not slow" -n 2 \
   -k "(Deformable or not DETR) and not (SSD or TOOD or DeepLab or FCN)" \
   tests/integration/test_hosts.py tests/integration/test_tools.py
 
+# One process a core, of one thread each.
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n logical --dist worksteal
 MATHS  := tests/unit/functional tests/unit/models tests/unit/apis/test_tiling.py
 WITHOUT_ONEDNN := import sys, pytest, torch; torch.backends.mkldnn.enabled = False; \
   sys.exit(pytest.main(sys.argv[1:]))
@@ -39,10 +41,10 @@ demo: install
 	$(PY) tools/demo.py --out $(OUT)
 
 test: install
-	$(PY) -m pytest $(TESTS)
+	$(PYTEST) $(TESTS)
 
 test-all: install
-	$(PY) -m pytest -m 'slow or not slow'
+	$(PYTEST) -m 'slow or not slow'
 	$(MAKE) test-upstream
 
 test-upstream:
