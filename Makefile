@@ -4,6 +4,7 @@
 #              test-upstream: those of seconds with OpenMMLab's own packages, in an
 #              environment of their own; smoke-upstream: a minute of them)
 # make lint    ruff and mypy
+# make docs    the site of the documentation, in build/site
 # make lock    renew requirements/lock.txt and upstream.txt from requirements/pins.txt
 #
 # The virtual environment is made on the first call; later calls install nothing.
@@ -34,7 +35,7 @@ MATHS  := tests/unit/functional tests/unit/models tests/unit/apis/test_tiling.py
 WITHOUT_ONEDNN := import sys, pytest, torch; torch.backends.mkldnn.enabled = False; \
   sys.exit(pytest.main(sys.argv[1:]))
 
-.PHONY: demo test test-all test-cpus test-upstream smoke-upstream lint lock install clean
+.PHONY: demo test test-all test-cpus test-upstream smoke-upstream lint docs lock install clean
 .DELETE_ON_ERROR:
 
 demo: install
@@ -62,6 +63,9 @@ lint: install
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 install: $(LINK)
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+import sci_plugins
 from sci_plugins import EnhancementStage
 from tests.run_tool import run_tool
 
@@ -113,3 +114,12 @@ def test_what_reliability_names_is_there() -> None:
     assert named <= known
     rows = [line for line in text.splitlines() if line.startswith('| ')]
     assert all(line.count('|') == 5 for line in rows)
+
+
+def test_the_site_has_every_page_and_every_public_name() -> None:
+    site = (ROOT / 'mkdocs.yml').read_text()
+    pages = [path.name for path in (ROOT / 'docs').glob('*.md')]
+    assert [page for page in pages if f' {page}\n' not in site] == []
+    api = (ROOT / 'docs' / 'api.md').read_text()
+    missing = [name for name in sci_plugins.__all__ if f'.{name}\n' not in api]
+    assert missing == ['__version__']
