@@ -33,22 +33,14 @@ def _number_as(name: str) -> Callable[[str], dict[str, Any]]:
 
 
 class ShortName(NamedTuple):
-    """What a short name stands for.
+    """What a short name stands for."""
 
-    Attributes:
-        kind: class of this package.
-        argument: turns the text after the slash into entries of the config; ``None`` if
-            nothing may follow.
-        example: forms of it, for errors and help.
-        needs: what must follow the slash; empty if nothing must.
-        otherwise: what stands for the rest where nothing follows.
-    """
-
-    kind: str
+    kind: str  # class of this package
+    #: turns the text after the slash into entries of the config; ``None`` if nothing may follow
     argument: Callable[[str], dict[str, Any]] | None
-    example: str
-    needs: str = ''
-    otherwise: str = ''
+    example: str  # forms of it, for errors and help
+    needs: str = ''  # what must follow the slash; empty if nothing must
+    otherwise: str = ''  # what stands for the rest where nothing follows
 
 
 def _adaptive(text: str) -> dict[str, Any]:
