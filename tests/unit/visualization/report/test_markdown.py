@@ -1,5 +1,6 @@
 """The Markdown: the same account as the page, and not broken by any name."""
 
+import json
 import math
 import re
 from dataclasses import replace
@@ -242,3 +243,23 @@ def test_a_part_that_only_one_variant_has() -> None:
     assert head == ['variant', 'darkest third, 0 to 0.1 (20 images)']
     assert sci == ['sci', '20.0 → 50.0 (+30.0, +10.0 to +40.0) ▲']
     assert gamma == ['gamma', '']
+
+
+def test_a_file_from_before_the_corrections(comparison: Comparison, tmp_path: Path) -> None:
+    """It has plain verdicts, and no word on a family, a protocol or an unfinished run."""
+    content = json.loads(comparison.to_json())
+    for result in content['results']:
+        for key in ('weakness', 'constant', 'members', 'protocol'):
+            del result[key]
+        if result['analysis']:
+            del result['analysis']['seeds']
+            for interval in result['analysis']['intervals'].values():
+                for key in ('error', 'p', 'margin', 'units'):
+                    del interval[key]
+    path = tmp_path / 'comparison.json'
+    path.write_text(json.dumps(content))
+    text = tell_comparison(read_comparison(path))
+    assert text.startswith('# Does it help?')
+    assert '**Helps in 1 of 6 comparisons, hurts in 2, no difference shown in 2' in text
+    assert 'The verdicts are not corrected for the 6 comparisons' in text
+    assert not any(word in text for word in ('Unfinished', 'Protocol', 'δ', 'too few'))
