@@ -107,7 +107,8 @@ class EnhancementMixin(EnhancementStep):
         if 'normalizes' not in vars(type(self)) or not host._enable_normalize:
             return []
         turned = host._channel_conversion
-        parts = [each.flatten().expand(3) for each in (255 / host.std, -host.mean / host.std)]
+        mean, std = host.mean.float(), host.std.float()  # the model may be in half precision
+        parts = [each.flatten().expand(3) for each in (255 / std, -mean / std)]
         scale, shift = (each.flip(0) if turned else each for each in parts)
         if not isinstance(images, list | tuple) or not all(map(self._is_whole, images)):
             return []

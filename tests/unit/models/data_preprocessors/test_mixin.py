@@ -384,6 +384,17 @@ def test_one_pass_equals_many(
         assert torch.equal(one, again)  # the host's own steps are as they were
 
 
+def test_one_pass_in_front_of_half_precision(
+    build: Any, run: Any, picture: Any, passes: list[dict[str, Any]], monkeypatch: Any
+) -> None:
+    preprocessor = build(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]).half()
+    image = picture(40, 50).to(torch.uint8)
+    one = run(preprocessor, [image])
+    assert 'shift' in passes[0]
+    monkeypatch.setenv(sci_fused.SWITCH, '0')
+    torch.testing.assert_close(one, run(preprocessor, [image]), rtol=1e-5, atol=1e-5)
+
+
 def test_a_preprocessor_of_one_s_own_normalises_itself(
     build: Any, run: Any, picture: Any, passes: list[dict[str, Any]]
 ) -> None:
