@@ -43,19 +43,12 @@ _PATIENCE = 10.0
 
 @dataclass
 class VideoSummary:
-    """What became of a video.
+    """What became of a video."""
 
-    Attributes:
-        frames: in the output.
-        resumed: of these, were there from an earlier run.
-        cuts: scene cuts that were seen; with ``temporal='none'`` none is looked for.
-        stopped: why not all of the input was enhanced, in one line; empty if all was.
-    """
-
-    frames: int = 0
-    resumed: int = 0
-    cuts: int = 0
-    stopped: str = ''
+    frames: int = 0  # in the output
+    resumed: int = 0  # of these, were there from an earlier run
+    cuts: int = 0  # scene cuts that were seen; with ``temporal='none'`` none is looked for
+    stopped: str = ''  # why not all of the input was enhanced, in one line; empty if all was
 
 
 def enhance(

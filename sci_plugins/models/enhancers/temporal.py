@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sci_plugins.errors import ConfigError, check_at_least
+from sci_plugins.errors import check_at_least, check_choice
 from sci_plugins.functional.light import to_cells
 from sci_plugins.functional.retinex import blend
 from sci_plugins.models.enhancers.base import BaseEnhancer
@@ -84,8 +84,7 @@ class TemporalEnhancer(BaseEnhancer):
         fps: float = 30.0,
     ) -> None:
         super().__init__()
-        if temporal not in TEMPORAL:
-            raise ConfigError(f'temporal must be one of {", ".join(TEMPORAL)}, got {temporal!r}')
+        check_choice('temporal', temporal, TEMPORAL)
         check_at_least(0.0, 'TemporalEnhancer', seconds=seconds, most=3600)
         check_at_least(1e-3, 'TemporalEnhancer', fps=fps, most=1e5)
         self.enhancer = build_enhancer(enhancer)
@@ -179,7 +178,7 @@ class TemporalEnhancer(BaseEnhancer):
         """Values for a whole frame, in tuples as deep as they come."""
         if isinstance(new, tuple):
             values = [self._smooth(f'{name}.{i}', value) for i, value in enumerate(new)]
-            return type(new)(*values)
+            return getattr(new, '_make', tuple)(values)
         aim, value = self._state.get(name, (new.detach(), new.detach()))
         band = _BAND * aim.abs().clamp_min(_BAND)
         aim = torch.where((new - aim).abs() > band, new, aim)
@@ -188,9 +187,6 @@ class TemporalEnhancer(BaseEnhancer):
         value = torch.where((value - aim).abs() <= band / 10, aim, value)
         self._state[name] = (aim.detach(), value.detach())
         return value
-
-    def extra_repr(self) -> str:
-        return f'temporal={self.temporal!r}, seconds={self.seconds:g}, fps={self.fps:g}'
 
 
 def _blurred(image: Tensor) -> Tensor:

@@ -171,6 +171,19 @@ def test_an_own_enhancers_decision_is_smoothed() -> None:
     torch.testing.assert_close(added, torch.stack([own[0], own[1] + keep * (own[0] - own[1])]))
 
 
+@torch.no_grad()
+def test_a_decision_may_be_a_plain_tuple() -> None:
+    class Pair(Lifting):
+        def decide(self, image: Tensor) -> Any:
+            return super().decide(image), image.mean((1, 2, 3))
+
+        def carry_out(self, image: Tensor, decision: Any) -> Tensor:
+            return super().carry_out(image, decision[0])
+
+    frames = lamp([1.0, 4.0])
+    assert torch.equal(TemporalEnhancer(Pair())(frames), TemporalEnhancer(Lifting())(frames))
+
+
 def test_gradients_flow_within_a_frame() -> None:
     frames = film([0.05, 0.08]).requires_grad_()
     TemporalEnhancer('adaptive', 'full')(frames)[1].sum().backward()
@@ -190,7 +203,7 @@ def test_in_a_detectors_slot_the_images_of_a_batch_are_frames() -> None:
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (dict(temporal='always'), "temporal must be one of none, gain, full, got 'always'"),
+        (dict(temporal='always'), "temporal must be one of none, gain, full; got 'always'"),
         (dict(seconds=-1.0), 'TemporalEnhancer: seconds must be at least 0, got -1'),
         (dict(fps=0.0), 'TemporalEnhancer: fps must be at least 0.001, got 0'),
     ],
