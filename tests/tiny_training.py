@@ -11,6 +11,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from PIL import Image
 
+from sci_plugins.utils.checkpoint import use_safe_loading
+
 IMAGES = 5
 
 
@@ -73,6 +75,8 @@ def make_config(tmp_path: Path, work_dir: str = 'work', **settings: Any) -> Conf
 def make_runner(config: Config) -> Runner:
     """A Runner of its own name: MMEngine keeps loggers by experiment."""
     config.experiment_name = f'{config.work_dir}-{uuid.uuid4()}'
+    if config.get('resume'):  # mmengine 0.10.7 leaves its own checkpoints to torch, which refuses
+        use_safe_loading()
     return Runner.from_cfg(config)
 
 

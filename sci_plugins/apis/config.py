@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.hub import get_config
 
+from sci_plugins.compat import make_printable
 from sci_plugins.errors import (
     ConfigError,
     SciPluginsError,
@@ -70,6 +71,7 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
             cfg = get_config(path) if is_host_name else Config.fromfile(path)
         if cfg_options:
             cfg.merge_from_dict(cfg_options)
+        make_printable(cfg)
         scope = scope_of(cfg)  # a pure-Python config imports its host here
     except (SciPluginsError, OSError):
         raise

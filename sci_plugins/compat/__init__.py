@@ -20,6 +20,7 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
 from types import ModuleType
+from typing import Any
 
 #: Import name -> the distributions that install it, one of which may be there.
 DISTRIBUTIONS = {
@@ -87,3 +88,12 @@ def warn_of_twins() -> None:
             f'{" ".join(twins)}, then {INSTALL}',
             stacklevel=3,
         )
+
+
+def make_printable(cfg: Any) -> None:
+    """Print a config as it is where mmengine, up to 0.10.7, cannot format classes in it."""
+    from mmengine import __version__
+    from mmengine.utils import digit_version
+
+    if digit_version(__version__) < digit_version('0.10.8'):
+        object.__setattr__(cfg, '_format_python_code', False)

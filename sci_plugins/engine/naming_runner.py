@@ -21,6 +21,7 @@ from PIL import UnidentifiedImageError
 from torch import nn
 from torch.utils.data import DataLoader
 
+from sci_plugins.compat import make_printable
 from sci_plugins.datasets.coco_check import check_coco
 from sci_plugins.datasets.night_layouts import FolderPair
 from sci_plugins.engine.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
@@ -69,6 +70,13 @@ class NamingRunner(Runner):
     """
 
     _batch: Any = None
+
+    @classmethod
+    def from_cfg(cls, cfg: Any) -> 'NamingRunner':
+        """As in MMEngine, for any config that it reads."""
+        make_printable(cfg)
+        runner: NamingRunner = super().from_cfg(cfg)
+        return runner
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         """As in MMEngine, except that local checkpoints are whole or not there."""

@@ -69,7 +69,7 @@ def _inferencer(case: Case, cfg: Config) -> Any:
         return DetInferencer(cfg, case.checkpoint, 'cpu', show_progress=False)
     from mmseg.apis import MMSegInferencer
 
-    return MMSegInferencer(cfg, case.checkpoint, device='cpu', show_progress=False)
+    return MMSegInferencer(cfg, case.checkpoint, device='cpu')
 
 
 def _by_hand(case: Case, path: Path) -> np.ndarray:

@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from sci_plugins.apis.compare.contenders import NO_CHECKPOINT, Contenders, folder_of
+from sci_plugins.compat import make_printable
 from sci_plugins.engine.naming_runner import NamingRunner
 from sci_plugins.evaluation.conditions import loading_pipelines
 from sci_plugins.evaluation.records import ImageSet
@@ -166,7 +167,9 @@ def _text(cfg: Config) -> str:
     settings = {key: value for key, value in cfg.to_dict().items() if key not in _NOT_SETTINGS}
     # How long processes wait for each other; the tools set it for more than one.
     ((settings.get('env_cfg') or {}).get('dist_cfg') or {}).pop('timeout', None)
-    return Config(settings).pretty_text
+    plain = Config(settings)
+    make_printable(plain)
+    return plain.pretty_text
 
 
 def _config_name(cfg: Config) -> str:

@@ -16,5 +16,5 @@ class EnhancedDetDataPreprocessor(EnhancementMixin, DetDataPreprocessor):
     changes colours after it filled them (``YOLOXHSVRandomAug``): those are enhanced like picture.
     """
 
-    normalizes = True
+    normalizes = '_channel_conversion'
     default_fill_color = HOSTS['mmdet'].fill_color

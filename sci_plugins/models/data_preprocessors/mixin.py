@@ -42,8 +42,9 @@ class EnhancementMixin(EnhancementStep):
         ConfigError: if an argument is out of range.
     """
 
-    #: Of the class itself: its host normalises as MMEngine's ``ImgDataPreprocessor`` does.
-    normalizes: ClassVar[bool]
+    #: Of the class itself: its host normalises as MMEngine's ``ImgDataPreprocessor`` does, where
+    #: this attribute says whether it turns the channels around.
+    normalizes: ClassVar[str]
     #: Taken where no ``fill_color`` is named.
     default_fill_color: float | None = None
     #: Set by EnhancementLossHook; the pairs (input, illumination) of a batch.
@@ -94,7 +95,8 @@ class EnhancementMixin(EnhancementStep):
         self.kept_pairs = []
         if not training and (normalized := self._normalize(data['inputs'])):
             host: Any = copy.copy(self)  # whose first steps are done, for this call alone
-            host._channel_conversion = host._enable_normalize = False
+            host._enable_normalize = False
+            setattr(host, self.normalizes, False)
             return super(EnhancementMixin, host).forward({**data, 'inputs': normalized}, training)
         images = [self.enhance_image(image, training) for image in data['inputs']]
         stacked = isinstance(data['inputs'], Tensor)
@@ -106,7 +108,7 @@ class EnhancementMixin(EnhancementStep):
         host: Any = self
         if 'normalizes' not in vars(type(self)) or not host._enable_normalize:
             return []
-        turned = host._channel_conversion
+        turned = getattr(host, self.normalizes)
         mean, std = host.mean.float(), host.std.float()  # the model may be in half precision
         parts = [each.flatten().expand(3) for each in (255 / std, -mean / std)]
         scale, shift = (each.flip(0) if turned else each for each in parts)

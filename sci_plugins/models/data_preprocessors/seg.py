@@ -1,5 +1,6 @@
 """Enhancement in front of any mmseg segmentor."""
 
+from mmengine.model import ImgDataPreprocessor
 from mmseg.models.data_preprocessor import SegDataPreProcessor
 
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
@@ -14,4 +15,6 @@ class EnhancedSegDataPreProcessor(EnhancementMixin, SegDataPreProcessor):
     for fill unless you name one.
     """
 
-    normalizes = True
+    # mmsegmentation 1.2 spells it itself.
+    _is_of_mmengine = issubclass(SegDataPreProcessor, ImgDataPreprocessor)
+    normalizes = '_channel_conversion' if _is_of_mmengine else 'channel_conversion'

@@ -1,0 +1,290 @@
+"""A model with its enhancer in one ONNX file: uint8 images in, the network's raw outputs out."""
+
+import copy
+import json
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sci_plugins.apis.attach import detach
+from sci_plugins.apis.enhance import prepare_enhancer, weight_files
+from sci_plugins.errors import ConfigError, SciPluginsError, tell_cause
+from sci_plugins.functional.host_image import host_to_rgb, rgb_to_host
+from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
+from sci_plugins.models.enhancers import AdaptiveSCIEnhancer
+from sci_plugins.models.enhancers.weight_files import file_sha256
+from sci_plugins.registry import require_host
+from sci_plugins.utils.files import new_file
+from sci_plugins.utils.model_parts import find_preprocessor, unwrap_model
+from sci_plugins.version import __version__
+
+#: Largest difference to PyTorch, relative to the largest value of an output.
+TOLERANCE = 1e-4
+#: Sides of the traced images are multiples of this, and of the model's own divisor.
+_SIDE = 32
+
+
+class Deployable(nn.Module):
+    """Enhancement, normalisation and network of a built model as one plain module.
+
+    Without what only pipelines know: the images are not padded, so that their sides have to be
+    multiples of :attr:`divisor`, and areas of a fill colour are enhanced like the rest.
+
+    Args:
+        model: of mmdet or mmseg, whose ``mode='tensor'`` needs no data samples; it is copied. Its
+            enhancer, if it has one, is part of the result.
+
+    Shape:
+        - images: ``(N, 3, H, W)``, uint8, channels in :attr:`order`
+        - output: the tensors of ``mode='tensor'``, flattened in order
+
+    Raises:
+        ConfigError: if the model has no data preprocessor of mmdet's or mmseg's kind.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        preprocessor: Any = find_preprocessor(model)
+        if not hasattr(preprocessor, '_enable_normalize'):
+            raise ConfigError(
+                f'cannot export {type(unwrap_model(model)).__name__}: expected a data preprocessor '
+                f'that normalises as mmdet or mmseg do, got {type(preprocessor).__name__}'
+            )
+        enhanced = isinstance(preprocessor, EnhancementMixin)
+        self.order: str = preprocessor.input_order if enhanced else 'bgr'
+        self.enhancer = copy.deepcopy(preprocessor.enhancer) if enhanced else nn.Identity()
+        flips = ('_channel_conversion', 'channel_conversion')
+        self.flips = any(getattr(preprocessor, name, False) for name in flips)
+        divisors = ('pad_size_divisor', 'size_divisor')
+        self.divisor = max(int(getattr(preprocessor, name, None) or 1) for name in divisors)
+        ones = torch.ones(3, 1, 1)
+        has_mean = preprocessor._enable_normalize
+        self.register_buffer('mean', preprocessor.mean.clone() if has_mean else 0 * ones)
+        self.register_buffer('std', preprocessor.std.clone() if has_mean else ones)
+        # A copy, which no longer warns that its preprocessor is left out.
+        self.network = detach(copy.deepcopy(unwrap_model(model)))
+        self.eval()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Raw outputs of the network for a batch of uint8 images."""
+        enhanced = self.enhancer(host_to_rgb(images, self.order))
+        pixels = rgb_to_host(enhanced, self.order)
+        pixels = pixels.flip(1) if self.flips else pixels
+        pixels = (pixels - self.mean) / self.std
+        return tuple(_tensors(self.network(pixels, None, mode='tensor')))
+
+
+class _EnhancerAlone(nn.Module):
+    """uint8 images in, enhanced ones on the same scale and in the same order out, float32."""
+
+    divisor = 1
+
+    def __init__(self, enhancer: nn.Module, order: str) -> None:
+        super().__init__()
+        self.enhancer, self.order = enhancer, order
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return (rgb_to_host(self.enhancer(host_to_rgb(images, self.order)), self.order),)
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, Mapping):
+        yield from _tensors(list(output.values()))
+    elif isinstance(output, list | tuple):
+        for each in output:
+            yield from _tensors(each)
+
+
+def deployable_enhancer(enhancer: Any, order: str = 'bgr') -> nn.Module:
+    """An enhancer alone, to stand in front of any other model's file.
+
+    Args:
+        enhancer: whatever :func:`build_enhancer` takes.
+        order: ``'bgr'`` or ``'rgb'``, of the images that come in and go out.
+
+    Raises:
+        ConfigError: if an argument is unknown.
+    """
+    if order not in ('bgr', 'rgb'):
+        raise ConfigError(f"order must be 'bgr' or 'rgb', got {order!r}")
+    return _EnhancerAlone(prepare_enhancer(enhancer), order)
+
+
+def export_onnx(
+    module: Any,
+    path: str | os.PathLike[str],
+    *,
+    size: tuple[int, int] | None = None,
+    about: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """Write a :class:`Deployable` or :func:`deployable_enhancer` as ONNX, and check the file.
+
+    ONNX Runtime, and OpenVINO where it is installed, have to give PyTorch's numbers at two sizes
+    and two batch sizes, as far as the file takes them; else nothing is written.
+
+    Args:
+        module: in eval mode.
+        path: of the file.
+        size: height and width that it is traced at; ``None``: small ones. They count where the
+            network fixes its size.
+        about: further entries of the file's metadata; all are JSON.
+
+    Returns:
+        Lines that say what was written and how exact it is.
+
+    Raises:
+        ConfigError: if the model cannot be exported, or the file gives other numbers.
+        MissingDependencyError: without ``onnx``, ``onnxscript`` or ``onnxruntime``.
+    """
+    for package in ('onnx', 'onnxscript', 'onnxruntime'):
+        require_host('export', package, 'deploy')
+    step = int(np.lcm(_SIDE, module.divisor))
+    height, width = size or (4 * step, 5 * step)
+    if height % module.divisor or width % module.divisor or min(height, width) < 1:
+        raise ConfigError(f'size must be multiples of {module.divisor}, got {height} {width}')
+    proto = _translate(module, _images(2, height, width))
+    _describe(proto, module, about or {})
+    content = proto.SerializeToString()
+    dims = [each.dim_value for each in proto.graph.input[0].type.tensor_type.shape.dim]
+    lines = list(_check(module, content, dims, (height, width), step))
+    with new_file(Path(path)) as file:
+        file.write(content)
+    shown = [str(value or name) for value, name in zip(dims, 'N3HW', strict=True)]
+    return [f'{path}: uint8 {"x".join(shown)}, {len(content) / 1e6:.1f} MB', *lines]
+
+
+def _images(count: int, height: int, width: int) -> Tensor:
+    """Dark photographs' histogram, without anything regular in it."""
+    noise = torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(0))
+    return noise.square().mul(120).byte()
+
+
+def _translate(module: Any, images: Tensor) -> Any:
+    name = type(getattr(module, 'network', module.enhancer)).__name__
+    if any(isinstance(part, AdaptiveSCIEnhancer) for part in module.modules()):
+        raise ConfigError(
+            'cannot export AdaptiveSCIEnhancer: it estimates noise in blocks that it chooses in '
+            'each image, which no graph of ONNX holds; export SCI, or a gate before it'
+        )
+    try:
+        with torch.no_grad():
+            count = len(module(images))
+    except SciPluginsError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f'cannot export {name}: its raw outputs need data samples, as those of two-stage '
+            f'detectors and DETRs do ({tell_cause(error)})'
+        ) from error
+    if not count:
+        raise ConfigError(f"cannot export {name}: its mode='tensor' gives no tensors")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            program = torch.onnx.export(
+                module,
+                (images,),
+                dynamo=True,
+                input_names=['images'],
+                output_names=[f'output_{index}' for index in range(count)],
+                dynamic_shapes=(dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO),),
+                verbose=False,
+            )
+    except Exception as error:  # the exporter has many
+        cause = tell_cause(error.__cause__ or error)
+        raise ConfigError(f'cannot export {name}: {cause}') from error
+    return program.model_proto  # type: ignore[union-attr]
+
+
+def _describe(proto: Any, module: Any, about: Mapping[str, Any]) -> None:
+    facts = dict(
+        sci_plugins=__version__,
+        enhancer=type(module.enhancer).__name__,
+        order=module.order,
+        divisor=module.divisor,
+        **about,
+    )
+    if isinstance(module, Deployable):
+        facts |= {name: getattr(module, name).flatten().tolist() for name in ('mean', 'std')}
+    for key, value in facts.items():
+        entry = proto.metadata_props.add()
+        entry.key, entry.value = key, value if isinstance(value, str) else json.dumps(value)
+
+
+def _check(
+    module: nn.Module, content: bytes, dims: list[int], size: tuple[int, int], step: int
+) -> Iterator[str]:
+    """One line for each runtime.
+
+    Raises:
+        ConfigError: if one gives other numbers, or does not run.
+    """
+    other = (size[0] + 2 * step, size[1] - step) if size[1] > step else (size[0], size[1] + step)
+    shapes = [(n, *each) for n in ({dims[0]} if dims[0] else {1, 2}) for each in (size, other)]
+    shapes = [s for s in shapes if all(d in (0, v) for d, v in zip(dims[2:], s[1:], strict=True))]
+    for runtime, run in _runtimes(content):
+        worst = 0.0
+        for shape in shapes:
+            images = _images(*shape)
+            with torch.no_grad():
+                wanted = [each.numpy() for each in module(images)]
+            try:
+                found = run(images.numpy())
+            except Exception as error:
+                cause = tell_cause(error)
+                raise ConfigError(f'{runtime} cannot run the file at {shape}: {cause}') from error
+            worst = max(worst, *map(_difference, found, wanted))
+        if not worst <= TOLERANCE:
+            raise ConfigError(
+                f'not written: {runtime} differs from PyTorch by {worst:.1e} of the largest value, '
+                f'more than {TOLERANCE:g}'
+            )
+        told = ', '.join('x'.join(map(str, shape)) for shape in shapes)
+        yield f'{runtime}: at most {worst:.1e} from PyTorch, relative, at {told}'
+
+
+def _difference(found: np.ndarray, wanted: np.ndarray) -> float:
+    if found.shape != wanted.shape:
+        return float('inf')
+    scale = max(float(np.abs(wanted).max(initial=0)), 1e-12)
+    return float(np.abs(found - wanted).max(initial=0)) / scale
+
+
+def _runtimes(content: bytes) -> Iterator[tuple[str, Any]]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=['CPUExecutionProvider'])
+    yield 'ONNX Runtime', lambda images: session.run(None, {'images': images})
+    try:
+        import openvino
+    except ImportError:
+        return
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(content), 'CPU')
+    yield 'OpenVINO', lambda images: list(compiled(images).values())
+
+
+def about_files(enhancer: Any, checkpoint: str | None = None) -> dict[str, str]:
+    """Names and hashes of the files that a model is made of, for the metadata.
+
+    Args:
+        enhancer: its name or config; ``None``: it has none.
+        checkpoint: of the network.
+    """
+    found = {} if checkpoint is None else dict(checkpoint_sha256=file_sha256(Path(checkpoint)))
+    if isinstance(enhancer, str):
+        found['enhancer_name'] = enhancer
+    for path in weight_files(enhancer) if isinstance(enhancer, str | Mapping) else []:
+        found |= dict(weights=path.name, weights_sha256=file_sha256(path))
+    return found

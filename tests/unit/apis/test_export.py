@@ -1,0 +1,140 @@
+"""A model with its enhancer as one ONNX file."""
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import sci_plugins
+from sci_plugins.apis import export
+from sci_plugins.apis.compare.contenders import build_model
+from sci_plugins.apis.config import load_config
+from sci_plugins.apis.export import Deployable, deployable_enhancer, export_onnx
+from sci_plugins.errors import ConfigError, MissingDependencyError
+from tests.run_tool import run_tool
+
+onnx = pytest.importorskip('onnx')
+onnxruntime = pytest.importorskip('onnxruntime')
+pytest.importorskip('onnxscript')
+pytest.importorskip('mmdet')
+
+TINY = runpy.run_path(str(Path(__file__).parents[2] / 'data' / 'make_tiny.py'))
+LOL = 'sci/sci_plugins/lol'
+
+
+@pytest.fixture(scope='module', params=['detection', 'segmentation'])
+def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    config = TINY[f'write_{request.param}'](tmp_path_factory.mktemp('set'))
+    return str(config), str(TINY['write_checkpoint'](config))
+
+
+def _images(count: int, height: int, width: int) -> Tensor:
+    torch.manual_seed(count + height)
+    return torch.randint(0, 70, (count, 3, height, width)).byte()
+
+
+def _tensors(output: Any) -> list[Tensor]:
+    if isinstance(output, Tensor):
+        return [output]
+    return [found for each in output for found in _tensors(each)]
+
+
+def test_it_is_the_model_with_its_enhancer(files: Any) -> None:
+    model = sci_plugins.attach(build_model(load_config(files[0]), files[1]), LOL)
+    images = _images(2, 64, 96)
+    deployable = Deployable(model)
+    with torch.no_grad():
+        data = model.data_preprocessor(dict(inputs=list(images), data_samples=None))
+        wanted = _tensors(model(data['inputs'], None, mode='tensor'))
+        found = deployable(images)
+        plain = Deployable(sci_plugins.detach(model))(images)
+    assert len(found) == len(wanted) > 0
+    for ours, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(found[0], plain[0], atol=1e-3)
+
+
+def test_the_tool_writes_what_it_checked(files: Any, tmp_path: Path) -> None:
+    out = tmp_path / 'model.onnx'
+    code, told, err = run_tool('export', *files, '--enhancer', LOL, '--out', out)
+    assert code == 0, err
+    assert 'uint8 NxHxW'.replace('xH', 'x3xH') in told
+    assert 'ONNX Runtime: at most' in told
+    facts = {each.key: each.value for each in onnx.load(out).metadata_props}
+    assert facts['enhancer'] == 'SCIEnhancer'
+    assert facts['enhancer_name'] == LOL
+    assert (facts['order'], len(facts['weights_sha256'])) == ('bgr', 64)
+    assert len(json.loads(facts['mean'])) == len(json.loads(facts['std'])) == 3
+    assert json.loads(facts['classes'])
+    model = sci_plugins.attach(build_model(load_config(files[0]), files[1]), LOL)
+    images = _images(3, 96, 64)
+    found = onnxruntime.InferenceSession(out).run(None, {'images': images.numpy()})
+    with torch.no_grad():
+        for ours, theirs in zip(found, Deployable(model)(images), strict=True):
+            assert np.abs(ours - theirs.numpy()).max() <= 1e-4 * theirs.abs().max()
+    code, _, err = run_tool('export', *files, '--out', out)
+    assert code == 2
+    assert 'exists' in err
+
+
+@pytest.mark.parametrize('name', [LOL, f'gated/{LOL}', 'gamma/0.4'])
+def test_an_enhancer_alone(name: str, tmp_path: Path) -> None:
+    out = tmp_path / 'e.onnx'
+    code, told, err = run_tool('export', '--enhancer-only', '--enhancer', name, '--out', out)
+    assert code == 0, err
+    assert '1x192x128, 2x128x160' in told
+    images = torch.cat([_images(1, 40, 50), _images(1, 40, 50) // 20 + 230])
+    (found,) = onnxruntime.InferenceSession(out).run(None, {'images': images.numpy()})
+    rgb = images.flip(1).float() / 255
+    with torch.no_grad():
+        wanted = sci_plugins.build_enhancer(name).eval()(rgb).flip(1) * 255
+    assert np.abs(found - wanted.numpy()).max() < 0.01
+
+
+class _TwoStage(nn.Module):
+    enhancer, order, divisor = nn.Identity(), 'bgr', 1
+
+    def forward(self, images: Tensor) -> Any:
+        return None.metainfo  # type: ignore[attr-defined]
+
+
+class _Wrong(_TwoStage):
+    """Gives other numbers while it is exported."""
+
+    def forward(self, images: Tensor) -> Any:
+        return (images.float() + float(torch.compiler.is_exporting()),)
+
+
+@pytest.mark.parametrize(
+    ('module', 'message'),
+    [
+        (deployable_enhancer('adaptive'), 'cannot export AdaptiveSCIEnhancer'),
+        (_TwoStage(), 'its raw outputs need data samples'),
+        (_Wrong(), 'not written: ONNX Runtime differs from PyTorch by'),
+    ],
+)
+def test_what_cannot_be_exported_leaves_no_file(module: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        export_onnx(module, tmp_path / 'x.onnx')
+    assert '\n' not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = deployable_enhancer('none')
+    module.divisor = 32
+    with pytest.raises(ConfigError, match='multiples of 32, got 100 64'):
+        export_onnx(module, tmp_path / 'x.onnx', size=(100, 64))
+    with pytest.raises(ConfigError, match="order must be 'bgr' or 'rgb'"):
+        deployable_enhancer('none', 'hsv')
+    monkeypatch.setattr('sci_plugins.registry.find_spec', lambda name: None)
+    with pytest.raises(MissingDependencyError, match=r'sci_plugins\[deploy\]'):
+        export.export_onnx(module, tmp_path / 'x.onnx')
+    code, _, err = run_tool('export', '--out', tmp_path / 'x.onnx')
+    assert code == 2
+    assert 'expected CONFIG CHECKPOINT, or --enhancer-only' in err
