@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from PIL import Image
 
-from sci_plugins.utils.checkpoint import use_safe_loading
+from sci_plugins.utils.checkpoint import read_checkpoint, use_safe_loading
 
 IMAGES = 5
 
@@ -97,7 +96,7 @@ def train(config: Config, *hooks: Hook) -> Runner:
 
 def read_state(path: Path) -> dict[str, Any]:
     """Tensors of a checkpoint, of the model and of the optimizer."""
-    content = torch.load(path, weights_only=False)
+    content = read_checkpoint(path)
     optimizer = content['optimizer']['state']
     return dict(content['state_dict']) | {
         f'optimizer.{index}.{name}': value

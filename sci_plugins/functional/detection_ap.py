@@ -230,8 +230,11 @@ def _totals(ranked: RankedDetections, rows: np.ndarray, ends: np.ndarray) -> np.
     images, detections = len(ranked.positives), len(ranked.scores)
     if 7 * len(rows) * detections < images * len(ends) * (1 + len(rows) / 70):  # measured
         step = max(1, 2**24 // detections)
-        parts = [rows[n : n + step, ranked.images] for n in range(0, len(rows), step)]
-        return np.concatenate([np.cumsum(part, axis=1)[:, ends] for part in parts])
+        totals = np.zeros((len(rows), len(ends)))
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step, ranked.images]
+            totals[start : start + step] = np.cumsum(part, axis=1)[:, ends]
+        return totals
     # float32 is twice as fast, and exact for integers below 2**24.
     largest = float(rows.max(initial=0)) * detections
     exact = largest < 2**24 and bool((rows == np.rint(rows)).all())

@@ -284,6 +284,15 @@ CASES = [
         ],
     ),
     *_cases(
+        'export',
+        '--out out.onnx',
+        [
+            ([], 'expected CONFIG CHECKPOINT, or --enhancer-only'),
+            (['--enhancer-only', '--enhancer', 'nope'], "unknown enhancer 'nope'"),
+            (['none.py', 'none.pth'], 'config not found: none.py'),
+        ],
+    ),
+    *_cases(
         'video',
         'none.mp4 --out',
         [

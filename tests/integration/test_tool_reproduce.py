@@ -39,7 +39,11 @@ def _weights(config: str, path: Path) -> Path:
     return path
 
 
-def test_a_set_without_labels_to_train(tmp_path: Path) -> None:
+def test_a_set_without_labels_to_train(
+    tmp_path: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    official = shared_data / 'data/sci_official/weights'
+    monkeypatch.setenv('SCI_PLUGINS_WEIGHTS', str(official))
     root = MAKE['write_dark_zurich'](tmp_path / 'set', step=2)
     config = 'segformer_mit-b0_160k_cityscapes-dark-zurich.py'
     start = _weights(config, tmp_path / 'start.pth')

@@ -32,6 +32,7 @@ TOOLS = {
     'tune.py --resume': ['pixels', '--images', 'photos', '--out', '{file}', '--resume'],
     'explain.py': ['photos', '--json', '{file}'],
     'demo.py': ['--out', '.'],
+    'export.py': ['--enhancer-only', '--enhancer', 'gamma', '--out', '{file}'],
     'board.py': ['board.yml', '--page', 'README.md'],
     'compare_predictions.py': ['a=photos', '--gt', 'photos', '--work-dir', '.'],
     'reproduce.py': ['acdc', 'photos', '--model', 'segformer_mit-b0', '--work-dir', '.'],
@@ -135,6 +136,7 @@ def test_results_may_lie_beside_the_inputs(here: Path) -> None:
 def host(here: Path) -> Path:
     """A config and its checkpoint, and a work dir that is the user's own folder."""
     pytest.importorskip('mmseg')
+    (here / 'comparison.md').unlink()
     config = TINY['write_segmentation'](here / 'set')
     shutil.copy(TINY['write_checkpoint'](config), here / 'model.pth')
     (here / 'config.py').write_text(f"_base_ = '{config}'  # mine\n")

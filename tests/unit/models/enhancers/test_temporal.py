@@ -147,7 +147,6 @@ def test_a_stream_goes_on_from_its_state(name: str, temporal: Any) -> None:
     assert torch.equal(whole(frames), expected)
 
 
-@sci_plugins.registry.MODELS.register_module()
 class Lifting(BaseEnhancer):
     """A user's own, which decides what it adds."""
 

@@ -37,7 +37,7 @@ def test_figures_belong_together() -> None:
         assert task.ratio == pytest.approx(10 * times[ANEW] / times[BOOTSTRAP])
         assert task.difference < 1e-9
     text = result.to_text()
-    assert 'faces: 9 images, 20 predictions each; 9 numbers' in text
+    assert 'faces: 9 images, 20 predictions each; 10 numbers' in text
     assert 'streets: 8 images, 4 classes; 7 numbers' in text
     assert ', 10 resamples\n' in text
 
