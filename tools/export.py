@@ -1,7 +1,7 @@
 """Write a model with its enhancer as one ONNX file: uint8 images in, raw outputs out.
 
     sci-plugins export CONFIG CHECKPOINT --enhancer sci/official/medium --out model.onnx
-    sci-plugins export --enhancer-only --enhancer adaptive --out enhancer.onnx
+    sci-plugins export --enhancer-only --enhancer sci/official/medium --out enhancer.onnx
 
 The file is compared with PyTorch at two sizes and two batch sizes. Guide: docs/deploy.md.
 """

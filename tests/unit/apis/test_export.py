@@ -138,3 +138,37 @@ def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code, _, err = run_tool('export', '--out', tmp_path / 'x.onnx')
     assert code == 2
     assert 'expected CONFIG CHECKPOINT, or --enhancer-only' in err
+
+
+def test_the_guide_finds_the_models_boxes(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The block of docs/deploy.md, on a real photograph in the dark, with real weights."""
+    cv2 = pytest.importorskip('cv2')
+    root = Path(__file__).parents[3]
+    config = root / 'configs/coco/yolox-nano_published_coco-80.py'
+    weights = shared_data / 'data/yolox_nano/yolox_nano_mmdet.pth'
+    photo = sorted((shared_data / 'data/coco/val2017').glob('*.jpg'))[3]
+    image = (cv2.resize(cv2.imread(str(photo)), (416, 416)) * 0.3).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / 'night.png'), image)
+    model = sci_plugins.attach(build_model(load_config(str(config)), str(weights)), LOL)
+    export_onnx(Deployable(model), tmp_path / 'model.onnx')
+    guide = (root / 'docs/deploy.md').read_text()
+    found: dict[str, Any] = {}
+    monkeypatch.chdir(tmp_path)
+    exec(guide.split('```python\n')[1].split('```')[0], found)
+
+    from mmdet.structures import DetDataSample
+
+    sample = DetDataSample(metainfo=dict(img_shape=(416, 416), scale_factor=(1, 1)))
+    tensor = torch.from_numpy(image.transpose(2, 0, 1).copy())
+    with torch.no_grad():
+        result = model.test_step(dict(inputs=[tensor], data_samples=[sample]))[0].pred_instances
+    wanted = result[result.scores > 0.3]
+    assert len(wanted) == len(found['boxes']) > 0
+    order = np.argsort(-found['scores'])
+    corners = found['boxes'][order].copy()
+    corners[:, 2:] += corners[:, :2]
+    np.testing.assert_allclose(found['scores'][order], wanted.scores.numpy(), atol=1e-4)
+    np.testing.assert_allclose(corners, wanted.bboxes.numpy(), atol=0.05)
+    np.testing.assert_array_equal(found['labels'][order], wanted.labels.numpy())
