@@ -1,6 +1,6 @@
 """SCI that knows the light and the noise of its image, and is off where neither needs it."""
 
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -107,7 +107,7 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         if illumination is not None:
             load_enhancer_weights(self.sci, illumination)
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> 'AdaptiveSCIEnhancer':
         """Set the mode; SCI's BatchNorm keeps its own: crops are no sample of its light."""
         super().train(mode)
         self.sci.eval()
