@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from sci_plugins.errors import (
 )
 from sci_plugins.models.enhancers import TemporalEnhancer
 from sci_plugins.models.enhancers.temporal import Temporal
-from sci_plugins.utils.files import check_outputs, write_atomically, write_json
+from sci_plugins.utils.files import check_outputs, is_ours, write_atomically, write_json
 
 #: What stands in front of a video unless another enhancer is named.
 DEFAULT_ENHANCER = 'adaptive'
@@ -115,7 +115,7 @@ def enhance_video(
 
     Raises:
         ConfigError: if an argument is out of range, ``out`` exists or is the source, or
-            ``OUT.parts`` is of a run with other settings.
+            ``OUT.parts`` is of a run with other settings, of a recording, or not ours.
         DataError: if the source is no video or holds no frame.
         MissingDependencyError: without PyAV: ``pip install 'sci_plugins[video]'``.
     """
@@ -139,7 +139,7 @@ def enhance_video(
     with _opened(source) as reader:
         if not is_live:
             _check_sound(str(source), path)
-        parts = _Parts(path, settings, anew=overwrite or is_live)
+        parts = _Parts(path, settings, anew=overwrite, resumes=not is_live)
         summary = _write_parts(reader, parts, stage, show=show, progress=progress, is_live=is_live)
     if not summary.frames:
         parts.remove()
@@ -152,9 +152,7 @@ def enhance_video(
 
 
 def _prepare(stage: TemporalEnhancer, device: str) -> TemporalEnhancer:
-    prepared = prepare_enhancer(stage, device)
-    assert isinstance(prepared, TemporalEnhancer)
-    return prepared
+    return cast(TemporalEnhancer, prepare_enhancer(stage, device))  # a copy of the stage
 
 
 class _Reader:
@@ -230,11 +228,20 @@ def _import_av() -> Any:
 class _Parts:
     """Segments of an unfinished video: a folder beside it, with the settings of its run."""
 
-    def __init__(self, out: Path, settings: Mapping[str, Any], *, anew: bool) -> None:
+    def __init__(
+        self, out: Path, settings: Mapping[str, Any], *, anew: bool, resumes: bool
+    ) -> None:
         self.folder = out.with_name(f'{out.name}.parts')
         about = self.folder / 'settings.json'
+        if self.folder.exists() and not (about.is_file() and is_ours(about)):
+            raise ConfigError(f'{self.folder} was not written by this package: choose another name')
         if anew:
             self.remove()
+        if self.folder.exists() and not resumes:
+            raise ConfigError(
+                f'{self.folder} holds an unfinished recording: choose another name, or forget it '
+                'with --overwrite'
+            )
         if self.folder.exists():
             try:
                 earlier = json.loads(about.read_text())

@@ -193,6 +193,21 @@ def test_a_stream_ends_by_ctrl_c(
     assert len(read_video(tmp_path / 'out.mp4')[0]) == 7
 
 
+def test_a_users_folder_and_a_killed_recording_are_kept(tmp_path: Path, address: str) -> None:
+    source = write_video(tmp_path / 'in.mkv', count=3)
+    folder = tmp_path / 'out.mp4.parts'
+    folder.mkdir()
+    (folder / 'mine').write_text('mine')
+    for overwrite in (False, True):
+        with pytest.raises(ConfigError, match=r'\.parts was not written by this package'):
+            video.enhance_video(source, tmp_path / 'out.mp4', 'gamma', overwrite=overwrite)
+    assert (folder / 'mine').read_text() == 'mine'
+    (folder / 'settings.json').write_text('{"written_by": "Written by sci_plugins 0.1.0"}')
+    with pytest.raises(ConfigError, match='holds an unfinished recording'):
+        video.enhance_video(f'{address}/in.mkv', tmp_path / 'out.mp4', 'gamma')
+    assert (folder / 'mine').read_text() == 'mine'
+
+
 def test_a_limit(tmp_path: Path) -> None:
     source = write_video(tmp_path / 'in.mp4', sound='aac', count=40)
     assert video.enhance_video(source, tmp_path / 'out.mp4', 'gamma', limit=6).frames == 6
