@@ -183,6 +183,7 @@ def _on_tiny_images(cfg: Any, folder: Path) -> Any:
         if step.type == 'RandomAffine':
             step.border = (-32, -32)
     cfg.model.bbox_head.num_classes = 1
+    cfg.model.test_cfg.score_thr = 0  # without a prediction, mmdet's metric is empty
     cfg.model.data_preprocessor.batch_augments[0].random_size_range = (64, 96)
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.update(batch_size=2, num_workers=0, persistent_workers=False)
