@@ -106,6 +106,11 @@ def _page_lines(results: Any, page: Path, command: str) -> Iterator[str]:
             f'{sheet.metric} on {sheet.images} images, resampled by {sheet.resample}; '
             f'`{sheet.config}`{weights}.\n'
         )
+        if sheet.differing:
+            told = '; '.join(sheet.differing)
+            yield f'**The columns do not share a protocol, so do not compare them: {told}.**\n'
+        told = '; '.join(f'{key} {value[:60]}' for key, value in sheet.protocol.items() if value)
+        yield f'Protocol: {told}.\n'
         yield from _table(results, sheet)
         yield '\n<details markdown><summary>Differences with their intervals</summary>\n'
         yield from _differences(results, sheet)

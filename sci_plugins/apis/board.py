@@ -24,7 +24,12 @@ from sci_plugins.apis.compare.measuring import RecordStore
 from sci_plugins.apis.config import load_config
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation.bootstrap import ALPHA, HELPS, HURTS, SAME, adjust
-from sci_plugins.evaluation.comparison import Comparison, percent_factor, read_comparison
+from sci_plugins.evaluation.comparison import (
+    Comparison,
+    differing_protocols,
+    percent_factor,
+    read_comparison,
+)
 from sci_plugins.evaluation.conditions import Condition, parse_condition
 from sci_plugins.models.enhancers import build_enhancer
 from sci_plugins.utils.checkpoint import use_safe_loading
@@ -217,6 +222,9 @@ class Sheet:
     images: int
     resample: str
     columns: list[Column]
+    #: what numbers depend on beside the model, see :attr:`VariantResult.protocol`
+    protocol: dict[str, str] = field(default_factory=dict)
+    differing: list[str] = field(default_factory=list)  # parts of it in which the columns differ
 
 
 @dataclass(frozen=True)
@@ -238,16 +246,17 @@ def collect_results(board: Board, work_dir: str | os.PathLike[str]) -> Results:
     """What has been measured so far, and what every enhancer costs here."""
     cells, sheets, versions = cells_of(board, work_dir), [], {}
     for network in board.networks:
-        columns, first = [], None
+        columns: list[Column] = []
+        found_all: list[Comparison] = []
         texts = iter(board.conditions)
         for cell in (each for each in cells if each.network == network):
             text, found = next(texts), cell.comparison()
             if found is not None and len(found.results) > 1:
-                first = first or found
+                found_all.append(found)
                 columns.append(_column(text, cell, found, board.enhancers))
-        if first is not None:
-            versions = first.about['versions']
-            sheets.append(_sheet(network, first, _corrected(columns)))
+        if found_all:
+            versions = found_all[0].about['versions']
+            sheets.append(_sheet(network, found_all, _corrected(columns)))
     costs = {name: cost_of(name) for name in board.enhancers}
     done = sum(not cell.missing(board.enhancers) for cell in cells)
     machine = machine_line(describe_machine())
@@ -279,8 +288,10 @@ def _corrected(columns: Sequence[Column]) -> list[Column]:
     ]
 
 
-def _sheet(network: Network, found: Comparison, columns: list[Column]) -> Sheet:
-    about = found.about
+def _sheet(network: Network, every: list[Comparison], columns: list[Column]) -> Sheet:
+    found = every[0]
+    about, bases = found.about, [each.results[0] for each in every]
+    named = [replace(b, variant=c.text) for b, c in zip(bases, columns, strict=True)]
     return Sheet(
         network.name,
         str(about['config']),
@@ -290,6 +301,8 @@ def _sheet(network: Network, found: Comparison, columns: list[Column]) -> Sheet:
         found.results[0].images,
         network.resample,
         columns,
+        bases[0].protocol,
+        differing_protocols(named),
     )
 
 

@@ -50,6 +50,7 @@ class SubmissionResult:
     annotation_version: str  # ``'2019'``, ``'2021'`` or ``'unknown'``
     ids_sha256: str  # hash of the evaluated images' ids
     missing: list[str]  # ids without a prediction file, evaluated as images without detections
+    protocol: dict[str, str]  # what another result must share to be compared with this one
     extra: list[str] = field(default_factory=list)  # prediction files whose image is not evaluated
     remarks: list[str] = field(default_factory=list)  # sentences, each naming a file
 
@@ -140,9 +141,12 @@ def evaluate_submission(
     if strict:
         _refuse(missing, extra, remarks, Path(pred_dir))
     about = _describe(images, labels, split)
-    numbers = name_for_host(DarkFaceRecords(images, coco).metrics())
+    records = DarkFaceRecords(images, coco)
+    numbers = name_for_host(records.metrics())
+    known = dict(data_set='DARK FACE', split=str(about['split']), rule='sci_plugins.DarkFaceMetric')
     return SubmissionResult(
         numbers={f'darkface/{key}': value for key, value in numbers.items()},
+        protocol=known | dict(annotation_version=about['annotation_version']) | records.protocol(),
         missing=missing,
         extra=extra,
         remarks=remarks,

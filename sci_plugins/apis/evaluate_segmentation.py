@@ -226,7 +226,8 @@ class SegmentationResult:
         return self.records.metrics(names)
 
     def to_json(self) -> str:
-        return json.dumps(finite_or_none(self.numbers), indent=2) + '\n'
+        content = finite_or_none(self.numbers) | dict(protocol=self.records.protocol())
+        return json.dumps(content, indent=2) + '\n'
 
     def to_text(self) -> str:
         paired = [f'paired: {self.rule}'] if self.rule else []

@@ -90,6 +90,9 @@ def _check_page(page: Path, cells: list) -> None:
     assert 'Unfinished' not in text
     assert content['milliseconds']['gamma/0.4'] > content['milliseconds']['none'] > 0
     assert [sheet['metric'] for sheet in content['sheets']] == ['COCO_AP', 'mIoU']
+    assert [sheet['differing'] for sheet in content['sheets']] == [[], []]
+    assert text.count('Protocol: data_set ') == 2
+    assert 'do not share a protocol' not in text
     columns = [column for sheet in content['sheets'] for column in sheet['columns']]
     for cell, column in zip(cells, columns, strict=True):
         scale = 100 if cell.network.name == 'detection' else 1
@@ -192,3 +195,20 @@ def test_verdicts_are_corrected_for_all_of_the_table(tmp_path: Path) -> None:
     assert code == 0, err
     rows = _rows(tmp_path / 'page.md')
     assert rows[3] == '| `a` | **50.0** △ | **50.0** ▲ | +1.0 | – |'
+
+
+def test_cells_of_another_protocol_are_named(board_file: Path, tmp_path: Path) -> None:
+    """The ground truth was changed between two runs."""
+    board, work = read_board(board_file), tmp_path / 'work'
+    measure_board(board, work)
+    path = cells_of(board, work)[1].folder / 'comparison.json'
+    content = json.loads(path.read_text())
+    content['results'][0]['protocol']['truth_sha256'] = 'f' * 64
+    path.write_text(json.dumps(content))
+    first, second = collect_results(board, work).sheets
+    assert [each.partition(':')[0] for each in first.differing] == ['truth_sha256']
+    assert '(0.2)' in first.differing[0]
+    assert second.differing == []
+    arguments = ('--work-dir', work, '--page', tmp_path / 'page.md', '--no-measure')
+    assert run_tool('board', board_file, *arguments)[0] == 0
+    assert 'do not share a protocol' in (tmp_path / 'page.md').read_text()

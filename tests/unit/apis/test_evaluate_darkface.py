@@ -65,7 +65,9 @@ def test_every_number_and_its_definition(folders: tuple[Path, Path]) -> None:
     assert content['darkface/COCO_AP50_above_32px'] is None
     assert content['images'] == content['faces'] == content['predictions'] == 2
     assert set(content['definitions']) == set(result.numbers)
-    assert content['annotation_version'] == 'unknown'
+    assert content['annotation_version'] == content['protocol']['annotation_version'] == 'unknown'
+    assert content['protocol']['data_set'] == 'DARK FACE'
+    assert len(content['protocol']['truth_sha256']) == 64
     text = result.to_text()
     assert all(name in text for name in result.numbers)
     assert '0.5000' in text

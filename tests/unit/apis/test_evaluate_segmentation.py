@@ -49,6 +49,8 @@ def test_the_plain_references_numbers(folders: Folders, pairs: Pairs) -> None:
     result = _evaluate(folders)
     plain = plain_segmentation(pairs, '01234')
     content = json.loads(result.to_json())
+    protocol = content.pop('protocol')
+    assert (protocol['images'], protocol['classes']) == ('3', '0, 1, 2, 3, 4')
     assert list(content) == ['mIoU', 'IoU/0', 'IoU/1', 'IoU/2', 'IoU/3', 'IoU/4']
     for name, value in content.items():
         if value is None:
@@ -222,7 +224,9 @@ def test_nothing_counts(folders: Folders) -> None:
     for path in folders[1].rglob('*.png'):
         _write(path, np.full((12, 15), 255, np.uint8))
     result = _evaluate(folders)
-    assert set(json.loads(result.to_json()).values()) == {None}
+    content = json.loads(result.to_json())
+    assert content.pop('protocol')['images_sha256']
+    assert set(content.values()) == {None}
     assert result.warnings() == ['nothing to evaluate: the ground truth is ignored everywhere']
 
 
