@@ -65,6 +65,7 @@ _NEEDING: dict[str, dict[str, tuple[str, ...]]] = {
     },
     'mmseg': {
         'models.data_preprocessors.seg': ('EnhancedSegDataPreProcessor',),
+        'models.segmentors.espnet': ('ESPNet', 'ScoresHead'),
         'demo.night_street': ('NightStreetDataset',),
         'datasets.camvid': ('CamVidDataset',),
         'datasets.acdc': ('ACDCDataset',),
