@@ -38,6 +38,8 @@ class _Pyramid(nn.Module):
     With ``down`` at half the size; with ``add`` to its input.
     """
 
+    act: nn.PReLU
+
     def __init__(self, inputs: int, outputs: int, down: bool = False, add: bool = False) -> None:
         super().__init__()
         part = outputs // 5
