@@ -145,10 +145,9 @@ def coco_ap(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.n
     """
     gained, envelope, boxes = _envelope(ranked, weights)
     recalls = _divide(np.cumsum(gained, axis=1), boxes[:, None])
-    envelope = np.pad(envelope, ((0, 0), (0, 1)))  # beyond the largest recall, precision is 0
-    places = [np.searchsorted(recall, COCO_RECALLS) for recall in recalls]
-    means = [row[at].mean() for row, at in zip(envelope, places, strict=True)]
-    return np.where(boxes > 0, means, np.nan)
+    # How many of the 101 recalls each hit is the first to reach.
+    gains = np.diff(np.searchsorted(COCO_RECALLS, recalls, side='right'), axis=1, prepend=0)
+    return np.where(boxes > 0, (gains * envelope).sum(axis=1) / len(COCO_RECALLS), np.nan)
 
 
 def full_recall(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.ndarray:
