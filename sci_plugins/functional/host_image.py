@@ -7,11 +7,13 @@ A host's pipeline may have padded the image with a constant fill colour, which m
 left unchanged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from sci_plugins.functional.image_quality import constant
 
 
 def host_to_rgb(image: Tensor, order: str = 'bgr', white: float = 255) -> Tensor:
@@ -51,16 +53,32 @@ def valid_size(image: Tensor, color: Sequence[float]) -> tuple[int, int]:
         image: ``(3, H, W)``, any dtype, in the channel order of ``color``.
         color: the fill colour, three values on the scale of ``image``.
     """
-    height, width = image.shape[-2:]
-    fill = image.new_tensor(color)
-    if image.numel() == 0 or not torch.equal(image[:, -1, -1], fill):
-        return height, width
-    is_fill = (image == fill.view(3, 1, 1)).all(dim=0)
-    rows = (~is_fill.all(dim=1)).nonzero()
-    columns = (~is_fill.all(dim=0)).nonzero()
-    if len(rows) == 0:
-        return height, width
-    return int(rows[-1]) + 1, int(columns[-1]) + 1
+    return valid_sizes([image], color)[0]
+
+
+def valid_sizes(images: Iterable[Tensor], color: Sequence[float]) -> list[tuple[int, int]]:
+    """:func:`valid_size` of each image. A GPU that they are on is waited for once."""
+    sizes, ends = {}, {}
+    for index, image in enumerate(images):
+        sizes[index] = (image.shape[1], image.shape[2])
+        # On a CPU, the corner shows at no cost that an image is not padded.
+        if image.numel() and not (image.is_cpu and not _is_fill(image[:, -1:, -1:], color)):
+            content = ~_is_fill(image, color)
+            ends[index] = torch.stack([_last(content.any(dim=1)), _last(content.any(dim=0))])
+    if ends:
+        found = zip(ends, torch.stack(list(ends.values())).tolist(), strict=True)
+        sizes |= {index: (height, width) for index, (height, width) in found if height}
+    return list(sizes.values())
+
+
+def _is_fill(image: Tensor, color: Sequence[float]) -> Tensor:
+    """Where all channels of ``(3, H, W)`` have their colour, rounded as the image is."""
+    return (image == constant(color, image).view(3, 1, 1)).all(dim=0)
+
+
+def _last(flags: Tensor) -> Tensor:
+    """One more than the last place that is true, or 0."""
+    return (flags * torch.arange(1, len(flags) + 1, device=flags.device)).amax()
 
 
 def fill_mask(image: Tensor, color: Sequence[float]) -> Tensor:
@@ -69,9 +87,8 @@ def fill_mask(image: Tensor, color: Sequence[float]) -> Tensor:
     The content may contain pixels of that colour too, so only areas that hold a square of 9 x 9
     pixels count (a morphological opening). Arguments as of :func:`valid_size`.
     """
-    fill = image.new_tensor(color).view(3, 1, 1)
-    is_fill = (image == fill).all(dim=0)
-    if not bool(is_fill.any()):
+    is_fill = _is_fill(image, color)
+    if image.is_cpu and not bool(is_fill.any()):
         return is_fill
     radius = MIN_FILL_SIZE // 2
     content = (~is_fill).float()[None]

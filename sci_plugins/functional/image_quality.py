@@ -3,6 +3,8 @@
 Levels are those of the saved 8-bit file: floats in [0, 1] are truncated to ``floor(255 v)``.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,6 +15,11 @@ LUMA = (0.299, 0.587, 0.114)
 _ROWS = 1024
 # From here on a value rounds to white in 8 bits.
 _WHITE = 254.5 / 255
+
+
+def constant(values: Sequence[float], like: Tensor) -> Tensor:
+    """``values`` as ``like.new_tensor`` makes them, but on a GPU, which no copy keeps waiting."""
+    return torch.stack([like.new_full((), value) for value in values])
 
 
 def to_levels(image: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sci_plugins.functional.image_quality import LUMA, check_images, clipped_share
+from sci_plugins.functional.image_quality import LUMA, check_images, clipped_share, constant
 
 # Every so many pixels are looked at for quantiles.
 _STEP = 4
@@ -43,7 +43,7 @@ def light_statistics(image: Tensor) -> LightStatistics:
     image = image.to(torch.promote_types(image.dtype, torch.float32))
     few = image[..., ::_STEP, ::_STEP]
     luma = _luma(few)
-    low, median, high = torch.quantile(luma, image.new_tensor([0.1, 0.5, 0.9]), dim=1)
+    low, median, high = torch.quantile(luma, constant((0.1, 0.5, 0.9), image), dim=1)
     uneven = (_luma(to_cells(image, _CELLS)) + _FLOOR).log().std(1, correction=0)
     return LightStatistics(luma.mean(1), low, median, high, clipped_share(few), uneven)
 
@@ -62,4 +62,4 @@ def to_cells(image: Tensor, cells: int) -> Tensor:
 
 def _luma(image: Tensor) -> Tensor:
     """``(N, 3, H, W)`` to ``(N, H * W)``."""
-    return torch.einsum('nchw,c->nhw', image, image.new_tensor(LUMA)).flatten(1)
+    return torch.einsum('nchw,c->nhw', image, constant(LUMA, image)).flatten(1)

@@ -22,13 +22,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sci_plugins.functional.image_quality import LUMA, check_images
+from sci_plugins.functional.image_quality import LUMA, check_images, constant
 
 #: Smallest side in pixels.
 MIN_SIDE = 5
 _BLOCK = 8
 # Of the blocks that are not clipped: as few as say something, for they must be flat.
-_SHARE, _FEWEST = 0.03, 4
+_PERCENT, _FEWEST = 3, 4
 # Energy of the second level counts more: texture has it, white noise hardly.
 _COARSE = 16.0
 # Of white noise: energy of the finest level over that of the second, in the blocks chosen.
@@ -108,29 +108,32 @@ def estimate_noise(image: Tensor) -> NoiseEstimate:
     if min(image.shape[2:]) < MIN_SIDE:
         raise ValueError(f'estimate_noise: expected at least 5 x 5 pixels, got {image.shape[2:]}')
     image = image.to(torch.promote_types(image.dtype, torch.float32))
-    luma = (image * image * image.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+    luma = (image * image * constant(LUMA, image)[:, None, None]).sum(1, keepdim=True)
     clipped = (image.amin(1, keepdim=True) <= 0).to(image.dtype)
     maps = [luma, clipped, *(detail * detail for detail in finest_details(luma))]
     side = min(_BLOCK, *image.shape[2:])
     means = F.avg_pool2d(torch.cat(maps, 1), side).flatten(2)
-    found = [_of_blocks(*each) for each in means.unbind()]
-    return NoiseEstimate(*(torch.stack(values) for values in zip(*found, strict=True)))
+    luma, fine, coarse = _of_flat_blocks(*means.unbind(1))
+    middle = fine.nanmedian(1).values
+    excess = (coarse.nanmedian(1).values - middle / _WHITE).clamp_min(0)
+    sigma = _SELECTED * (middle - _TEXTURE * excess).clamp_min(0).sqrt()
+    ratio = (fine.nanmean(1) / coarse.nanmean(1).clamp_min(1e-20)).sqrt()
+    return NoiseEstimate(sigma, ((ratio - _MIXED) / (_PURE - _MIXED)).clamp(0, 1), luma.nanmean(1))
 
 
-def _of_blocks(
-    luma: Tensor, clipped: Tensor, fine: Tensor, coarse: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Noise, whiteness and level of one image from the means of its blocks, ``(B,)`` each."""
+def _of_flat_blocks(luma: Tensor, clipped: Tensor, fine: Tensor, coarse: Tensor) -> list[Tensor]:
+    """Luma and details of each image's flattest blocks; ``(N, B)`` to ``(N, K)``, NaN beyond them.
+
+    How many they are is never asked: a GPU would have to be waited for.
+    """
     # Where values are cut off at black, so is the noise.
-    usable = clipped <= max(0.05, float(clipped.quantile(0.1)))
-    luma, fine, coarse = luma[usable], fine[usable], coarse[usable]
-    number = min(len(luma), max(_FEWEST, int(_SHARE * len(luma))))
-    flattest = (fine + _COARSE * coarse).argsort()[:number]
-    fine, coarse, luma = fine[flattest], coarse[flattest], luma[flattest]
-    excess = (coarse.median() - fine.median() / _WHITE).clamp_min(0)
-    sigma = _SELECTED * (fine.median() - _TEXTURE * excess).clamp_min(0).sqrt()
-    ratio = (fine.mean() / coarse.mean().clamp_min(1e-20)).sqrt()
-    return sigma, ((ratio - _MIXED) / (_PURE - _MIXED)).clamp(0, 1), luma.mean()
+    usable = clipped <= clipped.quantile(0.1, dim=1, keepdim=True).clamp_min(0.05)
+    usables, blocks = usable.sum(1, keepdim=True), usable.shape[1]
+    number = (usables * _PERCENT // 100).clamp_min(_FEWEST).minimum(usables)
+    cost = (fine + _COARSE * coarse).masked_fill(~usable, torch.inf)
+    order = cost.topk(min(blocks, max(_FEWEST, _PERCENT * blocks // 100)), largest=False).indices
+    chosen = torch.arange(order.shape[1], device=order.device) < number
+    return [torch.where(chosen, each.gather(1, order), torch.nan) for each in (luma, fine, coarse)]
 
 
 #: Standard deviation of each level's luma detail of white noise whose finest à-trous detail, as in
@@ -172,7 +175,7 @@ def shrink_noise(linear: Tensor, sigma: Tensor, strengths: Tensor) -> Tensor:
         )
     unit = 2**LEVELS
     image = F.pad(linear, (0, -width % unit, 0, -height % unit), mode='replicate')
-    limits = strengths * sigma.view(number, -1) * strengths.new_tensor(NOISE_OF_LEVEL)
+    limits = strengths * sigma.view(number, -1) * constant(NOISE_OF_LEVEL, strengths)
     shrunk = _shrink_level(image, list(limits.square().unbind(1)))
     return shrunk[..., :height, :width].clamp(0, 1)
 
@@ -193,7 +196,7 @@ def wiener_weight(detail: Tensor, limit: Tensor) -> Tensor:
     ``detail`` is ``(N, 3, H, W)`` with even sides, ``limit``, the energy of noise, ``(N,)``; the
     result ``(N, 1, H, W)``, [0, 1].
     """
-    luma = torch.einsum('nchw,c->nhw', detail, detail.new_tensor(LUMA)).unsqueeze(1)
+    luma = torch.einsum('nchw,c->nhw', detail, constant(LUMA, detail)).unsqueeze(1)
     pairs = F.avg_pool2d(luma * luma, 2)
     energy = F.avg_pool2d(pairs, 3, 1, 1, count_include_pad=False) + _TINY
     return _double((energy - limit.view(-1, 1, 1, 1)).clamp_min(0) / energy)

@@ -6,7 +6,7 @@ A gate controls how much an image is enhanced: it opens in the dark.
 import torch
 from torch import Tensor
 
-from sci_plugins.functional.image_quality import LUMA
+from sci_plugins.functional.image_quality import LUMA, constant
 
 #: Lowest illumination of the authors' code; an image brightens 10,000-fold at most.
 MIN_ILLUMINATION = 1e-4
@@ -34,7 +34,7 @@ def mean_luma(image: Tensor) -> Tensor:
     Of RGB ``(N, 3, H, W)``, float, [0, 1]: ``(N,)``, in [0, 1], at least float32.
     """
     image = image.to(torch.promote_types(image.dtype, torch.float32))
-    return image.mean(dim=(2, 3)) @ image.new_tensor(LUMA)
+    return image.mean(dim=(2, 3)) @ constant(LUMA, image)
 
 
 def darkness_gate(luma: Tensor, dark: float, bright: float) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError, DataError, check_choice, is_number
-from sci_plugins.functional.host_image import fill_mask, host_to_rgb, rgb_to_host, valid_size
+from sci_plugins.functional.host_image import fill_mask, host_to_rgb, rgb_to_host, valid_sizes
 from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer
 from sci_plugins.models.enhancers.sci import prepare_kernels
 
@@ -164,7 +164,7 @@ def place_of(paths: Sequence[str], index: int) -> str:
 
 
 class EnhancementStep(nn.Module):
-    """What enhances the images of a model, one by one; a base of modules that call it.
+    """What enhances the images of a model, each by itself; a base of modules that call it.
 
     Per image: the model's channel order and scale -> RGB [0, 1] -> enhance, in float32
     also under autocast -> back.
@@ -249,42 +249,77 @@ class EnhancementStep(nn.Module):
     def _advice(self) -> str:
         return 'put the stage before the normalisation'
 
-    def enhance_image(self, image: Tensor, training: bool) -> Tensor:
-        """One image ``(3, H, W)``, uint8, or float in [0, ``input_max``], not checked, enhanced.
-
-        Same size and scale, float32. In training, areas of the fill colour inside the image stay as
-        well.
-        """
+    def valid_sizes(self, images: Iterable[Tensor]) -> list[tuple[int, int]]:
+        """Height and width of each image without its padding: quick before they go to a GPU."""
         if self.fill_color is None:
-            return self._enhance_valid(image, training)
-        height, width = valid_size(image, self.fill_color)
-        enhanced = self._enhance_valid(image[:, :height, :width], training)
-        if (height, width) != tuple(image.shape[1:]):
+            return [(image.shape[1], image.shape[2]) for image in images]
+        return valid_sizes(images, self.fill_color)
+
+    def enhance_image(self, image: Tensor, training: bool) -> Tensor:
+        """As :meth:`enhance_images`, one image."""
+        return self.enhance_images([image], training)[0]
+
+    def enhance_images(
+        self,
+        images: Sequence[Tensor] | Tensor,
+        training: bool,
+        sizes: Sequence[tuple[int, int]] | None = None,
+    ) -> list[Tensor]:
+        """Images ``(3, H, W)``, uint8, or float in [0, ``input_max``], not checked, enhanced.
+
+        Same size and scale, float32. In training, areas of the fill colour inside an image stay as
+        well. On a GPU, neighbours of the same size go through the enhancer as one batch.
+
+        Args:
+            sizes: of :meth:`valid_sizes`, if they are known.
+        """
+        sizes = sizes or self.valid_sizes(images)
+        crops = [image[:, :h, :w] for image, (h, w) in zip(images, sizes, strict=True)]
+        enhanced: list[Tensor] = []
+        for group in self._group(crops):
+            enhanced.extend(self._enhance_batch(group, training).unbind())
+        return [self._keep_fill(*pair, training) for pair in zip(images, enhanced, strict=True)]
+
+    def _group(self, images: Sequence[Tensor]) -> list[list[Tensor]]:
+        """Neighbours that go through together; each alone on a CPU, whose caches are small."""
+        if images[0].is_cpu or any(m.training for m in self.modules() if isinstance(m, _NORMS)):
+            return [[image] for image in images]
+        groups: list[list[Tensor]] = []
+        for image in images:
+            last = groups[-1][0] if groups else None
+            if last is not None and (last.shape, last.dtype) == (image.shape, image.dtype):
+                groups[-1].append(image)
+            else:
+                groups.append([image])
+        return groups
+
+    def _keep_fill(self, image: Tensor, enhanced: Tensor, training: bool) -> Tensor:
+        if enhanced.shape != image.shape:
             whole = image.to(torch.float32, copy=True)  # not the caller's memory
-            whole[:, :height, :width] = enhanced
+            whole[:, : enhanced.shape[1], : enhanced.shape[2]] = enhanced
             enhanced = whole
-        if training:
+        if training and self.fill_color is not None:
             mask = fill_mask(image, self.fill_color)
             enhanced = torch.where(mask, image.float(), enhanced)
         return enhanced
 
-    def _enhance_valid(self, image: Tensor, training: bool) -> Tensor:
-        white = 255.0 if image.dtype == torch.uint8 else self.input_max
+    def _enhance_batch(self, images: Sequence[Tensor], training: bool) -> Tensor:
+        batch = torch.stack(tuple(images)) if len(images) > 1 else images[0].unsqueeze(0)
+        white = 255.0 if batch.dtype == torch.uint8 else self.input_max
         # Division by a small illumination needs float32, whatever AMP asks for.
-        with torch.autocast(image.device.type, enabled=False):
-            if image.dtype == torch.uint8:
-                result = torch.empty(image.shape)
-                if self.enhance_bytes(image, result, scale=white):
+        with torch.autocast(batch.device.type, enabled=False):
+            if batch.dtype == torch.uint8:
+                result = torch.empty(batch.shape, device=batch.device)
+                if self.enhance_bytes(batch, result, scale=white):
                     return result
-            rgb = host_to_rgb(image.unsqueeze(0), self.input_order, self.input_max)
+            rgb = host_to_rgb(batch, self.input_order, self.input_max)
             with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
                 enhanced = self._run_enhancer(rgb, training)
-            return rgb_to_host(enhanced, self.input_order, white)[0]
+            return rgb_to_host(enhanced, self.input_order, white)
 
-    def enhance_bytes(self, image: Tensor, target: Tensor, **how: Any) -> bool:
-        """As :meth:`BaseEnhancer.enhance_bytes`, one image ``(3, H, W)`` of the host."""
-        bgr = self.input_order == 'bgr'
-        return self.enhancer.enhance_bytes(image[None], target[None], bgr=bgr, **how)
+    def enhance_bytes(self, images: Tensor, target: Tensor, **how: Any) -> bool:
+        """As :meth:`BaseEnhancer.enhance_bytes`, images ``(N, 3, H, W)`` of the host."""
+        return self.enhancer.enhance_bytes(images, target, bgr=self.input_order == 'bgr', **how)
 
     def _run_enhancer(self, rgb: Tensor, training: bool) -> Tensor:
         return self.enhancer(rgb)
@@ -349,12 +384,9 @@ class EnhancementStage(EnhancementStep):
                 f'expected images of shape (N, 3, H, W) or a list of (3, H, W), got {got}'
             )
         self.check_images(images, self.training)
-        enhanced = [self._enhance(image) for image in images]
+        pairs = zip(images, self.enhance_images(images, self.training), strict=True)
+        enhanced = [new.to(old.dtype) if old.is_floating_point() else new for old, new in pairs]
         return torch.stack(enhanced) if is_batch else enhanced  # type: ignore[return-value]
-
-    def _enhance(self, image: Tensor) -> Tensor:
-        enhanced = self.enhance_image(image, self.training)
-        return enhanced.to(image.dtype) if image.is_floating_point() else enhanced
 
     def extra_repr(self) -> str:
         return (

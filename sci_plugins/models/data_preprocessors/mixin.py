@@ -18,7 +18,6 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
-from sci_plugins.functional.host_image import valid_size
 from sci_plugins.models.enhancement_stage import EnhancementStep, is_exporting
 from sci_plugins.models.enhancers import BaseEnhancer, Enhanced, RetinexEnhancer
 from sci_plugins.utils.model_parts import inner_preprocessor, innermost
@@ -91,42 +90,44 @@ class EnhancementMixin(EnhancementStep):
         """
         # Before the images go to a GPU, which then need not be waited for.
         self.check_images(data['inputs'], training, _image_paths(data.get('data_samples')))
+        sizes = self.valid_sizes(data['inputs'])
         data = self.cast_data(data)  # type: ignore[operator]
         self.kept_pairs = []
-        if not training and (normalized := self._normalize(data['inputs'])):
-            host: Any = copy.copy(self)  # whose first steps are done, for this call alone
-            host._enable_normalize = False
+        host: Any = self
+        normalized = [] if training else self._normalize(data['inputs'], sizes)
+        images = normalized or self.enhance_images(data['inputs'], training, sizes)
+        # A host turns channels around by a list of indices, for whose copy a GPU is waited for.
+        if normalized or (self._is_known and getattr(self, self.normalizes) and images[0].is_cuda):
+            host = copy.copy(self)  # whose first steps are done, for this call alone
+            host._enable_normalize = host._enable_normalize and not normalized
             setattr(host, self.normalizes, False)
-            return super(EnhancementMixin, host).forward({**data, 'inputs': normalized}, training)
-        images = [self.enhance_image(image, training) for image in data['inputs']]
-        stacked = isinstance(data['inputs'], Tensor)
-        inputs = torch.stack(images) if stacked else images
-        return super().forward({**data, 'inputs': inputs}, training)
+            images = normalized or [image.flip(0) for image in images]
+        inputs = torch.stack(images) if isinstance(data['inputs'], Tensor) else images
+        return super(EnhancementMixin, host).forward({**data, 'inputs': inputs}, training)
 
-    def _normalize(self, images: Any) -> list[Tensor]:
+    @property
+    def _is_known(self) -> bool:
+        return 'normalizes' in vars(type(self))
+
+    def _normalize(self, images: Any, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
         """Images enhanced and normalised in one pass; none where that is not possible."""
         host: Any = self
-        if 'normalizes' not in vars(type(self)) or not host._enable_normalize:
+        if not self._is_known or not host._enable_normalize:
+            return []
+        if not isinstance(images, list | tuple) or not all(map(_is_whole, images, sizes)):
             return []
         turned = getattr(host, self.normalizes)
         mean, std = host.mean.float(), host.std.float()  # the model may be in half precision
         parts = [each.flatten().expand(3) for each in (255 / std, -mean / std)]
         scale, shift = (each.flip(0) if turned else each for each in parts)
-        if not isinstance(images, list | tuple) or not all(map(self._is_whole, images)):
-            return []
-        results = [torch.empty(image.shape) for image in images]
+        results = [torch.empty(image.shape, device=image.device) for image in images]
         how = dict(turned=turned, scale=scale, shift=shift)
         pairs = zip(images, results, strict=True)
-        return results if all(self.enhance_bytes(*pair, **how) for pair in pairs) else []
+        done = (self.enhance_bytes(image[None], to[None], **how) for image, to in pairs)
+        return results if all(done) else []
 
-    def _is_whole(self, image: Tensor) -> bool:
-        """Whether it is an 8-bit image without padding."""
-        if image.dtype != torch.uint8 or self.fill_color is None:
-            return image.dtype == torch.uint8
-        return valid_size(image, self.fill_color) == tuple(image.shape[1:])
-
-    def enhance_bytes(self, image: Tensor, target: Tensor, **how: Any) -> bool:
-        return not self.keep_pairs and super().enhance_bytes(image, target, **how)
+    def enhance_bytes(self, images: Tensor, target: Tensor, **how: Any) -> bool:
+        return not self.keep_pairs and super().enhance_bytes(images, target, **how)
 
     def _advice(self) -> str:
         if getattr(self, '_enable_normalize', True):
@@ -140,7 +141,7 @@ class EnhancementMixin(EnhancementStep):
         if not (training and self.keep_pairs and isinstance(self.enhancer, RetinexEnhancer)):
             return self.enhancer(rgb)
         result: Enhanced = self.enhancer.illuminate(rgb)
-        self.kept_pairs.append((rgb, result.illumination))
+        self.kept_pairs += zip(rgb.split(1), result.illumination.split(1), strict=True)
         return result.image
 
     def _load_from_state_dict(
@@ -158,6 +159,11 @@ class EnhancementMixin(EnhancementStep):
                 level=logging.INFO,
             )
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def _is_whole(image: Tensor, size: tuple[int, int]) -> bool:
+    """Whether it is an 8-bit image without padding."""
+    return image.dtype == torch.uint8 and size == tuple(image.shape[1:])
 
 
 def _image_paths(samples: Any) -> list[str]:

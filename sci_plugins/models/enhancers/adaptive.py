@@ -134,17 +134,18 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         with torch.autocast(image.device.type, enabled=False):
             exact = image.to(torch.promote_types(image.dtype, torch.float32))
             decision = self.decide(exact)
-            if not self._is_recorded(exact) and bool(decision.is_off.all()):
+            if not self._does_all(exact) and bool(decision.is_off.all()):
                 return image
             return self.carry_out(exact, decision).to(image.dtype)
 
     def carry_out(self, image: Tensor, decision: Decision) -> Tensor:
         """``image``, ``(N, 3, H, W)``, with what was decided.
 
-        Steps that no image needs are left out, unless a graph is recorded: it has to hold for
-        other images too, and parallel training waits for the gradient of every parameter.
+        Steps that no image needs are left out, but not on a GPU, which would have to be waited for,
+        nor where a graph is recorded: it has to hold for other images too, and parallel training
+        waits for the gradient of every parameter.
         """
-        everything = self._is_recorded(image)
+        everything = self._does_all(image)
         bright = image
         if everything or bool((decision.strengths > 0).any()):
             quiet = shrink_noise(image * image, _sigma_of_levels(decision), decision.strengths)
@@ -168,8 +169,8 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         light = light - light.mean((2, 3), keepdim=True)
         return F.interpolate(light, image.shape[2:], mode='bilinear', align_corners=False)
 
-    def _is_recorded(self, image: Tensor) -> bool:
-        if torch.jit.is_tracing() or torch.compiler.is_compiling():
+    def _does_all(self, image: Tensor) -> bool:
+        if not image.is_cpu or torch.jit.is_tracing() or torch.compiler.is_compiling():
             return True
         tensors = (image, *self.parameters())
         return torch.is_grad_enabled() and any(each.requires_grad for each in tensors)

@@ -19,8 +19,8 @@ class GatedEnhancer(BaseEnhancer):
 
     The mean luma of each image sets a gate: up to ``dark`` the result is the enhanced
     image, from ``bright`` on the original, both to the bit; between, a smooth ramp mixes
-    the two. A bright image costs no more than its mean. Differentiable, through the gate as
-    well, where the enhancer is.
+    the two. On a CPU, a bright image costs no more than its mean. Differentiable, through the
+    gate as well, where the enhancer is.
 
     One gate per image, not per pixel: the enhancer was made for whole pictures, and a
     weight for each pixel would be another tone curve on top of its own, which leaves the
@@ -61,18 +61,21 @@ class GatedEnhancer(BaseEnhancer):
     def forward(self, image: Tensor) -> Tensor:
         self.check_input(image)
         gate = self.gate(image)
-        if self._may_skip() and not bool(gate.any()):
+        if self.may_skip(gate):
             return image
         return blend(image, self.enhancer(image), gate)
 
-    def _may_skip(self) -> bool:
-        """Not while a graph is recorded, nor if parameters need a gradient.
+    def may_skip(self, gate: Tensor) -> bool:
+        """Whether no image needs the enhancer: on a CPU, for a GPU would have to be waited for.
 
-        Parallel training fails if only some ranks use a parameter.
+        Not while a graph is recorded, nor if parameters need a gradient: parallel training fails
+        if only some ranks use a parameter.
         """
-        if torch.jit.is_tracing() or torch.compiler.is_compiling():
+        if not gate.is_cpu or torch.jit.is_tracing() or torch.compiler.is_compiling():
             return False
-        return not (torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()))
+        if torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()):
+            return False
+        return not bool(gate.any())
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any

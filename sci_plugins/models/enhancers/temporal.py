@@ -94,7 +94,12 @@ class TemporalEnhancer(BaseEnhancer):
     def reset(self) -> None:
         """Forget the stream: the next frame is a first one."""
         self._state: dict[str, Any] = {}
-        self.cuts, self._light = 0, 0.0
+        self._cuts: int | Tensor = 0
+
+    @property
+    def cuts(self) -> int:
+        """How many scene cuts there were; on a GPU, asking waits for it."""
+        return int(self._cuts)
 
     def stream_state(self) -> dict[str, Any]:
         """What has to be kept to go on with the stream later, tensors and plain data."""
@@ -103,7 +108,7 @@ class TemporalEnhancer(BaseEnhancer):
     def resume_stream(self, state: Mapping[str, Any]) -> None:
         """Go on where :meth:`stream_state` was taken."""
         self._state = {name: value for name, value in state.items() if name != 'cuts'}
-        self.cuts = int(state['cuts'])
+        self._cuts = state['cuts']
 
     def forward(self, image: Tensor) -> Tensor:
         self.check_input(image)
@@ -124,41 +129,43 @@ class TemporalEnhancer(BaseEnhancer):
             self._watch(frame)
         passed = 1 / self.fps if seconds is None else max(seconds, 0.0)
         self._keep = math.exp(-passed / self.seconds) if self.seconds else 0.0
-        self._kept = self._keep / (1 + (self._light / _LIGHT_CHANGE) ** 2)
         if self.temporal == 'gain':
             return self._run(self.enhancer, frame)
         with torch.no_grad():
             still = self._average(frame)
         still = frame + (still - frame.detach())  # the gradient of the frame
         out = self._run(self.enhancer, still)
-        return frame if torch.equal(out, still) else out  # off is off to the bit
+        # Off is off to the bit.
+        if out.is_cpu:
+            return frame if torch.equal(out, still) else out
+        return torch.where((out == still).all(), frame, out)
 
     def _watch(self, frame: Tensor) -> None:
-        """Start anew at a cut; note how far the light changed."""
+        """Note whether this is a cut, where all starts anew, and how far the light changed.
+
+        As tensors: on a GPU nothing waits for them.
+        """
         cells = (to_cells(frame, _CELLS).mean(1, keepdim=True) + _FLOOR).log()
         size = tuple(frame.shape[2:])
-        self._light = 0.0
-        if self._state.get('size') == size:
-            # Light that changes is smooth, and a thing that appears covers less than half.
-            change = cells - self._state['cells']
-            self._light = float(change.median())
-            around = F.avg_pool2d(change, 5, 1, 2, count_include_pad=False)
-            if float((change - around).abs().median()) > _CUT:
-                self.cuts += 1
-                self._state = {}
-        else:
+        if self._state.get('size') != size:
             self._state = {}
+        # Light that changes is smooth, and a thing that appears covers less than half.
+        change = cells - self._state.get('cells', cells)
+        around = F.avg_pool2d(change, 5, 1, 2, count_include_pad=False)
+        self._is_cut = (change - around).abs().median() > _CUT
+        self._cuts = self._cuts + self._is_cut
+        self._light = change.median()
         self._state.update(cells=cells, size=size)
 
     def _average(self, frame: Tensor) -> Tensor:
         """The frame, averaged with those before it wherever the picture did not move."""
         grey = _blurred(frame)
         if 'still' in self._state:
-            last = (self._state['still'] * math.exp(self._light)).clamp(0, 1)
+            last = (self._state['still'] * self._light.exp()).clamp(0, 1)
             other = _blurred(last)
             change = (grey - other).abs() / (torch.minimum(grey, other) + 8 * _FLOOR)
             weight = min(self._keep, _MOST_KEPT) / (1 + (change / _MOVED) ** 2)
-            frame = torch.lerp(frame, last, weight)
+            frame = torch.lerp(frame, last, weight.masked_fill(self._is_cut, 0))
         self._state['still'] = frame
         return frame
 
@@ -166,7 +173,7 @@ class TemporalEnhancer(BaseEnhancer):
         """What ``enhancer`` makes of the frame with its decision smoothed."""
         if isinstance(enhancer, GatedEnhancer):
             gate = self._smooth(f'{place}gate', enhancer.gate(frame))
-            if not torch.is_grad_enabled() and not bool(gate.any()):
+            if enhancer.may_skip(gate):
                 return frame
             return blend(frame, self._run(enhancer.enhancer, frame, f'{place}gated.'), gate)
         if isinstance(enhancer, DecidingEnhancer):
@@ -179,10 +186,13 @@ class TemporalEnhancer(BaseEnhancer):
         if isinstance(new, tuple):
             values = [self._smooth(f'{name}.{i}', value) for i, value in enumerate(new)]
             return getattr(new, '_make', tuple)(values)
-        aim, value = self._state.get(name, (new.detach(), new.detach()))
+        start = new.detach()
+        before = self._state.get(name, (start, start))
+        aim, value = (torch.where(self._is_cut, start, old) for old in before)
         band = _BAND * aim.abs().clamp_min(_BAND)
         aim = torch.where((new - aim).abs() > band, new, aim)
-        value = aim + self._kept * (value - aim)
+        kept = self._keep / (1 + (self._light / _LIGHT_CHANGE) ** 2)
+        value = aim + kept * (value - aim)
         # Arrived: exactly what was decided, so that off is off to the bit.
         value = torch.where((value - aim).abs() <= band / 10, aim, value)
         self._state[name] = (aim.detach(), value.detach())
