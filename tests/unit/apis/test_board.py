@@ -153,22 +153,27 @@ def test_a_page_of_a_user_stays(board_file: Path, tmp_path: Path) -> None:
     assert (tmp_path / 'mine.md').read_text() == 'my notes'
 
 
-def test_the_shipped_board(shared_data: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    """Its networks are there once trained; 4, 12 and 12 of each at least."""
+@pytest.mark.parametrize(('name', 'least'), [('board', (4, 12, 12)), ('grid', (2, 30, 12))])
+def test_the_shipped_boards(
+    shared_data: Path, tmp_path: Path, monkeypatch: Any, name: str, least: tuple[int, ...]
+) -> None:
+    """Their networks are there once trained."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv('SCI_PLUGINS_DATA', str(shared_data))
-    text = (ROOT / 'configs/board/board.yml').read_text()
+    text = (ROOT / f'configs/board/{name}.yml').read_text()
     (tmp_path / 'x.pth').touch()
     lines = [
-        f'    checkpoint: {tmp_path}/x.pth' if 'checkpoint: work_dirs' in line else line
+        line.replace('work_dirs/tuned/fast-scnn.pth', str(tmp_path / 'x.pth'))
+        if 'checkpoint: work_dirs' not in line
+        else f'    checkpoint: {tmp_path}/x.pth'
         for line in text.splitlines()
     ]
     (tmp_path / 'board.yml').write_text('\n'.join(lines))
     board = boards.read_board(tmp_path / 'board.yml')
-    assert len(board.networks) >= 4
-    assert min(len(board.conditions), len(board.enhancers)) >= 12
-    for name in board.enhancers:
-        inner = name.removeprefix('before(').removesuffix(')')
+    found = map(len, (board.networks, board.conditions, board.enhancers))
+    assert all(many >= few for many, few in zip(found, least, strict=True))
+    for enhancer in board.enhancers:
+        inner = enhancer.removeprefix('before(').removeprefix('select(').removesuffix(')')
         assert parse_enhancer(inner)
 
 
