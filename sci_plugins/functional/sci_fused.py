@@ -4,7 +4,8 @@ Two rows of each layer are computed at once, from rows of the layer before that 
 first-level cache, so each pixel is read and written once. Everything is written in vectors: nothing
 depends on a compiler finding them. Making the code takes a third of a second, once on a machine: it
 is kept in the cache folder. Until it is there, and without llvmlite (extra ``fast``), PyTorch
-computes. ``SCI_PLUGINS_FUSED=0`` turns it off.
+computes. On a GPU, :mod:`sci_plugins.functional.sci_triton` does, where there is Triton.
+``SCI_PLUGINS_FUSED=0`` turns both off.
 """
 
 import ctypes
@@ -238,7 +239,10 @@ def pack(layers: Sequence[Conv], scale: Any = 1.0, shift: Any = 0.0, bgr: bool =
         first = Conv(first.weight.flip(1), first.bias)
         last = Conv(last.weight.flip(0), last.bias.flip(0))
     base = -log2(e)  # the sigmoid is 1 / (1 + 2 ** (base * z))
-    ends = [torch.as_tensor(each, dtype=torch.float32).expand(3) for each in (scale, shift)]
+    ends = [
+        (each.float() if isinstance(each, Tensor) else first.bias.new_full((), each)).expand(3)
+        for each in (scale, shift)
+    ]
     layers = [first, block, Conv(last.weight * base, last.bias * base)]
     parts = [part for c in layers for part in (c.weight.permute(1, 3, 2, 0).reshape(-1), c.bias)]
     return torch.cat([*parts, *ends])
@@ -252,15 +256,19 @@ def enhance_fused(
     Args:
         source: ``(N, 3, H, W)``: float32 in [0, 1] or uint8 in planes, or uint8 with channels last.
         target: as large; float32 in planes, or uint8, truncated, where the source has channels
-            last.
+            last. On a GPU any of these, in any layout.
         layers: convolutions of SCI with three channels and one block, BatchNorm folded.
         turned: whether the target's channels are the source's backwards.
         how: see :func:`pack`; ``scale`` is 255 for uint8.
 
     Returns:
-        Whether that was done. Not for small images, and not if a weight is out of all proportion.
+        Whether that was done. On a CPU not for small images, nor if a weight is out of all
+        proportion.
     """
     number, _, height, width = source.shape
+    if _is_on_gpu(source):
+        is_wanted = _gpu_computes and os.environ.get(SWITCH) != '0'
+        return is_wanted and _enhance_on_gpu(source, target, pack(layers, **how), turned)
     kind = Kind(_layout(source), _layout(target))
     if kind not in KINDS or width < 32 or number * height * width < MIN_PIXELS:
         return False
@@ -272,6 +280,26 @@ def enhance_fused(
         return False
     kernel(source, target, weights, turned)
     return True
+
+
+def _is_on_gpu(image: Tensor) -> bool:
+    return image.is_cuda and type(image) is Tensor
+
+
+_gpu_computes = True
+
+
+def _enhance_on_gpu(*call: Any) -> bool:
+    global _gpu_computes
+    try:
+        from sci_plugins.functional.sci_triton import enhance
+
+        return enhance(*call)
+    except Exception as error:  # no Triton or no compiler, an old GPU: PyTorch computes
+        _gpu_computes = False
+        if not isinstance(error, ImportError):
+            logging.getLogger(__name__).warning('no fused kernel on the GPU: %s', error)
+        return False
 
 
 def _layout(image: Tensor) -> Layout:

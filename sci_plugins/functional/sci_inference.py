@@ -85,12 +85,13 @@ def enhance_folded(
         The enhanced image and the illumination (or ``None``), those of ``SCIEnhancer.illuminate``
         up to rounding.
     """
-    if image.device.type == 'cpu' and image.dtype == torch.float32:
-        if folded.fuses and not illumination:
-            enhanced = torch.empty(image.shape)
-            planes = image if image.stride(3) == 1 else image.contiguous()
-            if enhance_fused(planes, enhanced, folded[:3]):
-                return enhanced, None
+    is_single = image.dtype == torch.float32
+    if is_single and folded.fuses and not illumination:
+        enhanced = torch.empty(image.shape, device=image.device)
+        planes = image if image.stride(3) == 1 else image.contiguous()
+        if enhance_fused(planes, enhanced, folded[:3]):
+            return enhanced, None
+    if is_single and image.device.type == 'cpu':
         return _enhance_in_strips(image, folded, illumination)
     return _enhance_whole(image, folded, illumination)
 

@@ -104,10 +104,10 @@ class SCIEnhancer(RetinexEnhancer):
         return super().illuminate(image).image
 
     def enhance_bytes(self, source: Tensor, target: Tensor, **how: Any) -> bool:
-        is_plain = type(self).forward is SCIEnhancer.forward and source.device.type == 'cpu'
+        is_plain = type(self).forward is SCIEnhancer.forward
         if not is_plain or self._forward_hooks or self._forward_pre_hooks:
             return False
-        if not self.folds(torch.empty(0)):
+        if not self.folds(torch.empty(0, device=source.device)):
             return False
         folded = self._folded()
         with torch.no_grad():
