@@ -68,7 +68,11 @@ def test_an_unknown_name() -> None:
 
 def test_every_module_imports_and_keeps_its_promises() -> None:
     for name in MODULES:
-        module = importlib.import_module(name)
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as error:  # of an extra, or of PyTorch for another machine
+            assert error.name in ('llvmlite', 'triton'), name  # noqa: PT017
+            continue
         assert module.__doc__ or not vars(module).get('__all__'), name
         for public in getattr(module, '__all__', ()):
             assert hasattr(module, public), (name, public)
