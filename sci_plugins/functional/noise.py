@@ -22,11 +22,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sci_plugins.functional import noise_fused
 from sci_plugins.functional.image_quality import LUMA, check_images, constant
+from sci_plugins.functional.noise_fused import BLACK, BLOCK, TINY
 
 #: Smallest side in pixels.
 MIN_SIDE = 5
-_BLOCK = 8
 # Of the blocks that are not clipped: as few as say something, for they must be flat.
 _PERCENT, _FEWEST = 3, 4
 # Energy of the second level counts more: texture has it, white noise hardly.
@@ -108,17 +109,23 @@ def estimate_noise(image: Tensor) -> NoiseEstimate:
     if min(image.shape[2:]) < MIN_SIDE:
         raise ValueError(f'estimate_noise: expected at least 5 x 5 pixels, got {image.shape[2:]}')
     image = image.to(torch.promote_types(image.dtype, torch.float32))
-    luma = (image * image * constant(LUMA, image)[:, None, None]).sum(1, keepdim=True)
-    clipped = (image.amin(1, keepdim=True) <= 0).to(image.dtype)
-    maps = [luma, clipped, *(detail * detail for detail in finest_details(luma))]
-    side = min(_BLOCK, *image.shape[2:])
-    means = F.avg_pool2d(torch.cat(maps, 1), side).flatten(2)
+    means = noise_fused.block_means(image)
+    if means is None:
+        means = _block_means(image)
     luma, fine, coarse = _of_flat_blocks(*means.unbind(1))
     middle = fine.nanmedian(1).values
     excess = (coarse.nanmedian(1).values - middle / _WHITE).clamp_min(0)
     sigma = _SELECTED * (middle - _TEXTURE * excess).clamp_min(0).sqrt()
     ratio = (fine.nanmean(1) / coarse.nanmean(1).clamp_min(1e-20)).sqrt()
     return NoiseEstimate(sigma, ((ratio - _MIXED) / (_PURE - _MIXED)).clamp(0, 1), luma.nanmean(1))
+
+
+def _block_means(image: Tensor) -> Tensor:
+    """Luma, share of clipped pixels, fine and coarse energy of blocks: ``(N, 4, B)``."""
+    luma = (image * image * constant(LUMA, image)[:, None, None]).sum(1, keepdim=True)
+    clipped = (image.amin(1, keepdim=True) <= 0).to(image.dtype)
+    maps = [luma, clipped, *(detail * detail for detail in finest_details(luma))]
+    return F.avg_pool2d(torch.cat(maps, 1), min(BLOCK, *image.shape[2:])).flatten(2)
 
 
 def _of_flat_blocks(luma: Tensor, clipped: Tensor, fine: Tensor, coarse: Tensor) -> list[Tensor]:
@@ -140,8 +147,6 @@ def _of_flat_blocks(luma: Tensor, clipped: Tensor, fine: Tensor, coarse: Tensor)
 #: :class:`sci_plugins.functional.noise.NoiseEstimate`, has the standard deviation 1.
 NOISE_OF_LEVEL = (1.130, 0.565, 0.283, 0.142)
 LEVELS = len(NOISE_OF_LEVEL)
-# Energy below every noise, so that nothing is divided by 0.
-_TINY = 1e-12
 
 
 def shrink_noise(linear: Tensor, sigma: Tensor, strengths: Tensor) -> Tensor:
@@ -173,11 +178,25 @@ def shrink_noise(linear: Tensor, sigma: Tensor, strengths: Tensor) -> Tensor:
             f'shrink_noise: expected sigma ({number},) or {levels} and strengths {levels}, got '
             f'{tuple(sigma.shape)} and {tuple(strengths.shape)}'
         )
+    limits = _energies(sigma, strengths)
     unit = 2**LEVELS
     image = F.pad(linear, (0, -width % unit, 0, -height % unit), mode='replicate')
-    limits = strengths * sigma.view(number, -1) * constant(NOISE_OF_LEVEL, strengths)
-    shrunk = _shrink_level(image, list(limits.square().unbind(1)))
+    shrunk = _shrink_level(image, list(limits.unbind(1)))
     return shrunk[..., :height, :width].clamp(0, 1)
+
+
+def shrink_pixels(image: Tensor, sigma: Tensor, strengths: Tensor) -> Tensor:
+    """The square root of :func:`shrink_noise` of the square of ``image``, pixel values."""
+    quiet = noise_fused.shrink_pixels(image, _energies(sigma, strengths))
+    if quiet is None:
+        quiet = (shrink_noise(image * image, sigma, strengths) + BLACK).sqrt() - BLACK**0.5
+    return quiet
+
+
+def _energies(sigma: Tensor, strengths: Tensor) -> Tensor:
+    """What noise has on each level, times the strength squared: ``(N, 4)``."""
+    noise = constant(NOISE_OF_LEVEL, strengths) * sigma.view(len(strengths), -1)
+    return (strengths * noise).square()
 
 
 def _shrink_level(image: Tensor, limits: Sequence[Tensor]) -> Tensor:
@@ -198,7 +217,7 @@ def wiener_weight(detail: Tensor, limit: Tensor) -> Tensor:
     """
     luma = torch.einsum('nchw,c->nhw', detail, constant(LUMA, detail)).unsqueeze(1)
     pairs = F.avg_pool2d(luma * luma, 2)
-    energy = F.avg_pool2d(pairs, 3, 1, 1, count_include_pad=False) + _TINY
+    energy = F.avg_pool2d(pairs, 3, 1, 1, count_include_pad=False) + TINY
     return _double((energy - limit.view(-1, 1, 1, 1)).clamp_min(0) / energy)
 
 

@@ -1,6 +1,6 @@
 """The machine code of :mod:`sci_plugins.functional.sci_fused`, written in LLVM's language."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,28 +49,25 @@ def _plain(number: _Int | int) -> Any:
     return number.value if isinstance(number, _Int) else number
 
 
-class Emitter:
-    """Writes a kernel in LLVM's language, for vectors of ``block`` columns.
+class Writer:
+    """Writes functions in LLVM's language that work on vectors of ``block`` floats."""
 
-    In a tile of ``columns``, every layer has that many: place 0 of the rows of the image is column
-    ``left - 3``, of the features ``left - 2`` and ``left - 1``, of the result ``left``. So its last
-    four columns say nothing, and the next tile begins there.
-    """
-
-    def __init__(self, kind: Kind, block: int) -> None:
-        self.kind, self.block = kind, block
+    def __init__(self, block: int) -> None:
+        self.block = block
         self.float, self.byte, self.int = ir.FloatType(), ir.IntType(8), ir.IntType(32)
         self.floats, self.ints = (ir.VectorType(each, block) for each in (self.float, self.int))
         self.module = ir.Module('sci')
-        kinds = [ir.IntType(64)] * len(ARGUMENTS)
-        kinds[:4] = *[self.byte.as_pointer()] * 2, *[self.float.as_pointer()] * 2
-        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), kinds), 'sci')
-        self.b = ir.IRBuilder(function.append_basic_block())
-        self.source, self.target, self.weights, self.work = function.args[:4]
-        sizes = [_Int(self.b, value) for value in function.args[4:]]
-        self.a = dict(zip(ARGUMENTS[4:], sizes, strict=True))
         fma = ir.FunctionType(self.floats, [self.floats] * 3)
         self._fma = ir.Function(self.module, fma, f'llvm.fmuladd.v{block}f32')
+
+    def begin(self, name: str, pointers: Mapping[str, Any], sizes: Sequence[str]) -> dict[str, Any]:
+        """Begin a function of pointers, name -> what they point to, and integers; its pointers."""
+        kinds = [each.as_pointer() for each in pointers.values()] + [ir.IntType(64)] * len(sizes)
+        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), kinds), name)
+        self.b = ir.IRBuilder(function.append_basic_block())
+        numbers = [_Int(self.b, value) for value in function.args[len(pointers) :]]
+        self.a = dict(zip(sizes, numbers, strict=True))
+        return dict(zip(pointers, function.args, strict=False))
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         """``a * b + c``; floats stand for vectors of them."""
@@ -102,9 +99,6 @@ class Emitter:
         first = self.b.insert_element(empty, value, self.int(0))
         return self.shuffle(first, empty, [0] * self.block)
 
-    def weight(self, place: int) -> Any:
-        return self.spread(self.b.load(self.at(self.weights, place)))
-
     def where(self, comparison: str, a: Any, b: Any) -> Any:
         """``b`` where ``a comparison b`` holds, else ``a``: NaN stays."""
         return self.b.select(self.b.fcmp_ordered(comparison, a, self.const(b)), self.const(b), a)
@@ -129,9 +123,43 @@ class Emitter:
 
     @contextmanager
     def blocks(self, number: _Int) -> Iterator[_Int]:
-        """Columns at which blocks begin; the last one ends at ``number`` and may overlap."""
+        """Columns at which blocks begin; the last one ends at ``number`` and may overlap, unless
+        there are fewer columns than it has.
+        """
         with self.loop(number * 0, number, _Int(self.b, self.block)) as (column, _):
-            yield column.min(number - self.block)
+            yield column.min(number - self.block).max(0)
+
+    def exp2(self, power: Any) -> Any:
+        """2 to a power, limited to what floats hold."""
+        power = self.where('>', self.where('<', power, -126.0), 126.0)
+        rounded = self.b.fadd(power, self.const(_ROUND))
+        rest = self.b.fsub(power, self.b.fsub(rounded, self.const(_ROUND)))
+        value = self.const(_EXP2[0])
+        for factor in _EXP2[1:]:
+            value = self.fma(value, rest, factor)
+        shift = ir.Constant(self.ints, [23] * self.block)
+        exponent = self.b.shl(self.b.bitcast(rounded, self.ints), shift)
+        bits = self.b.add(self.b.bitcast(value, self.ints), exponent)
+        return self.b.bitcast(bits, self.floats)
+
+
+class Emitter(Writer):
+    """Writes SCI's kernel.
+
+    In a tile of ``columns``, every layer has that many: place 0 of the rows of the image is column
+    ``left - 3``, of the features ``left - 2`` and ``left - 1``, of the result ``left``. So its last
+    four columns say nothing, and the next tile begins there.
+    """
+
+    def __init__(self, kind: Kind, block: int) -> None:
+        super().__init__(block)
+        self.kind = kind
+        pointers = dict(zip(ARGUMENTS, [self.byte] * 2 + [self.float] * 2, strict=False))
+        places = self.begin('sci', pointers, ARGUMENTS[4:])
+        self.source, self.target, self.weights, self.work = places.values()
+
+    def weight(self, place: int) -> Any:
+        return self.spread(self.b.load(self.at(self.weights, place)))
 
     def emit(self) -> str:
         """The whole kernel: rows ``top`` to ``bottom`` of an image, tile by tile."""
@@ -259,23 +287,10 @@ class Emitter:
                 values = []
                 for channel in range(3):
                     image = self.at(self._row(images, row + 1, channel), column + 3)
-                    value = self._divide(self.load(image), self._exp2(sums[row][channel]))
+                    value = self._divide(self.load(image), self.exp2(sums[row][channel]))
                     scale, shift = self.weight(252 + channel), self.weight(255 + channel)
                     values.append(self.fma(value, scale, shift))
                 self._save(values, targets[row], column)
-
-    def _exp2(self, power: Any) -> Any:
-        """2 to a power, limited to what floats hold."""
-        power = self.where('>', self.where('<', power, -126.0), 126.0)
-        rounded = self.b.fadd(power, self.const(_ROUND))
-        rest = self.b.fsub(power, self.b.fsub(rounded, self.const(_ROUND)))
-        value = self.const(_EXP2[0])
-        for factor in _EXP2[1:]:
-            value = self.fma(value, rest, factor)
-        shift = ir.Constant(self.ints, [23] * self.block)
-        exponent = self.b.shl(self.b.bitcast(rounded, self.ints), shift)
-        bits = self.b.add(self.b.bitcast(value, self.ints), exponent)
-        return self.b.bitcast(bits, self.floats)
 
     def _divide(self, image: Any, power: Any) -> Any:
         """``clamp(x / clamp(1 / (1 + p) + x, 1e-4, 1), 0, 1)`` with one division."""

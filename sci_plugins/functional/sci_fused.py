@@ -12,7 +12,7 @@ import ctypes
 import hashlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
@@ -51,10 +51,20 @@ class Layout(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """What a kernel reads and writes."""
+    """What SCI's kernel reads and writes."""
 
     source: Layout
     target: Layout
+
+    def functions(self) -> dict[str, int]:
+        """How many arguments each function of :meth:`write` has."""
+        return {'sci': len(ARGUMENTS)}
+
+    def write(self, block: int) -> str:
+        """The code in LLVM's language, for vectors of ``block``."""
+        from sci_plugins.functional.sci_code import Emitter
+
+        return Emitter(self, block).emit()
 
 
 FLOATS = Kind(Layout(False, False), Layout(False, False))
@@ -63,15 +73,33 @@ BYTES = Kind(Layout(True, True), Layout(True, True))
 KINDS = (FLOATS, BYTES_TO_FLOATS, BYTES)
 
 
+class Passes(NamedTuple):
+    """The adaptive stage's passes over an image: :mod:`sci_plugins.functional.noise_fused`."""
+
+    def functions(self) -> dict[str, int]:
+        from sci_plugins.functional.noise_fused import FUNCTIONS
+
+        return {name: sum(map(len, arguments)) for name, arguments in FUNCTIONS.items()}
+
+    def write(self, block: int) -> str:
+        from sci_plugins.functional.noise_code import write
+
+        return write(min(block, 16))  # more would not fit into the registers
+
+
+PASSES = Passes()
+Code = Kind | Passes
+
+
 class Kernel:
     """Machine code of one kind, from the cache folder or made now.
 
     Args:
-        kind: what it reads and writes.
+        kind: what it is to do.
         cpu, features: in LLVM's words; by default this machine's.
     """
 
-    def __init__(self, kind: Kind, cpu: str = '', features: str = '') -> None:
+    def __init__(self, kind: Code, cpu: str = '', features: str = '') -> None:
         from llvmlite import binding
 
         binding.initialize_native_target()
@@ -84,17 +112,18 @@ class Kernel:
         )
         code = None if cpu else _read_code(kind)
         if code is None:
-            from sci_plugins.functional.sci_code import Emitter
-
-            module = binding.parse_assembly(Emitter(kind, self.block).emit())
-            code = machine.emit_object(module)
+            code = machine.emit_object(binding.parse_assembly(kind.write(self.block)))
             if not cpu:
                 _keep_code(kind, code)
         self._engine = binding.create_mcjit_compiler(binding.parse_assembly(''), machine)
         self._engine.add_object_file(binding.ObjectFileRef.from_data(code))
         self._engine.finalize_object()
-        kinds = [ctypes.c_int64] * len(ARGUMENTS)
-        self._call = ctypes.CFUNCTYPE(None, *kinds)(self._engine.get_function_address('sci'))
+        self._functions = {
+            name: ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(
+                self._engine.get_function_address(name)
+            )
+            for name, arguments in kind.functions().items()
+        }
 
     def __call__(self, source: Tensor, target: Tensor, weights: Tensor, turned: bool) -> None:
         """Fill ``target``; both ``(N, 3, H, W)``, at least ``block`` columns.
@@ -115,7 +144,7 @@ class Kernel:
         def run(image: int, top: int) -> None:
             stride = (blocks + 1) * self.block + 3 * MARGIN
             work = torch.zeros(stride * (ROWS + 2) + 2 * MARGIN)
-            self._call(
+            self._functions['sci'](
                 *(source[image].data_ptr(), start + image * step),
                 *(weights.data_ptr(), work.data_ptr(), height, width, blocks),
                 *(top, min(top + rows, height), source.stride(1), source.stride(2)),
@@ -123,11 +152,23 @@ class Kernel:
             )
 
         parts = [(image, top) for image in range(len(source)) for top in range(0, height, rows)]
-        if threads == 1 or len(parts) == 1:
-            for part in parts:
-                run(*part)
-        else:
-            list(_pool(threads, os.getpid()).map(run, *zip(*parts, strict=True)))
+        _in_threads(run, parts)
+
+    def share(self, name: str, rows: int, *arguments: Tensor | int, work: int = 0) -> None:
+        """Call a function for all rows, some in each thread.
+
+        Its arguments are a buffer of ``work`` floats if it needs one, these, and the rows: from
+        the first, to before the last.
+        """
+        numbers = [each.data_ptr() if isinstance(each, Tensor) else each for each in arguments]
+        step = -(-rows // torch.get_num_threads())
+
+        def run(top: int, bottom: int) -> None:
+            buffer = torch.empty(work)
+            own = [buffer.data_ptr()] if work else []
+            self._functions[name](*own, *numbers, top, bottom)
+
+        _in_threads(run, [(top, min(top + step, rows)) for top in range(0, rows, step)])
 
     def _blocks_of_tile(self, width: int) -> int:
         """Tiles of equal width that compute as few columns as possible."""
@@ -139,24 +180,32 @@ class Kernel:
         )
 
 
+def _in_threads(run: Callable[..., None], parts: Sequence[tuple[int, int]]) -> None:
+    if len(parts) == 1 or torch.get_num_threads() == 1:
+        for part in parts:
+            run(*part)
+    else:
+        list(_pool(torch.get_num_threads(), os.getpid()).map(run, *zip(*parts, strict=True)))
+
+
 @lru_cache(maxsize=1)
 def _pool(threads: int, process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix='sci_fused')
 
 
-def _code_file(kind: Kind) -> Path:
+def _code_file(kind: Code) -> Path:
     import llvmlite
     from llvmlite import binding
 
     machine = binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
     facts = repr((kind, machine, binding.get_process_triple(), llvmlite.__version__))
     digest = hashlib.sha256(facts.encode())
-    for name in ('sci_fused.py', 'sci_code.py'):
-        digest.update(Path(__file__).with_name(name).read_bytes())
+    for name in ('sci_fused', 'sci_code', 'noise_fused', 'noise_code'):
+        digest.update(Path(__file__).with_name(f'{name}.py').read_bytes())
     return cache_folder() / 'fused' / digest.hexdigest()[:32]
 
 
-def _read_code(kind: Kind) -> bytes | None:
+def _read_code(kind: Code) -> bytes | None:
     """What :func:`_keep_code` has kept, if it is whole."""
     with suppress(OSError):
         content = _code_file(kind).read_bytes()
@@ -165,13 +214,13 @@ def _read_code(kind: Kind) -> bytes | None:
     return None
 
 
-def _keep_code(kind: Kind, code: bytes) -> None:
+def _keep_code(kind: Code, code: bytes) -> None:
     with suppress(OSError):  # a folder that cannot be written to: it is made in each process
         write_atomically(_code_file(kind), hashlib.sha256(code).digest() + code)
 
 
-_made: dict[Kind, Kernel | None] = {}
-_asked: set[Kind] = set()
+_made: dict[Code, Kernel | None] = {}
+_asked: set[Code] = set()
 _lock = Lock()
 
 
@@ -179,7 +228,7 @@ def _after_fork() -> None:
     """LLVM may have been at work in a thread that does not exist here: take only what is made."""
     global _lock
     if _lock.locked():
-        for kind in KINDS:
+        for kind in (*KINDS, PASSES):
             _made.setdefault(kind, None)
     _lock = Lock()
 
@@ -202,7 +251,7 @@ def _has_llvmlite() -> bool:
     return tuple(map(int, llvmlite.__version__.split('.')[:2])) >= _OLDEST
 
 
-def make(*kinds: Kind) -> None:
+def make(*kinds: Code) -> None:
     """Have kernels ready when this returns: then the same call always gives the same bits."""
     with _lock:
         for kind in kinds if is_on() else ():
@@ -214,7 +263,7 @@ def make(*kinds: Kind) -> None:
                     logging.getLogger(__name__).warning('no fused kernel: %s', error)
 
 
-def find(kind: Kind) -> Kernel | None:
+def find(kind: Code) -> Kernel | None:
     """The kernel if it is there, or in the cache folder; else a thread begins to make it."""
     if kind not in _made and is_on() and kind not in _asked:
         _asked.add(kind)

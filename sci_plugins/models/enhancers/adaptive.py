@@ -13,8 +13,10 @@ from sci_plugins.functional.noise import (
     MIN_SIDE,
     NoiseEstimate,
     estimate_noise,
-    shrink_noise,
+    shrink_pixels,
 )
+from sci_plugins.functional.noise_fused import brighten, halve
+from sci_plugins.functional.sci_fused import PASSES
 from sci_plugins.models.enhancers.base import BaseEnhancer
 from sci_plugins.models.enhancers.sci import SCIEnhancer
 from sci_plugins.models.enhancers.weights import load_enhancer_weights
@@ -31,8 +33,6 @@ _STRETCH = 0.05
 # stays, from the second on there is none. Measured: clean photographs have up to .036, in the dark
 # at gain .05 and noise .002, enlarged twice, they have .05 to .12.
 _UNSEEN = (0.04, 0.07)
-# Keeps the slope of the square root finite at black.
-_BLACK = 1e-8
 
 
 class Decision(NamedTuple):
@@ -93,6 +93,7 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
     """
 
     weight_arguments = ('weights', 'illumination')
+    machine_code = (PASSES,)
 
     def __init__(
         self, cells: int = 12, illumination: str | None = None, weights: str | None = None
@@ -123,7 +124,7 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         light, noise = light_statistics(image), estimate_noise(image)
         coarse = noise
         if min(image.shape[2:]) >= 2 * MIN_SIDE:
-            coarse = estimate_noise(F.avg_pool2d(image, 2))
+            coarse = estimate_noise(halve(image))
         exponent, gain, strengths = self.controller(light, noise, coarse)
         return Decision(exponent, gain, strengths, light, noise, coarse)
 
@@ -148,26 +149,32 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         everything = self._does_all(image)
         bright = image
         if everything or bool((decision.strengths > 0).any()):
-            quiet = shrink_noise(image * image, _sigma_of_levels(decision), decision.strengths)
-            quiet = (quiet + _BLACK).sqrt() - _BLACK**0.5
+            bright = shrink_pixels(image, _sigma_of_levels(decision), decision.strengths)
             noisy = (decision.strengths > 0).any(1)
-            bright = torch.where(_of_images(noisy), quiet, image)
-        factor = _of_images(decision.gain)
+            if everything or not bool(noisy.all()):
+                bright = torch.where(_of_images(noisy), bright, image)
+        light = image.new_zeros(1, 1, 1, 1)
         if everything or bool((decision.exponent > 0).any()):
-            light = self.regional_light(bright)
-            factor = factor * torch.exp(-_of_images(decision.exponent) * light)
-        return (bright * factor).clamp(0, 1)  # times 1 where all is off
+            light = self._light_of_cells(bright)
+        result = brighten(bright, decision.gain, decision.exponent, light, bright is not image)
+        if result is None:
+            light = _enlarge(light, image) if everything or light.numel() > 1 else light
+            factor = _of_images(decision.gain) * torch.exp(-_of_images(decision.exponent) * light)
+            result = (bright * factor).clamp(0, 1)
+        return result  # times 1 where all is off
 
     def regional_light(self, image: Tensor) -> Tensor:
         """Natural logarithm of SCI's illumination of regions, of mean 0 over each image.
 
         Of RGB ``(N, 3, H, W)``, [0, 1]: ``(N, 1, H, W)``.
         """
+        return _enlarge(self._light_of_cells(image), image)
+
+    def _light_of_cells(self, image: Tensor) -> Tensor:
         cells = to_cells(image, self.cells)
         cells = cells.to(self.sci.in_conv.weight.dtype)
         light = self.sci.estimate_illumination(cells).to(image.dtype).amax(1, keepdim=True).log()
-        light = light - light.mean((2, 3), keepdim=True)
-        return F.interpolate(light, image.shape[2:], mode='bilinear', align_corners=False)
+        return light - light.mean((2, 3), keepdim=True)
 
     def _does_all(self, image: Tensor) -> bool:
         if not image.is_cpu or torch.jit.is_tracing() or torch.compiler.is_compiling():
@@ -238,6 +245,10 @@ def _sigma_of_levels(decision: Decision) -> Tensor:
     """``(N, 4)``: at half the size, the mean of four pixels has half of white noise's deviation."""
     fine, coarse = decision.noise.sigma, 2 * decision.coarse.sigma
     return torch.stack([fine, *[coarse] * (LEVELS - 1)], 1)
+
+
+def _enlarge(light: Tensor, image: Tensor) -> Tensor:
+    return F.interpolate(light, image.shape[2:], mode='bilinear', align_corners=False)
 
 
 def _of_images(value: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from sci_plugins.functional.retinex import divide_illumination
+from sci_plugins.functional.sci_fused import Code
 
 #: Limits of what is built: far above any use, far below a full memory.
 MAX_CHANNELS, MAX_LAYERS = 1024, 100
@@ -37,6 +38,8 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
 
     #: Arguments of the constructor that name files: a saved file holds what they loaded.
     weight_arguments: ClassVar[tuple[str, ...]] = ('weights',)
+    #: What its images may be computed by; to be made before the first of them.
+    machine_code: ClassVar[tuple[Code, ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -55,6 +55,8 @@ class SCIEnhancer(RetinexEnhancer):
     Enhancement", CVPR 2022, arXiv 2204.10137; github.com/vis-opt-group/SCI.
     """
 
+    machine_code = KINDS
+
     def __init__(
         self, layers: int = 1, channels: int | None = 3, weights: str | None = None
     ) -> None:
@@ -177,5 +179,4 @@ def _check_sizes(layers: int, channels: int | None) -> None:
 
 def prepare_kernels(module: nn.Module) -> None:
     """Have the machine code ready before the first image, so that all images take the same way."""
-    if any(isinstance(each, SCIEnhancer) for each in module.modules()):
-        make(*KINDS)
+    make(*(code for each in module.modules() for code in getattr(each, 'machine_code', ())))

@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from sci_plugins.functional.light import light_statistics, to_cells
+from sci_plugins.functional.light import _quantiles, light_statistics, to_cells
 
 
 def test_a_flat_image() -> None:
@@ -24,6 +25,27 @@ def test_two_halves() -> None:
     # Half of the cells at either value: the deviation is half of the difference of the logs.
     half = (math.log(1 + 1 / 255) - math.log(0.1 + 1 / 255)) / 2
     assert float(found.unevenness) == pytest.approx(half, rel=1e-4)
+
+
+@pytest.mark.parametrize('number', [1, 2, 11, 1000])
+def test_quantiles(number: int) -> None:
+    values = torch.rand(2, number, generator=torch.Generator().manual_seed(0)).mul(50).round() / 50
+    shares = (0.1, 0.5, 0.9)
+    wanted = torch.quantile(values, torch.tensor(shares), dim=1)
+    torch.testing.assert_close(_quantiles(values, *shares), wanted)
+    values[1, -1] = torch.nan
+    assert _quantiles(values, *shares).isnan().tolist() == [[False, True]] * 3
+
+
+@pytest.mark.parametrize('size', [(150, 210), (151, 157), (90, 1001)])
+def test_cells_of_large_images(size: tuple[int, int]) -> None:
+    image = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    cells = to_cells(image, 12)
+    wanted = F.adaptive_avg_pool2d(image.double(), cells.shape[2:])
+    torch.testing.assert_close(cells.double(), wanted, rtol=0, atol=3e-7)
+    (slope,) = torch.autograd.grad(cells[:, :, -1].sum(), image)
+    (other,) = torch.autograd.grad(wanted[:, :, -1].sum(), image)
+    torch.testing.assert_close(slope, other)
 
 
 def test_green_weighs_most() -> None:

@@ -22,10 +22,13 @@ from sci_plugins.models.enhancers import SCIEnhancer
 def test_small() -> None:
     result = benchmark_enhancer(height=12, width=18, batch=2, threads=1, runs=2)
     assert result.shape == (2, 3, 12, 18)
-    stages = {'adaptive', 'without shrinkage', 'off', 'statistics'}
+    stages = {'adaptive', 'without shrinkage', 'off', 'statistics', 'adaptive, PyTorch alone'}
     ways = {'plain', 'ours', 'ours, uint8 to uint8', 'ours, PyTorch alone'}
     assert set(result.timings) == ways | stages
-    assert set(result.adaptive) == stages
+    assert set(result.adaptive) == set(result.adaptive_cpu) == stages
+    assert result.adaptive_cpu['off'] == pytest.approx(
+        result.timings['off'].cpu_ms / result.timings['ours'].cpu_ms
+    )
     assert result.machine['threads'] == 1
     assert result.max_difference <= 1e-5
     plain, ours = result.timings['plain'], result.timings['ours']
