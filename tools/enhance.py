@@ -1,16 +1,21 @@
-"""Enhance image files and folders and write them to another folder."""
+"""Enhance image files and folders and write them to another folder; videos: see `video`."""
 
 import argparse
+import runpy
 import sys
+from pathlib import Path
 
 from sci_plugins.utils.cli import add_device_argument, run
+from sci_plugins.utils.folders import VIDEO_SUFFIXES
 from sci_plugins.weights import DEFAULT_ENHANCER
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args() -> argparse.Namespace | None:
+    """``None`` for a video, whose options are others."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog='Exit code: 0 all images enhanced, 1 some failed, 2 wrong usage.',
+        epilog='A video file, camera or stream goes to `video`, with its options. Exit code: 0 all '
+        'images enhanced, 1 some failed, 2 wrong usage.',
     )
     parser.add_argument('inputs', nargs='+', metavar='INPUT', help='image file or folder')
     parser.add_argument('--out', required=True, metavar='DIR', help='folder to write to')
@@ -56,11 +61,21 @@ def parse_args() -> argparse.Namespace:
         '--overwrite', action='store_true', help='enhance images again and replace existing files'
     )
     add_device_argument(parser)
-    return parser.parse_args()
+    args, _ = parser.parse_known_args()
+    return None if any(map(_is_video, args.inputs)) else parser.parse_args()
+
+
+def _is_video(name: str) -> bool:
+    """A video file, the number of a camera, or the address of a stream."""
+    path = Path(name)
+    is_one = name.isdecimal() or '://' in name or path.suffix.lower() in VIDEO_SUFFIXES
+    return is_one and not path.is_dir()
 
 
 def main() -> int:
     args = parse_args()
+    if args is None:
+        return runpy.run_path(str(Path(__file__).with_name('video.py')))['main']()
     # Imported late: --help and a mistyped option need not wait for PyTorch.
     from sci_plugins.apis.enhance_files import enhance_files
 

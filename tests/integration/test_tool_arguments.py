@@ -293,6 +293,18 @@ CASES = [
         ],
     ),
     *_cases(
+        'enhance',
+        '--out',
+        [
+            ('out none.mp4', 'a video is written as .mp4, .mkv, .mov, got out'),
+            (['out.mp4', 'none.mp4', '--quality', '52'], 'quality must be at most 51, got 52'),
+            (['out.mp4', 'rtsp://none.invalid/', '--limit', '0'], 'limit must be at least 1'),
+            (['out.mp4', '99', '--seconds', '-1'], 'seconds must be at least 0, got -1'),
+            ('out none.png --quality 5', 'unrecognized arguments: --quality 5'),
+            ('out none.mp4 --tile 5', 'unrecognized arguments: --tile 5'),
+        ],
+    ),
+    *_cases(
         'video',
         'none.mp4 --out',
         [

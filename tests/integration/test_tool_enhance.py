@@ -47,6 +47,28 @@ def test_as_a_process_with_a_bad_image(photos: Path, tmp_path: Path) -> None:
         assert read_image(out / name).mean() > read_image(photos / name).mean() + 40
 
 
+def test_a_video_goes_to_the_video_tool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder of images keeps its way, whatever its name."""
+    av = pytest.importorskip('av')
+    film, out = tmp_path / 'film.mp4', tmp_path / 'out.mp4'
+    with av.open(str(film), 'w') as container:
+        stream = container.add_stream('libx264', rate=10)
+        stream.height = stream.width = 64
+        for _ in range(3):
+            dark = np.full((64, 64, 3), 20, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(dark, format='rgb24')))
+        container.mux(stream.encode(None))
+    assert run_tool(monkeypatch, film, '--out', out, '--enhancer', 'gamma', '--seconds', 1) == 0
+    assert capsys.readouterr().out == f'{out}: 3 frames, 0 scene cuts\n'
+    with av.open(str(out)) as container:
+        assert next(container.decode(video=0)).to_ndarray(format='rgb24').mean() > 60
+    folder = tmp_path / '7'
+    write_image(folder / 'a.png', np.zeros((9, 9, 3), np.uint8))
+    assert run_tool(monkeypatch, folder, '--out', tmp_path / 'images', '--enhancer', 'none') == 0
+
+
 def test_exit_codes_and_resuming(
     photos: Path,
     tmp_path: Path,
