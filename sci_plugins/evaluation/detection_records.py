@@ -1,10 +1,8 @@
 """Detections kept image by image, and every number computed from them.
 
-Each class is matched once; pycocotools does COCO's matching.
+Each class is matched once, by VOC's rule and by COCO's; COCO's needs pycocotools.
 """
 
-import contextlib
-import io
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, ClassVar
@@ -20,6 +18,7 @@ from sci_plugins.evaluation.detection_images import (
     load_detections,
 )
 from sci_plugins.evaluation.records import ImageRecords, ImageSet, RunInfo, check_ids, mean_of_known
+from sci_plugins.functional.coco_matching import MAX_DETECTIONS, match_coco, match_coco_by_size
 from sci_plugins.functional.detection_ap import (
     RankedDetections,
     RecallPrecision,
@@ -33,147 +32,15 @@ from sci_plugins.functional.detection_ap import (
     recall_at_fppi,
     resampled_official_ap,
 )
-from sci_plugins.registry import RECORDS, require_host
+from sci_plugins.registry import RECORDS
 
 __all__ = [
     'OF_SEVERAL', 'SIZE_BINS', 'DarkFaceRecords', 'DetectionRecords', 'ImageDetections',
     'load_detections',
 ]  # fmt: skip
 
-#: COCO's IoU thresholds, its limit of detections per image, and all areas.
-IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
-MAX_DETECTIONS = 100
 #: A base with less average precision hardly finds anything.
 WEAK_AP = 0.1
-_ALL = (0.0, np.inf)
-#: Predictions ``(P, 5)``, boxes ``(G, 4)``, ignore ``(G,)`` of one image.
-Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
-#: Annotations, as in COCO's files, from the arrays of one image.
-Annotate = Callable[..., list[dict[str, Any]]]
-
-
-def match_coco(images: Sequence[Arrays]) -> list[RankedDetections]:
-    """Matches at COCO's ten IoU thresholds, 0.5 first.
-
-    Args:
-        images: predictions ``x1 y1 x2 y2 score``, boxes and ignore flags of each image.
-            Ignored boxes count as crowd regions.
-
-    Raises:
-        MissingDependencyError: if pycocotools is not installed.
-    """
-    return _evaluate(images, IOU_THRESHOLDS, [_ALL])[0]
-
-
-def match_coco_masks(images: Sequence[tuple[Any, ...]]) -> list[RankedDetections]:
-    """The same for masks.
-
-    Args:
-        images: scores ``(P,)``, found masks, true masks (both run-length codes of pycocotools) and
-            ignore flags ``(G,)`` of each image.
-    """
-    return _evaluate(images, IOU_THRESHOLDS, [_ALL], (_true_masks, _found_masks), 'segm')[0]
-
-
-def match_coco_by_size(
-    images: Sequence[Arrays], bins: Mapping[str, tuple[float, float]]
-) -> dict[str, RankedDetections]:
-    """Matches at IoU 0.5 for the boxes in each range of areas.
-
-    Boxes of other sizes are ignored, as are unmatched detections of other sizes: COCO's rule for
-    its small, medium and large objects. ``bins`` has the smallest and largest area in pixels, both
-    included; otherwise as :func:`match_coco`.
-    """
-    matches = _evaluate(images, IOU_THRESHOLDS[:1], list(bins.values()))
-    return {name: match[0] for name, match in zip(bins, matches, strict=True)}
-
-
-def _evaluate(
-    images: Sequence[tuple[Any, ...]],
-    thresholds: np.ndarray,
-    areas: Sequence[tuple[float, float]],
-    annotate: tuple[Annotate, Annotate] | None = None,
-    kind: str = 'bbox',
-) -> list[list[RankedDetections]]:
-    """The matches of all images, for each range of areas and each threshold."""
-    require_host('COCO AP', 'pycocotools', 'det')
-    from pycocotools.cocoeval import COCOeval
-
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints every step
-        truth, found = (_dataset(images, each) for each in annotate or (_truth, _found))
-        evaluator = COCOeval(truth, found, iouType=kind)
-        evaluator.params.iouThrs = thresholds
-        evaluator.params.maxDets = [MAX_DETECTIONS]
-        evaluator.params.areaRng = [list(area) for area in areas]
-        evaluator.evaluate()
-    each = np.array(evaluator.evalImgs, dtype=object).reshape(len(areas), len(images))
-    return [[_collect(row, threshold) for threshold in range(len(thresholds))] for row in each]
-
-
-def _collect(results: Iterable[Any], threshold: int) -> RankedDetections:
-    scores, hits, positives = [], [], []
-    for result in results:
-        if result is None:  # neither a box nor a detection
-            result = dict(
-                dtScores=[],
-                dtIgnore=np.zeros((threshold + 1, 0), bool),
-                dtMatches=np.zeros((threshold + 1, 0)),
-                gtIgnore=np.zeros(0),
-            )
-        counts = ~result['dtIgnore'][threshold].astype(bool)
-        scores.append(np.array(result['dtScores'], np.float64)[counts])
-        hits.append(result['dtMatches'][threshold][counts] > 0)
-        positives.append(int((result['gtIgnore'] == 0).sum()))
-    return rank(scores, hits, positives)
-
-
-def _dataset(images: Sequence[tuple[Any, ...]], annotate: Annotate) -> Any:
-    from pycocotools.coco import COCO
-
-    annotations = [
-        dict(image_id=number, category_id=1, **annotation)
-        for number, image in enumerate(images, start=1)
-        for annotation in annotate(*image)
-    ]
-    # Ids start at 1: COCOeval takes 0 for "no match".
-    for number, annotation in enumerate(annotations, start=1):
-        annotation['id'] = number
-    dataset = COCO()
-    dataset.dataset = dict(
-        images=[dict(id=number, height=0, width=0) for number in range(1, len(images) + 1)],
-        categories=[dict(id=1, name='object')],
-        annotations=annotations,
-    )
-    dataset.createIndex()
-    return dataset
-
-
-def _truth(_: np.ndarray, boxes: np.ndarray, ignore: np.ndarray) -> list[dict[str, Any]]:
-    return [dict(**_box(box), iscrowd=int(crowd)) for box, crowd in zip(boxes, ignore, strict=True)]
-
-
-def _found(predictions: np.ndarray, _: np.ndarray, __: np.ndarray) -> list[dict[str, Any]]:
-    # As COCOeval limits them, but before objects are made of thousands.
-    best = np.argsort(-predictions[:, 4], kind='stable')[:MAX_DETECTIONS]
-    return [dict(**_box(row[:4]), iscrowd=0, score=float(row[4])) for row in predictions[best]]
-
-
-def _true_masks(_: np.ndarray, __: Any, masks: Sequence[Any], ignore: np.ndarray) -> list[Any]:
-    pairs = zip(masks, ignore, strict=True)
-    return [dict(segmentation=mask, area=1, iscrowd=int(crowd)) for mask, crowd in pairs]
-
-
-def _found_masks(scores: np.ndarray, masks: Sequence[Any], *_: Any) -> list[dict[str, Any]]:
-    best = np.argsort(-scores, kind='stable')[:MAX_DETECTIONS]
-    return [dict(segmentation=masks[i], area=1, iscrowd=0, score=float(scores[i])) for i in best]
-
-
-def _box(box: np.ndarray) -> dict[str, Any]:
-    x1, y1, x2, y2 = map(float, box)
-    width, height = x2 - x1, y2 - y1
-    return dict(bbox=[x1, y1, width, height], area=width * height)
-
-
 #: Size bins by ``sqrt(width * height)``: smallest and largest area.
 SIZE_BINS = {
     'below_16px': (0.0, np.nextafter(16.0**2, 0)),

@@ -8,8 +8,9 @@ import numpy as np
 
 from sci_plugins.errors import DataError
 from sci_plugins.evaluation.detection_images import ImageDetections, as_rows, images_from_arrays
-from sci_plugins.evaluation.detection_records import DetectionRecords, match_coco_masks
+from sci_plugins.evaluation.detection_records import DetectionRecords
 from sci_plugins.evaluation.records import RunInfo
+from sci_plugins.functional.coco_matching import match_coco_masks
 from sci_plugins.registry import RECORDS
 
 Code = dict[str, Any]
