@@ -98,6 +98,7 @@ def _page_lines(results: Any, page: Path, command: str) -> Iterator[str]:
         '`merge` need a second inference besides. Conditions are written as after `--darken`.\n'
     )
     yield f'![The metric over darkness, one line for each enhancer](images/{page.stem}.png)\n'
+    yield '*Left of the line: less light and nothing else; right: noise and the rest.*\n'
     for sheet in results.sheets:
         yield f'## {sheet.network}\n'
         sha = f' (sha256 {sheet.checkpoint_sha256[:12]}…)' if sheet.checkpoint_sha256 else ''
@@ -159,7 +160,7 @@ def _row(first: str, cells: Sequence[str], more: Sequence[str] = ()) -> str:
 
 
 def _draw(results: Any, path: Path) -> None:
-    """One panel for each network: the metric over the conditions, from bright to dark."""
+    """A panel for each network: less light alone, by brightness, and the rest in its order."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
@@ -175,10 +176,13 @@ def _draw(results: Any, path: Path) -> None:
         style = dict(c=next(strong), lw=2.2) if ours else dict(c=next(light), lw=1.1, ls='--')
         styles[name] = style | dict(marker=_MARKERS[len(styles) % len(_MARKERS)], ms=4)
     for axes, sheet in zip(panels, results.sheets, strict=False):
-        columns = sorted(sheet.columns, key=lambda column: -column.luma)
+        columns = sorted(sheet.columns, key=lambda c: 1.0 if ':' in c.text else -c.luma)
+        plain = sum(':' not in column.text for column in columns)
         for name, style in styles.items():
             values = [c.entries[name].value if name in c.entries else None for c in columns]
-            axes.plot(range(len(columns)), values, label=name, **style)
+            axes.plot(range(plain), values[:plain], label=name, **style)
+            axes.plot(range(plain, len(columns)), values[plain:], **style)
+        axes.axvline(plain - 0.5, c='black', lw=0.8)
         labels = [f'{column.text}  ({column.luma:.2f})' for column in columns]
         axes.set_xticks(range(len(columns)), labels, rotation=50, ha='right', fontsize=7)
         axes.set_title(f'{sheet.network}: {sheet.metric}, percent', fontsize=10)
