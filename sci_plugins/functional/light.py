@@ -1,14 +1,19 @@
 """The light of an image: how bright it is, and how evenly."""
 
-import math
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sci_plugins.functional.image_quality import LUMA, check_images, clipped_share, constant
+from sci_plugins.functional.image_quality import (
+    LUMA,
+    check_images,
+    clipped_share,
+    constant,
+    is_recorded,
+    quantiles,
+)
 
 # Every so many pixels are looked at for quantiles.
 _STEP = 4
@@ -47,7 +52,7 @@ def light_statistics(image: Tensor) -> LightStatistics:
     image = image.to(torch.promote_types(image.dtype, torch.float32))
     few = image[..., ::_STEP, ::_STEP].contiguous()
     luma = _luma(few)
-    low, median, high = _quantiles(luma, 0.1, 0.5, 0.9)
+    low, median, high = quantiles(luma, 0.1, 0.5, 0.9)
     uneven = (_luma(to_cells(image, _CELLS)) + _FLOOR).log().std(1, correction=0)
     return LightStatistics(luma.mean(1), low, median, high, clipped_share(few), uneven)
 
@@ -61,25 +66,11 @@ def to_cells(image: Tensor, cells: int) -> Tensor:
     sides = image.shape[-2:]
     longest = max(sides)
     height, width = (min(side, max(1, round(cells * side / longest))) for side in sides)
-    if image.is_cpu and image.numel() >= _LARGE and not _is_recorded():
+    if image.is_cpu and image.numel() >= _LARGE and not is_recorded():
         # The columns' means first: a third of the time, for PyTorch pools value by value.
         edges = [(n * sides[0] // height, -(-(n + 1) * sides[0] // height)) for n in range(height)]
         image = torch.stack([image[..., top:bottom, :].mean(-2) for top, bottom in edges], -2)
     return F.adaptive_avg_pool2d(image, (height, width))
-
-
-def _quantiles(values: Tensor, *shares: float) -> Tensor:
-    """Quantiles ``(Q, N)`` of ``(N, K)``. NumPy sorts ten times as fast on a CPU."""
-    if not values.is_cpu or _is_recorded():
-        return torch.quantile(values, constant(shares, values), dim=1)
-    rows = torch.from_numpy(np.sort(values.numpy(), axis=1))  # NaN is last
-    places = [share * (rows.shape[1] - 1) for share in shares]
-    found = [rows[:, int(p)].lerp(rows[:, math.ceil(p)], p % 1) for p in places]
-    return torch.stack(found) + 0 * rows[:, -1]
-
-
-def _is_recorded() -> bool:
-    return torch.jit.is_tracing() or torch.compiler.is_compiling()
 
 
 def _luma(image: Tensor) -> Tensor:

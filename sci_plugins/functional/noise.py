@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sci_plugins.functional import noise_fused
-from sci_plugins.functional.image_quality import LUMA, check_images, constant
+from sci_plugins.functional.image_quality import LUMA, check_images, constant, quantiles
 from sci_plugins.functional.noise_fused import BLACK, BLOCK, TINY
 
 #: Smallest side in pixels.
@@ -134,7 +134,7 @@ def _of_flat_blocks(luma: Tensor, clipped: Tensor, fine: Tensor, coarse: Tensor)
     How many they are is never asked: a GPU would have to be waited for.
     """
     # Where values are cut off at black, so is the noise.
-    usable = clipped <= clipped.quantile(0.1, dim=1, keepdim=True).clamp_min(0.05)
+    usable = clipped <= quantiles(clipped, 0.1).clamp_min(0.05).T
     usables, blocks = usable.sum(1, keepdim=True), usable.shape[1]
     number = (usables * _PERCENT // 100).clamp_min(_FEWEST).minimum(usables)
     cost = (fine + _COARSE * coarse).masked_fill(~usable, torch.inf)

@@ -76,7 +76,7 @@ class _Passes(Writer):
     # Noise
 
     def details(self) -> None:
-        """Sums over eight rows of luma, clipped, fine and coarse energy, see ``noise``."""
+        """Means over blocks of luma, clipped, fine and coarse energy, see ``noise``."""
         a, zero, stride = self.a, _Int(self.b, 0), self.a['stride']
         luma = self.at(self.p['work'], stride * 3 + MARGIN)
         once = self.at(luma, stride * (BLOCK * BAND + 5))
@@ -101,14 +101,20 @@ class _Passes(Writer):
                 self.sum_up(luma, once, first, group)
 
     def sum_up(self, luma: Any, once: Any, first: _Int, group: _Int) -> None:
-        start = group * BLOCK - first
-        with self.blocks(self.a['width']) as x:
+        """A row of blocks; the last of them that fit, again."""
+        start, across = group * BLOCK - first, self.a['across']
+        with self.blocks(across * BLOCK) as x:
             zeros = [self.const(0.0)] * 4
             with self.loop(start, start + BLOCK, start * 0 + 1, *zeros) as (y, sums):
                 sums[:] = map(self.b.fadd, sums, self.measures(luma, once, first, y, x))
+            block = _Int(self.b, self.b.sdiv(x.value, (start * 0 + BLOCK).value))
             for place, total in enumerate(sums):
-                row = self.a['sums_plane'] * place + self.a['width'] * group
-                self.store(total, self.at(self.p['sums'], row + x))
+                total = self.b.fmul(total, self.const(1 / BLOCK**2))
+                for n in (self.block, self.block // 2, self.block // 4):  # 8 columns to one
+                    halves = (self.shuffle(total, total, range(odd, n, 2)) for odd in (0, 1))
+                    total = self.b.fadd(*halves)
+                row = self.a['means_plane'] * place + across * group
+                self.store(total, self.at(self.p['means'], row + block))
 
     def measures(self, luma: Any, once: Any, first: _Int, y: _Int, x: _Int) -> list[Any]:
         sources = self.rows('source', first + y)

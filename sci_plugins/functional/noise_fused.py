@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sci_plugins.functional.image_quality import is_recorded
 from sci_plugins.functional.sci_fused import PASSES, Kernel, find
 
 #: Rows and columns of a block of the noise estimate, and rows of blocks at a time: in the cache.
@@ -34,8 +35,8 @@ _RISEN = ('source', 'target', 'coarse', 'shrunk', 'weight')
 #: Names of the pointers and of the integers of each.
 FUNCTIONS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     'details': (
-        ('work', 'source', 'sums'),
-        (*_SOURCE, 'height', 'width', 'sums_plane', 'stride', *_ROWS),
+        ('work', 'source', 'means'),
+        (*_SOURCE, 'height', 'width', 'across', 'means_plane', 'stride', *_ROWS),
     ),
     'halve': (('source', 'target'), (*_HALVE, *_ROWS)),
     'halve_luma': (('source', 'target', 'luma'), _LUMA),
@@ -59,7 +60,7 @@ FUNCTIONS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
 
 def find_passes(image: Tensor, *others: Tensor) -> Kernel | None:
     """The code, if it serves ``image``, ``(N, 3, H, W)``: float32 on a CPU, not small, no graph."""
-    if torch.jit.is_tracing() or torch.compiler.is_compiling():
+    if is_recorded():
         return None
     number, _, height, width = image.shape
     if (
@@ -83,15 +84,11 @@ def block_means(image: Tensor) -> Tensor | None:
     number, _, height, width = image.shape
     down, across = height // BLOCK, width // BLOCK
     stride = width + 4 * MARGIN
-    sums = torch.empty(number, 4, down, width)
-    for source, target in zip(image, sums, strict=True):
-        passes.share(
-            *('details', down, source, target, *_strides(source), height, width),
-            *(target.stride(0), stride),
-            work=stride * (2 * BLOCK * BAND + 10) + 2 * MARGIN,
-        )
-    blocks = sums[..., : across * BLOCK].unflatten(3, (across, BLOCK)).sum(4)
-    return (blocks / BLOCK**2).flatten(2)
+    means, work = torch.empty(number, 4, down * across), stride * (2 * BLOCK * BAND + 10)
+    for source, target in zip(image, means, strict=True):
+        sizes = (height, width, across, down * across, stride)
+        passes.share('details', down, source, target, *_strides(source), *sizes, work=work)
+    return means
 
 
 def halve(image: Tensor) -> Tensor:

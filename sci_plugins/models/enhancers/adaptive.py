@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sci_plugins.errors import check_at_least
+from sci_plugins.functional.image_quality import is_recorded
 from sci_plugins.functional.light import LightStatistics, light_statistics, to_cells
 from sci_plugins.functional.noise import (
     LEVELS,
@@ -177,7 +178,7 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         return light - light.mean((2, 3), keepdim=True)
 
     def _does_all(self, image: Tensor) -> bool:
-        if not image.is_cpu or torch.jit.is_tracing() or torch.compiler.is_compiling():
+        if not image.is_cpu or is_recorded():
             return True
         tensors = (image, *self.parameters())
         return torch.is_grad_enabled() and any(each.requires_grad for each in tensors)

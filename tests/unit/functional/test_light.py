@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sci_plugins.functional.light import _quantiles, light_statistics, to_cells
+from sci_plugins.functional.image_quality import quantiles
+from sci_plugins.functional.light import light_statistics, to_cells
 
 
 def test_a_flat_image() -> None:
@@ -28,13 +29,13 @@ def test_two_halves() -> None:
 
 
 @pytest.mark.parametrize('number', [1, 2, 11, 1000])
-def test_quantiles(number: int) -> None:
+def testquantiles(number: int) -> None:
     values = torch.rand(2, number, generator=torch.Generator().manual_seed(0)).mul(50).round() / 50
     shares = (0.1, 0.5, 0.9)
     wanted = torch.quantile(values, torch.tensor(shares), dim=1)
-    torch.testing.assert_close(_quantiles(values, *shares), wanted)
+    torch.testing.assert_close(quantiles(values, *shares), wanted)
     values[1, -1] = torch.nan
-    assert _quantiles(values, *shares).isnan().tolist() == [[False, True]] * 3
+    assert quantiles(values, *shares).isnan().tolist() == [[False, True]] * 3
 
 
 @pytest.mark.parametrize('size', [(150, 210), (151, 157), (90, 1001)])
