@@ -4,7 +4,8 @@ The same function as layer after layer, up to rounding, with less time and memor
 
 * Only the convolution's result is kept for the backward pass; normalisation and ReLU are cheap to
   recompute.
-* Statistics, normalisation and ReLU work on pieces that stay in the cache.
+* Statistics, normalisation and ReLU work on pieces that stay in the cache, or are machine code: see
+  :mod:`sci_plugins.functional.norm_fused`.
 * A bias before a batch normalisation does not affect the result: it enters only the running mean,
   and its gradient is 0.
 * PyTorch sums channels-last batch statistics value by value, with an error of about 1e-5 that the
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.forward_ad import unpack_dual
 
+from sci_plugins.functional import norm_fused
 from sci_plugins.functional.conv3x3 import (
     channels_last,
     conv3x3,
@@ -175,6 +177,8 @@ def _statistics(features: Tensor) -> tuple[Tensor, Tensor]:
     Each piece's variance is taken around its own mean while the piece is in the cache; the variance
     between the pieces' means is added (Chan et al., 1983).
     """
+    if (found := norm_fused.statistics(features)) is not None:
+        return found
     means, variances, shares = [], [], []
     for piece, scratch in _with_scratch(features):
         count = piece.numel() // features.shape[1]
@@ -195,11 +199,15 @@ def _average(values: list[Tensor], shares: list[float]) -> Tensor:
 
 def _relu(normed: _Normed, shortcut: Tensor | None = None) -> Tensor:
     """``relu(normed) + shortcut``."""
-    result = torch.empty_like(normed.features)
     gain, offset = normed.gain, normed.offset
+    shortcut = None if shortcut is None else channels_last(shortcut)
+    found = norm_fused.relu(normed.features, gain, offset, shortcut)
+    if found is not None:
+        return found
+    result = torch.empty_like(normed.features)
     pieces = [_pieces(result), _pieces(normed.features)]
     if shortcut is not None:
-        pieces.append(_pieces(channels_last(shortcut)))
+        pieces.append(_pieces(shortcut))
     for out, piece, *more in zip(*pieces, strict=True):
         torch.addcmul(offset, piece, gain, out=out).relu_()
         for each in more:
@@ -209,7 +217,14 @@ def _relu(normed: _Normed, shortcut: Tensor | None = None) -> Tensor:
 
 def _through_norm_relu(grad: Tensor, normed: _Normed) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of the convolution's result, the scale and the shift."""
-    inner, scale, shift = _through_relu(channels_last(grad), normed)
+    grad, features = channels_last(grad), normed.features
+    vectors = normed.gain, normed.offset
+    found = norm_fused.sums(grad, features, (*vectors, normed.mean))
+    if found is not None:
+        shift, scale = found[0], found[1] * normed.inverse
+        rest = _slope_and_constant(normed, scale, shift)
+        return norm_fused.through(grad, features, (*vectors, *rest)), scale, shift
+    inner, scale, shift = _through_relu(grad, normed)
     _through_norm(inner, normed, scale, shift)
     return inner, scale, shift
 
@@ -247,13 +262,18 @@ def _through_norm(inner: Tensor, normed: _Normed, scale: Tensor, shift: Tensor) 
     ``gain * (inner - mean(inner) - n * mean(n * inner))`` with ``n`` the normalised features; the
     two means are the gradients of shift and scale over the number of pixels.
     """
-    gain, count = normed.gain, inner.numel() // inner.shape[1]
-    slope = -gain * normed.inverse * scale / count
-    constant = -gain * shift / count - slope * normed.mean
+    gain = normed.gain
+    slope, constant = _slope_and_constant(normed, scale, shift)
     pairs = zip(_pieces(inner), _with_scratch(normed.features), strict=True)
     for out, (values, scratch) in pairs:
         torch.addcmul(constant, values, slope, out=scratch)
         torch.addcmul(scratch, out, gain, out=out)
+
+
+def _slope_and_constant(normed: _Normed, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    gain, count = normed.gain, normed.features.numel() // len(shift)
+    slope = -gain * normed.inverse * scale / count
+    return slope, -gain * shift / count - slope * normed.mean
 
 
 def _pieces(image: Tensor) -> tuple[Tensor, ...]:

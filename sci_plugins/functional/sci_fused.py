@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
+from importlib import import_module
 from math import e, log2
 from pathlib import Path
 from threading import Lock, Thread
@@ -74,20 +75,21 @@ KINDS = (FLOATS, BYTES_TO_FLOATS, BYTES)
 
 
 class Passes(NamedTuple):
-    """The adaptive stage's passes over an image: :mod:`sci_plugins.functional.noise_fused`."""
+    """Passes over an image, of the modules ``NAME_fused`` and ``NAME_code``."""
+
+    name: str
 
     def functions(self) -> dict[str, int]:
-        from sci_plugins.functional.noise_fused import FUNCTIONS
-
-        return {name: sum(map(len, arguments)) for name, arguments in FUNCTIONS.items()}
+        known = import_module(f'sci_plugins.functional.{self.name}_fused').FUNCTIONS
+        return {name: sum(map(len, arguments)) for name, arguments in known.items()}
 
     def write(self, block: int) -> str:
-        from sci_plugins.functional.noise_code import write
+        code = import_module(f'sci_plugins.functional.{self.name}_code')
+        return code.write(min(block, 16))  # more would not fit into the registers
 
-        return write(min(block, 16))  # more would not fit into the registers
 
-
-PASSES = Passes()
+#: Of the adaptive stage, and of training.
+PASSES, NORMS = Passes('noise'), Passes('norm')
 Code = Kind | Passes
 
 
@@ -200,7 +202,7 @@ def _code_file(kind: Code) -> Path:
     machine = binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
     facts = repr((kind, machine, binding.get_process_triple(), llvmlite.__version__))
     digest = hashlib.sha256(facts.encode())
-    for name in ('sci_fused', 'sci_code', 'noise_fused', 'noise_code'):
+    for name in ('sci_fused', 'sci_code', 'noise_fused', 'noise_code', 'norm_fused', 'norm_code'):
         digest.update(Path(__file__).with_name(f'{name}.py').read_bytes())
     return cache_folder() / 'fused' / digest.hexdigest()[:32]
 
@@ -228,7 +230,7 @@ def _after_fork() -> None:
     """LLVM may have been at work in a thread that does not exist here: take only what is made."""
     global _lock
     if _lock.locked():
-        for kind in (*KINDS, PASSES):
+        for kind in (*KINDS, PASSES, NORMS):
             _made.setdefault(kind, None)
     _lock = Lock()
 

@@ -1,0 +1,101 @@
+"""Batch normalisation and ReLU of training on a CPU in one pass each, by machine code at hand.
+
+Each function gives ``None`` where PyTorch has to compute. Images are ``(N, C, H, W)`` with channels
+last, vectors ``(C,)``. How the code is made and kept: :mod:`sci_plugins.functional.sci_fused`.
+"""
+
+import torch
+from torch import Tensor
+
+from sci_plugins.functional.sci_fused import NORMS, Kernel, find
+
+#: Fewer values are not worth it.
+MIN_VALUES = 2**16
+_SIZES = ('stride', 'width', 'top', 'bottom')
+#: Names of the pointers and of the integers of each.
+FUNCTIONS = {
+    'statistics': (('source', 'sums'), _SIZES),
+    'relu': (('source', 'target', 'vectors'), _SIZES),
+    'relu_add': (('source', 'target', 'vectors', 'shortcut'), _SIZES),
+    'sums': (('source', 'sums', 'vectors', 'grad'), _SIZES),
+    'through': (('source', 'target', 'vectors', 'grad'), _SIZES),
+}
+
+
+def statistics(features: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Each channel's mean and biased variance: of rows, around their own means, then of all
+    (Chan et al., 1983).
+    """
+    sums = _run('statistics', features)
+    if sums is None:
+        return None
+    means, squares = sums.unbind(1)
+    mean = means.mean(0)
+    between = (means - mean).square().mean(0)
+    return mean, squares.sum(0) / (features.numel() // len(mean)) + between
+
+
+def relu(features: Tensor, gain: Tensor, offset: Tensor, shortcut: Tensor | None) -> Tensor | None:
+    """``max(features * gain + offset, 0) + shortcut``."""
+    target = torch.empty_like(features)
+    more = () if shortcut is None else (shortcut,)
+    done = _run('relu_add' if more else 'relu', features, target, (gain, offset), *more)
+    return None if done is None else target
+
+
+def sums(grad: Tensor, features: Tensor, vectors: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+    """Sums of ``g`` and of ``g * (features - mean)``.
+
+    ``g`` is ``grad`` where ``features * gain + offset`` is above 0; ``vectors`` are ``(gain,
+    offset, mean)``.
+    """
+    found = _run('sums', features, None, vectors, grad)
+    return None if found is None else found.sum(0).unbind(0)
+
+
+def through(grad: Tensor, features: Tensor, vectors: tuple[Tensor, ...]) -> Tensor:
+    """``g * gain + features * slope + constant``, where :func:`sums` computed.
+
+    ``vectors`` are ``(gain, offset, slope, constant)``.
+    """
+    target = torch.empty_like(features)
+    _run('through', features, target, vectors, grad)
+    return target
+
+
+def _run(
+    name: str,
+    source: Tensor,
+    target: Tensor | None = None,
+    vectors: tuple[Tensor, ...] = (),
+    *more: Tensor,
+) -> Tensor | None:
+    """The target, or a new ``(rows, 2, C)``."""
+    number, channels, height, width = source.shape
+    images = [each for each in (source, target, *more) if each is not None]
+    kernel = _find(images)
+    lanes = kernel.block and min(kernel.block, 16) if kernel else 1
+    if kernel is None or channels % lanes:
+        return None
+    rows = number * height
+    if target is None:
+        target = source.new_empty(rows, 2, channels)
+    packed = [torch.stack(vectors)] if vectors else []
+    pointers = [each.data_ptr() for each in (source, target, *packed, *more)]
+    for channel in range(0, channels, lanes):
+        own = [each + 4 * channel for each in pointers]
+        kernel.share(name, rows, *own, channels, width)
+    return target
+
+
+def _find(images: list[Tensor]) -> Kernel | None:
+    if torch.compiler.is_compiling() or images[0].numel() < MIN_VALUES:
+        return None
+    is_known = all(
+        type(each) is Tensor
+        and each.dtype == torch.float32
+        and each.is_cpu
+        and each.is_contiguous(memory_format=torch.channels_last)
+        for each in images
+    )
+    return find(NORMS) if is_known else None

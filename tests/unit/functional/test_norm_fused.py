@@ -1,0 +1,109 @@
+"""Machine code of the training layers against PyTorch layer by layer, in double precision."""
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sci_plugins.functional import norm_fused
+from sci_plugins.functional.conv_norm import ConvNorm, conv_norm_relu, residual_block
+from sci_plugins.functional.sci_fused import NORMS, Kernel
+
+pytest.importorskip('llvmlite')
+
+
+@pytest.fixture(params=['', 'x86-64'])
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    made = Kernel(NORMS, request.param)
+    calls = []
+
+    def find(images: list[Tensor]) -> Kernel:
+        calls.append(len(images))
+        return made
+
+    monkeypatch.setattr(norm_fused, '_find', find)
+    made.calls = calls  # type: ignore[attr-defined]
+    return made
+
+
+def _layer(channels: int, seed: int) -> ConvNorm:
+    torch.manual_seed(seed)
+    vectors = [torch.randn(channels) for _ in range(3)]
+    weight = torch.randn(channels, channels, 3, 3) / channels
+    return ConvNorm(weight, vectors[0], 1 + vectors[1] / 2, vectors[2] / 2, 1e-5)
+
+
+def _tensors(*layers: ConvNorm) -> list[Tensor]:
+    return [each for layer in layers for each in layer[:4]]
+
+
+def _plain(image: Tensor, layer: ConvNorm) -> Tensor:
+    weight, bias, scale, shift, eps = layer
+    features = F.conv2d(image, weight, bias, padding=1)
+    return F.relu(F.batch_norm(features, None, None, scale, shift, True, 0.1, eps))
+
+
+def _gradients(result: Tensor, tensors: list[Tensor]) -> list[Tensor]:
+    source = torch.Generator().manual_seed(7)
+    weights = torch.randn(result.shape, generator=source).to(result)
+    return list(torch.autograd.grad((result * weights).sum(), tensors))
+
+
+@pytest.mark.parametrize('block', [False, True])
+@pytest.mark.parametrize('size', [(1, 16, 5, 7), (2, 32, 12, 33)])
+def test_results_and_gradients(kernel: Any, size: tuple[int, ...], block: bool) -> None:
+    image = torch.randn(size) + 3  # a mean far from 0, which sums of squares would lose
+    layers = [_layer(size[1], seed) for seed in range(1 + block)]
+    tensors = [each.requires_grad_() for each in (image, *_tensors(*layers))]
+    if block:
+        result, *statistics = residual_block(image, *layers)
+    else:
+        result, *statistics = conv_norm_relu(image, *layers, shortcut=image)
+    found = _gradients(result, tensors)
+    assert len(kernel.calls) >= 4 * len(layers)  # forward twice, backward twice
+
+    exact = [ConvNorm(*(v.detach().double() for v in each[:4]), each.eps) for each in layers]
+    given = [each.requires_grad_() for each in (image.detach().double(), *_tensors(*exact))]
+    wanted = given[0]
+    for layer in exact:
+        wanted = _plain(wanted, layer)
+    wanted = wanted + given[0]
+    torch.testing.assert_close(result.double(), wanted, rtol=1e-5, atol=1e-5)
+    for own, true in zip(found, _gradients(wanted, given), strict=True):
+        scale = float(true.abs().max()) + 1e-3
+        assert float((own - true).abs().max()) < 2e-5 * max(scale, 1.0)
+    features = F.conv2d(given[0], *exact[0][:2], padding=1)
+    true = [features.mean((0, 2, 3)), features.var((0, 2, 3), correction=0)]
+    torch.testing.assert_close(
+        [each.double() for each in statistics[0]], true, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_threads_change_nothing(kernel: Kernel) -> None:
+    features = torch.randn(2, 16, 9, 8).contiguous(memory_format=torch.channels_last)
+    vectors = tuple(torch.randn(3, 16))
+    threads, found = torch.get_num_threads(), []
+    try:
+        for number in (1, 3):
+            torch.set_num_threads(number)
+            parts = norm_fused.sums(features.sin(), features, vectors)
+            found.append(torch.stack([*parts, *norm_fused.statistics(features)]))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*found)
+
+
+def test_what_it_leaves_to_pytorch() -> None:
+    good = torch.randn(1, 16, 64, 64).contiguous(memory_format=torch.channels_last)
+    few = torch.randn(1, 3, 200, 200).contiguous(memory_format=torch.channels_last)
+    for other in (good.double(), good.contiguous(), good[:, :, :9], good.half(), few):
+        assert norm_fused.statistics(other) is None
+
+
+def test_nan_stays(kernel: Kernel) -> None:
+    features = torch.zeros(1, 16, 2, 2).contiguous(memory_format=torch.channels_last)
+    features[0, 3, 1, 1] = torch.nan
+    result = norm_fused.relu(features, torch.ones(16), torch.zeros(16), None)
+    assert torch.equal(result.isnan(), features.isnan())
