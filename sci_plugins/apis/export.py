@@ -17,7 +17,7 @@ from sci_plugins.apis.enhance import prepare_enhancer, weight_files
 from sci_plugins.errors import ConfigError, SciPluginsError, tell_cause
 from sci_plugins.functional.host_image import host_to_rgb, rgb_to_host
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
-from sci_plugins.models.enhancers import AdaptiveSCIEnhancer
+from sci_plugins.models.enhancers import TemporalEnhancer
 from sci_plugins.models.enhancers.weight_files import file_sha256
 from sci_plugins.registry import require_host
 from sci_plugins.utils.files import new_file
@@ -172,10 +172,10 @@ def _images(count: int, height: int, width: int) -> Tensor:
 
 def _translate(module: Any, images: Tensor) -> Any:
     name = type(getattr(module, 'network', module.enhancer)).__name__
-    if any(isinstance(part, AdaptiveSCIEnhancer) for part in module.modules()):
+    if any(isinstance(part, TemporalEnhancer) for part in module.modules()):
         raise ConfigError(
-            'cannot export AdaptiveSCIEnhancer: it estimates noise in blocks that it chooses in '
-            'each image, which no graph of ONNX holds; export SCI, or a gate before it'
+            'cannot export TemporalEnhancer: it remembers frames, which no graph of ONNX does; '
+            'export the enhancer that it steadies'
         )
     try:
         with torch.no_grad():
@@ -199,11 +199,17 @@ def _translate(module: Any, images: Tensor) -> Any:
                 input_names=['images'],
                 output_names=[f'output_{index}' for index in range(count)],
                 dynamic_shapes=(dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO),),
+                optimize=False,
                 verbose=False,
             )
     except Exception as error:  # the exporter has many
         cause = tell_cause(error.__cause__ or error)
         raise ConfigError(f'cannot export {name}: {cause}') from error
+    from onnxscript import optimizer
+
+    # Not all of onnxscript's rules: one takes a summand of 1e-8 or less for nothing.
+    for step in (optimizer.inline, optimizer.fold_constants, optimizer.remove_unused_nodes):
+        step(program.model)  # type: ignore[union-attr]
     return program.model_proto  # type: ignore[union-attr]
 
 

@@ -19,6 +19,11 @@ _ROWS = 1024
 _WHITE = 254.5 / 255
 
 
+def is_exporting() -> bool:
+    """Whether a graph for any size is being made."""
+    return bool(getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)())  # torch 2.7
+
+
 def constant(values: Sequence[float], like: Tensor) -> Tensor:
     """``values`` as ``like.new_tensor`` makes them, but on a GPU, which no copy keeps waiting."""
     return torch.stack([like.new_full((), value) for value in values])

@@ -11,6 +11,7 @@ from sci_plugins.functional.image_quality import (
     check_images,
     clipped_share,
     constant,
+    is_exporting,
     is_recorded,
     quantiles,
 )
@@ -64,6 +65,9 @@ def to_cells(image: Tensor, cells: int) -> Tensor:
     them.
     """
     sides = image.shape[-2:]
+    if is_exporting():  # any size: the same sums, as products of matrices
+        down, across = (_averages(image, side, cells, max(sides)) for side in sides)
+        return down @ image @ across.T
     longest = max(sides)
     height, width = (min(side, max(1, round(cells * side / longest))) for side in sides)
     if image.is_cpu and image.numel() >= _LARGE and not is_recorded():
@@ -71,6 +75,17 @@ def to_cells(image: Tensor, cells: int) -> Tensor:
         edges = [(n * sides[0] // height, -(-(n + 1) * sides[0] // height)) for n in range(height)]
         image = torch.stack([image[..., top:bottom, :].mean(-2) for top, bottom in edges], -2)
     return F.adaptive_avg_pool2d(image, (height, width))
+
+
+def _averages(image: Tensor, side: int, cells: int, longest: int) -> Tensor:
+    """Row by row, the weights of adaptive pooling along a side of any length."""
+    exact = image.new_full((), side, dtype=torch.float64)
+    count = (cells * exact / longest).round().clamp_min(1).minimum(exact).long()
+    cell = torch.arange(count.item(), device=image.device)[:, None]
+    pixel = torch.arange(side, device=image.device)
+    first, end = cell * side // count, ((cell + 1) * side + count - 1) // count
+    inside = ((first <= pixel) & (pixel < end)).to(image.dtype)
+    return inside / inside.sum(1, keepdim=True)
 
 
 def _luma(image: Tensor) -> Tensor:

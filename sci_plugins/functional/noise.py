@@ -23,7 +23,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sci_plugins.functional import noise_fused
-from sci_plugins.functional.image_quality import LUMA, check_images, constant, quantiles
+from sci_plugins.functional.image_quality import (
+    LUMA,
+    check_images,
+    constant,
+    is_exporting,
+    quantiles,
+)
 from sci_plugins.functional.noise_fused import BLACK, BLOCK, TINY
 
 #: Smallest side in pixels.
@@ -113,8 +119,8 @@ def estimate_noise(image: Tensor) -> NoiseEstimate:
     if means is None:
         means = _block_means(image)
     luma, fine, coarse = _of_flat_blocks(*means.unbind(1))
-    middle = fine.nanmedian(1).values
-    excess = (coarse.nanmedian(1).values - middle / _WHITE).clamp_min(0)
+    middle = _median(fine)
+    excess = (_median(coarse) - middle / _WHITE).clamp_min(0)
     sigma = _SELECTED * (middle - _TEXTURE * excess).clamp_min(0).sqrt()
     ratio = (fine.nanmean(1) / coarse.nanmean(1).clamp_min(1e-20)).sqrt()
     return NoiseEstimate(sigma, ((ratio - _MIXED) / (_PURE - _MIXED)).clamp(0, 1), luma.nanmean(1))
@@ -138,9 +144,22 @@ def _of_flat_blocks(luma: Tensor, clipped: Tensor, fine: Tensor, coarse: Tensor)
     usables, blocks = usable.sum(1, keepdim=True), usable.shape[1]
     number = (usables * _PERCENT // 100).clamp_min(_FEWEST).minimum(usables)
     cost = (fine + _COARSE * coarse).masked_fill(~usable, torch.inf)
-    order = cost.topk(min(blocks, max(_FEWEST, _PERCENT * blocks // 100)), largest=False).indices
+    if is_exporting():  # their number as an expression would take minutes
+        order = cost.argsort(1)
+    else:
+        most = min(blocks, max(_FEWEST, _PERCENT * blocks // 100))
+        order = cost.topk(most, largest=False).indices
     chosen = torch.arange(order.shape[1], device=order.device) < number
     return [torch.where(chosen, each.gather(1, order), torch.nan) for each in (luma, fine, coarse)]
+
+
+def _median(values: Tensor) -> Tensor:
+    """``nanmedian`` of each row, which ONNX does not have."""
+    if not is_exporting():
+        return values.nanmedian(1).values
+    ordered = values.nan_to_num(torch.inf).sort(1).values
+    number = (~values.isnan()).sum(1, keepdim=True)
+    return ordered.gather(1, (number - 1) // 2).squeeze(1)
 
 
 #: Standard deviation of each level's luma detail of white noise whose finest à-trous detail, as in
@@ -204,9 +223,9 @@ def _shrink_level(image: Tensor, limits: Sequence[Tensor]) -> Tensor:
     if not limits:
         return image
     coarse = F.avg_pool2d(image, 2)
-    detail = image - _double(coarse)
+    detail = image - _double(coarse, image)
     weight = wiener_weight(detail, limits[0])
-    return torch.addcmul(_double(_shrink_level(coarse, limits[1:])), detail, weight)
+    return torch.addcmul(_double(_shrink_level(coarse, limits[1:]), image), detail, weight)
 
 
 def wiener_weight(detail: Tensor, limit: Tensor) -> Tensor:
@@ -218,8 +237,8 @@ def wiener_weight(detail: Tensor, limit: Tensor) -> Tensor:
     luma = torch.einsum('nchw,c->nhw', detail, constant(LUMA, detail)).unsqueeze(1)
     pairs = F.avg_pool2d(luma * luma, 2)
     energy = F.avg_pool2d(pairs, 3, 1, 1, count_include_pad=False) + TINY
-    return _double((energy - limit.view(-1, 1, 1, 1)).clamp_min(0) / energy)
+    return _double((energy - limit.view(-1, 1, 1, 1)).clamp_min(0) / energy, luma)
 
 
-def _double(image: Tensor) -> Tensor:
-    return F.interpolate(image, scale_factor=2, mode='bilinear', align_corners=False)
+def _double(image: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(image, like.shape[2:], mode='bilinear', align_corners=False)

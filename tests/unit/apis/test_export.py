@@ -96,6 +96,46 @@ def test_an_enhancer_alone(name: str, tmp_path: Path) -> None:
     assert np.abs(found - wanted.numpy()).max() < 0.01
 
 
+@pytest.mark.slow
+def test_the_adaptive_stage_decides_in_the_file(tmp_path: Path) -> None:
+    out = tmp_path / 'a.onnx'
+    export_onnx(deployable_enhancer('adaptive'), out)
+    eager = deployable_enhancer('adaptive')
+    # A tie of the regions' number (12 * 96 / 256), sides that no level divides, more blocks.
+    for height, width in ((96, 256), (43, 50), (240, 320)):
+        images = _images(3, height, width)
+        images[1] //= 8
+        images[2] = torch.linspace(60, 230, width).byte()
+        (found,) = onnxruntime.InferenceSession(out).run(None, {'images': images.numpy()})
+        alone = [
+            onnxruntime.InferenceSession(out).run(None, {'images': each[None].numpy()})[0]
+            for each in images
+        ]
+        with torch.no_grad():
+            (wanted,) = eager(images)
+        assert np.abs(found - wanted.numpy()).max() < 1e-6 * 255
+        np.testing.assert_allclose(found, np.concatenate(alone), atol=1e-4)
+    off = onnx.load(out)
+    for tensor in off.graph.initializer:
+        if '.controller.out.' in tensor.name:
+            values = np.full(tensor.dims, -20 * tensor.name.endswith('bias'), np.float32)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    session = onnxruntime.InferenceSession(off.SerializeToString())
+    (found,) = session.run(None, {'images': images.numpy()})
+    np.testing.assert_allclose(found, images.numpy(), atol=2e-5)  # x / 255 * 255
+
+
+class _Small(nn.Module):
+    enhancer, order, divisor = nn.Identity(), 'bgr', 1
+
+    def forward(self, images: Tensor) -> Any:
+        return (images.float() * 0 + 1e-9,)
+
+
+def test_small_summands_are_kept(tmp_path: Path) -> None:
+    export_onnx(_Small(), tmp_path / 'x.onnx')
+
+
 class _TwoStage(nn.Module):
     enhancer, order, divisor = nn.Identity(), 'bgr', 1
 
@@ -113,7 +153,7 @@ class _Wrong(_TwoStage):
 @pytest.mark.parametrize(
     ('module', 'message'),
     [
-        (deployable_enhancer('adaptive'), 'cannot export AdaptiveSCIEnhancer'),
+        (deployable_enhancer('temporal/gamma'), 'cannot export TemporalEnhancer'),
         (_TwoStage(), 'its raw outputs need data samples'),
         (_Wrong(), 'not written: ONNX Runtime differs from PyTorch by'),
     ],

@@ -73,6 +73,14 @@ def test_cells_are_about_square(shape: tuple[int, int], expected: tuple[int, int
     torch.testing.assert_close(to_cells(torch.ones_like(image), 12), torch.ones_like(cells))
 
 
+@pytest.mark.parametrize('size', [(96, 256), (43, 50), (5, 300), (7, 9)])
+def test_cells_of_an_exported_graph(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    image = torch.rand(2, 3, *size)
+    wanted = to_cells(image, 12)
+    monkeypatch.setattr(torch.compiler, 'is_exporting', lambda: True)
+    torch.testing.assert_close(to_cells(image, 12), wanted)
+
+
 def test_a_wrong_shape_is_told() -> None:
     with pytest.raises(ValueError, match=r'light_statistics: image must have shape \(N, 3'):
         light_statistics(torch.rand(3, 8, 8))
