@@ -10,14 +10,12 @@ import argparse
 from typing import Any
 
 from sci_plugins.errors import ConfigError
-from sci_plugins.utils.cli import quiet_hosts, run
+from sci_plugins.utils.cli import HelpFormatter, quiet_hosts, run
 from sci_plugins.utils.files import check_outputs
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', nargs='?', help="config file, or a host's own: mmdet::NAME")
     parser.add_argument('checkpoint', nargs='?', help='weights of the model')
     parser.add_argument('--out', required=True, metavar='FILE', help='such as model.onnx')
@@ -56,7 +54,7 @@ def main() -> None:
 
 def _export(args: argparse.Namespace) -> list[str]:
     from sci_plugins.apis.enhance import DEFAULT_ENHANCER
-    from sci_plugins.apis.export import about_files, deployable_enhancer, export_onnx
+    from sci_plugins.deploy import about_files, deployable_enhancer, export_onnx
 
     module: Any
     if args.enhancer_only:
@@ -72,7 +70,7 @@ def _deployable(args: argparse.Namespace) -> Any:
     from sci_plugins.apis.attach import attach, detach
     from sci_plugins.apis.compare.contenders import build_model, class_names
     from sci_plugins.apis.config import load_config, require
-    from sci_plugins.apis.export import Deployable, about_files
+    from sci_plugins.deploy import Deployable, about_files
 
     cfg = load_config(args.config)
     require(cfg, 'model')

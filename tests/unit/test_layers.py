@@ -21,7 +21,7 @@ LAYERS = (
     {'visualization'},
     {'engine'},
     {'apis'},
-    {'demo', 'video'},
+    {'demo', 'deploy', 'video'},
     {'__main__'},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

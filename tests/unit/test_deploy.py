@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 import sci_plugins
-from sci_plugins.apis import export
+from sci_plugins import deploy
 from sci_plugins.apis.compare.contenders import build_model
 from sci_plugins.apis.config import load_config
-from sci_plugins.apis.export import Deployable, deployable_enhancer, export_onnx
+from sci_plugins.deploy import Deployable, deployable_enhancer, export_onnx
 from sci_plugins.errors import ConfigError, MissingDependencyError
+from sci_plugins.registry import MODELS
+from tests.host_models import host_config
 from tests.run_tool import run_tool
 
 onnx = pytest.importorskip('onnx')
@@ -23,7 +26,7 @@ onnxruntime = pytest.importorskip('onnxruntime')
 pytest.importorskip('onnxscript')
 pytest.importorskip('mmdet')
 
-TINY = runpy.run_path(str(Path(__file__).parents[2] / 'data' / 'make_tiny.py'))
+TINY = runpy.run_path(str(Path(__file__).parents[1] / 'data' / 'make_tiny.py'))
 LOL = 'sci/sci_plugins/lol'
 
 
@@ -57,6 +60,37 @@ def test_it_is_the_model_with_its_enhancer(files: Any) -> None:
     for ours, theirs in zip(found, wanted, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
     assert not torch.allclose(found[0], plain[0], atol=1e-3)
+
+
+@pytest.mark.parametrize('kind', ['trace', 'export'])
+def test_it_is_plain_for_torch_s_own_formats(files: Any, kind: str, tmp_path: Path) -> None:
+    model = sci_plugins.attach(build_model(load_config(files[0]), files[1]), LOL)
+    deployable, images = Deployable(model), _images(2, 64, 96)
+    with torch.no_grad():
+        if kind == 'trace':
+            torch.jit.trace(deployable, (images,)).save(tmp_path / 'x')
+            again = torch.jit.load(tmp_path / 'x')
+        else:
+            sizes = (dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO),)
+            program = torch.export.export(deployable, (images,), dynamic_shapes=sizes)
+            torch.export.save(program, tmp_path / 'x.pt2')
+            again = torch.export.load(tmp_path / 'x.pt2').module()
+        for other in (images, _images(3, 96, 64)):
+            for ours, theirs in zip(again(other), deployable(other), strict=True):
+                torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['Faster R-CNN', 'DETR', 'Deformable DETR', 'Mask2Former'])
+def test_hosts_whose_raw_outputs_need_samples(name: str, tmp_path: Path) -> None:
+    host, cfg, _ = host_config(name)
+    init_default_scope(host)
+    model = sci_plugins.attach(MODELS.build(cfg.model), LOL)
+    with pytest.raises(ConfigError, match='its raw outputs need data samples') as caught:
+        export_onnx(Deployable(model), tmp_path / 'x.onnx')
+    assert type(model).__name__ in str(caught.value)
+    assert '\n' not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_tool_writes_what_it_checked(files: Any, tmp_path: Path) -> None:
@@ -174,7 +208,7 @@ def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         deployable_enhancer('none', 'hsv')
     monkeypatch.setattr('sci_plugins.registry.find_spec', lambda name: None)
     with pytest.raises(MissingDependencyError, match=r'sci_plugins\[deploy\]'):
-        export.export_onnx(module, tmp_path / 'x.onnx')
+        deploy.export_onnx(module, tmp_path / 'x.onnx')
     code, _, err = run_tool('export', '--out', tmp_path / 'x.onnx')
     assert code == 2
     assert 'expected CONFIG CHECKPOINT, or --enhancer-only' in err
@@ -185,7 +219,7 @@ def test_the_guide_finds_the_models_boxes(
 ) -> None:
     """The block of docs/deploy.md, on a real photograph in the dark, with real weights."""
     cv2 = pytest.importorskip('cv2')
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[2]
     config = root / 'configs/coco/yolox-nano_published_coco-80.py'
     weights = shared_data / 'data/yolox_nano/yolox_nano_mmdet.pth'
     photo = sorted((shared_data / 'data/coco/val2017').glob('*.jpg'))[3]
