@@ -25,7 +25,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sci_plugins.utils.cli import add_output_arguments, run
+from sci_plugins.utils.cli import HelpFormatter, add_output_arguments, run
 from sci_plugins.utils.files import check_outputs, write_json
 
 _CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -33,9 +33,7 @@ _SEGMENTOR = _CONFIGS / 'night/pspnet_r50-d8_20k_acdc-night.py'
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     enhancer = commands.add_parser('enhancer', help='fast path against plain SCI')
     _add_common_arguments(enhancer, height=720, width=1080, runs=30)
@@ -59,7 +57,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    parser.formatter_class = HelpFormatter
     parser.add_argument('folder', help='with images')
     parser.add_argument('--number', type=int, default=100, help='images to take, spread over all')
     parser.add_argument('--runs', type=int, default=3, help='measured rounds')
@@ -68,7 +66,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_video(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    parser.formatter_class = HelpFormatter
     parser.add_argument('folder', help='frames of one recording')
     parser.add_argument(
         '--variants',
@@ -100,7 +98,7 @@ def _add_bootstrap(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_face_arguments(parser: argparse.ArgumentParser, runs: int) -> None:
-    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    parser.formatter_class = HelpFormatter
     parser.add_argument('--images', type=int, default=600, help='images with faces')
     parser.add_argument('--predictions', type=int, default=300, help='per such image')
     parser.add_argument('--resamples', type=int, default=1000, help='of the bootstrap')
@@ -125,7 +123,7 @@ def _add_common_arguments(
 def _add_size_arguments(
     parser: argparse.ArgumentParser, height: int, width: int, runs: int
 ) -> None:
-    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    parser.formatter_class = HelpFormatter
     parser.add_argument('--height', type=int, default=height, help='pixels')
     parser.add_argument('--width', type=int, default=width, help='pixels')
     parser.add_argument('--threads', type=int, default=2, help='CPU threads')

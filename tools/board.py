@@ -1,8 +1,8 @@
 """The board: networks x conditions x enhancers, as one page of tables and one figure.
 
-    python tools/board.py configs/board/board.yml --dry-run
-    python tools/board.py configs/board/board.yml --work-dir W --page docs/board.md
-    python tools/board.py docs/board.json --page docs/board.md      # draw it again
+    sci-plugins board configs/board/board.yml --dry-run
+    sci-plugins board configs/board/board.yml --work-dir W --page docs/board.md
+    sci-plugins board docs/board.json --page docs/board.md      # draw it again
 
 Each cell, a network under a condition, is a comparison of its own below the work dir. Start the
 same command several times, on other machines with the same folder too, and each takes cells that
@@ -19,15 +19,13 @@ from statistics import fmean
 from typing import Any
 
 from sci_plugins.errors import ConfigError
-from sci_plugins.utils.cli import run, text_table
+from sci_plugins.utils.cli import HelpFormatter, run, text_table
 from sci_plugins.utils.files import MARK, check_outputs, to_json, write_atomically
 from sci_plugins.utils.schema import to_content
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('board', help='BOARD.yml; or a board.json, to draw its page again')
     parser.add_argument('--work-dir', default='work_dirs/board', help='for all comparisons')
     parser.add_argument('--page', type=Path, metavar='FILE.md', help='(default: WORK_DIR/board.md)')

@@ -1,9 +1,9 @@
 """Does enhancement help? Compare enhancers and trained models on one image set.
 
-    python tools/compare.py CONFIG CHECKPOINT
-    python tools/compare.py CONFIG CHECKPOINT --variants none gamma clahe \\
+    sci-plugins compare CONFIG CHECKPOINT
+    sci-plugins compare CONFIG CHECKPOINT --variants none gamma clahe \\
         sci/official/medium --darken none 0.05 0.05:0.004 --work-dir work_dirs/night
-    python tools/compare.py CONFIG CHECKPOINT --variants none sci/official/medium \\
+    sci-plugins compare CONFIG CHECKPOINT --variants none sci/official/medium \\
         --models retrained=CONFIG2,CHECKPOINT2 joint=CONFIG3,CHECKPOINT3
 
 Takes any mmdet or mmseg config unchanged. A paired bootstrap compares each variant and model
@@ -17,6 +17,7 @@ from typing import Any
 
 from sci_plugins.utils.cli import (
     TTA_HELP,
+    HelpFormatter,
     add_common_arguments,
     add_judging_arguments,
     add_verbose_argument,
@@ -27,9 +28,7 @@ from sci_plugins.weights import DEFAULT_ENHANCER
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help="config file, or a host's own: mmdet::NAME")
     parser.add_argument('checkpoint', help='weights of the model; none: it has its own (ONNX)')
     parser.add_argument(

@@ -1,7 +1,7 @@
 """Does enhancement help? Judge predictions of any framework, raw and enhanced; no model runs.
 
-    python tools/compare_predictions.py --gt instances.json raw=raw.json sci=sci.json
-    python tools/compare_predictions.py --gt labels/ --num-classes 19 --classes cityscapes \\
+    sci-plugins compare-predictions --gt instances.json raw=raw.json sci=sci.json
+    sci-plugins compare-predictions --gt labels/ --num-classes 19 --classes cityscapes \\
         raw=predictions/raw sci=predictions/sci
 
 Ground truth is COCO's JSON, and predictions are COCO's JSON of results; or both are folders of
@@ -12,13 +12,11 @@ Guide: docs/compare.md.
 import argparse
 
 from sci_plugins.errors import ConfigError
-from sci_plugins.utils.cli import add_judging_arguments, run
+from sci_plugins.utils.cli import HelpFormatter, add_judging_arguments, run
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('predictions', nargs='+', metavar='NAME=PATH', help='the first is the base')
     parser.add_argument('--gt', required=True, metavar='PATH', help='COCO JSON, or a folder')
     parser.add_argument('--images', metavar='DIR', help='tested images, for thirds by brightness')

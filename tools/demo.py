@@ -1,21 +1,19 @@
 """Run the demo: dark faces and night streets, without and with SCI, on generated data.
 
-python tools/demo.py --out demo_out
-python tools/demo.py --prepare data/demo      # only generate images, to train on
+sci-plugins demo --out demo_out
+sci-plugins demo --prepare data/demo      # only generate images, to train on
 """
 
 import argparse
 from pathlib import Path
 
-from sci_plugins.utils.cli import add_verbose_argument, quiet_hosts, run
+from sci_plugins.utils.cli import HelpFormatter, add_verbose_argument, quiet_hosts, run
 from sci_plugins.utils.files import shipped
 from sci_plugins.weights import DEFAULT_ENHANCER
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument(
         '--out', default='demo_out', help='folder for tables and pictures (default: %(default)s)'
     )

@@ -1,22 +1,25 @@
-"""Enhance image files and folders and write them to another folder; videos: see `video`."""
+"""Enhance image files and folders and write them to another folder; videos: see `video`.
+
+    sci-plugins enhance PHOTOS --out BRIGHT
+    sci-plugins enhance night.jpg --out BRIGHT --enhancer adaptive --illumination
+
+A video file, camera or stream goes to `video`, with its options. Exit code: 0 all images
+enhanced, 1 some failed, 2 wrong usage.
+"""
 
 import argparse
 import runpy
 import sys
 from pathlib import Path
 
-from sci_plugins.utils.cli import add_device_argument, run
+from sci_plugins.utils.cli import HelpFormatter, add_device_argument, run
 from sci_plugins.utils.folders import VIDEO_SUFFIXES
 from sci_plugins.weights import DEFAULT_ENHANCER
 
 
 def parse_args() -> argparse.Namespace | None:
     """``None`` for a video, whose options are others."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog='A video file, camera or stream goes to `video`, with its options. Exit code: 0 all '
-        'images enhanced, 1 some failed, 2 wrong usage.',
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('inputs', nargs='+', metavar='INPUT', help='image file or folder')
     parser.add_argument('--out', required=True, metavar='DIR', help='folder to write to')
     parser.add_argument(

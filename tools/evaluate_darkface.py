@@ -1,7 +1,8 @@
 """Evaluate a folder of DARK FACE submission files, whichever tool wrote them.
 
-    python tools/evaluate_darkface.py PRED_DIR data/DarkFace --split regdet_test \\
+    sci-plugins evaluate-darkface PRED_DIR data/DarkFace --split regdet_test \\
         --json result.json
+    sci-plugins evaluate-darkface PRED_DIR data/DarkFace/label --strict
 
 PRED_DIR holds ID.txt files with lines "x1 y1 x2 y2 score" in pixels; GT_DIR is the folder of
 the data set or of its labels. darkface/AP is the number of the official tool. A missing file
@@ -11,14 +12,12 @@ counts as an image without detections, with a warning; --strict refuses it.
 import argparse
 import sys
 
-from sci_plugins.utils.cli import add_output_arguments, run
+from sci_plugins.utils.cli import HelpFormatter, add_output_arguments, run
 from sci_plugins.utils.files import check_outputs, write_json
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('pred_dir', help='folder of predictions (ID.txt)')
     parser.add_argument('gt_dir', help='folder of the data set or of its labels')
     add_output_arguments(parser)

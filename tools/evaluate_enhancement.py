@@ -1,8 +1,8 @@
 """Measure the quality of enhanced images: a table of PSNR, SSIM, EME and more.
 
-    python tools/evaluate_enhancement.py LOW --reference NORMAL \\
+    sci-plugins evaluate-enhancement LOW --reference NORMAL \\
         --variants none sci/official/medium sci/sci_plugins/lol
-    python tools/evaluate_enhancement.py PHOTOS --pictures out --json quality.json
+    sci-plugins evaluate-enhancement PHOTOS --pictures out --json quality.json
 
 PSNR and SSIM need references.
 """
@@ -10,15 +10,13 @@ PSNR and SSIM need references.
 import argparse
 import sys
 
-from sci_plugins.utils.cli import add_device_argument, add_output_arguments, run
+from sci_plugins.utils.cli import HelpFormatter, add_device_argument, add_output_arguments, run
 from sci_plugins.utils.files import check_outputs, write_json
 from sci_plugins.weights import DEFAULT_ENHANCER
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('low', metavar='LOW', help='folder of dark photographs')
     parser.add_argument(
         '--reference',

@@ -1,7 +1,8 @@
 """Mean IoU of a folder of predicted label maps, whichever tool wrote them.
 
-    python tools/evaluate_segmentation.py PRED_DIR data/acdc/gt/night/val \\
+    sci-plugins evaluate-segmentation PRED_DIR data/acdc/gt/night/val \\
         --num-classes 19 --classes cityscapes --json result.json
+    sci-plugins evaluate-segmentation PRED_DIR LABEL_DIR --num-classes 11
 
 Label maps are PNG files of ids, grey or palette, with the same names below both folders; the
 usual suffixes of street data sets are recognised. IoU is accumulated over the set, as in mmseg;
@@ -13,14 +14,12 @@ import argparse
 import re
 import sys
 
-from sci_plugins.utils.cli import add_output_arguments, run
+from sci_plugins.utils.cli import HelpFormatter, add_output_arguments, run
 from sci_plugins.utils.files import check_outputs, write_json
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('pred_dir', help='folder of predicted label maps')
     parser.add_argument('gt_dir', help='folder of ground-truth label maps')
     parser.add_argument(

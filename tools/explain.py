@@ -1,7 +1,7 @@
 """Say of photographs how dark, uneven and noisy they are, and what the adaptive stage does.
 
-    python tools/explain.py night.jpg
-    python tools/explain.py PHOTOS --enhancer adaptive/adaptive.pth --json photos.json
+    sci-plugins explain night.jpg
+    sci-plugins explain PHOTOS --enhancer adaptive/adaptive.pth --json photos.json
 
 Columns: mean, low and high (quantiles .1 and .9) of the luma in [0, 1]; unevenness of the light (0
 even, above 1 a lamp at night); noise in linear light (white is 1) and whether it is white (1: a
@@ -13,14 +13,18 @@ import argparse
 import sys
 from dataclasses import asdict
 
-from sci_plugins.utils.cli import add_device_argument, add_output_arguments, run, text_table
+from sci_plugins.utils.cli import (
+    HelpFormatter,
+    add_device_argument,
+    add_output_arguments,
+    run,
+    text_table,
+)
 from sci_plugins.utils.files import check_outputs, write_json
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('inputs', nargs='+', metavar='INPUT', help='image file or folder')
     parser.add_argument('--enhancer', default='adaptive', help='default: %(default)s')
     add_device_argument(parser)

@@ -1,9 +1,9 @@
 """Fine-tune an enhancer on one scene: an image or a folder, a hundred steps.
 
-    python tools/finetune.py night.jpg --out night.pth
-    python tools/finetune.py PHOTOS --out night.pth --enhancer sci/official/medium \\
+    sci-plugins finetune night.jpg --out night.pth
+    sci-plugins finetune PHOTOS --out night.pth --enhancer sci/official/medium \\
         --until 0.01
-    python tools/enhance.py PHOTOS --out BRIGHT --enhancer sci/night.pth
+    sci-plugins enhance PHOTOS --out BRIGHT --enhancer sci/night.pth
 
 Writes the weights and, beside them, a picture, night_before-after.jpg.
 """
@@ -11,14 +11,12 @@ Writes the weights and, beside them, a picture, night_before-after.jpg.
 import argparse
 import sys
 
-from sci_plugins.utils.cli import add_device_argument, run
+from sci_plugins.utils.cli import HelpFormatter, add_device_argument, run
 from sci_plugins.weights import DEFAULT_ENHANCER
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('inputs', nargs='+', metavar='INPUT', help='image file or folder')
     parser.add_argument('--out', required=True, metavar='FILE', help='weights file to write')
     parser.add_argument(

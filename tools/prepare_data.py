@@ -1,9 +1,9 @@
 """Check a data set before anything is trained on it.
 
-    python tools/prepare_data.py darkface data/DarkFace --json report.json
-    python tools/prepare_data.py acdc data/ACDC
-    python tools/prepare_data.py darkzurich data/DarkZurich --against data/ACDC
-    python tools/prepare_data.py my_module.MY_LAYOUT data/mine
+    sci-plugins prepare-data darkface data/DarkFace --json report.json
+    sci-plugins prepare-data acdc data/ACDC
+    sci-plugins prepare-data darkzurich data/DarkZurich --against data/ACDC
+    sci-plugins prepare-data my_module.MY_LAYOUT data/mine
 
 Reports counts, classes and every error by file and line; for segmentation also test frames in
 training sets. Exit code 1 if training would go wrong, 2 if there is nothing to check.
@@ -13,14 +13,12 @@ import argparse
 import sys
 from typing import Any
 
-from sci_plugins.utils.cli import add_output_arguments, run
+from sci_plugins.utils.cli import HelpFormatter, add_output_arguments, run
 from sci_plugins.utils.files import check_outputs, write_json
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     commands = parser.add_subparsers(dest='name', required=True, metavar='DATA_SET')
     _add_darkface(commands)
     _add_segmentation(commands, [each for each in sys.argv[1:2] if '.' in each])
@@ -83,7 +81,7 @@ def _add_own_arguments(name: str, parser: Any) -> None:
 
 
 def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    parser.formatter_class = HelpFormatter
     parser.add_argument('root', help="the data set's folder")
     parser.add_argument('--workers', type=int, default=2, help='decoding threads')
     add_output_arguments(parser, 'report')

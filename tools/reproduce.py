@@ -1,9 +1,9 @@
 """A published benchmark in one command: check, train what is missing, compare, print both tables.
 
-    python tools/reproduce.py darkface data/DarkFace --model s3fd_vgg16 --seeds 0 1 2 --dry-run
-    python tools/reproduce.py darkface data/DarkFace --model s3fd_vgg16 --seeds 0 1 2
-    python tools/reproduce.py acdc data/ACDC --model pspnet_r50-d8 --launcher pytorch --processes 4
-    python tools/reproduce.py darkzurich data/DarkZurich --model pspnet_r50-d8 --start psp.pth
+    sci-plugins reproduce darkface data/DarkFace --model s3fd_vgg16 --seeds 0 1 2 --dry-run
+    sci-plugins reproduce darkface data/DarkFace --model s3fd_vgg16 --seeds 0 1 2
+    sci-plugins reproduce acdc data/ACDC --model pspnet_r50-d8 --launcher pytorch --processes 4
+    sci-plugins reproduce darkzurich data/DarkZurich --model pspnet_r50-d8 --start psp.pth
 
 Trains the plain network, SCI frozen in front and SCI jointly, each with every seed; the networks of
 sets without labels for training are only tested, as published. Started again, it goes on where it
@@ -24,7 +24,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from sci_plugins.errors import ConfigError, check_at_least, check_seed
-from sci_plugins.utils.cli import run, text_table
+from sci_plugins.utils.cli import HelpFormatter, run, text_table
 from sci_plugins.utils.files import MARK, check_outputs, write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -107,9 +107,7 @@ class Step:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('name', choices=list(SETS), help='the data set')
     parser.add_argument('root', help="the data set's folder, in its native layout")
     parser.add_argument(

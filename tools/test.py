@@ -1,19 +1,18 @@
 """Evaluate a config with a checkpoint and write its metrics as JSON.
 
-python tools/test.py CONFIG CHECKPOINT --work-dir work_dirs/test
+sci-plugins test CONFIG CHECKPOINT --work-dir work_dirs/test
+sci-plugins test sci_plugins::night/NAME.py CHECKPOINT --tta
 """
 
 import argparse
 from pathlib import Path
 
-from sci_plugins.utils.cli import TTA_HELP, add_common_arguments, run
+from sci_plugins.utils.cli import TTA_HELP, HelpFormatter, add_common_arguments, run
 from sci_plugins.utils.files import check_outputs, write_json
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help="config file, or a host's own: mmdet::NAME")
     parser.add_argument('checkpoint', help='checkpoint of the model')
     parser.add_argument('--tta', action='store_true', help=TTA_HELP)

@@ -1,19 +1,17 @@
 """Train any config: a detector, a segmentor, or an enhancer.
 
-python tools/train.py configs/demo/faces_retinanet_tiny.py --work-dir work_dirs/faces
+sci-plugins train configs/demo/faces_retinanet_tiny.py --work-dir work_dirs/faces
 torchrun --nproc-per-node 2 tools/train.py CONFIG --launcher pytorch
 """
 
 import argparse
 from typing import Any
 
-from sci_plugins.utils.cli import add_common_arguments, run
+from sci_plugins.utils.cli import HelpFormatter, add_common_arguments, run
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help="config file, or a host's own: mmdet::NAME")
     parser.add_argument(
         '--resume',

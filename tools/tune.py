@@ -1,10 +1,10 @@
 """Tune the adaptive stage to a frozen network, from photographs by day; labels are optional.
 
-    python tools/tune.py CONFIG CHECKPOINT --images PHOTOS --out adaptive.pth
-    python tools/tune.py CONFIG CHECKPOINT --images PHOTOS --as-they-are DUSK --out adaptive.pth
-    python tools/tune.py CONFIG CHECKPOINT --task-loss --out adaptive.pth   # with labels
-    python tools/tune.py pixels --images PHOTOS --out adaptive.pth   # for no network in particular
-    python tools/compare.py CONFIG CHECKPOINT --variants none adaptive/adaptive.pth
+    sci-plugins tune CONFIG CHECKPOINT --images PHOTOS --out adaptive.pth
+    sci-plugins tune CONFIG CHECKPOINT --images PHOTOS --as-they-are DUSK --out adaptive.pth
+    sci-plugins tune CONFIG CHECKPOINT --task-loss --out adaptive.pth   # with labels
+    sci-plugins tune pixels --images PHOTOS --out adaptive.pth   # for no network in particular
+    sci-plugins compare CONFIG CHECKPOINT --variants none adaptive/adaptive.pth
 
 Any mmdet detector or mmseg segmentor. The network on the untouched photograph teaches the stage
 that shows it a darkened one; with --task-loss, its own training loss on the labelled images of the
@@ -18,16 +18,14 @@ import sys
 from typing import Any
 
 from sci_plugins.errors import ConfigError
-from sci_plugins.utils.cli import add_device_argument, run
+from sci_plugins.utils.cli import HelpFormatter, add_device_argument, run
 from sci_plugins.utils.files import check_outputs
 
 PIXELS, CROP_SIZE = 'pixels', 192
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help=f"config file, a host's own (mmdet::NAME), or {PIXELS!r}")
     parser.add_argument('checkpoint', nargs='?', help='checkpoint of the network')
     parser.add_argument(

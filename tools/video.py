@@ -1,17 +1,20 @@
-"""Enhance a video file, a camera or a stream, without flicker."""
+"""Enhance a video file, a camera or a stream, without flicker.
+
+    sci-plugins video night.mp4 --out bright.mp4
+    sci-plugins video 0 --out camera.mp4 --enhancer adaptive
+
+Exit code: 0 the whole video, 1 a part of it (why is told), 2 wrong usage. After Ctrl-C the same
+command goes on; a camera or stream is finished by Ctrl-C.
+"""
 
 import argparse
 import sys
 
-from sci_plugins.utils.cli import run
+from sci_plugins.utils.cli import HelpFormatter, run
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog='Exit code: 0 the whole video, 1 a part of it (why is told), 2 wrong usage. After '
-        'Ctrl-C the same command goes on; a camera or stream is finished by Ctrl-C.',
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('input', metavar='VIDEO', help='file, number of a camera, or address')
     parser.add_argument('--out', required=True, metavar='FILE', help='.mp4, .mkv or .mov, H.264')
     parser.add_argument(

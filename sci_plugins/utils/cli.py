@@ -210,6 +210,18 @@ def quiet_hosts(log: str | os.PathLike[str], verbose: bool = False) -> Iterator[
                 file.write(kept.getvalue())
 
 
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """The description as it stands; each default that says something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text, value = action.help or '', action.default
+        silent = value is False or value in (None, '', [], (), {}, argparse.SUPPRESS)
+        if silent or 'default' in text:
+            return text
+        told = ' '.join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        return f'{text} (default: {told.replace("%", "%%")})'
+
+
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
     """``--device``: what PyTorch calls it, or auto for a GPU if there is one."""
     parser.add_argument(
@@ -233,39 +245,41 @@ def add_verbose_argument(parser: argparse.ArgumentParser) -> None:
 
 def add_output_arguments(parser: argparse.ArgumentParser, what: str = 'result') -> None:
     """``--json FILE`` and ``--overwrite``; see :func:`sci_plugins.utils.files.check_outputs`."""
-    parser.add_argument('--json', metavar='FILE', help=f'also write the {what} to this file')
-    parser.add_argument(
+    group = parser.add_argument_group('output')
+    group.add_argument('--json', metavar='FILE', help=f'also write the {what} to this file')
+    group.add_argument(
         '--overwrite', action='store_true', help='replace files that no tool of ours wrote'
     )
 
 
 def add_judging_arguments(parser: argparse.ArgumentParser) -> None:
     """How contenders are judged, and whether the report is written."""
-    parser.add_argument(
+    group = parser.add_argument_group('judging')
+    group.add_argument(
         '--base', metavar='NAME', help='what all others are compared with (default: the first)'
     )
-    parser.add_argument(
+    group.add_argument(
         '--resample',
         default='images',
         metavar='images|clips:REGEX|blocks:N',
         help='what the bootstrap draws: images, clips (frames whose names give the same match '
         'of REGEX), or blocks of N consecutive images',
     )
-    parser.add_argument('--resamples', type=int, default=1000, help='number of bootstrap resamples')
-    parser.add_argument('--seed', type=int, default=0, help='seed of the bootstrap')
-    parser.add_argument(
+    group.add_argument('--resamples', type=int, default=1000, help='number of bootstrap resamples')
+    group.add_argument('--seed', type=int, default=0, help='seed of the bootstrap')
+    group.add_argument(
         '--margin',
         type=float,
         default=0.5,
         metavar='POINTS',
         help='differences within it do not matter, in points of percent (default: 0.5)',
     )
-    parser.add_argument(
+    group.add_argument(
         '--correction',
         default='holm',
         help='of the verdicts for their number: holm, bh (Benjamini and Hochberg) or none',
     )
-    parser.add_argument('--no-report', action='store_true', help='leave out report.html')
+    group.add_argument('--no-report', action='store_true', help='leave out report.html')
 
 
 def text_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -303,8 +317,9 @@ class _Settings(argparse.Action):
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """OpenMMLab's usual options, with their usual meaning."""
-    parser.add_argument('--work-dir', help='folder for logs, checkpoints and results')
-    parser.add_argument(
+    group = parser.add_argument_group('config and machine')
+    group.add_argument('--work-dir', help='folder for logs, checkpoints and results')
+    group.add_argument(
         '--cfg-options',
         nargs='+',
         action=_Settings,
@@ -312,18 +327,18 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help='override settings of the config, e.g. data_root=/data model.x=1',
     )
-    parser.add_argument(
+    group.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
         help='what started the processes (torchrun: pytorch)',
     )
-    parser.add_argument(
+    group.add_argument(
         '--trust-checkpoint',
         action='store_true',
         help='allow checkpoints that are not plain data (they can execute code)',
     )
-    parser.add_argument(
+    group.add_argument(
         '--timeout',
         type=float,
         metavar='MINUTES',
@@ -331,4 +346,4 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         'the config says in env_cfg.dist_cfg)',
     )
     # torchrun of torch < 2 passes it; newer ones set an environment variable.
-    parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
+    group.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)

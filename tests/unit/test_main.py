@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -47,6 +48,19 @@ def test_a_tool_runs_under_its_name(name: str) -> None:
     code, out, _ = _run(name, '--help')
     assert code == 0
     assert out.startswith('usage: sci-plugins evaluate-darkface ')
+
+
+TOOLS = sorted(path.stem for path in (ROOT / 'tools').glob('*.py') if path.stem != 'benchmark')
+
+
+@pytest.mark.parametrize('name', TOOLS)
+def test_help_has_two_examples_and_the_defaults(name: str) -> None:
+    _, out, _ = _run(name, '--help')
+    command = f'sci-plugins {name.replace("_", "-")}|tools/{name}.py'
+    assert len(re.findall(f'^(?!usage).*({command}) ', out, re.M)) >= 2
+    assert 'default: None' not in out
+    assert 'default: False' not in out
+    assert name != 'compare' or 'seed of the bootstrap (default: 0)' in out
 
 
 def test_a_near_miss_is_named() -> None:
