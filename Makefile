@@ -4,7 +4,7 @@
 #              test-upstream: those of seconds with OpenMMLab's own packages, in an
 #              environment of their own; smoke-upstream: a minute of them)
 # make lint    ruff and mypy
-# make docs    the site of the documentation, in build/site
+# make docs    the site of the documentation, in build/site; its notebooks are run
 # make lock    renew requirements/lock.txt and upstream.txt from requirements/pins.txt
 #
 # The virtual environment is made on the first call; later calls install nothing.
@@ -66,6 +66,7 @@ lint: install
 
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q --nbmake docs/notebooks
 
 install: $(LINK)
 

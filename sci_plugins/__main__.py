@@ -71,12 +71,17 @@ def list_configs() -> None:
     parser = argparse.ArgumentParser(description=list_configs.__doc__)
     parser.add_argument('pattern', nargs='?', default='', help="part of a name, or 'night/*sci*'")
     pattern = parser.parse_args().pattern
-    pattern = pattern if set(pattern) & set('*?[') else f'*{pattern}*'
+    for name, told in find_configs(pattern if set(pattern) & set('*?[') else f'*{pattern}*'):
+        print(f'sci_plugins::{name}  {told}')
+
+
+def find_configs(pattern: str = '*') -> Iterator[tuple[str, str]]:
+    """Name below ``configs/`` and what it is, of each config whose name matches."""
     root = shipped('configs')
     for path in sorted(root.rglob('*.py')):
         name = path.relative_to(root).as_posix()
         if '_base_' not in path.parts and fnmatch.fnmatch(name, pattern):
-            print(f'sci_plugins::{name}  {_tell_config(path.read_text())}')
+            yield name, _tell_config(path.read_text())
 
 
 def _tell_config(text: str) -> str:

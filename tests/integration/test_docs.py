@@ -118,8 +118,48 @@ def test_what_reliability_names_is_there() -> None:
 
 def test_the_site_has_every_page_and_every_public_name() -> None:
     site = (ROOT / 'mkdocs.yml').read_text()
-    pages = [path.name for path in (ROOT / 'docs').glob('*.md')]
+    docs = ROOT / 'docs'
+    pages = [path.relative_to(docs).as_posix() for path in docs.rglob('*.md')]
     assert [page for page in pages if f' {page}\n' not in site] == []
     api = (ROOT / 'docs' / 'api.md').read_text()
     missing = [name for name in sci_plugins.__all__ if f'.{name}\n' not in api]
     assert missing == ['__version__']
+
+
+def test_the_page_of_configs_is_current() -> None:
+    made = runpy.run_path(str(ROOT / 'docs' / 'list_configs.py'))
+    text = made['PAGE'].read_text()
+    assert text.count('\n| `') > 50
+    assert text == made['page'](), 'run python docs/list_configs.py'
+
+
+@pytest.mark.parametrize('name', ['README', 'get_started', 'compare'])
+def test_the_chinese_pages_have_the_same_code_and_tables(name: str) -> None:
+    english, chinese = f'docs/{name}.md', f'docs/zh_cn/{name}.md'
+    if name == 'README':
+        english, chinese = 'README.md', 'README_zh-CN.md'
+    found = [_code((ROOT / page).read_text()) for page in (english, chinese)]
+    assert len(found[0]) > 15
+    assert found[0] == found[1]
+
+
+def _code(text: str) -> list[str]:
+    """Lines of code, without comments and their words, and numbers of tables."""
+    text = text.split('## What is where')[0].split('## 文档')[0]
+    fenced = '\n'.join(re.findall(r'^```\w*\n(.*?)^```', text, flags=re.M | re.S)).splitlines()
+    indented = [line for line in text.splitlines() if line.startswith('    ')]
+    code = [re.sub(r'(#|""").*', '', line).strip() for line in fenced + indented]
+    rows = [
+        ' '.join(re.findall(r'`[^`]+`|[−+\d.]{3,}', line))
+        for line in text.splitlines()
+        if '|' in line
+    ]
+    return [line for line in code if line] + [row for row in rows if row]
+
+
+def test_the_readme_is_short_and_names_the_error_that_many_meet() -> None:
+    text = (ROOT / 'README.md').read_text()
+    assert len(text.splitlines()) < 120
+    heads = ['![', '## Install', "No module named 'mmcv._ext'", '## Two keys', '## Does it help?']
+    places = [text.index(head) for head in [*heads, '## What it supports']]
+    assert places == sorted(places)
