@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError, DataError, check_choice, is_number
+from sci_plugins.functional import image_quality
 from sci_plugins.functional.host_image import fill_mask, host_to_rgb, rgb_to_host, valid_sizes
 from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer
 from sci_plugins.models.enhancers.sci import prepare_kernels
@@ -154,8 +155,7 @@ def _numbers_of(image: Tensor) -> Tensor:
 
 def is_exporting() -> bool:
     """Whether PyTorch records the call instead of computing: trace, export, ONNX."""
-    known = getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)  # torch 2.7
-    return torch.jit.is_tracing() or bool(known())
+    return torch.jit.is_tracing() or image_quality.is_exporting()
 
 
 def place_of(paths: Sequence[str], index: int) -> str:
