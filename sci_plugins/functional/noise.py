@@ -214,7 +214,7 @@ def shrink_pixels(image: Tensor, sigma: Tensor, strengths: Tensor) -> Tensor:
 
 def _energies(sigma: Tensor, strengths: Tensor) -> Tensor:
     """What noise has on each level, times the strength squared: ``(N, 4)``."""
-    noise = constant(NOISE_OF_LEVEL, strengths) * sigma.view(len(strengths), -1)
+    noise = constant(NOISE_OF_LEVEL, strengths) * sigma.view(strengths.shape[0], -1)
     return (strengths * noise).square()
 
 
