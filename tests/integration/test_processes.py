@@ -66,7 +66,9 @@ def _start(folder: Path, tool: str, number: int) -> subprocess.Popen:
 @pytest.mark.parametrize(
     ('tool', 'number', 'words'),
     [
-        ('train', signal.SIGKILL, 'another process of this run ended'),
+        pytest.param(
+            'train', signal.SIGKILL, 'another process of this run ended', marks=pytest.mark.slow
+        ),
         ('compare', signal.SIGSTOP, 'not answered for as long as --timeout says'),
         pytest.param(
             'compare', signal.SIGKILL, 'another process of this run ended', marks=pytest.mark.slow

@@ -10,6 +10,7 @@ from tests.run_tool import run_tool
 SIZE = ('--height', 40, '--width', 60, '--threads', 1, '--runs', 1)
 
 
+@pytest.mark.slow
 def test_train_as_a_user_does(tmp_path: Path) -> None:
     """Two Pythons are started for the memory: some seconds."""
     out = tmp_path / 'train.json'

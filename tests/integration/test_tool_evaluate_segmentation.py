@@ -44,6 +44,7 @@ def test_two_images(tmp_path: Path) -> None:
     assert 'neither present nor predicted: 2' in out
     content = json.loads((tmp_path / 'new/result.json').read_text())
     assert content.pop('written_by').startswith('Written by sci_plugins ')
+    assert content.pop('protocol')['classes'] == '0, 1, 2'
     assert content == {'mIoU': 77.5, 'IoU/0': 75, 'IoU/1': 80, 'IoU/2': None}
 
 
@@ -68,6 +69,7 @@ def test_every_option(folders: Folders, tmp_path: Path) -> None:
         'IoU/traffic sign',
         'IoU/sky',
         'IoU/train',
+        'protocol',
     ]
     records = SegmentationRecords.load(out / 'records.npz')
     assert records.metrics()['mIoU'] == content['mIoU']

@@ -39,6 +39,7 @@ def _weights(config: str, path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_set_without_labels_to_train(
     tmp_path: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

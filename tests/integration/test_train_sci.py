@@ -176,6 +176,7 @@ def _torchrun(config: Config, processes: int, path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.slow
 def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
     """The same global batch: two gloo processes, and one without any launcher."""
     draw_images(tmp_path / 'images', 8)

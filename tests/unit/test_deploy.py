@@ -214,6 +214,7 @@ def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 'expected CONFIG CHECKPOINT, or --enhancer-only' in err
 
 
+@pytest.mark.slow
 def test_the_guide_finds_the_models_boxes(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,7 @@ for call in range(1001):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path('/proc/self/statm').is_file(), reason='needs /proc')
 def test_it_stays_flat() -> None:
     """oneDNN compiles convolutions for each shape and keeps them: 10 MB per 200 calls."""

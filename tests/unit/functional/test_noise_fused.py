@@ -151,4 +151,4 @@ def test_when_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_stage_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sci_fused, '_made', {})
     prepare_kernels(torch.nn.Sequential(AdaptiveSCIEnhancer()))
-    assert set(sci_fused._made) == {*sci_fused.KINDS, PASSES, sci_fused.NORMS}
+    assert set(sci_fused._made) == {*sci_fused.KINDS, PASSES}

@@ -202,6 +202,7 @@ def _work(rank: int, folder: str, size: int) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_give_one_number(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(_work, (str(tmp_path), 13), nprocs=2)
     expected = _evaluate(_samples(count=13), coco=False)['darkface/AP']
