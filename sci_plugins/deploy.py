@@ -20,7 +20,7 @@ from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancers import TemporalEnhancer
 from sci_plugins.models.enhancers.weight_files import file_sha256
 from sci_plugins.registry import require_host
-from sci_plugins.utils.files import new_file
+from sci_plugins.utils.files import write_atomically
 from sci_plugins.utils.model_parts import find_preprocessor, unwrap_model
 from sci_plugins.version import __version__
 
@@ -158,8 +158,7 @@ def export_onnx(
     content = proto.SerializeToString()
     dims = [each.dim_value for each in proto.graph.input[0].type.tensor_type.shape.dim]
     lines = list(_check(module, content, dims, (height, width), step))
-    with new_file(Path(path)) as file:
-        file.write(content)
+    write_atomically(path, content)
     shown = [str(value or name) for value, name in zip(dims, 'N3HW', strict=True)]
     return [f'{path}: uint8 {"x".join(shown)}, {len(content) / 1e6:.1f} MB', *lines]
 

@@ -143,7 +143,9 @@ def evaluate_submission(
     about = _describe(images, labels, split)
     records = DarkFaceRecords(images, coco)
     numbers = name_for_host(records.metrics())
-    known = dict(data_set='DARK FACE', split=str(about['split']), rule='sci_plugins.DarkFaceMetric')
+    known = dict(
+        data_set='DARK FACE', split=about['split'] or UNKNOWN, rule='sci_plugins.DarkFaceMetric'
+    )
     return SubmissionResult(
         numbers={f'darkface/{key}': value for key, value in numbers.items()},
         protocol=known | dict(annotation_version=about['annotation_version']) | records.protocol(),

@@ -223,7 +223,9 @@ def _through_norm_relu(grad: Tensor, normed: _Normed) -> tuple[Tensor, Tensor, T
     if found is not None:
         shift, scale = found[0], found[1] * normed.inverse
         rest = _slope_and_constant(normed, scale, shift)
-        return norm_fused.through(grad, features, (*vectors, *rest)), scale, shift
+        inner = norm_fused.through(grad, features, (*vectors, *rest))
+        if inner is not None:
+            return inner, scale, shift
     inner, scale, shift = _through_relu(grad, normed)
     _through_norm(inner, normed, scale, shift)
     return inner, scale, shift

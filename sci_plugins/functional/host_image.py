@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sci_plugins.functional.image_quality import constant
+from sci_plugins.functional.tensors import constant
 
 
 def host_to_rgb(image: Tensor, order: str = 'bgr', white: float = 255) -> Tensor:

@@ -3,10 +3,6 @@
 Levels are those of the saved 8-bit file: floats in [0, 1] are truncated to ``floor(255 v)``.
 """
 
-import math
-from collections.abc import Sequence
-
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,31 +13,6 @@ LUMA = (0.299, 0.587, 0.114)
 _ROWS = 1024
 # From here on a value rounds to white in 8 bits.
 _WHITE = 254.5 / 255
-
-
-def is_exporting() -> bool:
-    """Whether a graph for any size is being made."""
-    return bool(getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)())  # torch 2.7
-
-
-def constant(values: Sequence[float], like: Tensor) -> Tensor:
-    """``values`` as ``like.new_tensor`` makes them, but on a GPU, which no copy keeps waiting."""
-    return torch.stack([like.new_full((), value) for value in values])
-
-
-def quantiles(values: Tensor, *shares: float) -> Tensor:
-    """Quantiles ``(Q, N)`` of ``(N, K)``. NumPy sorts ten times as fast on a CPU."""
-    if not values.is_cpu or is_recorded():
-        return torch.quantile(values, constant(shares, values), dim=1)
-    rows = torch.from_numpy(np.sort(values.numpy(), axis=1))  # NaN is last
-    places = [share * (rows.shape[1] - 1) for share in shares]
-    found = [rows[:, int(p)].lerp(rows[:, math.ceil(p)], p % 1) for p in places]
-    return torch.stack(found) + 0 * rows[:, -1]
-
-
-def is_recorded() -> bool:
-    """Whether what is done now has to hold for other images: tracing, compiling, export."""
-    return torch.jit.is_tracing() or torch.compiler.is_compiling()
 
 
 def to_levels(image: Tensor) -> Tensor:

@@ -6,15 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sci_plugins.functional.image_quality import (
-    LUMA,
-    check_images,
-    clipped_share,
-    constant,
-    is_exporting,
-    is_recorded,
-    quantiles,
-)
+from sci_plugins.functional.image_quality import LUMA, check_images, clipped_share
+from sci_plugins.functional.tensors import constant, is_exporting, is_recorded, quantiles
 
 # Every so many pixels are looked at for quantiles.
 _STEP = 4

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sci_plugins.functional.image_quality import is_recorded
 from sci_plugins.functional.sci_fused import PASSES, Kernel, find
+from sci_plugins.functional.tensors import is_recorded
 
 #: Rows and columns of a block of the noise estimate, and rows of blocks at a time: in the cache.
 BLOCK, BAND = 8, 8

@@ -53,14 +53,12 @@ def sums(grad: Tensor, features: Tensor, vectors: tuple[Tensor, ...]) -> tuple[T
     return None if found is None else found.sum(0).unbind(0)
 
 
-def through(grad: Tensor, features: Tensor, vectors: tuple[Tensor, ...]) -> Tensor:
-    """``g * gain + features * slope + constant``, where :func:`sums` computed.
+def through(grad: Tensor, features: Tensor, vectors: tuple[Tensor, ...]) -> Tensor | None:
+    """``g * gain + features * slope + constant``, with ``g`` of :func:`sums`.
 
     ``vectors`` are ``(gain, offset, slope, constant)``.
     """
-    target = torch.empty_like(features)
-    _run('through', features, target, vectors, grad)
-    return target
+    return _run('through', features, torch.empty_like(features), vectors, grad)
 
 
 def _run(

@@ -6,7 +6,8 @@ A gate controls how much an image is enhanced: it opens in the dark.
 import torch
 from torch import Tensor
 
-from sci_plugins.functional.image_quality import LUMA, constant
+from sci_plugins.functional.image_quality import LUMA
+from sci_plugins.functional.tensors import constant
 
 #: Lowest illumination of the authors' code; an image brightens 10,000-fold at most.
 MIN_ILLUMINATION = 1e-4

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError, DataError, check_choice, is_number
-from sci_plugins.functional import image_quality
 from sci_plugins.functional.host_image import fill_mask, host_to_rgb, rgb_to_host, valid_sizes
+from sci_plugins.functional.tensors import is_exporting
 from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer
 from sci_plugins.models.enhancers.sci import prepare_kernels
 
@@ -153,9 +153,9 @@ def _numbers_of(image: Tensor) -> Tensor:
     return torch.stack([number.float() for number in (low, high, mean, between)])
 
 
-def is_exporting() -> bool:
-    """Whether PyTorch records the call instead of computing: trace, export, ONNX."""
-    return torch.jit.is_tracing() or image_quality.is_exporting()
+def is_taken_out() -> bool:
+    """Whether the model is on its way into another format: trace, export, ONNX."""
+    return torch.jit.is_tracing() or is_exporting()
 
 
 def place_of(paths: Sequence[str], index: int) -> str:
@@ -242,7 +242,7 @@ class EnhancementStep(nn.Module):
             raise DataError('the batch is empty: expected at least one image')
         for index, image in enumerate(images):
             _check_image(image, self.input_max, place_of(paths, index))
-        if self.check_values and not is_exporting() and images[0].device.type != 'meta':
+        if self.check_values and not is_taken_out() and images[0].device.type != 'meta':
             self._values = self._values or ValueCheck(self.input_max)
             self._values.check(images, training, paths, self._advice())
 

@@ -18,7 +18,7 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
-from sci_plugins.models.enhancement_stage import EnhancementStep, is_exporting
+from sci_plugins.models.enhancement_stage import EnhancementStep, is_taken_out
 from sci_plugins.models.enhancers import BaseEnhancer, Enhanced, RetinexEnhancer
 from sci_plugins.utils.model_parts import inner_preprocessor, innermost
 
@@ -189,7 +189,7 @@ def watch_export(model: nn.Module, on: bool = True) -> None:
 
 
 def _warn_of_export(model: nn.Module, _: Any) -> None:
-    if is_exporting():
+    if is_taken_out():
         _warn_once(model)
 
 

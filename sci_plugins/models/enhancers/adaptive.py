@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sci_plugins.errors import check_at_least
-from sci_plugins.functional.image_quality import is_recorded
 from sci_plugins.functional.light import LightStatistics, light_statistics, to_cells
 from sci_plugins.functional.noise import (
     LEVELS,
@@ -18,6 +17,7 @@ from sci_plugins.functional.noise import (
 )
 from sci_plugins.functional.noise_fused import brighten, halve
 from sci_plugins.functional.sci_fused import PASSES
+from sci_plugins.functional.tensors import is_recorded
 from sci_plugins.models.enhancers.base import BaseEnhancer
 from sci_plugins.models.enhancers.sci import SCIEnhancer
 from sci_plugins.models.enhancers.weights import load_enhancer_weights

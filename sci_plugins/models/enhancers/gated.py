@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError, is_number
 from sci_plugins.functional.retinex import blend, darkness_gate, mean_luma
+from sci_plugins.functional.tensors import is_recorded
 from sci_plugins.models.enhancers.base import BaseEnhancer
 from sci_plugins.models.enhancers.build import build_enhancer
 from sci_plugins.registry import MODELS
@@ -71,7 +72,7 @@ class GatedEnhancer(BaseEnhancer):
         Not while a graph is recorded, nor if parameters need a gradient: parallel training fails
         if only some ranks use a parameter.
         """
-        if not gate.is_cpu or torch.jit.is_tracing() or torch.compiler.is_compiling():
+        if not gate.is_cpu or is_recorded():
             return False
         if torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()):
             return False

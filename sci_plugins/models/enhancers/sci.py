@@ -12,6 +12,7 @@ from sci_plugins.functional.conv_norm import apply_conv, apply_conv_norm_relu
 from sci_plugins.functional.retinex import limit_illumination
 from sci_plugins.functional.sci_fused import KINDS, enhance_fused, make
 from sci_plugins.functional.sci_inference import FoldedSCI, enhance_folded, fold_sci
+from sci_plugins.functional.tensors import is_recorded
 from sci_plugins.models.enhancers.base import (
     MAX_CHANNELS,
     MAX_LAYERS,
@@ -130,8 +131,7 @@ class SCIEnhancer(RetinexEnhancer):
             and self._has_plain_layers()
             and self._matches(image)
             and not self._needs_gradient(image)
-            and not torch.jit.is_tracing()
-            and not torch.compiler.is_compiling()
+            and not is_recorded()
             and not torch.is_autocast_enabled(image.device.type)
         )
 

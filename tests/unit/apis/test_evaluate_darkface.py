@@ -67,6 +67,7 @@ def test_every_number_and_its_definition(folders: tuple[Path, Path]) -> None:
     assert set(content['definitions']) == set(result.numbers)
     assert content['annotation_version'] == content['protocol']['annotation_version'] == 'unknown'
     assert content['protocol']['data_set'] == 'DARK FACE'
+    assert content['protocol']['split'] == 'unknown'
     assert len(content['protocol']['truth_sha256']) == 64
     text = result.to_text()
     assert all(name in text for name in result.numbers)

@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sci_plugins.functional.image_quality import quantiles
 from sci_plugins.functional.light import light_statistics, to_cells
 
 
@@ -26,16 +25,6 @@ def test_two_halves() -> None:
     # Half of the cells at either value: the deviation is half of the difference of the logs.
     half = (math.log(1 + 1 / 255) - math.log(0.1 + 1 / 255)) / 2
     assert float(found.unevenness) == pytest.approx(half, rel=1e-4)
-
-
-@pytest.mark.parametrize('number', [1, 2, 11, 1000])
-def testquantiles(number: int) -> None:
-    values = torch.rand(2, number, generator=torch.Generator().manual_seed(0)).mul(50).round() / 50
-    shares = (0.1, 0.5, 0.9)
-    wanted = torch.quantile(values, torch.tensor(shares), dim=1)
-    torch.testing.assert_close(quantiles(values, *shares), wanted)
-    values[1, -1] = torch.nan
-    assert quantiles(values, *shares).isnan().tolist() == [[False, True]] * 3
 
 
 @pytest.mark.parametrize('size', [(150, 210), (151, 157), (90, 1001)])

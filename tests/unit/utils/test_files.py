@@ -235,3 +235,10 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
     write_atomically(tmp_path / 'a.txt', 'a \udcff b')
     assert (tmp_path / 'a.txt').read_text() == r'a \udcff b'
     assert file_slug('a\udcff') != file_slug('a\udcfe')
+
+
+def test_only_what_writes_all_of_it_opens_a_new_file() -> None:
+    """The file is unbuffered: one call of `write` may leave a part out and say nothing."""
+    package = Path(files.__file__).parents[1]
+    users = {p.name for p in package.rglob('*.py') if 'new_file(' in p.read_text('utf-8')}
+    assert users == {'files.py', 'checkpoint.py'}
