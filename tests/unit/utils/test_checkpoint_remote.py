@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -105,15 +106,33 @@ def test_files_of_one_name_at_two_addresses(server: tuple[str, Path], tmp_path: 
     assert 'net-0123abcd.pth' in names  # where torch looks too
 
 
-@pytest.mark.parametrize('limit', ['MOST_BYTES', 'SECONDS'])
-def test_limits(
-    server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+def test_a_longer_file_is_refused(
+    server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, folder = server
     torch.save(dict(a=1), folder / 'a.pth')
-    monkeypatch.setattr(remote_weights, limit, 0)
-    told = 'it has more than 0 bytes' if limit == 'MOST_BYTES' else 'not complete after 0 seconds'
-    assert _refused(f'{address}/a.pth').endswith(told)
+    monkeypatch.setattr(remote_weights, 'MOST_BYTES', 0)
+    assert _refused(f'{address}/a.pth').endswith('it has more than 0 bytes')
+    assert not any(path.is_file() for path in tmp_path.glob('cache/**/*'))
+
+
+def test_a_slower_one_too(
+    server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, folder = server
+    torch.save(dict(a=1), folder / 'a.pth')
+    told, open_address = threading.Event(), remote_weights.urlopen
+
+    def open_late(*arguments: Any, **options: Any) -> Any:
+        told.wait(60)
+        return open_address(*arguments, **options)
+
+    monkeypatch.setattr(remote_weights, 'SECONDS', 0)
+    monkeypatch.setattr(remote_weights, 'urlopen', open_late)
+    try:
+        assert _refused(f'{address}/a.pth').endswith('not complete after 0 seconds')
+    finally:
+        told.set()
     assert not any(path.is_file() for path in tmp_path.glob('cache/**/*'))
 
 
