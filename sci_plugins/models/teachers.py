@@ -179,6 +179,9 @@ class TaskTeacher(_Host):
 
     def __init__(self, model: nn.Module, input_order: str = 'bgr') -> None:
         super().__init__(model, input_order)
+        # DETR's forward passes keep what their loss needs only if the flag of the whole says so;
+        # its parts, and so BatchNorm and Dropout, stay in eval mode.
+        self.model.training = True
         # They resize batches at random.
         self._preprocessor.batch_augments = None
         # TOOD's loss asks how far its training is: it is over.

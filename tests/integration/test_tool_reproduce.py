@@ -39,12 +39,15 @@ def _weights(config: str, path: Path) -> Path:
     return path
 
 
+def _use_official_weights(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('SCI_PLUGINS_WEIGHTS', str(data / 'data/sci_official/weights'))
+
+
 @pytest.mark.slow
 def test_a_set_without_labels_to_train(
     tmp_path: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    official = shared_data / 'data/sci_official/weights'
-    monkeypatch.setenv('SCI_PLUGINS_WEIGHTS', str(official))
+    _use_official_weights(shared_data, monkeypatch)
     root = MAKE['write_dark_zurich'](tmp_path / 'set', step=2)
     config = 'segformer_mit-b0_160k_cityscapes-dark-zurich.py'
     start = _weights(config, tmp_path / 'start.pth')
@@ -123,7 +126,10 @@ def test_what_does_not_fit(
 
 
 @pytest.mark.slow
-def test_trained_compared_and_resumed(faces: Path, tmp_path: Path) -> None:
+def test_trained_compared_and_resumed(
+    faces: Path, tmp_path: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _use_official_weights(shared_data, monkeypatch)
     splits = [f'{part}_dataloader.dataset.split=None' for part in ('train', 'val', 'test')]
     small = ['train_cfg.max_epochs=1', 'train_cfg.val_interval=9', 'train_dataloader.batch_size=1']
     arguments = ['darkface', faces, '--detector', 'yolox-p2_w25', '--work-dir', tmp_path / 'work']

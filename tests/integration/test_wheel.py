@@ -82,8 +82,8 @@ def test_everything_is_in_it(wheel: Path) -> None:
     assert not [name for name in inside if name.startswith(('tests/', 'tools/'))]
     assert any(name.endswith('LICENSE') for name in inside)
     for name in ('configs', 'tools'):
-        files = {path.relative_to(ROOT).as_posix() for path in (ROOT / name).rglob('*.py')}
-        files = {each for each in files if 'benchmark' not in each}
+        files = {path.relative_to(ROOT).as_posix() for path in (ROOT / name).rglob('*.*')}
+        files = {each for each in files if 'benchmark' not in each and '__pycache__' not in each}
         assert files == {
             each.removeprefix('sci_plugins/.mim/')
             for each in inside
