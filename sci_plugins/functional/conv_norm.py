@@ -5,7 +5,7 @@ The same function as layer after layer, up to rounding, with less time and memor
 * Only the convolution's result is kept for the backward pass; normalisation and ReLU are cheap to
   recompute.
 * Statistics, normalisation and ReLU work on pieces that stay in the cache, or are machine code: see
-  :mod:`sci_plugins.functional.norm_fused`.
+  :mod:`sci_plugins.functional.kernels.norm_fused`.
 * A bias before a batch normalisation does not affect the result: it enters only the running mean,
   and its gradient is 0.
 * PyTorch sums channels-last batch statistics value by value, with an error of about 1e-5 that the
@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.forward_ad import unpack_dual
 
-from sci_plugins.functional import norm_fused
 from sci_plugins.functional.conv3x3 import (
     channels_last,
     conv3x3,
@@ -34,6 +33,7 @@ from sci_plugins.functional.conv3x3 import (
     grad_of_image,
     grad_of_weight,
 )
+from sci_plugins.functional.kernels import norm_fused
 
 #: Values in a piece per thread: three such pieces fit in the cache.
 PIECE = 2**19

@@ -22,9 +22,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sci_plugins.functional import noise_fused
 from sci_plugins.functional.image_quality import LUMA, check_images
-from sci_plugins.functional.noise_fused import BLACK, BLOCK, TINY
+from sci_plugins.functional.kernels import noise_fused
+from sci_plugins.functional.kernels.noise_fused import BLACK, BLOCK, TINY
 from sci_plugins.functional.tensors import constant, is_exporting, quantiles
 
 #: Smallest side in pixels.

@@ -1,7 +1,7 @@
 """SCI's estimator without gradients: the same function, several times as fast on a CPU.
 
-Where it can, :mod:`sci_plugins.functional.sci_fused` computes, faster still. Else PyTorch, without
-what makes the plain implementation slow:
+Where it can, :mod:`sci_plugins.functional.kernels.sci_fused` computes, faster still. Else PyTorch,
+without what makes the plain implementation slow:
 
 * Three channels fill a fifth of a vector register: see :mod:`sci_plugins.functional.conv3x3`.
 * Fresh memory: intermediate results of the whole image are new pages for each call, which the
@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from sci_plugins.functional.conv3x3 import Conv, PackedConv
+from sci_plugins.functional.kernels.sci_fused import enhance_fused
 from sci_plugins.functional.retinex import MIN_ILLUMINATION
-from sci_plugins.functional.sci_fused import enhance_fused
 
 #: Pixels of a strip per thread: buffers of a few MB stay in the cache.
 PIXELS_PER_THREAD = 128 * 1024

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.functional.conv3x3 import channels_last
 from sci_plugins.functional.conv_norm import apply_conv, apply_conv_norm_relu, apply_residual_block
+from sci_plugins.functional.kernels.sci_fused import NORMS, make
 from sci_plugins.functional.retinex import divide_illumination
-from sci_plugins.functional.sci_fused import NORMS, make
 from sci_plugins.models.enhancers.base import (
     MAX_CHANNELS,
     MAX_LAYERS,

@@ -14,9 +14,9 @@ from torch import Tensor
 from benchmarks.timing import Timing, threads_set_to, time_in_turn, to_table
 from sci_plugins.apis.tiling import enhance_pixels
 from sci_plugins.errors import check_at_least
+from sci_plugins.functional.kernels.sci_fused import KINDS, PASSES, SWITCH, make
 from sci_plugins.functional.light import light_statistics
 from sci_plugins.functional.noise import estimate_noise
-from sci_plugins.functional.sci_fused import KINDS, PASSES, SWITCH, make
 from sci_plugins.models.enhancers import AdaptiveSCIEnhancer, SCIEnhancer
 from sci_plugins.utils.machine import describe_machine, machine_line
 

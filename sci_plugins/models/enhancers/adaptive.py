@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sci_plugins.errors import check_at_least
+from sci_plugins.functional.kernels.noise_fused import brighten, halve
+from sci_plugins.functional.kernels.sci_fused import PASSES
 from sci_plugins.functional.light import LightStatistics, light_statistics, to_cells
 from sci_plugins.functional.noise import (
     LEVELS,
@@ -15,8 +17,6 @@ from sci_plugins.functional.noise import (
     estimate_noise,
     shrink_pixels,
 )
-from sci_plugins.functional.noise_fused import brighten, halve
-from sci_plugins.functional.sci_fused import PASSES
 from sci_plugins.functional.tensors import is_recorded
 from sci_plugins.models.enhancers.base import BaseEnhancer
 from sci_plugins.models.enhancers.sci import SCIEnhancer

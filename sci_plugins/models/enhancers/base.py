@@ -10,8 +10,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from torch import Tensor, nn
 
+from sci_plugins.functional.kernels.sci_fused import Code
 from sci_plugins.functional.retinex import divide_illumination
-from sci_plugins.functional.sci_fused import Code
 
 #: Limits of what is built: far above any use, far below a full memory.
 MAX_CHANNELS, MAX_LAYERS = 1024, 100
@@ -63,7 +63,7 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
         """Enhance 8-bit images in one pass, where there is a faster way than :meth:`forward`.
 
         Args:
-            source, target, how: see :func:`sci_plugins.functional.sci_fused.enhance_fused`.
+            source, target, how: see :func:`sci_plugins.functional.kernels.sci_fused.enhance_fused`.
 
         Returns:
             Whether ``target`` was filled. By default nothing is done.

@@ -9,8 +9,8 @@ from torch.autograd.forward_ad import unpack_dual
 
 from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.functional.conv_norm import apply_conv, apply_conv_norm_relu
+from sci_plugins.functional.kernels.sci_fused import KINDS, enhance_fused, make
 from sci_plugins.functional.retinex import limit_illumination
-from sci_plugins.functional.sci_fused import KINDS, enhance_fused, make
 from sci_plugins.functional.sci_inference import FoldedSCI, enhance_folded, fold_sci
 from sci_plugins.functional.tensors import is_recorded
 from sci_plugins.models.enhancers.base import (

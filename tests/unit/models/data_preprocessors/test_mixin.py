@@ -11,7 +11,7 @@ from mmengine.model import BaseModel, ExponentialMovingAverage, ImgDataPreproces
 from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.functional import sci_fused
+from sci_plugins.functional.kernels import sci_fused
 from tests.plain_sci import enhance_host_image, read_weights
 
 TOLERANCE = 1e-3  # grey levels of 255

@@ -15,7 +15,7 @@ from benchmarks.enhancer import (
     unfused,
 )
 from sci_plugins.errors import ConfigError
-from sci_plugins.functional import sci_fused
+from sci_plugins.functional.kernels import sci_fused
 from sci_plugins.models.enhancers import SCIEnhancer
 
 

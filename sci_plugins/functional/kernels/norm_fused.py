@@ -1,13 +1,13 @@
 """Batch normalisation and ReLU of training on a CPU in one pass each, by machine code at hand.
 
 Each function gives ``None`` where PyTorch has to compute. Images are ``(N, C, H, W)`` with channels
-last, vectors ``(C,)``. How the code is made and kept: :mod:`sci_plugins.functional.sci_fused`.
+last, vectors ``(C,)``. How the code is made and kept: :mod:`.sci_fused`.
 """
 
 import torch
 from torch import Tensor
 
-from sci_plugins.functional.sci_fused import NORMS, Kernel, find
+from sci_plugins.functional.kernels.sci_fused import NORMS, Kernel, find
 
 #: Fewer values are not worth it.
 MIN_VALUES = 2**16

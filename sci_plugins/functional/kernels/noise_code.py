@@ -1,4 +1,4 @@
-"""The machine code of :mod:`sci_plugins.functional.noise_fused`, written in LLVM's language."""
+"""The machine code of :mod:`.noise_fused`, written in LLVM's language."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -8,8 +8,8 @@ from typing import Any
 from llvmlite import ir
 
 from sci_plugins.functional.image_quality import LUMA
-from sci_plugins.functional.noise_fused import BAND, BLACK, BLOCK, FUNCTIONS, MARGIN, TINY
-from sci_plugins.functional.sci_code import Writer, _Int
+from sci_plugins.functional.kernels.noise_fused import BAND, BLACK, BLOCK, FUNCTIONS, MARGIN, TINY
+from sci_plugins.functional.kernels.sci_code import Writer, _Int
 
 
 def write(block: int) -> str:

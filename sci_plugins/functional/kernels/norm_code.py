@@ -1,9 +1,9 @@
-"""The machine code of :mod:`sci_plugins.functional.norm_fused`, written in LLVM's language."""
+"""The machine code of :mod:`.norm_fused`, written in LLVM's language."""
 
 from typing import Any
 
-from sci_plugins.functional.norm_fused import FUNCTIONS
-from sci_plugins.functional.sci_code import Writer, _Int
+from sci_plugins.functional.kernels.norm_fused import FUNCTIONS
+from sci_plugins.functional.kernels.sci_code import Writer, _Int
 
 
 def write(block: int) -> str:

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sci_plugins.functional import norm_fused
 from sci_plugins.functional.conv_norm import ConvNorm, conv_norm_relu, residual_block
-from sci_plugins.functional.sci_fused import NORMS, Kernel
+from sci_plugins.functional.kernels import norm_fused
+from sci_plugins.functional.kernels.sci_fused import NORMS, Kernel
 
 pytest.importorskip('llvmlite')
 

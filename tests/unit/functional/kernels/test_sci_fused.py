@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.enhancer import plain_enhance, randomize
-from sci_plugins.functional import sci_fused
-from sci_plugins.functional.sci_fused import (
+from sci_plugins.functional.kernels import sci_fused
+from sci_plugins.functional.kernels.sci_fused import (
     BYTES,
     BYTES_TO_FLOATS,
     FLOATS,
@@ -286,7 +286,7 @@ def test_the_code_is_kept_and_read_again(fresh: Path, monkeypatch: pytest.Monkey
     make(FLOATS)
     monkeypatch.setattr(sci_fused, '_made', {})
     monkeypatch.setattr(sci_fused, '_asked', set())
-    monkeypatch.setitem(sys.modules, 'sci_plugins.functional.sci_code', None)
+    monkeypatch.setitem(sys.modules, 'sci_plugins.functional.kernels.sci_code', None)
     kernel = find(FLOATS)  # at once, and nothing is written in LLVM's language
     assert kernel is not None
     image = torch.rand(1, 3, 8, 40)

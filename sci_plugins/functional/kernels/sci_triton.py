@@ -102,8 +102,8 @@ def kernel(  # type: ignore[no-untyped-def]
 def enhance(source: Tensor, target: Tensor, weights: Tensor, turned: bool) -> bool:
     """Fill ``target``, if offsets inside an image fit into 32 bits.
 
-    Arguments as of :func:`sci_plugins.functional.sci_fused.enhance_fused`, with any strides, and
-    ``weights`` of its ``pack``.
+    Arguments as of :func:`.sci_fused.enhance_fused`, with any strides, and ``weights`` of its
+    ``pack``.
     """
     number, _, height, width = source.shape
     if 3 * height * width >= 2**31 or 0 in source.shape:

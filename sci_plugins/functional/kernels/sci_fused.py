@@ -4,7 +4,7 @@ Two rows of each layer are computed at once, from rows of the layer before that 
 first-level cache, so each pixel is read and written once. Everything is written in vectors: nothing
 depends on a compiler finding them. Making the code takes a third of a second, once on a machine: it
 is kept in the cache folder. Until it is there, and without llvmlite (extra ``fast``), PyTorch
-computes. On a GPU, :mod:`sci_plugins.functional.sci_triton` does, where there is Triton.
+computes. On a GPU, :mod:`.sci_triton` does, where there is Triton.
 ``SCI_PLUGINS_FUSED=0`` turns both off.
 """
 
@@ -63,7 +63,7 @@ class Kind(NamedTuple):
 
     def write(self, block: int) -> str:
         """The code in LLVM's language, for vectors of ``block``."""
-        from sci_plugins.functional.sci_code import Emitter
+        from sci_plugins.functional.kernels.sci_code import Emitter
 
         return Emitter(self, block).emit()
 
@@ -202,8 +202,8 @@ def _code_file(kind: Code) -> Path:
     machine = binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
     facts = repr((kind, machine, binding.get_process_triple(), llvmlite.__version__))
     digest = hashlib.sha256(facts.encode())
-    for name in ('sci_fused', 'sci_code', 'noise_fused', 'noise_code', 'norm_fused', 'norm_code'):
-        digest.update(Path(__file__).with_name(f'{name}.py').read_bytes())
+    for path in sorted(Path(__file__).parent.glob('*.py')):
+        digest.update(path.read_bytes())
     return cache_folder() / 'fused' / digest.hexdigest()[:32]
 
 
@@ -343,7 +343,7 @@ _gpu_computes = True
 def _enhance_on_gpu(*call: Any) -> bool:
     global _gpu_computes
     try:
-        from sci_plugins.functional.sci_triton import enhance
+        from sci_plugins.functional.kernels.sci_triton import enhance
 
         return enhance(*call)
     except Exception as error:  # no Triton or no compiler, an old GPU: PyTorch computes

@@ -1,7 +1,7 @@
 """The adaptive stage's passes over an image on a CPU, by machine code where it is at hand.
 
 Each function gives ``None`` where PyTorch has to compute: see :func:`find_passes`. How the code is
-made and kept: :mod:`sci_plugins.functional.sci_fused`.
+made and kept: :mod:`.sci_fused`.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sci_plugins.functional.sci_fused import PASSES, Kernel, find
+from sci_plugins.functional.kernels.sci_fused import PASSES, Kernel, find
 from sci_plugins.functional.tensors import is_recorded
 
 #: Rows and columns of a block of the noise estimate, and rows of blocks at a time: in the cache.

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from sci_plugins.functional import sci_fused
+from sci_plugins.functional.kernels import sci_fused
 from sci_plugins.models.enhancers import SCIEnhancer
 from tests.plain_sci import visible_weights
 
@@ -72,7 +72,7 @@ def test_it_compiles_without_a_gpu(
     import triton
     from triton.backends.compiler import GPUTarget
 
-    from sci_plugins.functional.sci_triton import _SIZES, _TILE, _WARPS, kernel
+    from sci_plugins.functional.kernels.sci_triton import _SIZES, _TILE, _WARPS, kernel
 
     monkeypatch.setenv('TRITON_CACHE_DIR', str(tmp_path))
     given: dict[str, Any] = dict(source_w=step, target_w=step, turned=turned)

@@ -1,4 +1,4 @@
-"""The machine code of :mod:`sci_plugins.functional.sci_fused`, written in LLVM's language."""
+"""The machine code of :mod:`.sci_fused`, written in LLVM's language."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -6,8 +6,8 @@ from typing import Any
 
 from llvmlite import ir
 
+from sci_plugins.functional.kernels.sci_fused import ARGUMENTS, MARGIN, ROWS, Kind, Layout
 from sci_plugins.functional.retinex import MIN_ILLUMINATION
-from sci_plugins.functional.sci_fused import ARGUMENTS, MARGIN, ROWS, Kind, Layout
 
 #: 2 ** f for f in [-.5, .5], highest power first: minimax, relative error 2e-9.
 _EXP2 = (1.534581e-4, 1.3399931e-3, 9.618489e-3, 5.5503286e-2, 0.24022646, 0.6931472, 1.0)

@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.enhancer import CLOSED, adaptive_stage, unfused
-from sci_plugins.functional import noise, noise_fused, sci_fused
+from sci_plugins.functional import noise
+from sci_plugins.functional.kernels import noise_fused, sci_fused
+from sci_plugins.functional.kernels.noise_fused import block_means, brighten, find_passes, halve
+from sci_plugins.functional.kernels.sci_fused import PASSES, Kernel, make
 from sci_plugins.functional.noise import LEVELS, estimate_noise, shrink_noise, shrink_pixels
-from sci_plugins.functional.noise_fused import block_means, brighten, find_passes, halve
-from sci_plugins.functional.sci_fused import PASSES, Kernel, make
 from sci_plugins.models.enhancers import AdaptiveSCIEnhancer
 from sci_plugins.models.enhancers.sci import prepare_kernels
 

@@ -1,0 +1,1 @@
+"""The same maths in machine code, for CPUs by LLVM and for GPUs by Triton."""
