@@ -80,11 +80,11 @@ class Passes(NamedTuple):
     name: str
 
     def functions(self) -> dict[str, int]:
-        known = import_module(f'sci_plugins.functional.{self.name}_fused').FUNCTIONS
+        known = import_module(f'{__package__}.{self.name}_fused').FUNCTIONS
         return {name: sum(map(len, arguments)) for name, arguments in known.items()}
 
     def write(self, block: int) -> str:
-        code = import_module(f'sci_plugins.functional.{self.name}_code')
+        code = import_module(f'{__package__}.{self.name}_code')
         return code.write(min(block, 16))  # more would not fit into the registers
 
 
