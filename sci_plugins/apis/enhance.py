@@ -32,24 +32,22 @@ def enhance(image: Any, enhancer: BaseEnhancer | Mapping[str, Any] | str = DEFAU
     """Brighten an image: ``sci_plugins.enhance(image)``. Safe to call from several threads.
 
     Args:
-        image: RGB as a tensor ``(3, H, W)`` or ``(N, 3, H, W)`` or an array ``(H, W, 3)``
-            or ``(N, H, W, 3)``, uint8 or float in [0, 1]; a grey array ``(H, W)`` or
-            ``(H, W, 1)``, or an RGBA array ``(H, W, 4)``; a PIL image; a path, which gives
-            a PIL image, upright; or a list of these. Images that OpenCV loaded are BGR:
-            turn their channels around first.
-        enhancer: an enhancer, a config dict, or a name such as
-            ``'sci/official/medium'``, ``'gamma'`` or ``'clahe'``. A module is not
-            changed: one in train mode or on another device is copied.
+        image: RGB as a tensor ``(3, H, W)`` or ``(N, 3, H, W)`` or an array ``(H, W, 3)`` or
+            ``(N, H, W, 3)``, uint8 or float in [0, 1]; a grey array ``(H, W)`` or ``(H, W, 1)``, or
+            an RGBA array ``(H, W, 4)``; a PIL image; a path, which gives a PIL image, upright; or a
+            list of these. Images that OpenCV loaded are BGR: turn their channels around first.
+        enhancer: an enhancer, a config dict, or a name such as ``'sci/official/medium'``,
+            ``'gamma'`` or ``'clahe'``. A module is not changed: one in train mode or on another
+            device is copied.
 
     Returns:
-        What came in: same kind, shape and dtype, RGB. Grey and RGBA images become RGB,
-        as PIL images do; a list gives a list. 8-bit values are truncated, not rounded, as
-        SCI's authors save their results. Gradients do not flow; call the enhancer itself
-        for that.
+        What came in: same kind, shape and dtype, RGB. Grey and RGBA images become RGB, as PIL
+        images do; a list gives a list. 8-bit values are truncated, not rounded, as SCI's authors
+        save their results. Gradients do not flow; call the enhancer itself for that.
 
     Raises:
-        DataError: if the image is of another kind, shape, dtype or scale, not
-            finite, or a file that is not an image.
+        DataError: if the image is of another kind, shape, dtype or scale, not finite, or a file
+            that is not an image.
         FileNotFoundError: if there is no such file.
         ConfigError: if the enhancer is not known.
     """

@@ -54,8 +54,7 @@ class VariantAnalysis:
     """One variant against the base, on the same images.
 
     Raises:
-        DataError: if a metric with an interval has no values, or the deciding one has no
-            interval.
+        DataError: if a metric with an interval has no values, or the deciding one has no interval.
     """
 
     base: str  # its name
@@ -140,8 +139,7 @@ def analyse(
         brightness: image -> mean luma of the tested input, for the thirds.
         groups: unit of each image (clip, block); ``None``: each image is a unit.
         metric: the deciding one; ``None``: the records' own.
-        resamples, seed: of the bootstrap; the same seed draws the same images for
-            every variant.
+        resamples, seed: of the bootstrap; the same seed draws the same images for every variant.
         changed: how many images to list that gained most, and that lost most.
         margin_of: metric -> largest difference that does not matter, in its unit.
 

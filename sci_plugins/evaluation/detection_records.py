@@ -109,12 +109,11 @@ OF_SEVERAL = (
 class DetectionRecords(ImageRecords):
     """Every image matched once, for the numbers of the set and of resamples.
 
-    VOC's matching leaves out ignored boxes and the predictions that overlap them most
-    (IoU of at least 0.5); COCO treats them as crowd regions, as mmdet's ``CocoMetric``
-    does.
+    VOC's matching leaves out ignored boxes and the predictions that overlap them most (IoU of at
+    least 0.5); COCO treats them as crowd regions, as mmdet's ``CocoMetric`` does.
 
-    With several classes the numbers are means over the classes that have boxes, as in
-    COCO, without numbers by size. All are fractions in [0, 1].
+    With several classes the numbers are means over the classes that have boxes, as in COCO, without
+    numbers by size. All are fractions in [0, 1].
 
     Args:
         images: all images of the set; their order decides only between equal scores.
@@ -122,8 +121,7 @@ class DetectionRecords(ImageRecords):
         classes: names of the classes, by label.
 
     Raises:
-        DataError: if an image is a duplicate, a value is not finite, or a label has no
-            class.
+        DataError: if an image is a duplicate, a value is not finite, or a label has no class.
         MissingDependencyError: if pycocotools is needed and not installed.
     """
 

@@ -48,11 +48,11 @@ def _draw(
         labels = sample.get(f'{kind}_sem_seg').data[0].cpu().numpy()
         return overlay_labels(image, labels, palette, sample)
     if f'{kind}_instances' in sample:
-        shown = sample.get(f'{kind}_instances')
+        shown, scores = sample.get(f'{kind}_instances'), None
         if kind == 'pred':
             shown = shown[shown.scores >= SCORE_THRESHOLD]
+            scores = shown.scores.tolist()
         colors = box_colors(shown.get('labels'), palette, color)
-        scores = shown.scores.tolist() if kind == 'pred' else None
         return draw_boxes(image, shown.bboxes, sample, colors, scores)
     return enlarge(image)[0]
 
@@ -73,12 +73,11 @@ def draw_boxes(
         color: of all boxes, or of each.
         scores: ``N`` scores to write above the boxes; ``None`` writes nothing.
     """
-    scale_x, scale_y = sample.get('scale_factor', (1.0, 1.0))
     boxes = torch.as_tensor(getattr(boxes, 'tensor', boxes)).float().cpu().reshape(-1, 4)
     large, zoom = enlarge(image)
     if len(boxes) == 0:
         return large
-    scaled = boxes * torch.tensor([scale_x, scale_y, scale_x, scale_y]) * zoom
+    scaled = boxes * torch.tensor(sample.get('scale_factor', (1.0, 1.0))).repeat(2) * zoom
     scaled[:, 2:] = torch.maximum(scaled[:, 2:], scaled[:, :2] + 1)
     tensor = torch.from_numpy(np.ascontiguousarray(large.transpose(2, 0, 1)))
     drawn = draw_bounding_boxes(tensor, scaled, colors=color, width=2).numpy().transpose(1, 2, 0)
@@ -123,13 +122,17 @@ def class_colors(count: int) -> list[tuple[int, int, int]]:
 
     Saturation alternates, because the hues of neighbouring classes are close.
     """
-    if not count:
-        return []  # OpenCV refuses empty images
     order = np.arange(count)
-    saturations = np.where(order % 2, 110, 255)
-    hsv = np.stack([order * 180 // count, saturations, np.full(count, 255)], -1)
-    colors = cv2.cvtColor(hsv.astype(np.uint8)[None], cv2.COLOR_HSV2RGB)[0]
-    return [(int(red), int(green), int(blue)) for red, green, blue in colors]
+    colors = _of_hues(order * 180 // max(count, 1), np.where(order % 2, 110, 255), 255)
+    return [(red, green, blue) for red, green, blue in colors.tolist()]
+
+
+def _of_hues(hues: np.ndarray, saturation: np.ndarray | int, value: int) -> np.ndarray:
+    """RGB colours ``(N, 3)``, uint8; hues are in [0, 180), the others in [0, 255]."""
+    if not len(hues):
+        return np.zeros((0, 3), np.uint8)  # OpenCV refuses empty images
+    hsv = np.stack(np.broadcast_arrays(hues, saturation, value), -1).astype(np.uint8)
+    return cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
 
 
 def overlay_labels(
@@ -140,7 +143,7 @@ def overlay_labels(
     size = (large.shape[1], large.shape[0])
     labels = cv2.resize(labels.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     colors = np.zeros((256, 3), np.uint8)
-    chosen = np.asarray(palette if palette else _default_palette(), np.uint8)
+    chosen = np.asarray(palette or _of_hues(np.arange(255) * 37 % 180, 200, 230), np.uint8)
     colors[: len(chosen)] = chosen
     known = (labels < len(chosen))[..., None]
     # 16 bits, because twice a channel overflows 8.
@@ -158,8 +161,8 @@ def enlarge(image: np.ndarray) -> tuple[np.ndarray, float]:
 
 def make_grid(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> Image.Image:
     """Put cells, (caption, RGB uint8 image ``(H, W, 3)``), on one sheet, row by row."""
-    columns = list(zip_longest(*([image.shape[1] for _, image in row] for row in rows)))
-    widths = [max(each or 0 for each in column) for column in columns]
+    columns = zip_longest(*([image.shape[1] for _, image in row] for row in rows), fillvalue=0)
+    widths = [max(column) for column in columns]
     heights = [max(image.shape[0] for _, image in row) for row in rows]
     width = sum(widths) + GAP * (len(widths) + 1)
     height = sum(heights) + (CAPTION_HEIGHT + GAP) * len(heights) + GAP
@@ -178,11 +181,8 @@ def make_grid(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> Image.Image:
 
 def _shortened(caption: str, font: Any, width: int) -> str:
     """The caption, or only its end if it is wider than its column."""
-    if font.getlength(caption) <= width:
-        return caption
-    while caption and font.getlength(f'…{caption}') > width:
-        caption = caption[1:]
-    return f'…{caption}'
+    ends = (caption, *(f'…{caption[start:]}' for start in range(len(caption))))
+    return next((end for end in ends if font.getlength(end) <= width), '…')
 
 
 def place_beside(left: Image.Image, right: Image.Image) -> Image.Image:
@@ -192,12 +192,6 @@ def place_beside(left: Image.Image, right: Image.Image) -> Image.Image:
     sheet.paste(right, (left.width - GAP, 0))
     sheet.paste(left, (0, 0))
     return sheet
-
-
-def _default_palette() -> np.ndarray:
-    hues = (np.arange(255) * 37) % 180
-    hsv = np.stack([hues, np.full(255, 200), np.full(255, 230)], axis=-1).astype(np.uint8)
-    return cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
 
 
 def image_cell(caption: str, image: Tensor) -> tuple[str, np.ndarray]:

@@ -82,15 +82,14 @@ def read_predictions(path: str | os.PathLike[str]) -> tuple[np.ndarray, list[str
 class DarkFaceMetric(BaseMetric):
     """Average precision of one class by four definitions, from one pass.
 
-    ``darkface/AP`` is the number of the data set's own tool, the records' ``DARKFACE_AP``;
-    for the other keys see ``DarkFaceRecords.definitions``. All are fractions in [0, 1], on
-    boxes in pixels of the original image; NaN where there is nothing to find.
-    ``darkface/annotation_version`` is the year of the annotations, NaN if the data set
-    does not recognise it.
+    ``darkface/AP`` is the number of the data set's own tool, the records' ``DARKFACE_AP``; for the
+    other keys see ``DarkFaceRecords.definitions``. All are fractions in [0, 1], on boxes in pixels
+    of the original image; NaN where there is nothing to find. ``darkface/annotation_version`` is
+    the year of the annotations, NaN if the data set does not recognise it.
 
-    The ground truth comes with the images: the pipeline packs ``'instances'`` and
-    ``'img_id'`` as meta keys. After the evaluation ``records`` holds every image's
-    matches (on the main process), for resampling.
+    The ground truth comes with the images: the pipeline packs ``'instances'`` and ``'img_id'`` as
+    meta keys. After the evaluation ``records`` holds every image's matches (on the main process),
+    for resampling.
 
     Args:
         coco: also compute COCO's numbers and those by face size; takes pycocotools.
@@ -100,8 +99,7 @@ class DarkFaceMetric(BaseMetric):
 
     Raises:
         MissingDependencyError: if ``coco`` needs pycocotools and it is not installed.
-        ConfigError: if the data has several classes or the pipeline does not pack what
-            is needed.
+        ConfigError: if the data has several classes or the pipeline does not pack what is needed.
         DataError: if an image is a duplicate or a prediction is not finite.
     """
 

@@ -132,8 +132,7 @@ class SSIM(ImageQualityMetric):
 
 @METRICS.register_module()
 class EME(ImageQualityMetric):
-    """Contrast of blocks of 8x8 pixels, see
-    :func:`sci_plugins.functional.image_quality.eme`."""
+    """Contrast of blocks of 8x8 pixels, see :func:`sci_plugins.functional.image_quality.eme`."""
 
     key = 'EME_8x8_ln'
     higher_is_better = True

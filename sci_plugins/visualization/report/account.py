@@ -6,17 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sci_plugins.evaluation import bootstrap
 from sci_plugins.evaluation.analysis import VariantAnalysis
-from sci_plugins.evaluation.bootstrap import (
-    CORRECTIONS,
-    FEW_UNITS,
-    HELPS,
-    HURTS,
-    NOT_DEFINED,
-    NOT_SHOWN,
-    SAME,
-    TOO_FEW,
-)
+from sci_plugins.evaluation.bootstrap import HELPS, HURTS, SAME, TOO_FEW
 from sci_plugins.evaluation.comparison import (
     Comparison,
     VariantResult,
@@ -25,51 +17,28 @@ from sci_plugins.evaluation.comparison import (
     main_metric,
     name_in_records,
 )
+from sci_plugins.visualization.report import cells, sections
 from sci_plugins.visualization.report.cautions import cautions, still_open
 from sci_plugins.visualization.report.cells import (
-    HOLLOW,
-    MARKS,
-    MEANINGS,
-    UNCORRECTED,
     Cell,
     ConditionRows,
     Facts,
-    Scale,
     Table,
-    all_analyses,
     count,
-    interval,
-    labels_of,
-    listing,
-    make_cell,
     places_of,
     plain,
-    rows_of,
-    scale_over,
     signed,
-)
-from sci_plugins.visualization.report.sections import (
-    DecisionTable,
-    Section,
-    all_metrics,
-    by_class,
-    by_group,
-    by_seed,
-    by_size,
-    decision_tables,
-    host_numbers,
 )
 
 #: Longer lists of names are given by the names that are not on them, if these are few.
 _MOST_NAMES = 4
-#: In which verdicts are told, those on one side of zero first.
-_ORDER = (HELPS, HURTS, SAME, UNCORRECTED, TOO_FEW, NOT_SHOWN, NOT_DEFINED)
+#: Verdicts without a verb of their own, in the order in which they are told.
 _PHRASES = {
     SAME: 'a difference beyond ±δ is excluded for {}',
-    UNCORRECTED: 'shown only without correction: {}',
+    cells.UNCORRECTED: 'shown only without correction: {}',
     TOO_FEW: 'too few images to tell for {}',
-    NOT_SHOWN: 'no difference is shown for {}',
-    NOT_DEFINED: 'the difference is not defined for {}',
+    bootstrap.NOT_SHOWN: 'no difference is shown for {}',
+    bootstrap.NOT_DEFINED: 'the difference is not defined for {}',
 }
 #: Smaller differences are reported as none; this is not a test of significance.
 _SAME = 1e-9
@@ -97,10 +66,8 @@ class Method:
     @property
     def warning(self) -> str:
         """A paragraph; empty if there are enough units."""
-        if not self.few:
-            return ''
-        return (
-            f'Only {self.few} to resample: with fewer than {FEW_UNITS} the intervals are '
+        return self.few and (
+            f'Only {self.few} to resample: with fewer than {bootstrap.FEW_UNITS} the intervals are '
             'unreliable, usually too narrow. Treat the verdicts as hints.'
         )
 
@@ -110,102 +77,72 @@ class Method:
         return f' Only {self.few} to resample: see the warning.' if self.few else ''
 
 
-@dataclass(frozen=True)
 class Account:
-    """Everything that is reported of a comparison, in order."""
-
-    rows: list[ConditionRows]  # the results, condition by condition
-    question: str  # what was compared with what
-    headline: str  # the verdicts in a few words
-    answers: list[tuple[str, str]]  # condition and sentence
-    metric: str  # the deciding metric; empty if nothing was measured
-    unit: str  # its unit, in words
-    base: str  # what the others are compared with
-    labels: list[str]  # the base, then all others
-    method: Method  # how the intervals were computed
-    judged: int  # number of verdicts
-    #: style, mark, verdict and meaning of each that occurs
-    meanings: list[tuple[str, str, str, str]]
-    family: str  # for how many comparisons the verdicts are corrected, and how
-    matrix: Table | None  # the deciding metric, conditions down and variants across
-    forests: list[Table]  # the same with bars, one table per condition
-    strata: list[Section]  # by brightness and by size
-    classes: list[Section]  # by class
-    decisions: list[DecisionTable]  # what adaptive stages decided, by condition and variant
-    metrics: list[Table]  # all other metrics, one table per condition
-    host_numbers: list[Table]  # those of the config's own evaluator, one table per condition
-    #: title and text of all that limits what the numbers say; for the top
-    warnings: list[tuple[str, str]]
-    definitions: dict[str, str]  # metric -> what it is
-    facts: list[Facts]  # weights, versions, environment, settings
-    diffs: dict[str, str]  # model -> unified diff of its config
-
-
-def account_of(comparison: Comparison) -> Account:
-    """Collect what a comparison says.
+    """Everything that is reported of a comparison, in order.
 
     Args:
         comparison: the results, with the analysis of each against the base.
     """
-    rows, about = rows_of(comparison), comparison.about
-    method = method_of(rows, about)
-    analyses = all_analyses(rows)
-    metric = _deciding_metric(rows, comparison.metric)
-    base = rows[0].base.variant if rows else ''
-    return Account(
-        rows=rows,
-        question=_question(about, rows, metric, base),
-        headline=': '.join(filter(None, (still_open(comparison), headline(rows)))),
-        answers=[(row.condition, sentence(row, metric)) for row in rows],
-        metric=metric,
-        unit='in its own unit' if places_of(metric) == 3 else 'in percent',
-        base=base,
-        labels=[base, *labels_of(rows)] if rows else [],
-        method=method,
-        judged=len(analyses),
-        meanings=_meanings(rows),
-        family=_family(rows, about, metric),
-        matrix=matrix(rows, metric) if metric else None,
-        forests=forests(rows),
-        strata=[*by_seed(rows), *by_group(rows), *by_size(rows)],
-        classes=by_class(rows),
-        decisions=decision_tables(rows),
-        metrics=all_metrics(rows),
-        host_numbers=host_numbers(rows),
-        warnings=cautions(comparison, rows, method.warning),
-        definitions=definitions_of(name for found in analyses for name in found.intervals),
-        facts=[*_protocol(rows), *facts_of(about)],
-        diffs=about.get('config_diff') or {},
-    )
 
-
-def _question(
-    about: Mapping[str, Any], rows: Sequence[ConditionRows], metric: str, base: str
-) -> str:
-    images = count(rows[0].base.images if rows else 0, 'image')
-    against = f', compared with {base!r} by {metric}' if metric else ''
-    return f'{about.get("config", "comparison")}, {images}{against}'
+    def __init__(self, comparison: Comparison) -> None:
+        about, rows = comparison.about, cells.rows_of(comparison)
+        analyses = cells.all_analyses(rows)
+        self.rows = rows  # the results, condition by condition
+        self.metric = _deciding_metric(rows, comparison.metric)  # empty if nothing was measured
+        self.unit = 'in its own unit' if places_of(self.metric) == 3 else 'in percent'
+        self.base = rows[0].base.variant if rows else ''  # what the others are compared with
+        self.labels = [self.base, *cells.labels_of(rows)] if rows else []  # the base first
+        images = count(rows[0].base.images if rows else 0, 'image')
+        against = f', compared with {self.base!r} by {self.metric}' if self.metric else ''
+        #: what was compared with what
+        self.question = f'{about.get("config", "comparison")}, {images}{against}'
+        #: the verdicts in a few words
+        self.headline = ': '.join(filter(None, (still_open(comparison), headline(rows))))
+        #: condition and sentence
+        self.answers = [(row.condition, sentence(row, self.metric)) for row in rows]
+        self.method = method_of(rows, about)  # how the intervals were computed
+        self.judged = len(analyses)  # number of verdicts
+        #: style, mark, verdict and meaning of each that occurs
+        self.meanings = _meanings(rows)
+        #: for how many comparisons the verdicts are corrected, and how
+        self.family = _family(analyses, str(about.get('correction')), self.metric)
+        #: the deciding metric, conditions down and variants across
+        self.matrix = matrix(rows, self.metric) if self.metric else None
+        self.forests = forests(rows)  # the same with bars, one table per condition
+        by_light, by_size = sections.by_group(rows), sections.by_size(rows)
+        self.strata = [*sections.by_seed(rows), *by_light, *by_size]
+        self.classes = sections.by_class(rows)
+        #: what adaptive stages decided, by condition and variant
+        self.decisions = sections.decision_tables(rows)
+        #: all other metrics, and those of the config's own evaluator: one table per condition
+        self.metrics, self.host_numbers = sections.all_metrics(rows), sections.host_numbers(rows)
+        #: title and text of all that limits what the numbers say; for the top
+        self.warnings = cautions(comparison, rows, self.method.warning)
+        #: metric -> what it is
+        self.definitions = definitions_of(n for found in analyses for n in found.intervals)
+        #: the shared protocol, weights, versions, environment, settings
+        self.facts = [*_protocol(rows), *facts_of(about)]
+        self.diffs = about.get('config_diff') or {}  # model -> unified diff of its config
 
 
 def _meanings(rows: Sequence[ConditionRows]) -> list[tuple[str, str, str, str]]:
-    there = {found.main.verdict for found in all_analyses(rows)}
+    there = {found.main.verdict for found in cells.all_analyses(rows)}
     if any(row.fallen for row in rows):
-        there.add(UNCORRECTED)
-    marks = MARKS | {UNCORRECTED: ('same', ' '.join(HOLLOW.values()))}
-    return [(*marks[name], name, told) for name, told in MEANINGS.items() if name in there]
+        there.add(cells.UNCORRECTED)
+    marks = cells.MARKS | {cells.UNCORRECTED: ('same', ' '.join(cells.HOLLOW.values()))}
+    return [(*marks[name], name, told) for name, told in cells.MEANINGS.items() if name in there]
 
 
-def _family(rows: Sequence[ConditionRows], about: Mapping[str, Any], metric: str) -> str:
-    analyses = all_analyses(rows)
+def _family(analyses: Sequence[VariantAnalysis], method: str, metric: str) -> str:
     if not analyses:
         return ''
-    method, margin = str(about.get('correction')), analyses[0].main.margin
+    margin = analyses[0].main.margin
     told = f'δ = {plain(margin, places_of(metric))} points. ' if margin > 0 else ''
     many = f'the {len(analyses)} comparisons by {metric}, every variant under every condition'
     if len(analyses) == 1:
         return told + 'One comparison: nothing to correct.'
     if method in ('holm', 'bh'):
-        told += f'The verdicts are corrected ({CORRECTIONS[method]}) for {many}. '
+        told += f'The verdicts are corrected ({bootstrap.CORRECTIONS[method]}) for {many}. '
     else:
         told += f'The verdicts are not corrected for {many}: about one in twenty may be chance. '
     return told + 'Those of all other tables are not corrected: they explain, and decide nothing.'
@@ -213,14 +150,12 @@ def _family(rows: Sequence[ConditionRows], about: Mapping[str, Any], metric: str
 
 def _deciding_metric(rows: Sequence[ConditionRows], wanted: str | None) -> str:
     """The records' deciding metric, or the host's if there are no records."""
-    for found in all_analyses(rows):
+    for found in cells.all_analyses(rows):
         return found.metric
-    measured = [r.metrics for row in rows for r in row.all if r.metrics]
-    if not measured:
-        return ''
     # Only the host's numbers exist here, so a metric of the records cannot decide.
-    known = wanted is not None and find_metric(measured[0], wanted) is not None
-    return main_metric(measured[0], wanted if known else None)
+    for metrics in (each.metrics for row in rows for each in row.all if each.metrics):
+        return find_metric(metrics, wanted or '') or main_metric(metrics)
+    return ''
 
 
 # The answer
@@ -228,18 +163,18 @@ def _deciding_metric(rows: Sequence[ConditionRows], wanted: str | None) -> str:
 
 def headline(rows: Sequence[ConditionRows]) -> str:
     """The result, short enough for a title."""
-    found = Counter(row.verdict(label) for row in rows for label in row.analyses)
-    total = found.total()
     if not rows:
         return 'Nothing was measured'
-    if total == 0:
+    found = Counter(row.verdict(label) for row in rows for label in row.analyses)
+    total = found.total()
+    if not total:
         return 'Measured, but without intervals: no verdict'
     if len(found) == 1:
-        verdict = next(iter(found))
-        every = f' in all {total} comparisons' if total > 1 else ''
-        return f'{verdict[0].upper()}{verdict[1:]}{every}'
-    parts = [f'{verdict} in {found[verdict]}' for verdict in _ORDER if found[verdict]]
-    text = listing([f'{parts[0]} of {total} comparisons', *parts[1:]])
+        text = next(iter(found)) + f' in all {total} comparisons' * (total > 1)
+    else:
+        order = (HELPS, HURTS, *_PHRASES)
+        first, *others = (f'{verdict} in {found[verdict]}' for verdict in order if found[verdict])
+        text = cells.listing([f'{first} of {total} comparisons', *others])
     return text[0].upper() + text[1:]
 
 
@@ -258,11 +193,8 @@ def _judged(row: ConditionRows) -> list[str]:
     by_verdict: dict[str, dict[str, VariantAnalysis]] = {}
     for label, found in row.analyses.items():
         by_verdict.setdefault(row.verdict(label), {})[label] = found
-    return [
-        _told(verdict, by_verdict[verdict], list(row.analyses))
-        for verdict in (HURTS, HELPS, *_ORDER[2:])
-        if verdict in by_verdict
-    ]
+    order = [verdict for verdict in (HURTS, HELPS, *_PHRASES) if verdict in by_verdict]
+    return [_told(verdict, by_verdict[verdict], list(row.analyses)) for verdict in order]
 
 
 def _without_interval(row: ConditionRows, metric: str) -> list[str]:
@@ -271,13 +203,11 @@ def _without_interval(row: ConditionRows, metric: str) -> list[str]:
     if not bare:
         return []
     before, places = _host_value(row.base, metric), places_of(metric)
-    told = [
-        f'{result.variant} {_change(_host_value(result, metric) - before, places)}'
-        for result in bare
-    ]
+    changes = {each.variant: _host_value(each, metric) - before for each in bare}
+    told = ', '.join(f'{name} {_change(change, places)}' for name, change in changes.items())
     notes = dict.fromkeys(result.note for result in (row.base, *bare) if result.note)
     reason = f' ({", ".join(notes)})' if notes else ''
-    return [f'without an interval{reason}, so no verdict: {metric} of {", ".join(told)}']
+    return [f'without an interval{reason}, so no verdict: {metric} of {told}']
 
 
 def _change(difference: float, places: int) -> str:
@@ -301,8 +231,12 @@ def _told(verdict: str, found: dict[str, VariantAnalysis], names_of_all: list[st
     names = _names(found, names_of_all)
     if verdict in _PHRASES:
         return _PHRASES[verdict].format(names) + (_detectable(found) if verdict == TOO_FEW else '')
-    verb = verdict if len(found) == 1 else verdict.removesuffix('s')
-    return f'{names} {verb}{_strongest(verdict, found)}'
+    sign = 1 if verdict == HELPS else -1
+    label, top = max(found.items(), key=lambda item: sign * item[1].main.delta)
+    change = signed(top.main.delta, places_of(top.metric))
+    if len(found) == 1:
+        return f'{names} {verdict} ({change})'
+    return f'{names} {verdict.removesuffix("s")}, most {label} ({change})'
 
 
 def _names(found: Collection[str], names_of_all: list[str]) -> str:
@@ -310,15 +244,8 @@ def _names(found: Collection[str], names_of_all: list[str]) -> str:
     if not others:
         return 'both' if len(found) == 2 else f'all {len(found)}'
     if len(found) > _MOST_NAMES >= len(others):
-        return f'all but {listing(others)}'
-    return listing(list(found))
-
-
-def _strongest(verdict: str, found: dict[str, VariantAnalysis]) -> str:
-    sign = 1 if verdict == HELPS else -1
-    label, top = max(found.items(), key=lambda item: sign * item[1].main.delta)
-    change = signed(top.main.delta, places_of(top.metric))
-    return f' ({change})' if len(found) == 1 else f', most {label} ({change})'
+        return f'all but {cells.listing(others)}'
+    return cells.listing(list(found))
 
 
 def _detectable(found: Mapping[str, VariantAnalysis]) -> str:
@@ -335,7 +262,7 @@ def _detectable(found: Mapping[str, VariantAnalysis]) -> str:
 def _single(label: str, found: VariantAnalysis, verdict: str) -> str:
     name, places = found.metric, places_of(found.metric)
     before, after = (plain(value, places) for value in found.values[name])
-    spread = interval(found.main.low, found.main.high, places)
+    spread = cells.interval(found.main.low, found.main.high, places)
     told = verdict + _detectable({label: found}) * (verdict == TOO_FEW)
     return (
         f'{label}: {told}; {name} goes from {before} to {after} '
@@ -345,58 +272,37 @@ def _single(label: str, found: VariantAnalysis, verdict: str) -> str:
 
 def matrix(rows: Sequence[ConditionRows], metric: str) -> Table:
     """The deciding metric, conditions down and variants across."""
-    columns = labels_of(rows)
-    lines = []
+    columns, lines = cells.labels_of(rows), []
     for row in rows:
-        before = _base_value(row, metric)
-        cells = {
-            result.variant: _main_cell(
-                result, before, metric, stands=result.variant not in row.fallen
-            )
-            for result in row.others
-        }
-        base = plain(before, places_of(metric))
-        lines.append((row.condition, base, [cells.get(column) for column in columns]))
-    title = 'Verdicts' if all_analyses(rows) else 'Differences'
+        known = (each.values[metric][0] for each in row.analyses.values() if metric in each.values)
+        before = next(known, _host_value(row.base, metric))
+        found = {r.variant: _main_cell(r, before, metric, row.fallen) for r in row.others}
+        told = [found.get(column) for column in columns]
+        lines.append((row.condition, plain(before, places_of(metric)), told))
+    title = 'Verdicts' if cells.all_analyses(rows) else 'Differences'
     table = Table(title, 'images', columns, lines, base=rows[0].base.variant)
     return table.turned('variant')
 
 
-def _base_value(row: ConditionRows, metric: str) -> float:
-    for found in row.analyses.values():
-        if metric in found.values:
-            return found.values[metric][0]
-    return _host_value(row.base, metric)
-
-
-def _main_cell(result: VariantResult, before: float, metric: str, stands: bool) -> Cell:
+def _main_cell(result: VariantResult, before: float, metric: str, fallen: Collection[str]) -> Cell:
     found = result.analysis
     if found is None or metric not in found.values:
-        return make_cell((before, _host_value(result, metric)), None, metric)
-    return make_cell(found.values[metric], found.intervals[metric], metric, stands=stands)
+        return cells.make_cell((before, _host_value(result, metric)), None, metric)
+    stands = result.variant not in fallen
+    return cells.make_cell(found.values[metric], found.intervals[metric], metric, stands=stands)
 
 
 def forests(rows: Sequence[ConditionRows]) -> list[Table]:
     """The deciding metric as bars, one table per condition, all on one axis."""
-    scale = scale_over([found.main for found in all_analyses(rows)])
-    return [
-        Table(
-            title=row.condition,
-            corner='variant',
-            columns=[''],
-            rows=[
-                (name, '', [_drawn(found, scale, name not in row.fallen)])
-                for name, found in row.analyses.items()
-            ],
-            scale=scale,
-        )
-        for row in rows
-        if row.analyses
-    ]
-
-
-def _drawn(found: VariantAnalysis, scale: Scale, stands: bool) -> Cell:
-    return make_cell(found.values[found.metric], found.main, found.metric, scale, stands)
+    scale = cells.scale_over([found.main for found in cells.all_analyses(rows)])
+    tables = []
+    for row in (each for each in rows if each.analyses):
+        drawn = {}
+        for name, found in row.analyses.items():
+            values, stands = found.values[found.metric], name not in row.fallen
+            drawn[name] = {'': cells.make_cell(values, found.main, found.metric, scale, stands)}
+        tables.append(cells.strata(row, drawn, scale))
+    return tables
 
 
 # What the numbers rest on
@@ -404,7 +310,7 @@ def _drawn(found: VariantAnalysis, scale: Scale, stands: bool) -> Cell:
 
 def method_of(rows: Sequence[ConditionRows], about: Mapping[str, Any]) -> Method:
     """A sentence on the resamples, and a warning if there are too few units."""
-    analyses = all_analyses(rows)
+    analyses = cells.all_analyses(rows)
     if not analyses:
         return Method(
             'No resamples were drawn, so there are no intervals: a small difference may be chance.'
@@ -419,7 +325,7 @@ def method_of(rows: Sequence[ConditionRows], about: Mapping[str, Any]) -> Method
         f'{count(fewest.resamples, "time")} (seed {fewest.seed}), the same draw for the '
         'base and the variant; the interval holds the middle 95 % of the differences.'
     )
-    return Method(text, f'{fewest.units} {unit}' * (fewest.units < FEW_UNITS))
+    return Method(text, f'{fewest.units} {unit}' * (fewest.units < bootstrap.FEW_UNITS))
 
 
 def _protocol(rows: Sequence[ConditionRows]) -> list[Facts]:
@@ -431,15 +337,18 @@ def _protocol(rows: Sequence[ConditionRows]) -> list[Facts]:
 
 def facts_of(about: Mapping[str, Any]) -> list[Facts]:
     """Non-empty tables of weights, versions, environment and all other settings."""
-    settings = {key: str(value) for key, value in about.items() if key not in _HAVE_TABLES}
-    environment = {key: str(value) for key, value in (about.get('environment') or {}).items()}
+    settings = {key: value for key, value in about.items() if key not in _HAVE_TABLES}
     tables = [
         Facts('Weights of the enhancers', ('variant', 'weights', 'sha256'), weights_of(about)),
-        Facts('Versions', ('package', 'version'), list(versions_of(about).items())),
-        Facts('Environment', ('what', 'value'), list(environment.items())),
-        Facts('What was measured', ('what', 'value'), list(settings.items())),
+        Facts('Versions', ('package', 'version'), _as_text(versions_of(about))),
+        Facts('Environment', ('what', 'value'), _as_text(about.get('environment') or {})),
+        Facts('What was measured', ('what', 'value'), _as_text(settings)),
     ]
     return [table for table in tables if table.rows]
+
+
+def _as_text(content: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    return [(str(name), str(value)) for name, value in content.items()]
 
 
 def versions_of(about: Mapping[str, Any]) -> dict[str, str]:

@@ -1,9 +1,9 @@
 """What limits the numbers of a comparison: lines for the top of every report."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sci_plugins.evaluation.comparison import Comparison, differing_protocols
+from sci_plugins.evaluation.comparison import Comparison, VariantResult, differing_protocols
 from sci_plugins.visualization.report.cells import ConditionRows, count, listing
 
 _UNFINISHED = '{} of {} measured. Still missing: {}. The same command with --resume goes on.'
@@ -18,17 +18,28 @@ def cautions(
     comparison: Comparison, rows: Sequence[ConditionRows], few: str = ''
 ) -> list[tuple[str, str]]:
     """Title and text of each, the gravest first; ``few``: what to say of too few units."""
-    found = [
-        ('Unfinished', _unfinished(comparison)),
-        *(('Seen in training', told) for told in _seen(comparison.about)),
-        ('Few units', few),
-        *(('Two numbers of one metric', told) for told in _differences(rows)),
-        ('Different protocols', _protocols(rows)),
-        ('Weak base', _WEAK.format(told) if (told := _bases(rows)) else ''),
-        ('Constant predictions', _constant(rows)),
-        ('Identical results', _identical(rows)),
-    ]
-    return [each for each in found if each[1]]
+    every = [(f'{row.condition}, {each.variant}: ', each) for row in rows for each in row.all]
+    bases = ((row.condition, row.base) for row in rows if row.base.weakness)
+    constant = [where + each.constant for where, each in every if each.constant]
+    found: dict[str, Iterable[str]] = {
+        'Unfinished': [_unfinished(comparison)],
+        'Seen in training': _seen(comparison.about),
+        'Few units': [few],
+        'Two numbers of one metric': _differences(every),
+        'Different protocols': _joined(
+            'These results do not share {}.', differing_protocols(each for _, each in every)
+        ),
+        'Weak base': _joined(_WEAK, [f'{c}, {base.variant}: {base.weakness}' for c, base in bases]),
+        'Constant predictions': _joined('The same for every image: {}.', constant),
+        'Identical results': _joined(
+            "Equal to the base's on every image, to the bit: {}.", list(_identical(rows))
+        ),
+    }
+    return [(title, text) for title, texts in found.items() for text in texts if text]
+
+
+def _joined(sentence: str, facts: Collection[str]) -> list[str]:
+    return [sentence.format('; '.join(facts))] if facts else []
 
 
 def still_open(comparison: Comparison) -> str:
@@ -63,35 +74,18 @@ def _seen(about: Mapping[str, Any]) -> Iterator[str]:
             yield _SEEN.format(images, label or 'the config')
 
 
-def _differences(rows: Sequence[ConditionRows]) -> Iterable[str]:
+def _differences(every: Sequence[tuple[str, VariantResult]]) -> Iterable[str]:
+    """One for each reason."""
     found: dict[str, str] = {}
-    for row in rows:
-        for each in row.all:
-            if each.difference:
-                reason = each.difference.partition(' differ ')[2]
-                found.setdefault(reason, f'{row.condition}, {each.variant}: {each.difference}.')
+    for where, each in every:
+        if each.difference:
+            reason = each.difference.partition(' differ ')[2]
+            found.setdefault(reason, f'{where}{each.difference}.')
     return found.values()
 
 
-def _protocols(rows: Sequence[ConditionRows]) -> str:
-    told = '; '.join(differing_protocols(each for row in rows for each in row.all))
-    return told and f'These results do not share {told}.'
-
-
-def _bases(rows: Sequence[ConditionRows]) -> str:
-    weak = (row for row in rows if row.base.weakness)
-    return '; '.join(f'{row.condition}, {row.base.variant}: {row.base.weakness}' for row in weak)
-
-
-def _constant(rows: Sequence[ConditionRows]) -> str:
-    every = ((row.condition, each) for row in rows for each in row.all if each.constant)
-    told = '; '.join(f'{condition}, {each.variant}: {each.constant}' for condition, each in every)
-    return told and f'The same for every image: {told}.'
-
-
-def _identical(rows: Sequence[ConditionRows]) -> str:
-    told = []
+def _identical(rows: Sequence[ConditionRows]) -> Iterator[str]:
     for row in rows:
         names = [name for name, found in row.analyses.items() if found.identical]
-        told += [f'{row.condition}: {listing(names)}'] if names else []
-    return f"Equal to the base's on every image, to the bit: {'; '.join(told)}." if told else ''
+        if names:
+            yield f'{row.condition}: {listing(names)}'

@@ -2,8 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -69,14 +70,24 @@ def in_percent(result: VariantResult) -> VariantResult:
     )
 
 
-def plain(value: float, places: int) -> str:
-    """A number with fixed decimals; a dash for NaN."""
-    return _fixed(value, places, sign=False)
+def plain(value: float, places: int, sign: str = '-') -> str:
+    """A number with fixed decimals and a true minus; a dash for NaN."""
+    if not math.isfinite(value):
+        return DASH
+    value = 0.0 if abs(value) < NOISE else value
+    text = f'{value:{sign}.{places}f}'
+    if float(text) == 0:
+        # The sign decides the verdict, so it must not be rounded away.
+        text = f'{0:.{places}f}'
+        if value:
+            shortest: Any = dict(precision=1, unique=False, fractional=False, trim='-')
+            text = np.format_float_positional(value, sign=sign == '+', **shortest)
+    return text.replace('-', '−')
 
 
 def signed(value: float, places: int) -> str:
-    """A difference with its sign, a true minus; a dash for NaN."""
-    return _fixed(value, places, sign=True)
+    """A difference with its sign; a dash for NaN."""
+    return plain(value, places, sign='+')
 
 
 def interval(low: float, high: float, places: int) -> str:
@@ -100,23 +111,6 @@ def first_few(names: Sequence[str], most: int = 5) -> str:
 def count(number: int, one: str, many: str | None = None) -> str:
     """A number and its noun: ``1 image``, ``2 images``, ``1,000 resamples``."""
     return f'{number:,} {one if number == 1 else many or one + "s"}'
-
-
-def _fixed(value: float, places: int, sign: bool) -> str:
-    if not math.isfinite(value):
-        return DASH
-    value = 0.0 if abs(value) < NOISE else value
-    text = f'{value:+.{places}f}' if sign else f'{value:.{places}f}'
-    if float(text) == 0:
-        # The sign decides the verdict, so it must not be rounded away.
-        text = _smallest(value, sign) if value else f'{0:.{places}f}'
-    return text.replace('-', '−')
-
-
-def _smallest(value: float, sign: bool) -> str:
-    return np.format_float_positional(
-        value, precision=1, unique=False, fractional=False, sign=sign, trim='-'
-    )
 
 
 _PADDING = 0.04  # of the range, at either end
@@ -155,17 +149,19 @@ class Scale:
             return [(self.zero, '0')]
         step = round_step((self.high - self.low) / _MOST_TICKS)
         first, last = math.ceil(self.low / step), math.floor(self.high / step)
-        places = max(0, -math.floor(math.log10(step) + 1e-9))
-        return [
-            (self.percent(index * step), signed(index * step, places))
-            for index in range(first, last + 1)
-        ]
+        values = [index * step for index in range(first, last + 1)]
+        return [(self.percent(value), signed(value, decimals_of(step))) for value in values]
 
 
 def round_step(smallest: float) -> float:
     """The smallest 1, 2 or 5 times a power of ten that is at least ``smallest``."""
     power = 10.0 ** math.floor(math.log10(smallest))
     return float(next(s * power for s in _STEPS if s * power >= smallest * (1 - 1e-9)))
+
+
+def decimals_of(step: float) -> int:
+    """How many decimals tell the multiples of a round step apart."""
+    return max(0, -math.floor(math.log10(step) + 1e-9))
 
 
 #: More columns than this do not fit on a desktop screen.
@@ -247,26 +243,17 @@ class Table:
         """
         if len(self.columns) <= max(_MOST_COLUMNS, len(self.rows)):
             return self
-        return replace(
-            self,
-            corner=corner,
-            columns=[name for name, _, _ in self.rows],
-            rows=[
-                (name, '', [cells[index] for *_, cells in self.rows])
-                for index, name in enumerate(self.columns)
-            ],
-            base_row=tuple(base for _, base, _ in self.rows),
-        )
+        names, bases, cells = zip(*self.rows, strict=True)
+        turned = zip(self.columns, map(list, zip(*cells, strict=True)), strict=True)
+        rows = [(name, '', column) for name, column in turned]
+        return replace(self, corner=corner, columns=list(names), rows=rows, base_row=bases)
 
     @property
     def tally(self) -> str:
         """How often each verdict occurs in the table."""
         found = Counter(cell.verdict for *_, cells in self.rows for cell in cells if cell)
-        return ', '.join(
-            f'{MARKS[verdict][1]} {verdict}: {found[verdict]}'
-            for verdict in MARKS
-            if found[verdict]
-        )
+        there = (verdict for verdict in MARKS if found[verdict])
+        return ', '.join(f'{MARKS[each][1]} {each}: {found[each]}' for each in there)
 
 
 @dataclass(frozen=True)
@@ -295,25 +282,18 @@ def make_cell(
         stands: whether its verdict holds after the correction.
     """
     places = places_of(metric)
-    texts = plain(values[0], places), plain(values[1], places)
+    before, after = (plain(value, places) for value in values)
     if found is None:
-        return Cell(*texts, signed(values[1] - values[0], places))
-    return Cell(
-        *texts,
-        signed(found.delta, places),
-        interval(found.low, found.high, places),
-        found.verdict,
-        None if scale is None else make_bar(found, scale),
-        stands,
-    )
+        return Cell(before, after, signed(values[1] - values[0], places))
+    delta, ends = signed(found.delta, places), interval(found.low, found.high, places)
+    bar = None if scale is None else make_bar(found, scale)
+    return Cell(before, after, delta, ends, found.verdict, bar, stands)
 
 
 def make_bar(found: Interval, scale: Scale) -> Bar | None:
     """Where an interval is drawn; ``None`` if it is undefined."""
     ends = (found.low, found.high, found.delta)
-    if any(math.isnan(value) for value in ends):
-        return None
-    return Bar(*map(scale.percent, ends))
+    return None if any(map(math.isnan, ends)) else Bar(*map(scale.percent, ends))
 
 
 def scale_over(found: Sequence[Interval]) -> Scale:
@@ -342,21 +322,33 @@ class ConditionRows:
     @property
     def analyses(self) -> dict[str, VariantAnalysis]:
         """Variant -> its analysis against the base, for results that have one."""
-        return {
-            result.variant: result.analysis for result in self.others if result.analysis is not None
-        }
+        return {each.variant: each.analysis for each in self.others if each.analysis is not None}
+
+
+def strata(
+    row: ConditionRows, told: Mapping[str, Mapping[str, Cell | None]], scale: Scale
+) -> Table:
+    """A table with variants down and parts of the set across.
+
+    Args:
+        row: the condition.
+        told: variant -> title of a part -> cell.
+        scale: the axis of the cells' bars.
+    """
+    columns = list(dict.fromkeys(title for each in told.values() for title in each))
+    lines = [(name, '', [each.get(title) for title in columns]) for name, each in told.items()]
+    return Table(row.condition, 'variant', columns, lines, scale=scale)
 
 
 def rows_of(comparison: Comparison) -> list[ConditionRows]:
     """The results by condition, in the unit of reports, the base apart from the others."""
-    rows = []
+    rows, wanted = [], comparison.about.get('base')
     for condition in comparison.conditions:
         results = [in_percent(r) for r in comparison.results if r.condition == condition]
         hidden = {name for result in results for name in result.members}
-        wanted = comparison.about.get('base')
-        wanted = next((r.variant for r in results if wanted in r.members), wanted)
+        name = next((r.variant for r in results if wanted in r.members), wanted)
         results = [result for result in results if result.variant not in hidden]
-        base = _base(results, wanted, condition)
+        base = _base(results, name, condition)
         others = [result for result in results if result is not base]
         rows.append(ConditionRows(condition.name, base, others))
     return corrected(rows, str(comparison.about.get('correction')))
@@ -374,12 +366,8 @@ def corrected(rows: Sequence[ConditionRows], method: str) -> list[ConditionRows]
         for key, main, *p in zip(keys, mains, differs, same, strict=True)
         if main.verdict in HOLLOW and p[main.verdict == SAME] > ALPHA
     }
-    return [
-        replace(
-            row, fallen=frozenset(name for name in row.analyses if (row.condition, name) in fallen)
-        )
-        for row in rows
-    ]
+    names = (frozenset(n for n in row.analyses if (row.condition, n) in fallen) for row in rows)
+    return [replace(row, fallen=each) for row, each in zip(rows, names, strict=True)]
 
 
 def labels_of(rows: Sequence[ConditionRows]) -> list[str]:
@@ -392,12 +380,8 @@ def _base(
 ) -> VariantResult:
     """The base's result; an empty one if it was not measured."""
     names = [name, *(each.analysis.base for each in results if each.analysis)]
-    for result in results:
-        if result.variant in names:
-            return result
-    if name is None:
-        return results[0]
-    return VariantResult(name, condition, {}, 0.0, results[0].images)
+    other = VariantResult(name, condition, {}, 0.0, results[0].images) if name else results[0]
+    return next((result for result in results if result.variant in names), other)
 
 
 def all_analyses(rows: Sequence[ConditionRows]) -> list[VariantAnalysis]:

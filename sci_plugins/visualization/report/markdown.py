@@ -6,12 +6,17 @@ from collections.abc import Iterable, Sequence
 from sci_plugins.evaluation.comparison import Comparison
 from sci_plugins.utils.files import MARK
 from sci_plugins.version import __version__
-from sci_plugins.visualization.report.account import NOT_A_TRAINING_RUN, Account, account_of
-from sci_plugins.visualization.report.cells import Cell, Table
+from sci_plugins.visualization.report.account import NOT_A_TRAINING_RUN, Account
+from sci_plugins.visualization.report.cells import Table
 from sci_plugins.visualization.report.sections import ABOUT_DECISIONS, DECISIONS
 
 _ESCAPED = str.maketrans(
     {'<': '&lt;', '>': '&gt;', '\n': ' ', '\r': ' '} | {sign: f'\\{sign}' for sign in '\\|*`[~'}
+)
+_CELLS = 'Each cell shows the value and, in parentheses, Δ with its 95 % interval.'
+_HOST_NUMBERS = (
+    'As the host computes and rounds them, with an interval if the number is also known image by '
+    'image.'
 )
 
 
@@ -20,7 +25,7 @@ def tell_comparison(comparison: Comparison) -> str:
 
     Names cannot break its tables.
     """
-    account = account_of(comparison)
+    account = Account(comparison)
     parts = [f'# Does it help? {escape(account.question)}', '']
     parts += [f'**{escape(account.headline + account.method.caveat)}.**', '']
     parts += [f'- {escape(condition)}: {escape(told)}' for condition, told in account.answers]
@@ -30,13 +35,8 @@ def tell_comparison(comparison: Comparison) -> str:
     for section in (*account.strata, *account.classes):
         parts += _tables(section.title, section.tables, section.note, account.method.mark)
     parts += _decisions(account)
-    note = 'Each cell shows the value and, in parentheses, Δ with its 95 % interval.'
-    parts += _tables('All metrics', account.metrics, note, account.method.mark)
-    note = (
-        'As the host computes and rounds them, with an interval if the number is also known image '
-        'by image.'
-    )
-    parts += _tables("Numbers of the config's own evaluator", account.host_numbers, note)
+    parts += _tables('All metrics', account.metrics, _CELLS, account.method.mark)
+    parts += _tables("Numbers of the config's own evaluator", account.host_numbers, _HOST_NUMBERS)
     parts += _method(account)
     return '\n'.join(parts) + '\n'
 
@@ -53,9 +53,9 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[s
         head: of the columns.
         rows: a text for each column.
     """
-    dashes = ['---'] + ['---:'] * (len(head) - 1)
-    lines = [[escape(cell) for cell in cells] for cells in (head, *rows)]
-    return [f'| {" | ".join(cells)} |' for cells in (lines[0], dashes, *lines[1:])]
+    lines = [[*map(escape, cells)] for cells in (head, *rows)]
+    lines.insert(1, ['---', *['---:'] * (len(head) - 1)])
+    return [f'| {" | ".join(cells)} |' for cells in lines]
 
 
 def _verdicts(account: Account) -> list[str]:
@@ -95,25 +95,17 @@ def _decisions(account: Account) -> list[str]:
 def _table(table: Table) -> list[str]:
     """A table with the base's values in a column, in a row if it was turned, or in each cell."""
     beside = bool(table.base) and not table.base_row
-    head = [table.corner, *([table.base] if beside else []), *table.columns]
+    head = [table.corner, *[table.base] * beside, *table.columns]
     rows = [[table.base, *table.base_row]] if table.base_row else []
     for name, base, cells in table.rows:
-        told = [_cell(cell, with_base=not table.base) for cell in cells]
-        rows.append([name, *([base] if beside else []), *told])
+        told = [cell and ('' if table.base else f'{cell.base} → ') + cell.text for cell in cells]
+        rows.append([name, *[base] * beside, *(each or '' for each in told)])
     return markdown_table(head, rows)
 
 
-def _cell(cell: Cell | None, with_base: bool) -> str:
-    if cell is None:
-        return ''
-    return f'{cell.base} → {cell.text}' if with_base else cell.text
-
-
 def _method(account: Account) -> list[str]:
-    lines = []
-    if account.definitions:
-        lines += ['', '## What the numbers are', '']
-        lines += [f'- {escape(name)}: {escape(text)}' for name, text in account.definitions.items()]
+    told = [f'- {escape(name)}: {escape(text)}' for name, text in account.definitions.items()]
+    lines = ['', '## What the numbers are', '', *told] if told else []
     lines += ['', '## Method', '', f'{escape(account.method.text)} {NOT_A_TRAINING_RUN}']
     lines += ['', '## Made with'] if account.facts else []
     for facts in account.facts:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sci_plugins.errors import DataError
-from sci_plugins.visualization.report.cells import ConditionRows, round_step
+from sci_plugins.visualization.report.cells import ConditionRows, decimals_of, round_step
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,11 @@ _COLORS, _DASHES = 6, 4
 
 @dataclass(frozen=True)
 class Line:
-    """A curve: its path, and its number in the order of the legend (0: the base)."""
+    """A curve: its path, and its style by its number in the order of the legend (0: the base)."""
 
     label: str
     path: str
-    index: int
-
-    @property
-    def style(self) -> str:
-        return line_style(self.index)
+    style: str
 
 
 @dataclass(frozen=True)
@@ -73,9 +69,8 @@ class Plot:
 
 def line_style(index: int) -> str:
     """CSS classes of a line: the base is black and strong, others differ by colour and dashes."""
-    if index == 0:
-        return 'curve base'
-    return f'curve c{(index - 1) % _COLORS + 1} d{(index - 1) % _DASHES + 1}'
+    numbers = f'c{(index - 1) % _COLORS + 1} d{(index - 1) % _DASHES + 1}'
+    return f'curve {numbers if index else "base"}'
 
 
 def draw_curves(
@@ -93,7 +88,7 @@ def draw_curves(
     plots = []
     for row in rows:
         lines = [
-            Line(curve.name or label, _path(curve, end), labels.index(label))
+            Line(curve.name or label, _path(curve, end), line_style(labels.index(label)))
             for label in (result.variant for result in row.all)
             if (curve := curves.get((row.condition, label))) is not None
         ]
@@ -104,17 +99,11 @@ def draw_curves(
 
 def _plot(condition: str, lines: list[Line], end: float) -> Plot:
     step = round_step(end / 5)
-    places = max(0, -math.floor(math.log10(step) + 1e-9))
     recalls = [index * step for index in range(round(end / step) + 1)]
-    precisions = [index / 5 for index in range(6)]
-    names = ', '.join(line.label for line in lines)
-    return Plot(
-        title=condition,
-        text=f'Precision against recall, {condition}: {names}',
-        lines=lines,
-        across=[(across(value, end), f'{value:.{places}f}') for value in recalls],
-        up=[(up(value), f'{value:.1f}') for value in precisions],
-    )
+    horizontal = [(across(value, end), f'{value:.{decimals_of(step)}f}') for value in recalls]
+    vertical = [(up(index / 5), f'{index / 5:.1f}') for index in range(6)]
+    text = f'Precision against recall, {condition}: {", ".join(line.label for line in lines)}'
+    return Plot(condition, text, lines, horizontal, vertical)
 
 
 def _end_of_recall(curves: Mapping[tuple[str, str], Curve]) -> float:
@@ -127,8 +116,7 @@ def _end_of_recall(curves: Mapping[tuple[str, str], Curve]) -> float:
 
 
 def _path(curve: Curve, end: float) -> str:
-    recall = np.asarray(curve.recall, float)
-    precision = np.asarray(curve.precision, float)
+    recall, precision = (np.asarray(each, float) for each in (curve.recall, curve.precision))
     if recall.shape != precision.shape:
         raise DataError(
             f'a curve needs a precision for each recall, got {len(precision)} and {len(recall)}'
@@ -180,17 +168,9 @@ def draw_histogram(title: str, values: Sequence[float]) -> Histogram:
     """
     counts = np.histogram(values, _BINS)[0]
     step = (_BARS_RIGHT - _BARS_LEFT) / _BINS
-    heights = (BARS_BOTTOM - BARS_TOP) * counts / counts.max()
-    bars = [
-        (
-            _BARS_LEFT + index * step,
-            round(BARS_BOTTOM - high, 1),
-            round(step - 1, 2),
-            round(high, 1),
-        )
-        for index, high in enumerate(heights.tolist())
-        if high > 0
-    ]
+    heights = ((BARS_BOTTOM - BARS_TOP) * counts / counts.max()).tolist()
+    tops = [(round(BARS_BOTTOM - high, 1), round(step - 1, 2), round(high, 1)) for high in heights]
+    bars = [(_BARS_LEFT + index * step, *top) for index, top in enumerate(tops) if counts[index]]
     ends = f'{min(values):.3g}', f'{max(values):.3g}'
     places = (_BARS_LEFT, _BARS_RIGHT) if ends[0] != ends[1] else ((_BARS_LEFT + _BARS_RIGHT) / 2,)
     text = f'{title}: {len(values)} images from {ends[0]} to {ends[1]}'

@@ -6,9 +6,11 @@ Pictures are embedded as they are, or smaller or fewer if they take too much spa
 import base64
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from sci_plugins.evaluation.comparison import Comparison, percent_factor
 from sci_plugins.version import __version__
 from sci_plugins.visualization.panels import CAPTION_HEIGHT, CELL_WIDTH, GAP
 from sci_plugins.visualization.report import plots
-from sci_plugins.visualization.report.account import NOT_A_TRAINING_RUN, account_of
+from sci_plugins.visualization.report.account import NOT_A_TRAINING_RUN, Account
 from sci_plugins.visualization.report.cells import count, places_of, signed
 from sci_plugins.visualization.report.plots import Curve, Sheet
 from sci_plugins.visualization.report.sections import ABOUT_DECISIONS, DECISIONS, DecisionTable
@@ -89,11 +91,12 @@ def _until(budget: int, pictures: Iterable[EmbeddedSheet]) -> Iterator[EmbeddedS
 
 def _strongest_first(sheets: Sequence[Sheet]) -> list[Sheet]:
     """First the strongest gain and loss of every condition and variant, and so on."""
-    seen: dict[tuple[str, str, bool], int] = {}
+    seen: Counter[tuple[str, str, bool]] = Counter()
     ranks = {}
     for sheet in sorted(sheets, key=lambda sheet: -abs(sheet.effect)):
         key = (sheet.condition, sheet.variant, sheet.effect > 0)
-        ranks[id(sheet)] = seen[key] = seen.get(key, -1) + 1
+        seen[key] += 1
+        ranks[id(sheet)] = seen[key]
     return sorted(sheets, key=lambda sheet: ranks[id(sheet)])
 
 
@@ -116,26 +119,22 @@ def _read(sheet: Sheet, level: tuple[int, int] | None) -> EmbeddedSheet:
 
 def _encode(image: Image.Image, width: int, quality: int) -> tuple[bytes, tuple[int, int]]:
     image.thumbnail((width, image.height))  # decodes only as much as needed
-    smaller = image.convert('RGB')
     buffer = io.BytesIO()
-    smaller.save(buffer, 'JPEG', quality=quality)
-    return buffer.getvalue(), smaller.size
+    image.convert('RGB').save(buffer, 'JPEG', quality=quality)
+    return buffer.getvalue(), image.size
 
 
 def _note(level: tuple[int, int] | None, left_out: int) -> str:
-    parts = []
+    told = ''
     if level is not None:
-        width, quality = level
-        parts.append(
-            f'To keep this file small, pictures are at most {width} pixels wide (JPEG quality '
-            f'{quality}).'
+        told = (
+            f'To keep this file small, pictures are at most {level[0]} pixels wide (JPEG quality '
+            f'{level[1]}).'
         )
     if left_out:
-        parts.append(
-            f'Left out {count(left_out, "sheet")} with smaller effects; all are in the '
-            "comparison's folder."
-        )
-    return ' '.join(parts)
+        sheets = count(left_out, 'sheet')
+        told += f" Left out {sheets} with smaller effects; all are in the comparison's folder."
+    return told
 
 
 _TEMPLATES = Path(__file__).parent / 'templates'
@@ -171,27 +170,16 @@ def render_report(
     return str(page.render(**_content(comparison, curves, sheets, legend, picture_budget)))
 
 
+@cache  # compiling the templates takes a second
 def _environment() -> Any:
     try:
-        import jinja2  # noqa: F401
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as error:
         raise MissingDependencyError(
             'the report needs the package Jinja2, which is not installed: pip install jinja2'
         ) from error
-    return _compiled()
-
-
-@cache  # compiling the templates takes a second
-def _compiled() -> Any:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    return Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    plain: Any = dict(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return Environment(loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, **plain)
 
 
 def _content(
@@ -201,9 +189,11 @@ def _content(
     legend: Sequence[tuple[str, tuple[int, int, int]]],
     picture_budget: int,
 ) -> dict[str, Any]:
-    account = account_of(comparison)
-    album = collect(sheets, picture_budget)
+    account, album = Account(comparison), collect(sheets, picture_budget)
     script = (_TEMPLATES / 'script.js').read_text(encoding='utf-8')
+    places, factor = places_of(account.metric), percent_factor(account.metric)
+    alone = [e for e in album.pictures if not (e.sheet.decided or e.sheet.unlabelled)]
+    changed = _by('condition', [each for each in alone if each.sheet.variant])
     return dict(
         account=account,
         caveat=NOT_A_TRAINING_RUN,
@@ -211,69 +201,41 @@ def _content(
         plots=plots.draw_curves(account.rows, account.labels, curves),
         legend=legend,
         album=album,
-        picture_groups=_grouped(
-            [
-                each
-                for each in album.pictures
-                if each.sheet.variant and not (each.sheet.decided or each.sheet.unlabelled)
-            ],
-            account.metric,
-        ),
+        picture_groups={name: _by('variant', pictures) for name, pictures in changed.items()},
+        effect=lambda sheet: signed(sheet.effect * factor, places),
         unlabelled=[each for each in album.pictures if each.sheet.unlabelled],
-        spread=_spread(album.pictures),
+        spread=_by('condition', [each for each in alone if not each.sheet.variant]),
         cell=f'{CELL_WIDTH} {CAPTION_HEIGHT} {GAP}',
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         decisions_title=DECISIONS,
         about_decisions=ABOUT_DECISIONS,
-        histograms=[_histograms(each) for each in account.decisions],
+        histograms=[starmap(plots.draw_histogram, e.columns.items()) for e in account.decisions],
         decided=[_decided(each, album.pictures) for each in account.decisions],
         diffs={label: diff_lines(text) for label, text in account.diffs.items()},
         version=__version__,
     )
 
 
-def _spread(pictures: Sequence[EmbeddedSheet]) -> dict[str, list[EmbeddedSheet]]:
-    """Condition -> evenly spaced images."""
+def _by(name: str, pictures: Sequence[EmbeddedSheet]) -> dict[str, list[EmbeddedSheet]]:
+    """The pictures by an attribute of their sheets, in order."""
     found: dict[str, list[EmbeddedSheet]] = {}
     for each in pictures:
-        if not each.sheet.variant:
-            found.setdefault(each.sheet.condition, []).append(each)
+        found.setdefault(getattr(each.sheet, name), []).append(each)
     return found
-
-
-def _histograms(table: DecisionTable) -> list[plots.Histogram]:
-    return [plots.draw_histogram(name, values) for name, values in table.columns.items()]
 
 
 def _decided(table: DecisionTable, pictures: Sequence[EmbeddedSheet]) -> list[EmbeddedSheet]:
     """The examples of a table."""
     place = table.condition, table.variant
-    return [
-        each
-        for each in pictures
-        if each.sheet.decided and (each.sheet.condition, each.sheet.variant) == place
-    ]
+    examples = (each for each in pictures if each.sheet.decided)
+    return [each for each in examples if (each.sheet.condition, each.sheet.variant) == place]
 
 
 def diff_lines(text: str) -> list[tuple[str, str]]:
     """Lines of a unified diff with their class in the style sheet."""
-    kinds = {'+': 'added', '-': 'removed', '@': 'place'}
+    kinds = {'+++': 'file', '---': 'file', '+': 'added', '-': 'removed', '@': 'place'}
     return [
-        ('file' if line.startswith(('+++', '---')) else kinds.get(line[:1], ''), line)
+        (next((kind for start, kind in kinds.items() if line.startswith(start)), ''), line)
         for line in text.splitlines()
     ]
-
-
-def _grouped(
-    pictures: Sequence[EmbeddedSheet], metric: str
-) -> dict[str, dict[str, list[tuple[EmbeddedSheet, str]]]]:
-    """Condition -> variant -> pictures, each with its effect as text."""
-    groups: dict[str, dict[str, list[tuple[EmbeddedSheet, str]]]] = {}
-    places, factor = places_of(metric), percent_factor(metric)
-    for picture in pictures:
-        sheet = picture.sheet
-        variants = groups.setdefault(sheet.condition, {})
-        effect = signed(sheet.effect * factor, places)
-        variants.setdefault(sheet.variant, []).append((picture, effect))
-    return groups

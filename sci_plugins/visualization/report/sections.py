@@ -2,11 +2,12 @@
 
 import math
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sci_plugins.evaluation.analysis import VariantAnalysis
 from sci_plugins.evaluation.comparison import (
     VariantResult,
     agrees,
@@ -14,21 +15,9 @@ from sci_plugins.evaluation.comparison import (
     percent_factor,
     split_classes,
 )
-from sci_plugins.evaluation.decisions import QUANTILES
-from sci_plugins.visualization.report.cells import (
-    Cell,
-    ConditionRows,
-    Facts,
-    Scale,
-    Table,
-    all_analyses,
-    count,
-    listing,
-    make_cell,
-    places_of,
-    plain,
-    scale_over,
-)
+from sci_plugins.evaluation.decisions import QUANTILES, Decisions
+from sci_plugins.visualization.report import cells
+from sci_plugins.visualization.report.cells import Cell, ConditionRows, Facts, Scale, Table
 
 _SIZE = re.compile(r'(?P<metric>.+)_(?P<bin>below_\d+px|\d+_to_\d+px|above_\d+px)')
 
@@ -49,8 +38,6 @@ ABOUT_DECISIONS = (
     'and standard deviation in linear light, where white is 1. Gain 1, exponent 0 and strengths '
     '0 leave an image as it is, to the bit; level 1 of the noise shrinkage is the finest detail.'
 )
-
-
 #: Text below the heading of single trainings.
 SEEDS = (
     'The intervals of a mean over trainings hold the choice of images and of trainings. The test '
@@ -73,42 +60,37 @@ class DecisionTable:
 
 def decision_tables(rows: Sequence[ConditionRows]) -> list[DecisionTable]:
     """What adaptive stages decided, for results that have it."""
-    found = [(row.condition, result) for row in rows for result in row.all]
-    return [_decision_table(*pair) for pair in found if pair[1].decisions is not None]
+    return [
+        _decision_table(row.condition, result, result.decisions)
+        for row in rows
+        for result in row.all
+        if result.decisions is not None
+    ]
 
 
-def _decision_table(condition: str, result: VariantResult) -> DecisionTable:
-    decisions = result.decisions
-    if decisions is None:
-        raise ValueError(f'{result.variant} has no decisions')
+def _decision_table(condition: str, result: VariantResult, decisions: Decisions) -> DecisionTable:
     known, columns = len(decisions.images), decisions.columns
-    text = f'Off for {decisions.off} of {count(known, "image")}.'
+    text = f'Off for {decisions.off} of {cells.count(known, "image")}.'
     if known < result.images:
         text += f' It was not asked about the other {result.images - known}.'
     lines = []
     for name, values in columns.items():
         quantiles = np.quantile(values, list(QUANTILES.values()))
         lines.append((name, *(f'{value:.3g}' for value in quantiles.tolist())))
-    title = f'{condition}, {result.variant}'
-    facts = Facts(title, ('what', *QUANTILES), lines)
+    facts = Facts(f'{condition}, {result.variant}', ('what', *QUANTILES), lines)
     return DecisionTable(condition, result.variant, text, facts, columns)
 
 
 def all_metrics(rows: Sequence[ConditionRows]) -> list[Table]:
     """Metrics down, variants across; classes have a section of their own."""
-    tables = []
-    for row in rows:
-        names = [name for name in _metric_names(row) if '/' not in name]
-        if names:
-            tables.append(_metric_table(row, names).turned('variant'))
-    return tables
+    pairs = ((row, [name for name in _metric_names(row) if '/' not in name]) for row in rows)
+    return [_metric_table(row, names).turned('variant') for row, names in pairs if names]
 
 
 def by_class(rows: Sequence[ConditionRows]) -> list[Section]:
     """A section for each metric with values per class (``IoU/CLASS``)."""
-    names = dict.fromkeys(name for row in rows for name in _metric_names(row))
-    prefixes = dict.fromkeys(name.split('/', 1)[0] for name in names if '/' in name)
-    return [_class_section(rows, prefix) for prefix in prefixes]
+    names = [name.partition('/') for row in rows for name in _metric_names(row)]
+    return [_class_section(rows, metric) for metric in dict.fromkeys(n[0] for n in names if n[1])]
 
 
 def by_size(rows: Sequence[ConditionRows]) -> list[Section]:
@@ -123,9 +105,8 @@ def by_size(rows: Sequence[ConditionRows]) -> list[Section]:
 
 def by_group(rows: Sequence[ConditionRows]) -> list[Section]:
     """Subsets of the images, such as thirds by brightness: variants down, subsets across."""
-    keys = dict.fromkeys(
-        key for analysis in all_analyses(rows) for key, groups in analysis.groups.items() if groups
-    )
+    every = [found.groups for found in cells.all_analyses(rows)]
+    keys = dict.fromkeys(key for groups in every for key, parts in groups.items() if parts)
     return [_group_section(rows, key) for key in keys]
 
 
@@ -141,8 +122,8 @@ def _seed_table(row: ConditionRows) -> Table:
     for label, found in row.analyses.items():
         if found.seeds is not None:
             pairs = zip(found.seeds.names, found.seeds.bases, found.seeds.values, strict=True)
-            lines += [(n, '', [make_cell((b, v), None, found.metric)]) for n, b, v in pairs]
-            told.append(f'{label}: p = {plain(found.seeds.p, 3)}')
+            lines += [(n, '', [cells.make_cell((b, v), None, found.metric)]) for n, b, v in pairs]
+            told.append(f'{label}: p = {cells.plain(found.seeds.p, 3)}')
     return Table(row.condition, 'training', ['Δ'], lines, note=f'Sign flips, {"; ".join(told)}.')
 
 
@@ -155,148 +136,92 @@ def host_numbers(rows: Sequence[ConditionRows]) -> list[Table]:
 
 
 def _host_table(row: ConditionRows) -> Table:
-    results = row.all
-    names = dict.fromkeys(name for result in results for name in result.metrics)
     lines: list[tuple[str, str, list[Cell | None]]] = []
-    for name in names:
+    for name in dict.fromkeys(name for result in row.all for name in result.metrics):
         before = row.base.metrics.get(name, math.nan)
-        cells = [_host_cell(name, before, result) for result in row.others]
-        lines.append((name, plain(before, places_of(name)), [*cells]))
+        told = [_host_cell(name, before, result) for result in row.others]
+        lines.append((name, cells.plain(before, cells.places_of(name)), [*told]))
     columns = [result.variant for result in row.others]
     return Table(row.condition, 'metric', columns, lines, base=row.base.variant)
 
 
 def _host_cell(name: str, before: float, result: VariantResult) -> Cell:
-    values, analysis = (before, result.metrics.get(name, math.nan)), result.analysis
-    own = None if analysis is None else name_in_records(name, analysis.intervals)
-    if analysis is not None and own is not None:
-        pairs = zip(values, analysis.values[own], strict=True)
-        unit = percent_factor(own)
+    values, analysis, found = (before, result.metrics.get(name, math.nan)), result.analysis, None
+    if analysis is not None and (own := name_in_records(name, analysis.intervals)):
+        pairs, unit = zip(values, analysis.values[own], strict=True), percent_factor(own)
         if all(agrees(host / unit, record / unit, own) for host, record in pairs):
-            return make_cell(values, analysis.intervals[own], name)
-    return make_cell(values, None, name)
+            found = analysis.intervals[own]
+    return cells.make_cell(values, found, name)
 
 
 def _metric_names(row: ConditionRows) -> list[str]:
-    return list(
-        dict.fromkeys(name for analysis in row.analyses.values() for name in analysis.intervals)
-    )
+    return list(dict.fromkeys(name for each in row.analyses.values() for name in each.intervals))
 
 
 def _scale(rows: Sequence[ConditionRows], names: Container[str]) -> Scale:
     """One axis for all intervals of these metrics."""
-    return scale_over(
-        [
-            found
-            for analysis in all_analyses(rows)
-            for name, found in analysis.intervals.items()
-            if name in names
-        ]
-    )
+    every = (pair for each in cells.all_analyses(rows) for pair in each.intervals.items())
+    return cells.scale_over([found for name, found in every if name in names])
 
 
-def _cells(
-    row: ConditionRows, names: Sequence[str], scale: Scale | None = None
-) -> dict[tuple[str, str], Cell]:
-    """(metric, variant) -> cell."""
-    cells = {}
-    for label, found in row.analyses.items():
-        for name in names:
-            if name in found.intervals:
-                ends = found.intervals[name]
-                cell = make_cell(found.values[name], ends, name, scale)
-                cells[name, label] = cell
-    return cells
+def _cell(found: VariantAnalysis, name: str, scale: Scale | None) -> Cell | None:
+    """A metric of a variant; ``None`` without an interval."""
+    if name not in found.intervals:
+        return None
+    return cells.make_cell(found.values[name], found.intervals[name], name, scale)
 
 
 def _metric_table(
     row: ConditionRows, names: Sequence[str], scale: Scale | None = None, prefix: str = ''
 ) -> Table:
     """Metrics of ``names`` down, without their ``prefix``; variants across."""
-    cells = _cells(row, names, scale)
-    bases = {name: cell.base for (name, _), cell in cells.items()}
-    columns = list(row.analyses)
-    return Table(
-        title=row.condition,
-        corner='class' if prefix else 'metric',
-        columns=columns,
-        rows=[
-            (name.removeprefix(prefix), bases[name], [cells.get((name, c)) for c in columns])
-            for name in names
-        ],
-        base=row.base.variant,
-        scale=scale,
-    )
+    lines = []
+    for name in names:
+        told = [_cell(found, name, scale) for found in row.analyses.values()]
+        base = next(each.base for each in told if each is not None)
+        lines.append((name.removeprefix(prefix), base, told))
+    corner, base = 'class' if prefix else 'metric', row.base.variant
+    return Table(row.condition, corner, list(row.analyses), lines, base, scale)
 
 
-def _class_section(rows: Sequence[ConditionRows], prefix: str) -> Section:
-    scale = _scale(
-        rows, [n for row in rows for n in _metric_names(row) if n.startswith(f'{prefix}/')]
-    )
-    tables = []
-    for row in rows:
-        known = [n for n in _metric_names(row) if n.startswith(f'{prefix}/')]
-        values = [found.values for found in row.analyses.values()]
-        names, absent = split_classes(known, values)
+def _class_section(rows: Sequence[ConditionRows], metric: str) -> Section:
+    known = [[n for n in _metric_names(row) if n.startswith(f'{metric}/')] for row in rows]
+    scale, tables = _scale(rows, {name for names in known for name in names}), []
+    for row, every in zip(rows, known, strict=True):
+        names, absent = split_classes(every, [found.values for found in row.analyses.values()])
         if names:
-            table = _metric_table(row, names, scale, f'{prefix}/').turned('variant')
-            note = f'Not in these images: {listing(absent)}.' if absent else ''
+            table = _metric_table(row, names, scale, f'{metric}/').turned('variant')
+            note = f'Not in these images: {cells.listing(absent)}.' if absent else ''
             tables.append(replace(table, note=note))
-    note = f'Δ of {prefix} of each class.'
-    return Section(f'{prefix} by class', note, tables)
+    return Section(f'{metric} by class', f'Δ of {metric} of each class.', tables)
 
 
 def _size_section(rows: Sequence[ConditionRows], metric: str, names: dict[str, str]) -> Section:
     """``names``: title of each size -> name of its metric."""
-    scale = _scale(rows, names.values())
-    tables = []
+    scale, tables = _scale(rows, names.values()), []
     for row in (row for row in rows if row.analyses):
-        found = _cells(row, list(names.values()), scale)
-        cells = {
-            (label, title): found.get((name, label))
-            for label in row.analyses
-            for title, name in names.items()
+        told = {
+            label: {title: _cell(found, name, scale) for title, name in names.items()}
+            for label, found in row.analyses.items()
         }
-        tables.append(_strata_table(row, list(names), cells, scale))
+        tables.append(cells.strata(row, told, scale))
     note = f'Δ of {metric} for objects of each size.'
     return Section(f'{metric} by size of the objects', note, tables)
 
 
 def _group_section(rows: Sequence[ConditionRows], key: str) -> Section:
-    found = all_analyses(rows)
-    groups = [group for each in found for group in each.groups.get(key, ())]
-    scale = scale_over([group.interval for group in groups])
-    tables = [_group_table(row, key, scale) for row in rows if row.analyses]
-    metric = found[0].metric
+    analyses, tables = cells.all_analyses(rows), []
+    scale = cells.scale_over([e.interval for a in analyses for e in a.groups.get(key, ())])
+    for row in (row for row in rows if row.analyses):
+        told: dict[str, dict[str, Cell]] = {label: {} for label in row.analyses}
+        for label, found in row.analyses.items():
+            for each in found.groups.get(key, ()):
+                title = f'{each.name} ({cells.count(each.images, "image")})'
+                values = each.base, each.value
+                told[label][title] = cells.make_cell(values, each.interval, found.metric, scale)
+        tables.append(cells.strata(row, told, scale))
+    metric = analyses[0].metric
     note = f'Δ of {metric} on each part of the images.'
     if key == 'brightness':
         note += ' Split by the mean luma (0 to 1) of the tested image.'
     return Section(f'{metric} by {key} of the images', note, tables)
-
-
-def _group_table(row: ConditionRows, key: str, scale: Scale) -> Table:
-    cells: dict[tuple[str, str], Cell | None] = {}
-    for label, found in row.analyses.items():
-        for group in found.groups.get(key, ()):
-            title = f'{group.name} ({count(group.images, "image")})'
-            values = (group.base, group.value)
-            cell = make_cell(values, group.interval, found.metric, scale)
-            cells[label, title] = cell
-    columns = list(dict.fromkeys(title for _, title in cells))
-    return _strata_table(row, columns, cells, scale)
-
-
-def _strata_table(
-    row: ConditionRows,
-    columns: Sequence[str],
-    cells: Mapping[tuple[str, str], Cell | None],
-    scale: Scale,
-) -> Table:
-    """Variants down, parts of the set across."""
-    return Table(
-        title=row.condition,
-        corner='variant',
-        columns=list(columns),
-        rows=[(n, '', [cells.get((n, c)) for c in columns]) for n in row.analyses],
-        scale=scale,
-    )

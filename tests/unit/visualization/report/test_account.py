@@ -108,7 +108,7 @@ def test_what_stands_only_without_correction_is_no_help() -> None:
         assert result.analysis is not None
         intervals = result.analysis.intervals
         intervals[METRIC] = replace(intervals[METRIC], p=p, units=49, margin=0.005)
-    found = account.account_of(comparison)
+    found = account.Account(comparison)
     assert found.headline == ('Helps in 1 of 2 comparisons and shown only without correction in 1')
     assert found.answers[1][1].startswith('a: shown only without correction; COCO_AP50 goes')
     assert found.family.startswith(

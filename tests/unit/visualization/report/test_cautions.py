@@ -8,12 +8,12 @@ import pytest
 from sci_plugins.evaluation.comparison import Comparison, VariantResult
 from sci_plugins.utils.schema import from_content, to_content
 from sci_plugins.visualization.report import render_report, tell_comparison
-from sci_plugins.visualization.report.account import account_of
+from sci_plugins.visualization.report.account import Account
 from tests.report_samples import make_comparison
 
 
 def _warned(comparison: Comparison) -> dict[str, str]:
-    return dict(account_of(comparison).warnings)
+    return dict(Account(comparison).warnings)
 
 
 def _with(change: Callable[[VariantResult], VariantResult], at: int) -> Comparison:
@@ -28,7 +28,7 @@ def test_a_whole_comparison_has_no_warning() -> None:
     comparison.about['planned'] = dict(conditions=names, variants=['none', 'gamma'])
     comparison.about['seen_in_training'] = {'': 0}
     assert _warned(comparison) == {}
-    assert account_of(comparison).headline.startswith('Helps')
+    assert Account(comparison).headline.startswith('Helps')
 
 
 def test_an_unfinished_one_says_so_on_top() -> None:
@@ -36,7 +36,7 @@ def test_an_unfinished_one_says_so_on_top() -> None:
     names = ['as is', 'gain 0.1, noise 0', 'dusk', 'night']
     comparison.about['planned'] = dict(conditions=names, variants=['none', 'gamma', 'clahe'])
     del comparison.results[-1]
-    found = account_of(comparison)
+    found = Account(comparison)
     assert found.headline == ('Unfinished, 1 of 4 conditions measured: Helps in all 3 comparisons')
     assert dict(found.warnings)['Unfinished'].startswith(
         '1 of 4 conditions measured. Still missing: gain 0.1, noise 0 (clahe); '
@@ -98,7 +98,7 @@ def test_each_reason_of_a_difference_is_told_once() -> None:
         for result, text in zip(comparison.results, (*told, 'x differ (y)', ''), strict=True)
     ]
     texts = (f'as is, none: {told[0]}.', 'gain 0.1, noise 0, none: x differ (y).')
-    found = account_of(comparison).warnings
+    found = Account(comparison).warnings
     assert found == [('Two numbers of one metric', text) for text in texts]
     again = from_content(VariantResult, to_content(comparison.results[0]), 'comparison.json')
     assert again.difference == told[0]

@@ -17,7 +17,7 @@ from PIL import Image
 from sci_plugins.errors import MissingDependencyError
 from sci_plugins.evaluation.comparison import Comparison
 from sci_plugins.evaluation.conditions import Condition
-from sci_plugins.visualization.report import Sheet, render_report
+from sci_plugins.visualization.report import Sheet, render, render_report
 from tests.report_samples import make_comparison, make_curve, make_result
 
 SIZES = ('COCO_AP50_below_16px', 'COCO_AP50_16_to_32px', 'COCO_AP50_above_32px')
@@ -270,6 +270,7 @@ def test_pictures_over_the_budget_are_told(sheets: list[Sheet]) -> None:
 
 
 def test_without_jinja_the_extra_is_named() -> None:
+    render._environment.cache_clear()  # of another test
     absent = mock.patch.dict(sys.modules, {'jinja2': None})
     with absent, pytest.raises(MissingDependencyError, match=r'Jinja2.*pip install jinja2'):
         render_report(_detections(), {}, [])
