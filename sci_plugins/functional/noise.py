@@ -56,6 +56,8 @@ class NoiseEstimate(NamedTuple):
     #: 1 for a sensor's noise, 0 for texture, film grain that was enlarged, or JPEG
     whiteness: Tensor
     level: Tensor  # luma of the squared image where it was measured
+    #: ``sigma`` of the brighter half of the image: shot noise is strongest there
+    lit: Tensor
 
     @property
     def linear(self) -> Tensor:
@@ -113,12 +115,21 @@ def estimate_noise(image: Tensor) -> NoiseEstimate:
     means = noise_fused.block_means(image)
     if means is None:
         means = _block_means(image)
-    luma, fine, coarse = _of_flat_blocks(*means.unbind(1))
+    luma, clipped, fine, coarse = means.unbind(1)
+    # Where values are cut off at black, so is the noise.
+    usable = clipped <= quantiles(clipped, 0.1).clamp_min(0.05).T
+    level, *details = _of_flat_blocks(usable, luma, fine, coarse)
+    bright = usable & (luma >= quantiles(luma, 0.5).T)
+    lit = _of_flat_blocks(bright, luma, fine, coarse)[1:]
+    ratio = (details[0].nanmean(1) / details[1].nanmean(1).clamp_min(1e-20)).sqrt()
+    whiteness = ((ratio - _MIXED) / (_PURE - _MIXED)).clamp(0, 1)
+    return NoiseEstimate(_sigma(*details), whiteness, level.nanmean(1), _sigma(*lit))
+
+
+def _sigma(fine: Tensor, coarse: Tensor) -> Tensor:
     middle = _median(fine)
     excess = (_median(coarse) - middle / _WHITE).clamp_min(0)
-    sigma = _SELECTED * (middle - _TEXTURE * excess).clamp_min(0).sqrt()
-    ratio = (fine.nanmean(1) / coarse.nanmean(1).clamp_min(1e-20)).sqrt()
-    return NoiseEstimate(sigma, ((ratio - _MIXED) / (_PURE - _MIXED)).clamp(0, 1), luma.nanmean(1))
+    return _SELECTED * (middle - _TEXTURE * excess).clamp_min(0).sqrt()
 
 
 def _block_means(image: Tensor) -> Tensor:
@@ -129,13 +140,12 @@ def _block_means(image: Tensor) -> Tensor:
     return F.avg_pool2d(torch.cat(maps, 1), min(BLOCK, *image.shape[2:])).flatten(2)
 
 
-def _of_flat_blocks(luma: Tensor, clipped: Tensor, fine: Tensor, coarse: Tensor) -> list[Tensor]:
-    """Luma and details of each image's flattest blocks; ``(N, B)`` to ``(N, K)``, NaN beyond them.
+def _of_flat_blocks(usable: Tensor, luma: Tensor, fine: Tensor, coarse: Tensor) -> list[Tensor]:
+    """Luma and details of each image's flattest usable blocks; ``(N, B)`` to ``(N, K)``, NaN
+    beyond them.
 
     How many they are is never asked: a GPU would have to be waited for.
     """
-    # Where values are cut off at black, so is the noise.
-    usable = clipped <= quantiles(clipped, 0.1).clamp_min(0.05).T
     usables, blocks = usable.sum(1, keepdim=True), usable.shape[1]
     number = (usables * _PERCENT // 100).clamp_min(_FEWEST).minimum(usables)
     cost = (fine + _COARSE * coarse).masked_fill(~usable, torch.inf)

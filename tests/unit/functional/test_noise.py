@@ -67,6 +67,14 @@ def test_smooth_and_textured_images_are_not_white() -> None:
         assert float(estimate_noise(image).whiteness) == 0
 
 
+def test_noise_of_the_brighter_half() -> None:
+    """Shot noise is stronger there; the estimate of the whole is of the dark, where it is least."""
+    dark, bright = _flat(0.01, 1e-3, (96, 96), 1), _flat(0.1, 4e-3, (96, 96), 2)
+    estimate = estimate_noise(torch.cat([dark, bright], 3))
+    for found, half in ((estimate.sigma, dark), (estimate.lit, bright)):
+        torch.testing.assert_close(found, estimate_noise(half).sigma, rtol=0.1, atol=0)
+
+
 def test_each_image_by_itself() -> None:
     images = torch.cat([_flat(0.1, 1e-3, (40, 56), 1), _flat(0.02, 4e-3, (40, 56), 2)])
     together = estimate_noise(images)

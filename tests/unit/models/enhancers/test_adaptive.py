@@ -222,17 +222,23 @@ def test_another_enhancers_file_is_refused(tmp_path: Path) -> None:
         AdaptiveSCIEnhancer(cells=0)
 
 
+@torch.no_grad()
 def test_noise_of_an_enlarged_image_is_not_brightened() -> None:
     """The same dark images, clean, noisy, and noisy and then enlarged: only the last stay dark."""
     enhancer = AdaptiveSCIEnhancer(weights='sci_plugins/adaptive').eval()
     generator = np.random.default_rng(0)
     scene = np.kron(generator.integers(40, 220, (12, 16, 3)), np.ones((16, 16, 1))).astype(np.uint8)
-    gains = []
-    for noise, size in ((0.0, 1), (0.004, 1), (0.004, 2), (0.0, 2)):
-        dark = darken(cv2.blur(scene, (9, 9)), 0.05, noise, 0.0, generator)
+    cases = [
+        (noise, shot, size) for noise, shot in ((0, 0), (0.004, 0), (0, 0.003)) for size in (1, 2)
+    ]
+    decisions = []
+    for noise, shot, size in cases:
+        dark = darken(cv2.blur(scene, (9, 9)), 0.05, noise, shot, generator)
         large = cv2.resize(dark, None, fx=size, fy=size)
         image = torch.from_numpy(large).permute(2, 0, 1)[None] / 255
-        gains.append(float(enhancer.decide(image).gain))
-    clean, noisy, hidden, enlarged = gains
-    assert min(clean, noisy, enlarged) > 2
-    assert hidden < 1.2
+        decisions.append(enhancer.decide(image))
+    clean, enlarged, read, hidden_read, shot, hidden_shot = decisions
+    assert min(float(each.gain) for each in (clean, enlarged, read, shot)) > 2
+    for hidden in (hidden_read, hidden_shot):
+        assert float(hidden.gain) < 1.2
+        assert float(hidden.exponent) < 0.02
