@@ -13,14 +13,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sci_plugins.apis.enhance import prepare_enhancer
+from sci_plugins.apis.enhance import prepare_enhancer, weight_files
 from sci_plugins.datasets.low_light_folder import LowLightFolder
 from sci_plugins.datasets.paired_low_light import PairedLowLightDataset
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.metrics.image_quality import ImageQualityMetric
-from sci_plugins.models.enhancers import parse_enhancer
-from sci_plugins.models.enhancers.weight_files import find_weight_file
-from sci_plugins.models.enhancers.weights import weights_name
+from sci_plugins.models.enhancers.weight_files import file_sha256
 from sci_plugins.registry import METRICS
 from sci_plugins.utils.cli import text_table
 from sci_plugins.utils.files import check_outputs, file_slug
@@ -52,21 +50,15 @@ class QualityTable:
 
     def to_text(self) -> str:
         """A table of the means: variants down, metrics across."""
-        rows = [
-            [variant, *(_told(self.mean(variant, metric)) for metric in self.metrics)]
-            for variant in self.scores
-        ]
+        rows = [[name, *(_told(self.mean(name, m)) for m in self.metrics)] for name in self.scores]
         table = text_table(['variant', *self.metrics], rows)
         return f'{table}\nmeans over {len(self.images)} images'
 
     def to_json(self) -> str:
         # JSON has no infinity, which is the PSNR of an image with itself.
         means = {name: {m: self.mean(name, m) for m in row} for name, row in self.scores.items()}
-        variants = [
-            dict(variant=name, mean=to_content(means[name]), images=to_content(row))
-            for name, row in self.scores.items()
-        ]
-        content = dict(about=self.about, images=self.images, variants=variants)
+        variants = [dict(variant=n, mean=means[n], images=row) for n, row in self.scores.items()]
+        content = dict(about=self.about, images=self.images, variants=to_content(variants))
         return json.dumps(content, indent=2) + '\n'
 
 
@@ -151,12 +143,10 @@ def evaluate_enhancement(
 
 def _sheets(folder: Path, names: Sequence[str]) -> list[Path]:
     """One file per image: its path without suffix, or another name if several images share it."""
-    flat = [Path(name).with_suffix('').as_posix().replace('/', '_') for name in names]
-    shared = Counter(flat)
-    pairs = zip(names, flat, strict=True)
-    return [
-        folder / f'{stem if shared[stem] == 1 else file_slug(name)}.jpg' for name, stem in pairs
-    ]
+    flat = {name: Path(name).with_suffix('').as_posix().replace('/', '_') for name in names}
+    shared = Counter(flat.values())
+    stems = [stem if shared[stem] == 1 else file_slug(name) for name, stem in flat.items()]
+    return [folder / f'{stem}.jpg' for stem in stems]
 
 
 def _load(low: Any, reference: Any, max_size: int | None) -> Any:
@@ -167,8 +157,7 @@ def _load(low: Any, reference: Any, max_size: int | None) -> Any:
 
 
 def _name_variants(variants: Sequence[str] | Mapping[str, Spec]) -> dict[str, Spec]:
-    specs: dict[str, Spec] = {}
-    specs.update(variants if isinstance(variants, Mapping) else {v: v for v in variants})
+    specs = dict(variants if isinstance(variants, Mapping) else {v: v for v in variants})
     if not specs or REFERENCE in specs:
         raise ConfigError(
             f'expected at least one enhancer as variant and none called {REFERENCE!r}, '
@@ -185,29 +174,20 @@ def _build_metric(name: str) -> ImageQualityMetric:
 
 
 def _write_sheet(path: Path, image: Tensor, shown: Mapping[str, Tensor]) -> None:
-    cells = [image_cell(name, each) for name, each in shown.items()]
-    if 'none' not in shown:
-        cells.insert(0, image_cell('input', image))
+    first = {} if 'none' in shown else {'input': image}
+    cells = [image_cell(name, each) for name, each in (first | dict(shown)).items()]
     half = (len(cells) + 1) // 2 if len(cells) > 3 else len(cells)
-    rows = [row for row in (cells[:half], cells[half:]) if row]
-    write_sheet(path, make_grid(rows))
+    write_sheet(path, make_grid([row for row in (cells[:half], cells[half:]) if row]))
 
 
 def _about(
     low: Any, reference: Any, specs: Mapping[str, Spec], max_size: int | None
 ) -> dict[str, Any]:
-    hashes = {name: _hash(spec) for name, spec in specs.items()}
+    files = {name: path for name, spec in specs.items() for path in weight_files(spec)}
     return dict(
         low=str(low),
         reference=None if reference is None else str(reference),
         max_size=max_size,
-        weights={name: sha256 for name, sha256 in hashes.items() if sha256},
+        weights={name: file_sha256(path) for name, path in files.items()},
         versions=dict(sci_plugins=__version__, torch=str(torch.__version__)),
     )
-
-
-def _hash(spec: Spec) -> str | None:
-    """sha256 of a variant's weight file, if it has one."""
-    config = parse_enhancer(spec) if isinstance(spec, str) else spec
-    weights = weights_name(config) if isinstance(config, Mapping) else None
-    return find_weight_file(weights).sha256 if weights else None

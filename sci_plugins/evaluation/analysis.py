@@ -7,12 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.evaluation.bootstrap import (
-    Interval,
-    count_units,
-    paired_interval,
-    resample_weights,
-)
+from sci_plugins.evaluation.bootstrap import Interval, paired_interval, resample_weights
 from sci_plugins.evaluation.records import ImageRecords
 from sci_plugins.evaluation.seeds import SeedTest
 from sci_plugins.utils.schema import Measured
@@ -88,20 +83,14 @@ class VariantAnalysis:
     def scaled(self, factor_of: Callable[[str], float]) -> 'VariantAnalysis':
         """The same with every metric times a factor of its own."""
         main = factor_of(self.metric)
-
-        def longer(effects: list[Effect]) -> list[Effect]:
-            return [replace(each, effect=each.effect * main) for each in effects]
-
+        factors = {name: factor_of(name) for name in self.values}
         return replace(
             self,
-            intervals={name: e.scaled(factor_of(name)) for name, e in self.intervals.items()},
-            values={
-                name: (base * factor_of(name), value * factor_of(name))
-                for name, (base, value) in self.values.items()
-            },
+            intervals={name: e.scaled(factors[name]) for name, e in self.intervals.items()},
+            values={n: (b * factors[n], v * factors[n]) for n, (b, v) in self.values.items()},
             groups={key: [e.scaled(main) for e in each] for key, each in self.groups.items()},
-            gained=longer(self.gained),
-            lost=longer(self.lost),
+            gained=[replace(each, effect=each.effect * main) for each in self.gained],
+            lost=[replace(each, effect=each.effect * main) for each in self.lost],
             seeds=self.seeds and self.seeds.scaled(main),
         )
 
@@ -109,12 +98,12 @@ class VariantAnalysis:
         """Up to version 0.1 every set of one class had DARK FACE's official number, as ``AP``."""
         if not {'AP', 'VOC_AP50_area'} <= self.values.keys():
             return self
-        names = {'AP': 'DARKFACE_AP'}
+        names = {name: name for name in self.values} | {'AP': 'DARKFACE_AP'}
         return replace(
             self,
-            metric=names.get(self.metric, self.metric),
-            values={names.get(name, name): pair for name, pair in self.values.items()},
-            intervals={names.get(name, name): each for name, each in self.intervals.items()},
+            metric=names[self.metric],
+            values={names[name]: pair for name, pair in self.values.items()},
+            intervals={names[name]: each for name, each in self.intervals.items()},
         )
 
 
@@ -147,28 +136,27 @@ def analyse(
         DataError: if the images differ, or an image has no unit or no luma.
         ConfigError: if the base or the variant lacks the metric.
     """
+    count = len(base.ids)
     _check(base, other, brightness, groups)
     names = [name for name in base.names if name in other.names]
     metric = metric or base.main
     if metric not in names:
         raise ConfigError(f'there is no metric {metric!r}; there are {", ".join(names)}')
-    count = len(base.ids)
-    weights = resample_weights(count if groups is None else groups, resamples, seed)
-    values, units = _values(base, other, names), count_units(groups, count)
+    units = range(count) if groups is None else groups
+    pair = _Pair((base, other), units, resamples, seed, margin_of)
+    values, intervals = pair.compare(np.arange(count), names)
     effects = _effects(base, other, metric, values[metric]) if changed else []
     by_effect = sorted(effects, key=lambda each: -each.effect)
     return VariantAnalysis(
         base=base_name,
         metric=metric,
         images=count,
-        units=units,
+        units=len(set(units)),
         resamples=resamples,
         seed=seed,
-        intervals=_intervals(base, other, weights, values, units, margin_of),
+        intervals=intervals,
         values=values,
-        groups=_by_brightness(
-            base, other, metric, brightness, groups, resamples, seed, margin_of(metric)
-        ),
+        groups=_by_brightness(pair, metric, brightness),
         gained=[each for each in by_effect if each.effect > 0][:changed],
         lost=[each for each in reversed(by_effect) if each.effect < 0][:changed],
         identical=base.same_as(other),
@@ -194,48 +182,54 @@ def _check(
         raise DataError(f'brightness must have every image, lacks {unknown[0]!r}')
 
 
-def _values(
-    base: ImageRecords, other: ImageRecords, names: Sequence[str]
-) -> dict[str, tuple[float, float]]:
-    before, after = base.metrics(names), other.metrics(names)
-    return {name: (before[name], after[name]) for name in names}
+@dataclass(frozen=True)
+class _Pair:
+    """Results of the base and of the variant on the same images, and how they are drawn."""
 
+    records: tuple[ImageRecords, ImageRecords]
+    units: Sequence[Hashable]  # of each image
+    resamples: int
+    seed: int
+    margin_of: Callable[[str], float]
 
-def _intervals(
-    base: ImageRecords,
-    other: ImageRecords,
-    weights: np.ndarray,
-    values: Mapping[str, tuple[float, float]],
-    units: int,
-    margin_of: Callable[[str], float],
-) -> dict[str, Interval]:
-    before, after = _drawn(base, other, weights, list(values))
-    return {
-        name: paired_interval(
-            before[name],
-            after[name],
-            value - base_value,
-            higher_is_better=base.higher(name),
-            units=units,
-            margin=margin_of(name),
-        )
-        for name, (base_value, value) in values.items()
-    }
+    def compare(
+        self, part: np.ndarray, names: Sequence[str]
+    ) -> tuple[dict[str, tuple[float, float]], dict[str, Interval]]:
+        """Metric -> both numbers, and the interval of their difference, on some images alone."""
+        units = [self.units[index] for index in part]
+        draws = resample_weights(units, self.resamples, self.seed)
+        whole = self._rows(np.ones((1, len(part))), part)
+        own = [each.resampled(whole, names) for each in self.records]
+        values = {name: (float(own[0][name][0]), float(own[1][name][0])) for name in names}
+        before, after = (self._drawn(number, draws, part, names) for number in (0, 1))
+        intervals = {
+            name: paired_interval(
+                before[name],
+                after[name],
+                value - base,
+                higher_is_better=self.records[0].higher(name),
+                units=len(set(units)),
+                margin=self.margin_of(name),
+            )
+            for name, (base, value) in values.items()
+        }
+        return values, intervals
 
+    def _drawn(
+        self, number: int, draws: np.ndarray, part: np.ndarray, names: Sequence[str]
+    ) -> dict[str, np.ndarray]:
+        """Metric -> its numbers on every draw, for one of both."""
+        rng, found = np.random.default_rng(number), []
+        for start in range(0, len(draws), _CHUNK):
+            weights = self._rows(draws[start : start + _CHUNK], part)
+            found.append(self.records[number].drawn(weights, names, rng))
+        return {name: np.concatenate([each[name] for each in found]) for name in names}
 
-def _drawn(
-    base: ImageRecords, other: ImageRecords, weights: np.ndarray, names: Sequence[str]
-) -> list[dict[str, np.ndarray]]:
-    """Metric -> its numbers on every draw, for both."""
-    found = []
-    for number, records in enumerate((base, other)):
-        rng = np.random.default_rng(number)
-        parts = [
-            records.drawn(weights[start : start + _CHUNK], names, rng)
-            for start in range(0, len(weights), _CHUNK)
-        ]
-        found.append({name: np.concatenate([part[name] for part in parts]) for name in names})
-    return found
+    def _rows(self, weights: np.ndarray, part: np.ndarray) -> np.ndarray:
+        """Weights of the part's images as weights of all, the others' 0."""
+        rows = np.zeros((len(weights), len(self.units)), weights.dtype)
+        rows[:, part] = weights
+        return rows
 
 
 def _effects(
@@ -250,56 +244,23 @@ def _effects(
         before, after = (each.resampled(weights, [metric]) for each in (base, other))
         found.append(after[metric] - before[metric])
     effects = values[1] - values[0] - np.concatenate(found)
-    if not base.higher(metric):
-        effects = -effects
-    return [
-        Effect(name, float(effect))
-        for name, effect in zip(base.ids, effects, strict=True)
-        if np.isfinite(effect)
-    ]
+    effects = effects if base.higher(metric) else -effects
+    pairs = zip(base.ids, effects.tolist(), strict=True)
+    return [Effect(name, effect) for name, effect in pairs if math.isfinite(effect)]
 
 
 def _by_brightness(
-    base: ImageRecords,
-    other: ImageRecords,
-    metric: str,
-    brightness: Mapping[str, float] | None,
-    groups: Sequence[Hashable] | None,
-    resamples: int,
-    seed: int,
-    margin: float,
+    pair: _Pair, metric: str, brightness: Mapping[str, float] | None
 ) -> dict[str, list[GroupResult]]:
     """Thirds of the set by luma, each resampled separately."""
-    if not brightness or len(base.ids) < len(_THIRDS):
+    ids = pair.records[0].ids
+    if not brightness or len(ids) < len(_THIRDS):
         return {}
-    luma = np.array([brightness[name] for name in base.ids])
+    luma = np.array([brightness[name] for name in ids])
     parts = np.array_split(np.argsort(luma, kind='stable'), len(_THIRDS))
-    units: Sequence[Hashable] = range(len(luma)) if groups is None else groups
     found = []
     for title, part in zip(_THIRDS, parts, strict=True):
-        of_part = [units[index] for index in part]
-        drawn = resample_weights(of_part, resamples, seed)
-        weights = np.zeros((resamples, len(luma)), np.int32)
-        weights[:, part] = drawn
-        before, after = (each[metric] for each in _drawn(base, other, weights, [metric]))
-        whole = np.zeros((1, len(luma)), np.int32)
-        whole[0, part] = 1  # the part as it is
-        number, value = (float(r.resampled(whole, [metric])[metric][0]) for r in (base, other))
-        ends = luma[part[0]], luma[part[-1]]
-        found.append(
-            GroupResult(
-                name=f'{title}, {ends[0]:.3g} to {ends[1]:.3g}',
-                images=len(part),
-                base=number,
-                value=value,
-                interval=paired_interval(
-                    before,
-                    after,
-                    value - number,
-                    higher_is_better=base.higher(metric),
-                    units=count_units(of_part, len(part)),
-                    margin=margin,
-                ),
-            )
-        )
+        values, intervals = pair.compare(part, [metric])
+        name = f'{title}, {luma[part[0]]:.3g} to {luma[part[-1]]:.3g}'
+        found.append(GroupResult(name, len(part), *values[metric], intervals[metric]))
     return {'brightness': found}

@@ -141,19 +141,15 @@ def resample_weights(
     """
     check_at_least(1, most=MAX_RESAMPLES, resamples=resamples)
     check_seed(seed)
-    members = np.arange(groups) if isinstance(groups, int) else _number(groups)
-    if len(members) == 0:
+    groups = range(groups) if isinstance(groups, int) else groups
+    if len(groups) == 0:
         raise DataError('there is no image to resample')
-    units = int(members.max()) + 1
+    numbers = {group: index for index, group in enumerate(dict.fromkeys(groups))}
+    members, units = [numbers[group] for group in groups], len(numbers)
     rng = np.random.default_rng(seed)
     # Counts in place of drawn indices: every metric is a function of weights.
     drawn = rng.multinomial(units, np.full(units, 1 / units), size=resamples)
     return drawn.astype(np.int16 if units <= 30_000 else np.int32)[:, members]
-
-
-def count_units(groups: Sequence[Hashable] | None, images: int) -> int:
-    """How many units are drawn: groups, or images where there are no groups."""
-    return images if groups is None else len(set(groups))
 
 
 def paired_interval(
@@ -230,9 +226,3 @@ def _two_sided(differences: np.ndarray, delta: float, error: float, units: int) 
     if not counted:
         value = min(value, -abs(delta) / error)
     return min(1.0, 2 * _t_below(value * math.sqrt((units - 1) / units), units))
-
-
-def _number(groups: Sequence[Hashable]) -> np.ndarray:
-    """Groups as 0, 1, ... in the order of their first image."""
-    numbers = {name: index for index, name in enumerate(dict.fromkeys(groups))}
-    return np.array([numbers[name] for name in groups], dtype=np.int64)

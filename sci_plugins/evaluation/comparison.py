@@ -35,18 +35,11 @@ def main_metric(metrics: Mapping[str, float], wanted_metric: str | None = None) 
     Raises:
         ConfigError: if it is not among them.
     """
-    if wanted_metric is not None:
-        found = find_metric(metrics, wanted_metric)
-        if found is None:
-            raise ConfigError(
-                f'there is no metric {wanted_metric!r}; there are {", ".join(metrics)}'
-            )
-        return found
-    for wanted in _MAIN_METRICS:
-        for name in metrics:
-            if name.rsplit('/', 1)[-1] == wanted:
-                return name
-    return next(iter(metrics))
+    wanted = _MAIN_METRICS if wanted_metric is None else (wanted_metric,)
+    found = next(filter(None, (find_metric(metrics, each) for each in wanted)), None)
+    if found is None and wanted_metric is not None:
+        raise ConfigError(f'there is no metric {wanted_metric!r}; there are {", ".join(metrics)}')
+    return found or next(iter(metrics))
 
 
 def find_metric(metrics: Iterable[str], wanted: str) -> str | None:
@@ -63,10 +56,8 @@ def name_in_records(host_name: str, known: Container[str]) -> str | None:
     """
     last = host_name.rsplit('/', 1)[-1]
     renamed = [kind.host_names[last] for kind in kinds_of_records() if last in kind.host_names]
-    for name in (host_name, *renamed, host_name.partition('/')[2]):
-        if name and name in known:
-            return name
-    return None
+    names = (host_name, *renamed, host_name.partition('/')[2])
+    return next((name for name in names if name and name in known), None)
 
 
 def is_percentage(name: str) -> bool:
@@ -133,12 +124,11 @@ def deciding_metric(
         ConfigError: if neither has it, or only the host has it.
     """
     records = list(records)
-    if wanted is not None and wanted in records:
+    if wanted in records:
         return wanted
     if wanted is not None and find_metric(metrics, wanted) is None:
-        raise ConfigError(
-            f'there is no metric {wanted!r}; there are {", ".join([*metrics, *records])}'
-        )
+        known = ', '.join([*metrics, *records])
+        raise ConfigError(f'there is no metric {wanted!r}; there are {known}')
     name = name_in_records(main_metric(metrics, wanted), records)
     if wanted is not None and name is None:
         raise ConfigError(
@@ -172,10 +162,6 @@ class VariantResult:
     #: :func:`differing_protocols`
     protocol: dict[str, str] = field(default_factory=dict)
 
-    def without_analysis(self) -> 'VariantResult':
-        """The same result, to be judged again."""
-        return replace(self, analysis=None)
-
 
 def differing_protocols(results: Iterable[VariantResult]) -> list[str]:
     """What keeps results out of one table, such as ``scale: 640 (none), 416 (joint)``.
@@ -189,12 +175,12 @@ def differing_protocols(results: Iterable[VariantResult]) -> list[str]:
             names = values.setdefault(key, {}).setdefault(value, [])
             if each.variant not in names:
                 names.append(each.variant)
-    return [
-        f'{key}: '
-        + ', '.join(f'{value[:60]} ({", ".join(names)})' for value, names in found.items())
+    told = {
+        key: ', '.join(f'{value[:60]} ({", ".join(names)})' for value, names in found.items())
         for key, found in values.items()
         if len(found) > 1
-    ]
+    }
+    return [f'{key}: {text}' for key, text in told.items()]
 
 
 @dataclass
@@ -224,10 +210,8 @@ class Comparison:
 
     def find(self, condition: Condition, variant: str) -> VariantResult | None:
         """The result of a variant under a condition; ``None`` if it was not measured."""
-        wanted = condition, variant
-        return next(
-            (each for each in self.results if (each.condition, each.variant) == wanted), None
-        )
+        found = (e for e in self.results if (e.condition, e.variant) == (condition, variant))
+        return next(found, None)
 
     def of_condition(self, condition: Condition) -> list[VariantResult]:
         """The results under one condition, the base first."""
@@ -248,14 +232,8 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class _Stored:
-    about: dict[str, Any]
-    results: list[VariantResult]
-
-
-@dataclass(frozen=True)
 class _About:
-    """What has its own table in the report."""
+    """What has its own table in the report, of which the form is checked."""
 
     weights: dict[str, Any] | None = None
     config_diff: dict[str, str] | None = None
@@ -266,8 +244,9 @@ class _About:
 
 
 @dataclass(frozen=True)
-class _Described:
+class _Stored:
     about: _About
+    results: list[VariantResult]
 
 
 def read_comparison(path: str | os.PathLike[str]) -> Comparison:
@@ -277,17 +256,16 @@ def read_comparison(path: str | os.PathLike[str]) -> Comparison:
         DataError: naming the file, and the key of what is damaged.
     """
     content = read_json(path)
-    stored = from_content(_Stored, content, path)
-    from_content(_Described, content, path)
-    for index, each in enumerate(stored.results):
+    results = from_content(_Stored, content, path).results
+    for index, each in enumerate(results):
         if each.decisions is not None and not each.decisions.fits:
             raise DataError(
                 f'{path}: results[{index}].decisions: expected a value of each kind for each of '
                 f'{len(each.decisions.images)} images, got lists of other lengths'
             )
-    analyses = [each.analysis and each.analysis.with_todays_names() for each in stored.results]
-    pairs = zip(stored.results, analyses, strict=True)
-    return Comparison(stored.about, [replace(each, analysis=found) for each, found in pairs])
+    analyses = [each.analysis and each.analysis.with_todays_names() for each in results]
+    pairs = zip(results, analyses, strict=True)
+    return Comparison(content['about'], [replace(each, analysis=found) for each, found in pairs])
 
 
 def finite_or_none(metrics: Mapping[str, Any]) -> dict[str, float | None]:

@@ -4,6 +4,7 @@ Each class is matched once, by VOC's rule and by COCO's; COCO's needs pycocotool
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
@@ -18,20 +19,9 @@ from sci_plugins.evaluation.detection_images import (
     load_detections,
 )
 from sci_plugins.evaluation.records import ImageRecords, ImageSet, RunInfo, check_ids, mean_of_known
+from sci_plugins.functional import detection_ap
 from sci_plugins.functional.coco_matching import MAX_DETECTIONS, match_coco, match_coco_by_size
-from sci_plugins.functional.detection_ap import (
-    RankedDetections,
-    RecallPrecision,
-    area_ap,
-    coco_ap,
-    count_official,
-    full_recall,
-    match_voc,
-    pooled_curve,
-    rank,
-    recall_at_fppi,
-    resampled_official_ap,
-)
+from sci_plugins.functional.detection_ap import RankedDetections, RecallPrecision
 from sci_plugins.registry import RECORDS
 
 __all__ = [
@@ -62,9 +52,9 @@ class ClassRecords:
         self, images: Sequence[ImageDetections], coco: bool = True, by_size: bool = True
     ) -> None:
         clear = [image.without_ignored() for image in images]
-        self.voc = rank(
+        self.voc = detection_ap.rank(
             [image.predictions[:, 4] for image in clear],
-            [match_voc(image.predictions, image.boxes) for image in clear],
+            [detection_ap.match_voc(image.predictions, image.boxes) for image in clear],
             [len(image.boxes) for image in clear],
         )
         arrays = [(image.predictions, image.boxes, image.flags) for image in images]
@@ -77,23 +67,26 @@ class ClassRecords:
     def rules(self) -> dict[str, Rule]:
         """Metric -> function from weights ``(R, N)`` to the numbers ``(R,)``."""
         rules: dict[str, Rule] = {
-            'VOC_AP50_area': lambda rows: area_ap(self.voc, rows),
-            'recall_at_1_FPPI': lambda rows: recall_at_fppi(self.voc, 1.0, rows),
+            'VOC_AP50_area': partial(detection_ap.area_ap, self.voc),
+            'recall_at_1_FPPI': lambda rows: detection_ap.recall_at_fppi(self.voc, 1.0, rows),
         }
         for start, matches in (('COCO_', self.coco), ('COCO_mask_', self.masks)):
             if matches:
                 rules |= _coco_rules(start, matches)
         for name, ranked in self.coco_by_size.items():
-            rules[f'COCO_AP50_{name}'] = lambda rows, some=ranked: coco_ap(some, rows)  # type: ignore[misc]
+            rules[f'COCO_AP50_{name}'] = partial(detection_ap.coco_ap, ranked)
         return rules
 
 
 def _coco_rules(start: str, matches: Sequence[RankedDetections]) -> dict[str, Rule]:
+    def mean(measure: Callable[..., np.ndarray]) -> Rule:
+        return lambda rows: np.mean([measure(each, rows) for each in matches], axis=0)
+
     return {
-        f'{start}AP': lambda rows: np.mean([coco_ap(each, rows) for each in matches], axis=0),
-        f'{start}AP50': lambda rows: coco_ap(matches[0], rows),
-        f'{start}AP75': lambda rows: coco_ap(matches[5], rows),  # 0.5 + 5 x 0.05
-        f'{start}AR': lambda rows: np.mean([full_recall(each, rows) for each in matches], axis=0),
+        f'{start}AP': mean(detection_ap.coco_ap),
+        f'{start}AP50': partial(detection_ap.coco_ap, matches[0]),
+        f'{start}AP75': partial(detection_ap.coco_ap, matches[5]),  # 0.5 + 5 x 0.05
+        f'{start}AR': mean(detection_ap.full_recall),
     }
 
 
@@ -217,11 +210,8 @@ class DetectionRecords(ImageRecords):
         return numbers
 
     def truth(self) -> bytes:
-        return b''.join(
-            part.tobytes()
-            for image in self.images
-            for part in (image.boxes, image.classes[1], image.flags)
-        )
+        parts = ((image.boxes, image.classes[1], image.flags) for image in self.images)
+        return b''.join(part.tobytes() for of_image in parts for part in of_image)
 
     def constant(self) -> str:
         found = {(image.predictions.tobytes(), image.labels.tobytes()) for image in self.images}
@@ -240,7 +230,7 @@ class DetectionRecords(ImageRecords):
 
     def curve(self) -> RecallPrecision:
         """Recall and precision at IoU 0.5, matched as in VOC; several classes are pooled."""
-        return pooled_curve([part.voc for part in self.parts])
+        return detection_ap.pooled_curve([part.voc for part in self.parts])
 
     def arrays(self) -> dict[str, np.ndarray]:
         return images_to_arrays(self.images, self.classes)
@@ -249,7 +239,7 @@ class DetectionRecords(ImageRecords):
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> 'DetectionRecords':
         """Matched again, by COCO's rules too if pycocotools is installed."""
         images, classes = images_from_arrays(arrays)
-        return cls(images, _has_coco(), **(dict(classes=classes) if classes else {}))
+        return cls(images, _has_coco(), *[classes] * bool(classes))
 
     @property
     def _single(self) -> bool:
@@ -316,7 +306,7 @@ class DarkFaceRecords(DetectionRecords):
     ) -> None:
         super().__init__(images, coco, classes)
         clear = [image.without_ignored() for image in images]
-        self.official = count_official(
+        self.official = detection_ap.count_official(
             [image.predictions for image in clear], [image.boxes for image in clear]
         )
 
@@ -335,7 +325,7 @@ class DarkFaceRecords(DetectionRecords):
         """As in the base; the official scores stay normalised over the whole set."""
         numbers = super().compute(weights, [name for name in names if name != 'DARKFACE_AP'])
         if 'DARKFACE_AP' in names:
-            numbers['DARKFACE_AP'] = resampled_official_ap(self.official, weights)
+            numbers['DARKFACE_AP'] = detection_ap.resampled_official_ap(self.official, weights)
         return numbers
 
 

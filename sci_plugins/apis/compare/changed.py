@@ -67,20 +67,16 @@ class PictureBook:
     def add(self, variant: str, samples: Iterable[KeptSample], palette: Any) -> None:
         """Draw at once, so that no tensors of earlier variants stay in memory."""
         for sample in samples:
-            page = self._page(sample, palette)
+            path = self.path(sample.index, sample.name)
+            if path not in self._pages:
+                sheet, variants = (self.go_on and earlier_sheet(path)) or (None, [])
+                columns = [draw_start(sample, palette)] if sheet is None else []
+                self._pages[path] = _Page(sheet, variants, columns)
+            page = self._pages[path]
             # A killed run may have drawn a variant without noting it as measured.
             if variant not in page.variants:
                 page.variants.append(variant)
                 page.columns.append(draw_sides(variant, sample, palette))
-
-    def _page(self, sample: KeptSample, palette: Any) -> _Page:
-        path = self.path(sample.index, sample.name)
-        if path not in self._pages:
-            earlier = earlier_sheet(path) if self.go_on else None
-            sheet, variants = earlier or (None, [])
-            columns = [] if earlier else [draw_start(sample, palette)]
-            self._pages[path] = _Page(sheet, variants, columns)
-        return self._pages[path]
 
     def write(self) -> None:
         """Write one JPEG per image; may be called after each variant."""
@@ -110,8 +106,9 @@ def earlier_sheet(path: Path) -> tuple[Image.Image, list[str]] | None:
         return None
     except DataError as error:
         # A truncated file of ours may have only its first bytes.
-        begins = path.read_bytes()[:2] if path.is_file() else b'no file'
-        if not (begins in (b'\xff\xd8', b'\0\0') or (path.is_file() and is_ours(path))):
+        if not path.is_file() or not (
+            path.read_bytes()[:2] in (b'\xff\xd8', b'\0\0') or is_ours(path)
+        ):
             raise
         print_log(f'{error}: drawn again', logger='current', level=logging.WARNING)
         return None
@@ -134,9 +131,8 @@ def draw_start(
     if boxes is None or 'gt_sem_seg' in sample.output:
         truth = draw_truth(sample.image, sample.output, palette)
     else:
-        truth = draw_boxes(
-            sample.image, boxes, sample.output, box_colors(labels, palette, TRUTH_COLOR)
-        )
+        colors = box_colors(labels, palette, TRUTH_COLOR)
+        truth = draw_boxes(sample.image, boxes, sample.output, colors)
     return (f'input: {sample.name}', enlarge(sample.image)[0]), ('ground truth', truth)
 
 
@@ -157,9 +153,8 @@ def changed_images(results: Iterable[VariantResult], folder: Path, count: int) -
             continue
         pair = f'{file_slug(result.variant)}_against_{file_slug(analysis.base)}'
         for each in [*analysis.gained[:count], *analysis.lost[:count]]:
-            path = folder / pair / f'{file_slug(each.image)}.jpg'
-            sheet = Sheet(result.condition.name, result.variant, each.image, each.effect, path)
-            found.append(sheet)
+            path, title = folder / pair / f'{file_slug(each.image)}.jpg', result.condition.name
+            found.append(Sheet(title, result.variant, each.image, each.effect, path))
     return found
 
 
@@ -256,18 +251,19 @@ def _crop(image: np.ndarray, sample: KeptSample, row: np.ndarray) -> np.ndarray:
     """A square around a detection, three times its size, with its box."""
     x1, y1, x2, y2 = (row[:4] * np.tile(sample.output.get('scale_factor', (1.0, 1.0)), 2)).tolist()
     half = max(1.5 * max(x2 - x1, y2 - y1), 16.0)
-    left, top = round((x1 + x2) / 2 - half), round((y1 + y2) / 2 - half)
-    size, pad = round(2 * half), round(2 * half)
-    padded = np.pad(image, ((pad, pad), (pad, pad), (0, 0)))
-    left, top = (min(max(0, place + pad), end - size) for place, end in
-                 ((left, padded.shape[1]), (top, padded.shape[0])))  # fmt: skip
+    size = round(2 * half)
+    zoom, padded = _CROP / size, np.pad(image, ((size, size), (size, size), (0, 0)))
+    middles, ends = ((x1 + x2) / 2, (y1 + y2) / 2), (padded.shape[1], padded.shape[0])
+    left, top = (
+        min(max(0, round(middle - half) + size), end - size)
+        for middle, end in zip(middles, ends, strict=True)
+    )
     square = cv2.resize(padded[top : top + size, left : left + size], (_CROP, _CROP))
-    zoom = _CROP / size
-    ends = [
-        (round((x + pad - left) * zoom), round((y + pad - top) * zoom))
+    start, stop = (
+        (round((x + size - left) * zoom), round((y + size - top) * zoom))
         for x, y in ((x1, y1), (x2, y2))
-    ]
-    return cv2.rectangle(square, ends[0], ends[1], ImageColor.getrgb(PREDICTION_COLOR)[:3], 1)
+    )
+    return cv2.rectangle(square, start, stop, ImageColor.getrgb(PREDICTION_COLOR)[:3], 1)
 
 
 def legend_of(
@@ -278,11 +274,10 @@ def legend_of(
     if not classes or not (of_boxes or (palette is not None and len(palette) >= len(classes))):
         return []
     if of_boxes and len(classes) == 1:
-        both = ((f'{classes[0]}, to be found', TRUTH_COLOR), ('found', PREDICTION_COLOR))
-        return [(name, ImageColor.getrgb(color)[:3]) for name, color in both]
-    colors = (
-        class_colors(len(classes)) if of_boxes else np.asarray(palette)[: len(classes)].tolist()
-    )
+        both = {f'{classes[0]}, to be found': TRUTH_COLOR, 'found': PREDICTION_COLOR}
+        return [(name, ImageColor.getrgb(color)[:3]) for name, color in both.items()]
+    many = len(classes)
+    colors = class_colors(many) if of_boxes else np.asarray(palette)[:many].tolist()
     return [
         (str(name), (int(red), int(green), int(blue)))
         for name, (red, green, blue) in zip(classes, colors, strict=True)

@@ -43,19 +43,19 @@ def borrow_test_set(cfg: Config, first: Config) -> Config:
     borrowed = copy.deepcopy(cfg)
     borrowed.test_dataloader = copy.deepcopy(first.test_dataloader)
     borrowed.test_evaluator = copy.deepcopy(first.test_evaluator)
-    for key in ('test_cfg', 'env_cfg'):
-        if cfg.get(key) is None and first.get(key) is not None:
-            borrowed[key] = copy.deepcopy(first[key])
     for key in ('launcher', 'model_wrapper_cfg'):  # set by the tool, not by a config
         borrowed.pop(key, None)
-        if first.get(key) is not None:
+    for key in ('test_cfg', 'env_cfg', 'launcher', 'model_wrapper_cfg'):
+        if borrowed.get(key) is None and first.get(key) is not None:
             borrowed[key] = copy.deepcopy(first[key])
     own = _test_pipelines(cfg)
     if own:
         for pipeline in _test_pipelines(borrowed):
             packed = _last_step(pipeline).get('meta_keys')
             pipeline[:] = copy.deepcopy(own[0])
-            _pack(_last_step(pipeline), packed)
+            last = _last_step(pipeline)
+            if packed is not None and type_name_of(last).startswith('Pack'):
+                last['meta_keys'] = tuple(dict.fromkeys([*last.get('meta_keys', ()), *packed]))
     return borrowed
 
 
@@ -74,7 +74,7 @@ def check_classes(label: str, cfg: Config, first: Config) -> None:
             f"model {label} must have the first one's classes, {_shorten(wanted)}; "
             f'it has {_shorten(own)}'
         )
-    sizes = set(_class_counts(cfg.get('model')))
+    sizes = {*_class_counts(cfg.get('model'))}
     if own is None and wanted is not None and sizes and len(wanted) not in sizes:
         raise ConfigError(
             f'model {label} must have {len(wanted)} classes, as the first one has; '
@@ -111,12 +111,6 @@ def _last_step(pipeline: Any) -> dict[str, Any]:
     last = pipeline[-1]
     inner = last if isinstance(last, list | tuple) else last.get('transforms')
     return _last_step(inner) if inner else last
-
-
-def _pack(step: dict[str, Any], wanted: Any) -> None:
-    if wanted is None or not type_name_of(step).startswith('Pack'):
-        return
-    step['meta_keys'] = tuple(dict.fromkeys([*step.get('meta_keys', ()), *wanted]))
 
 
 def _class_counts(node: Any) -> Iterator[int]:
@@ -221,11 +215,8 @@ class Contenders:
         self.input_order, self.input_max = input_order, ValueCheck(input_max).white
         self.names = _ordered([*variants, *(models or {})], base)
         self._check(variants)
-        self._enhancers = {
-            name: build_enhancer(wanted)
-            for name in variants
-            if (wanted := _enhancer_name(name)) is not None
-        }
+        named = {name: _enhancer_name(name) for name in variants}
+        self._enhancers = {n: build_enhancer(e) for n, e in named.items() if e is not None}
         self._replaced: dict[tuple[str, Condition], dict[str, str]] = {}
         self._built: dict[str, nn.Module] = {}
         self._slots: dict[str, Any] = {}
@@ -276,8 +267,8 @@ class Contenders:
         if folder_of(name):
             files = self._replaced[name, condition]
             step: dict[str, Any] = dict(type='sci_plugins.ReplaceImage', files=files)
-        elif _prefix_of(name) == BEFORE:
-            step = dict(type='sci_plugins.EnhanceImage', enhancer=_inner(name))
+        elif _parts_of(name)[0] == BEFORE:
+            step = dict(type='sci_plugins.EnhanceImage', enhancer=_parts_of(name)[1])
             step |= dict(input_max=self.input_max)
         else:
             return cfg
@@ -295,11 +286,10 @@ class Contenders:
         if self.model_of(name):
             return model
         detach(model)
-        slot = self._slots[name]
-        if slot is not None and _prefix_of(name) != BEFORE:
+        slot, kind = self._slots[name], _parts_of(name)[0]
+        if slot is not None and kind != BEFORE:
             attach(model, **slot)
-        looks = _LOOKS.get(_prefix_of(name))
-        return model if looks is None else looks(model).eval()
+        return _LOOKS[kind](model).eval() if kind in _LOOKS else model
 
     def carried_sha256(self) -> str | None:
         """Hash of the weights that the first model carries itself, if it has one."""
@@ -309,14 +299,11 @@ class Contenders:
     def view(self, name: str) -> View:
         """How a contender's model gets its images."""
         label = self.model_of(name)
-        preprocessor: Any = find_preprocessor(self._model(label))
-        configured = None if label else self._slots[AS_CONFIGURED]
-        if configured is not None:
-            return View(*(configured[each] for each in ('input_order', 'fill_color', 'input_max')))
-        if label and isinstance(preprocessor, EnhancementMixin):
-            white = preprocessor.input_max
-            return View(preprocessor.input_order, preprocessor.fill_color, white)
-        fill = default_fill_color(preprocessor)
+        model = self._model(label)
+        slot = _slot_of(model) if label else self._slots[AS_CONFIGURED]
+        if slot is not None:
+            return View(slot['input_order'], slot['fill_color'], slot['input_max'])
+        fill = default_fill_color(find_preprocessor(model))
         order = 'bgr' if label else self.input_order
         return View(order, None if fill is None else (fill,) * 3, self.input_max)
 
@@ -326,14 +313,21 @@ class Contenders:
         steps = [step for steps in _test_pipelines(self.sources[''].cfg) for step in steps]
         has_views = any(is_type(step, 'TestTimeAug') for step in steps)
         for name in variants:
-            if _prefix_of(name) in _LOOKS and has_views:
+            if _parts_of(name)[0] in _LOOKS and has_views:
                 raise ConfigError(
                     f'variant {name!r} cannot be combined with --tta: each needs several '
                     'predictions of the same image'
                 )
 
     def _fill_slots(self, variants: Sequence[str]) -> None:
-        configured = _configured_slot(self._model(''), variants)
+        configured = _slot_of(self._model(''))
+        for name in (AS_CONFIGURED, *_LOOKS) if configured is None else ():
+            if name in variants:
+                advice = f"; or name one: '{name}(sci/official/medium)'" * (name in _LOOKS)
+                raise ConfigError(
+                    f'variant {name!r} needs an enhancer in the data_preprocessor of the '
+                    f'config{advice}'
+                )
         # Other enhancers see the images as the configured one does.
         standard = configured or dict(input_order=self.input_order, input_max=self.input_max)
         self._slots = dict(dict.fromkeys(_LOOKS, configured), none=None, config=configured)
@@ -401,16 +395,15 @@ _LOOKS = dict(merge=RawEnhancedMerge, select=RawEnhancedSelect)
 BEFORE = 'before'
 
 
-def _prefix_of(name: str) -> str:
-    """``'merge'`` of ``'merge'`` and ``'merge(NAME)'``; empty for another variant."""
-    prefix = name.partition('(')[0]
-    return prefix if name in _LOOKS or _inner(name) is not None else ''
+def _parts_of(name: str) -> tuple[str, str | None]:
+    """``('merge', 'NAME')`` of ``'merge(NAME)'``, ``('merge', None)`` of ``'merge'``.
 
-
-def _inner(name: str) -> str | None:
-    """``NAME`` of ``'merge(NAME)'``."""
+    ``('', None)`` of another variant.
+    """
     prefix, _, rest = name.partition('(')
-    return rest[:-1].strip() if prefix in (*_LOOKS, BEFORE) and rest.endswith(')') else None
+    if prefix in (*_LOOKS, BEFORE) and rest.endswith(')'):
+        return prefix, rest[:-1].strip()
+    return name if name in _LOOKS else '', None
 
 
 def folder_of(variant: str) -> str:
@@ -421,22 +414,16 @@ def folder_of(variant: str) -> str:
 def _enhancer_name(variant: str) -> str | None:
     if variant in ('none', AS_CONFIGURED, *_LOOKS) or folder_of(variant):
         return None
-    return _inner(variant) or variant
+    return _parts_of(variant)[1] or variant
 
 
-def _configured_slot(model: nn.Module, variants: Sequence[str]) -> dict[str, Any] | None:
-    """The config's own enhancer, as arguments of :func:`attach`."""
+def _slot_of(model: nn.Module) -> dict[str, Any] | None:
+    """The model's own enhancer, as arguments of :func:`attach`; ``None`` without one."""
     preprocessor = find_preprocessor(model)
-    if isinstance(preprocessor, EnhancementMixin):
-        names = ('enhancer', 'input_order', 'fill_color', 'input_max', 'check_values')
-        return {name: getattr(preprocessor, name) for name in names}
-    for name in (AS_CONFIGURED, *_LOOKS):
-        if name in variants:
-            advice = f"; or name one: '{name}(sci/official/medium)'" * (name in _LOOKS)
-            raise ConfigError(
-                f'variant {name!r} needs an enhancer in the data_preprocessor of the config{advice}'
-            )
-    return None
+    if not isinstance(preprocessor, EnhancementMixin):
+        return None
+    names = ('enhancer', 'input_order', 'fill_color', 'input_max', 'check_values')
+    return {name: getattr(preprocessor, name) for name in names}
 
 
 def _count_parameters(model: nn.Module) -> int:

@@ -27,13 +27,13 @@ class Resampling:
 
     text: str = 'images'  # as the user wrote it
     kind: str = 'images'  # ``'images'``, ``'clips'`` or ``'blocks'``
-    pattern: str = ''  # finds the clip's name in an image's name
-    size: int = 1  # images per block
+    #: the pattern that finds the clip's name in an image's name, or the images in a block
+    argument: str = ''
 
     @property
     def units(self) -> str:
         """The units in words, as in "20 blocks of 10"."""
-        return f'blocks of {self.size}' if self.kind == 'blocks' else self.kind
+        return f'blocks of {self.argument}' if self.kind == 'blocks' else self.kind
 
     def groups(self, ids: Sequence[str]) -> list[str] | None:
         """The unit of each image, given in the order of the set; ``None`` if each image is a unit.
@@ -44,17 +44,16 @@ class Resampling:
         if self.kind == 'images':
             return None
         if self.kind == 'blocks':
-            return [str(index // self.size) for index in range(len(ids))]
-        return [self._clip(name) for name in ids]
-
-    def _clip(self, name: str) -> str:
-        found = re.search(self.pattern, name)
-        if found is None:
-            raise ConfigError(
-                f'--resample clips:{self.pattern} must match every image name, but does not '
-                f'match {name}'
-            )
-        return '/'.join(part or '' for part in found.groups()) or found[0]
+            return [str(index // int(self.argument)) for index in range(len(ids))]
+        clips = []
+        for name in ids:
+            found = re.search(self.argument, name)
+            if found is None:
+                raise ConfigError(
+                    f'--resample {self.text} must match every image name, but does not match {name}'
+                )
+            clips.append('/'.join(part or '' for part in found.groups()) or found[0])
+        return clips
 
 
 def parse_resampling(text: str) -> Resampling:
@@ -67,17 +66,14 @@ def parse_resampling(text: str) -> Resampling:
         ConfigError: if ``text`` is none of these.
     """
     kind, _, argument = text.partition(':')
-    if text == 'images':
-        return Resampling()
     if kind == 'clips' and argument:
         try:
             re.compile(argument)
         except re.error as error:
             raise ConfigError(f'--resample {text}: not a regular expression ({error})') from error
-        return Resampling(text, kind, pattern=argument)
-    if kind == 'blocks' and re.fullmatch(r'[1-9]\d{0,8}', argument):
-        return Resampling(text, kind, size=int(argument))
-    raise ConfigError(f'--resample must be {_FORMS}, got {text!r}')
+    elif text != 'images' and not (kind == 'blocks' and re.fullmatch(r'[1-9]\d{0,8}', argument)):
+        raise ConfigError(f'--resample must be {_FORMS}, got {text!r}')
+    return Resampling(text, kind, argument)
 
 
 #: How many of the images that gained most, and of those that lost most, are listed.
@@ -159,9 +155,8 @@ class Judge:
         )
         if isinstance(kept.records, SeedRecords):
             metric = found.metric
-            tested = seed_test(
-                result.members, base.records, base_result.members, kept.records, metric
-            )
+            names, others = result.members, base_result.members
+            tested = seed_test(names, base.records, others, kept.records, metric)
             found = replace(found, seeds=tested)
         return replace(result, analysis=found)
 

@@ -1,6 +1,7 @@
 """The comparison from its arguments to its files, resumed if asked for."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def read_earlier(path: Path, session: Session) -> None:
     for key in ('weights', 'config_diff'):
         comparison.about[key] = (about.get(key) or {}) | comparison.about[key]
     same = all(about.get(key) == comparison.about.get(key) for key in _JUDGING)
-    session.take(each if same else each.without_analysis() for each in earlier.results)
+    session.take(each if same else replace(each, analysis=None) for each in earlier.results)
 
 
 __all__ = ['compare', 'write_comparison']

@@ -68,6 +68,9 @@ class Session:
         self._base: tuple[Condition, Kept] | None = None
         self._groups = groups_of(filter(self.contenders.model_of, self.contenders.names))
         self._seeds = {name for members in self._groups.values() for name in members}
+        own = (name for name, members in self._groups.items() if self.judge.base in members)
+        #: the base, or the mean of the trainings that it belongs to
+        self._base_name = next(own, self.judge.base)
         self._curves: dict[tuple[str, str], Curve] = {}
 
     def measure(self, condition: Condition, drawn: list[int], go_on: bool) -> None:
@@ -95,22 +98,18 @@ class Session:
         if not is_main_process():
             return
         for condition in self.comparison.conditions:
-            self._add_means(condition)
+            for name, members in self._groups.items():
+                found = [self.comparison.find(condition, each) for each in members]
+                there = [each for each in found if each is not None and not each.note]
+                if len(there) == len(members) and self.comparison.find(condition, name) is None:
+                    self.comparison.replace(mean_result(name, there))
+            results = self.comparison.of_condition(condition)
             # The base first: it may be the mean of several trainings.
-            for result in sorted(
-                self.comparison.of_condition(condition), key=lambda each: not self._is_base(each)
-            ):
+            for result in sorted(results, key=lambda each: not self._is_base(each)):
                 if self._needs_judging(result):
                     self._judge(result, self._load(result))
         if self.comparison.results:
             write_comparison(self.comparison, self.work_dir)
-
-    def _add_means(self, condition: Condition) -> None:
-        for name, members in self._groups.items():
-            found = [self.comparison.find(condition, each) for each in members]
-            there = [each for each in found if each is not None and not each.note]
-            if len(there) == len(members) and self.comparison.find(condition, name) is None:
-                self.comparison.replace(mean_result(name, there))
 
     def draw_changed(self, condition: Condition, count: int, go_on: bool) -> None:
         """Draw the images that gained and lost most under a condition, and examples of decisions.
@@ -118,13 +117,17 @@ class Session:
         At most ``count`` that gained, and that lost, of each variant. ``go_on`` keeps existing
         sheets, unless they are damaged.
         """
-        missing = [
-            each
-            for each in self._changed(condition, count)
-            if each.variant in self.contenders.names and not (go_on and earlier_sheet(each.path))
-        ]
-        if missing:
-            self._draw(condition, missing)
+        known = (e for e in self._changed(condition, count) if e.variant in self.contenders.names)
+        missing = [each for each in known if not (go_on and earlier_sheet(each.path))]
+        wanted: dict[str, set[int]] = {}
+        for each in missing:
+            for name in (self.judge.base, each.variant):
+                wanted.setdefault(name, set()).add(self.images.ids.index(each.image))
+        sheets = ChangedSheets(self.images)
+        for name, samples in self._run_again(condition, wanted):
+            sheets.add(name, samples)
+        for each in missing:
+            sheets.write(each, self.judge.base)
         if count:
             self._draw_unlabelled(condition, go_on)
 
@@ -178,18 +181,16 @@ class Session:
             return None
 
     def _measure(self, condition: Condition, name: str, keeper: SampleKeeperHook) -> None:
-        view = self.contenders.view(name)
+        view, own = self.contenders.view(name), self.contenders.config(name, condition)
         hook = ImageResultsHook(view.input_order, view.fill_color, view.input_max)
-        cfg = self.contenders.config(name, condition)
-        cfg = prepare_config(cfg, condition, self.work_dir)
-        model = self.contenders.open(name)
-        decided = DecisionsHook()
-        result = measure(cfg, model, name, condition, [keeper, hook, decided])
+        cfg, decided = prepare_config(own, condition, self.work_dir), DecisionsHook()
+        hooks = [keeper, hook, decided]
+        result = measure(cfg, self.contenders.open(name), name, condition, hooks)
         if hook.results is None:  # not the main process
             self.comparison.replace(result)
             return
         decisions = Decisions.of(self.images.ids, decided.found or {})
-        protocol = protocol_of(self.contenders.config(name, condition), self.images)
+        protocol = protocol_of(own, self.images)
         result = replace(result, decisions=decisions, protocol=protocol)
         kept = make_records(hook)
         if isinstance(kept, str):
@@ -225,48 +226,27 @@ class Session:
 
     def _changed(self, condition: Condition, count: int) -> list[Sheet]:
         results, folder = self.comparison.of_condition(condition), self._pictures(condition)
-        return [
-            *changed_images(results, folder / 'changed', count),
-            *(decided_images(results, folder / 'decisions') if count else []),
-        ]
+        decided = decided_images(results, folder / 'decisions') if count else []
+        return [*changed_images(results, folder / 'changed', count), *decided]
 
     def _pictures(self, condition: Condition) -> Path:
         return self.work_dir / 'pictures' / condition.slug
 
     def _sheets(self, count: int) -> list[Sheet]:
-        every = (
-            sheet
-            for condition in self.comparison.conditions
-            for sheet in [
-                *self._spread(condition),
-                *self._changed(condition, count),
-                *(self._without_truth(condition) if count else []),
-            ]
-        )
-        return [sheet for sheet in every if sheet.path.is_file()]
-
-    def _without_truth(self, condition: Condition) -> list[Sheet]:
-        pairs = [
-            (each.variant, self._unlabelled(condition, each.variant))
-            for each in self.comparison.of_condition(condition)
-        ]
-        title = condition.name
-        return [Sheet(title, n, f'{title}, {n}', 0.0, path, unlabelled=True) for n, path in pairs]
-
-    def _spread(self, condition: Condition) -> list[Sheet]:
-        """The sheets of evenly spaced images, also of earlier runs."""
-        paths = sorted(self._pictures(condition).glob('[0-9]*_*.jpg'))
-        name = condition.name
-        return [Sheet(name, '', path.stem.partition('_')[2], 0.0, path) for path in paths]
+        """All that exist, also those of earlier runs."""
+        found: list[Sheet] = []
+        for condition in self.comparison.conditions:
+            title = condition.name
+            spread = sorted(self._pictures(condition).glob('[0-9]*_*.jpg'))
+            found += [Sheet(title, '', path.stem.partition('_')[2], 0.0, path) for path in spread]
+            found += self._changed(condition, count)
+            for name in self.comparison.variants if count else ():
+                path = self._unlabelled(condition, name)
+                found.append(Sheet(title, name, f'{title}, {name}', 0.0, path, unlabelled=True))
+        return [sheet for sheet in found if sheet.path.is_file()]
 
     def _is_base(self, result: VariantResult) -> bool:
         return result.variant == self._base_name
-
-    @property
-    def _base_name(self) -> str:
-        """The base, or the mean of the trainings that it belongs to."""
-        own = (name for name, members in self._groups.items() if self.judge.base in members)
-        return next(own, self.judge.base)
 
     def _load(self, result: VariantResult) -> Kept:
         if not result.members:
@@ -282,18 +262,6 @@ class Session:
             self._base = (result.condition, self._load(result))
         return self._base[1]
 
-    def _draw(self, condition: Condition, changed: list[Sheet]) -> None:
-        wanted: dict[str, set[int]] = {}
-        for each in changed:
-            place = self.images.ids.index(each.image)
-            for name in (self.judge.base, each.variant):
-                wanted.setdefault(name, set()).add(place)
-        sheets = ChangedSheets(self.images)
-        for name, samples in self._run_again(condition, wanted):
-            sheets.add(name, samples)
-        for each in changed:
-            sheets.write(each, self.judge.base)
-
     def _draw_unlabelled(self, condition: Condition, go_on: bool) -> None:
         found = {}
         for result in self.comparison.of_condition(condition):
@@ -306,8 +274,7 @@ class Session:
                 found[name] = rows
         wanted = {name: {index for index, _ in rows} for name, rows in found.items()}
         for name, samples in self._run_again(condition, wanted):
-            sheet = draw_unlabelled(found[name], samples)
-            write_sheet(self._unlabelled(condition, name), sheet)
+            write_sheet(self._unlabelled(condition, name), draw_unlabelled(found[name], samples))
 
     def _unlabelled(self, condition: Condition, variant: str) -> Path:
         return self._pictures(condition) / 'unlabelled' / f'{file_slug(variant)}.jpg'

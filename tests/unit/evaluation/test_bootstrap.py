@@ -9,13 +9,7 @@ import pytest
 from scipy.stats import false_discovery_control, t, ttest_1samp
 
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.evaluation.bootstrap import (
-    Interval,
-    adjust,
-    count_units,
-    paired_interval,
-    resample_weights,
-)
+from sci_plugins.evaluation.bootstrap import Interval, adjust, paired_interval, resample_weights
 from sci_plugins.utils.schema import from_content, to_content
 
 NAN = math.nan
@@ -79,11 +73,6 @@ def test_bad_resamples_and_seeds(resamples: int, seed: int) -> None:
 def test_no_images(groups: int | list) -> None:
     with pytest.raises(DataError, match='no image to resample'):
         resample_weights(groups)
-
-
-def test_units() -> None:
-    assert count_units(None, 5) == 5
-    assert count_units(['a', 'b', 'a', 'a', 'b'], 5) == 2
 
 
 @pytest.mark.parametrize(
