@@ -48,25 +48,17 @@ _MODULATED_NAMES = ('stride_h', 'stride_w', 'pad_h', 'pad_w', 'dilation_h', 'dil
 
 
 def _deform_conv_arguments(
-    image: Tensor,
-    weight: Tensor,
-    offset: Tensor,
-    geometry: Mapping[str, int],
-    mask: Tensor | None = None,
-    bias: Tensor | None = None,
+    operands: Sequence[Tensor], geometry: Mapping[str, int], bias: Tensor | None = None
 ) -> tuple[Any, ...]:
-    """torchvision's arguments, from mmcv's; there is a mask if and only if it is modulated."""
+    """torchvision's arguments, from mmcv's: image, weight, offset and, if modulated, a mask."""
+    image, weight, _, *mask = operands
     # torchvision wants a tensor even where there is no mask or no bias.
-    operands = as_computed(
-        image,
-        weight,
-        offset,
-        image.new_zeros(image.shape[0], 1) if mask is None else mask,
-        image.new_zeros(weight.shape[0]) if bias is None else bias,
-    )
-    names = _PLAIN_NAMES if mask is None else _MODULATED_NAMES
+    mask = mask or [image.new_zeros(image.shape[0], 1)]
+    bias = image.new_zeros(weight.shape[0]) if bias is None else bias
+    is_modulated = len(operands) == 4
+    names = _MODULATED_NAMES if is_modulated else _PLAIN_NAMES
     window = (geometry[name] for name in (*names, 'group', 'deformable_group'))
-    return *operands, *window, mask is not None
+    return *as_computed(*operands[:3], *mask, bias), *window, is_modulated
 
 
 def _deform_conv_gradients(grad_output: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
@@ -75,78 +67,50 @@ def _deform_conv_gradients(grad_output: Tensor, *arguments: Any) -> tuple[Tensor
     return torch.ops.torchvision._deform_conv2d_backward(grad_output, *arguments)
 
 
-def deform_conv_forward(
-    image: Tensor, weight: Tensor, offset: Tensor, output: Tensor, *scratch: Tensor, **geometry: int
-) -> None:
+def deform_conv_forward(*tensors: Tensor, **geometry: int) -> None:
     """Overwrite ``output`` with the deformable convolution of ``image``.
 
     Args:
-        image: ``(N, C, H, W)``; the output is ``(N, out channels, out H, out W)``.
-        weight: ``(out channels, C / groups, kernel height, kernel width)``.
-        offset: ``(N, 2 * offset groups * kernel positions, out H, out W)``, in pixels.
+        tensors: ``image``, ``(N, C, H, W)``; ``weight``, ``(out channels, C / groups, kernel
+            height, kernel width)``; ``offset``, ``(N, 2 * offset groups * kernel positions, out H,
+            out W)``, in pixels; ``output``, ``(N, out channels, out H, out W)``.
     """
-    arguments = _deform_conv_arguments(image, weight, offset, geometry)
-    output.copy_(torch.ops.torchvision.deform_conv2d(*arguments))
+    arguments = _deform_conv_arguments(tensors[:3], geometry)
+    tensors[3].copy_(torch.ops.torchvision.deform_conv2d(*arguments))
 
 
-def deform_conv_backward_input(
-    image: Tensor,
-    offset: Tensor,
-    grad_output: Tensor,
-    grad_image: Tensor,
-    grad_offset: Tensor,
-    weight: Tensor,
-    *scratch: Tensor,
-    **geometry: int,
-) -> None:
-    """Add to ``grad_image`` and overwrite ``grad_offset``, as mmcv's kernels do."""
-    arguments = _deform_conv_arguments(image, weight, offset, geometry)
+def deform_conv_backward_input(*tensors: Tensor, **geometry: int) -> None:
+    """Add to the image's gradient and overwrite the offset's, as mmcv's kernels do."""
+    image, offset, grad_output, grad_image, grad_offset, weight, *_ = tensors
+    arguments = _deform_conv_arguments((image, weight, offset), geometry)
     of_image, _, of_offset, *_ = _deform_conv_gradients(grad_output, *arguments)
     grad_image.add_(of_image)
     grad_offset.copy_(of_offset)
 
 
-def deform_conv_backward_parameters(
-    image: Tensor,
-    offset: Tensor,
-    grad_output: Tensor,
-    grad_weight: Tensor,
-    *scratch: Tensor,
-    scale: float,
-    **geometry: int,
-) -> None:
-    """Add ``scale`` times the gradient of the weight to ``grad_weight``.
+def deform_conv_backward_parameters(*tensors: Tensor, scale: float, **geometry: int) -> None:
+    """Add ``scale`` times the gradient of the weight to that buffer.
 
     torchvision computes all gradients at once, so a backward pass costs twice what mmcv's pair of
     kernels would.
     """
+    image, offset, grad_output, grad_weight, *_ = tensors
     # mmcv does not pass the weight, but its gradient depends on nothing but its shape.
-    arguments = _deform_conv_arguments(image, grad_weight, offset, geometry)
+    arguments = _deform_conv_arguments((image, grad_weight, offset), geometry)
     _, of_weight, *_ = _deform_conv_gradients(grad_output, *arguments)
     grad_weight.add_(of_weight.to(grad_weight.dtype), alpha=scale)
 
 
-def modulated_deform_conv_forward(
-    image: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    ones: Tensor,
-    offset: Tensor,
-    mask: Tensor,
-    output: Tensor,
-    columns: Tensor,
-    *,
-    with_bias: bool,
-    **geometry: int,
-) -> None:
+def modulated_deform_conv_forward(*tensors: Tensor, with_bias: bool, **geometry: int) -> None:
     """Overwrite ``output`` with the modulated deformable convolution of ``image``.
 
-    ``mask`` is ``(N, offset groups * kernel positions, out H, out W)``; ``bias``, ``(out
-    channels,)``, is ignored if ``with_bias`` is False. Other arguments as in
-    :func:`deform_conv_forward`.
+    The tensors are ``image, weight, bias, _, offset, mask, output``: ``mask`` is ``(N, offset
+    groups * kernel positions, out H, out W)``; ``bias``, ``(out channels,)``, is ignored if
+    ``with_bias`` is False. Others as in :func:`deform_conv_forward`.
     """
-    used_bias = bias if with_bias else None
-    arguments = _deform_conv_arguments(image, weight, offset, geometry, mask, used_bias)
+    image, weight, bias, _, offset, mask, output, *_ = tensors
+    operands = image, weight, offset, mask
+    arguments = _deform_conv_arguments(operands, geometry, bias if with_bias else None)
     output.copy_(torch.ops.torchvision.deform_conv2d(*arguments))
 
 
@@ -158,16 +122,16 @@ def modulated_deform_conv_backward(*tensors: Tensor, with_bias: bool, **geometry
     output.
     """
     image, weight, bias, _, offset, mask, _, *buffers, grad_output = tensors
-    grad_image, grad_weight, grad_bias, grad_offset, grad_mask = buffers
-    used_bias = bias if with_bias else None
-    arguments = _deform_conv_arguments(image, weight, offset, geometry, mask, used_bias)
+    operands = image, weight, offset, mask
+    arguments = _deform_conv_arguments(operands, geometry, bias if with_bias else None)
     gradients = _deform_conv_gradients(grad_output, *arguments)
-    grad_image.add_(gradients[0])
-    grad_weight.add_(gradients[1])
-    grad_offset.copy_(gradients[2])
-    grad_mask.copy_(gradients[3])
+    # Of torchvision: image, weight, offset, mask, bias.
+    for buffer, gradient in zip(buffers[:2], gradients[:2], strict=True):
+        buffer.add_(gradient)
+    for buffer, gradient in zip(buffers[3:], gradients[2:4], strict=True):
+        buffer.copy_(gradient)
     if with_bias:
-        grad_bias.add_(gradients[4])
+        buffers[2].add_(gradients[4])
 
 
 # mmcv compiles its ops only if it can import torch: no build isolation. pip may have cached a
@@ -249,103 +213,78 @@ def roi_align_forward(
     output.copy_(pooled)
 
 
-def roi_align_backward(
-    grad_output: Tensor,
-    rois: Tensor,
-    argmax_y: Tensor,
-    argmax_x: Tensor,
-    grad_input: Tensor,
-    **settings: Any,
-) -> None:
-    """Add the gradient of the features to ``grad_input``, ``(N, C, H, W)``.
+def roi_align_backward(*tensors: Tensor, **settings: Any) -> None:
+    """Add the gradient of the features to the last of the tensors, ``(N, C, H, W)``.
 
-    Other arguments and errors as in :func:`roi_align_forward`.
+    Before it come the output's gradient, the regions and two that are ignored. Other arguments and
+    errors as in :func:`roi_align_forward`.
     """
+    grad_output, rois, *_, grad_input = tensors
     before, after = _roi_align_settings(settings)
     operands = as_computed(grad_output, rois)
     window = *before, *grad_input.shape, *after
     grad_input.add_(torch.ops.torchvision._roi_align_backward(*operands, *window))
 
 
-def _focal_loss(
-    logits: Tensor, target: Tensor, weight: Tensor, gamma: float, alpha: float
-) -> Tensor:
+def _focal_loss(logits: Tensor, target: Tensor, weight: Tensor, **settings: Any) -> Tensor:
     classes = logits.shape[1]
     # Background has the index `classes`: a negative of every class.
     positive = one_hot(target, classes + 1)[:, :classes].to(logits.dtype)
-    loss = torchvision.ops.sigmoid_focal_loss(logits, positive, alpha, gamma, reduction='none')
+    loss = torchvision.ops.sigmoid_focal_loss(logits, positive, **settings, reduction='none')
     return loss * weight[target, None] if weight.numel() else loss
 
 
-def sigmoid_focal_loss_forward(
-    logits: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
-) -> None:
+def sigmoid_focal_loss_forward(*tensors: Tensor, **settings: Any) -> None:
     """Overwrite ``output`` with the focal loss of each entry of the logits, both ``(N, C)``.
 
     Args:
-        target: ``(N,)``, int64: a class in [0, C), or C for background.
-        weight: ``(C,)``, one factor per class of the target, or empty. Weights exclude background.
-        gamma: exponent of the modulating factor.
-        alpha: factor of the positive entries; 1 - alpha for the negative ones.
+        tensors: ``logits``; ``target``, ``(N,)``, int64: a class in [0, C), or C for background;
+            ``weight``, ``(C,)``, one factor per class of the target, not for background, or empty;
+            ``output``.
+        settings: ``gamma``, exponent of the modulating factor; ``alpha``, factor of the positive
+            entries, 1 - alpha for the negative ones.
     """
-    output.copy_(_focal_loss(logits, target, weight, gamma, alpha))
+    tensors[3].copy_(_focal_loss(*tensors[:3], **settings))
 
 
-def sigmoid_focal_loss_backward(
-    logits: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
-) -> None:
-    """Overwrite ``grad_input``, ``(N, C)``, with the derivative of each entry's loss."""
+def sigmoid_focal_loss_backward(*tensors: Tensor, **settings: Any) -> None:
+    """Overwrite the last tensor, ``(N, C)``, with the derivative of each entry's loss."""
+    logits, target, weight, grad_input = tensors
     leaf = logits.detach().requires_grad_()
     with torch.enable_grad():
-        loss = _focal_loss(leaf, target, weight, gamma, alpha).sum()
+        loss = _focal_loss(leaf, target, weight, **settings).sum()
     grad_input.copy_(torch.autograd.grad(loss, leaf)[0])
 
 
-def ms_deform_attn_forward(
-    value: Tensor,
-    value_spatial_shapes: Tensor,
-    value_level_start_index: Tensor,
-    sampling_locations: Tensor,
-    attention_weights: Tensor,
-    im2col_step: int,
-) -> Tensor:
+def ms_deform_attn_forward(*tensors: Tensor, im2col_step: int) -> Tensor:
     """Sample ``value`` at the given locations of all levels; return the weighted sum.
 
     Args:
-        value: ``(N, keys of all levels, heads, channels)``; levels lie one after the other.
-        value_spatial_shapes: ``(levels, 2)``, height and width.
-        sampling_locations: ``(N, queries, heads, levels, points, 2)``, x and y in [0, 1] over each
-            level.
-        attention_weights: ``(N, queries, heads, levels, points)``.
+        tensors: ``value``, ``(N, keys of all levels, heads, channels)``, levels one after the
+            other; their ``(levels, 2)``, height and width; where each begins, not needed; sampling
+            locations, ``(N, queries, heads, levels, points, 2)``, x and y in [0, 1] over each
+            level; their weights, without the last dimension.
 
     Returns:
         ``(N, queries, heads * channels)``.
     """
     from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
 
-    return multi_scale_deformable_attn_pytorch(
-        value, value_spatial_shapes, sampling_locations, attention_weights
-    )
+    value, shapes, _, locations, weights = tensors
+    return multi_scale_deformable_attn_pytorch(value, shapes, locations, weights)
 
 
-def ms_deform_attn_backward(
-    value: Tensor,
-    value_spatial_shapes: Tensor,
-    value_level_start_index: Tensor,
-    sampling_locations: Tensor,
-    attention_weights: Tensor,
-    grad_output: Tensor,
-    *buffers: Tensor,
-    im2col_step: int,
-) -> None:
-    """Overwrite ``buffers`` with the gradients of value, locations and weights."""
-    inputs = value, sampling_locations, attention_weights
-    value, locations, weights = leaves = [each.detach().requires_grad_() for each in inputs]
-    levels = value_spatial_shapes, value_level_start_index
+def ms_deform_attn_backward(*tensors: Tensor, im2col_step: int) -> None:
+    """Overwrite the last three tensors with the gradients of value, locations and weights.
+
+    Before them come those of :func:`ms_deform_attn_forward` and the gradient of its result.
+    """
+    value, *levels, locations, weights, grad_output = tensors[:6]
+    leaves = [each.detach().requires_grad_() for each in (value, locations, weights)]
     with torch.enable_grad():
-        attended = ms_deform_attn_forward(value, *levels, locations, weights, im2col_step)
+        attended = ms_deform_attn_forward(leaves[0], *levels, *leaves[1:], im2col_step=im2col_step)
     gradients = torch.autograd.grad(attended, leaves, grad_output)
-    for buffer, gradient in zip(buffers, gradients, strict=True):
+    for buffer, gradient in zip(tensors[6:], gradients, strict=True):
         buffer.copy_(gradient)
 
 
