@@ -55,11 +55,10 @@ def read_numbered_boxes(path: str | Path) -> list[tuple[int, Box]]:
             this layout.
     """
     lines = read_numbered_lines(Path(path), 'label file')
-    if not lines:
-        raise line_error(path, 1, 'the number of boxes', 'an empty file')
-    number, text = lines[0]
+    number, text = lines[0] if lines else (1, '')
     if not is_count(text):
-        raise line_error(path, number, 'the number of boxes', repr(text))
+        got = repr(text) if text else 'an empty file'
+        raise line_error(path, number, 'the number of boxes', got)
     if len(lines) - 1 != int(text):
         raise line_error(path, number, f'{text} boxes to follow', str(len(lines) - 1))
     return [(number, _parse_box(path, number, text)) for number, text in lines[1:]]
@@ -76,14 +75,12 @@ def strange_boxes(
         size: (width, height) of the image, ``None`` if unknown.
     """
     found = []
-    seen: dict[Box, int] = {}
+    seen: set[Box] = set()
     for number, box in numbered:
-        kind = _oddity(box, size)
-        if not kind and box in seen:
-            kind = DOUBLED
+        kind = _oddity(box, size) or (DOUBLED if box in seen else '')
         if kind:
             found.append((kind, f'{path}, line {number}: {kind} {_text(box)}'))
-        seen.setdefault(box, number)
+        seen.add(box)
     return found
 
 
@@ -134,7 +131,6 @@ IMAGES = 6000
 #: Faces in all images, by the year of the annotations.
 FACES = {'2019': 43849, '2021': 50396}
 UNKNOWN = 'unknown'
-_FOLDER = Path(__file__).parent / 'splits'
 
 
 @dataclass(frozen=True)
@@ -174,14 +170,12 @@ def split_ids(name: str) -> list[str]:
         ConfigError: if there is no such split.
     """
     split = find_split(name)
-    held_out = []
-    if split.held_out:
-        path = _FOLDER / f'darkface_{split.held_out}.txt'
-        held_out = path.read_text(encoding='utf-8').split()
-    if split.is_held_out:
-        return held_out
-    left_out = set(held_out)
-    return [each for each in map(str, range(1, IMAGES + 1)) if each not in left_out]
+    everything = list(map(str, range(1, IMAGES + 1)))
+    if not split.held_out:
+        return everything
+    path = Path(__file__).parent / 'splits' / f'darkface_{split.held_out}.txt'
+    held_out = dict.fromkeys(path.read_text(encoding='utf-8').split())
+    return list(held_out) if split.is_held_out else [n for n in everything if n not in held_out]
 
 
 def find_split(name: str) -> Split:
@@ -246,12 +240,11 @@ def files_by_id(
 class DarkFaceDataset(TextLabelDataset):
     """Images ``image/ID.png`` and labels ``label/ID.txt`` below one folder.
 
-    A label file's first line is the number of faces; each further one ``x1 y1 x2 y2`` in pixels of
-    the image. There are two annotation versions, with 43,849 faces (2019) and 50,396 (2021), whose
-    results cannot be compared. ``metainfo['annotation_version']`` says which one was found, by the
-    number of faces in all 6000 labels if they are there, else in the split (of which only 2019's
-    number is known). ``DarkFaceMetric`` and ``CocoMetric`` get the ground truth if the pipeline
-    packs ``'instances'`` as a meta key.
+    Labels are as in :func:`read_numbered_boxes`. There are two annotation versions, with 43,849
+    faces (2019) and 50,396 (2021), whose results cannot be compared.
+    ``metainfo['annotation_version']`` says which one was found, see :func:`find_version`.
+    ``DarkFaceMetric`` and ``CocoMetric`` get the ground truth if the pipeline packs ``'instances'``
+    as a meta key.
 
     Args:
         split: one of :data:`sci_plugins.datasets.darkface.SPLITS`, such as ``'regdet_test'``; kept
@@ -294,7 +287,11 @@ class DarkFaceDataset(TextLabelDataset):
         names = self._names(images)
         self._check_images(images, names)
         records = [self._load_record(images / f'{n}{self.img_suffix}') for n in names]
-        self._log_strange_boxes()
+        # Outside or beyond the image and duplicates: they are kept.
+        texts, self._strange_boxes = self._strange_boxes, []
+        more = [f'and {len(texts) - NAMED} more such boxes'] if len(texts) > NAMED else []
+        for text in texts[:NAMED] + more:
+            self.log(text)
         self._name_version(records)
         return records
 
@@ -337,33 +334,21 @@ class DarkFaceDataset(TextLabelDataset):
 
     def _check_images(self, images: Path, names: list[str]) -> None:
         there = {path.name for path in images.iterdir()}
-        files = [f'{name}{self.img_suffix}' for name in names]
-        missing = [file for file in files if file not in there]
+        missing = [file for n in names if (file := f'{n}{self.img_suffix}') not in there]
         if missing:
             raise DataError(
                 f'{images / missing[0]}: there is no such image '
                 f'({len(missing)} of {len(names)} are missing)'
             )
 
-    def _log_strange_boxes(self) -> None:
-        """Warn about boxes outside or beyond the image and duplicates, which are kept."""
-        texts, self._strange_boxes = self._strange_boxes, []
-        for text in texts[:NAMED]:
-            self.log(text)
-        if len(texts) > NAMED:
-            self.log(f'and {len(texts) - NAMED} more such boxes')
-
     def _name_version(self, records: list[dict]) -> None:
         """Put split and annotation version into metainfo, if they are known."""
         faces = sum(len(record['instances']) for record in records)
         version = find_version(self.data_prefix['label'], faces, self.split)
-        if version is None:
-            return
-        self._metainfo['annotation_version'] = version
-        if self.split is None:
-            return
-        self._metainfo['split'] = self.split
-        if version == UNKNOWN:
+        if version is not None:
+            self._metainfo['annotation_version'] = version
+            self._metainfo |= {} if self.split is None else dict(split=self.split)
+        if version == UNKNOWN and self.split is not None:
             self.log(
                 f'expected {find_split(self.split).faces_2019} faces in {self.split} '
                 f'(annotations of 2019), got {faces}: unknown annotations, do not compare '
@@ -374,6 +359,6 @@ class DarkFaceDataset(TextLabelDataset):
         label = Path(self.data_prefix['label']) / f'{image.stem}.txt'
         numbered = read_upright_boxes(label)
         record = self.record(image, image.stem, ((box, 0, False) for _, box in numbered))
-        strange = strange_boxes(label, numbered, (record['width'], record['height']))
-        self._strange_boxes += [text for _, text in strange]
+        size = record['width'], record['height']
+        self._strange_boxes += [text for _, text in strange_boxes(label, numbered, size)]
         return record

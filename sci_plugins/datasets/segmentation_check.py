@@ -1,11 +1,8 @@
-"""Checking a segmentation set before it is used: files, classes, and leakage.
-
-The check looks for test frames in training sets by frame, by recording, and by content.
-"""
+"""Checking a segmentation set before it is used: files, classes, and leaked test frames."""
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,14 +33,6 @@ class Found:
     pixels: Counter[int] = field(default_factory=Counter)
     #: value -> number of label maps with it
     in_images: Counter[int] = field(default_factory=Counter)
-
-    def count(self, image: Path, look: '_Look') -> None:
-        """Add one image and its label map."""
-        self.images[image] = look.digest
-        if isinstance(look.label_shape, tuple) and len(look.label_shape) == 2:
-            self.labels += 1
-            self.pixels.update(look.values)
-            self.in_images.update(look.values.keys())
 
 
 def check_segmentation(
@@ -86,10 +75,11 @@ def check_segmentation(
             report.note('missing part', f'{part.name}: {part.folder.images} does not exist')
         elif found[part.name].labels:
             _describe_classes(report, part, layout.code, found[part.name])
-    images = {part.name: found[part.name].images for part in there}
-    note_overlaps(report, layout, {name: list(some) for name, some in images.items()})
-    tested = {part.name: images[part.name] for part in there if part.is_test}
-    own = {part.name: list(images[part.name]) for part in there if not part.is_test}
+    note_overlaps(report, layout, {name: each.images for name, each in found.items()})
+    tested, own = (
+        {part.name: found[part.name].images for part in there if part.is_test == is_test}
+        for is_test in (True, False)
+    )
     find_leaks(report, layout, tested, own, against, content, workers)
     return report
 
@@ -107,7 +97,10 @@ def _check_part(report: CheckReport, layout: NightLayout, part: Part, workers: i
     looks = in_threads(_look, pairs, part.name, workers)
     for (image, label), look in zip(pairs, looks, strict=True):
         _judge(report, layout, image, label, look)
-        found.count(image, look)
+        found.images[image] = look.digest
+        found.labels += bool(look.values)
+        found.pixels.update(look.values)
+        found.in_images.update(look.values.keys())
     return found
 
 
@@ -127,7 +120,7 @@ class _Look(NamedTuple):
     shape: tuple[int, int] | str
     digest: str
     label_shape: tuple[int, ...] | str | None = None
-    values: Mapping[int, int] = {}
+    values: Mapping[int, int] = {}  # value -> number of pixels, of a label map without colours
 
 
 def _look(pair: tuple[Path, Path | None]) -> _Look:
@@ -178,10 +171,9 @@ def _judge(
     elif size is not None and shape != size[::-1]:
         text = f'{image}: expected {size[0]}x{size[1]}, got {shape[1]}x{shape[0]}'
         report.note('other size', text)
-    if label_shape is None:
-        return
     if isinstance(label_shape, str):
         report.add('unreadable label map', label_shape)
+    if not isinstance(label_shape, tuple):
         return
     if not isinstance(shape, str) and label_shape[:2] != shape:
         report.add('sizes that differ', describe_sizes(label, label_shape, image, shape))
@@ -237,7 +229,7 @@ FRAME = 'LEAKAGE: test frame in a training set'
 RECORDING = 'LEAKAGE: recording of the test set in a training set'
 CONTENT = 'LEAKAGE: test image in a training set, by its pixels'
 OVERLAP = 'LEAKAGE: frames shared with another data set'
-_Images = Mapping[str, Sequence[Path]]
+_Images = Mapping[str, Collection[Path]]
 
 
 def find_leaks(
@@ -262,9 +254,8 @@ def find_leaks(
         DataError: if a folder of ``against`` has no images.
     """
     others = {str(root): training_images(Path(root)) for root in against}
-    images = {part: list(digests) for part, digests in tested.items()}
-    check_frames(report, layout, images, own, strict=False)
-    check_frames(report, layout, images, others)
+    check_frames(report, layout, tested, own, strict=False)
+    check_frames(report, layout, tested, others)
     if content:
         check_content(report, tested, {**own, **others}, workers)
     kinds = Counter(each.kind for each in report.problems)
@@ -308,14 +299,17 @@ def check_frames(
         strict: any frame of a recording in the layout's ``overlaps`` is an error; other shared
             recordings are notes.
     """
-    tests = {path.resolve() for images in tested.values() for path in images}
     reserved = {each.recording for each in layout.overlaps} if strict else set()
-    for name, images in training.items():
-        others = [path for path in images if path.resolve() not in tests]
-        clips = _by_recording(layout, others)
-        for part, test_images in tested.items():
-            _compare_names(report, layout, part, test_images, others)
-            test_clips = _by_recording(layout, test_images)
+    for name, images in _untested(tested, training):
+        clips = _by_recording(layout, images)
+        for part, tests in tested.items():
+            by_name = {layout.frame_name(path): path for path in tests}
+            for path in images:
+                frame = layout.frame_name(path)
+                if frame in by_name and not _MERE_NUMBER.fullmatch(frame):
+                    text = f'{path}: is the frame {frame} of {part}, {by_name[frame]}'
+                    report.add(FRAME, text)
+            test_clips = _by_recording(layout, tests)
             for clip in sorted(test_clips.keys() & clips.keys()):
                 text = (
                     f'{name}: {len(clips[clip])} frames of {clip}, such as {clips[clip][0]}; '
@@ -324,25 +318,17 @@ def check_frames(
                 report.add(RECORDING, text, is_error=clip in reserved)
 
 
-def _compare_names(
-    report: CheckReport,
-    layout: NightLayout,
-    part: str,
-    tests: Iterable[Path],
-    images: Iterable[Path],
-) -> None:
-    by_name = {layout.frame_name(path): path for path in tests}
-    for path in images:
-        name = layout.frame_name(path)
-        if name in by_name and not _MERE_NUMBER.fullmatch(name):
-            report.add(FRAME, f'{path}: is the frame {name} of {part}, {by_name[name]}')
+def _untested(tested: _Images, training: _Images) -> Iterator[tuple[str, list[Path]]]:
+    """Training sets without the test images themselves."""
+    tests = {path.resolve() for images in tested.values() for path in images}
+    for name, images in training.items():
+        yield name, [path for path in images if path.resolve() not in tests]
 
 
 def _by_recording(layout: NightLayout, images: Iterable[Path]) -> dict[str, list[Path]]:
     clips = defaultdict(list)
     for path in images:
-        clip = layout.recording_of(path)
-        if clip is not None:
+        if (clip := layout.recording_of(path)) is not None:
             clips[clip].append(path)
     return clips
 
@@ -362,11 +348,9 @@ def check_content(
     by_digest = {
         digest: (part, path) for part, digests in tested.items() for path, digest in digests.items()
     }
-    tests = {path.resolve() for images in tested.values() for path in images}
-    for name, images in training.items():
-        others = [path for path in images if path.resolve() not in tests]
-        seen = in_threads(image_digest, others, name, workers)
-        for path, (_, digest) in zip(others, seen, strict=True):
+    for name, images in _untested(tested, training):
+        seen = in_threads(image_digest, images, name, workers)
+        for path, (_, digest) in zip(images, seen, strict=True):
             if digest and digest in by_digest:
                 part, test = by_digest[digest]
                 report.add(CONTENT, f'{path}: is {test} of {part}')
