@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import json
 import logging
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -40,7 +41,7 @@ from sci_plugins.utils.images import (
     PNG_LEVEL,
     Picture,
     encode_picture,
-    image_pixels,
+    header_size,
     read_picture,
     storable_dtype,
 )
@@ -441,7 +442,7 @@ class _Worker:
                         f'{job.source}: {foreign[0]} exists and was not written by this tool, or '
                         'was changed since; overwrite replaces it'
                     )
-        with self._budget.hold(image_pixels(job.source)):
+        with self._budget.hold(math.prod(header_size(job.source))):
             if self.stop.is_set():
                 return False
             contents = self._enhance(job)

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -61,10 +62,10 @@ def find_sources(root: Path, given: str | Sequence[str] | None = None) -> list[P
         DataError: if there are none, or a given one is missing.
     """
     names = [given] if isinstance(given, str) else given or SOURCES
-    missing = [root / name for name in names if not (root / name).exists()]
-    if given and missing:
-        raise DataError(f'{missing[0]}: there is no such label file')
-    paths = [root / name for name in names if root / name not in missing]
+    paths = [root / name for name in names if given or (root / name).exists()]
+    for path in paths:
+        if not path.exists():
+            raise DataError(f'{path}: there is no such label file')
     if not paths:
         raise DataError(
             f'BDD100K: {root} has none of {", ".join(SOURCES)}, which have the time of day: '
@@ -83,21 +84,17 @@ def read_times_of_day(sources: Sequence[Path], stems: Collection[str]) -> dict[s
     """
     wanted = set(stems)
     found: dict[str, str] = {}
-    for source in sources:
-        if wanted <= found.keys():
-            break
-        for name, time in _times(source, wanted):
-            if name in wanted and name not in found:
-                found[name] = time
-                if len(found) == len(wanted):
-                    break
+    times = chain.from_iterable(_times(source, wanted) for source in sources)
+    while len(found) < len(wanted) and (entry := next(times, None)):
+        if entry[0] in wanted:
+            found.setdefault(*entry)
     return found
 
 
 def _times(source: Path, wanted: Collection[str]) -> Iterator[tuple[str, str]]:
     if source.is_dir():
         files = ((stem, source / f'{stem}.json') for stem in sorted(wanted))
-        frames = ((stem, _load(file)) for stem, file in files if file.is_file())
+        frames = ((stem, read_json(file)) for stem, file in files if file.is_file())
     else:
         frames = ((_stem(source, frame), frame) for frame in iterate_frames(source))
     for stem, frame in frames:
@@ -112,13 +109,6 @@ def _stem(source: Path, frame: Any) -> str:
     if not isinstance(name, str):
         raise DataError(f'{source}: an entry has no name; expected a BDD100K label file')
     return Path(name).stem
-
-
-def _load(path: Path) -> Any:
-    try:
-        return read_json(path)
-    except OSError as error:
-        raise DataError(f'{path}: cannot be read ({error})') from error
 
 
 def iterate_frames(path: Path) -> Iterator[Any]:
@@ -206,21 +196,21 @@ def check_bdd100k(
     rows = [_time_row(split, some, times) for split, some in stems.items() if some]
     report.tables['time of day'] = rows
     if write_lists is not None:
-        _write_lists(Path(write_lists), '-'.join(wanted).replace('/', '-'), chosen, overwrite)
+        kind = '-'.join(wanted).replace('/', '-')
+        _write_lists(
+            {Path(write_lists, f'{kind}_{split}.txt'): some for split, some in chosen.items()},
+            overwrite,
+        )
     return report
 
 
-def _write_lists(folder: Path, kind: str, chosen: Mapping[str, list[str]], overwrite: bool) -> None:
-    lists = {
-        folder / f'{kind}_{split}.txt': ''.join(f'{name}\n' for name in names).encode()
-        for split, names in chosen.items()
-        if names
-    }
+def _write_lists(lists: Mapping[Path, list[str]], overwrite: bool) -> None:
+    texts = {path: ''.join(f'{n}\n' for n in names).encode() for path, names in lists.items()}
     # A list cannot hold a mark: an equal one stays, another one is refused.
     changed = {
         path: text
-        for path, text in lists.items()
-        if not (path.is_file() and path.read_bytes() == text)
+        for path, text in texts.items()
+        if text and not (path.is_file() and path.read_bytes() == text)
     }
     check_outputs(*changed, overwrite=overwrite)
     for path, text in changed.items():
@@ -237,14 +227,11 @@ def _time_row(split: str, stems: list[str], times: Mapping[str, str]) -> dict:
 class BDD100KNightDataset(SegmentationFolderDataset):
     """``images/10k/SPLIT/*.jpg`` with ``labels/sem_seg/masks/SPLIT/*.png``.
 
-    Cityscapes' 19 classes as trainIds, 1280x720. The detection labels say which images were taken
-    at night (``attributes.timeofday``); they are searched for in
-    :data:`sci_plugins.datasets.bdd100k_night.SOURCES`. Images in none of these files are left out;
-    the log says how many. Reading a file of 70,000 images slows down every start:
+    Cityscapes' 19 classes as trainIds, 1280x720. The detection labels in :data:`SOURCES` say which
+    images were taken at night (``attributes.timeofday``). Images in none of these files are left
+    out; the log says how many. Reading a file of 70,000 images slows down every start:
     ``tools/prepare_data.py bdd100k ROOT --write-lists FOLDER`` reads it once and writes lists for
-    ``ann_file``.
-
-    Every image comes from a different drive, so ``clip`` is its name.
+    ``ann_file``. Every image comes from a different drive, so ``clip`` is its name.
 
     Args:
         timeofday: which images to use: ``'night'``, ``'dawn/dusk'``, ``'daytime'``,
@@ -279,17 +266,14 @@ class BDD100KNightDataset(SegmentationFolderDataset):
         sources = find_sources(Path(self.data_root or '.'), self.attributes)
         times = read_times_of_day(sources, [image.stem for image in images])
         chosen = [image for image in images if times.get(image.stem) in self.times]
-        names = ', '.join(map(str, sources))
-        wish = ' or '.join(self.times)
+        names, wish = ', '.join(map(str, sources)), ' or '.join(self.times)
+        all_of_them = f'{len(images)} images of {images[0].parent}'
         if not chosen:
             seen = ', '.join(f'{n} {time}' for time, n in Counter(times.values()).items())
             raise DataError(
-                f'{BDD100K.name}: none of the {len(images)} images of {images[0].parent} is '
-                f'{wish} according to {names} ({seen or "none is listed there"})'
+                f'{BDD100K.name}: none of the {all_of_them} is {wish} according to {names} '
+                f'({seen or "none is listed there"})'
             )
-        print_log(
-            f'{BDD100K.name}: {len(chosen)} of {len(images)} images of {images[0].parent} '
-            f'are {wish}; {len(images) - len(times)} are in none of {names}',
-            logger='current',
-        )
+        told = f'{len(images) - len(times)} are in none of {names}'
+        print_log(f'{BDD100K.name}: {len(chosen)} of {all_of_them} are {wish}; {told}', 'current')
         return chosen

@@ -18,7 +18,7 @@ from sci_plugins.datasets.samplers import Draw
 from sci_plugins.errors import DataError, check_at_least, check_choice
 from sci_plugins.registry import DATASETS, FUNCTIONS
 from sci_plugins.utils.folders import list_files
-from sci_plugins.utils.images import IMAGE_FORMATS, open_lazily, read_image
+from sci_plugins.utils.images import IMAGE_FORMATS, header_size, read_image
 
 
 class ImageSample(BaseDataElement):
@@ -82,15 +82,12 @@ class LowLightFolder(Dataset):
     ) -> None:
         super().__init__()
         sizes = dict(max_size=max_size, crop_size=crop_size)
-        check_at_least(
-            MIN_SIDE, 'LowLightFolder', **{k: v for k, v in sizes.items() if v is not None}
-        )
+        given = {name: size for name, size in sizes.items() if size is not None}
+        check_at_least(MIN_SIDE, 'LowLightFolder', **given)
         roots = [data_root] if isinstance(data_root, str | os.PathLike) else data_root
         self.files = [path for root in roots for path in find_images(root)]
-        self.max_size = max_size
-        self.crop_size = crop_size
-        self.flip = flip
-        self.skip_unreadable = skip_unreadable
+        self.max_size, self.crop_size = max_size, crop_size
+        self.flip, self.skip_unreadable = flip, skip_unreadable
         self._cache: dict[int, np.ndarray] | None = {} if cache else None
         self._check_image_sizes()
 
@@ -137,7 +134,7 @@ class LowLightFolder(Dataset):
         if self.crop_size is not None:
             least, wish = self.crop_size, f'crop_size={self.crop_size}'
         for path in self.files:
-            width, height = _shrunken_size(path, self.max_size)
+            width, height = _limit_size(*header_size(path), self.max_size)
             if 0 < min(width, height) < least:
                 raise DataError(f'{path} is {width}x{height}, smaller than {wish}')
 
@@ -168,15 +165,6 @@ def to_tensor(image: np.ndarray) -> Tensor:
     """RGB ``(H, W, 3)`` uint8 to ``(3, H, W)`` float32 in [0, 1]."""
     values = torch.from_numpy(np.array(image))  # a copy: PIL's is read-only
     return values.permute(2, 0, 1).contiguous().float().div(255)
-
-
-def _shrunken_size(path: Path, max_size: int | None) -> tuple[int, int]:
-    """Width and height from the file's header; zeros if that cannot be read."""
-    try:
-        with open_lazily(path) as image:
-            return _limit_size(image.width, image.height, max_size)
-    except Exception:  # decoding the image will say what is wrong
-        return 0, 0
 
 
 def _limit_size(width: int, height: int, max_size: int | None) -> tuple[int, int]:
@@ -226,24 +214,21 @@ def stack_images(batch: Sequence[dict[str, Any]], mixed: str = 'refuse') -> dict
     check_choice('mixed', mixed, ('refuse', 'crop'), 'stack_images')
     images = [item['inputs'] for item in batch]
     samples = [item['data_samples'] for item in batch]
-    if len({image.shape for image in images}) > 1:
-        if mixed == 'refuse':
-            raise DataError(_describe_sizes(images, samples))
+    other = next((i for i, image in enumerate(images) if image.shape != images[0].shape), 0)
+    if other and mixed == 'refuse':
+        first, second = (
+            f'{samples[i].img_path} ({images[i].shape[-1]}x{images[i].shape[-2]})'
+            for i in (0, other)
+        )
+        raise DataError(
+            f'a batch needs images of one size, got {first} and {second}: set the '
+            "data set's crop_size, batch_size=1, or collate_fn.mixed='crop'"
+        )
+    if other:
         height, width = (min(image.shape[axis] for image in images) for axis in (-2, -1))
         images = [_crop_center(image, height, width) for image in images]
         samples = [_crop_reference(sample, height, width) for sample in samples]
     return dict(inputs=torch.stack(images), data_samples=samples)
-
-
-def _describe_sizes(images: list[Tensor], samples: list[Any]) -> str:
-    other = next(i for i, image in enumerate(images) if image.shape != images[0].shape)
-    first, second = (
-        f'{samples[i].img_path} ({images[i].shape[-1]}x{images[i].shape[-2]})' for i in (0, other)
-    )
-    return (
-        f'a batch needs images of one size, got {first} and {second}: set the '
-        "data set's crop_size, batch_size=1, or collate_fn.mixed='crop'"
-    )
 
 
 def _crop_center(image: Tensor, height: int, width: int) -> Tensor:

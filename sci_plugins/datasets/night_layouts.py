@@ -7,7 +7,7 @@ leaked test frames follow. docs/night_segmentation.md shows how to add your own 
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -246,10 +246,8 @@ class NightLayout:
             ConfigError: if there is no such split or condition.
         """
         splits = choose(self.name, 'split', split, self.splits)
-        conditions: tuple[str, ...] = ('',)
-        if self.conditions or condition is not None:
-            wish = condition or self.conditions[:1]
-            conditions = choose(self.name, 'condition', wish, self.conditions)
+        known = self.conditions or (() if condition else ('',))
+        conditions = choose(self.name, 'condition', condition or known[:1], known)
         return [self._part(Path(root), *words) for words in product(conditions, splits)]
 
     def _part(self, root: Path, condition: str, split: str) -> Part:
@@ -257,20 +255,10 @@ class NightLayout:
         places = [(self.images, self.labels), *([self.elsewhere] if self.elsewhere else [])]
         pairs = [tuple(root / place.format(**words) for place in pair) for pair in places]
         images, labels = next((pair for pair in pairs if pair[0].is_dir()), pairs[0])
-        has_labels = split not in self.unlabelled
-        folder = FolderPair(
-            images, labels if has_labels else None, self.img_suffix, self.label_suffix
-        )
+        there = None if split in self.unlabelled else labels
+        folder = FolderPair(images, there, self.img_suffix, self.label_suffix)
         name = self.part.format(**words)
         return Part(name, folder, self.counts.get(name), not split.startswith('train'))
-
-    def with_suffixes(self, img_suffix: str | None, label_suffix: str | None) -> 'NightLayout':
-        """The same layout with files of other names; ``None`` keeps a suffix."""
-        return replace(
-            self,
-            img_suffix=img_suffix or self.img_suffix,
-            label_suffix=label_suffix or self.label_suffix,
-        )
 
     def frame_name(self, path: str | Path) -> str:
         """A frame's name in every set that has it, such as ``REC_frame_NUMBER``."""

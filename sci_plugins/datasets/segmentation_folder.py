@@ -1,6 +1,7 @@
 """Base of the segmentation sets: folders of images with their label maps, for mmseg."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -62,19 +63,17 @@ class SegmentationFolderDataset(BaseSegDataset):
         layout: NightLayout | None = None,
         **kwargs: Any,
     ) -> None:
-        self.layout = (layout or self.LAYOUT).with_suffixes(img_suffix, seg_map_suffix)
+        layout = layout or self.LAYOUT
+        suffixes = img_suffix or layout.img_suffix, seg_map_suffix or layout.label_suffix
+        self.layout = replace(layout, img_suffix=suffixes[0], label_suffix=suffixes[1])
         lazy = kwargs.pop('lazy_init', False)
-        super().__init__(
-            *args,
-            data_prefix=data_prefix or {},
-            img_suffix=self.layout.img_suffix,
-            seg_map_suffix=self.layout.label_suffix,
-            lazy_init=True,
-            **kwargs,
-        )
+        names = dict(zip(('img_suffix', 'seg_map_suffix'), suffixes, strict=True))
+        super().__init__(*args, data_prefix=data_prefix or {}, lazy_init=True, **names, **kwargs)
         root = self.data_root or '.'
         if data_prefix is not None:
-            self.folders = [self._given_folder(Path(root))]
+            labels = self.data_prefix.get('seg_map_path')
+            images = Path(self.data_prefix.get('img_path') or root)
+            self.folders = [FolderPair(images, Path(labels) if labels else None, *suffixes)]
         else:
             self.folders = [part.folder for part in self.layout.parts(root, split, condition)]
         self.label_map = self.layout.code.label_map(self.label_map)
@@ -82,15 +81,6 @@ class SegmentationFolderDataset(BaseSegDataset):
         self._check_labels_when_loaded()
         if not lazy:
             self.full_init()
-
-    def _given_folder(self, root: Path) -> FolderPair:
-        labels = self.data_prefix.get('seg_map_path')
-        return FolderPair(
-            Path(self.data_prefix.get('img_path') or root),
-            Path(labels) if labels else None,
-            self.img_suffix,
-            self.seg_map_suffix,
-        )
 
     def clip_of(self, image: Path) -> str:
         """The recording of an image, else its own name."""
@@ -108,9 +98,8 @@ class SegmentationFolderDataset(BaseSegDataset):
             images = self._find_images(folder)
             if listed is not None:
                 images = _only_listed(folder, images, listed)
-            records += [
-                self._record(image, folder.label_of(image)) for image in self.choose_images(images)
-            ]
+            chosen = self.choose_images(images)
+            records += [self._record(image, folder.label_of(image)) for image in chosen]
         if listed:
             raise DataError(
                 f'{self.layout.name}: found no {min(listed)} of {self.ann_file} below '
@@ -154,16 +143,12 @@ class SegmentationFolderDataset(BaseSegDataset):
         return record if label is None else dict(record, seg_map_path=str(label))
 
     def _check_labels_exist(self, records: Sequence[dict]) -> None:
-        missing = [
-            record
-            for record in records
-            if 'seg_map_path' in record and not Path(record['seg_map_path']).is_file()
-        ]
+        labels = {record['img_path']: record.get('seg_map_path') for record in records}
+        missing = {k: path for k, path in labels.items() if path and not Path(path).is_file()}
         if missing:
-            raise DataError(
-                f'{missing[0]["img_path"]}: has no label map '
-                f'{missing[0]["seg_map_path"]} ({len(missing)} of {len(records)} images)'
-            )
+            image, label = next(iter(missing.items()))
+            told = f'{len(missing)} of {len(records)} images'
+            raise DataError(f'{image}: has no label map {label} ({told})')
 
     def _check_labels_when_loaded(self) -> None:
         """Put a check after the pipeline's step that loads the label map."""
@@ -177,10 +162,8 @@ class SegmentationFolderDataset(BaseSegDataset):
 
 def _only_listed(folder: FolderPair, images: list[Path], listed: set[str]) -> list[Path]:
     """Images on the list; their names are removed from it."""
-    names = {
-        image.relative_to(folder.images).as_posix().removesuffix(folder.img_suffix): image
-        for image in images
-    }
+    paths = {image.relative_to(folder.images).as_posix(): image for image in images}
+    names = {path.removesuffix(folder.img_suffix): image for path, image in paths.items()}
     found = listed & set(names)
     listed -= found
     return [image for name, image in names.items() if name in found]

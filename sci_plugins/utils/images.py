@@ -238,13 +238,13 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
 
 
-def image_pixels(path: str | os.PathLike[str]) -> int:
-    """Width times height by the file's header; 0 where that cannot be read."""
+def header_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Width and height by the file's header; zeros where that cannot be read."""
     try:
         with open_lazily(Path(path)) as image:
-            return image.width * image.height
+            return image.size
     except Exception:  # reading it in full will say what is wrong
-        return 0
+        return 0, 0
 
 
 def storable_dtype(path: str | os.PathLike[str], dtype: Any) -> np.dtype:

@@ -13,7 +13,7 @@ from sci_plugins.utils import images
 from sci_plugins.utils.images import (
     Picture,
     encode_picture,
-    image_pixels,
+    header_size,
     read_image,
     read_picture,
     storable_dtype,
@@ -122,10 +122,10 @@ def test_a_1x1_image(tmp_path: Path) -> None:
         assert read_image(tmp_path / f'a{suffix}').tolist() == [[[1, 2, 3]]]
 
 
-def test_image_pixels_by_the_header(tmp_path: Path) -> None:
+def test_the_size_by_the_header(tmp_path: Path) -> None:
     write_image(tmp_path / 'a.png', np.zeros((4, 6, 3), np.uint8))
-    assert image_pixels(tmp_path / 'a.png') == 24
-    assert image_pixels(tmp_path / 'missing.png') == 0
+    assert header_size(tmp_path / 'a.png') == (6, 4)
+    assert header_size(tmp_path / 'missing.png') == (0, 0)
 
 
 @pytest.mark.parametrize(
