@@ -17,12 +17,13 @@ from typing import Any, ClassVar
 from mmengine.logging import print_log
 
 from sci_plugins.datasets.check_report import CheckReport
-from sci_plugins.datasets.night_layouts import NightLayout, Root, choose
+from sci_plugins.datasets.night_layouts import NightLayout, choose
 from sci_plugins.datasets.segmentation_check import check_segmentation
 from sci_plugins.datasets.segmentation_folder import SegmentationFolderDataset
 from sci_plugins.errors import DataError
 from sci_plugins.registry import DATASETS
 from sci_plugins.utils.files import check_outputs, write_atomically
+from sci_plugins.utils.folders import PathLike
 from sci_plugins.utils.schema import read_json
 
 BDD100K = NightLayout(
@@ -154,11 +155,11 @@ def _find_array(path: Path, text: str) -> tuple[str, int]:
 
 
 def check_bdd100k(
-    root: Root,
+    root: PathLike,
     *,
     timeofday: str | Sequence[str] = 'night',
     attributes: str | Sequence[str] | None = None,
-    write_lists: Root | None = None,
+    write_lists: PathLike | None = None,
     overwrite: bool = False,
     **options: Any,
 ) -> CheckReport:

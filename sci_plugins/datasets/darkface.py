@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from sci_plugins.datasets.text_labels import (
 from sci_plugins.errors import ConfigError, DataError, check_choice
 from sci_plugins.registry import DATASETS
 from sci_plugins.utils.files import read_numbered_lines, write_atomically
-from sci_plugins.utils.folders import list_files
+from sci_plugins.utils.folders import PathLike, list_files
 
 # What can be odd about a box.
 INVERTED = 'empty or inverted box'
@@ -228,7 +227,7 @@ def find_version(labels: str | Path, faces: int, split: str | None) -> str | Non
 
 
 def files_by_id(
-    folder: str | os.PathLike[str], suffix: str, ignore_case: bool = False
+    folder: PathLike, suffix: str, ignore_case: bool = False
 ) -> tuple[dict[str, Path], str]:
     """Id -> file in a folder, in the order of the ids; and a note on what else is there."""
     listing = list_files(folder, [suffix], recursive=False, ignore_case=ignore_case)

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import os
 import statistics
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -26,6 +25,7 @@ from sci_plugins.datasets.darkface import (
 )
 from sci_plugins.datasets.text_labels import Box
 from sci_plugins.errors import DataError
+from sci_plugins.utils.folders import PathLike
 
 IMAGE_SIZE = 1080, 720
 # The official data may contain these; results then differ, but nothing breaks.
@@ -33,7 +33,7 @@ _HARMLESS = OVERHANGING, DOUBLED
 
 
 def check_darkface(
-    root: str | os.PathLike[str],
+    root: PathLike,
     *,
     split: str | None = None,
     size: tuple[int, int] = IMAGE_SIZE,

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from sci_plugins.datasets.samplers import Draw
 from sci_plugins.errors import DataError, check_at_least, check_choice
 from sci_plugins.registry import DATASETS, FUNCTIONS
-from sci_plugins.utils.folders import list_files
+from sci_plugins.utils.folders import PathLike, list_files
 from sci_plugins.utils.images import IMAGE_FORMATS, header_size, read_image
 
 
@@ -73,7 +73,7 @@ class LowLightFolder(Dataset):
 
     def __init__(
         self,
-        data_root: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        data_root: PathLike | Sequence[PathLike],
         max_size: int | None = None,
         crop_size: int | None = None,
         flip: bool = False,
@@ -139,7 +139,7 @@ class LowLightFolder(Dataset):
                 raise DataError(f'{path} is {width}x{height}, smaller than {wish}')
 
 
-def find_images(folder: str | os.PathLike[str]) -> list[Path]:
+def find_images(folder: PathLike) -> list[Path]:
     """All images in ``folder`` and its subfolders, in natural order; or the one file.
 
     The log says what was skipped, see :func:`sci_plugins.utils.folders.list_files`.

@@ -4,7 +4,6 @@ A set's file declares a :class:`NightLayout`, which its mmseg data set, its chec
 leaked test frames follow. docs/night_segmentation.md shows how to add your own set.
 """
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sci_plugins.errors import ConfigError
-from sci_plugins.utils.folders import list_files
-
-Root = str | os.PathLike[str]
+from sci_plugins.utils.folders import PathLike, list_files
 
 
 class FolderPair(NamedTuple):
@@ -236,7 +233,7 @@ class NightLayout:
 
     def parts(
         self,
-        root: Root,
+        root: PathLike,
         split: str | Sequence[str] | None,
         condition: str | Sequence[str] | None = None,
     ) -> list[Part]:

@@ -4,11 +4,12 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from sci_plugins.datasets.check_report import CheckReport
-from sci_plugins.datasets.night_layouts import IDS, TRAIN_IDS, NightLayout, Root
+from sci_plugins.datasets.night_layouts import IDS, TRAIN_IDS, NightLayout
 from sci_plugins.datasets.segmentation_check import check_segmentation
 from sci_plugins.datasets.segmentation_folder import SegmentationFolderDataset
 from sci_plugins.errors import check_choice
 from sci_plugins.registry import DATASETS
+from sci_plugins.utils.folders import PathLike
 
 NIGHTCITY = NightLayout(
     name='NightCity',
@@ -44,7 +45,7 @@ def layout_of(release: str) -> NightLayout:
     return RELEASES[release]
 
 
-def check_nightcity(root: Root, *, release: str = 'original', **options: Any) -> CheckReport:
+def check_nightcity(root: PathLike, *, release: str = 'original', **options: Any) -> CheckReport:
     """:func:`check_segmentation` of the release ``'original'`` or ``'fine'``.
 
     Raises:

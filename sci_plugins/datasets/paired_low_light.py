@@ -11,6 +11,7 @@ from sci_plugins.datasets.low_light_folder import find_images, make_sample, shri
 from sci_plugins.datasets.samplers import Draw
 from sci_plugins.errors import ConfigError, DataError, check_choice
 from sci_plugins.registry import DATASETS
+from sci_plugins.utils.folders import PathLike
 from sci_plugins.utils.images import read_image
 
 #: Layout -> (dark, bright) folders below the root; those that exist are joined.
@@ -50,7 +51,7 @@ class PairedLowLightDataset(Dataset):
 
     def __init__(
         self,
-        data_root: str | os.PathLike[str],
+        data_root: PathLike,
         layout: str = 'pairs',
         folders: Sequence[str] | None = None,
         max_size: int | None = None,

@@ -15,12 +15,12 @@ from sci_plugins.datasets.night_layouts import (
     LabelCode,
     NightLayout,
     Part,
-    Root,
     describe_colours,
     describe_sizes,
     find_files,
 )
 from sci_plugins.errors import DataError, first_line
+from sci_plugins.utils.folders import PathLike
 
 
 @dataclass
@@ -37,12 +37,12 @@ class Found:
 
 def check_segmentation(
     layout: NightLayout,
-    root: Root,
+    root: PathLike,
     *,
     condition: str | Sequence[str] | None = None,
     parts: Sequence[Part] | None = None,
     workers: int = 2,
-    against: Sequence[Root] = (),
+    against: Sequence[PathLike] = (),
     content: bool = False,
 ) -> CheckReport:
     """Decode every image and every label map, and look for leaked test frames.
@@ -135,7 +135,7 @@ def _look(pair: tuple[Path, Path | None]) -> _Look:
     return _Look(*seen, array.shape, _histogram(array) if array.ndim == 2 else {})
 
 
-def load_as_mmseg(path: Root) -> np.ndarray:
+def load_as_mmseg(path: PathLike) -> np.ndarray:
     """A label map as mmseg's ``LoadAnnotations`` gets it, even if it has colours.
 
     ``utils.images.read_label_map`` is stricter, and undoes Pillow's stretching of 2- and 4-bit grey
@@ -237,7 +237,7 @@ def find_leaks(
     layout: NightLayout,
     tested: Mapping[str, Mapping[Path, str]],
     own: _Images,
-    against: Sequence[Root] = (),
+    against: Sequence[PathLike] = (),
     content: bool = False,
     workers: int = 2,
 ) -> None:

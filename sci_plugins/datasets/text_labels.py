@@ -1,7 +1,6 @@
 """Base of the detection sets whose labels are text files, for mmdet."""
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,6 +9,7 @@ from mmengine.logging import print_log
 
 from sci_plugins.errors import DataError, shorten
 from sci_plugins.registry import host_class
+from sci_plugins.utils.folders import PathLike
 from sci_plugins.utils.images import read_image_size
 
 # Labels can be read without mmdet, to check and to score a folder.
@@ -21,7 +21,7 @@ FACE = dict(classes=('face',), palette=[(220, 20, 60)])
 _DIGITS, _FARTHEST = 9, 1e9
 
 
-def line_error(path: str | os.PathLike[str], number: int, expected: str, got: str) -> DataError:
+def line_error(path: PathLike, number: int, expected: str, got: str) -> DataError:
     """An error that names file and line."""
     told = f'expected {shorten(expected, 200)}, got {shorten(got)}'
     return DataError(f'{path}, line {number}: {told}')

@@ -1,7 +1,4 @@
-"""Reading and writing weight files: a checkpoint is data, never code.
-
-Weights by address fail with one line, and within seconds if a server is silent.
-"""
+"""Reading weight files, also by address: a checkpoint is data, never code."""
 
 import hashlib
 import logging
@@ -34,7 +31,7 @@ from sci_plugins.errors import (
     tell_cause,
 )  # fmt: skip
 from sci_plugins.utils.files import new_file, write_all
-from sci_plugins.utils.folders import check_regular_file
+from sci_plugins.utils.folders import PathLike, check_regular_file
 from sci_plugins.utils.model_parts import unwrap_model
 from sci_plugins.utils.torch_file import load_torch_file
 from sci_plugins.version import __version__
@@ -43,14 +40,10 @@ from sci_plugins.version import __version__
 _FORCE_VARIABLE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
 
 
-def read_checkpoint(
-    path: str | os.PathLike[str], *, trust: bool = False, map_location: Any = 'cpu'
-) -> Any:
+def read_checkpoint(path: PathLike, *, trust: bool = False, map_location: Any = 'cpu') -> Any:
     """Read a checkpoint without executing anything that it holds.
 
-    Dense tensors, plain Python types, numpy's numbers and MMEngine's log histories are read,
-    without calling anything that the file names; memory stays within what the file itself has, and
-    a million small objects.
+    What is read, and within how much memory: see :func:`load_torch_file`.
 
     Args:
         path: file written by ``torch.save``.
@@ -81,10 +74,9 @@ def use_safe_loading(*, trust: bool = False) -> None:
     """Make MMEngine and the hosts load checkpoints as data in this process; ``trust`` ends it.
 
     MMEngine's own loader falls back to ``weights_only=False`` where a file does not load safely,
-    and so it does for addresses and for backbones. Files, also those that come from an address, are
-    then read as :func:`read_checkpoint` does, and torch is told to refuse code wherever else it
-    loads. Addresses that cannot be loaded are named in one line, see :func:`guard_addresses`. The
-    command line tools call this first.
+    also one of an address or of a backbone. Then all are read as :func:`read_checkpoint` does, and
+    torch is told to refuse code wherever else it loads. Addresses that cannot be loaded are named
+    in one line, see :func:`guard_addresses`. The command line tools call this first.
     """
     from mmengine.runner import checkpoint as loaders
     from mmengine.runner.checkpoint import CheckpointLoader
@@ -104,21 +96,16 @@ def use_safe_loading(*, trust: bool = False) -> None:
 
 
 def _load_url(
-    url: str,
-    model_dir: str | None = None,
-    map_location: Any = None,
-    progress: bool = True,
-    *,
-    trust: bool = False,
+    url: str, model_dir: str = '', map_location: Any = None, progress: bool = True, **trust: bool
 ) -> Any:
     """``torch.hub.load_state_dict_from_url`` with limits, whose file is read as data."""
     path = _place(url, model_dir)
     if path.exists():
-        return _read(path, map_location, trust)
+        return _read(path, map_location, **trust)
     path.parent.mkdir(parents=True, exist_ok=True)
     with new_file(path) as file:  # what cannot be read does not stay
         download(url, file, most=MOST_BYTES, seconds=SECONDS, silent=TIMEOUT, bar=progress)
-        return _read(Path(file.name), map_location, trust)
+        return _read(Path(file.name), map_location, **trust)
 
 
 def _place(url: str, folder: str | None = None) -> Path:
@@ -133,7 +120,7 @@ def _place(url: str, folder: str | None = None) -> Path:
     return Path(folder or Path(torch.hub.get_dir(), 'checkpoints')) / name
 
 
-def _read(path: Path, map_location: Any, trust: bool) -> Any:
+def _read(path: Path, map_location: Any, trust: bool = False) -> Any:
     if trust:
         return torch.load(path, map_location=map_location, weights_only=False)
     return load_torch_file(path, map_location)
@@ -155,32 +142,26 @@ def load_fully(model: nn.Module, content: Any, name: str) -> None:
         raise CheckpointError(f'{name} does not hold a state dict')
     inner = unwrap_model(model)
     state = {str(key).removeprefix('module.'): value for key, value in state.items()}
-    for key, value in state.items():  # of a file read with trust; others are refused before
-        if isinstance(value, Tensor) and (
-            value.layout != torch.strided or value.is_meta or value.is_quantized or value.is_nested
-        ):
-            raise CheckpointError(
-                f'{name}: entry {show_name(key)} is not a dense tensor with values'
-            )
+    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+    for key, value in tensors.items():  # of a file read with trust; others are refused before
+        is_strided = value.layout == torch.strided
+        if not is_strided or value.is_meta or value.is_quantized or value.is_nested:
+            told = f'entry {show_name(key)} is not a dense tensor with values'
+            raise CheckpointError(f'{name}: {told}')
     try:
         missing = set(inner.load_state_dict(state, strict=False).missing_keys)
     except RuntimeError as error:
         cause = str(error).strip().splitlines()[-1].strip()
         raise CheckpointError(f'{name} does not fit the model: {cause}') from error
     names = [key for key, _ in inner.named_parameters() if 'data_preprocessor.' not in key]
-    absent = [key for key in names if key in missing]
-    if absent:
-        raise CheckpointError(
-            f'{name} does not fit the model: it lacks {len(absent)} of {len(names)} '
-            f'parameters, first {absent[0]}'
-        )
+    if absent := [key for key in names if key in missing]:
+        lacks = f'it lacks {len(absent)} of {len(names)} parameters, first {absent[0]}'
+        raise CheckpointError(f'{name} does not fit the model: {lacks}')
     own = inner.state_dict().keys()
-    floats = {key: state[key] for key in own if torch.is_tensor(state.get(key))}
-    floats = {key: value for key, value in floats.items() if value.is_floating_point()}
-    broken = [key for key, value in floats.items() if value.isnan().any()]
-    if broken:
+    floats = {key: tensors[key] for key in own & tensors.keys() if tensors[key].is_floating_point()}
+    if broken := [key for key in own if key in floats and floats[key].isnan().any()]:
         message = f'{name}: {len(broken)} of {len(own)} entries hold NaN, first {broken[0]}'
-        print_log(message, logger='current', level=logging.WARNING)
+        print_log(message, 'current', logging.WARNING)
 
 
 #: Seconds that a server may stay silent; without a limit a connection waits for minutes.

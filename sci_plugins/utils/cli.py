@@ -16,6 +16,7 @@ from prettytable import PrettyTable
 
 from sci_plugins.compat import DISTRIBUTIONS, INSTALL
 from sci_plugins.errors import ConfigError, SciPluginsError, describe_unpickling, first_line
+from sci_plugins.utils.folders import PathLike
 
 # Control characters, and what Python makes of bytes that are not UTF-8.
 _NO_TEXT = re.compile('[\x00-\x1f\x7f\ud800-\udfff]')
@@ -27,10 +28,9 @@ TRACEBACK_VARIABLE = 'SCI_PLUGINS_TRACEBACK'
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Run a tool and exit: 2 and one line for a user's mistake, 130 for Ctrl-C.
 
-    A mistake is a :class:`SciPluginsError`, an ``OSError`` (missing file, full
-    disk), a type that no registry knows or whose arguments do not fit, a label map
-    with an unknown class, or a checkpoint that torch refuses because it holds code.
-    Anything else is a bug of this package and keeps its traceback.
+    A mistake is a :class:`SciPluginsError`, an ``OSError`` (missing file, full disk), a type that
+    no registry knows, a checkpoint that torch refuses because it holds code, or one of
+    :func:`describe_host_error`. Anything else is a bug of this package and keeps its traceback.
 
     Modules in the current folder can be named, such as ``my_file.MyEnhancer``.
     """
@@ -99,58 +99,47 @@ def _one_line(text: str) -> str:
     return text if len(text) <= _LONGEST else f'{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}'
 
 
+#: Errors of the hosts: class, what is in their message, and what the user is told. There ``{0}`` is
+#: the first line of the message, ``{1}`` the first group of the pattern.
+_HOST_ERRORS: tuple[tuple[type[Exception], str, str], ...] = (
+    (
+        TypeError,
+        r'^\S+\.__init__\(\) (?:got an unexpected|missing \d+ required)|^\S+\(\) takes no arg',
+        "{0}: check the config's arguments for it",
+    ),
+    (
+        TypeError,
+        'is not a callable object$',
+        "unknown type of an optimizer: check the config's optim_wrapper.optimizer",
+    ),
+    (
+        TypeError,  # no data preprocessor stacked them
+        r'^conv2d\(\) .* got \(list,',
+        'the model got a list of images, not a batch: its config has no data_preprocessor that '
+        'stacks them',
+    ),
+    (
+        RuntimeError,
+        'expected weight to be at least 1',
+        "{0}: check the config's channels and num_classes",
+    ),
+    (
+        IndexError,
+        r'Target (-?\d+) is out of bounds',
+        'a label map has the class {1}, which the model does not have: check the label maps, '
+        'num_classes and reduce_zero_label',
+    ),
+    (ValueError, 'embedded null', 'the name of a file or folder holds a NUL byte'),
+)
+
+
 def describe_host_error(error: Exception) -> str | None:
     """One line for a mistake in a config or a label map, ``None`` for anything else."""
-    return (
-        _describe_arguments(error)
-        or _describe_input(error)
-        or _describe_label(error)
-        or _describe_process(error)
-        or _describe_name(error)
-    )
-
-
-def _describe_arguments(error: Exception) -> str | None:
-    """A type in a config was given an argument that it does not have, or lacks one."""
-    wrong = (
-        r'\S+\.__init__\(\) (got an unexpected keyword|missing \d+ required)|\S+\(\) takes no arg'
-    )
-    if isinstance(error, TypeError) and re.match(wrong, str(error)):
-        return f"{first_line(error)}: check the config's arguments for it"
-    if isinstance(error, TypeError) and str(error).endswith('is not a callable object'):
-        return "unknown type of an optimizer: check the config's optim_wrapper.optimizer"
-    if isinstance(error, RuntimeError) and 'expected weight to be at least 1' in str(error):
-        return f"{first_line(error)}: check the config's channels and num_classes"
-    return None
-
-
-def _describe_input(error: Exception) -> str | None:
-    """Images reached the model as a list, because no data preprocessor stacked them."""
-    is_call = isinstance(error, TypeError)
-    if is_call and re.match(r'conv2d\(\) .* got \(list,', str(error)):
-        return (
-            'the model got a list of images, not a batch: its config has no '
-            'data_preprocessor that stacks them'
-        )
-    return None
-
-
-def _describe_label(error: Exception) -> str | None:
-    """A label map with a class that the model does not have."""
-    value = re.search(r'Target (-?\d+) is out of bounds', str(error))
-    if isinstance(error, IndexError) and value:
-        return (
-            f'a label map has the class {value[1]}, which the model does not have: check '
-            'the label maps, num_classes and reduce_zero_label'
-        )
-    return None
-
-
-def _describe_name(error: Exception) -> str | None:
-    """The name of a file, in a config or another file, that no system takes."""
-    if isinstance(error, ValueError) and 'embedded null' in str(error):
-        return 'the name of a file or folder holds a NUL byte'
-    return None
+    for kind, pattern, told in _HOST_ERRORS:
+        found = re.search(pattern, str(error))
+        if isinstance(error, kind) and found:
+            return told.format(first_line(error), *found.groups())
+    return _describe_process(error)
 
 
 def _describe_process(error: Exception) -> str | None:
@@ -187,7 +176,7 @@ class _Quiet(io.StringIO):
 
 
 @contextmanager
-def quiet_hosts(log: str | os.PathLike[str], verbose: bool = False) -> Iterator[None]:
+def quiet_hosts(log: PathLike, verbose: bool = False) -> Iterator[None]:
     """Keep what the hosts print off the console; it goes to the end of a file.
 
     Their warnings are shown once; of what Python warns about in them, nothing.
@@ -224,9 +213,8 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
     """``--device``: what PyTorch calls it, or auto for a GPU if there is one."""
-    parser.add_argument(
-        '--device', default='cpu', type=_device, help='cpu, cuda or auto (default: %(default)s)'
-    )
+    text = 'cpu, cuda or auto (default: %(default)s)'
+    parser.add_argument('--device', default='cpu', type=_device, help=text)
 
 
 def _device(text: str) -> str:
@@ -245,41 +233,27 @@ def add_verbose_argument(parser: argparse.ArgumentParser) -> None:
 
 def add_output_arguments(parser: argparse.ArgumentParser, what: str = 'result') -> None:
     """``--json FILE`` and ``--overwrite``; see :func:`sci_plugins.utils.files.check_outputs`."""
-    group = parser.add_argument_group('output')
-    group.add_argument('--json', metavar='FILE', help=f'also write the {what} to this file')
-    group.add_argument(
-        '--overwrite', action='store_true', help='replace files that no tool of ours wrote'
-    )
+    add = parser.add_argument_group('output').add_argument
+    add('--json', metavar='FILE', help=f'also write the {what} to this file')
+    add('--overwrite', action='store_true', help='replace files that no tool of ours wrote')
 
 
 def add_judging_arguments(parser: argparse.ArgumentParser) -> None:
     """How contenders are judged, and whether the report is written."""
-    group = parser.add_argument_group('judging')
-    group.add_argument(
-        '--base', metavar='NAME', help='what all others are compared with (default: the first)'
+    add = parser.add_argument_group('judging').add_argument
+    add('--base', metavar='NAME', help='what all others are compared with (default: the first)')
+    text = (
+        'what the bootstrap draws: images, clips (frames whose names give the same match of REGEX),'
+        ' or blocks of N consecutive images'
     )
-    group.add_argument(
-        '--resample',
-        default='images',
-        metavar='images|clips:REGEX|blocks:N',
-        help='what the bootstrap draws: images, clips (frames whose names give the same match '
-        'of REGEX), or blocks of N consecutive images',
-    )
-    group.add_argument('--resamples', type=int, default=1000, help='number of bootstrap resamples')
-    group.add_argument('--seed', type=int, default=0, help='seed of the bootstrap')
-    group.add_argument(
-        '--margin',
-        type=float,
-        default=0.5,
-        metavar='POINTS',
-        help='differences within it do not matter, in points of percent (default: 0.5)',
-    )
-    group.add_argument(
-        '--correction',
-        default='holm',
-        help='of the verdicts for their number: holm, bh (Benjamini and Hochberg) or none',
-    )
-    group.add_argument('--no-report', action='store_true', help='leave out report.html')
+    add('--resample', default='images', metavar='images|clips:REGEX|blocks:N', help=text)
+    add('--resamples', type=int, default=1000, help='number of bootstrap resamples')
+    add('--seed', type=int, default=0, help='seed of the bootstrap')
+    text = 'differences within it do not matter, in points of percent (default: 0.5)'
+    add('--margin', type=float, default=0.5, metavar='POINTS', help=text)
+    text = 'of the verdicts for their number: holm, bh (Benjamini and Hochberg) or none'
+    add('--correction', default='holm', help=text)
+    add('--no-report', action='store_true', help='leave out report.html')
 
 
 def text_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -317,33 +291,19 @@ class _Settings(argparse.Action):
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """OpenMMLab's usual options, with their usual meaning."""
-    group = parser.add_argument_group('config and machine')
-    group.add_argument('--work-dir', help='folder for logs, checkpoints and results')
-    group.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=_Settings,
-        default={},
-        metavar='KEY=VALUE',
-        help='override settings of the config, e.g. data_root=/data model.x=1',
+    add = parser.add_argument_group('config and machine').add_argument
+    add('--work-dir', help='folder for logs, checkpoints and results')
+    text = 'override settings of the config, e.g. data_root=/data model.x=1'
+    shape: dict[str, Any] = dict(nargs='+', default={}, metavar='KEY=VALUE')
+    add('--cfg-options', action=_Settings, help=text, **shape)
+    text = 'what started the processes (torchrun: pytorch)'
+    add('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help=text)
+    text = 'allow checkpoints that are not plain data (they can execute code)'
+    add('--trust-checkpoint', action='store_true', help=text)
+    text = (
+        'give up when another process has not answered for so long (default: 10, or what the config'
+        ' says in env_cfg.dist_cfg)'
     )
-    group.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='what started the processes (torchrun: pytorch)',
-    )
-    group.add_argument(
-        '--trust-checkpoint',
-        action='store_true',
-        help='allow checkpoints that are not plain data (they can execute code)',
-    )
-    group.add_argument(
-        '--timeout',
-        type=float,
-        metavar='MINUTES',
-        help='give up when another process has not answered for so long (default: 10, or what '
-        'the config says in env_cfg.dist_cfg)',
-    )
+    add('--timeout', type=float, metavar='MINUTES', help=text)
     # torchrun of torch < 2 passes it; newer ones set an environment variable.
-    group.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
+    add('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)

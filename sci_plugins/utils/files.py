@@ -18,7 +18,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.utils.folders import check_regular_file
+from sci_plugins.utils.folders import PathLike, check_regular_file
 from sci_plugins.version import __version__
 
 # A file of ours says so in its first or last bytes.
@@ -28,15 +28,14 @@ _OLDER_MARKS = (b'"sci_plugins": "', b'- versions: sci_plugins ')
 
 
 def write_atomically(
-    path: str | os.PathLike[str], content: str | bytes | memoryview, *, sync: bool = False
+    path: PathLike, content: str | bytes | memoryview, *, sync: bool = False
 ) -> None:
     """Write text (UTF-8) or bytes to ``path``, whole or not at all.
 
-    The bytes go to a hidden file of a unique name in the same folder, which then takes the place of
-    ``path``. Until then, and after any failure, an older file is intact. Several processes may
-    write into one folder. As with ``open``: links are followed, an older file keeps its
-    permissions, and a write-protected one is not replaced. A device or a pipe, such as
-    ``/dev/stdout``, is written to directly. Makes missing folders.
+    By :func:`new_file`: after any failure an older file is intact, and several processes may write
+    into one folder. As with ``open``: links are followed, an older file keeps its permissions, and
+    a write-protected one is not replaced. A device or a pipe, such as ``/dev/stdout``, is written
+    to directly. Makes missing folders.
 
     Args:
         sync: wait until the bytes are on the disk; needed where another file, such as a log, is
@@ -54,19 +53,15 @@ def write_atomically(
     try:
         if path.exists() and not path.is_file():
             path.write_bytes(data)
-        else:
-            _replace(path, data, sync)
+            return
+        if path.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        with new_file(path) as file:
+            write_all(file, data)
+            if sync:
+                os.fsync(file.fileno())
     except OSError as error:  # would name the temporary file, or none
         raise OSError(error.errno, error.strerror, str(path)) from error
-
-
-def _replace(path: Path, data: bytes | memoryview, sync: bool) -> None:
-    if path.exists() and not os.access(path, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    with new_file(path) as file:
-        write_all(file, data)
-        if sync:
-            os.fsync(file.fileno())
 
 
 @contextmanager
@@ -109,7 +104,7 @@ def write_all(file: IO[bytes], data: bytes | memoryview) -> None:
 MARK = 'Written by sci_plugins'
 
 
-def write_json(path: str | os.PathLike[str], content: str | Mapping[str, Any]) -> None:
+def write_json(path: PathLike, content: str | Mapping[str, Any]) -> None:
     """Write a JSON object, or the text of one, marked as ours; see :func:`check_outputs`."""
     entries = json.loads(content) if isinstance(content, str) else content
     write_atomically(path, to_json(entries))
@@ -122,9 +117,7 @@ def to_json(content: Mapping[str, Any]) -> str:
 
 
 def check_outputs(
-    *outputs: str | os.PathLike[str] | None,
-    inputs: Iterable[str | os.PathLike[str]] = (),
-    overwrite: bool | None = None,
+    *outputs: PathLike | None, inputs: Iterable[PathLike] = (), overwrite: bool | None = None
 ) -> None:
     """Refuse to write over a user's file, before work begins.
 
@@ -161,7 +154,7 @@ def check_outputs(
             )
 
 
-def is_ours(path: str | os.PathLike[str]) -> bool:
+def is_ours(path: PathLike) -> bool:
     """Whether a file is empty or carries the mark of our tools near its begin or end."""
     with open(path, 'rb') as file:
         head = file.read(_SEARCHED)
@@ -237,7 +230,7 @@ _DAMAGED = (
 )  # fmt: skip
 
 
-def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None:
+def write_arrays(path: PathLike, arrays: Mapping[str, Any]) -> None:
     """Write arrays by name to a compressed ``.npz`` file, whole or not at all.
 
     Raises:
@@ -251,7 +244,7 @@ def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> Non
 
 
 @contextmanager
-def reading_arrays(path: str | os.PathLike[str], what: str) -> Iterator[Any]:
+def reading_arrays(path: PathLike, what: str) -> Iterator[Any]:
     """The arrays of an ``.npz`` file by name, of ``what`` in words; the file is data, never code.
 
     Raises:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sci_plugins.errors import DataError
 
+PathLike = str | os.PathLike[str]
 #: Suffix of a video file: a user who names one wants its frames.
 VIDEO_SUFFIXES = frozenset(('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg'))
 _FRAMES = 'videos: sci-plugins video; their frames alone: ffmpeg -i VIDEO FOLDER/%06d.png'
@@ -28,17 +29,21 @@ class FolderListing:
     @property
     def note(self) -> str:
         """One line on what was passed over: ``4 files skipped: 2 .gif, 1 .mp4, 1 .txt``."""
-        loops = [f'link not followed again: {link}' for link in self.loops]
-        return '; '.join(filter(None, (_tell_skipped(self.skipped), *loops)))
+        told = [f'link not followed again: {link}' for link in self.loops]
+        if total := self.skipped.total():
+            kinds = ', '.join(f'{number} {kind}' for kind, number in self.skipped.most_common())
+            files = 'file' if total == 1 else 'files'
+            told.insert(0, f'{total} {files} skipped: {kinds}{video_advice(self.skipped)}')
+        return '; '.join(told)
 
 
 def list_files(
-    folder: str | os.PathLike[str],
+    folder: PathLike,
     suffixes: Collection[str],
     *,
     recursive: bool = True,
     ignore_case: bool = True,
-    leave_out: Iterable[str | os.PathLike[str]] = (),
+    leave_out: Iterable[PathLike] = (),
 ) -> FolderListing:
     """Look through a folder.
 
@@ -64,9 +69,7 @@ def list_files(
     left_out = {os.path.realpath(each) for each in leave_out}
     for path in _walk(folder, recursive, left_out, found.loops):
         name = path.name.lower() if ignore_case else path.name
-        is_wanted = name.endswith(tuple(suffixes))
-        kind = _kind_of(path, is_wanted)
-        if kind:
+        if kind := _kind_of(path, name.endswith(tuple(suffixes))):
             found.skipped[kind] += 1
         else:
             found.files.append(path)
@@ -83,7 +86,7 @@ def natural_key(path: Path | str) -> list[tuple[int, int, str]]:
 
 
 def match_by_name(
-    paths: Sequence[str], folder: str | os.PathLike[str], suffixes: Collection[str]
+    paths: Sequence[str], folder: PathLike, suffixes: Collection[str]
 ) -> dict[str, Path]:
     """Path -> the file below ``folder`` with its name, whatever the suffix.
 
@@ -94,7 +97,7 @@ def match_by_name(
     """
     repeat = len({Path(path).stem for path in paths}) < len(set(paths))
 
-    def key(path: str | Path, top: str | os.PathLike[str]) -> str:
+    def key(path: str | Path, top: PathLike) -> str:
         name = os.path.relpath(path, top) if repeat else os.path.basename(path)
         return Path(name).with_suffix('').as_posix()
 
@@ -103,8 +106,7 @@ def match_by_name(
         there.setdefault(key(file, folder), []).append(file)
     top = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ''
     keys = {path: key(path, top) for path in paths}
-    absent = [each for each in keys.values() if each not in there]
-    if absent:
+    if absent := [each for each in keys.values() if each not in there]:
         raise DataError(
             f'{folder}: expected a file for each of {len(keys)} images, found none for '
             f'{len(absent)} of them, such as {absent[0]}'
@@ -117,7 +119,7 @@ def match_by_name(
     return {path: there[each][0] for path, each in keys.items()}
 
 
-def check_regular_file(path: str | os.PathLike[str], what: str = 'file') -> Path:
+def check_regular_file(path: PathLike, what: str = 'file') -> Path:
     """Refuse what cannot be read like a file before it is opened: a pipe would hang.
 
     Raises:
@@ -172,14 +174,6 @@ def _special_kind(path: Path) -> str:
     if path.is_fifo():
         return 'named pipe'
     return 'socket' if path.is_socket() else 'device'
-
-
-def _tell_skipped(skipped: Counter[str]) -> str:
-    if not skipped:
-        return ''
-    total = skipped.total()
-    kinds = ', '.join(f'{number} {kind}' for kind, number in skipped.most_common())
-    return f'{total} {"file" if total == 1 else "files"} skipped: {kinds}{video_advice(skipped)}'
 
 
 def video_advice(suffixes: Iterable[str]) -> str:

@@ -5,7 +5,6 @@ which Pillow reduces to 8 if they have colours.
 """
 
 import io
-import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -21,7 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sci_plugins.errors import DataError, first_line
 from sci_plugins.utils.files import MARK, write_atomically
-from sci_plugins.utils.folders import check_regular_file
+from sci_plugins.utils.folders import PathLike, check_regular_file
 
 #: Largest image that is opened, in pixels; OpenCV's own limit.
 MAX_PIXELS = 2**30
@@ -29,17 +28,10 @@ MAX_PIXELS = 2**30
 _READABLE = ('PNG', 'JPEG', 'BMP', 'TIFF', 'WEBP')
 # Pillow's mode -> (mode to convert to, and that where one colour is transparent)
 _MODES = {
-    '1': ('L', 'LA'),
-    'L': ('L', 'LA'),
-    'LA': ('LA', 'LA'),
-    'P': ('RGB', 'RGBA'),
-    'PA': ('RGBA', 'RGBA'),
-    'RGB': ('RGB', 'RGBA'),
-    'RGBX': ('RGB', 'RGB'),
-    'RGBA': ('RGBA', 'RGBA'),
-    'CMYK': ('RGB', 'RGB'),
-    'YCbCr': ('RGB', 'RGB'),
-}
+    '1': ('L', 'LA'), 'L': ('L', 'LA'), 'LA': ('LA', 'LA'), 'P': ('RGB', 'RGBA'),
+    'PA': ('RGBA', 'RGBA'), 'RGB': ('RGB', 'RGBA'), 'RGBX': ('RGB', 'RGB'),
+    'RGBA': ('RGBA', 'RGBA'), 'CMYK': ('RGB', 'RGB'), 'YCbCr': ('RGB', 'RGB'),
+}  # fmt: skip
 # Pillow's modes of files that OpenCV decodes to RGB or RGBA; not CMYK, whose four
 # channels it takes for RGBA.
 _DEEP_COLOUR = ('LA', 'RGB', 'RGBX', 'RGBA')
@@ -76,11 +68,10 @@ def open_lazily(path: Path) -> Image.Image:
             image = Image.open(path, formats=_READABLE)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
-    if image.width * image.height > MAX_PIXELS:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
         image.close()
-        raise DataError(
-            f'{path} claims {image.width}x{image.height} pixels, more than {MAX_PIXELS}'
-        )
+        raise DataError(f'{path} claims {width}x{height} pixels, more than {MAX_PIXELS}')
     return image
 
 
@@ -160,9 +151,8 @@ def _decode_float(path: Path, image: Image.Image) -> Picture:
         raise DataError(f'{path} holds NaN or infinite values')
     low, high = float(array.min()), float(array.max())
     if low < 0 or high > 1:
-        raise DataError(
-            f'{path} holds values from {low:.4g} to {high:.4g}; float images must lie in [0, 1]'
-        )
+        told = f'values from {low:.4g} to {high:.4g}; float images must lie in [0, 1]'
+        raise DataError(f'{path} holds {told}')
     return Picture(array[..., None])
 
 
@@ -189,7 +179,7 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def read_picture(path: str | os.PathLike[str]) -> Picture:
+def read_picture(path: PathLike) -> Picture:
     """Decode a PNG, JPEG, BMP, TIFF or still WebP file, whatever its suffix.
 
     Palette, CMYK and YCbCr become RGB; 1-bit becomes 8-bit grey. Depth, grey and alpha stay. Float
@@ -221,7 +211,7 @@ def _opened(path: Path, what: str, wish: str) -> Iterator[Image.Image]:
         raise DataError(f'{path} cannot be read: {first_line(error)}') from error
 
 
-def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+def read_image(path: PathLike) -> np.ndarray:
     """Read any image file as RGB ``(H, W, 3)`` uint8, upright.
 
     Grey is repeated, 16 bits are cut to 8, alpha is left out.
@@ -238,7 +228,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
 
 
-def header_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+def header_size(path: PathLike) -> tuple[int, int]:
     """Width and height by the file's header; zeros where that cannot be read."""
     try:
         with open_lazily(Path(path)) as image:
@@ -247,7 +237,7 @@ def header_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         return 0, 0
 
 
-def storable_dtype(path: str | os.PathLike[str], dtype: Any) -> np.dtype:
+def storable_dtype(path: PathLike, dtype: Any) -> np.dtype:
     """The dtype to save an image of ``dtype`` with in the format of ``path``.
 
     JPEG, BMP and WebP hold uint8, PNG uint8 and uint16, TIFF also float32.
@@ -260,9 +250,7 @@ def storable_dtype(path: str | os.PathLike[str], dtype: Any) -> np.dtype:
     return np.dtype(dtype)
 
 
-def encode_picture(
-    path: str | os.PathLike[str], picture: Picture, png_level: int = PNG_LEVEL
-) -> memoryview:
+def encode_picture(path: PathLike, picture: Picture, png_level: int = PNG_LEVEL) -> memoryview:
     """The bytes of a file in the format that the suffix of ``path`` names.
 
     PNG, BMP and TIFF are lossless; JPEG (without chroma subsampling) and WebP have quality 95.
@@ -284,7 +272,7 @@ def encode_picture(
     return encode(path, picture, kind)
 
 
-def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
+def write_picture(path: PathLike, picture: Picture) -> None:
     """Save what :func:`encode_picture` gives, whole or not at all; makes missing folders.
 
     Raises:
@@ -294,9 +282,7 @@ def write_picture(path: str | os.PathLike[str], picture: Picture) -> None:
     write_atomically(path, encode_picture(path, picture))
 
 
-def write_sheet(
-    path: str | os.PathLike[str], sheet: Image.Image, columns: Iterable[str] = ()
-) -> None:
+def write_sheet(path: PathLike, sheet: Image.Image, columns: Iterable[str] = ()) -> None:
     """Save pictures with captions as a JPEG of quality 90, whole or not at all.
 
     :func:`read_sheet` gives the names of the ``columns`` back; only the first 32 kB are kept.
@@ -307,7 +293,7 @@ def write_sheet(
     write_atomically(path, content.getbuffer())
 
 
-def read_sheet(path: str | os.PathLike[str]) -> tuple[Image.Image, list[str]]:
+def read_sheet(path: PathLike) -> tuple[Image.Image, list[str]]:
     """What :func:`write_sheet` wrote: the pictures, RGB, and the names of the columns.
 
     Raises:
@@ -319,7 +305,7 @@ def read_sheet(path: str | os.PathLike[str]) -> tuple[Image.Image, list[str]]:
         return sheet.convert('RGB'), columns
 
 
-def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
+def write_image(path: PathLike, image: np.ndarray) -> None:
     """Save RGB ``(H, W, 3)`` or grey ``(H, W)`` uint8; see :func:`write_picture`."""
     write_picture(path, Picture(image[..., None] if image.ndim == 2 else image))
 
@@ -332,10 +318,8 @@ def _format_of(path: Path) -> str:
     return kind
 
 
-def _with_alpha(picture: Picture) -> np.ndarray:
-    if picture.alpha is None:
-        return picture.pixels
-    return np.concatenate([picture.pixels, picture.alpha[..., None]], axis=2)
+def _with_alpha(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
+    return pixels if alpha is None else np.concatenate([pixels, alpha[..., None]], axis=2)
 
 
 #: Colour types of PNG by the number of channels.
@@ -344,7 +328,7 @@ _PNG_COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}
 
 def _encode_png(picture: Picture, level: int) -> memoryview:
     """All rows as differences from the row above: sections 9 and 11 of the PNG specification."""
-    array = _with_alpha(picture)
+    array = _with_alpha(picture.pixels, picture.alpha)
     height, width, channels = array.shape
     rows = np.ascontiguousarray(array, array.dtype.newbyteorder('>')).view(np.uint8)
     rows = rows.reshape(height, -1)
@@ -369,7 +353,7 @@ def _encode_png(picture: Picture, level: int) -> memoryview:
 
 
 def _encode_with_pillow(path: Path, picture: Picture, kind: str) -> memoryview:
-    array = _with_alpha(picture)
+    array = _with_alpha(picture.pixels, picture.alpha)
     array = np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array)
     options = dict(_SAVE_OPTIONS.get(kind, {}))
     if picture.icc_profile is not None and kind != 'BMP':
@@ -383,15 +367,14 @@ def _encode_with_opencv(path: Path, picture: Picture, kind: str) -> memoryview:
     """16-bit TIFF; grey with alpha becomes RGBA, which OpenCV can write."""
     array = picture.pixels[..., ::-1]
     if picture.alpha is not None:
-        array = np.broadcast_to(array, (*array.shape[:2], 3))
-        array = np.concatenate([array, picture.alpha[..., None]], axis=2)
+        array = _with_alpha(np.broadcast_to(array, (*array.shape[:2], 3)), picture.alpha)
     done, encoded = cv2.imencode('.tiff', np.ascontiguousarray(array))
     if not done:
         raise DataError(f'{path}: OpenCV could not encode a 16-bit {kind}')
     return memoryview(encoded.tobytes())
 
 
-def read_image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+def read_image_size(path: PathLike) -> tuple[int, int]:
     """``(width, height)`` in pixels as stored, without decoding the image.
 
     Raises:
@@ -413,7 +396,7 @@ _GREY = 0
 _STRETCHED = {2: 85, 4: 17}
 
 
-def read_label_map(path: str | os.PathLike[str]) -> np.ndarray:
+def read_label_map(path: PathLike) -> np.ndarray:
     """Read the ids of a PNG file of 1 to 16 bits, as grey levels or palette indices.
 
     Returns:
@@ -425,15 +408,11 @@ def read_label_map(path: str | os.PathLike[str]) -> np.ndarray:
     """
     with _opened(Path(path), 'label map', 'PNG') as image:
         if image.format != 'PNG':
-            raise DataError(
-                f'{path} is a {image.format} file; label maps must be PNG, which keeps ids as they '
-                'are'
-            )
+            wish = 'label maps must be PNG, which keeps ids as they are'
+            raise DataError(f'{path} is a {image.format} file; {wish}')
         if image.mode not in _ONE_NUMBER:
-            raise DataError(
-                f'{path} is a colour image ({image.mode}); a label map holds one id per pixel, '
-                'as a grey level or palette index'
-            )
+            wish = 'a label map holds one id per pixel, as a grey level or palette index'
+            raise DataError(f'{path} is a colour image ({image.mode}); {wish}')
         depth, kind = _png_depth_and_kind(Path(path))
         values = np.asarray(image)
     if depth == 16:

@@ -6,7 +6,6 @@ have are ignored, so that files of other versions can be read.
 
 import json
 import math
-import os
 import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -14,18 +13,10 @@ from functools import cache, partial
 from numbers import Integral, Real
 from pathlib import Path
 from types import NoneType
-from typing import (
-    Annotated,
-    Any,
-    NamedTuple,
-    NoReturn,
-    TypeVar,
-    get_args,
-    get_origin,
-    get_type_hints,
-)  # fmt: skip
+from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from sci_plugins.errors import DataError, SciPluginsError, shorten
+from sci_plugins.utils.folders import PathLike
 
 T = TypeVar('T')
 Read = Callable[[Any], Any]
@@ -49,7 +40,7 @@ class _MismatchError(Exception):
         return f'{place}: {self.args[0]}' if place else str(self.args[0])
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
+def read_json(path: PathLike) -> Any:
     """The content of a JSON file, UTF-8.
 
     Raises:
@@ -62,7 +53,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise DataError(f'{path}: expected JSON in UTF-8 ({error})') from error
 
 
-def from_content(kind: type[T], content: Any, where: str | os.PathLike[str]) -> T:
+def from_content(kind: type[T], content: Any, where: PathLike) -> T:
     """An object of a dataclass from the content of a JSON file.
 
     The fields of ``kind`` are numbers, text, lists, dicts and such classes; ``content`` is what
@@ -109,8 +100,7 @@ def _reader(hint: Hashable) -> Read:
         return _PLAIN[hint]
     if isinstance(hint, type) and is_dataclass(hint):
         hints = get_type_hints(hint, include_extras=True)
-        keys = [_Key(f'.{each.name}', _reader(hints[each.name]), each) for each in fields(hint)]
-        return partial(_read_object, hint, keys)
+        return partial(_read_object, hint, [(e, _reader(hints[e.name])) for e in fields(hint)])
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
         low, high = inner[1:]
@@ -123,17 +113,11 @@ def _reader(hint: Hashable) -> Read:
     return partial(_read_tuple if origin is tuple else _read_one_of, readers)
 
 
-class _Key(NamedTuple):
-    place: str
-    read: Read
-    field: Field
-
-
-def _at(place: str, read: Read, value: Any) -> Any:
+def _at(place: str, key: Any, read: Read, value: Any) -> Any:
     try:
         return read(value)
     except _MismatchError as error:
-        error.place.append(place)
+        error.place.append(place.format(key))
         raise
 
 
@@ -153,12 +137,12 @@ def _demand(fits: bool, wish: str, value: Any) -> None:
         _wrong(wish, value)
 
 
-def _read_object(kind: type, keys: list[_Key], value: Any) -> object:
+def _read_object(kind: type, keys: list[tuple[Field, Read]], value: Any) -> object:
     _demand(isinstance(value, dict), 'an object', value)
     found = {}
-    for place, read, field in keys:
+    for field, read in keys:
         if field.name in value:
-            found[field.name] = _at(place, read, value[field.name])
+            found[field.name] = _at('.{}', field.name, read, value[field.name])
         elif field.default is MISSING and field.default_factory is MISSING:
             raise _MismatchError(f'{field.name} is missing')
     try:
@@ -170,21 +154,21 @@ def _read_object(kind: type, keys: list[_Key], value: Any) -> object:
 def _read_dict(read: Read, value: Any) -> dict[str, Any]:
     _demand(isinstance(value, dict), 'an object', value)
     return {
-        _at(' key', _PLAIN[str], key): _at(f'.{shorten(ascii(key)[1:-1])}', read, each)
+        _at(' key', key, _PLAIN[str], key): _at('.{}', shorten(ascii(key)[1:-1]), read, each)
         for key, each in value.items()
     }
 
 
 def _read_list(read: Read, value: Any) -> list[Any]:
     _demand(isinstance(value, list), 'a list', value)
-    return [_at(f'[{index}]', read, each) for index, each in enumerate(value)]
+    return [_at('[{}]', index, read, each) for index, each in enumerate(value)]
 
 
 def _read_tuple(readers: list[Read], value: Any) -> tuple[Any, ...]:
     fits = isinstance(value, list) and len(value) == len(readers)
     _demand(fits, f'a list of {len(readers)}', value)
     pairs = enumerate(zip(readers, value, strict=True))
-    return tuple(_at(f'[{index}]', read, each) for index, (read, each) in pairs)
+    return tuple(_at('[{}]', index, read, each) for index, (read, each) in pairs)
 
 
 def _read_one_of(readers: list[Read], value: Any) -> Any:

@@ -16,6 +16,7 @@ from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.functional.image_quality import clipped_share, color_cast, mean_brightness
 from sci_plugins.models.enhancers import BaseEnhancer, RetinexEnhancer
 from sci_plugins.registry import HOOKS
+from sci_plugins.utils.folders import PathLike
 from sci_plugins.utils.images import write_sheet
 from sci_plugins.utils.model_parts import find_part
 from sci_plugins.visualization.panels import image_cell, make_grid
@@ -50,7 +51,7 @@ class EnhancedPicturesHook(Hook):
         self,
         interval: int = 1,
         by_epoch: bool = True,
-        data_root: str | os.PathLike[str] | Sequence[str] | None = None,
+        data_root: PathLike | Sequence[str] | None = None,
         count: int = 4,
         max_size: int = 640,
         module: str = 'estimator',

@@ -5,7 +5,6 @@ onnxruntime runs its ONNX file on the CPU.
 
 import hashlib
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from torchvision.ops import nms
 from sci_plugins.errors import CheckpointError, ConfigError, check_at_least
 from sci_plugins.models.enhancers.onnx import OnnxNetwork
 from sci_plugins.registry import MODELS
+from sci_plugins.utils.folders import PathLike
 
 #: Pixels between two neighbouring cells of each of its three maps.
 YUNET_STRIDES = (8, 16, 32)
@@ -104,7 +104,7 @@ class YuNetONNX(BaseDetector):
 
     def __init__(
         self,
-        weights: str | os.PathLike[str],
+        weights: PathLike,
         score_thr: float = 0.02,
         iou_threshold: float = 0.45,
         max_per_img: int = 1000,

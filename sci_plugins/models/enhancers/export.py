@@ -3,7 +3,6 @@
 import hashlib
 import inspect
 import io
-import os
 import platform
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,10 +14,11 @@ from torch import Tensor, nn
 from sci_plugins.errors import CheckpointError, ConfigError, first_line, show_name
 from sci_plugins.models.enhancers.base import BaseEnhancer, Opaque, arguments_of, type_name
 from sci_plugins.utils.files import MARK, write_atomically
+from sci_plugins.utils.folders import PathLike
 from sci_plugins.version import __version__
 
 
-def save_enhancer(enhancer: nn.Module, path: str | os.PathLike[str], **recipe: Any) -> str:
+def save_enhancer(enhancer: nn.Module, path: PathLike, **recipe: Any) -> str:
     """Write ``dict(state_dict=…, meta=recipe)`` and return the file's sha256.
 
     The file loads with ``weights_only=True`` (its ``meta`` holds plain Python types only) and as

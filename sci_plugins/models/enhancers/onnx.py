@@ -12,6 +12,7 @@ from sci_plugins.errors import CheckpointError, ConfigError, first_line
 from sci_plugins.models.enhancers.base import BaseEnhancer
 from sci_plugins.models.enhancers.weight_files import file_sha256
 from sci_plugins.registry import MODELS, require_host
+from sci_plugins.utils.folders import PathLike
 
 
 class OnnxNetwork:
@@ -28,7 +29,7 @@ class OnnxNetwork:
         CheckpointError: if it is not an ONNX file, or has several inputs.
     """
 
-    def __init__(self, path: str | os.PathLike[str], owner: str, advice: str = '') -> None:
+    def __init__(self, path: PathLike, owner: str, advice: str = '') -> None:
         require_host(owner, 'onnxruntime', 'onnx')
         self.path = Path(os.path.expanduser(path))
         self.owner = owner

@@ -13,6 +13,7 @@ from sci_plugins import weights as shipped
 from sci_plugins.errors import CheckpointError, ConfigError, did_you_mean
 from sci_plugins.utils.checkpoint import download
 from sci_plugins.utils.files import cache_folder, write_atomically
+from sci_plugins.utils.folders import PathLike
 
 #: A folder, or an http(s) address, that holds easy.pt, medium.pt, difficult.pt, and the files of
 #: other systems as SYSTEM/FILE.
@@ -104,7 +105,7 @@ class WeightFile(NamedTuple):
     sha256: str
 
 
-def find_weight_file(name: str | os.PathLike[str]) -> WeightFile:
+def find_weight_file(name: PathLike) -> WeightFile:
     """Resolve a name to a file.
 
     Published files come from ``$SCI_PLUGINS_WEIGHTS`` if that is set, else from the cache folder,

@@ -210,7 +210,7 @@ def test_nan_in_a_host_s_checkpoint_is_said_once(monkeypatch: pytest.MonkeyPatch
     # Neither a masked entry, nor one that the model has not.
     state |= {'0.weight': torch.full((1, 2), -float('inf')), 'other': state['0.bias']}
     said: list[str] = []
-    monkeypatch.setattr(checkpoints, 'print_log', lambda message, **_: said.append(message))
+    monkeypatch.setattr(checkpoints, 'print_log', lambda message, *_: said.append(message))
     load_fully(model, state, 'night.pth')
     assert said == ['night.pth: 2 of 7 entries hold NaN, first 0.bias']
 
