@@ -221,9 +221,8 @@ def read_numbered_lines(path: Path, kind: str = 'file') -> list[tuple[int, str]]
     return [(number, line) for number, line in numbered if line]
 
 
-# What NumPy and zipfile raise for damaged files. RuntimeError: a ZIP member marked as
-# encrypted, or of an unknown kind; TypeError (AttributeError before Python 3.11): a file
-# of one array.
+# What NumPy and zipfile raise for damaged files. RuntimeError: a ZIP member marked as encrypted, or
+# of an unknown kind; TypeError (AttributeError before Python 3.11): a file of one array.
 _DAMAGED = (
     OSError, ValueError, TypeError, AttributeError, KeyError, EOFError, MemoryError, RuntimeError,
     BadZipFile, zlib.error,

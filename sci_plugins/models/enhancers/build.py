@@ -20,16 +20,11 @@ from sci_plugins.models.enhancers.weights import (
 from sci_plugins.registry import HOSTS, MODELS
 
 
-def _number_as(name: str) -> Callable[[str], dict[str, Any]]:
-    """Reads the number after the slash as the argument ``name``."""
-
-    def read(text: str) -> dict[str, Any]:
-        try:
-            return {name: float(text)}
-        except ValueError as error:
-            raise ConfigError(f'{text!r} is not a number') from error
-
-    return read
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ConfigError(f'{text!r} is not a number') from error
 
 
 class ShortName(NamedTuple):
@@ -45,21 +40,13 @@ class ShortName(NamedTuple):
 
 def _adaptive(text: str) -> dict[str, Any]:
     """The shipped stage with SCI's weights behind ``sci/``, or a file of a tuned one."""
-    kind = 'sci_plugins.AdaptiveSCIEnhancer'
-    illumination = text.removeprefix('sci/')
-    if illumination != text:
-        return dict(type=kind, illumination=illumination, weights=SHIPPED_ADAPTIVE)
-    return _of_file(text, kind, {})
+    if text.startswith('sci/'):
+        return dict(illumination=text.removeprefix('sci/'), weights=SHIPPED_ADAPTIVE)
+    return _of_file(text, 'sci_plugins.AdaptiveSCIEnhancer', {})
 
 
 def _of_file(text: str, kind: str, otherwise: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of a file of weights, of which only some say how to build the enhancer.
-
-    Args:
-        text: its path.
-        kind: what it has to be.
-        otherwise: arguments for a file that says nothing.
-    """
+    """The config of a file of weights of a ``kind``; ``otherwise`` if the file says nothing."""
     config = config_of_weights(text)
     if config['type'] == kind:
         return config
@@ -80,18 +67,14 @@ def _published(
         special: name after the slash -> arguments that fit its file alone.
         always: arguments of all its files.
     """
-    kind = f'sci_plugins.{kind}'
 
     def read(text: str) -> dict[str, Any]:
         if text in special:
             return dict(always, **special[text], weights=f'{system}/{text}')
-        return _of_file(text, kind, always)
+        return _of_file(text, f'sci_plugins.{kind}', always)
 
-    names = [f'{system}/{name}' for name in special]
-    told = ', '.join(map(repr, names))
-    return ShortName(
-        kind.removeprefix('sci_plugins.'), read, told, f'its weights: for example {names[0]!r}'
-    )
+    names = [f"'{system}/{name}'" for name in special]
+    return ShortName(kind, read, ', '.join(names), f'its weights: for example {names[0]}')
 
 
 #: The stage that comes with this package.
@@ -99,8 +82,12 @@ SHIPPED_ADAPTIVE = 'sci_plugins/adaptive'
 #: All short names. A class has its arguments, sizes and recipe from its constructor.
 SHORT_NAMES = {
     'none': ShortName('IdentityEnhancer', None, "'none'"),
-    'gamma': ShortName('GammaEnhancer', _number_as('gamma'), "'gamma', 'gamma/0.4'"),
-    'exposure': ShortName('MeanMatchEnhancer', _number_as('target'), "'exposure/0.4'"),
+    'gamma': ShortName(
+        'GammaEnhancer', lambda text: dict(gamma=_number(text)), "'gamma', 'gamma/0.4'"
+    ),
+    'exposure': ShortName(
+        'MeanMatchEnhancer', lambda text: dict(target=_number(text)), "'exposure/0.4'"
+    ),
     'clahe': ShortName('CLAHEEnhancer', None, "'clahe'"),
     'histeq': ShortName('HistogramEqualizationEnhancer', None, "'histeq'"),
     'lime': ShortName('LIMEEnhancer', None, "'lime'"),
@@ -157,16 +144,12 @@ def build_enhancer(enhancer: nn.Module | Mapping[str, Any] | str) -> BaseEnhance
     """Make an enhancer from whatever names one.
 
     Args:
-        enhancer: an enhancer; a config ``dict(type='sci_plugins.X', ...)``; or a
-            string: ``'none'``, ``'gamma'``, ``'gamma/0.4'``, ``'exposure/0.4'``, ``'clahe'``,
-            ``'histeq'``, ``'lime'``, ``'sci/WEIGHTS'`` with the weights' name or path,
-            ``'adaptive'``, ``'adaptive/FILE'`` for one that was tuned, ``'adaptive/sci/WEIGHTS'``
-            for another illumination in it, ``'zero-dce/official'``, ``'zero-dce++/official'``,
-            ``'ruas/lol'``, ``'ruas/upe'``, ``'ruas/dark'``, ``'iat/lol'``, ``'iat/lol-v2'``,
-            ``'iat/exposure'``, ``'onnx/FILE'``,
-            ``'gated/NAME'`` and ``'temporal/NAME'`` with one of these names, or a call such as
-            ``"GammaEnhancer(gamma=0.4)"``. Your own class is named with its module:
-            ``"my_file.MyEnhancer(gain=3)"``. With ``weights``, a file of
+        enhancer: an enhancer; a config ``dict(type='sci_plugins.X', ...)``; a string that begins
+            with one of :data:`SHORT_NAMES`, such as ``'gamma/0.4'``, ``'sci/WEIGHTS'`` with the
+            weights' name or path, ``'adaptive'``, ``'adaptive/FILE'`` for one that was tuned,
+            ``'adaptive/sci/WEIGHTS'`` for another illumination in it, ``'gated/NAME'`` with one of
+            these names; or a call such as ``"GammaEnhancer(gamma=0.4)"``. Your own class is named
+            with its module: ``"my_file.MyEnhancer(gain=3)"``. With ``weights``, a file of
             :func:`save_enhancer`, the file's arguments are the defaults.
 
     Raises:
@@ -213,14 +196,14 @@ def parse_enhancer(text: str) -> dict[str, Any]:
         raise ConfigError(f'{name!r} needs {short.needs}')
     argument = argument or short.otherwise
     config: dict[str, Any] = dict(type=f'sci_plugins.{short.kind}')
-    if argument and short.argument is None:
+    if not argument:
+        return config
+    if short.argument is None:
         raise ConfigError(f'unknown enhancer {text!r}: {name!r} takes no argument')
-    if argument and short.argument is not None:
-        try:
-            config |= short.argument(argument)
-        except ConfigError as error:
-            raise ConfigError(f'{text!r}: {error}') from error
-    return config
+    try:
+        return config | short.argument(argument)
+    except ConfigError as error:
+        raise ConfigError(f'{text!r}: {error}') from error
 
 
 def _parse_call(text: str) -> dict[str, Any]:
@@ -266,8 +249,7 @@ def _build_and_load(cls: type[BaseEnhancer], config: dict[str, Any]) -> BaseEnha
         config = saved_arguments(cls, weights) | config
     if weights is None or 'weights' in inspect.signature(cls).parameters:
         return cls(**config)
-    del config['weights']
-    built = cls(**config)
+    built = cls(**{name: value for name, value in config.items() if name != 'weights'})
     load_enhancer_weights(built, weights)
     return built
 

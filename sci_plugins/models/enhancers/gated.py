@@ -23,21 +23,19 @@ class GatedEnhancer(BaseEnhancer):
     the two. On a CPU, a bright image costs no more than its mean. Differentiable, through the
     gate as well, where the enhancer is.
 
-    One gate per image, not per pixel: the enhancer was made for whole pictures, and a
-    weight for each pixel would be another tone curve on top of its own, which leaves the
-    dark around a lamp at night and lights a shadow by day. Nor one per batch: an image's
-    result would depend on its neighbours. The gate does not see noise: a dark and noisy
-    image is enhanced with its noise.
+    One gate per image, not per pixel: the enhancer was made for whole pictures, and a weight for
+    each pixel would be another tone curve on top of its own, which leaves the dark around a lamp at
+    night and lights a shadow by day. Nor one per batch: an image's result would depend on its
+    neighbours. The gate does not see noise: a dark and noisy image is enhanced with its noise.
 
     Args:
         enhancer: an enhancer, a config dict, or a name such as
             ``'sci/official/medium'``; ``'gated/sci/official/medium'`` names both.
-        dark: mean luma, in [0, 1], up to which the gate is open. The defaults come from
-            500 training images (facemask, CamVid by day): by day 97 % of them are above
-            ``bright``, at a twentieth of their light 94 % below ``dark``, as are 98 % of
-            LOL's 122 low-light photographs; and between the two, at 0.20 and 0.23, the
-            strongest weights (``official/medium``) begin to help the networks trained on
-            these images.
+        dark: mean luma, in [0, 1], up to which the gate is open. The defaults come from 500
+            training images (facemask, CamVid by day): by day 97 % of them are above ``bright``, at
+            a twentieth of their light 94 % below ``dark``, as are 98 % of LOL's 122 low-light
+            photographs; and between the two, at 0.20 and 0.23, the strongest weights
+            (``official/medium``) begin to help the networks trained on these images.
         bright: mean luma above ``dark`` from which on the gate is closed.
 
     Raises:

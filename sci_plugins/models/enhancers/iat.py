@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sci_plugins.models.enhancers.base import BaseEnhancer
-from sci_plugins.models.enhancers.weights import load_enhancer_weights
+from sci_plugins.models.enhancers.weights import load_without_denormals
 from sci_plugins.registry import MODELS
 
 _LOCAL, _GLOBAL, _BLOCKS, _HEADS = 16, 64, 3, 4
@@ -20,9 +20,8 @@ _FLOOR = 1e-8
 class IATEnhancer(BaseEnhancer):
     """The Illumination-Adaptive Transformer: ``(color @ (x * mul + add)) ** gamma``.
 
-    A small convolutional network gives ``mul`` and ``add`` for each pixel; attention of ten
-    learned queries over the whole image gives one 3x3 colour matrix and one gamma. 91,154
-    parameters.
+    A small convolutional network gives ``mul`` and ``add`` for each pixel; attention of ten learned
+    queries over the whole image gives one 3x3 colour matrix and one gamma. 91,154 parameters.
 
     Computed in float32 under AMP: its floor of 1e-8 is 0 in float16. BatchNorm keeps its
     statistics in training too, so that the images of a batch stay independent.
@@ -44,11 +43,7 @@ class IATEnhancer(BaseEnhancer):
         # Named as in the authors' files, which load as they are.
         self.local_net = _Local()
         self.global_net = _Global()
-        if weights is not None:
-            load_enhancer_weights(self, weights)
-            with torch.no_grad():  # a quarter is below 1e-38: CPUs take 10 times as long
-                for value in self.parameters():
-                    value[value.abs() < torch.finfo(torch.float32).tiny] = 0
+        load_without_denormals(self, weights)
 
     def forward(self, image: Tensor) -> Tensor:
         self.check_input(image)

@@ -34,10 +34,9 @@ class RUASEnhancer(RetinexEnhancer):
     relu(conv(relu(conv(g))))``; ``t = clamp(sigmoid(conv(f)) + x, 1e-4, 1)``;
     ``u = x / t``. All steps share one set of weights; the last ``t`` is the result.
 
-    Unrolled like the illumination part of RUAS, but not RUAS itself, whose network was
-    found by a search and whose other part removes noise. Here are three plain convolutions
-    and no denoising, and as in SCI the sigmoid is added to the image, so that the
-    illumination is nowhere below it.
+    Unrolled like the illumination part of RUAS, but not RUAS itself, whose network was found by a
+    search and whose other part removes noise. Here are three plain convolutions and no denoising,
+    and as in SCI the sigmoid is added to the image, so that the illumination is nowhere below it.
 
     Args:
         iterations: number of steps, 1 to 100.
@@ -63,8 +62,7 @@ class RUASEnhancer(RetinexEnhancer):
         self.guess_conv2 = nn.Conv2d(channels, 3, 3, padding=1)
         self.light_conv = nn.Conv2d(3, 3, 3, padding=1)
         reset_parameters(self)
-        if weights is not None:
-            load_enhancer_weights(self, weights)
+        load_enhancer_weights(self, weights)
 
     @property
     def receptive_radius(self) -> int:
@@ -91,13 +89,11 @@ def local_maximum(image: Tensor) -> Tensor:
     Equal values share the gradient. Max-pooling would give all of it to the first one, and so
     prefer the upper left of even areas.
     """
-    for axis in (-2, -1):
-        length = image.shape[axis]
-        first, last = image.narrow(axis, 0, 1), image.narrow(axis, length - 1, 1)
-        before = torch.cat([first, image.narrow(axis, 0, length - 1)], axis)
-        after = torch.cat([image.narrow(axis, 1, length - 1), last], axis)
-        image = torch.maximum(image, torch.maximum(before, after))
-    return image
+    padded = F.pad(image, (1, 1, 1, 1), mode='replicate')
+    for axis, length in ((-2, image.shape[-2]), (-1, image.shape[-1])):
+        before, here, after = (padded.narrow(axis, place, length) for place in range(3))
+        padded = torch.maximum(here, torch.maximum(before, after))
+    return padded
 
 
 @MODELS.register_module()
@@ -129,8 +125,7 @@ class RUASNetEnhancer(RetinexEnhancer):
         self.enhance_net.iems = nn.ModuleList(_LightStage() for _ in range(_STAGES))
         self.denoise_net = _Noise()
         reset_parameters(self)
-        if weights is not None:
-            load_enhancer_weights(self, weights)
+        load_enhancer_weights(self, weights)
 
     @property
     def receptive_radius(self) -> int:

@@ -62,9 +62,15 @@ class SCIEnhancer(RetinexEnhancer):
         self, layers: int = 1, channels: int | None = 3, weights: str | None = None
     ) -> None:
         super().__init__()
-        _check_sizes(layers, channels)
-        self.layers = layers
-        self.channels = channels
+        check_at_least(0, 'SCIEnhancer', most=MAX_LAYERS, layers=layers)
+        if channels is not None:
+            check_at_least(1, 'SCIEnhancer', most=MAX_CHANNELS, channels=channels)
+        elif layers > 0:
+            raise ConfigError(
+                'SCIEnhancer: channels must be an int of at least 1, and None only if layers=0, '
+                f'got None with layers={layers}'
+            )
+        self.layers, self.channels = layers, channels
         if channels is not None:
             self.in_conv = nn.Conv2d(3, channels, 3, padding=1)
             # One block, applied `layers` times: the authors share its parameters.
@@ -72,8 +78,7 @@ class SCIEnhancer(RetinexEnhancer):
             self.block_norm = nn.BatchNorm2d(channels)
         self.out_conv = nn.Conv2d(channels or 3, 3, 3, padding=1)
         reset_parameters(self)
-        if weights is not None:
-            load_enhancer_weights(self, weights)
+        load_enhancer_weights(self, weights)
 
     @property
     def receptive_radius(self) -> int:
@@ -87,9 +92,7 @@ class SCIEnhancer(RetinexEnhancer):
     def _hidden_features(self, image: Tensor) -> Tensor:
         features = F.relu(apply_conv(self.in_conv, image))
         for _ in range(self.layers):
-            features = apply_conv_norm_relu(
-                self.block_conv, self.block_norm, features, shortcut=features
-            )
+            features = apply_conv_norm_relu(self.block_conv, self.block_norm, features, features)
         return features
 
     def illuminate(self, image: Tensor) -> Enhanced:
@@ -129,15 +132,12 @@ class SCIEnhancer(RetinexEnhancer):
             and image.device.type in _FOLDED_DEVICES
             and self.channels is not None
             and self._has_plain_layers()
-            and self._matches(image)
+            and (self.in_conv.weight.dtype, self.in_conv.weight.device)
+            == (image.dtype, image.device)
             and not self._needs_gradient(image)
             and not is_recorded()
             and not torch.is_autocast_enabled(image.device.type)
         )
-
-    def _matches(self, image: Tensor) -> bool:
-        weight = self.in_conv.weight
-        return weight.dtype == image.dtype and weight.device == image.device
 
     def _needs_gradient(self, image: Tensor) -> bool:
         if unpack_dual(image).tangent is not None:
@@ -160,21 +160,9 @@ class SCIEnhancer(RetinexEnhancer):
         )
 
     def _folded(self) -> FoldedSCI:
+        parts = self.in_conv, self.block_conv, self.block_norm, self.out_conv
         with torch.no_grad():
-            return fold_sci(
-                self.in_conv, self.block_conv, self.block_norm, self.out_conv, self.layers
-            )
-
-
-def _check_sizes(layers: int, channels: int | None) -> None:
-    check_at_least(0, 'SCIEnhancer', most=MAX_LAYERS, layers=layers)
-    if channels is None and layers > 0:
-        raise ConfigError(
-            'SCIEnhancer: channels must be an int of at least 1, and None only if '
-            f'layers=0, got None with layers={layers}'
-        )
-    if channels is not None:
-        check_at_least(1, 'SCIEnhancer', most=MAX_CHANNELS, channels=channels)
+            return fold_sci(*parts, self.layers)
 
 
 def prepare_kernels(module: nn.Module) -> None:

@@ -121,18 +121,20 @@ def find_weight_file(name: PathLike) -> WeightFile:
         CheckpointError: if a published file has another hash or cannot be downloaded.
     """
     name = bare_name(os.fspath(name))
-    if name.startswith('official/'):
-        return WeightFile(_find_published(name, _official(name)), name, _official(name).sha256)
-    if name in PUBLISHED:
-        published = PUBLISHED[name]
-        path = _find_published(name, published)
-        if name not in _TOLD:  # once in a process
+    kind, _, short = name.partition('/')
+    if kind in ('official', 'sci_plugins') and name not in names_of_sci():
+        known, near = ', '.join(names_of_sci()), did_you_mean(name, names_of_sci())
+        raise ConfigError(f'unknown weights {name!r}{near}; known: {known}, or a path')
+    file = _official(short) if kind == 'official' else PUBLISHED.get(name)
+    if file is not None:
+        path = _find_published(file)
+        if file.licence and name not in _TOLD:  # once in a process
             _TOLD.add(name)
-            print_log(f"{name}: its authors' weights; {published.licence}", 'current', logging.INFO)
-        return WeightFile(path, name, published.sha256)
+            print_log(f"{name}: its authors' weights; {file.licence}", 'current', logging.INFO)
+        return WeightFile(path, name, file.sha256)
     # os.path leaves `~nobody` as it is, which is not found below; Path.expanduser raises.
-    is_shipped = name.startswith('sci_plugins/')
-    path = _find_shipped(name) if is_shipped else Path(os.path.expanduser(name))
+    shipped_here = Path(shipped.__path__[0], f'sci_{short}.pth')
+    path = shipped_here if kind == 'sci_plugins' else Path(os.path.expanduser(name))
     if not path.is_file():
         near = did_you_mean(name, [*names_of_sci(), *PUBLISHED])
         raise FileNotFoundError(f'weights not found: {path}{near}')
@@ -157,23 +159,12 @@ def file_sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _find_shipped(name: str) -> Path:
-    if name not in shipped_names():
-        known, near = ', '.join(names_of_sci()), did_you_mean(name, names_of_sci())
-        raise ConfigError(f'unknown weights {name!r}{near}; known: {known}, or a path')
-    return Path(shipped.__path__[0]) / f'sci_{name.removeprefix("sci_plugins/")}.pth'
-
-
-def _official(name: str) -> PublishedFile:
-    short = name.removeprefix('official/')
-    if short not in OFFICIAL_SHA256:
-        known, near = ', '.join(names_of_sci()), did_you_mean(name, names_of_sci())
-        raise ConfigError(f'unknown weights {name!r}{near}; known: {known}')
+def _official(short: str) -> PublishedFile:
     address = f'{OFFICIAL_ADDRESS.rstrip("/")}/{short}.pt'
     return PublishedFile(f'{short}.pt', address, OFFICIAL_BYTES, OFFICIAL_SHA256[short])
 
 
-def _find_published(name: str, file: PublishedFile) -> Path:
+def _find_published(file: PublishedFile) -> Path:
     source = os.environ.get(WEIGHTS_VARIABLE, '')
     if source and '://' not in source:
         path = Path(os.path.expanduser(source)) / file.place

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from sci_plugins.errors import check_at_least
 from sci_plugins.models.enhancers.base import BaseEnhancer, reset_parameters
-from sci_plugins.models.enhancers.weights import load_enhancer_weights
+from sci_plugins.models.enhancers.weights import load_without_denormals
 from sci_plugins.registry import MODELS
 
 _CHANNELS, _ITERATIONS = 32, 8
@@ -50,14 +50,9 @@ class ZeroDCEEnhancer(BaseEnhancer):
         # Named as in the authors' files, which load as they are.
         for index, (before, after) in enumerate(zip(_INPUTS, outputs, strict=True), start=1):
             plain = nn.Conv2d(before, after, 3, padding=1)
-            layer = _Separable(before, after) if separable else plain
-            self.add_module(f'e_conv{index}', layer)
+            self.add_module(f'e_conv{index}', _Separable(before, after) if separable else plain)
         reset_parameters(self)
-        if weights is not None:
-            load_enhancer_weights(self, weights)
-            with torch.no_grad():  # a quarter is below 1e-38: CPUs take 60 times as long
-                for value in self.parameters():
-                    value[value.abs() < torch.finfo(torch.float32).tiny] = 0
+        load_without_denormals(self, weights)
 
     @property
     def receptive_radius(self) -> int | None:
@@ -83,9 +78,8 @@ class ZeroDCEEnhancer(BaseEnhancer):
         padded = F.pad(image, (0, right, 0, bottom), mode=mode)
         size = [side // self.scale for side in padded.shape[2:]]
         small = F.interpolate(padded, size, mode='bilinear', align_corners=False)
-        large = F.interpolate(
-            self._network(small), padded.shape[2:], mode='bilinear', align_corners=True
-        )
+        found, size = self._network(small), list(padded.shape[2:])
+        large = F.interpolate(found, size, mode='bilinear', align_corners=True)
         return large[..., :height, :width]
 
     def _network(self, image: Tensor) -> Tensor:
