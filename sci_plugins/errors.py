@@ -1,8 +1,6 @@
 """Errors that a user can fix: one line with the argument, what it must be and what it is.
 
-The command line prints these (and plain ``OSError``) without a traceback and exits with
-code 2; anything else is a bug of this package and keeps its traceback. Errors of other
-libraries are condensed to one line here as well.
+Errors of other libraries are condensed to one line here as well.
 """
 
 import math
@@ -64,6 +62,20 @@ def check_at_least(
             raise ConfigError(f'{prefix}{name} must be finite, got {value}')
         if value > most:
             raise ConfigError(f'{prefix}{name} must be at most {most:.10g}, got {value}')
+
+
+def check_above(low: float, owner: str = '', /, *, below: float = math.inf, **values: Any) -> None:
+    """Refuse what is not a number above ``low`` and below ``below``; see :func:`check_at_least`.
+
+    Raises:
+        ConfigError: such as ``gamma must be above 0, got 0``.
+    """
+    wish = f'above {low:g}' if below > 1 else f'in ({low:g}, {below:g})'
+    for name, value in values.items():
+        if not is_number(value) or not low < value < below:
+            raise ConfigError(
+                f'{owner + ": " if owner else ""}{name} must be {wish}, got {value!r}'
+            )
 
 
 def is_number(value: Any) -> bool:

@@ -10,7 +10,7 @@ from mmdet.datasets import CocoDataset
 
 from sci_plugins.datasets.coco_check import check_coco
 from sci_plugins.datasets.text_labels import FACE
-from sci_plugins.errors import ConfigError, DataError, check_at_least, check_choice
+from sci_plugins.errors import DataError, check_above, check_at_least, check_choice
 from sci_plugins.registry import DATASETS
 
 SPLITS = (None, 'train', 'test')
@@ -61,12 +61,9 @@ class CocoFaceDataset(CocoDataset):
         **kwargs: Any,
     ) -> None:
         check_choice('split', split, SPLITS)
-        if not 0 < test_fraction < 1:
-            raise ConfigError(f'test_fraction must be in (0, 1), got {test_fraction}')
+        check_above(0, below=1, test_fraction=test_fraction)
         check_at_least(0.0, min_size=min_size)
-        self.split = split
-        self.test_fraction = test_fraction
-        self.min_size = min_size
+        self.split, self.test_fraction, self.min_size = split, test_fraction, min_size
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:

@@ -50,23 +50,20 @@ def tell_lone_labels(dataset: Any) -> None:
 
 @cache  # a comparison loads one set dozens of times
 def _tell(pair: FolderPair) -> None:
-    alone = pair.labels_without_image(pair.find_images())
-    if alone:
-        print_log(
-            f'{alone[0]} has no image in {pair.images}: ignored {len(alone)} such label maps',
-            logger='current',
-            level=logging.WARNING,
-        )
+    if alone := pair.labels_without_image(pair.find_images()):
+        told = f'ignored {len(alone)} such label maps'
+        text = f'{alone[0]} has no image in {pair.images}: {told}'
+        print_log(text, logger='current', level=logging.WARNING)
 
 
 class NamingRunner(Runner):
     """MMEngine's Runner with errors that name the file they come from.
 
     The hosts' own readers say "need at least one array to concatenate" for a folder without images,
-    and ``!buf.empty()`` for an empty file, in a worker process with the file's name nowhere: these
-    become ``DataError``. So does a label map of another size than its image, in :meth:`train`,
-    :meth:`val` and :meth:`test`. Initial weights that cannot be loaded raise ``CheckpointError``
-    with the setting that names them. Otherwise the Runner works as it always does.
+    and ``!buf.empty()`` for an empty file, with the file's name nowhere: these become
+    ``DataError``. So does a label map of another size than its image, in :meth:`train`, :meth:`val`
+    and :meth:`test`. Initial weights that cannot be loaded raise ``CheckpointError`` with the
+    setting that names them.
     """
 
     _batch: Any = None
@@ -239,11 +236,10 @@ class _NamedLoader:
             if isinstance(error, SciPluginsError) or getattr(error, 'filename', None):
                 raise
             is_label = 'Annotations' in type(self.loader).__name__
-            names = ['seg_map_path', 'img_path'] if is_label else ['img_path']
-            path = next((str(results[name]) for name in names if results.get(name)), None)
-            if path is None:
+            path = (is_label and results.get('seg_map_path')) or results.get('img_path')
+            if not path:
                 raise
-            raise DataError(_tell_file(path, error)) from error
+            raise DataError(_tell_file(str(path), error)) from error
 
     def __repr__(self) -> str:
         return repr(self.loader)

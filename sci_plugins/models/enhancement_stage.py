@@ -5,17 +5,19 @@ step of the data preprocessors in front of MMEngine's models.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from sci_plugins.errors import ConfigError, DataError, check_choice, is_number
+from sci_plugins.errors import ConfigError, DataError, check_above, check_choice, is_number
 from sci_plugins.functional.host_image import fill_mask, host_to_rgb, rgb_to_host, valid_sizes
 from sci_plugins.functional.tensors import is_exporting
-from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer
+from sci_plugins.models.enhancers import BaseEnhancer
+from sci_plugins.models.enhancers.build import EnhancerLike, build_enhancer
 from sci_plugins.models.enhancers.sci import prepare_kernels
 
 Images = TypeVar('Images', Tensor, list[Tensor])
@@ -64,8 +66,7 @@ class ValueCheck:
     """
 
     def __init__(self, white: float) -> None:
-        if not is_number(white) or not 0 < white < math.inf:
-            raise ConfigError(f'input_max must be a number above 0, got {white!r}')
+        check_above(0, input_max=white)
         self.white = white
         self._in_a_row = 0
         self._waiting: list[_Values] = []
@@ -177,7 +178,7 @@ class EnhancementStep(nn.Module):
 
     def setup_enhancement(
         self,
-        enhancer: BaseEnhancer | Mapping[str, Any] | str,
+        enhancer: EnhancerLike,
         frozen: bool = True,
         norm_eval: bool = True,
         input_order: str = 'bgr',
@@ -284,14 +285,9 @@ class EnhancementStep(nn.Module):
         """Neighbours that go through together; each alone on a CPU, whose caches are small."""
         if images[0].is_cpu or any(m.training for m in self.modules() if isinstance(m, _NORMS)):
             return [[image] for image in images]
-        groups: list[list[Tensor]] = []
-        for image in images:
-            last = groups[-1][0] if groups else None
-            if last is not None and (last.shape, last.dtype) == (image.shape, image.dtype):
-                groups[-1].append(image)
-            else:
-                groups.append([image])
-        return groups
+        return [
+            list(group) for _, group in groupby(images, lambda image: (image.shape, image.dtype))
+        ]
 
     def _keep_fill(self, image: Tensor, enhanced: Tensor, training: bool) -> Tensor:
         if enhanced.shape != image.shape:
@@ -358,7 +354,7 @@ class EnhancementStage(EnhancementStep):
 
     def __init__(
         self,
-        enhancer: BaseEnhancer | Mapping[str, Any] | str,
+        enhancer: EnhancerLike,
         input_order: str = 'rgb',
         input_max: float = 255.0,
         fill_color: float | Sequence[float] | None = None,
@@ -396,8 +392,7 @@ class EnhancementStage(EnhancementStep):
 
 
 def _keep_dtype(changed: Tensor, tensor: Tensor) -> Tensor:
-    same = changed.dtype == tensor.dtype
-    return changed if same else tensor.to(changed.device)
+    return changed if changed.dtype == tensor.dtype else tensor.to(changed.device)
 
 
 def _is_list(images: Any) -> bool:

@@ -1,7 +1,4 @@
-"""SCI's learning process: a cascade of stages that share one estimator.
-
-The self-calibrator links the stages in training and is not needed afterwards.
-"""
+"""SCI's learning process: a cascade of stages, linked by the self-calibrator."""
 
 from typing import Any, NamedTuple
 
@@ -124,10 +121,10 @@ class SelfCalibratedLearner(BaseModel):
             ValueError: if its shape or the mode is wrong.
         """
         if not isinstance(inputs, Tensor):
+            advice = "set collate_fn=dict(type='default_collate') in the dataloader"
             raise TypeError(
                 'SelfCalibratedLearner expects a stacked batch of images, got '
-                f"{type(inputs).__name__}: set collate_fn=dict(type='default_collate') in the "
-                'dataloader'
+                f'{type(inputs).__name__}: {advice}'
             )
         self.estimator.check_input(inputs)
         if mode == 'loss':
@@ -136,9 +133,8 @@ class SelfCalibratedLearner(BaseModel):
             return self.estimator(inputs)
         if mode == 'tensor':
             return self.cascade(inputs)
-        raise ValueError(
-            f"SelfCalibratedLearner: mode must be 'loss', 'predict' or 'tensor', got {mode!r}"
-        )
+        known = "'loss', 'predict' or 'tensor'"
+        raise ValueError(f'SelfCalibratedLearner: mode must be {known}, got {mode!r}')
 
     def _sum_losses(self, stages: list[Stage]) -> dict[str, Tensor]:
         losses = [self.loss(stage.illumination, stage.image) for stage in stages]
@@ -190,8 +186,7 @@ class SelfCalibrator(nn.Module):
         super().__init__()
         check_at_least(0, 'SelfCalibrator', most=MAX_LAYERS, layers=layers)
         check_at_least(1, 'SelfCalibrator', most=MAX_CHANNELS, channels=channels)
-        self.layers = layers
-        self.channels = channels
+        self.layers, self.channels = layers, channels
         self.in_conv = nn.Conv2d(3, channels, 3, padding=1)
         self.in_norm = nn.BatchNorm2d(channels)
         # One block, applied `layers` times: the authors share its parameters.

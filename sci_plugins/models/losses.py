@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from sci_plugins.errors import ConfigError, check_at_least
+from sci_plugins.errors import check_above, check_at_least
 from sci_plugins.functional.losses import (
     FIDELITY_WEIGHT,
     ColorMode,
@@ -56,8 +56,7 @@ class SmoothnessLoss(_Loss):
     ) -> None:
         super().__init__()
         check_at_least(0.0, 'SmoothnessLoss', weight=weight)
-        if not sigma > 0:
-            raise ValueError(f'SmoothnessLoss: sigma must be positive, got {sigma}')
+        check_above(0, 'SmoothnessLoss', sigma=sigma)
         guide_colors(torch.zeros(1, 3, 1, 1), color)  # an unknown name fails here
         self.weight, self.sigma = weight, sigma
         self.color: ColorMode = color
@@ -124,10 +123,8 @@ class ExposureLoss(_Loss):
 
     def __init__(self, target: float = 0.45, weight: float = 100.0) -> None:
         super().__init__()
-        if not 0 < target < 1:
-            raise ConfigError(f'ExposureLoss: target must be in (0, 1), got {target!r}')
-        if not weight > 0:
-            raise ConfigError(f'ExposureLoss: weight must be above 0, got {weight!r}')
+        check_above(0, 'ExposureLoss', below=1, target=target)
+        check_above(0, 'ExposureLoss', weight=weight)
         self.target, self.weight = target, weight
 
     def forward(self, enhanced: Tensor, image: Tensor) -> Tensor:

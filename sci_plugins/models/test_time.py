@@ -12,7 +12,7 @@ from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
-from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.errors import ConfigError, DataError, check_at_least
 from sci_plugins.functional.losses import at_least_float32
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.registry import MODELS
@@ -80,9 +80,7 @@ class TwoLooks(BaseModel):
         """The sample of an image that the enhancer leaves as it is."""
         return raw
 
-    def val_step(self, data: Any) -> list:
-        """Same as :meth:`test_step`."""
-        return self.test_step(data)
+    val_step = test_step
 
     def train_step(self, data: Any, optim_wrapper: Any) -> dict[str, Tensor]:
         """Raises ConfigError: it is for tests only."""
@@ -96,9 +94,8 @@ class TwoLooks(BaseModel):
             ConfigError: in any mode but ``'tensor'``: it starts from the data loader's images.
         """
         if mode != 'tensor':
-            raise ConfigError(
-                f'{type(self).__name__} works in test_step, not in forward(mode={mode!r})'
-            )
+            name = type(self).__name__
+            raise ConfigError(f'{name} works in test_step, not in forward(mode={mode!r})')
         return self.host(inputs, data_samples, mode=mode)
 
     def _prepare(self, data: Any, enhanced: bool) -> dict[str, Any]:
@@ -123,9 +120,7 @@ class TwoLooks(BaseModel):
             )
         return found
 
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Accept a host's own checkpoint, whose keys lack the prefix of this wrapper."""
         own = f'{prefix}host.'
         names = [key for key in state_dict if key.startswith(prefix)]
@@ -134,7 +129,7 @@ class TwoLooks(BaseModel):
                 # In older files RawEnhancedMerge has another prefix.
                 name = key.removeprefix(prefix).removeprefix('segmentor.')
                 state_dict[own + name] = state_dict.pop(key)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def _changed(before: Tensor, after: Tensor) -> list[bool]:
@@ -185,13 +180,11 @@ def merge_probabilities(first: Tensor, second: Tensor, weight: float = 0.5) -> T
 
 
 def _check(weight: float, *predictions: Tensor) -> None:
-    if not 0 <= weight <= 1:
-        raise ConfigError(f'weight must be in [0, 1], got {weight}')
+    check_at_least(0.0, most=1, weight=weight)
     shapes = [tuple(each.shape) for each in predictions]
     if len(set(shapes)) > 1:
-        raise DataError(
-            f'predictions must have the same shape, got {" and ".join(map(str, shapes))}'
-        )
+        told = ' and '.join(map(str, shapes))
+        raise DataError(f'predictions must have the same shape, got {told}')
 
 
 #: Of non-maximum suppression, for hosts that have none of their own.
@@ -266,8 +259,7 @@ def _suppression_of(host: Any) -> dict[str, Any]:
 class RawEnhancedMerge(TwoLooks):
     """Merges a network's predictions for the raw and the enhanced image.
 
-    For tests only, see :class:`TwoLooks`. The host infers both versions of the image in full: whole
-    or sliding, padding removed, flipped back, in the coordinates of the original image.
+    For tests only, see :class:`TwoLooks`. The host infers both versions of the image in full.
 
     Segmentors: the class with the largest ``(1 - weight) softmax(raw) + weight softmax(enhanced)``.
     A single-channel head is merged after its sigmoid and compared with its own threshold. Heads
@@ -308,10 +300,8 @@ class RawEnhancedMerge(TwoLooks):
         _check(weight)
         given = [each for each in (host, segmentor) if each is not None]
         if len(given) != 1:
-            raise ConfigError(
-                'RawEnhancedMerge takes a model as its host, or as segmentor, the older name; got '
-                f'{"both" if given else "neither"}'
-            )
+            wish, got = 'as segmentor, the older name', 'both' if given else 'neither'
+            raise ConfigError(f'RawEnhancedMerge takes a model as its host, or {wish}; got {got}')
         super().__init__(given[0], data_preprocessor, init_cfg)
         self.weight = weight
 
@@ -341,9 +331,8 @@ class RawEnhancedMerge(TwoLooks):
         else:
             merged = merge_probabilities(raw, enhanced, self.weight)
             classes = (merged > self.host.decode_head.threshold).to(merged)
-        sample.set_data(
-            dict(seg_logits=PixelData(data=merged), pred_sem_seg=PixelData(data=classes))
-        )
+        found = dict(seg_logits=PixelData(data=merged), pred_sem_seg=PixelData(data=classes))
+        sample.set_data(found)
         return sample
 
 
@@ -355,12 +344,14 @@ def _has_boxes(sample: Any) -> bool:
 
 def _logits(sample: Any) -> Tensor:
     if 'seg_logits' not in sample:
-        raise ConfigError(
-            'RawEnhancedMerge needs a model that returns seg_logits, or boxes alone, got '
-            f'{", ".join(sample.keys()) or "nothing"}'
-        )
+        raise _lacks(sample, 'RawEnhancedMerge', 'seg_logits, or boxes alone')
     logits: Tensor = sample.seg_logits.data
     return logits
+
+
+def _lacks(sample: Any, owner: str, wish: str) -> ConfigError:
+    got = ', '.join(sample.keys()) or 'nothing'
+    return ConfigError(f'{owner} needs a model that returns {wish}, got {got}')
 
 
 #: Predictions that make a detector's confidence: the best ones count.
@@ -374,9 +365,8 @@ def segmentation_confidence(logits: Tensor) -> float:
     the sigmoid.
     """
     logits = at_least_float32(logits)
-    if len(logits) > 1:
-        return float(logits.softmax(0).amax(0).mean())
-    return float(torch.maximum(logits, 1 - logits).mean())
+    classes = logits.softmax(0) if len(logits) > 1 else torch.cat([logits, 1 - logits])
+    return float(classes.amax(0).mean())
 
 
 def detection_confidence(scores: Tensor) -> float:
@@ -429,7 +419,4 @@ def _confidence(sample: Any) -> float:
         return segmentation_confidence(sample.seg_logits.data)
     if 'pred_instances' in sample and 'scores' in sample.pred_instances:
         return detection_confidence(sample.pred_instances.scores)
-    raise ConfigError(
-        'RawEnhancedSelect needs a model that returns seg_logits or scores, got '
-        f'{", ".join(sample.keys()) or "nothing"}'
-    )
+    raise _lacks(sample, 'RawEnhancedSelect', 'seg_logits or scores')

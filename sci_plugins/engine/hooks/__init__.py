@@ -19,9 +19,8 @@ from sci_plugins.engine.hooks.skipped_images_hook import SkippedImagesHook
 from sci_plugins.engine.hooks.test_progress_hook import TestProgressHook
 
 __all__ = [
-    'AtomicCheckpointHook', 'ChannelSymmetryHook', 'DecisionsHook',
-    'EnhancedPicturesHook', 'EnhancementLossHook', 'ExportEnhancerHook', 'FiniteLossHook',
-    'FrozenNormHook',
-    'ImageResult', 'ImageResultsHook', 'KeptSample', 'SampleKeeperHook', 'SkippedImagesHook',
-    'TestProgressHook', 'image_at', 'keep_sample',
+    'AtomicCheckpointHook', 'ChannelSymmetryHook', 'DecisionsHook', 'EnhancedPicturesHook',
+    'EnhancementLossHook', 'ExportEnhancerHook', 'FiniteLossHook', 'FrozenNormHook', 'ImageResult',
+    'ImageResultsHook', 'KeptSample', 'SampleKeeperHook', 'SkippedImagesHook', 'TestProgressHook',
+    'image_at', 'keep_sample',
 ]  # fmt: skip

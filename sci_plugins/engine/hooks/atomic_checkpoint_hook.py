@@ -46,16 +46,9 @@ class AtomicCheckpointHook(CheckpointHook):
         name = self.filename_tmpl.format(step)
         path = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info('last_ckpt', path)
-        runner.save_checkpoint(
-            self.out_dir,
-            name,
-            save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
-            meta=meta,
-            by_epoch=self.by_epoch,
-            backend_args=self.backend_args,
-            **self.args,
-        )
+        settings = ('save_optimizer', 'save_param_scheduler', 'by_epoch', 'backend_args')
+        own = {name: getattr(self, name) for name in settings}
+        runner.save_checkpoint(self.out_dir, name, meta=meta, **own, **self.args)
         self.last_ckpt = path
         if not is_main_process():
             return
@@ -116,8 +109,6 @@ def newest_checkpoint(work_dir: str | Path) -> Path | None:
     recorded = pointer.read_text(encoding='utf-8', errors='replace').strip()
     found = Path(work_dir) / Path(recorded).name
     if not found.is_file():
-        raise DataError(
-            f'{pointer} names {recorded or "no file"}, and {work_dir} holds no checkpoint of '
-            'that name: name one with --resume FILE'
-        )
+        told = f'{work_dir} holds no checkpoint of that name: name one with --resume FILE'
+        raise DataError(f'{pointer} names {recorded or "no file"}, and {told}')
     return found

@@ -32,9 +32,8 @@ def _symmetrize(layer: nn.Conv2d | nn.BatchNorm2d) -> None:
     is_conv = isinstance(layer, nn.Conv2d)
     channels = {layer.in_channels, layer.out_channels} if is_conv else {layer.num_features}
     if channels != {3}:
-        raise ConfigError(
-            f'channel symmetry needs layers of 3 channels, got {layer}: set channels=3'
-        )
+        told = f'needs layers of 3 channels, got {layer}: set channels=3'
+        raise ConfigError(f'channel symmetry {told}')
     values: Sequence[Any] = [layer.bias]
     if is_conv:
         own = torch.eye(3, dtype=torch.bool, device=layer.weight.device)

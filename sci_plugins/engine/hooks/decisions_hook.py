@@ -60,7 +60,7 @@ class DecisionsHook(Hook):
         self._open = True
 
     def after_test_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+        self, runner: Runner, batch_idx: int, data_batch: Any, outputs: Any
     ) -> None:
         if not self._handles:
             return

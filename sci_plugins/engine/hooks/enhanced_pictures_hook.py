@@ -75,28 +75,25 @@ class EnhancedPicturesHook(Hook):
             self._write(runner, 0, 0)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        if self.by_epoch and (
-            self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)
-        ):
+        is_due = self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)
+        if self.by_epoch and is_due:
             self._write(runner, runner.epoch + 1, runner.iter)
 
     def after_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
-        if not self.by_epoch and (
-            self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)
-        ):
+        is_due = self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)
+        if not self.by_epoch and is_due:
             self._write(runner, runner.iter + 1, runner.iter + 1)
 
     def _candidates(self, runner: Runner) -> list[Path]:
         if self.data_root is None:
             files = getattr(runner.train_dataloader.dataset, 'files', None)
             if not files:
-                raise ConfigError(
-                    'EnhancedPicturesHook: set data_root, the training set has no list of files'
-                )
+                told = 'set data_root, the training set has no list of files'
+                raise ConfigError(f'EnhancedPicturesHook: {told}')
             return list(files)
-        if isinstance(self.data_root, str | os.PathLike):
-            return find_images(self.data_root)
-        return [path for root in self.data_root for path in find_images(root)]
+        is_one = isinstance(self.data_root, str | os.PathLike)
+        roots: Any = [self.data_root] if is_one else self.data_root
+        return [path for root in roots for path in find_images(root)]
 
     def _find_enhancer(self, runner: Runner) -> BaseEnhancer:
         kind: type[BaseEnhancer] = BaseEnhancer  # type: ignore[type-abstract]
@@ -110,18 +107,15 @@ class EnhancedPicturesHook(Hook):
         enhancer.eval()
         device = next((p.device for p in enhancer.parameters()), torch.device('cpu'))
         with torch.no_grad():
-            shown = {
-                path: _enhance(enhancer, image.to(device)) for path, image in self._images.items()
-            }
+            shown = {k: _enhance(enhancer, image.to(device)) for k, image in self._images.items()}
         for part, mode in modes.items():
             part.training = mode
-        unit = 'epoch' if self.by_epoch else 'iter'
         rows = [
             [image_cell(f'{Path(path).name}: {column}', value) for column, value in columns.items()]
             for path, columns in shown.items()
         ]
-        path = Path(runner.work_dir) / 'pictures' / f'{unit}_{step:06d}.jpg'
-        write_sheet(path, make_grid(rows))
+        name = f'{"epoch" if self.by_epoch else "iter"}_{step:06d}.jpg'
+        write_sheet(Path(runner.work_dir, 'pictures', name), make_grid(rows))
         runner.visualizer.add_scalars(_statistics(list(shown.values())), step=iteration)
 
 

@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from sci_plugins.errors import ConfigError, is_number
+from sci_plugins.errors import ConfigError, check_above
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancers import RetinexEnhancer
 from sci_plugins.registry import HOOKS, MODELS
@@ -36,10 +36,7 @@ class EnhancementLossHook(Hook):
     """
 
     def __init__(self, weight: float = 1.0, loss: dict[str, Any] | None = None) -> None:
-        if not is_number(weight) or not 0 < weight < float('inf'):
-            raise ConfigError(
-                f'EnhancementLossHook: weight must be a number above 0, got {weight!r}'
-            )
+        check_above(0, 'EnhancementLossHook', weight=weight)
         self.weight = float(weight)
         self.loss: nn.Module = MODELS.build(loss or dict(type='sci_plugins.SCILoss'))
         self._handle: Any = None
@@ -52,9 +49,7 @@ class EnhancementLossHook(Hook):
         self._handle = unwrap_model(runner.model).register_forward_hook(self._add_losses)
 
     def after_train(self, runner: Runner) -> None:
-        if self._handle is not None:
-            self._handle.remove()
-            self._handle = None
+        self._handle.remove()
         inner_preprocessor(runner.model).keep_pairs = False
 
     def _add_losses(self, model: nn.Module, args: Any, output: Any) -> Any:
@@ -71,14 +66,9 @@ class EnhancementLossHook(Hook):
         Args:
             pairs: per image (input, illumination), ``(1, 3, H, W)`` in [0, 1].
         """
-        terms = [
-            self.loss(_large_enough(illumination), _large_enough(image))
-            for image, illumination in pairs
-        ]
-        return {
-            f'loss_enhance_{name}': self.weight * torch.stack([term[name] for term in terms]).mean()
-            for name in terms[0]
-        }
+        terms = [self.loss(_large_enough(light), _large_enough(image)) for image, light in pairs]
+        means = {name: torch.stack([term[name] for term in terms]).mean() for name in terms[0]}
+        return {f'loss_enhance_{name}': self.weight * mean for name, mean in means.items()}
 
 
 def _large_enough(image: Tensor) -> Tensor:
@@ -90,18 +80,15 @@ def _large_enough(image: Tensor) -> Tensor:
 
 def _check_preprocessor(preprocessor: Any) -> EnhancementMixin:
     if not isinstance(preprocessor, EnhancementMixin):
-        raise ConfigError(
-            'EnhancementLossHook needs a model with an enhancer: set data_preprocessor.type to '
-            "'sci_plugins.EnhancedDetDataPreprocessor' or "
-            f"'sci_plugins.EnhancedSegDataPreProcessor'; got {type(preprocessor).__name__}"
+        lacks = (
+            "a model with an enhancer: set data_preprocessor.type to 'sci_plugins."
+            "EnhancedDetDataPreprocessor' or 'sci_plugins.EnhancedSegDataPreProcessor'; got "
+            f'{type(preprocessor).__name__}'
         )
-    if preprocessor.frozen:
-        raise ConfigError(
-            'EnhancementLossHook needs a trainable enhancer: set data_preprocessor.frozen=False'
-        )
-    if not isinstance(preprocessor.enhancer, RetinexEnhancer):
-        raise ConfigError(
-            'EnhancementLossHook needs an enhancer with an illumination map, got '
-            f'{type(preprocessor.enhancer).__name__}'
-        )
-    return preprocessor
+    elif preprocessor.frozen:
+        lacks = 'a trainable enhancer: set data_preprocessor.frozen=False'
+    elif not isinstance(preprocessor.enhancer, RetinexEnhancer):
+        lacks = f'an enhancer with an illumination map, got {type(preprocessor.enhancer).__name__}'
+    else:
+        return preprocessor
+    raise ConfigError(f'EnhancementLossHook needs {lacks}')

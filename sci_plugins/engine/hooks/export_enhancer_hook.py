@@ -36,14 +36,9 @@ class ExportEnhancerHook(Hook):
     priority = 'VERY_LOW'
 
     def __init__(
-        self,
-        file: str = 'enhancer.pth',
-        module: str = 'estimator',
-        meta: dict[str, Any] | None = None,
+        self, file: str = 'enhancer.pth', module: str = 'estimator', meta: dict | None = None
     ) -> None:
-        self.file = file
-        self.module = module
-        self.meta = dict(meta or {})
+        self.file, self.module, self.meta = file, module, dict(meta or {})
 
     def before_train(self, runner: Runner) -> None:
         # Refuse now, not after hours, what cannot be saved.
@@ -56,8 +51,7 @@ class ExportEnhancerHook(Hook):
         path = Path(runner.work_dir) / self.file
         recipe: dict[str, Any] = dict(steps=runner.iter, epochs=runner.epoch, seed=runner.seed)
         recipe |= dict(training=_training_settings(runner.cfg))
-        enhancer = self._find_module(runner)
-        digest = save_enhancer(enhancer, path, **recipe | self.meta)
+        digest = save_enhancer(self._find_module(runner), path, **recipe | self.meta)
         runner.logger.info(f'enhancer exported to {path} (sha256 {digest})')
 
     def _find_module(self, runner: Runner) -> nn.Module:

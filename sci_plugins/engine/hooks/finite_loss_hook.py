@@ -35,11 +35,8 @@ class FiniteLossHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        values = {
-            name: float(value.detach())
-            for name, value in (outputs or {}).items()
-            if isinstance(value, Tensor)
-        }
+        found = (outputs or {}).items()
+        values = {name: float(each.detach()) for name, each in found if isinstance(each, Tensor)}
         norm = runner.message_hub.log_scalars.get('train/grad_norm')
         if norm is not None and not isinstance(runner.optim_wrapper, AmpOptimWrapper):
             values['gradient norm'] = norm.current()
@@ -69,6 +66,5 @@ def _image_names(data_batch: Any) -> str:
 
 def _last_checkpoint(runner: Runner) -> str:
     path = Path(runner.work_dir) / 'last_checkpoint'
-    if not path.is_file():
-        return 'no checkpoint had been saved'
-    return f'the last good checkpoint is {path.read_text().strip()}'
+    there = f'the last good checkpoint is {path.read_text().strip()}' if path.is_file() else ''
+    return there or 'no checkpoint had been saved'

@@ -72,7 +72,7 @@ class ImageResultsHook(Hook):
         self.run = RunInfo(ImageSet(loader.dataset), runner.test_loop.evaluator.metrics)
 
     def after_test_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+        self, runner: Runner, batch_idx: int, data_batch: Any, outputs: Any
     ) -> None:
         for place, output in enumerate(outputs or []):
             if not self._own:

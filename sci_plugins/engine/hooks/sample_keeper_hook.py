@@ -52,7 +52,7 @@ class SampleKeeperHook(Hook):
         self.palette = palette_of(getattr(runner.test_dataloader.dataset, 'metainfo', {}))
 
     def after_test_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+        self, runner: Runner, batch_idx: int, data_batch: Any, outputs: Any
     ) -> None:
         for position, output in enumerate(outputs or []):
             # MMEngine's sampler hands out the images round-robin.
@@ -75,12 +75,11 @@ def keep_sample(
         image: ``(3, H, W)``, uint8 or in [0, ``input_max``], as the data loader gives it.
         output: the model's prediction.
     """
-    preprocessor = inner_preprocessor(model)
+    preprocessor: Any = inner_preprocessor(model)
     enhanced = image
     if isinstance(preprocessor, EnhancementMixin):
         with torch.no_grad():
-            device: Any = preprocessor.device
-            enhanced = preprocessor.enhance_image(image.to(device), False)
+            enhanced = preprocessor.enhance_image(image.to(preprocessor.device), False)
     is_rgb = getattr(preprocessor, 'input_order', 'bgr') == 'rgb'
     name = str(getattr(output, 'img_path', index)).replace('\\', '/').rsplit('/', 1)[-1]
     white = 255.0 if image.dtype == torch.uint8 else input_max

@@ -6,9 +6,8 @@ checkpoint keys and its tools as they are.
 """
 
 import copy
-import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 from weakref import WeakSet
 
@@ -19,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
 from sci_plugins.models.enhancement_stage import EnhancementStep, is_taken_out
-from sci_plugins.models.enhancers import BaseEnhancer, Enhanced, RetinexEnhancer
+from sci_plugins.models.enhancers import Enhanced, RetinexEnhancer
+from sci_plugins.models.enhancers.build import EnhancerLike
 from sci_plugins.utils.model_parts import inner_preprocessor, innermost
 
 _DEFAULT = object()
@@ -52,7 +52,7 @@ class EnhancementMixin(EnhancementStep):
 
     def __init__(
         self,
-        enhancer: BaseEnhancer | Mapping[str, Any] | str,
+        enhancer: EnhancerLike,
         frozen: bool = True,
         norm_eval: bool = True,
         input_order: str = 'bgr',
@@ -68,11 +68,7 @@ class EnhancementMixin(EnhancementStep):
         )
 
     def setup_enhancement(self, *args: Any, **kwargs: Any) -> None:
-        """As in :class:`EnhancementStage`, on the host's device.
-
-        Raises:
-            ConfigError: if an argument is out of range.
-        """
+        """As in :class:`EnhancementStage`, on the host's device."""
         self.keep_pairs = False
         self.kept_pairs = []
         super().setup_enhancement(*args, **kwargs)
@@ -132,10 +128,8 @@ class EnhancementMixin(EnhancementStep):
     def _advice(self) -> str:
         if getattr(self, '_enable_normalize', True):
             return 'take Normalize out of the pipeline, the data preprocessor normalises'
-        return (
-            'is there a Normalize in the pipeline, as this data preprocessor has no mean and '
-            'std? Move them there'
-        )
+        cause = 'as this data preprocessor has no mean and std'
+        return f'is there a Normalize in the pipeline, {cause}? Move them there'
 
     def _run_enhancer(self, rgb: Tensor, training: bool) -> Tensor:
         if not (training and self.keep_pairs and isinstance(self.enhancer, RetinexEnhancer)):
@@ -144,21 +138,15 @@ class EnhancementMixin(EnhancementStep):
         self.kept_pairs += zip(rgb.split(1), result.illumination.split(1), strict=True)
         return result.image
 
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """A checkpoint without an enhancer (a plain host's) leaves ours as it is."""
         own = f'{prefix}enhancer.'
         entries = self.enhancer.state_dict(prefix=own)
         if entries and not any(key.startswith(own) for key in state_dict):
             state_dict.update(entries)
-            print_log(
-                f'the checkpoint holds no enhancer: {type(self.enhancer).__name__} keeps '
-                'the weights that it has',
-                logger='current',
-                level=logging.INFO,
-            )
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+            told = f'{type(self.enhancer).__name__} keeps the weights that it has'
+            print_log(f'the checkpoint holds no enhancer: {told}', 'current')
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def _is_whole(image: Tensor, size: tuple[int, int]) -> bool:

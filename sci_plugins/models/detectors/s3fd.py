@@ -57,14 +57,9 @@ class S3FDVGG(SSDVGG):
             init_cfg=init_cfg,
         )
         conv: Any = self.features[_FC6]
+        sizes = conv.in_channels, conv.out_channels, conv.kernel_size
         self.features[_POOL5] = nn.MaxPool2d(2, 2, ceil_mode=True)
-        self.features[_FC6] = nn.Conv2d(
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,
-            padding=fc6_dilation,
-            dilation=fc6_dilation,
-        )
+        self.features[_FC6] = nn.Conv2d(*sizes, padding=fc6_dilation, dilation=fc6_dilation)
 
 
 class SafeL2Norm(L2Norm):
@@ -117,17 +112,12 @@ class S3FDNeck(SSDNeck):
         **kwargs: Any,
     ) -> None:
         if len(l2_norm_scales) > len(in_channels):
-            raise ConfigError(
-                f'S3FDNeck: expected at most {len(in_channels)} l2_norm_scales, one per input, '
-                f'got {len(l2_norm_scales)}'
-            )
+            wish = f'at most {len(in_channels)} l2_norm_scales, one per input'
+            raise ConfigError(f'S3FDNeck: expected {wish}, got {len(l2_norm_scales)}')
         super().__init__(
             in_channels, out_channels, level_strides, level_paddings, l2_norm_scale=None, **kwargs
         )
-        self.l2_norms = nn.ModuleList(
-            SafeL2Norm(channels, scale)
-            for channels, scale in zip(in_channels, l2_norm_scales, strict=False)
-        )
+        self.l2_norms = nn.ModuleList(map(SafeL2Norm, in_channels, l2_norm_scales))
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         maps = list(inputs)
@@ -187,10 +177,8 @@ class S3FDHead(SSDHead):
         super().__init__(num_classes=num_classes, in_channels=in_channels, **kwargs)
         check_at_least(1, 'S3FDHead', max_out=max_out)
         if self.num_base_priors[0] != 1:
-            raise ConfigError(
-                'S3FDHead: expected one anchor per location on the first level, got '
-                f'{self.num_base_priors[0]}'
-            )
+            wish, got = 'one anchor per location on the first level', self.num_base_priors[0]
+            raise ConfigError(f'S3FDHead: expected {wish}, got {got}')
         self.max_out = max_out
         # mmdet's box decoding reads loss_cls, which SSDHead does not set.
         self.loss_cls = None
@@ -276,9 +264,8 @@ def _share_out(matches: Tensor, wanted: Tensor, anchors: Tensor, faces: Tensor) 
 class ScaleCompensatedAssigner(MaxIoUAssigner):
     """Scale compensation anchor matching (S3FD, section 3.2).
 
-    Stage one is mmdet's ``MaxIoUAssigner`` as SSD uses it (each face takes its best anchor, each
-    anchor its best face above a threshold), with the threshold lowered from 0.5 to 0.35. Stage two
-    is :func:`sci_plugins.models.detectors.s3fd.compensate_matches`.
+    Stage one is mmdet's ``MaxIoUAssigner`` as SSD uses it, with the threshold lowered from 0.5 to
+    0.35. Stage two is :func:`compensate_matches`.
 
     Args:
         pos_iou_thr: threshold of stage one; an anchor below it is background.
@@ -302,10 +289,9 @@ class ScaleCompensatedAssigner(MaxIoUAssigner):
         **kwargs: Any,
     ) -> None:
         if not 0 <= compensation_iou_thr < pos_iou_thr <= 1:
-            raise ConfigError(
-                'ScaleCompensatedAssigner: expected 0 <= compensation_iou_thr < '
-                f'pos_iou_thr <= 1, got {compensation_iou_thr!r} and {pos_iou_thr!r}'
-            )
+            wish = '0 <= compensation_iou_thr < pos_iou_thr <= 1'
+            got = f'{compensation_iou_thr!r} and {pos_iou_thr!r}'
+            raise ConfigError(f'ScaleCompensatedAssigner: expected {wish}, got {got}')
         if top_n is not None:
             check_at_least(1, 'ScaleCompensatedAssigner', top_n=top_n)
         super().__init__(
@@ -314,17 +300,15 @@ class ScaleCompensatedAssigner(MaxIoUAssigner):
             min_pos_iou=min_pos_iou,
             **{'gt_max_assign_all': False, **kwargs},
         )
-        self.compensation_iou_thr = compensation_iou_thr
-        self.top_n = top_n
+        self.compensation_iou_thr, self.top_n = compensation_iou_thr, top_n
 
     def assign_wrt_overlaps(self, overlaps: Tensor, gt_labels: Tensor) -> AssignResult:
         """Run both stages on the IoU of faces and anchors, ``(F, A)``, -1 for ignored anchors."""
         result = super().assign_wrt_overlaps(overlaps, gt_labels)
         if overlaps.numel() == 0:
             return result
-        matches = compensate_matches(
-            overlaps, result.gt_inds, self.compensation_iou_thr, self.top_n
-        )
+        limits = self.compensation_iou_thr, self.top_n
+        matches = compensate_matches(overlaps, result.gt_inds, *limits)
         matched = matches > 0
         result.gt_inds = matches
         result.labels[matched] = gt_labels[matches[matched] - 1]

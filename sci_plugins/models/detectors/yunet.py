@@ -3,8 +3,6 @@
 onnxruntime runs its ONNX file on the CPU.
 """
 
-import hashlib
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,8 +13,9 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torchvision.ops import nms
 
-from sci_plugins.errors import CheckpointError, ConfigError, check_at_least
+from sci_plugins.errors import CheckpointError, ConfigError, check_above, check_at_least
 from sci_plugins.models.enhancers.onnx import OnnxNetwork
+from sci_plugins.models.enhancers.weight_files import file_sha256
 from sci_plugins.registry import MODELS
 from sci_plugins.utils.folders import PathLike
 
@@ -111,31 +110,22 @@ class YuNetONNX(BaseDetector):
         data_preprocessor: Any = None,
         init_cfg: Any = None,
     ) -> None:
-        if not 0 <= score_thr <= 1:
-            raise ConfigError(f'{_NAME}: score_thr must be in [0, 1], got {score_thr!r}')
-        if not 0 < iou_threshold <= 1:
-            raise ConfigError(f'{_NAME}: iou_threshold must be in (0, 1], got {iou_threshold!r}')
+        check_at_least(0.0, _NAME, most=1, score_thr=score_thr)
+        check_above(0, _NAME, iou_threshold=iou_threshold)
+        check_at_least(0.0, _NAME, most=1, iou_threshold=iou_threshold)
         check_at_least(1, _NAME, max_per_img=max_per_img)
-        super().__init__(
-            data_preprocessor=data_preprocessor
-            or dict(type='mmdet.DetDataPreprocessor', pad_size_divisor=32),
-            init_cfg=init_cfg,
-        )
-        self.score_thr = score_thr
-        self.iou_threshold = iou_threshold
+        padding = dict(type='mmdet.DetDataPreprocessor', pad_size_divisor=32)
+        super().__init__(data_preprocessor=data_preprocessor or padding, init_cfg=init_cfg)
+        self.score_thr, self.iou_threshold = score_thr, iou_threshold
         self.max_per_img = max_per_img
         # As other detectors say it.
         self.test_cfg = dict(nms=dict(iou_threshold=iou_threshold), max_per_img=max_per_img)
         self.network = OnnxNetwork(weights, _NAME, _ADVICE)
         wanted = {f'{name}_{s}' for name in ('cls', 'obj', 'bbox') for s in YUNET_STRIDES}
-        missing = sorted(wanted - set(self.network.output_names))
+        path, missing = self.network.path, sorted(wanted - set(self.network.output_names))
         if missing:
-            raise CheckpointError(
-                f'{self.network.path} is not YuNet: it lacks the outputs {", ".join(missing)}'
-            )
-        digest = hashlib.sha256(self.network.path.read_bytes()).hexdigest()
-        message = f'{_NAME}: {self.network.path.name} (sha256 {digest[:8]}…)'
-        print_log(message, logger='current', level=logging.INFO)
+            raise CheckpointError(f'{path} is not YuNet: it lacks the outputs {", ".join(missing)}')
+        print_log(f'{_NAME}: {path.name} (sha256 {file_sha256(path)[:8]}…)', 'current')
 
     def predict(
         self, batch_inputs: Tensor, batch_data_samples: Sequence, rescale: bool = True
@@ -156,10 +146,8 @@ class YuNetONNX(BaseDetector):
         """
         outputs = self._forward(batch_inputs)
         boxes, scores = decode_yunet(outputs, *batch_inputs.shape[-2:])
-        results = [
-            self._select(each, score, sample.metainfo, rescale)
-            for each, score, sample in zip(boxes, scores, batch_data_samples, strict=True)
-        ]
+        triples = zip(boxes, scores, batch_data_samples, strict=True)
+        results = [self._select(b, s, sample.metainfo, rescale) for b, s, sample in triples]
         return self.add_pred_to_datasample(batch_data_samples, results)
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: Sequence) -> dict:

@@ -27,6 +27,10 @@ def _number(text: str) -> float:
         raise ConfigError(f'{text!r} is not a number') from error
 
 
+#: What :func:`build_enhancer` takes.
+EnhancerLike = nn.Module | Mapping[str, Any] | str
+
+
 class ShortName(NamedTuple):
     """What a short name stands for."""
 
@@ -140,7 +144,7 @@ _WRAPPERS = re.compile('gated/|temporal/')
 _DOTTED = re.compile(r'[A-Za-z_]\w*(\.[A-Za-z_]\w*)+')
 
 
-def build_enhancer(enhancer: nn.Module | Mapping[str, Any] | str) -> BaseEnhancer:
+def build_enhancer(enhancer: EnhancerLike) -> BaseEnhancer:
     """Make an enhancer from whatever names one.
 
     Args:

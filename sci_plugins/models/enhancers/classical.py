@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
-from sci_plugins.errors import ConfigError, is_number
+from sci_plugins.errors import ConfigError, check_above, check_at_least
 from sci_plugins.functional.retinex import mean_luma
 from sci_plugins.models.enhancers.base import BaseEnhancer
 from sci_plugins.registry import MODELS
+
+_MOST = 1e38  # float32 ends there
 
 
 @MODELS.register_module()
@@ -41,8 +43,7 @@ class GammaEnhancer(BaseEnhancer):
 
     def __init__(self, gamma: float = 1 / 2.2) -> None:
         super().__init__()
-        if not _is_positive(gamma):
-            raise ConfigError(f'GammaEnhancer: gamma must be above 0, got {gamma!r}')
+        check_above(0, 'GammaEnhancer', below=_MOST, gamma=gamma)
         self.gamma = gamma
 
     def forward(self, image: Tensor) -> Tensor:
@@ -68,10 +69,8 @@ class MeanMatchEnhancer(BaseEnhancer):
 
     def __init__(self, target: float = 0.4, max_gain: float = 20.0) -> None:
         super().__init__()
-        if not _is_positive(target) or target >= 1:
-            raise ConfigError(f'MeanMatchEnhancer: target must be in (0, 1), got {target!r}')
-        if not _is_positive(max_gain) or max_gain < 1:
-            raise ConfigError(f'MeanMatchEnhancer: max_gain must be at least 1, got {max_gain!r}')
+        check_above(0, 'MeanMatchEnhancer', below=1, target=target)
+        check_at_least(1.0, 'MeanMatchEnhancer', most=_MOST, max_gain=max_gain)
         self.target, self.max_gain = target, max_gain
 
     def decide(self, image: Tensor) -> Tensor:
@@ -125,15 +124,14 @@ class CLAHEEnhancer(LightnessEnhancer):
 
     def __init__(self, clip_limit: float = 2.0, tile_grid: tuple[int, int] = (8, 8)) -> None:
         super().__init__()
-        is_grid = isinstance(tile_grid, tuple | list) and len(tile_grid) == 2
-        is_grid = is_grid and all(isinstance(each, int) and each >= 1 for each in tile_grid)
-        if not _is_positive(clip_limit) or not is_grid:
+        check_above(0, 'CLAHEEnhancer', below=_MOST, clip_limit=clip_limit)
+        if not isinstance(tile_grid, tuple | list) or len(tile_grid) != 2:
             raise ConfigError(
-                f'CLAHEEnhancer: clip_limit and tile_grid (columns, rows) must be above '
-                f'0, got {clip_limit!r} and {tile_grid!r}'
+                f'CLAHEEnhancer: tile_grid must be (columns, rows), got {tile_grid!r}'
             )
-        self.clip_limit = clip_limit
-        self.tile_grid = tuple(tile_grid)
+        columns, rows = tile_grid
+        check_at_least(1, 'CLAHEEnhancer: tile_grid', columns=columns, rows=rows)
+        self.clip_limit, self.tile_grid = clip_limit, (columns, rows)
 
     def map_lightness(self, lightness: np.ndarray) -> np.ndarray:
         # Made here, cheaply, because OpenCV's object cannot be pickled or copied.
@@ -147,7 +145,3 @@ class HistogramEqualizationEnhancer(LightnessEnhancer):
 
     def map_lightness(self, lightness: np.ndarray) -> np.ndarray:
         return cv2.equalizeHist(lightness)
-
-
-def _is_positive(value: Any) -> bool:
-    return is_number(value) and 0 < value < 1e38  # float32 ends there

@@ -62,18 +62,15 @@ def building_of(enhancer: nn.Module) -> dict[str, Any]:
         ConfigError: if its constructor got something that is not plain data, or its class
             cannot be imported.
     """
-    kind, arguments = type(enhancer), arguments_of(enhancer)
+    kind, arguments, why = type(enhancer), arguments_of(enhancer), ''
     if kind.__module__ == '__main__' or '<locals>' in kind.__qualname__:
-        raise ConfigError(
-            f'cannot save {kind.__name__} so that it can be built again: define the class in a '
-            'file of its own, such as my_file.py, and import it from there'
-        )
+        why = 'define the class in a file of its own, such as my_file.py, and import it from there'
     for name, value in arguments.items():
         if any(isinstance(each, Opaque) for each in _leaves(value)):
-            raise ConfigError(
-                f'cannot save {kind.__name__} so that it can be built again: its argument '
-                f'{name} must be plain data (numbers, text, lists, dicts), got {value}'
-            )
+            wish = 'plain data (numbers, text, lists, dicts)'
+            why = why or f'its argument {name} must be {wish}, got {value}'
+    if why:
+        raise ConfigError(f'cannot save {kind.__name__} so that it can be built again: {why}')
     return dict(type=type_name(kind), arguments=arguments)
 
 
@@ -132,8 +129,8 @@ def changed_arguments(
             hold; the check allocates no memory.
     """
     taken = inspect.signature(kind).parameters
-    arguments = plain_arguments(kind, said)
-    changed = {key: value for key, value in arguments.items() if value != taken[key].default}
+    found = plain_arguments(kind, said).items()
+    changed = {key: value for key, value in found if value != taken[key].default}
     _check_size(kind, changed, tensors)
     return changed
 
@@ -157,9 +154,8 @@ def _check_size(
             problem = show_name(first_line(error), 200)
             raise CheckpointError(f'its recipe says {told}: {problem}') from error
     if wanted > have or (is_ours and total > max(have, _HARMLESS)):
-        raise CheckpointError(
-            f'its recipe says {told}: such a {kind.__name__} has more values than the file'
-        )
+        problem = f'such a {kind.__name__} has more values than the file'
+        raise CheckpointError(f'its recipe says {told}: {problem}')
 
 
 def loaded_class(name: str) -> type[BaseEnhancer] | None:

@@ -1,16 +1,15 @@
 """A gate in front of any other enhancer, which leaves bright images alone."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sci_plugins.errors import ConfigError, is_number
+from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.functional.retinex import blend, darkness_gate, mean_luma
 from sci_plugins.functional.tensors import is_recorded
 from sci_plugins.models.enhancers.base import BaseEnhancer
-from sci_plugins.models.enhancers.build import build_enhancer
+from sci_plugins.models.enhancers.build import EnhancerLike, build_enhancer
 from sci_plugins.registry import MODELS
 
 
@@ -43,14 +42,13 @@ class GatedEnhancer(BaseEnhancer):
             ``enhancer`` names none.
     """
 
-    def __init__(
-        self,
-        enhancer: nn.Module | Mapping[str, Any] | str,
-        dark: float = 0.16,
-        bright: float = 0.25,
-    ) -> None:
+    def __init__(self, enhancer: EnhancerLike, dark: float = 0.16, bright: float = 0.25) -> None:
         super().__init__()
-        self.dark, self.bright = _check_limits(dark, bright)
+        check_at_least(0.0, 'GatedEnhancer', most=1, dark=dark, bright=bright)
+        if not dark < bright:
+            told = f'dark must be below bright, got {dark!r} and {bright!r}'
+            raise ConfigError(f'GatedEnhancer: {told}')
+        self.dark, self.bright = dark, bright
         self.enhancer = build_enhancer(enhancer)
 
     def gate(self, image: Tensor) -> Tensor:
@@ -60,9 +58,7 @@ class GatedEnhancer(BaseEnhancer):
     def forward(self, image: Tensor) -> Tensor:
         self.check_input(image)
         gate = self.gate(image)
-        if self.may_skip(gate):
-            return image
-        return blend(image, self.enhancer(image), gate)
+        return image if self.may_skip(gate) else blend(image, self.enhancer(image), gate)
 
     def may_skip(self, gate: Tensor) -> bool:
         """Whether no image needs the enhancer: on a CPU, for a GPU would have to be waited for.
@@ -76,21 +72,10 @@ class GatedEnhancer(BaseEnhancer):
             return False
         return not bool(gate.any())
 
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Also takes a checkpoint of the enhancer alone (of a model without the gate)."""
         for name in self.enhancer.state_dict():
             bare, own = f'{prefix}{name}', f'{prefix}enhancer.{name}'
             if own not in state_dict and bare in state_dict:
                 state_dict[own] = state_dict.pop(bare)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
-
-def _check_limits(dark: Any, bright: Any) -> tuple[float, float]:
-    for name, value in (('dark', dark), ('bright', bright)):
-        if not is_number(value) or not 0 <= value <= 1:
-            raise ConfigError(f'GatedEnhancer: {name} must be a mean luma in [0, 1], got {value!r}')
-    if not dark < bright:
-        raise ConfigError(f'GatedEnhancer: dark must be below bright, got {dark!r} and {bright!r}')
-    return dark, bright
+        super()._load_from_state_dict(state_dict, prefix, *rest)

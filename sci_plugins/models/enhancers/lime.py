@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from sci_plugins.errors import ConfigError, is_number
+from sci_plugins.errors import check_above
 from sci_plugins.functional.retinex import limit_illumination
 from sci_plugins.models.enhancers.base import RetinexEnhancer
 from sci_plugins.registry import MODELS
@@ -43,9 +43,7 @@ class LIMEEnhancer(RetinexEnhancer):
 
     def __init__(self, alpha: float = 0.15, gamma: float = 0.8, sigma: float = 2.0) -> None:
         super().__init__()
-        for name, value in (('alpha', alpha), ('gamma', gamma), ('sigma', sigma)):
-            if not is_number(value) or not 0 < value < 1e6:
-                raise ConfigError(f'LIMEEnhancer: {name} must be above 0, got {value!r}')
+        check_above(0, 'LIMEEnhancer', below=1e6, alpha=alpha, gamma=gamma, sigma=sigma)
         self.alpha, self.gamma, self.sigma = alpha, gamma, sigma
 
     def estimate_illumination(self, image: Tensor) -> Tensor:
@@ -105,11 +103,8 @@ def _slope(values: Tensor, axis: int) -> Tensor:
 def _roughness(values: Tensor, weight: Tensor, axis: int) -> Tensor:
     """``-d(weight * d values)`` along an axis."""
     flow = weight * _slope(values, axis)
-    before = torch.cat(
-        [torch.zeros_like(flow.narrow(axis, 0, 1)), flow.narrow(axis, 0, flow.shape[axis] - 1)],
-        axis,
-    )
-    return before - flow
+    first, rest = flow.narrow(axis, 0, 1), flow.narrow(axis, 0, flow.shape[axis] - 1)
+    return torch.cat([torch.zeros_like(first), rest], axis) - flow
 
 
 def _blur(values: Tensor, sigma: float) -> Tensor:
@@ -120,8 +115,6 @@ def _blur(values: Tensor, sigma: float) -> Tensor:
         last = values.shape[axis] - 1
         places = torch.arange(last + 1, device=values.device)
         moved = [values.index_select(axis, (places + step).clamp(0, last)) for step in steps]
-        values = sum(
-            (share * each for share, each in zip(shares, moved, strict=True)),
-            start=torch.zeros_like(values),
-        ) / sum(shares)
+        parts = (share * each for share, each in zip(shares, moved, strict=True))
+        values = sum(parts, start=torch.zeros_like(values)) / sum(shares)
     return values

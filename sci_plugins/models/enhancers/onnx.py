@@ -59,17 +59,13 @@ class OnnxNetwork:
         shape = tuple(batch.shape)
         fixed = zip(self.input_shape, shape, strict=True)
         if any(isinstance(size, int) and size != found for size, found in fixed):
-            raise ConfigError(
-                f'{self.owner}: {self.path.name} accepts only batches of shape '
-                f'{tuple(self.input_shape)}, got {shape}'
-            )
+            told = f'accepts only batches of shape {tuple(self.input_shape)}, got {shape}'
+            raise ConfigError(f'{self.owner}: {self.path.name} {told}')
         array = np.ascontiguousarray(batch.detach().cpu().float().numpy())
         session = self._open()
         outputs = session.run(None, {session.get_inputs()[0].name: array})
-        return {
-            name: torch.from_numpy(value).to(batch.device)
-            for name, value in zip(self.output_names, outputs, strict=True)
-        }
+        tensors = [torch.from_numpy(value).to(batch.device) for value in outputs]
+        return dict(zip(self.output_names, tensors, strict=True))
 
     def _open(self) -> Any:
         if self._session is None:
@@ -78,14 +74,12 @@ class OnnxNetwork:
             options = onnxruntime.SessionOptions()
             # By default onnxruntime uses all cores, whatever OMP_NUM_THREADS says.
             options.intra_op_num_threads = torch.get_num_threads()
+            providers = ['CPUExecutionProvider']
             try:
-                self._session = onnxruntime.InferenceSession(
-                    str(self.path), options, providers=['CPUExecutionProvider']
-                )
+                self._session = onnxruntime.InferenceSession(str(self.path), options, providers)
             except Exception as error:  # onnxruntime has one class for each cause
-                raise CheckpointError(
-                    f'{self.path} is damaged or not an ONNX file: {first_line(error)}'
-                ) from error
+                told = f'is damaged or not an ONNX file: {first_line(error)}'
+                raise CheckpointError(f'{self.path} {told}') from error
         return self._session
 
     def __getstate__(self) -> dict[str, Any]:
@@ -133,10 +127,9 @@ class OnnxEnhancer(BaseEnhancer):
         outputs = self.network.run(image)
         enhanced = next(iter(outputs.values()))
         if enhanced.shape != image.shape:
-            raise CheckpointError(
-                f'{self.network.path}: expected an output of shape {tuple(image.shape)}, got '
-                f'{tuple(enhanced.shape)}'
-            )
+            wish, got = tuple(image.shape), tuple(enhanced.shape)
+            told = f'expected an output of shape {wish}, got {got}'
+            raise CheckpointError(f'{self.network.path}: {told}')
         if not bool(enhanced.isfinite().all()):
             raise CheckpointError(f'{self.network.path}: the output holds NaN or infinite values')
         return enhanced.clamp(0, 1).to(image)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -12,12 +12,11 @@ from sci_plugins.errors import check_at_least, check_choice
 from sci_plugins.functional.light import to_cells
 from sci_plugins.functional.retinex import blend
 from sci_plugins.models.enhancers.base import BaseEnhancer
-from sci_plugins.models.enhancers.build import build_enhancer
+from sci_plugins.models.enhancers.build import EnhancerLike, build_enhancer
 from sci_plugins.models.enhancers.gated import GatedEnhancer
 from sci_plugins.registry import MODELS
 
 Temporal = Literal['none', 'gain', 'full']
-TEMPORAL = ('none', 'gain', 'full')
 # A decision moves on when it left this share of its value behind, or this much near zero.
 _BAND = 0.03
 # Cells along the longer side, and the median change of their log light, beside what their
@@ -78,13 +77,13 @@ class TemporalEnhancer(BaseEnhancer):
 
     def __init__(
         self,
-        enhancer: nn.Module | Mapping[str, Any] | str,
+        enhancer: EnhancerLike,
         temporal: Temporal = 'gain',
         seconds: float = 0.5,
         fps: float = 30.0,
     ) -> None:
         super().__init__()
-        check_choice('temporal', temporal, TEMPORAL)
+        check_choice('temporal', temporal, get_args(Temporal))
         check_at_least(0.0, 'TemporalEnhancer', seconds=seconds, most=3600)
         check_at_least(1e-3, 'TemporalEnhancer', fps=fps, most=1e5)
         self.enhancer = build_enhancer(enhancer)

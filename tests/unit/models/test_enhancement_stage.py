@@ -400,7 +400,7 @@ def test_a_stage_can_be_exported(strict: bool) -> None:
     [
         (dict(enhancer='foo'), "unknown enhancer 'foo'"),
         (dict(input_order='grb'), "bgr, rgb; got 'grb'"),
-        (dict(input_max=0), 'input_max must be a number above 0, got 0'),
+        (dict(input_max=0), 'input_max must be above 0, got 0'),
         (dict(input_max=float('nan')), 'got nan'),
         (dict(input_max='255'), "got '255'"),
         (dict(fill_color=(1, 2)), 'one or three numbers'),

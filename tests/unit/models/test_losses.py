@@ -58,7 +58,7 @@ def test_float64_stays(pair):
     [
         (dict(fidelity_weight=-1), 'fidelity_weight must be at least 0, got -1'),
         (dict(smoothness_weight=-2), 'smoothness_weight must be at least 0'),
-        (dict(sigma=0), 'sigma must be positive, got 0'),
+        (dict(sigma=0), 'sigma must be above 0, got 0'),
         (dict(color='lab'), 'color must be one of'),
     ],
 )
@@ -99,7 +99,7 @@ def test_each_alone_in_half_precision(pair, name):
     [
         ('FidelityLoss', dict(weight=-1), 'FidelityLoss: weight must be at least 0'),
         ('SmoothnessLoss', dict(weight=-1), 'SmoothnessLoss: weight must be at least 0'),
-        ('SmoothnessLoss', dict(sigma=0), 'sigma must be positive, got 0'),
+        ('SmoothnessLoss', dict(sigma=0), 'sigma must be above 0, got 0'),
         ('SmoothnessLoss', dict(color='lab'), 'color must be one of'),
     ],
 )

@@ -124,7 +124,7 @@ def test_classes_are_apart_left_of_the_image_too() -> None:
 
 
 def test_mistakes() -> None:
-    with pytest.raises(ConfigError, match=r'weight must be in \[0, 1\], got 2'):
+    with pytest.raises(ConfigError, match=r'weight must be at most 1, got 2'):
         merge_detections(_found(0), _found(1), 2)
     turned = _found(0)
     turned.bboxes = torch.rand(40, 5)

@@ -22,7 +22,7 @@ class _Model(nn.Module):
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        (dict(weight=0), 'weight must be a number above 0, got 0'),
+        (dict(weight=0), 'weight must be above 0, got 0'),
         (dict(weight=-1.0), 'above 0, got -1.0'),
         (dict(weight=float('nan')), 'above 0, got nan'),
         (dict(weight=float('inf')), 'above 0, got inf'),

@@ -107,11 +107,11 @@ def test_the_enhancer_learns_as_much_as_it_is_used() -> None:
 @pytest.mark.parametrize(
     ('limits', 'words'),
     [
-        (dict(dark=-0.1), 'dark must be a mean luma in [0, 1], got -0.1'),
-        (dict(dark='0.1'), "dark must be a mean luma in [0, 1], got '0.1'"),
-        (dict(dark=True), 'dark must be a mean luma in [0, 1], got True'),
-        (dict(bright=1.5), 'bright must be a mean luma in [0, 1], got 1.5'),
-        (dict(bright=float('nan')), 'bright must be a mean luma in [0, 1], got nan'),
+        (dict(dark=-0.1), 'dark must be at least 0, got -0.1'),
+        (dict(dark='0.1'), "dark must be a number of at least 0, got '0.1'"),
+        (dict(dark=True), 'dark must be a number of at least 0, got True'),
+        (dict(bright=1.5), 'bright must be at most 1, got 1.5'),
+        (dict(bright=float('nan')), 'bright must be at least 0, got nan'),
         (dict(dark=0.3, bright=0.3), 'dark must be below bright, got 0.3 and 0.3'),
         (dict(bright=0.1), 'dark must be below bright'),
     ],
