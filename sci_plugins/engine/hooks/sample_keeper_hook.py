@@ -75,11 +75,12 @@ def keep_sample(
         image: ``(3, H, W)``, uint8 or in [0, ``input_max``], as the data loader gives it.
         output: the model's prediction.
     """
-    preprocessor: Any = inner_preprocessor(model)
+    preprocessor = inner_preprocessor(model)
     enhanced = image
     if isinstance(preprocessor, EnhancementMixin):
         with torch.no_grad():
-            enhanced = preprocessor.enhance_image(image.to(preprocessor.device), False)
+            device: Any = preprocessor.device
+            enhanced = preprocessor.enhance_image(image.to(device), False)
     is_rgb = getattr(preprocessor, 'input_order', 'bgr') == 'rgb'
     name = str(getattr(output, 'img_path', index)).replace('\\', '/').rsplit('/', 1)[-1]
     white = 255.0 if image.dtype == torch.uint8 else input_max

@@ -406,7 +406,7 @@ def test_one_channel() -> None:
 def test_mistakes_of_one_array(merge: object) -> None:
     first = torch.zeros(2, 3, 3)
     for weight in (-0.1, 1.1, math.nan):
-        with pytest.raises(ConfigError, match='weight must be at (least 0|most 1), got'):
+        with pytest.raises(ConfigError, match=r'weight must be at (least 0|most 1), got'):
             merge(first, first, weight)
     with pytest.raises(DataError, match=r'the same shape, got \(2, 3, 3\) and \(2, 3, 4\)'):
         merge(first, torch.zeros(2, 3, 4))
