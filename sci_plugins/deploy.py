@@ -99,10 +99,8 @@ class _EnhancerAlone(nn.Module):
 def _tensors(output: Any) -> Iterator[Tensor]:
     if isinstance(output, Tensor):
         yield output
-    elif isinstance(output, Mapping):
-        yield from _tensors(list(output.values()))
-    elif isinstance(output, list | tuple):
-        for each in output:
+    elif isinstance(output, Mapping | list | tuple):
+        for each in output.values() if isinstance(output, Mapping) else output:
             yield from _tensors(each)
 
 
@@ -191,16 +189,11 @@ def _translate(module: Any, images: Tensor) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            program = torch.onnx.export(
-                module,
-                (images,),
-                dynamo=True,
-                input_names=['images'],
-                output_names=[f'output_{index}' for index in range(count)],
-                dynamic_shapes=(dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO),),
-                optimize=False,
-                verbose=False,
-            )
+            names: Any = dict(input_names=['images'])
+            names |= dict(output_names=[f'output_{index}' for index in range(count)])
+            shapes = (dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO),)
+            how: Any = dict(dynamo=True, dynamic_shapes=shapes, optimize=False, verbose=False)
+            program = torch.onnx.export(module, (images,), **names, **how)
     except Exception as error:  # the exporter has many
         cause = tell_cause(error.__cause__ or error)
         raise ConfigError(f'cannot export {name}: {cause}') from error
@@ -213,13 +206,8 @@ def _translate(module: Any, images: Tensor) -> Any:
 
 
 def _describe(proto: Any, module: Any, about: Mapping[str, Any]) -> None:
-    facts = dict(
-        sci_plugins=__version__,
-        enhancer=type(module.enhancer).__name__,
-        order=module.order,
-        divisor=module.divisor,
-        **about,
-    )
+    facts = dict(sci_plugins=__version__, enhancer=type(module.enhancer).__name__, **about)
+    facts |= dict(order=module.order, divisor=module.divisor)
     if isinstance(module, Deployable):
         facts |= {name: getattr(module, name).flatten().tolist() for name in ('mean', 'std')}
     for key, value in facts.items():

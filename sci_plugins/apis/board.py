@@ -19,7 +19,7 @@ import torch
 import yaml
 
 from sci_plugins.apis.compare import compare
-from sci_plugins.apis.compare.contenders import NO_CHECKPOINT
+from sci_plugins.apis.compare.contenders import NO_CHECKPOINT, enhancer_of
 from sci_plugins.apis.compare.measuring import RecordStore
 from sci_plugins.apis.config import load_config
 from sci_plugins.errors import ConfigError, DataError
@@ -79,14 +79,13 @@ def read_board(path: str | os.PathLike[str]) -> Board:
         content['conditions'] = as_text['conditions']  # 1:0.003 is a number in YAML: 60.003
     board = from_content(Board, content, path)
     board = replace(board, networks=[_expanded(each, path) for each in board.networks])
-    names = [each.name for each in board.networks]
-    for what, found in (
-        ('networks', names),
-        ('conditions', board.conditions),
-        ('enhancers', board.enhancers),
+    networks = [each.name for each in board.networks]
+    for what, found, most, least in (
+        ('networks', networks, 0, 'one'),
+        ('conditions', board.conditions, 0, 'one'),
+        ('enhancers', board.enhancers, 1, 'the base and one more'),
     ):
-        if len(found) < 1 + (what == 'enhancers') or len(set(found)) < len(found):
-            least = 'the base and one more' if what == 'enhancers' else 'one'
+        if len(found) <= most or len(set(found)) < len(found):
             raise ConfigError(f'{path}: {what}: expected different names, at least {least}')
     for condition in board.conditions:
         parse_condition(condition)
@@ -145,30 +144,16 @@ def measure_board(board: Board, work_dir: str | os.PathLike[str]) -> None:
             checkpoint, enhancer or version.
     """
     use_safe_loading()
+    bare: Any = dict(resamples=board.resamples, pictures=0, changed=0, resume=True, report=False)
     for cell in cells_of(board, work_dir):
         with _claimed(cell.folder) as is_free:
             if is_free:
-                _measure(cell, board)
-
-
-def _measure(cell: Cell, board: Board) -> None:
-    network = cell.network
-    cfg = load_config(network.config, network.options)
-    cfg.launcher = 'none'
-    compare(
-        cfg,
-        network.checkpoint,
-        board.enhancers,
-        conditions=[cell.condition],
-        work_dir=cell.folder,
-        metric=network.metric,
-        resample=network.resample,
-        resamples=board.resamples,
-        pictures=0,
-        changed=0,
-        resume=True,
-        report=False,
-    )
+                network = cell.network
+                cfg = load_config(network.config, network.options)
+                cfg.launcher = 'none'
+                bare |= dict(metric=network.metric, resample=network.resample)
+                where: Any = dict(conditions=[cell.condition], work_dir=cell.folder)
+                compare(cfg, network.checkpoint, board.enhancers, **where, **bare)
 
 
 @contextmanager
@@ -247,16 +232,15 @@ def collect_results(board: Board, work_dir: str | os.PathLike[str]) -> Results:
     cells, sheets, versions = cells_of(board, work_dir), [], {}
     for network in board.networks:
         columns: list[Column] = []
-        found_all: list[Comparison] = []
-        texts = iter(board.conditions)
-        for cell in (each for each in cells if each.network == network):
-            text, found = next(texts), cell.comparison()
-            if found is not None and len(found.results) > 1:
-                found_all.append(found)
+        every: list[Comparison] = []
+        of_network = (cell for cell in cells if cell.network == network)
+        for text, cell in zip(board.conditions, of_network, strict=True):
+            if (found := cell.comparison()) is not None and len(found.results) > 1:
+                every.append(found)
                 columns.append(_column(text, cell, found, board.enhancers))
-        if found_all:
-            versions = found_all[0].about['versions']
-            sheets.append(_sheet(network, found_all, _corrected(columns)))
+        if every:
+            versions = every[0].about['versions']
+            sheets.append(_sheet(network, every, _corrected(columns)))
     costs = {name: cost_of(name) for name in board.enhancers}
     done = sum(not cell.missing(board.enhancers) for cell in cells)
     machine = machine_line(describe_machine())
@@ -269,23 +253,14 @@ def _metric(found: Comparison) -> str:
 
 def _corrected(columns: Sequence[Column]) -> list[Column]:
     """The columns of a sheet, with the verdicts that do not stand for all of them together."""
-    places = [(i, n) for i, c in enumerate(columns) for n, e in c.entries.items() if e.verdict]
-    p_values = adjust([columns[i].entries[name].p for i, name in places])
-    fallen = {
-        place
-        for place, p in zip(places, p_values, strict=True)
-        if columns[place[0]].entries[place[1]].verdict in (HELPS, HURTS, SAME) and p > ALPHA
-    }
-    return [
-        replace(
-            column,
-            entries={
-                name: replace(entry, stands=(index, name) not in fallen)
-                for name, entry in column.entries.items()
-            },
-        )
-        for index, column in enumerate(columns)
-    ]
+    judged = [each for column in columns for each in column.entries.values() if each.verdict]
+    pairs = zip(judged, adjust([each.p for each in judged]), strict=True)
+    fallen = {id(e) for e, p in pairs if e.verdict in (HELPS, HURTS, SAME) and p > ALPHA}
+    corrected = []
+    for column in columns:
+        entries = {n: replace(e, stands=id(e) not in fallen) for n, e in column.entries.items()}
+        corrected.append(replace(column, entries=entries))
+    return corrected
 
 
 def _sheet(network: Network, every: list[Comparison], columns: list[Column]) -> Sheet:
@@ -326,9 +301,9 @@ def cost_of(name: str, runs: int = 5) -> float:
     Median of ``runs``: the CPU time of one thread, or a GPU's time where there is one. What looks
     at two images needs a second inference of the network besides.
     """
-    inner = name.partition('(')[2].removesuffix(')') if name.startswith(_LOOKS) else name
-    if inner in ('config', *_LOOKS) or inner.startswith('folder/'):
-        return float('nan')
+    inner = name if name == 'none' else enhancer_of(name)
+    if inner is None:
+        return math.nan
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     clock = time.perf_counter if device == 'cuda' else time.process_time
     image = 0.2 * torch.rand(1, 3, 480, 640, generator=torch.Generator().manual_seed(0))
@@ -344,9 +319,6 @@ def cost_of(name: str, runs: int = 5) -> float:
     finally:
         torch.set_num_threads(threads)
     return 1000 * median(times[1:])
-
-
-_LOOKS = ('before', 'select', 'merge')
 
 
 def read_results(path: str | os.PathLike[str]) -> tuple[Results, str]:

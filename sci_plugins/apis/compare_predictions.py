@@ -168,23 +168,21 @@ class _CocoTruth:
             raise DataError(f'{path}: there is no such file of detections')
         found: dict[Id, list[_Found]] = {key: [] for key in self.ids}
         for index, each in enumerate(from_content(list[_Found], read_json(path), path)):
-            for name, value, known in (
-                ('image_id', each.image_id, self.ids),
-                ('category_id', each.category_id, self.labels),
-            ):
-                if value not in known:
+            for name, known in (('image_id', self.ids), ('category_id', self.labels)):
+                if (value := getattr(each, name)) not in known:
                     raise DataError(f'{path}: [{index}].{name}: {value!r} is not in {self.path}')
             problem = wrong_mask(each.segmentation, self.sizes[each.image_id])
             if problem and (each.bbox is None or each.segmentation is not None):
                 raise DataError(f'{path}: [{index}].segmentation{problem}')
             found[each.image_id].append(each)
-        if not any(each.segmentation for of_image in found.values() for each in of_image):
-            pairs = [self._image(key, each) for key, each in found.items()]
-            return DetectionRecords(pairs, classes=self.classes)
-        check_coco(self.path, masks=True)
-        masks = [self._masks(key, each, path) for key, each in found.items()]
-        pairs = [self._image(key, each) for key, each in found.items()]
-        return InstanceRecords(pairs, masks, self.classes)
+        masks: list[ImageMasks] = []
+        if any(each.segmentation for of_image in found.values() for each in of_image):
+            check_coco(self.path, masks=True)
+            masks = [self._masks(key, each, path) for key, each in found.items()]
+        images = [self._image(key, each) for key, each in found.items()]
+        if masks:
+            return InstanceRecords(images, masks, self.classes)
+        return DetectionRecords(images, classes=self.classes)
 
     def _masks(self, key: Id, found: list[_Found], path: Path) -> ImageMasks:
         """Also a box for each mask that has none."""
@@ -202,11 +200,7 @@ class _CocoTruth:
         true = np.array([each['bbox'] for each in boxes], float).reshape(-1, 4)
         for corners in (rows, true):
             corners[:, 2:4] += corners[:, :2]
-        return ImageDetections(
-            self.ids[key],
-            rows,
-            true,
-            np.array([bool(each.get('iscrowd')) for each in boxes], bool),
-            np.array([self.labels[each.category_id] for each in found], np.int64),
-            np.array([self.labels[each['category_id']] for each in boxes], np.int64),
-        )
+        crowds = np.array([bool(each.get('iscrowd')) for each in boxes], bool)
+        labels = np.array([self.labels[each.category_id] for each in found], np.int64)
+        true_labels = np.array([self.labels[each['category_id']] for each in boxes], np.int64)
+        return ImageDetections(self.ids[key], rows, true, crowds, labels, true_labels)

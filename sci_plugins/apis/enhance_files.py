@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Condition, Event, Lock
 from typing import Any
@@ -212,7 +212,13 @@ class EnhanceLog:
 
     def is_done(self, job: FileJob) -> bool:
         """Whether all files of ``job`` are there and up to date."""
-        return all(self._is_up_to_date(path, self._state(job)) for path in job.outputs)
+        wanted = self._state(job)
+        for path in job.outputs:
+            last = self._entries.get(self._key(path), [{}])[-1]
+            is_whole = path.is_file() and last.get('output_bytes') == path.stat().st_size
+            if not (is_whole and wanted.items() <= last.items()):
+                return False
+        return True
 
     def is_ours(self, path: Path) -> bool:
         """Whether ``path`` exists as this run or an earlier one has left it.
@@ -242,21 +248,13 @@ class EnhanceLog:
             for line in lines:
                 self._entries.setdefault(line['output'], []).append(line)
 
-    def _is_up_to_date(self, path: Path, wanted: Mapping[str, Any]) -> bool:
-        entries = self._entries.get(self._key(path), [])
-        if not entries or not path.is_file():
-            return False
-        is_whole = entries[-1].get('output_bytes') == path.stat().st_size
-        return is_whole and wanted.items() <= entries[-1].items()
-
     def _key(self, path: Path) -> str:
         return path.relative_to(self.path.parent).as_posix()
 
     def _state(self, job: FileJob) -> dict[str, Any]:
         source = job.source.stat()
-        return dict(
-            source_bytes=source.st_size, source_time_ns=source.st_mtime_ns, enhancer=self.enhancer
-        )
+        of_source = dict(source_bytes=source.st_size, source_time_ns=source.st_mtime_ns)
+        return of_source | dict(enhancer=self.enhancer)
 
     def _read(self) -> dict[str, list[dict[str, Any]]]:
         if not self.path.exists():
@@ -279,13 +277,12 @@ class EnhanceLog:
 
 
 def _parse(line: str) -> dict[str, Any] | None:
-    try:
+    with suppress(ValueError, RecursionError):
         entry = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    kinds = dict(output=str, output_bytes=int)
-    fits = isinstance(entry, dict) and all(isinstance(entry.get(k), kinds[k]) for k in kinds)
-    return entry if fits else None
+        kinds = dict(output=str, output_bytes=int)
+        if isinstance(entry, dict) and all(isinstance(entry.get(k), kinds[k]) for k in kinds):
+            return entry
+    return None
 
 
 #: Images that are worked on at the same time have no more pixels together than this, unless a
@@ -356,13 +353,8 @@ def enhance_files(
     check_at_least(16, tile=tile)
     check_at_least(0, most=9, png_level=png_level)
     summary = EnhanceSummary()
-    jobs = plan_jobs(
-        inputs,
-        out_dir,
-        image_format=image_format,
-        illumination=illumination,
-        skipped=summary.passed_over,
-    )
+    how: Any = dict(image_format=image_format, illumination=illumination)
+    jobs = plan_jobs(inputs, out_dir, **how, skipped=summary.passed_over)
     model = prepare_enhancer(enhancer, device)
     prepare_kernels(model)
     if illumination and not isinstance(model, RetinexEnhancer):
@@ -370,31 +362,20 @@ def enhance_files(
     log = EnhanceLog(Path(out_dir), enhancer_fingerprint(model))
     worker = _Worker(model, log, overwrite, png_level, tile=tile, device=device)
     Path(out_dir).mkdir(parents=True, exist_ok=True)
-    with tqdm(total=len(jobs), unit='image', disable=not progress) as bar:
-        _run(jobs, worker, workers, bar, on_failure, summary)
-    return summary
-
-
-def _run(
-    jobs: list[FileJob],
-    worker: '_Worker',
-    workers: int,
-    bar: tqdm,
-    on_failure: Callable[[str], None] | None,
-    summary: EnhanceSummary,
-) -> None:
     pool = ThreadPoolExecutor(workers, thread_name_prefix='enhance')
-    try:
-        futures = {pool.submit(worker, job): job for job in jobs}
-        for future in as_completed(futures):
-            line = _take(future, futures.pop(future), summary)
-            if line and on_failure is not None:
-                with bar.external_write_mode(file=sys.stderr):
-                    on_failure(line)
-            bar.update()
-    finally:  # after Ctrl-C too: what is begun ends, nothing stays half-written
-        worker.stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
+    with tqdm(total=len(jobs), unit='image', disable=not progress) as bar:
+        try:
+            futures = {pool.submit(worker, job): job for job in jobs}
+            for future in as_completed(futures):
+                line = _take(future, futures.pop(future), summary)
+                if line and on_failure is not None:
+                    with bar.external_write_mode(file=sys.stderr):
+                        on_failure(line)
+                bar.update()
+        finally:  # after Ctrl-C too: what is begun ends, nothing stays half-written
+            worker.stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+    return summary
 
 
 def _take(future: 'Future[bool]', job: FileJob, summary: EnhanceSummary) -> str | None:
@@ -455,22 +436,15 @@ class _Worker:
         """Output file -> its bytes."""
         picture = read_picture(job.source)
         with self._enhancing:
-            result = enhance_pixels(
-                self.model,
-                picture.pixels,
-                illumination=job.illumination is not None,
-                dtype=storable_dtype(job.target, picture.pixels.dtype),
-                **self.how,
-            )
-        contents = {}
+            dtype = storable_dtype(job.target, picture.pixels.dtype)
+            wanted: Any = dict(illumination=job.illumination is not None, dtype=dtype, **self.how)
+            result = enhance_pixels(self.model, picture.pixels, **wanted)
+        pictures = {}
         if job.illumination is not None and result.illumination is not None:
-            lamp = Picture(result.illumination)
-            contents[job.illumination] = encode_picture(job.illumination, lamp, self.png_level)
-        alpha, profile = picture.alpha, picture.icc_profile
+            pictures[job.illumination] = Picture(result.illumination)
+        pictures[job.target] = replace(picture, pixels=result.image)
         del picture  # its pixels need not wait for the encoder
-        enhanced = Picture(result.image, alpha, profile)
-        contents[job.target] = encode_picture(job.target, enhanced, self.png_level)
-        return contents
+        return {path: encode_picture(path, each, self.png_level) for path, each in pictures.items()}
 
 
 class _PixelBudget:

@@ -5,6 +5,7 @@ import math
 import os
 import textwrap
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,10 +90,9 @@ class SubmissionResult:
         if self.extra:
             ignored = count(len(self.extra), 'prediction file')
             lines.append(f'ignored {ignored} of other images: {first_few(self.extra)}')
-        lines += self.remarks[:_SHOWN]
-        if len(self.remarks) > _SHOWN:
-            lines.append(f'and {count(len(self.remarks) - _SHOWN, "more remark")}')
-        return lines
+        more = len(self.remarks) - _SHOWN
+        told = [f'and {count(more, "more remark")}'] if more > 0 else []
+        return [*lines, *self.remarks[:_SHOWN], *told]
 
 
 def evaluate_submission(
@@ -138,21 +138,30 @@ def evaluate_submission(
         images.append(image)
         remarks += odd
     remarks += _look_like_widths(images)
-    if strict:
-        _refuse(missing, extra, remarks, Path(pred_dir))
-    about = _describe(images, labels, split)
-    records = DarkFaceRecords(images, coco)
+    if strict and missing:
+        path = Path(pred_dir) / f'{missing[0]}.txt'
+        raise DataError(f'{path}: no such prediction file ({len(missing)} missing; --strict)')
+    if strict and extra:
+        raise DataError(f'{extra[0]}: belongs to no evaluated image ({len(extra)} such; --strict)')
+    if strict and remarks:
+        raise DataError(f'{remarks[0]} ({len(remarks)} remarks; --strict)')
+    records, faces = DarkFaceRecords(images, coco), sum(len(image.boxes) for image in images)
+    split = split or recognise_split(ids)
+    version = find_version(labels, faces, split) or UNKNOWN
+    known = dict(data_set='DARK FACE', split=split or UNKNOWN, rule='sci_plugins.DarkFaceMetric')
     numbers = name_for_host(records.metrics())
-    known = dict(
-        data_set='DARK FACE', split=about['split'] or UNKNOWN, rule='sci_plugins.DarkFaceMetric'
-    )
     return SubmissionResult(
         numbers={f'darkface/{key}': value for key, value in numbers.items()},
-        protocol=known | dict(annotation_version=about['annotation_version']) | records.protocol(),
+        images=len(images),
+        faces=faces,
+        predictions=sum(len(image.predictions) for image in images),
+        split=split,
+        annotation_version=version,
+        ids_sha256=ids_sha256(ids),
         missing=missing,
+        protocol=known | dict(annotation_version=version) | records.protocol(),
         extra=extra,
         remarks=remarks,
-        **about,
     )
 
 
@@ -160,10 +169,10 @@ def _find_labels(folder: Path) -> tuple[Path, Path | None]:
     """The folder of the labels, and that of the images if there is one."""
     if not folder.is_dir():
         raise DataError(f'{folder}: no such folder')
-    if not (folder / 'label').is_dir():
+    labels, pictures = folder / 'label', folder / 'image'
+    if not labels.is_dir():
         return folder, None
-    pictures = folder / 'image'
-    return folder / 'label', pictures if pictures.is_dir() else None
+    return labels, pictures if pictures.is_dir() else None
 
 
 def _unpaired(labels: Path, pictures: Path | None) -> list[str]:
@@ -179,9 +188,11 @@ def _unpaired(labels: Path, pictures: Path | None) -> list[str]:
 def _read_image(
     name: str, labels: Path, pictures: Path | None, found: Path | None
 ) -> tuple[ImageDetections, list[str]]:
-    label = labels / f'{name}.txt'
+    label, size = labels / f'{name}.txt', None
     numbered = read_numbered_boxes(label)
-    size = _image_size(pictures / f'{name}.png') if pictures else None
+    if pictures:
+        with suppress(DataError):  # the evaluation does not need the image
+            size = read_image_size(pictures / f'{name}.png')
     remarks = [text for _, text in strange_boxes(label, numbered, size)]
     predictions = np.zeros((0, 5))
     if found is not None:
@@ -189,14 +200,6 @@ def _read_image(
         remarks += odd
     boxes = np.array([box for _, box in numbered], np.float64).reshape(-1, 4)
     return ImageDetections(name, predictions, boxes), remarks
-
-
-def _image_size(path: Path) -> tuple[int, int] | None:
-    """``None`` without a readable image: the evaluation does not need it."""
-    try:
-        return read_image_size(path)
-    except DataError:
-        return None
 
 
 def _look_like_widths(images: Sequence[ImageDetections]) -> list[str]:
@@ -208,28 +211,3 @@ def _look_like_widths(images: Sequence[ImageDetections]) -> list[str]:
         f'{inverted} of {len(rows)} predicted boxes are inverted: the files should hold '
         f'{COLUMNS}, not x y width height'
     ]
-
-
-def _refuse(missing: list[str], extra: list[str], remarks: list[str], folder: Path) -> None:
-    if missing:
-        raise DataError(
-            f'{folder / missing[0]}.txt: no such prediction file ({len(missing)} missing; --strict)'
-        )
-    if extra:
-        raise DataError(f'{extra[0]}: belongs to no evaluated image ({len(extra)} such; --strict)')
-    if remarks:
-        raise DataError(f'{remarks[0]} ({len(remarks)} remarks; --strict)')
-
-
-def _describe(images: Sequence[ImageDetections], labels: Path, split: str | None) -> dict[str, Any]:
-    ids = [image.img_id for image in images]
-    faces = sum(len(image.boxes) for image in images)
-    name = split or recognise_split(ids)
-    return dict(
-        images=len(images),
-        faces=faces,
-        predictions=sum(len(image.predictions) for image in images),
-        split=name,
-        annotation_version=find_version(labels, faces, name) or UNKNOWN,
-        ids_sha256=ids_sha256(ids),
-    )

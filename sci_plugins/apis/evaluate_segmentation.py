@@ -31,8 +31,8 @@ GT_SUFFIXES = (
 )  # fmt: skip
 PRED_SUFFIXES = ('.png', '_rgb_anon.png', '_leftImg8bit.png')
 _PLAIN = '.png'
-# Path below a folder -> file.
-_Files = dict[PurePosixPath, Path]
+# Path below a folder -> file, of the predictions and of the ground truth.
+_Sides = tuple[dict[PurePosixPath, Path], ...]
 
 
 @dataclass(frozen=True)
@@ -70,15 +70,13 @@ class _Rule:
         where = ', by file name alone, whatever the folder' if self.flat else ''
         return f'NAME{self.pred_suffix} with ground truth NAME{self.gt_suffix}{where}'
 
-    def names(self, found: _Files, true: _Files) -> tuple[dict[str, PurePosixPath], ...]:
+    def names(self, files: _Sides) -> tuple[dict[str, PurePosixPath], ...]:
         """Name -> path, of the predictions and of the ground truth."""
-        sides = ((found, self.pred_suffix), (true, self.gt_suffix))
-        return tuple(_names(files, suffix, self.flat) for files, suffix in sides)
+        pairs = zip(files, (self.pred_suffix, self.gt_suffix), strict=True)
+        return tuple(_names(side, suffix, self.flat) for side, suffix in pairs)
 
-    def matches(
-        self, found: _Files, true: _Files
-    ) -> frozenset[tuple[PurePosixPath, PurePosixPath]]:
-        predictions, truths = self.names(found, true)
+    def matches(self, files: _Sides) -> frozenset[tuple[PurePosixPath, PurePosixPath]]:
+        predictions, truths = self.names(files)
         return frozenset((predictions[n], truths[n]) for n in truths if n in predictions)
 
 
@@ -100,32 +98,26 @@ def pair_label_maps(
         DataError: if a folder is missing or empty, or nothing matches.
     """
     folders = Path(pred_dir), Path(gt_dir)
-    rule = _Rule(_check_suffix(pred_suffix), _check_suffix(gt_suffix))
-    found, true = map(_png_files, folders)
+    ends = [_PLAIN if each is None else each for each in (pred_suffix, gt_suffix)]
+    for suffix in ends:
+        if not suffix.lower().endswith(_PLAIN):
+            raise ConfigError(f'a suffix must end in .png, got {suffix!r}')
+    rule, files = _Rule(ends[0], ends[1]), tuple(map(_png_files, folders))
     if folders[0].resolve() == folders[1].resolve():
         raise ConfigError(f'{folders[0]} is given both as predictions and as ground truth')
-    ends = rule.pred_suffix, rule.gt_suffix
-    for folder, end, names in zip(folders, ends, rule.names(found, true), strict=True):
+    for folder, end, names in zip(folders, ends, rule.names(files), strict=True):
         if not names:
             raise DataError(f'{folder}: no label maps (*{end})')
-    given = pred_suffix is not None or gt_suffix is not None
-    if not rule.matches(found, true):
-        rule = _guess(rule, given, found, true, folders)
-        return LabelPairs(*_pairs(rule, found, true, folders[0]), str(rule))
-    if not given:
-        rule = _one_kind(rule, found, true)
-    return LabelPairs(*_pairs(rule, found, true, folders[0]))
+    given, told = pred_suffix is not None or gt_suffix is not None, ''
+    if not rule.matches(files):
+        rule = _guess(rule, given, files, folders)
+        told = str(rule)
+    elif not given:
+        rule = _one_kind(rule, files)
+    return LabelPairs(*_pairs(rule, files, folders[0]), told)
 
 
-def _check_suffix(suffix: str | None) -> str:
-    if suffix is None:
-        return _PLAIN
-    if not suffix.lower().endswith(_PLAIN):
-        raise ConfigError(f'a suffix must end in .png, got {suffix!r}')
-    return suffix
-
-
-def _png_files(folder: Path) -> _Files:
+def _png_files(folder: Path) -> dict[PurePosixPath, Path]:
     files = list_files(folder, [_PLAIN]).files
     places = {PurePosixPath(path.relative_to(folder).as_posix()): path for path in files}
     return dict(sorted(places.items()))
@@ -134,45 +126,32 @@ def _png_files(folder: Path) -> _Files:
 def _names(files: Iterable[PurePosixPath], suffix: str, flat: bool) -> dict[str, PurePosixPath]:
     """Name -> path; empty if a name occurs in several folders."""
     plain = suffix == _PLAIN  # in capitals too
-    fitting = [
-        place
-        for place in files
-        if len(place.name) > len(suffix)
-        and (place.name.lower() if plain else place.name).endswith(suffix)
-    ]
-    names = [(place.name if flat else str(place))[: -len(suffix)] for place in fitting]
-    return dict(zip(names, fitting, strict=True)) if len(set(names)) == len(names) else {}
+    names = ((each, each.name.lower() if plain else each.name) for each in files)
+    fitting = [each for each, name in names if len(name) > len(suffix) and name.endswith(suffix)]
+    found = {(each.name if flat else str(each))[: -len(suffix)]: each for each in fitting}
+    return found if len(found) == len(fitting) else {}
 
 
-def _one_kind(rule: _Rule, found: _Files, true: _Files) -> _Rule:
+def _one_kind(rule: _Rule, files: _Sides) -> _Rule:
     """The same names, without the other kinds of labels that lie beside the predicted one.
 
     Cityscapes and ACDC come with ids, colours and trainIds in one folder.
     """
-    pairs = rule.matches(found, true)
-    if len(pairs) < len(true):
-        for suffix in GT_SUFFIXES[1:]:
-            of_kind = _Rule(suffix, suffix)
-            if of_kind.matches(found, true) == pairs:
-                return of_kind
-    return rule
+    pairs = rule.matches(files)
+    kinds = (_Rule(suffix, suffix) for suffix in GT_SUFFIXES[1:] if len(pairs) < len(files[1]))
+    return next((kind for kind in kinds if kind.matches(files) == pairs), rule)
 
 
-def _guess(
-    rule: _Rule, given: bool, found: _Files, true: _Files, folders: tuple[Path, Path]
-) -> _Rule:
+def _guess(rule: _Rule, given: bool, files: _Sides, folders: tuple[Path, Path]) -> _Rule:
     """The only usual layout that matches."""
-    suffixes = [(rule.pred_suffix, rule.gt_suffix)]
-    if not given:
-        suffixes = list(product(PRED_SUFFIXES, GT_SUFFIXES))
+    own = [(rule.pred_suffix, rule.gt_suffix)]
     fitting: dict[frozenset, _Rule] = {}
-    for flat, ends in product((False, True), suffixes):
+    for flat, ends in product((False, True), own if given else product(PRED_SUFFIXES, GT_SUFFIXES)):
         guess = _Rule(*ends, flat)
-        pairs = guess.matches(found, true)
-        if pairs:
+        if pairs := guess.matches(files):
             fitting.setdefault(pairs, guess)
     if not fitting:
-        first = next(iter(rule.names(found, true)[1]))
+        first = next(iter(rule.names(files)[1]))
         raise DataError(
             f'{folders[0]}: no prediction is named like a label map in {folders[1]}, such as '
             f'{first}{rule.pred_suffix}; set --pred-suffix and --gt-suffix'
@@ -186,11 +165,9 @@ def _guess(
     return next(iter(fitting.values()))
 
 
-def _pairs(
-    rule: _Rule, found: _Files, true: _Files, folder: Path
-) -> tuple[list[LabelPair], list[Path]]:
+def _pairs(rule: _Rule, files: _Sides, folder: Path) -> tuple[list[LabelPair], list[Path]]:
     """The pairs, and the predictions that belong to none."""
-    predictions, truths = rule.names(found, true)
+    (predictions, truths), (found, true) = rule.names(files), files
     pairs = []
     for name, place in truths.items():
         there = name in predictions
@@ -239,10 +216,8 @@ class SegmentationResult:
         if self.missing:
             total = len(self.records.ids) + self.skipped * len(self.missing)
             kept = 'are skipped' if self.skipped else 'count as wrong in every pixel'
-            lines.append(
-                f'{len(self.missing)} of {total} images have no prediction and {kept}: '
-                f'{first_few(self.missing)}'
-            )
+            told = f'{len(self.missing)} of {total} images have no prediction and {kept}'
+            lines.append(f'{told}: {first_few(self.missing)}')
         if self.extra:
             ignored = count(len(self.extra), 'prediction')
             lines.append(f'ignored {ignored} without ground truth: {first_few(self.extra)}')

@@ -101,7 +101,10 @@ def finetune(
     if steps is None:
         steps = STEPS if until is None else MAX_STEPS
     check_seed(seed)
-    _check_options(steps, lr, until)
+    check_at_least(1, most=MOST_STEPS, steps=steps)
+    for name, value in (('lr', lr), ('until', until)):
+        if value is not None and not 0 < value <= 1000:
+            raise ConfigError(f'{name} must be a number above 0, at most 1000, got {value}')
     before = _prepare(enhancer, device)
     data = LowLightFolder(
         inputs, max_size=max_size, crop_size=crop_size, cache=True, skip_unreadable=True
@@ -154,13 +157,6 @@ def _is_settled(losses: Sequence[float], images: int, tolerance: float) -> bool:
     return len(losses) % images == 0 and has_settled(losses, window, tolerance)
 
 
-def _check_options(steps: int, lr: float, until: float | None) -> None:
-    check_at_least(1, most=MOST_STEPS, steps=steps)
-    for name, value in (('lr', lr), ('until', until)):
-        if value is not None and not 0 < value <= 1000:
-            raise ConfigError(f'{name} must be a number above 0, at most 1000, got {value}')
-
-
 def _prepare(enhancer: Spec, device: str) -> RetinexEnhancer:
     built = prepare_enhancer(enhancer, device)
     if not isinstance(built, RetinexEnhancer) or not any(True for _ in built.parameters()):
@@ -205,13 +201,9 @@ def _write_picture(
     rows = []
     for index in range(min(_PICTURES, len(whole))):
         item = whole[index]
-        image = item['inputs'].unsqueeze(0).to(device)
-        columns = {
-            Path(item['data_samples'].img_path).name: image,
-            'before': before(image),
-            'after': after(image),
-        }
-        rows.append([image_cell(name, each[0]) for name, each in columns.items()])
+        name, image = Path(item['data_samples'].img_path).name, item['inputs'][None].to(device)
+        columns = {name: image, 'before': before(image), 'after': after(image)}
+        rows.append([image_cell(title, each[0]) for title, each in columns.items()])
     write_sheet(path, make_grid(rows))
 
 

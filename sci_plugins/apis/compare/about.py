@@ -84,26 +84,30 @@ def describe(contenders: Contenders, images: ImageSet) -> dict[str, Any]:
     """
     first = contenders.sources['']
     data = json.dumps(first.cfg.test_dataloader.to_dict(), sort_keys=True, default=str)
-    labels = {key: images.metainfo[key] for key in _OF_DATA if key in images.metainfo}
-    return labels | dict(
+    return _labels(images) | dict(
         config=_config_name(first.cfg),
         checkpoint=Path(first.checkpoint).name,
         checkpoint_sha256=_checkpoint_sha256(first.checkpoint) or contenders.carried_sha256(),
         config_sha256=_config_sha256(first.cfg),
         test_set_sha256=hashlib.sha256(data.encode()).hexdigest(),
         weights=_weights(contenders),
-        config_diff={
-            label: config_diff(first.cfg, source.cfg)
-            for label, source in contenders.sources.items()
-            if label
-        },
+        config_diff={n: config_diff(first.cfg, e.cfg) for n, e in contenders.sources.items() if n},
         **software_and_machine(),
     )
 
 
 def software_and_machine() -> dict[str, Any]:
     """Versions of what computes the numbers, and the machine without names of its users."""
-    return dict(versions=package_versions(), environment=_environment())
+    machine = describe_machine()
+    machine.pop('torch')
+    if torch.cuda.is_available():
+        machine['gpu'] = torch.cuda.get_device_name()
+    machine['platform'] = f'{platform.system()} {platform.release()} {platform.machine()}'
+    return dict(versions=package_versions(), environment=machine)
+
+
+def _labels(images: ImageSet) -> dict[str, Any]:
+    return {key: images.metainfo[key] for key in _OF_DATA if key in images.metainfo}
 
 
 #: Settings of a test pipeline that decide at which size a model sees the images.
@@ -117,23 +121,17 @@ def protocol_of(cfg: Config, images: ImageSet) -> dict[str, str]:
         cfg: of a model, on the test set.
         images: the test set.
     """
-    data, steps = cfg.test_dataloader.dataset, loading_pipelines(cfg.test_dataloader.dataset)
-    scales = [
-        f'{type_name_of(step)} {key}={step[key]}'
-        for pipeline in steps
-        for step in pipeline
-        for key in _SCALES
-        if step.get(key)
-    ]
+    steps = [step for each in loading_pipelines(cfg.test_dataloader.dataset) for step in each]
+    found = [(step, key) for step in steps for key in _SCALES if step.get(key)]
+    scale = '; '.join(f'{type_name_of(step)} {key}={step[key]}' for step, key in found)
     rules = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-    texts = [
-        f'{type_name_of(rule)} '
-        + ' '.join(f'{k}={v}' for k, v in sorted(rule.items()) if k != 'type' and '/' not in str(v))
-        for rule in rules
-    ]
-    known = {key: str(images.metainfo[key]) for key in _OF_DATA if key in images.metainfo}
-    name = images.metainfo.get('dataset_name') or type_name_of(data)
-    return dict(data_set=str(name), **known, scale='; '.join(scales), rule='; '.join(texts).strip())
+    told = []
+    for rule in rules:
+        pairs = (f'{key}={value}' for key, value in sorted(rule.items()) if key != 'type')
+        told.append(f'{type_name_of(rule)} {" ".join(pair for pair in pairs if "/" not in pair)}')
+    known = {key: str(value) for key, value in _labels(images).items()}
+    name = images.metainfo.get('dataset_name') or type_name_of(cfg.test_dataloader.dataset)
+    return dict(data_set=str(name), **known, scale=scale, rule='; '.join(told).strip())
 
 
 def identity_of(about: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,9 +147,7 @@ def find_change(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     if identity_of(earlier) != identity_of(now):
         return 'another config, checkpoint or version'
     known = earlier.get('weights') or {}
-    changed = (
-        name for name, weights in now['weights'].items() if known.get(name, weights) != weights
-    )
+    changed = (name for name, each in now['weights'].items() if known.get(name, each) != each)
     return next((f'another {name}' for name in changed), '')
 
 
@@ -219,12 +215,3 @@ def _enhancer_weights(enhancer: str) -> dict[str, Any]:
         return {}
     found = find_weight_file(weights)
     return dict(name=weights if is_published(weights) else found.path.name, sha256=found.sha256)
-
-
-def _environment() -> dict[str, Any]:
-    """The machine, without names of users or folders."""
-    machine = describe_machine()
-    machine.pop('torch')
-    if torch.cuda.is_available():
-        machine['gpu'] = torch.cuda.get_device_name()
-    return machine | dict(platform=f'{platform.system()} {platform.release()} {platform.machine()}')

@@ -215,7 +215,7 @@ class Contenders:
         self.input_order, self.input_max = input_order, ValueCheck(input_max).white
         self.names = _ordered([*variants, *(models or {})], base)
         self._check(variants)
-        named = {name: _enhancer_name(name) for name in variants}
+        named = {name: enhancer_of(name) for name in variants}
         self._enhancers = {n: build_enhancer(e) for n, e in named.items() if e is not None}
         self._replaced: dict[tuple[str, Condition], dict[str, str]] = {}
         self._built: dict[str, nn.Module] = {}
@@ -278,7 +278,7 @@ class Contenders:
 
     def enhancer_name(self, name: str) -> str | None:
         """The enhancer that a variant is named after; ``None`` if it is not."""
-        return _enhancer_name(name) if name in self._enhancers else None
+        return enhancer_of(name) if name in self._enhancers else None
 
     def open(self, name: str) -> nn.Module:
         """The contender's model with its enhancer, in eval mode."""
@@ -411,7 +411,8 @@ def folder_of(variant: str) -> str:
     return variant.removeprefix('folder/') if variant.startswith('folder/') else ''
 
 
-def _enhancer_name(variant: str) -> str | None:
+def enhancer_of(variant: str) -> str | None:
+    """The enhancer that a variant is named after, ``NAME`` of ``'merge(NAME)'``; or ``None``."""
     if variant in ('none', AS_CONFIGURED, *_LOOKS) or folder_of(variant):
         return None
     return _parts_of(variant)[1] or variant

@@ -17,12 +17,12 @@ from mmengine.hooks import Hook
 from torch import nn
 
 from sci_plugins.apis.compare.about import identity_of
-from sci_plugins.engine.hooks import ImageResult, ImageResultsHook, TestProgressHook
+from sci_plugins.engine.hooks import ImageResultsHook, TestProgressHook
 from sci_plugins.engine.naming_runner import NamingRunner
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.comparison import VariantResult
 from sci_plugins.evaluation.conditions import Condition, darken_dataset
-from sci_plugins.evaluation.records import ImageRecords, ImageSet, kinds_of_records
+from sci_plugins.evaluation.records import ImageRecords, kinds_of_records
 from sci_plugins.registry import scope_of
 from sci_plugins.utils.files import file_slug, reading_arrays
 
@@ -136,9 +136,12 @@ class Kept:
 def make_records(hook: ImageResultsHook) -> Kept | str:
     """The records of what a test run collected, on the main process; or why there are none."""
     results, images = hook.results or [], hook.run.images
-    reason = _missing(results, images)
-    if reason:
-        return reason
+    if not images.infos:
+        return 'the data set does not list its images (no get_data_info)'
+    if [result.index for result in results] != list(range(len(images))):
+        return f'{len(results)} of {len(images)} images were tested'
+    if any(each.path and each.path != images.paths[each.index] for each in results):
+        return "the images are not in their sampler's order"
     if hook.kind is None:
         kinds = ', '.join(sorted(kind.__name__ for kind in kinds_of_records()))
         return f'no class of records accepts these results and this ground truth; asked: {kinds}'
@@ -192,15 +195,3 @@ class RecordStore:
         weights = self.about.get('weights', {}).get(variant)
         made_with = [identity_of(self.about), weights, condition.identity, variant]
         return hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()
-
-
-def _missing(results: Sequence[ImageResult], images: ImageSet) -> str:
-    """Why there are no records; empty if there can be."""
-    if not images.infos:
-        return 'the data set does not list its images (no get_data_info)'
-    if [result.index for result in results] != list(range(len(images))):
-        return f'{len(results)} of {len(images)} images were tested'
-    for result in results:
-        if result.path and result.path != images.paths[result.index]:
-            return "the images are not in their sampler's order"
-    return ''
