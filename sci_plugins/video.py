@@ -8,10 +8,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import count, islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, cast
 
@@ -130,22 +130,16 @@ def enhance_video(
     if path.exists() and not overwrite:
         raise ConfigError(f'{path} exists: choose another name, or pass --overwrite')
     stage = _prepare(TemporalEnhancer(enhancer, temporal, seconds), device)
-    settings = dict(
-        source=_identify(source, is_live),
-        enhancer=enhancer_fingerprint(stage),
-        quality=quality,
-        limit=limit,
-    )
+    settings: dict[str, Any] = dict(source=_identify(source, is_live), quality=quality, limit=limit)
+    settings |= dict(enhancer=enhancer_fingerprint(stage))
     with _opened(source) as reader:
         if not is_live:
             _check_sound(str(source), path)
-        parts = _Parts(path, settings, anew=overwrite, resumes=not is_live)
-        summary = _write_parts(reader, parts, stage, show=show, progress=progress, is_live=is_live)
+        parts = _Parts(path, settings, anew=overwrite, is_live=is_live)
+        summary = _write_parts(reader, parts, stage, show, progress)
     if not summary.frames:
         parts.remove()
-        raise DataError(
-            f'{source} holds no frame{": " + summary.stopped if summary.stopped else ""}'
-        )
+        raise DataError(f'{source} holds no frame{": " * bool(summary.stopped)}{summary.stopped}')
     _join(parts, path, None if is_live else str(source))
     parts.remove()
     return summary
@@ -169,43 +163,37 @@ class _Reader:
         """Decoded frames and their times in units of ``time_base``, ever later."""
         import av
 
-        last, size = None, None
+        last, first, index = None, '', 0
         step = max(1, round(1 / (self.rate * self.time_base)))
-        frames = self.container.decode(self.stream)
-        for index in count():
-            try:
-                frame = next(frames)
-            except StopIteration:
-                return
-            except av.error.FFmpegError as error:
-                self.stopped = f'cannot decode {self.name} after frame {index}: {first_line(error)}'
-                return
-            size = size or (frame.width, frame.height)
-            if (frame.width, frame.height) != size:
-                found = f'{frame.width}x{frame.height}'
-                self.stopped = (
-                    f'{self.name}: expected frames of {size[0]}x{size[1]}, got {found} at frame '
-                    f'{index}'
-                )
-                return
-            time = frame.pts if frame.pts is not None else (0 if last is None else last + step)
-            last = time if last is None or time > last else last + 1  # encoders want it later
-            yield frame, last
+        try:
+            for frame in self.container.decode(self.stream):
+                size = f'{frame.width}x{frame.height}'
+                first = first or size
+                if size != first:
+                    told = f'expected frames of {first}, got {size} at frame {index}'
+                    self.stopped = f'{self.name}: {told}'
+                    return
+                time = frame.pts if frame.pts is not None else (0 if last is None else last + step)
+                last = time if last is None or time > last else last + 1  # encoders want it later
+                yield frame, last
+                index += 1
+        except av.error.FFmpegError as error:
+            self.stopped = f'cannot decode {self.name} after frame {index}: {first_line(error)}'
 
 
 @contextmanager
 def _opened(source: Any) -> Iterator[_Reader]:
     av = _import_av()
     name = f'camera {source}' if isinstance(source, int) else str(source)
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = dict(file=name)
     if isinstance(source, int):
         options = dict(file=f'/dev/video{source}', format='v4l2')
-    elif '://' not in name and not os.path.isfile(name):
-        raise FileNotFoundError(2, 'No such file', name)
     elif '://' in name:
-        options = dict(timeout=_PATIENCE)
+        options |= dict(timeout=_PATIENCE)
+    elif not os.path.isfile(name):
+        raise FileNotFoundError(2, 'No such file', name)
     try:
-        container = av.open(**{'file': name, **options})
+        container = av.open(**options)
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise DataError(f'cannot open {name} as a video: {first_line(error)}') from error
     with container:
@@ -218,9 +206,8 @@ def _import_av() -> Any:
     try:
         import av
     except ImportError as error:
-        raise MissingDependencyError(
-            "video needs PyAV: pip install 'sci_plugins[video]'"
-        ) from error
+        told = "video needs PyAV: pip install 'sci_plugins[video]'"
+        raise MissingDependencyError(told) from error
     av.logging.set_level(None)
     return av
 
@@ -229,7 +216,7 @@ class _Parts:
     """Segments of an unfinished video: a folder beside it, with the settings of its run."""
 
     def __init__(
-        self, out: Path, settings: Mapping[str, Any], *, anew: bool, resumes: bool
+        self, out: Path, settings: Mapping[str, Any], *, anew: bool, is_live: bool
     ) -> None:
         self.folder = out.with_name(f'{out.name}.parts')
         about = self.folder / 'settings.json'
@@ -237,23 +224,22 @@ class _Parts:
             raise ConfigError(f'{self.folder} was not written by this package: choose another name')
         if anew:
             self.remove()
-        if self.folder.exists() and not resumes:
-            raise ConfigError(
-                f'{self.folder} holds an unfinished recording: choose another name, or forget it '
-                'with --overwrite'
-            )
         if self.folder.exists():
-            try:
+            if is_live:
+                raise ConfigError(
+                    f'{self.folder} holds an unfinished recording: choose another name, or forget '
+                    'it with --overwrite'
+                )
+            earlier: dict[str, Any] = {}
+            with suppress(OSError, ValueError):
                 earlier = json.loads(about.read_text())
-            except (OSError, ValueError):
-                earlier = {}
             if any(earlier.get(name) != value for name, value in settings.items()):
                 raise ConfigError(
                     f'{self.folder} is of a run with other settings: finish that one, or pass '
                     '--overwrite'
                 )
         write_json(about, settings)
-        self.quality, self.limit = settings['quality'], settings['limit']
+        self.quality, self.limit, self.is_live = settings['quality'], settings['limit'], is_live
         self.files: list[Path] = []
         self.state: dict[str, Any] = {}
         while (state := self._state_file(len(self.files))).exists():
@@ -270,11 +256,10 @@ class _Parts:
 
     def close(self, state: dict[str, Any]) -> None:
         """The segment is whole; ``state`` goes on after it."""
-        path = self.unfinished
         data = io.BytesIO()
         torch.save(state, data)
-        write_atomically(path.with_suffix('.pth'), data.getvalue(), sync=True)
-        self.files.append(path)
+        write_atomically(self._state_file(len(self.files)), data.getvalue(), sync=True)
+        self.files.append(self.unfinished)
         self.state = state
 
     def remove(self) -> None:
@@ -282,35 +267,23 @@ class _Parts:
 
 
 def _write_parts(
-    reader: _Reader,
-    parts: _Parts,
-    stage: TemporalEnhancer,
-    *,
-    show: bool,
-    progress: bool,
-    is_live: bool,
+    reader: _Reader, parts: _Parts, stage: TemporalEnhancer, show: bool, progress: bool
 ) -> VideoSummary:
     """Enhance all frames that no segment has yet."""
     done = parts.state.get('frames', 0)
     if done:
         stage.resume_stream(parts.state['stream'])
     summary = VideoSummary(done, done)
-    limit = parts.limit
-    bar = tqdm(
-        total=limit or reader.stream.frames or None,
-        initial=done,
-        unit='frame',
-        disable=not progress,
-    )
+    total = parts.limit or reader.stream.frames or None
+    bar = tqdm(total=total, initial=done, unit='frame', disable=not progress)
     last = parts.state.get('time')
     encoder: _Encoder | None = None
     try:
-        for index, (frame, time) in enumerate(islice(reader, limit)):
+        for index, (frame, time) in enumerate(islice(reader, parts.limit)):
             if index < done:
                 continue
             seconds = None if last is None else float((time - last) * reader.time_base)
-            rgb = _upright(frame)
-            enhanced = _enhance_frame(stage, rgb, index, seconds)
+            enhanced = _enhance_frame(stage, _upright(frame), index, seconds)
             encoder = encoder or _Encoder(parts.unfinished, reader, frame, parts.quality)
             encoder.write(enhanced, time)
             last = time
@@ -322,7 +295,7 @@ def _write_parts(
                 _finish(encoder, parts, stage, summary.frames, last)
                 encoder = None
     except KeyboardInterrupt:
-        if not is_live:
+        if not parts.is_live:
             raise
     finally:
         bar.close()
@@ -427,24 +400,25 @@ def _join(parts: _Parts, out: Path, source: str | None) -> None:
 def _segments(files: Iterable[Path], video: Any) -> Iterator[tuple[float, int, Any]]:
     for path in files:
         with _import_av().open(str(path)) as segment:
-            for packet in segment.demux(video=0):
-                if packet.dts is not None:
-                    place = float(packet.dts * packet.time_base)
-                    packet.stream = video
-                    yield place, 0, packet
+            yield from _packets(segment, {segment.streams.video[0]: video}, 0)
 
 
 def _sound(
     container: Any, tracks: Mapping[Any, Any], start: float, end: float
 ) -> Iterator[tuple[float, int, Any]]:
-    for packet in container.demux(list(tracks)) if tracks else ():
+    later = (each for each in _packets(container, tracks, 1) if each[0] >= start)
+    return takewhile(lambda each: each[0] <= end, later)
+
+
+def _packets(
+    container: Any, streams: Mapping[Any, Any], rank: int
+) -> Iterator[tuple[float, int, Any]]:
+    """Time in seconds, rank and packet, moved from the container's streams to others."""
+    for packet in container.demux(list(streams)) if streams else ():
         if packet.dts is not None:
             place = float(packet.dts * packet.time_base)
-            if place > end:
-                return
-            if place >= start:
-                packet.stream = tracks[packet.stream]
-                yield place, 1, packet
+            packet.stream = streams[packet.stream]
+            yield place, rank, packet
 
 
 def _check_sound(source: str, out: Path) -> None:

@@ -73,10 +73,8 @@ class Figure(NamedTuple):
     @property
     def box(self) -> tuple[int, int, int, int]:
         """Bounding box of the face, ``(x1, y1, x2, y2)`` in whole pixels."""
-        right, down = self.size * _ASPECT / 2, self.size / 2
-        return (
-            round(self.x - right), round(self.y - down), round(self.x + right), round(self.y + down)
-        )  # fmt: skip
+        x, y, right, down = self.x, self.y, self.size * _ASPECT / 2, self.size / 2
+        return round(x - right), round(y - down), round(x + right), round(y + down)
 
     @property
     def outline(self) -> tuple[float, float, float, float]:
@@ -99,10 +97,8 @@ class Oval(NamedTuple):
     def window(self) -> tuple[slice, slice]:
         """Rows and columns of the canvas that it may cover."""
         a, b = self.a * 1.1 + 1, self.b * 1.1 + 1
-        return (
-            _limited_slice(self.y - b, self.y + b, HEIGHT),
-            _limited_slice(self.x - a, self.x + a, WIDTH),
-        )
+        rows = _limited_slice(self.y - b, self.y + b, HEIGHT)
+        return rows, _limited_slice(self.x - a, self.x + a, WIDTH)
 
     def coverage(self) -> Array:
         """Alpha in [0, 1] of the pixels in the window."""
@@ -129,10 +125,8 @@ class Limb(NamedTuple):
     def window(self) -> tuple[slice, slice]:
         """Rows and columns of the canvas that it may cover."""
         (x1, y1), (x2, y2), reach = self.start, self.stop, self.width / 2 + 1
-        return (
-            _limited_slice(min(y1, y2) - reach, max(y1, y2) + reach, HEIGHT),
-            _limited_slice(min(x1, x2) - reach, max(x1, x2) + reach, WIDTH),
-        )
+        rows = _limited_slice(min(y1, y2) - reach, max(y1, y2) + reach, HEIGHT)
+        return rows, _limited_slice(min(x1, x2) - reach, max(x1, x2) + reach, WIDTH)
 
     def coverage(self) -> Array:
         """Alpha in [0, 1] of the pixels in the window: by the distance from the middle line."""
@@ -203,14 +197,15 @@ def load_material(split: str) -> Material:
             'pip install "sci_plugins[demo]"'
         ) from error
     patches = srgb_to_linear(data.lfw_subset().astype(np.float32))
-    faces = patches[:100]
     others = np.delete(patches, [*range(100), *_HALF_FACES], axis=0)
     side = slice(TRAIN_PATCHES) if split == 'train' else slice(TRAIN_PATCHES, None)
     photos = []
     for name in PHOTOS[split]:
         photo = getattr(data, name)()
-        photos.append(_to_linear_rgb(photo[0] if isinstance(photo, tuple) else photo))
-    return Material(photos, faces[side], others[side])
+        photo = np.atleast_3d(photo[0] if isinstance(photo, tuple) else photo)
+        rgb = np.broadcast_to(photo, (*photo.shape[:2], max(3, photo.shape[2])))[..., :3]
+        photos.append(srgb_to_linear(rgb.astype(np.float32) / 255))
+    return Material(photos, patches[:100][side], others[side])
 
 
 def draw_face_scene(
@@ -236,22 +231,12 @@ def _limited_slice(start: float, stop: float, size: int) -> slice:
     return slice(first, min(max(int(stop) + 1, first), size))
 
 
-def _to_linear_rgb(photo: NDArray[np.uint8]) -> Array:
-    photo = photo if photo.ndim == 3 else np.repeat(photo[..., None], 3, axis=2)
-    return srgb_to_linear(photo[..., :3].astype(np.float32) / 255)
-
-
 def _build_place(
     generator: np.random.Generator, material: Material
 ) -> tuple[Scene, tuple[float, float], float]:
     """A background, the sides between which one can stand, and how far away, in metres."""
-    camera = Camera.draw(
-        generator,
-        (WIDTH * _OVERSAMPLING, HEIGHT * _OVERSAMPLING),
-        (0.8, 1.0),
-        (0.24, 0.4),
-        (1.8, 2.5),
-    )
+    size = (WIDTH * _OVERSAMPLING, HEIGHT * _OVERSAMPLING)
+    camera = Camera.draw(generator, size, (0.8, 1.0), (0.24, 0.4), (1.8, 2.5))
     if generator.random() < 1 / 3:
         scene, room = build_room(camera, generator, material.photos)
         return scene, (room.left + 0.4, room.right - 0.4), room.depth - 0.5
@@ -357,10 +342,8 @@ def _draw_person(painter: Painter, material: Material) -> None:
 def _draw_body(painter: Painter, skin: NDArray) -> None:
     """Paint a shadow on the ground, legs, a coat with folds, and arms."""
     generator, (x, y, size, ground, _, _) = painter.generator, painter.figure
-    coat, trousers = (
-        generator.uniform(0.03, 0.4) * generator.uniform(0.35, 1.0, 3) * painter.light
-        for _ in range(2)
-    )
+    shades = ((generator.uniform(0.03, 0.4), generator.uniform(0.35, 1.0, 3)) for _ in range(2))
+    coat, trousers = (shade * colour * painter.light for shade, colour in shades)
     stride = generator.uniform(0.15, 0.5) * size
     painter.paint(Oval(x, ground, 1.3 * size, 0.25 * size, feather=0.9), np.zeros(3), 0.55)
     for side, shade in ((-1, 0.75), (1, 1.0)):

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -127,10 +127,8 @@ def _make(
 def _write_face_scene(root: Path, split: str, index: int) -> None:
     key = (0, SPLITS.index(split), index)
     radiance, boxes = draw_face_scene(np.random.default_rng([SEED, *key]), load_material(split))
-    for number, (name, condition) in enumerate(_conditions(split)):
-        folder = root / ('image' if condition == BRIGHT else f'image_{name}')
-        taken = _take(radiance, condition, np.random.default_rng([SEED, *key, number]))
-        _write(folder / f'{index + 1}.png', taken)
+    for suffix, photo in _photos(radiance, split, key):
+        _write(root / f'image{suffix}' / f'{index + 1}.png', photo)
     (root / 'label').mkdir(exist_ok=True)
     write_boxes(root / 'label' / f'{index + 1}.txt', boxes)
 
@@ -139,19 +137,24 @@ def _write_street(root: Path, split: str, index: int) -> None:
     key = (1, SPLITS.index(split), index)
     radiance, labels = draw_street(np.random.default_rng([SEED, *key]))
     name = f'demo_{index + 1:06d}'
-    for number, (condition_name, condition) in enumerate(_conditions(split)):
-        folder = split if condition == BRIGHT else f'{split}_{condition_name}'
-        path = root / 'leftImg8bit' / folder / 'demo' / f'{name}_leftImg8bit.png'
-        _write(path, _take(radiance, condition, np.random.default_rng([SEED, *key, number])))
+    for suffix, photo in _photos(radiance, split, key):
+        path = root / 'leftImg8bit' / f'{split}{suffix}' / 'demo' / f'{name}_leftImg8bit.png'
+        _write(path, photo)
     path = root / 'gtFine' / split / 'demo' / f'{name}_gtFine_labelTrainIds.png'
     _write(path, labels)
 
 
-def _take(
-    radiance: NDArray[np.float32], condition: Lighting, generator: np.random.Generator
-) -> NDArray[np.uint8]:
-    """A photograph of a scene; lamps above white stay saturated in the dark."""
-    return to_uint8(linear_to_srgb(expose(radiance, *condition, generator)))
+def _photos(
+    radiance: NDArray[np.float32], split: str, key: tuple[int, ...]
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """A scene under each condition, and the end of its folder's name.
+
+    Lamps above white stay saturated in the dark.
+    """
+    for number, (name, condition) in enumerate(_conditions(split)):
+        generator = np.random.default_rng([SEED, *key, number])
+        photo = to_uint8(linear_to_srgb(expose(radiance, *condition, generator)))
+        yield '' if condition == BRIGHT else f'_{name}', photo
 
 
 def _conditions(split: str) -> list[tuple[str, Lighting]]:

@@ -4,7 +4,7 @@ World axes: x to the right, y up from the ground, z along the view; the camera i
 camera.height, 0)``. All light is linear; lamps may be far above white.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 #: World points ``(N, 3)`` -> albedo ``(N, 3)`` and emitted light ``(N, 3)``.
 Paint = Callable[[Array], tuple[Array, Array]]
+Point = Sequence[float] | NDArray
+#: World points of a flat polygon.
+Corners = Sequence[tuple[float, float, float]] | NDArray
 _NEAREST = 1.0
 
 
@@ -58,8 +61,8 @@ class Camera(NamedTuple):
 class Light(NamedTuple):
     """A point light: position in metres, power as RGB."""
 
-    position: tuple[float, float, float]
-    power: tuple[float, float, float]
+    position: Point
+    power: Point
 
 
 def arriving_light(points: Array, ambient: NDArray, lights: list[Light]) -> Array:
@@ -86,22 +89,20 @@ class Canvas:
         self.nearness = np.zeros(shape, np.float32)
         self.label = np.full(shape, sky_label, np.uint8)
 
-    def polygon(self, corners: NDArray, label: int, paint: Paint) -> None:
+    def polygon(self, corners: Corners, label: int, paint: Paint) -> None:
         """Draw a flat polygon ``(N, 3)``, except where something nearer is."""
-        corners = _clip_near(np.asarray(corners, dtype=np.float32))
-        if len(corners) < 3:
+        near = _clip_near(single(corners))
+        if len(near) < 3:
             return
-        pixels = self.camera.project(corners)
+        pixels = self.camera.project(near)
         window = rows, columns = self._window(pixels)
-        shape = (rows.stop - rows.start, columns.stop - columns.start)
-        if 0 in shape:
-            return
-        mask = np.zeros(shape, np.uint8)
-        outline = np.rint(pixels - single((columns.start, rows.start)))
-        cv2.fillPoly(mask, [outline.astype(np.int32)], 1)
-        self._paint(window, mask > 0, _plane(pixels, 1 / corners[:, 2]), label, paint)
+        mask = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
+        if mask.size:
+            outline = np.rint(pixels - single((columns.start, rows.start)))
+            cv2.fillPoly(mask, [outline.astype(np.int32)], 1)
+            self._paint(window, mask > 0, _plane(pixels, 1 / near[:, 2]), label, paint)
 
-    def disc(self, centre: NDArray, radius: float, label: int, paint: Paint) -> None:
+    def disc(self, centre: Point, radius: float, label: int, paint: Paint) -> None:
         """Draw a disc that faces the camera."""
         if centre[2] < _NEAREST:
             return
@@ -120,13 +121,9 @@ class Canvas:
         return slice(y1, y2), slice(x1, x2)
 
     def _paint(
-        self,
-        window: tuple[slice, slice],
-        inside: NDArray[np.bool_],
-        plane: Array | tuple[float, float, float],
-        label: int,
-        paint: Paint,
+        self, window: tuple[slice, slice], inside: NDArray, plane: Any, label: int, paint: Paint
     ) -> None:
+        """Where it is nearest; ``plane``: coefficients of ``1 / z``, see :func:`_plane`."""
         rows, columns = np.nonzero(inside)
         rows, columns = rows + window[0].start, columns + window[1].start
         u, v = columns + np.float32(0.5), rows + np.float32(0.5)

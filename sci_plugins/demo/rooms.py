@@ -1,23 +1,14 @@
 """Rendered rooms with lamps, furniture and photographs on the walls, in linear light."""
 
+from functools import partial
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sci_plugins.demo.render import (
-    Array,
-    Camera,
-    Canvas,
-    Light,
-    Paint,
-    Scene,
-    grain,
-    noise_tile,
-    plain,
-    single,
-)
+from sci_plugins.demo import render
+from sci_plugins.demo.render import Array, Camera, Canvas, Light, Paint, Scene
 
 #: Nothing in a room has a label.
 _NO_LABEL = 0
@@ -47,7 +38,7 @@ def build_room(
     canvas = Canvas(camera, _NO_LABEL)
     left, right = -generator.uniform(2.4, 4.0), generator.uniform(2.4, 4.0)
     room = Room(left, right, generator.uniform(6.5, 10.0), generator.uniform(2.7, 3.3))
-    tile = noise_tile(generator)
+    tile = render.noise_tile(generator)
     _draw_shell(canvas, room, tile, generator)
     _hang_photos(canvas, room, photos, generator)
     _draw_window(canvas, room, generator)
@@ -66,25 +57,23 @@ def _draw_shell(canvas: Canvas, room: Room, tile: Array, generator: np.random.Ge
 
     def floor(points: Array) -> tuple[Array, Array]:
         joints = (points[:, :1] % board) < 0.02
-        colour = np.where(joints, 0.4, 1) * boards * grain(points, tile, (0, 2), 14)
-        return single(colour), 0 * points
+        colour = np.where(joints, 0.4, 1) * boards * render.grain(points, tile, (0, 2), 14)
+        return render.single(colour), 0 * points
 
     def wall(points: Array) -> tuple[Array, Array]:
         # Both the side walls and the far one: their grain runs along x + z.
         along = np.column_stack([points[:, 0] + points[:, 2], points[:, 1]])
         skirting = points[:, 1:2] < 0.1
-        colour = walls * (0.8 + 0.2 * grain(along, tile, (0, 1), 30))
-        return single(np.where(skirting, 0.5 * boards, colour)), 0 * points
+        colour = walls * (0.8 + 0.2 * render.grain(along, tile, (0, 1), 30))
+        return render.single(np.where(skirting, 0.5 * boards, colour)), 0 * points
 
-    def surface(corners: list[tuple[float, float, float]], paint: Paint) -> None:
-        canvas.polygon(np.array(corners), _NO_LABEL, paint)
-
-    surface([(x1, 0, 1), (x2, 0, 1), (x2, 0, deep), (x1, 0, deep)], floor)
-    white = plain(np.full(3, generator.uniform(0.5, 0.75)))
-    surface([(x1, high, 1), (x2, high, 1), (x2, high, deep), (x1, high, deep)], white)
-    surface([(x1, 0, deep), (x2, 0, deep), (x2, high, deep), (x1, high, deep)], wall)
+    surface = partial(canvas.polygon, label=_NO_LABEL)
+    surface([(x1, 0, 1), (x2, 0, 1), (x2, 0, deep), (x1, 0, deep)], paint=floor)
+    white = render.plain(np.full(3, generator.uniform(0.5, 0.75)))
+    surface([(x1, high, 1), (x2, high, 1), (x2, high, deep), (x1, high, deep)], paint=white)
+    surface([(x1, 0, deep), (x2, 0, deep), (x2, high, deep), (x1, high, deep)], paint=wall)
     for x in (x1, x2):
-        surface([(x, 0, 1), (x, 0, deep), (x, high, deep), (x, high, 1)], wall)
+        surface([(x, 0, 1), (x, 0, deep), (x, high, deep), (x, high, 1)], paint=wall)
 
 
 class Panel(NamedTuple):
@@ -125,7 +114,7 @@ def _hang_photos(
             if along + width > stop:
                 break
             panel = Panel(axis, at, along, along + width, up, up + height)
-            frame = plain(generator.uniform(0.02, 0.5) * np.ones(3))
+            frame = render.plain(generator.uniform(0.02, 0.5) * np.ones(3))
             canvas.polygon(panel.corners(0.05, _RELIEF), _NO_LABEL, frame)
             canvas.polygon(panel.corners(0.0, 2 * _RELIEF), _NO_LABEL, _photo_paint(photo, panel))
             along += width + generator.uniform(0.5, 1.6)
@@ -157,9 +146,10 @@ def _draw_window(canvas: Canvas, room: Room, generator: np.random.Generator) -> 
         across = points[:, :1] - (panel.start + panel.stop) / 2
         bars = (np.abs(across) < 0.03) | (np.abs(up - 0.6) < 0.025)
         sky = horizon + (zenith - horizon) * np.clip(up, 0, 1)
-        return single(np.where(bars, 0.6, 0.02) + 0 * sky), single(np.where(bars, 0, sky))
+        albedo, emission = np.where(bars, 0.6, 0.02) + 0 * sky, np.where(bars, 0, sky)
+        return render.single(albedo), render.single(emission)
 
-    canvas.polygon(panel.corners(0.08, _RELIEF), _NO_LABEL, plain((0.6, 0.6, 0.58)))
+    canvas.polygon(panel.corners(0.08, _RELIEF), _NO_LABEL, render.plain((0.6, 0.6, 0.58)))
     canvas.polygon(panel.corners(0.0, 2 * _RELIEF), _NO_LABEL, glass)
 
 
@@ -192,14 +182,13 @@ def _box(
 ) -> None:
     """Draw a box that stands parallel to the walls: front, top and both sides."""
     (x1, x2), (y1, y2), (z1, z2) = sorted(x), y, z
-    faces = [
+    for shade, corners in (
         (0.8, [(x1, y1, z1), (x2, y1, z1), (x2, y2, z1), (x1, y2, z1)]),
         (1.1, [(x1, y2, z1), (x2, y2, z1), (x2, y2, z2), (x1, y2, z2)]),
         (0.6, [(x1, y1, z1), (x1, y1, z2), (x1, y2, z2), (x1, y2, z1)]),
         (0.6, [(x2, y1, z1), (x2, y1, z2), (x2, y2, z2), (x2, y2, z1)]),
-    ]
-    for shade, corners in faces:
-        canvas.polygon(np.array(corners), _NO_LABEL, plain(colour * shade))
+    ):
+        canvas.polygon(corners, _NO_LABEL, render.plain(colour * shade))
 
 
 def _hang_lamps(canvas: Canvas, room: Room, generator: np.random.Generator) -> list[Light]:
@@ -212,9 +201,8 @@ def _hang_lamps(canvas: Canvas, room: Room, generator: np.random.Generator) -> l
         up = room.height - 0.45
         left, right, top = x - 0.015, x + 0.015, room.height
         cord = [(left, up, z), (right, up, z), (right, top, z), (left, top, z)]
-        canvas.polygon(np.array(cord), _NO_LABEL, plain((0.02,) * 3))
-        shade = plain((0.5, 0.5, 0.5), _LAMP_RADIANCE * colour)
-        canvas.disc(np.array((x, up, z)), 0.13, _NO_LABEL, shade)
-        red, green, blue = (float(2.2 * value) for value in colour)
-        lights.append(Light((float(x), up - 0.2, z), (red, green, blue)))
+        canvas.polygon(cord, _NO_LABEL, render.plain((0.02,) * 3))
+        shade = render.plain((0.5, 0.5, 0.5), _LAMP_RADIANCE * colour)
+        canvas.disc((x, up, z), 0.13, _NO_LABEL, shade)
+        lights.append(Light((x, up - 0.2, z), 2.2 * colour))
     return lights

@@ -4,9 +4,8 @@ import gc
 import json
 import math
 import shutil
-from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mmengine.config import Config
 
@@ -114,11 +113,9 @@ def run_demo(
     if images is not None:
         check_at_least(1, images=images)
     out, configs = Path(out), Path(configs)
-    for task in TASKS.values():
-        if not (configs / task.config).is_file():
-            raise ConfigError(
-                f'{configs / task.config} not found: run the demo from the source tree'
-            )
+    for path in (configs / task.config for task in TASKS.values()):
+        if not path.is_file():
+            raise ConfigError(f'{path} not found: run the demo from the source tree')
     check_outputs(out / 'results.json', out / 'README.md')
     root = prepare_demo(data, splits=('test',))
     use_safe_loading()
@@ -143,13 +140,11 @@ def configure(
     configs: Path, root: Path, name: str, condition: str, images: int | None = None
 ) -> Config:
     """The config of a task with the test images of one condition."""
-    task = TASKS[name]
-    cfg = load_config(str(configs / task.config))
-    dataset = cfg.test_dataloader.dataset
+    cfg = load_config(str(configs / TASKS[name].config))
+    dataset, (key, folder) = cfg.test_dataloader.dataset, TASKS[name].prefix
     dataset.data_root = str(root / f'{name}_test')
-    key, folder = task.prefix
-    suffix = '' if CONDITIONS[condition] == BRIGHT else f'_{condition}'
-    dataset.data_prefix[key] = folder + suffix
+    is_bright = CONDITIONS[condition] == BRIGHT
+    dataset.data_prefix[key] = folder if is_bright else f'{folder}_{condition}'
     if images is not None:
         dataset.indices = images
     return cfg
@@ -161,16 +156,11 @@ def describe(condition: str) -> str:
 
 
 def _compare(cfg: Config, out: Path, name: str, condition: str, enhancer: str) -> Comparison:
-    folder = out / name / condition
+    folder, weights = out / name / condition, Path(__file__).parent / TASKS[name].weights
+    variants = list(dict.fromkeys(_variants(enhancer)))
+    drawn: Any = dict(pictures=_PICTURES, changed=0, report=False)
     comparison = compare(
-        cfg,
-        str(resources.files('sci_plugins') / 'demo' / TASKS[name].weights),
-        list(dict.fromkeys(_variants(enhancer))),
-        metric=TASKS[name].metric,
-        work_dir=folder,
-        pictures=_PICTURES,
-        changed=0,
-        report=False,
+        cfg, str(weights), variants, metric=TASKS[name].metric, work_dir=folder, **drawn
     )
     shutil.rmtree(folder / 'runs', ignore_errors=True)  # MMEngine's empty log folders
     # In one folder, where a reader looks first.
@@ -200,8 +190,8 @@ def gated(enhancer: str) -> str:
 def _row(name: str, condition: str, comparison: Comparison) -> Row:
     values, changes = {}, {}
     for result in comparison.results:
-        found = [v for k, v in result.metrics.items() if k.endswith(TASKS[name].metric)]
-        values[result.variant] = found[0] if found else math.nan
+        found = (v for k, v in result.metrics.items() if k.endswith(TASKS[name].metric))
+        values[result.variant] = next(found, math.nan)
         if result.analysis is not None:
             changes[result.variant] = result.analysis.main
     return Row(name, condition, comparison.results[0].images, values, changes)
@@ -212,7 +202,7 @@ def _to_json(rows: list[Row], enhancer: str) -> str:
         row._asdict()
         | dict(metric=TASKS[row.task].metric, values=finite_or_none(row.values))
         | dict(condition=dict(CONDITIONS[row.condition]._asdict(), name=row.condition))
-        | dict(changes={name: to_content(change) for name, change in row.changes.items()})
+        | dict(changes=to_content(row.changes))
         for row in rows
     ]
     return json.dumps(dict(enhancer=enhancer, results=results), indent=2) + '\n'
@@ -228,8 +218,8 @@ def _report(rows: list[Row], enhancer: str, out: Path, root: Path) -> str:
             row = next(row for row in rows if (row.task, row.condition) == (name, condition))
             parts += [f'### {name}, {describe(condition)}', '', _verdict(row, enhancer), '']
             parts += [f'![{condition}]({path.relative_to(out)})' for path in pictures[:1]]
-            parts += ['', task.caption, '']
-            parts += [f'All metrics: [table]({name}/{condition}/comparison.md).', '']
+            told = f'All metrics: [table]({name}/{condition}/comparison.md).'
+            parts += ['', task.caption, '', told, '']
     parts += [f'The images and their labels are in `{root}`. {MARK} {__version__}.']
     return '\n'.join(parts) + '\n'
 

@@ -8,19 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sci_plugins.demo.render import (
-    Array,
-    Camera,
-    Canvas,
-    Light,
-    Paint,
-    Scene,
-    add_glow,
-    grain,
-    noise_tile,
-    plain,
-    single,
-)
+from sci_plugins.demo import render
+from sci_plugins.demo.render import Array, Camera, Canvas, Corners, Light, Paint, Scene
 
 STREET_CLASSES = ('road', 'pavement', 'building', 'sky', 'car', 'lamp', 'tree', 'person')
 #: RGB, close to Cityscapes' colours.
@@ -47,9 +36,9 @@ _RUBBER = (0.015, 0.015, 0.017)
 _LAMP_RADIANCE = 40.0
 
 
-def _upright(points: Sequence[tuple[float, float]], x: float, z: float, y: float = 0.0) -> NDArray:
+def _upright(points: Sequence[tuple[float, float]], x: float, z: float, y: float = 0.0) -> Corners:
     """Corners of a shape that faces the camera, from (across, up) in metres."""
-    return np.array([(x + across, y + up, z) for across, up in points])
+    return [(x + across, y + up, z) for across, up in points]
 
 
 def draw_car(
@@ -66,20 +55,20 @@ def draw_car(
         return (across, up * tall, z + (_CAR_LENGTH - along if towards else along))
 
     for index, (start, stop) in enumerate(pairwise(_OUTLINE)):
-        corners = [place(left, *start), place(right, *start)]
-        corners += [place(right, *stop), place(left, *stop)]
+        corners = [(left, *start), (right, *start), (right, *stop), (left, *stop)]
         colour = _GLASS if index in _GLASS_PANELS else paint
-        canvas.polygon(np.array(corners), CAR, plain(colour * _PANEL_SHADE[index]))
+        panel = render.plain(colour * _PANEL_SHADE[index])
+        canvas.polygon([place(*corner) for corner in corners], CAR, panel)
     angles = np.linspace(0, 2 * np.pi, 14, endpoint=False)
     rim = np.stack([0 * angles, np.sin(angles), np.cos(angles)], axis=1) * _WHEEL
     for side, out in ((left, -0.02), (right, 0.02)):
-        outline = np.array([place(side, *point) for point in _OUTLINE])
-        canvas.polygon(outline, CAR, plain(paint * _SIDE_SHADE))
-        window = np.array([place(side + out, *point) for point in _SIDE_WINDOW])
-        canvas.polygon(window, CAR, plain(_GLASS))
+        shade = render.plain(paint * _SIDE_SHADE)
+        canvas.polygon([place(side, *point) for point in _OUTLINE], CAR, shade)
+        window = [place(side + out, *point) for point in _SIDE_WINDOW]
+        canvas.polygon(window, CAR, render.plain(_GLASS))
         for along in (0.8, 3.4):
             centre = np.array(place(side + out, along, _WHEEL / tall))
-            canvas.polygon(centre + rim, CAR, plain(_RUBBER))
+            canvas.polygon(centre + rim, CAR, render.plain(_RUBBER))
     _draw_car_lamps(canvas, x, z, towards, (0.0, 0.0, 0.0))
 
 
@@ -99,7 +88,7 @@ def _draw_car_lamps(
     # Lit lamps are a little nearer than the unlit ones that they are drawn over.
     near = z - (0.06 if any(glow) else 0.05)
     for side in (-0.62, 0.62):
-        canvas.disc(np.array((x + side, 0.66, near)), 0.11, CAR, plain(glass, glow))
+        canvas.disc(np.array((x + side, 0.66, near)), 0.11, CAR, render.plain(glass, glow))
 
 
 def draw_person(canvas: Canvas, x: float, z: float, generator: np.random.Generator) -> None:
@@ -111,34 +100,31 @@ def draw_person(canvas: Canvas, x: float, z: float, generator: np.random.Generat
     skin = generator.uniform(0.12, 0.45) * np.array((1.0, 0.6, 0.42))
     stride = generator.uniform(0.04, 0.26)
 
-    def part(points: NDArray, colour: NDArray, step: float) -> None:
-        depth = np.full((len(points), 1), z - step)
-        flat = np.hstack([points * size + (x, 0), depth])
-        canvas.polygon(flat, PERSON, plain(colour))
+    def part(points: Sequence[tuple[float, float]], colour: NDArray, step: float) -> None:
+        flat = [(across * size + x, up * size, z - step) for across, up in points]
+        canvas.polygon(flat, PERSON, render.plain(colour))
 
     for side in (-1, 1):
         foot = side * stride
         leg = [(foot - 0.08, 0), (foot + 0.08, 0), (side * 0.16, 0.9), (0, 0.9)]
-        part(np.array(leg), trousers * (0.8 if side < 0 else 1.0), 0.0)
+        part(leg, trousers * (0.8 if side < 0 else 1.0), 0.0)
         hand = side * generator.uniform(0.25, 0.4)
-        arm = [(hand - 0.05, 0.8), (hand + 0.05, 0.8), (side * 0.24, 1.42)]
-        part(np.array([*arm, (side * 0.12, 1.4)]), coat * 0.8, 0.01)
-    torso = [(-0.19, 0.8), (0.19, 0.8), (0.24, 1.38), (0.1, 1.48), (-0.1, 1.48)]
-    part(np.array([*torso, (-0.24, 1.38)]), coat, 0.02)
+        arm = [(hand - 0.05, 0.8), (hand + 0.05, 0.8), (side * 0.24, 1.42), (side * 0.12, 1.4)]
+        part(arm, coat * 0.8, 0.01)
+    torso = [(-0.19, 0.8), (0.19, 0.8), (0.24, 1.38), (0.1, 1.48), (-0.1, 1.48), (-0.24, 1.38)]
+    part(torso, coat, 0.02)
     head = np.array((x, 1.64 * size, z - 0.03))
     hair = generator.uniform(0.01, 0.15) * np.array((1.0, 0.75, 0.5))
-    canvas.disc(head, 0.125 * size, PERSON, plain(hair))
+    canvas.disc(head, 0.125 * size, PERSON, render.plain(hair))
     if generator.random() < 0.6:
-        face = head - (0, 0.03, 0.02)
-        canvas.disc(face, 0.1 * size, PERSON, plain(skin))
+        canvas.disc(head - (0, 0.03, 0.02), 0.1 * size, PERSON, render.plain(skin))
 
 
 def draw_tree(canvas: Canvas, x: float, z: float, generator: np.random.Generator) -> None:
     """Draw a trunk and a crown of many clusters of leaves."""
     trunk, crown = generator.uniform(1.8, 3.0), generator.uniform(1.1, 2.2)
-    bark = plain((0.07, 0.05, 0.035))
     corners = [(-0.16, 0), (0.16, 0), (0.1, trunk + crown), (-0.1, trunk + crown)]
-    canvas.polygon(_upright(corners, x, z), TREE, bark)
+    canvas.polygon(_upright(corners, x, z), TREE, render.plain((0.07, 0.05, 0.035)))
     green = np.array((0.5, 1.0, 0.28)) * generator.uniform(0.7, 1.3, 3)
     centre = np.array((x, trunk + crown, z))
     # A far tree covers few pixels and needs fewer clusters of leaves.
@@ -147,9 +133,8 @@ def draw_tree(canvas: Canvas, x: float, z: float, generator: np.random.Generator
         offset *= crown * min(1.0, 0.85 / float(np.linalg.norm(offset)))
         # The top gets more light from the sky.
         shade = 0.06 + 0.05 * offset[1] / crown + generator.uniform(0, 0.05)
-        radius = crown * generator.uniform(0.1, 0.24)
-        leaves = plain(green * max(shade, 0.015))
-        canvas.disc(centre + offset, radius, TREE, leaves)
+        radius, leaves = crown * generator.uniform(0.1, 0.24), green * max(shade, 0.015)
+        canvas.disc(centre + offset, radius, TREE, render.plain(leaves))
 
 
 def draw_lamp(canvas: Canvas, x: float, z: float, height: float, colour: NDArray) -> Light:
@@ -158,17 +143,16 @@ def draw_lamp(canvas: Canvas, x: float, z: float, height: float, colour: NDArray
     In metres: the pole at ``x`` and ``z``, the height of the head. ``colour`` is RGB, brightest
     channel 1.
     """
-    steel = plain((0.12, 0.13, 0.14))
+    steel = render.plain((0.12, 0.13, 0.14))
     pole = [(-0.08, 0), (0.08, 0), (0.06, height), (-0.06, height)]
     canvas.polygon(_upright(pole, x, z), LAMP, steel)
     end = x - np.sign(x) * 1.6
     arm = [(x, height - 0.1), (x, height + 0.05), (end, height + 0.2), (end, height + 0.1)]
     canvas.polygon(_upright(arm, 0.0, z), LAMP, steel)
     head = [(-0.35, 0), (0.35, 0), (0.25, 0.18), (-0.25, 0.18)]
-    lit = plain((0.2, 0.2, 0.2), _LAMP_RADIANCE * colour)
+    lit = render.plain((0.2, 0.2, 0.2), _LAMP_RADIANCE * colour)
     canvas.polygon(_upright(head, end, z - 0.01, height), LAMP, lit)
-    red, green, blue = (float(22.0 * value) for value in colour)
-    return Light((float(end), height - 0.3, z), (red, green, blue))
+    return Light((end, height - 0.3, z), 22.0 * colour)
 
 
 WIDTH, HEIGHT = 384, 192
@@ -203,7 +187,7 @@ def draw_street(generator: np.random.Generator) -> tuple[Array, NDArray[np.uint8
     size = (WIDTH * _OVERSAMPLING, HEIGHT * _OVERSAMPLING)
     camera = Camera.draw(generator, size, (0.62, 0.8), (0.42, 0.52), (1.3, 1.8))
     scene, _ = build_street(camera, generator)
-    radiance = add_glow(scene.radiance())
+    radiance = render.add_glow(scene.radiance())
     radiance = cv2.resize(radiance, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
     return radiance, scene.canvas.label[::_OVERSAMPLING, ::_OVERSAMPLING].copy()
 
@@ -216,7 +200,7 @@ def build_street(
     half = generator.uniform(3.2, 4.8)
     shift = generator.uniform(-2.2, 0.5)  # the camera drives on the right-hand side
     layout = Layout(shift - half, shift + half, generator.uniform(2.2, 3.8))
-    tile = noise_tile(generator)
+    tile = render.noise_tile(generator)
     _draw_ground(canvas, layout, tile, generator)
     _draw_houses(canvas, layout, tile, generator)
     lights = _furnish(canvas, layout, generator, people)
@@ -238,14 +222,14 @@ def _draw_ground(
         dashes = (np.abs(x - middle) < 0.08) & (z % (2 * dash) < dash)
         edges = np.minimum(x - layout.left_kerb, layout.right_kerb - x)
         lines = dashes | (np.abs(edges - 0.3) < 0.06)
-        colour = np.where(lines[:, None], 0.6, asphalt * grain(points, tile, (0, 2), 9))
-        return single(colour), 0 * points
+        colour = np.where(lines[:, None], 0.6, asphalt * render.grain(points, tile, (0, 2), 9))
+        return render.single(colour), 0 * points
 
     def pavement(points: Array) -> tuple[Array, Array]:
         x, _, z = points.T
         joints = ((x % 0.8) < 0.05) | ((z % 0.8) < 0.05)
-        colour = slabs * grain(points, tile, (0, 2), 5)
-        return single(colour * np.where(joints, 0.6, 1)[:, None]), 0 * points
+        colour = slabs * render.grain(points, tile, (0, 2), 5)
+        return render.single(colour * np.where(joints, 0.6, 1)[:, None]), 0 * points
 
     left, right = layout.walls
     for x1, x2, label, paint in (
@@ -253,8 +237,7 @@ def _draw_ground(
         (left - 40, layout.left_kerb, PAVEMENT, pavement),
         (layout.right_kerb, right + 40, PAVEMENT, pavement),
     ):
-        corners = np.array([(x1, 0, 1), (x2, 0, 1), (x2, 0, 400), (x1, 0, 400)])
-        canvas.polygon(corners, label, paint)
+        canvas.polygon([(x1, 0, 1), (x2, 0, 1), (x2, 0, 400), (x1, 0, 400)], label, paint)
 
 
 def _draw_houses(
@@ -266,13 +249,11 @@ def _draw_houses(
         while z < _FAR:
             length, height = generator.uniform(8, 20), generator.uniform(5, 17)
             end = z + length
-            front = _facade(generator, tile, along=2)
-            corners = [(wall, 0, z), (wall, 0, end), (wall, height, end)]
-            canvas.polygon(np.array([*corners, (wall, height, z)]), BUILDING, front)
+            corners = [(wall, 0, z), (wall, 0, end), (wall, height, end), (wall, height, z)]
+            canvas.polygon(corners, BUILDING, _facade(generator, tile, along=2))
             deep = wall + np.sign(wall) * 15
-            side = _facade(generator, tile, along=0, windows=False)
             corners = [(wall, 0, z), (deep, 0, z), (deep, height, z), (wall, height, z)]
-            canvas.polygon(np.array(corners), BUILDING, side)
+            canvas.polygon(corners, BUILDING, _facade(generator, tile, along=0, windows=False))
             z = end + (generator.uniform(2, 9) if generator.random() < 0.35 else 0)
     if generator.random() < 0.4:
         height, front = generator.uniform(6, 16), _facade(generator, tile, along=0)
@@ -298,9 +279,9 @@ def _facade(generator: np.random.Generator, tile: Array, along: int, windows: bo
         glass = (np.abs(across % 1 - 0.5) < open_width / 2) & windows
         glass &= np.abs(up % 1 - 0.52) < open_height / 2
         shining = (glass & lit[column, row])[:, None]
-        wall = colour * grain(points, tile, (along, 1), 6)
+        wall = colour * render.grain(points, tile, (along, 1), 6)
         emission = np.where(shining, warmth[column, row], 0)
-        return single(np.where(glass[:, None], 0.05, wall)), single(emission)
+        return render.single(np.where(glass[:, None], 0.05, wall)), render.single(emission)
 
     return paint
 
@@ -312,8 +293,7 @@ def _furnish(
     lights = _draw_lamps(canvas, layout, generator)
     for side, kerb in ((-1, layout.left_kerb), (1, layout.right_kerb)):
         if generator.random() < 0.6:
-            trees = np.arange(generator.uniform(5, 14), 60, generator.uniform(8, 16))
-            for z in trees.tolist():
+            for z in np.arange(generator.uniform(5, 14), 60, generator.uniform(8, 16)).tolist():
                 draw_tree(canvas, kerb + side * 0.7, z, generator)
         for _ in range(generator.integers(0, 5) if people else 0):
             x = kerb + side * generator.uniform(0.4, layout.pavement - 0.4)
@@ -343,12 +323,11 @@ def _draw_lamps(canvas: Canvas, layout: Layout, generator: np.random.Generator) 
     height, step = generator.uniform(4.5, 6.5), generator.uniform(14, 24)
     sides = [(layout.left_kerb, -1), (layout.right_kerb, 1)]
     chosen = sides if generator.random() < 0.6 else [sides[generator.integers(2)]]
-    places = [
-        (kerb + side * 0.35, float(z))
+    return [
+        draw_lamp(canvas, kerb + side * 0.35, z, height, colour)
         for kerb, side in chosen
-        for z in np.arange(generator.uniform(6, 14), 75, step)
+        for z in np.arange(generator.uniform(6, 14), 75, step).tolist()
     ]
-    return [draw_lamp(canvas, x, z, height, colour) for x, z in places]
 
 
 def _draw_sky(canvas: Canvas, generator: np.random.Generator) -> NDArray:
@@ -359,8 +338,7 @@ def _draw_sky(canvas: Canvas, generator: np.random.Generator) -> NDArray:
     up = np.clip(1 - np.arange(canvas.label.shape[0]) / height, 0, 1)[:, None, None]
     colour = horizon + (zenith - horizon) * up**0.6
     clouds = generator.normal(0, 1, (6, 10)).astype(np.float32)
-    size = (canvas.camera.width, canvas.camera.height_px)
-    clouds = cv2.resize(clouds, size, interpolation=cv2.INTER_CUBIC)
+    clouds = cv2.resize(clouds, canvas.label.shape[::-1], interpolation=cv2.INTER_CUBIC)
     colour = colour * (1 + generator.uniform(0, 0.35) * np.tanh(clouds))[..., None]
     sky = canvas.nearness == 0
     canvas.emission[sky] = np.clip(colour, 0.01, 1)[sky]

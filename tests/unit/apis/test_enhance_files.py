@@ -304,14 +304,14 @@ def test_another_run_in_the_same_folder(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str, done: int
 ) -> None:
     """It writes all after this one has read the log, before this one has written anything."""
-    out, real_run = tmp_path / 'out', module._run
+    out = tmp_path / 'out'
 
-    def run(*args: Any) -> None:
-        monkeypatch.setattr(module, '_run', real_run)
+    def pool(*args: Any, **kwargs: Any) -> ThreadPoolExecutor:
+        monkeypatch.setattr(module, 'ThreadPoolExecutor', ThreadPoolExecutor)
         enhance_files([photos], out, other)
-        real_run(*args)
+        return ThreadPoolExecutor(*args, **kwargs)
 
-    monkeypatch.setattr(module, '_run', run)
+    monkeypatch.setattr(module, 'ThreadPoolExecutor', pool)
     summary = enhance_files([photos], out, 'gamma/0.5')
     assert (summary.failed, summary.written) == ({}, done)
     (out / 'a.png').write_bytes(b'mine')
