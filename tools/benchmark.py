@@ -8,6 +8,7 @@
     python tools/benchmark.py segmentation
     python tools/benchmark.py darkface
     OMP_NUM_THREADS=1 python tools/benchmark.py bootstrap
+    python tools/benchmark.py comparison CONFIG CHECKPOINT --darken 0.05 --repeat 5
     python tools/benchmark.py video FOLDER --variants none adaptive gain:adaptive
 
 enhancer: the fast path of SCIEnhancer against a plain implementation.
@@ -18,6 +19,7 @@ cost: parameters, multiply-accumulates and time of SCI's chains and of RUASEnhan
 segmentation: images/s of decoding, test pipeline, enhancer and network at 1920x1080.
 darkface: DARK FACE's official AP, with ten times the predictions, and its bootstrap.
 bootstrap: the intervals of compare.py for one variant, against recomputing each resample.
+comparison: where the CPU time of compare.py goes, part by part.
 video: flicker and stability of predictions on frames in light that changes.
 """
 
@@ -52,6 +54,7 @@ def parse_args() -> argparse.Namespace:
     _add_segmentation(commands.add_parser('segmentation', help='data loading against the network'))
     _add_darkface(commands.add_parser('darkface', help='the official AP and its bootstrap'))
     _add_bootstrap(commands.add_parser('bootstrap', help='intervals of detection and segmentation'))
+    _add_comparison(commands.add_parser('comparison', help='parts of compare.py'))
     _add_video(commands.add_parser('video', help='flicker, and predictions that come and go'))
     return parser.parse_args()
 
@@ -84,6 +87,20 @@ def _add_video(parser: argparse.ArgumentParser) -> None:
         '--model', nargs=2, default=(), metavar=('CONFIG', 'CHECKPOINT'), help='of mmdet or mmseg'
     )
     parser.add_argument('--figure', metavar='FILE', help='brightness over time, as a picture')
+    add_output_arguments(parser)
+
+
+def _add_comparison(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = HelpFormatter
+    parser.add_argument('config', help='of mmdet or mmseg')
+    parser.add_argument('checkpoint', help="'none' for random weights")
+    parser.add_argument(
+        '--variants', nargs='+', default=['none', 'sci/official/medium'], help='enhancers'
+    )
+    parser.add_argument('--darken', default='none', help='as in compare.py')
+    parser.add_argument(
+        '--repeat', type=int, default=1, help='list the images of a COCO-style set so many times'
+    )
     add_output_arguments(parser)
 
 
@@ -141,6 +158,7 @@ def main() -> None:
 
     calls: dict[str, Any] = {
         'bootstrap': benchmarks.benchmark_bootstrap,
+        'comparison': benchmarks.benchmark_comparison,
         'cost': benchmarks.benchmark_cost,
         'darkface': benchmarks.benchmark_darkface,
         'enhancer': benchmarks.benchmark_enhancer,

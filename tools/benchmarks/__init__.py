@@ -1,6 +1,7 @@
 """Measurements of what enhancement costs on this machine."""
 
 from benchmarks.bootstrap import BootstrapResult, benchmark_bootstrap
+from benchmarks.comparison import benchmark_comparison
 from benchmarks.cost import CostResult, benchmark_cost
 from benchmarks.darkface import benchmark_darkface
 from benchmarks.enhancer import EnhancerResult, benchmark_enhancer
@@ -20,6 +21,7 @@ __all__ = [
     'TrainResult',
     'VideoResult',
     'benchmark_bootstrap',
+    'benchmark_comparison',
     'benchmark_cost',
     'benchmark_darkface',
     'benchmark_enhancer',

@@ -15,9 +15,8 @@ from benchmarks.timing import Timing, threads_set_to, time_in_turn, to_table
 from sci_plugins.apis.tiling import enhance_pixels
 from sci_plugins.errors import check_at_least
 from sci_plugins.functional.kernels.sci_fused import KINDS, PASSES, SWITCH, make
-from sci_plugins.functional.light import light_statistics
-from sci_plugins.functional.noise import estimate_noise
 from sci_plugins.models.enhancers import AdaptiveSCIEnhancer, SCIEnhancer
+from sci_plugins.models.enhancers.adaptive import statistics_of
 from sci_plugins.utils.machine import describe_machine, machine_line
 
 
@@ -158,7 +157,7 @@ def _adaptive_calls(image: Tensor) -> dict[str, Callable[[], object]]:
         name: partial(stage, image) for name, stage in stages.items()
     }
     return calls | {
-        'statistics': lambda: (light_statistics(image), estimate_noise(image)),
+        'statistics': partial(statistics_of, image),
         'adaptive, PyTorch alone': unfused(calls['adaptive']),
     }
 

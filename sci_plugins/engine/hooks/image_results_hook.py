@@ -1,10 +1,13 @@
 """Keep what a model found in each test image, whichever evaluator the config has."""
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
+import torch
 from mmengine.dist import collect_results, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -14,6 +17,7 @@ from sci_plugins.engine.hooks.sample_keeper_hook import image_at
 from sci_plugins.errors import DataError
 from sci_plugins.evaluation.records import ImageRecords, ImageSet, RunInfo, find_kind
 from sci_plugins.functional.host_image import host_to_rgb, valid_size
+from sci_plugins.functional.image_quality import LUMA
 from sci_plugins.functional.retinex import mean_luma
 from sci_plugins.registry import HOOKS
 
@@ -93,6 +97,10 @@ class ImageResultsHook(Hook):
         if self.fill_color is not None:
             height, width = valid_size(image, self.fill_color)
             image = image[:, :height, :width]
+        if image.dtype == torch.uint8 and image.is_cpu:  # a twentieth of the time
+            weights = LUMA if self.input_order == 'rgb' else LUMA[::-1]
+            means = [cv2.mean(channel)[0] for channel in image.numpy()]
+            return sum(map(operator.mul, weights, means)) / 255
         return float(mean_luma(host_to_rgb(image[None], self.input_order, self.input_max)))
 
     def _keep(self, index: int, luma: float, output: Any) -> ImageResult:

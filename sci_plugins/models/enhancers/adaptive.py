@@ -126,10 +126,7 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
             TypeError, ValueError: as :meth:`check_input`, and below 5 x 5 pixels.
         """
         self.check_input(image)
-        light, noise = light_statistics(image), estimate_noise(image)
-        coarse = noise
-        if min(image.shape[2:]) >= 2 * MIN_SIDE:
-            coarse = estimate_noise(halve(image))
+        light, noise, coarse = statistics_of(image)
         exponent, gain, strengths = self.controller(light, noise, coarse)
         return Decision(exponent, gain, strengths, light, noise, coarse)
 
@@ -186,6 +183,14 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
             return True
         tensors = (image, *self.parameters())
         return torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
+
+
+def statistics_of(image: Tensor) -> tuple[LightStatistics, NoiseEstimate, NoiseEstimate]:
+    """What decides: the light of ``(N, 3, H, W)``, its noise, and that of its half size."""
+    noise = coarse = estimate_noise(image)
+    if min(image.shape[2:]) >= 2 * MIN_SIDE:
+        coarse = estimate_noise(halve(image))
+    return light_statistics(image), noise, coarse
 
 
 class Controller(nn.Module):
