@@ -87,9 +87,8 @@ def _of_masks(
 ) -> _Shapes:
     best = np.argsort(-scores, kind='stable')[:MAX_DETECTIONS]
     areas = np.ones(len(best)), np.ones(len(true))  # in any range
-    return _Shapes(
-        scores[best], [found[i] for i in best], list(true), *areas, np.asarray(ignore, bool)
-    )
+    surest, crowd = [found[i] for i in best], np.asarray(ignore, bool)
+    return _Shapes(scores[best], surest, list(true), *areas, crowd)
 
 
 def _match(
@@ -113,13 +112,9 @@ def _match(
             hits.append(hit)
             ignored.append(on_ignored | (~hit & outside))
             positives[index] = np.count_nonzero(~ignore)
-        rows = np.concatenate(hits, axis=1)[:, order], ~np.concatenate(ignored, axis=1)[:, order]
-        results.append(
-            [
-                RankedDetections(scores[counts], owners[counts], hit[counts], positives)
-                for hit, counts in zip(*rows, strict=True)
-            ]
-        )
+        found, left_out = (np.concatenate(each, axis=1)[:, order] for each in (hits, ignored))
+        pairs = zip(found, ~left_out, strict=True)
+        results.append([RankedDetections(scores[c], owners[c], h[c], positives) for h, c in pairs])
     return results
 
 

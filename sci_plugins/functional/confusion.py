@@ -41,21 +41,17 @@ def confusion_matrix(
     check_at_least(1, most=MAX_CLASSES, num_classes=num_classes)
     found, true = _whole(prediction, 'prediction'), _whole(truth, 'truth')
     if found.shape != true.shape:
-        raise DataError(
-            f'prediction must have the size of truth, {_size(true)}, got {_size(found)}'
-        )
+        sizes = (' x '.join(map(str, each.shape[::-1])) for each in (true, found))
+        raise DataError('prediction must have the size of truth, {}, got {}'.format(*sizes))
     found, true = _narrow(found), _narrow(true)
-    if num_classes < _BYTE and found.dtype == true.dtype == np.uint8:
-        matrix = _count_bytes(found, true, num_classes, ignore_index)
-    else:
-        matrix = _count(found, true, num_classes, ignore_index)
+    are_bytes = num_classes < _BYTE and found.dtype == true.dtype == np.uint8
+    count = _count_bytes if are_bytes else _count
+    matrix = count(found, true, num_classes, ignore_index)
     if void:
         return matrix
     if matrix[:, -1].any():
-        raise DataError(
-            f'prediction must hold ids 0 to {num_classes - 1}, got {ignore_index}, '
-            'which only truth may hold'
-        )
+        got = f'{ignore_index}, which only truth may hold'
+        raise DataError(f'prediction must hold ids 0 to {num_classes - 1}, got {got}')
     return matrix[:, :-1]
 
 
@@ -119,10 +115,6 @@ def _narrow(values: np.ndarray) -> np.ndarray:
         return values.astype(np.uint8)
     fits = values.min() >= 0 and values.max() < _BYTE
     return values.astype(np.uint8 if fits else np.int64)
-
-
-def _size(values: np.ndarray) -> str:
-    return ' x '.join(map(str, values.shape[::-1]))
 
 
 def _count_bytes(found: np.ndarray, true: np.ndarray, classes: int, ignored: int) -> np.ndarray:

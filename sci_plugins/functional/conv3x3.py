@@ -29,19 +29,15 @@ def first_derivative_only(backward: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate the ``backward`` of an autograd function that has no second derivative.
 
     PyTorch's ``once_differentiable`` silently leaves the function out of a second derivative if the
-    first one started from a constant.
-
-    Raises:
-        RuntimeError: from the backward pass with ``create_graph=True``.
+    first one started from a constant. This raises RuntimeError with ``create_graph=True``.
     """
 
     @wraps(backward)
     def checked(ctx: Any, *grads: Any) -> Any:
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            raise RuntimeError(
-                'no second derivative: the fused training layers have only a first one; '
-                'for create_graph=True put the layers in eval mode'
-            )
+            advice = 'for create_graph=True put the layers in eval mode'
+            only = 'the fused training layers have only a first one'
+            raise RuntimeError(f'no second derivative: {only}; {advice}')
         with torch.no_grad():
             return backward(ctx, *grads)
 
@@ -121,13 +117,8 @@ MIN_ROWS = 16
 def conv3x3(image: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Convolve with zeros around the image; once differentiable in all three.
 
-    Args:
-        image: ``(N, C, H, W)``, finite; channels-last memory is not copied.
-        weight: ``(out, C, 3, 3)``.
-        bias: ``(out,)``.
-
-    Returns:
-        ``(N, out, H, W)``, channels-last.
+    ``(N, C, H, W)``, finite, by ``(out, C, 3, 3)`` and ``(out,)`` gives ``(N, out, H, W)``,
+    channels-last; channels-last memory is not copied.
     """
     return _Conv3x3.apply(image, weight, bias)
 

@@ -82,8 +82,8 @@ def residual_block(
 ) -> tuple[Tensor, Statistics, Statistics]:
     """``relu(norm(conv(relu(norm(conv(image)))))) + image``.
 
-    The features between the two layers are not kept but recomputed in the backward pass.
-    Arguments and result as in :func:`conv_norm_relu`, with both layers' statistics.
+    The features between the layers are recomputed in the backward pass. Arguments and result as in
+    :func:`conv_norm_relu`, with both layers' statistics.
     """
     result, *statistics = _ResidualBlock.apply(image, *first, *second)
     return result, Statistics(*statistics[:2]), Statistics(*statistics[2:])
@@ -235,12 +235,8 @@ def _grads_of_vectors(
     scale: Tensor, shift: Tensor, needs: Sequence[bool]
 ) -> tuple[Tensor | None, ...]:
     """Gradients of bias, scale, shift and epsilon of :class:`ConvNorm`."""
-    return (
-        torch.zeros_like(shift) if needs[0] else None,
-        scale if needs[1] else None,
-        shift if needs[2] else None,
-        None,
-    )
+    found = torch.zeros_like(shift), scale, shift
+    return *(each if needed else None for each, needed in zip(found, needs, strict=True)), None
 
 
 def _through_relu(grad: Tensor, normed: _Normed) -> tuple[Tensor, Tensor, Tensor]:
@@ -323,13 +319,7 @@ def apply_conv_norm_relu(
 def apply_residual_block(
     first: tuple[nn.Module, nn.Module], second: tuple[nn.Module, nn.Module], image: Tensor
 ) -> Tensor:
-    """``image + relu(norm2(conv2(relu(norm1(conv1(image))))))``.
-
-    Args:
-        first: convolution and norm.
-        second: likewise; its result has the image's shape.
-        image: ``(N, C, H, W)``.
-    """
+    """``image + relu(norm2(conv2(relu(norm1(conv1(image))))))`` of (conv, norm)."""
     if _are_fusible(*first, image) and _are_fusible(*second, image):
         layers = _parameters(*first), _parameters(*second)
         result, statistics, statistics2 = residual_block(image, *layers)

@@ -153,12 +153,7 @@ def coco_ap(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.n
 def full_recall(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.ndarray:
     """Recall of all detections at any score; its mean over COCO's thresholds is COCO's AR.
 
-    Args:
-        ranked: detections matched by COCO's rule.
-        weights: as in :func:`area_ap`.
-
-    Returns:
-        ``(R,)``, in [0, 1]; NaN for a resample without boxes.
+    As :func:`area_ap`, but of detections matched by COCO's rule.
     """
     rows = weight_rows(weights, len(ranked.positives))
     found = np.bincount(ranked.images[ranked.hits], minlength=len(ranked.positives))
@@ -324,12 +319,9 @@ def count_official(
 def official_curve(
     counts: OfficialCounts, weights: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and recall at the 1000 thresholds, from the highest to the lowest.
+    """Precision and recall, each ``(R, 1000)``, from the highest threshold to the lowest.
 
-    ``weights`` are as in :func:`area_ap`.
-
-    Returns:
-        Two arrays ``(R, 1000)``. Precision is NaN without proposals, recall without boxes.
+    Precision is NaN without proposals, recall without boxes; ``weights`` as in :func:`area_ap`.
     """
     rows = weight_rows(weights, len(counts.boxes))
     proposals = np.cumsum(rows @ counts.proposals.astype(np.float64), axis=1)
@@ -361,16 +353,13 @@ def resampled_official_ap(counts: OfficialCounts, weights: np.ndarray | None = N
 
 def _check(predictions: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> None:
     if len(predictions) != len(boxes):
-        raise DataError(
-            f'expected {len(boxes)} arrays of predictions, one for each array of boxes, got '
-            f'{len(predictions)}'
-        )
+        wish = f'{len(boxes)} arrays of predictions, one for each array of boxes'
+        raise DataError(f'expected {wish}, got {len(predictions)}')
     for name, arrays, columns in (('predictions', predictions, 5), ('boxes', boxes, 4)):
         for image, array in enumerate(arrays):
             if array.ndim != 2 or array.shape[1] != columns:
-                raise DataError(
-                    f'{name}[{image}] must have the shape (n, {columns}), got {array.shape}'
-                )
+                wish = f'must have the shape (n, {columns})'
+                raise DataError(f'{name}[{image}] {wish}, got {array.shape}')
             if not np.isfinite(array).all():
                 raise DataError(f'{name}[{image}] must be finite, got NaN or infinity')
 

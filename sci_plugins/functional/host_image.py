@@ -1,10 +1,7 @@
-"""Conversion between a host's images (8-bit scale, its channel order) and RGB in [0, 1].
+"""A host's images: conversion to RGB in [0, 1] and back, and what its pipeline filled.
 
 Each conversion allocates one new image and works on it in place: at a photograph's size, touching
 fresh memory costs more than the arithmetic.
-
-A host's pipeline may have padded the image with a constant fill colour, which must be found and
-left unchanged.
 """
 
 from collections.abc import Iterable, Sequence

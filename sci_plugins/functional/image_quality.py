@@ -58,11 +58,9 @@ def eme(image: Tensor, block: int = 8) -> Tensor:
     """
     gray = gray_levels(image).unsqueeze(1)
     if min(gray.shape[-2:]) < block:
-        raise ValueError(
-            f'eme: the image must have at least {block} x {block} pixels, got {tuple(image.shape)}'
-        )
-    highest = F.max_pool2d(gray, block)
-    lowest = -F.max_pool2d(-gray, block)
+        wish = f'at least {block} x {block} pixels'
+        raise ValueError(f'eme: the image must have {wish}, got {tuple(image.shape)}')
+    highest, lowest = F.max_pool2d(gray, block), -F.max_pool2d(-gray, block)
     ratio = torch.where(lowest > 0, highest / lowest.clamp(min=1), 1.0)
     return (20 * ratio.log()).mean(dim=(1, 2, 3))
 
@@ -122,28 +120,20 @@ def _sample(image: Tensor, side: int) -> Tensor:
 
 
 def _order_error(first: Tensor, second: Tensor) -> Tensor:
-    changed = 0
-    for rows in range(0, len(first), _ROWS):
-        one = first[rows : rows + _ROWS, None] >= first
-        other = second[rows : rows + _ROWS, None] >= second
-        changed += int((one ^ other).sum())
+    pairs = zip(first[:, None].split(_ROWS), second[:, None].split(_ROWS), strict=True)
+    changed = sum(int(((one >= first) ^ (other >= second)).sum()) for one, other in pairs)
     return torch.tensor(changed / len(first))
 
 
 def check_images(owner: str, **images: Tensor) -> None:
     """Raise a ``ValueError`` unless all shapes are ``(N, 3, H, W)`` and the same."""
-    for name, image in images.items():
-        if image.ndim != 4 or image.shape[1] != 3:
-            raise ValueError(
-                f'{owner}: {name} must have shape (N, 3, H, W), got {tuple(image.shape)}'
-            )
-    first, *others = images.values()
-    for image in others:
-        if image.shape != first.shape:
-            raise ValueError(
-                f'{owner}: {" and ".join(images)} must have the same shape, got '
-                f'{tuple(first.shape)} and {tuple(image.shape)}'
-            )
+    shapes = {name: tuple(image.shape) for name, image in images.items()}
+    for name, shape in shapes.items():
+        if len(shape) != 4 or shape[1] != 3:
+            raise ValueError(f'{owner}: {name} must have shape (N, 3, H, W), got {shape}')
+    if len({*shapes.values()}) > 1:
+        names, got = (' and '.join(map(str, each)) for each in (shapes, shapes.values()))
+        raise ValueError(f'{owner}: {names} must have the same shape, got {got}')
 
 
 def mean_brightness(image: Tensor) -> Tensor:

@@ -4,10 +4,9 @@ Source of fidelity and smoothness: Ma et al., "Toward Fast, Flexible, and Robust
 Enhancement", CVPR 2022, arXiv 2204.10137, and `loss.py` of the authors' code
 (github.com/vis-opt-group/SCI).
 
-The smoothness and both its gradients are computed in one pass: autograd would keep a dozen tensors
-for each of the 12 offsets. Each pair of pixels is visited once, for the sum and the gradients
-together, and only the gradients are kept. Memory is ordered image, row, plane, column, so that each
-thread finds in its cache what it wrote there.
+The smoothness and both its gradients are computed in one pass over the pairs of pixels: autograd
+would keep a dozen tensors for each of the 12 offsets. Memory is ordered image, row, plane, column,
+so that each thread finds in its cache what it wrote there.
 """
 
 from collections.abc import Iterator
@@ -42,13 +41,8 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 def fidelity_loss(illumination: Tensor, image: Tensor) -> Tensor:
     """Mean squared difference between the illumination and the image it is estimated from.
 
-    Args:
-        illumination: RGB, ``(N, 3, H, W)``, in [1e-4, 1].
-        image: the estimator's input, same shape; in [0, 1] at the first stage, while the calibrator
-            may leave that range at later ones.
-
-    Returns:
-        A scalar, differentiable in both.
+    Both are RGB, ``(N, 3, H, W)``, the illumination in [1e-4, 1], the image in [0, 1] but for the
+    later stages of a cascade; a scalar, differentiable in both.
 
     Raises:
         TypeError: if one of them is not a float tensor.
@@ -74,8 +68,7 @@ def guide_colors(image: Tensor, color: ColorMode = 'official') -> Tensor:
     Raises:
         ValueError: if ``color`` is neither.
     """
-    matrix = image.new_tensor(_YCBCR)
-    offset = image.new_tensor(_YCBCR_OFFSET)
+    matrix, offset = image.new_tensor(_YCBCR), image.new_tensor(_YCBCR_OFFSET)
     if color == 'official':
         return (image.reshape(-1, 3) @ matrix + offset).view(image.shape)
     if color == 'corrected':
@@ -110,10 +103,9 @@ def smoothness_loss(
     """
     _check_pair(illumination, image)
     if min(image.shape[-2:]) <= RADIUS:
-        raise ValueError(
-            f'smoothness_loss: a 5x5 neighbourhood needs images of at least '
-            f'{RADIUS + 1} x {RADIUS + 1} pixels, got {tuple(image.shape)}'
-        )
+        wish = f'images of at least {RADIUS + 1} x {RADIUS + 1} pixels'
+        told = f'a 5x5 neighbourhood needs {wish}, got {tuple(image.shape)}'
+        raise ValueError(f'smoothness_loss: {told}')
     if not sigma > 0:
         raise ValueError(f'smoothness_loss: sigma must be positive, got {sigma}')
     pair = at_least_float32(illumination), at_least_float32(image)
@@ -168,17 +160,9 @@ _Index = tuple[slice, slice, slice, slice]
 
 
 def weighted_variation(illumination: Tensor, colors: Tensor, sigma: float) -> Tensor:
-    """``sum over q of mean over p of exp(-|y_p - y_q|^2 / 2 sigma^2) |i_p - i_q|_1``.
+    """:func:`smoothness_loss` from the ``colors`` that weight it, both ``(N, 3, H, W)``.
 
-    The sum is over the 24 neighbours q of a pixel, each mean over all pixels p with that neighbour.
-
-    Args:
-        illumination: ``i``, ``(N, 3, H, W)``, at least 3 rows and columns.
-        colors: ``y``, same shape and dtype.
-        sigma: positive.
-
-    Returns:
-        A scalar, once differentiable in both tensors, with gradient 0 where neighbours are equal.
+    A scalar, once differentiable in both, with gradient 0 where neighbours are equal.
     """
     return _WeightedVariation.apply(illumination, colors, sigma)
 
@@ -265,11 +249,8 @@ def _pairs(stack: Tensor) -> Iterator[tuple[_Index, _Index]]:
 def _cut_to(pixels: Tensor, memory: list[Tensor]) -> list[Tensor]:
     """Views of the memory as 6, 3, 1 and 1 planes of the shape of ``pixels``."""
     number, height, _, width = pixels.shape
-    views = []
-    for each, planes in zip(memory, (6, 3, 1, 1), strict=True):
-        shape = (number, height, planes, width)
-        views.append(each[: pixels.numel() // 6 * planes].view(shape))
-    return views
+    parts = zip(memory, (6, 3, 1, 1), strict=True)
+    return [part[: pixels.numel() // 6 * n].view(number, height, n, width) for part, n in parts]
 
 
 def _dot(first: Tensor, second: Tensor, out: Tensor) -> Tensor:

@@ -41,16 +41,8 @@ def mean_luma(image: Tensor) -> Tensor:
 def darkness_gate(luma: Tensor, dark: float, bright: float) -> Tensor:
     """Exactly 1 up to ``dark``, exactly 0 from ``bright``, smooth in between: ``t^2 (3 - 2t)``.
 
-    ``t = (bright - luma) / (bright - dark)``, clamped to [0, 1]. The derivative is continuous, and
-    0 at both ends.
-
-    Args:
-        luma: any shape, in [0, 1].
-        dark: fully open up to here.
-        bright: closed from here on, above ``dark``.
-
-    Returns:
-        Same shape, in [0, 1]. Differentiable.
+    ``t = (bright - luma) / (bright - dark)``, clamped to [0, 1]: the derivative is continuous, and
+    0 at both ends. Luma of any shape in [0, 1]; the result is likewise, and differentiable.
 
     Raises:
         ValueError: if ``dark`` is not below ``bright``.

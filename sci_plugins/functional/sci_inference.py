@@ -5,13 +5,11 @@ without what makes the plain implementation slow:
 
 * Three channels fill a fifth of a vector register: see :mod:`sci_plugins.functional.conv3x3`.
 * Fresh memory: intermediate results of the whole image are new pages for each call, which the
-  system must map and clear. Here the image is processed in strips of rows, and the allocator
-  reuses their memory for the next strip. Strips have one of few shapes, whatever the image's is:
-  oneDNN compiles its convolutions for each shape and keeps the code of about a thousand.
+  system must map and clear. Here the image is processed in strips of rows (with as many around as
+  the convolutions reach), whose memory the allocator reuses. They have one of few shapes: oneDNN
+  compiles its convolutions for each shape and keeps the code of about a thousand.
 * Passes over memory: BatchNorm is folded into the convolution before it, and the rest works in
   place, on a strip that is still in the cache.
-
-Each strip is computed with as many rows around it as the convolutions reach.
 """
 
 from collections.abc import Iterator
@@ -53,16 +51,10 @@ class FoldedSCI(NamedTuple):
 def fold_sci(
     first: nn.Conv2d, block: nn.Conv2d, norm: nn.BatchNorm2d, last: nn.Conv2d, layers: int
 ) -> FoldedSCI:
-    """Fold SCI's layers for :func:`enhance_folded`.
+    """Fold SCI's layers, 3x3 convolutions with bias, for :func:`enhance_folded`.
 
-    Cheap enough to do at every call, so that no copy can be out of date.
-
-    Args:
-        first: 3 to c channels, 3x3 with bias, like all three.
-        block: c to c channels, followed by ``norm``.
-        norm: its running statistics are used.
-        last: c to 3 channels.
-        layers: how often block and norm are applied.
+    ``block``, whose ``norm`` uses its running statistics, is applied ``layers`` times. Cheap enough
+    to do at every call, so that no copy can be out of date.
     """
     norms: Any = norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
     folded = fuse_conv_bn_weights(block.weight, block.bias, *norms)

@@ -4,6 +4,8 @@ Each function gives ``None`` where PyTorch has to compute. Images are ``(N, C, H
 last, vectors ``(C,)``. How the code is made and kept: :mod:`.sci_fused`.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -61,14 +63,8 @@ def through(grad: Tensor, features: Tensor, vectors: tuple[Tensor, ...]) -> Tens
     return _run('through', features, torch.empty_like(features), vectors, grad)
 
 
-def _run(
-    name: str,
-    source: Tensor,
-    target: Tensor | None = None,
-    vectors: tuple[Tensor, ...] = (),
-    *more: Tensor,
-) -> Tensor | None:
-    """The target, or a new ``(rows, 2, C)``."""
+def _run(name: str, source: Tensor, target: Any = None, vectors: Any = (), *more: Tensor) -> Any:
+    """The target, or a new ``(rows, 2, C)``; ``None`` if there is no kernel."""
     number, channels, height, width = source.shape
     images = [each for each in (source, target, *more) if each is not None]
     kernel = _find(images)
@@ -89,11 +85,8 @@ def _run(
 def _find(images: list[Tensor]) -> Kernel | None:
     if torch.compiler.is_compiling() or images[0].numel() < MIN_VALUES:
         return None
-    is_known = all(
-        type(each) is Tensor
-        and each.dtype == torch.float32
-        and each.is_cpu
-        and each.is_contiguous(memory_format=torch.channels_last)
-        for each in images
-    )
+    known = Tensor, torch.float32, True
+    is_known = all((type(each), each.dtype, each.is_cpu) == known for each in images)
+    layout = torch.channels_last
+    is_known = is_known and all(each.is_contiguous(memory_format=layout) for each in images)
     return find(NORMS) if is_known else None
