@@ -48,15 +48,15 @@ class _Values:
 class ValueCheck:
     """Refuses batches of images that are not colour on the scale that they should be on.
 
-    Values a little outside the scale are left to be clamped: colour augmentation makes
-    them. Refused are NaN and infinite values, those far outside, and a negative mean (in
-    training one below -50 of 255: colour augmentation makes it of dark photographs). What a
-    batch may show by chance is refused three times in a row, in training ten times: all values
-    within [0, 1] where white is above 1 (all-zero images do not count), and small values on
-    both sides of zero. uint8 images are never refused.
+    Values a little outside the scale are left to be clamped: colour augmentation makes them.
+    Refused are NaN and infinite values, those far outside, and a negative mean (in training one
+    below -50 of 255: colour augmentation makes it of dark photographs). What a batch may show by
+    chance is refused three times in a row, in training ten times: all values within [0, 1] where
+    white is above 1 (all-zero images do not count), and small values on both sides of zero. uint8
+    images are never refused.
 
-    Values on a GPU are read when they have come, one batch later or more, so that it never
-    waits. What is remembered of earlier batches is part of no copy, pickle or checkpoint.
+    Values on a GPU are read when they have come, one batch later or more, so that it never waits.
+    What is remembered of earlier batches is part of no copy, pickle or checkpoint.
 
     Args:
         white: upper end of the scale, an ``input_max``.
@@ -167,8 +167,8 @@ def place_of(paths: Sequence[str], index: int) -> str:
 class EnhancementStep(nn.Module):
     """What enhances the images of a model, each by itself; a base of modules that call it.
 
-    Per image: the model's channel order and scale -> RGB [0, 1] -> enhance, in float32
-    also under autocast -> back.
+    Per image: the model's channel order and scale -> RGB [0, 1] -> enhance, in float32 also under
+    autocast -> back.
     """
 
     enhancer: BaseEnhancer
@@ -230,10 +230,9 @@ class EnhancementStep(nn.Module):
     def check_images(
         self, images: Sequence[Tensor] | Tensor, training: bool, paths: Sequence[str] = ()
     ) -> None:
-        """Refuse what cannot be colour images on the scale of ``input_max``.
+        """Refuse what cannot be colour images ``(3, H, W)`` on the scale of ``input_max``.
 
-        They are ``(3, H, W)``; before they go to a GPU, if possible. Arguments as of
-        :meth:`ValueCheck.check`.
+        Before they go to a GPU, if possible. Arguments as of :meth:`ValueCheck.check`.
 
         Raises:
             DataError: if there are none, or one has not three channels, is of another dtype, or

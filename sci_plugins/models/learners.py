@@ -38,14 +38,13 @@ class Stage(NamedTuple):
 class SelfCalibratedLearner(BaseModel):
     """Trains an illumination estimator on dark images alone, without labels.
 
-    ``x_0 = x``; ``i_t = estimator(x_t)``; ``r_t = clamp(x / i_t, 0, 1)``;
-    ``x_{t+1} = x + calibrator(r_t)``. The loss is the sum of the losses of ``(i_t, x_t)`` over all
-    stages. Inference uses the estimator alone, once.
+    ``x_0 = x``; ``i_t = estimator(x_t)``; ``r_t = clamp(x / i_t, 0, 1)``; ``x_{t+1} = x +
+    calibrator(r_t)``. The loss is the sum of the losses of ``(i_t, x_t)`` over all stages.
+    Inference uses the estimator alone, once.
 
-    The calibrator's output for the last stage would not affect any loss, so it is not computed.
-    Losses and gradients are those of the authors' code, which does compute it; only the running
-    statistics of the *calibrator's* BatchNorm layers differ (they average two stages instead of
-    three), and they are used only by a cascade in eval mode.
+    The calibrator's output for the last stage would not affect any loss, so it is not computed, as
+    it is in the authors' code. Losses and gradients are the same; only the running statistics of
+    the *calibrator's* BatchNorm layers differ, which are used by a cascade in eval mode alone.
 
     Args:
         estimator: a :class:`RetinexEnhancer`, its config or its name (see :func:`build_enhancer`);
@@ -60,9 +59,6 @@ class SelfCalibratedLearner(BaseModel):
             contain the calibrator too; a file of an estimator alone leaves the calibrator freshly
             initialised.
         data_preprocessor: see ``mmengine.model.BaseModel``.
-
-    Shape:
-        - inputs: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
 
     Raises:
         ConfigError: if ``stages`` is out of range or the estimator has no illumination.

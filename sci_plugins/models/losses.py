@@ -71,17 +71,13 @@ class SCILoss(nn.Module):
     """Weighted fidelity and smoothness of an illumination map.
 
     Args:
-        fidelity_weight: factor of the mean squared difference to the image.
-        smoothness_weight: factor of the edge-aware smoothness.
+        fidelity_weight, smoothness_weight: of :class:`FidelityLoss` and :class:`SmoothnessLoss`.
         sigma, color: see :func:`sci_plugins.functional.losses.smoothness_loss`.
 
     Shape:
-        - illumination, image: ``(N, 3, H, W)``, RGB, float
+        - illumination, image: ``(N, 3, H, W)``, RGB, float; half precision is computed in float32
         - output: ``dict(fidelity=scalar, smoothness=scalar)``, weights applied; the loss is their
           sum
-
-    Half precision is computed in float32, with or without autocast: small squared differences would
-    underflow.
 
     Raises:
         ValueError: if a weight is negative, ``sigma`` is not positive or ``color`` is unknown; and

@@ -143,12 +143,8 @@ def merge_logits(first: Tensor, second: Tensor, weight: float = 0.5) -> Tensor:
     """Logits of the weighted mean of two predictions' class probabilities.
 
     ``log((1 - weight) softmax(first) + weight softmax(second))``, computed in the log domain so
-    that improbable classes do not underflow.
-
-    Args:
-        first: ``(C, ...)`` logits, classes first.
-        second: same shape.
-        weight: of ``second``, in [0, 1].
+    that improbable classes do not underflow. ``first`` and ``second`` are ``(C, ...)`` logits,
+    classes first; ``weight``, of ``second``, is in [0, 1].
 
     Returns:
         ``(C, ...)``, at least float32: log probabilities, which are logits too. With a weight of 0
@@ -267,9 +263,8 @@ class RawEnhancedMerge(TwoLooks):
     ``pred_sem_seg`` and, as ``seg_logits``, the merged log probabilities (probabilities of a
     single-channel head).
 
-    Detectors: the boxes of both, suppressed class by class, see :func:`merge_detections`, at the
-    IoU of the ``nms`` in the host's ``test_cfg`` (0.5 if there is none), and at most its
-    ``max_per_img``. The samples hold ``pred_instances``.
+    Detectors: :func:`merge_detections` at the IoU of the ``nms`` in the host's ``test_cfg`` (0.5 if
+    there is none), and at most its ``max_per_img``. The samples hold ``pred_instances``.
 
     A weight of 0 gives exactly the raw prediction, 1 exactly the enhanced one, each at the cost of
     one inference; an image that the enhancer leaves as it is gets exactly the raw one.
@@ -382,19 +377,10 @@ class RawEnhancedSelect(TwoLooks):
     """Keeps, for each image, the prediction that the network is surer of: raw or enhanced.
 
     For tests only, see :class:`TwoLooks`. On a tie the raw image stays. Each sample that
-    :meth:`test_step` gives has ``selected``, ``'raw'`` or ``'enhanced'``, as metainfo.
-
-    It helps where image statistics cannot tell what the network knows (a segmentor trained at
-    dusk), and fails where the network is confidently wrong.
-
-    A config takes the host's model, enhancer included, unchanged::
-
-        model = dict(_delete_=True, type='sci_plugins.RawEnhancedSelect', host=_base_.model)
-
-    Args:
-        host: an mmseg segmentor or mmdet detector with an enhancing data preprocessor, or its
-            config.
-        data_preprocessor, init_cfg: see :class:`TwoLooks`.
+    :meth:`test_step` gives has ``selected``, ``'raw'`` or ``'enhanced'``, as metainfo. It helps
+    where image statistics cannot tell what the network knows (a segmentor trained at dusk), and
+    fails where the network is confidently wrong. Config and arguments as of
+    :class:`RawEnhancedMerge`, without ``weight``.
 
     Raises:
         ConfigError: if there is no enhancer.

@@ -1,8 +1,8 @@
 """The plug-in point: enhancement in front of a host, as part of its model.
 
-A host's data preprocessor is an ``nn.Module`` that MMEngine calls before
-``forward``, with gradients on in training. Enhancing there leaves the host, its
-checkpoint keys and its tools as they are.
+A host's data preprocessor is an ``nn.Module`` that MMEngine calls before ``forward``, with
+gradients on in training. Enhancing there leaves the host, its checkpoint keys and its tools as they
+are.
 """
 
 import copy
@@ -78,8 +78,8 @@ class EnhancementMixin(EnhancementStep):
     def forward(self, data: dict, training: bool = False) -> dict | list:
         """Enhance ``data['inputs']``, then do what the host does.
 
-        They are a list of ``(3, H, W)`` or one ``(N, 3, H, W)``, uint8 or float on the [0, 255]
-        scale.
+        They are a list of ``(3, H, W)`` or one ``(N, 3, H, W)``, uint8, or float in [0,
+        ``input_max``].
 
         Raises:
             DataError: see :meth:`EnhancementStep.check_images`.

@@ -29,8 +29,7 @@ class S3FDVGG(SSDVGG):
     """VGG-16 with outputs of strides 4, 8, 16 and 32 (section 3.1).
 
     mmdet's ``SSDVGG`` with its layer names (its checkpoint ``open-mmlab://vgg16_caffe`` fits), but
-    with VGG's pool5, of stride 2, and a conv_fc6 to match. Pooling rounds sizes up, so images may
-    have any size.
+    with VGG's pool5, of stride 2, and a conv_fc6 to match. Images may have any size.
 
     Args:
         fc6_dilation: 1 gives the receptive fields of table 1. Re-implementations use 3, for which
@@ -63,13 +62,9 @@ class S3FDVGG(SSDVGG):
 
 
 class SafeL2Norm(L2Norm):
-    """mmdet's ``L2Norm`` with a finite gradient where all channels are 0.
+    """mmdet's ``L2Norm`` of ``(N, n_dims, H, W)`` with a finite gradient where all channels are 0.
 
-    mmdet's is NaN there, the derivative of a root at 0. It occurs after a ReLU in black or padded
-    areas.
-
-    Shape:
-        - input and output: ``(N, n_dims, H, W)``
+    mmdet's is NaN there (after a ReLU in black or padded areas), the derivative of a root at 0.
     """
 
     def __init__(self, n_dims: int, scale: float = 20.0, eps: float = 1e-10) -> None:
@@ -202,9 +197,8 @@ def compensate_matches(
     Each face with fewer than N takes the N anchors with the largest IoU, if above ``min_iou``; N is
     the average number of anchors per face in this image after stage one.
 
-    Where the paper is silent: the average is rounded up, so that every face below it gains. No face
-    loses an anchor. If several faces want an anchor, it goes to the one with the largest IoU, the
-    first of equals.
+    Where the paper is silent: the average is rounded up. No face loses an anchor. If several faces
+    want an anchor, it goes to the one with the largest IoU, the first of equals.
 
     Args:
         overlaps: IoU of each face with each anchor, ``(F, A)``; below 0 for anchors to leave out.

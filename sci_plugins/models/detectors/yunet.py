@@ -75,9 +75,9 @@ _ADVICE = (
 class YuNetONNX(BaseDetector):
     """YuNet from its ONNX file, as an mmdet detector of one class, for tests only.
 
-    A real detector trained by others: it shows what an enhancer does to a model that has never seen
-    enhanced images. It has no PyTorch parameters and no gradients, so nothing can be trained
-    through it. It needs its ONNX file when it is built, and no other checkpoint.
+    It shows what an enhancer does to a real detector that has never seen enhanced images. It has no
+    PyTorch parameters and no gradients, so nothing can be trained through it. It needs its ONNX
+    file when it is built, and no other checkpoint.
 
     The input is the host's, BGR on the [0, 255] scale, not normalised. The data preprocessor pads
     it with black to a multiple of 32, after an enhancer in it.
@@ -87,8 +87,7 @@ class YuNetONNX(BaseDetector):
         score_thr: drop boxes with a lower score, in [0, 1].
         iou_threshold: of the non-maximum suppression, in (0, 1].
         max_per_img: keep at most this many boxes, the best ones.
-        data_preprocessor: as in mmdet; by default ``DetDataPreprocessor`` with
-            ``pad_size_divisor=32``.
+        data_preprocessor: by default ``DetDataPreprocessor`` with ``pad_size_divisor=32``.
         init_cfg: as in mmdet, without effect.
 
     Raises:
@@ -141,8 +140,7 @@ class YuNetONNX(BaseDetector):
             rescale: return boxes in pixels of the original image.
 
         Raises:
-            ConfigError: if H or W is not a multiple of 32, or the file was exported for another
-                size.
+            ConfigError: if the network does not take this size.
         """
         outputs = self._forward(batch_inputs)
         boxes, scores = decode_yunet(outputs, *batch_inputs.shape[-2:])

@@ -31,9 +31,9 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
         - input: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
         - output: same shape, dtype, channel order and range
 
-    A subclass implements :meth:`forward`, differentiable where possible, and keeps the
-    images of a batch independent of one another in eval mode. Its constructor's arguments
-    are remembered, so that a file of its weights says how to build it.
+    A subclass implements :meth:`forward`, differentiable where possible, and keeps the images of a
+    batch independent of one another in eval mode. Its constructor's arguments are remembered, so
+    that a file of its weights says how to build it.
     """
 
     #: Arguments of the constructor that name files: a saved file holds what they loaded.
@@ -50,8 +50,8 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
     def receptive_radius(self) -> int | None:
         """How far an output pixel looks to each side, in pixels.
 
-        Tiles that overlap by this much give the same result as the whole image. ``None``:
-        a pixel depends on the whole image, which cannot be tiled then.
+        Tiles that overlap by this much give the same result as the whole image. ``None``: it
+        depends on the whole image, which cannot be tiled then.
         """
         return None
 
@@ -130,8 +130,8 @@ def type_name(kind: type) -> str:
 def arguments_of(enhancer: nn.Module) -> dict[str, Any]:
     """The arguments that an enhancer was built with, defaults included, without weights' names.
 
-    Plain data, with :class:`Opaque` for anything else; an inner enhancer (behind a gate)
-    as a config.
+    Plain data, with :class:`Opaque` for anything else; an inner enhancer (behind a gate) as a
+    config.
     """
     given: dict[str, Any] = vars(enhancer).get('_arguments', {})
     # An inner enhancer may have been given by name: the enhancer that was built counts.

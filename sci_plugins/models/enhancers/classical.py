@@ -59,8 +59,8 @@ class MeanMatchEnhancer(BaseEnhancer):
     exposure except for the sensor's noise. A brighter image stays as it is, to the bit.
 
     Args:
-        target: mean BT.601 luma of the pixel values, in (0, 1). If bright pixels clip, the
-            mean stays below it.
+        target: mean BT.601 luma of the pixel values, in (0, 1). If bright pixels clip, the mean
+            stays below it.
         max_gain: largest factor, at least 1: a black frame is not turned into noise.
 
     Raises:

@@ -21,10 +21,9 @@ from sci_plugins.version import __version__
 def save_enhancer(enhancer: nn.Module, path: PathLike, **recipe: Any) -> str:
     """Write ``dict(state_dict=…, meta=recipe)`` and return the file's sha256.
 
-    The file loads with ``weights_only=True`` (its ``meta`` holds plain Python types only) and as
-    ``'sci/path/to/file.pth'``, or for your own class as
-    ``"my_file.MyEnhancer(weights='path/to/file.pth')"``. Equal content gives equal files, to the
-    byte. The file is written whole or not at all, into a new folder if need be.
+    The file loads with ``weights_only=True`` and as ``'sci/path/to/file.pth'``, or for your own
+    class as ``"my_file.MyEnhancer(weights='path/to/file.pth')"``. Equal content gives equal files,
+    to the byte. The file is written whole or not at all, into a new folder if need be.
 
     Args:
         enhancer: module; its class and its constructor's arguments go into ``meta``.

@@ -17,29 +17,25 @@ from sci_plugins.registry import MODELS
 class GatedEnhancer(BaseEnhancer):
     """Enhances dark images, leaves bright ones untouched, blends between.
 
-    The mean luma of each image sets a gate: up to ``dark`` the result is the enhanced
-    image, from ``bright`` on the original, both to the bit; between, a smooth ramp mixes
-    the two. On a CPU, a bright image costs no more than its mean. Differentiable, through the
-    gate as well, where the enhancer is.
+    The mean luma of each image sets a gate: up to ``dark`` the result is the enhanced image, from
+    ``bright`` on the original, both to the bit; between, a smooth ramp mixes the two. On a CPU, a
+    bright image costs no more than its mean. Differentiable, through the gate as well, where the
+    enhancer is.
 
-    One gate per image, not per pixel: the enhancer was made for whole pictures, and a weight for
-    each pixel would be another tone curve on top of its own, which leaves the dark around a lamp at
-    night and lights a shadow by day. Nor one per batch: an image's result would depend on its
-    neighbours. The gate does not see noise: a dark and noisy image is enhanced with its noise.
+    One gate per image, not per pixel: a weight for each pixel would be another tone curve, which
+    leaves the dark around a lamp at night and lights a shadow by day. The gate does not see noise:
+    a dark and noisy image is enhanced with its noise.
 
     Args:
-        enhancer: an enhancer, a config dict, or a name such as
-            ``'sci/official/medium'``; ``'gated/sci/official/medium'`` names both.
-        dark: mean luma, in [0, 1], up to which the gate is open. The defaults come from 500
-            training images (facemask, CamVid by day): by day 97 % of them are above ``bright``, at
-            a twentieth of their light 94 % below ``dark``, as are 98 % of LOL's 122 low-light
-            photographs; and between the two, at 0.20 and 0.23, the strongest weights
-            (``official/medium``) begin to help the networks trained on these images.
+        enhancer: see :func:`build_enhancer`; ``'gated/sci/official/medium'`` names both.
+        dark: mean luma, in [0, 1], up to which the gate is open. By the defaults, 97 % of 500
+            images by day (facemask, CamVid) are above ``bright``, at a twentieth of their light 94
+            % below ``dark``, as are 98 % of LOL's low-light photographs.
         bright: mean luma above ``dark`` from which on the gate is closed.
 
     Raises:
-        ConfigError: if the limits are out of range or in the wrong order, or
-            ``enhancer`` names none.
+        ConfigError: if the limits are out of range or in the wrong order, or ``enhancer`` names
+            none.
     """
 
     def __init__(self, enhancer: EnhancerLike, dark: float = 0.16, bright: float = 0.25) -> None:

@@ -48,13 +48,11 @@ class OnnxNetwork:
         return [each.name for each in self._open().get_outputs()]
 
     def run(self, batch: Tensor) -> dict[str, Tensor]:
-        """The network's outputs by name, float32, on the device of ``batch``.
-
-        Args:
-            batch: ``(N, C, H, W)``, as the file expects it; the outputs have no gradients.
+        """The network's outputs by name, float32, without gradients, on the device of ``batch``.
 
         Raises:
-            ConfigError: if the file was exported for another size.
+            ConfigError: if the file was exported for another size than that of ``batch``, ``(N, C,
+                H, W)``.
         """
         shape = tuple(batch.shape)
         fixed = zip(self.input_shape, shape, strict=True)
@@ -91,12 +89,9 @@ class OnnxNetwork:
 class OnnxEnhancer(BaseEnhancer):
     """An enhancer in an ONNX file, run by ONNX Runtime on the CPU.
 
-    The file takes one input, RGB images ``(N, 3, H, W)``, float32, [0, 1], and its first output is
-    the enhanced images in the same form; what is outside [0, 1] is clamped. Images go in one by
-    one. No gradients: nothing can be trained through it.
-
-    Args:
-        weights: path of the file, best exported with dynamic sizes.
+    The file, best exported with dynamic sizes, takes one input, RGB images ``(N, 3, H, W)``,
+    float32, [0, 1], and its first output is the enhanced images in the same form; what is outside
+    [0, 1] is clamped. Images go in one by one. No gradients: nothing can be trained through it.
 
     Raises:
         MissingDependencyError: if onnxruntime is not installed.

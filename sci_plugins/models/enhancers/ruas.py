@@ -28,28 +28,27 @@ _NOISE_CHANNELS, _NOISE_BLOCKS = 6, 3
 class RUASEnhancer(RetinexEnhancer):
     """Illumination in a few unrolled steps, each a local maximum and a small network.
 
-    Every step looks at the image as enhanced so far, ``u`` (at first the image ``x``):
-    ``g = localmax(u) - (u - x) / 2`` is a guess at the illumination, whose second term
-    takes back part of the brightening of the step before; ``f = g +
-    relu(conv(relu(conv(g))))``; ``t = clamp(sigmoid(conv(f)) + x, 1e-4, 1)``;
-    ``u = x / t``. All steps share one set of weights; the last ``t`` is the result.
+    Every step looks at the image as enhanced so far, ``u`` (at first the image ``x``): ``g =
+    localmax(u) - (u - x) / 2`` is a guess at the illumination, whose second term takes back part of
+    the brightening of the step before; ``f = g + relu(conv(relu(conv(g))))``; ``t =
+    clamp(sigmoid(conv(f)) + x, 1e-4, 1)``; ``u = x / t``. All steps share one set of weights; the
+    last ``t`` is the result.
 
-    Unrolled like the illumination part of RUAS, but not RUAS itself, whose network was found by a
-    search and whose other part removes noise. Here are three plain convolutions and no denoising,
-    and as in SCI the sigmoid is added to the image, so that the illumination is nowhere below it.
+    Unrolled like the illumination part of RUAS, but with three plain convolutions in place of a
+    network that a search found, and as in SCI the sigmoid is added to the image.
 
     Args:
         iterations: number of steps, 1 to 100.
         channels: hidden width of the residual block, 1 to 1024.
-        weights: path of a file that one of our trainings exported. ``None`` initialises
-            like SCI, see :func:`reset_parameters`.
+        weights: path of a file that one of our trainings exported. ``None`` initialises like SCI,
+            see :func:`reset_parameters`.
 
     Raises:
         ConfigError: if ``iterations`` or ``channels`` is out of range.
         CheckpointError: if ``weights`` cannot be loaded in full.
 
-    Source: Liu et al., "Retinex-inspired Unrolling with Cooperative Prior
-    Architecture Search for Low-light Image Enhancement", CVPR 2021, arXiv 2012.05609.
+    Source: Liu et al., "Retinex-inspired Unrolling with Cooperative Prior Architecture Search for
+    Low-light Image Enhancement", CVPR 2021, arXiv 2012.05609.
     """
 
     def __init__(self, iterations: int = 3, channels: int = 3, weights: str | None = None) -> None:
@@ -100,8 +99,8 @@ def local_maximum(image: Tensor) -> Tensor:
 class RUASNetEnhancer(RetinexEnhancer):
     """RUAS, the network that its authors found by a search and published.
 
-    Three stages estimate the illumination, each with its own small network: from the brightest of
-    a pixel and its neighbours to the right and below, less half of the brightening of the stage
+    Three stages estimate the illumination, each with its own small network: from the brightest of a
+    pixel and its neighbours to the right and below, less half of the brightening of the stage
     before, in [.001, 1]. Then a network of residual blocks may take noise away. 3,438 parameters.
 
     Args:
@@ -112,9 +111,8 @@ class RUASNetEnhancer(RetinexEnhancer):
     Raises:
         CheckpointError: if ``weights`` cannot be loaded in full.
 
-    Source: Liu et al., "Retinex-inspired Unrolling with Cooperative Prior Architecture Search for
-    Low-light Image Enhancement", CVPR 2021, arXiv 2012.05609. The authors save the denoised image
-    clipped; here it is clamped to [0, 1].
+    Source: as of :class:`RUASEnhancer`. The authors save the denoised image clipped; here it is
+    clamped to [0, 1].
     """
 
     def __init__(self, denoise: bool = False, weights: str | None = None) -> None:

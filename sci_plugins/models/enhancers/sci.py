@@ -32,28 +32,28 @@ _FOLDED_DEVICES = ('cpu', 'cuda')
 class SCIEnhancer(RetinexEnhancer):
     """Self-Calibrated Illumination: three 3x3 convolutions and a division.
 
-    ``f = relu(conv(x))``; ``layers`` times, with one shared block,
-    ``f = f + relu(bn(conv(f)))``; ``illumination = clamp(sigmoid(conv(f)) + x,
-    1e-4, 1)``; ``enhanced = clamp(x / illumination, 0, 1)``.
+    ``f = relu(conv(x))``; ``layers`` times, with one shared block, ``f = f + relu(bn(conv(f)))``;
+    ``illumination = clamp(sigmoid(conv(f)) + x, 1e-4, 1)``; ``enhanced = clamp(x / illumination, 0,
+    1)``.
 
     Args:
-        layers: how often the shared residual block is applied, 0 to 100. The authors'
-            weights have 1.
-        channels: hidden width, at most 1024; the authors' weights have 3. ``None``: no
-            hidden layer, one convolution from the image to the illumination (chain 3-3);
-            ``layers`` must be 0 then.
-        weights: ``'official/easy'``, ``'official/medium'`` or ``'official/difficult'``
-            (the authors' files, downloaded once and checked), ``'sci_plugins/NAME'``
-            (files of this package), or a path. ``None`` initialises as the authors do,
-            see :func:`reset_parameters`.
+        layers: how often the shared residual block is applied, 0 to 100. The authors' weights have
+            1.
+        channels: hidden width, at most 1024; the authors' weights have 3. ``None``: no hidden
+            layer, one convolution from the image to the illumination (chain 3-3); ``layers`` must
+            be 0 then.
+        weights: ``'official/easy'``, ``'official/medium'`` or ``'official/difficult'`` (the
+            authors' files, downloaded once and checked), ``'sci_plugins/NAME'`` (files of this
+            package), or a path. ``None`` initialises as the authors do, see
+            :func:`reset_parameters`.
 
     Raises:
-        ConfigError: if ``layers`` or ``channels`` is out of range, or ``layers`` is not 0
-            where there is no hidden layer.
+        ConfigError: if ``layers`` or ``channels`` is out of range, or ``layers`` is not 0 where
+            there is no hidden layer.
         CheckpointError: if ``weights`` cannot be loaded in full.
 
-    Source: Ma et al., "Toward Fast, Flexible, and Robust Low-Light Image
-    Enhancement", CVPR 2022, arXiv 2204.10137; github.com/vis-opt-group/SCI.
+    Source: Ma et al., "Toward Fast, Flexible, and Robust Low-Light Image Enhancement", CVPR 2022,
+    arXiv 2204.10137; github.com/vis-opt-group/SCI.
     """
 
     machine_code = KINDS
@@ -122,9 +122,9 @@ class SCIEnhancer(RetinexEnhancer):
     def folds(self, image: Tensor) -> bool:
         """Whether ``image`` takes the fast path, the same function up to rounding.
 
-        It does if BatchNorm uses its running statistics, no gradient (forward or backward)
-        is wanted, nothing is traced or compiled, autocast is off, and there are hidden
-        layers, all of them plain ones without hooks.
+        It does if BatchNorm uses its running statistics, no gradient is wanted, nothing is traced
+        or compiled, autocast is off, and there are hidden layers, all of them plain ones without
+        hooks.
         """
         return (
             type(image) is Tensor

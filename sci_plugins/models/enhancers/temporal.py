@@ -48,28 +48,27 @@ class DecidingEnhancer(Protocol):
 class TemporalEnhancer(BaseEnhancer):
     """Any enhancer, steady along time: its state follows one stream of frames.
 
-    ``'gain'`` smooths what an enhancer decides for a whole frame (the decision of
-    :class:`AdaptiveSCIEnhancer`, the gain of :class:`MeanMatchEnhancer`, that of your own
-    :class:`DecidingEnhancer`, the gate of :class:`GatedEnhancer`): exponentially, with a dead band
-    of 3 %, so that a lamp that passes or noise changes little. Where the light changes as a whole,
-    the decision follows at once: smoothed, it would let through what it takes away. ``'full'`` also
+    ``'gain'`` smooths what an enhancer decides for a whole frame (a :class:`DecidingEnhancer`, of
+    your own too, or the gate of :class:`GatedEnhancer`): exponentially, with a dead band of 3 %, so
+    that a lamp that passes or noise changes little. Where the light changes as a whole, the
+    decision follows at once: smoothed, it would let through what it takes away. ``'full'`` also
     averages the picture along time, and with it the illumination that is estimated from it,
     wherever nothing moved. (The illumination alone cannot be: SCI's holds the pixel itself, whose
     noise it takes out by division.) ``'none'`` treats each frame by itself. Frames to come are
     never used. A scene cut starts anew; so does another frame size.
 
-    The images of a batch are consecutive frames of the stream. The state is of this object, not
-    of its weights: use one for each stream, and call :meth:`reset` between streams.
+    The images of a batch are consecutive frames of the stream. The state is of this object, not of
+    its weights: use one for each stream, and call :meth:`reset` between streams.
 
     Args:
-        enhancer: an enhancer, a config dict, or a name; ``'temporal/NAME'`` names both.
+        enhancer: see :func:`build_enhancer`; ``'temporal/NAME'`` names both.
         temporal: ``'none'``, ``'gain'`` or ``'full'``.
         seconds: time constant of the smoothing.
         fps: frames in a second, where :meth:`step` is not told how much time went by.
 
     Shape:
-        - input: ``(N, 3, H, W)``, RGB, float, [0, 1]: N frames in order
-        - output: same. Gradients flow within a frame, not along time
+        - input and output: ``(N, 3, H, W)``, RGB, float, [0, 1]: N frames in order. Gradients flow
+          within a frame, not along time
 
     Raises:
         ConfigError: if an argument is out of range or ``enhancer`` names none.

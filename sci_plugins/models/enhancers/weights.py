@@ -124,8 +124,7 @@ def tensors_of(content: Any) -> dict[str, Tensor]:
     """The tensors of a checkpoint by name, without a parallel wrapper's prefix.
 
     Raises:
-        CheckpointError: if it is neither a state dict nor a mapping with one under
-            ``'state_dict'``.
+        CheckpointError: if it is no state dict, nor a mapping with one under ``'state_dict'``.
     """
     state = content.get('state_dict', content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping):
@@ -220,20 +219,14 @@ _SCI = 'sci_plugins.SCIEnhancer'
 
 
 def config_of_weights(name: str) -> dict[str, Any]:
-    """The config of an enhancer that fits a file of weights.
+    """The config of an enhancer that fits a file of weights: ``dict(type=..., weights=name, ...)``.
 
     Our files name type and arguments; for others (the authors' files, a host's checkpoint) the
-    shapes and the names of the blocks give SCI's sizes. Only what differs from the defaults is
-    set. A gate around the enhancer is left out: ``'gated/sci/FILE'`` names both.
+    shapes and the names of the blocks give SCI's sizes. Only what differs from the defaults is set.
+    A gate around the enhancer is left out: ``'gated/sci/FILE'`` names both.
 
     If a file cannot be read or understood, the config is the default ``SCIEnhancer``, and loading
-    says what is wrong. Official files fit the default and are not read.
-
-    Args:
-        name: ``official/...``, ``sci_plugins/...`` or a path.
-
-    Returns:
-        ``dict(type=..., weights=name, ...)``.
+    says what is wrong. Official files (``official/...``) fit the default and are not read.
 
     Raises:
         CheckpointError: if the file cannot hold what its recipe or its shapes say.

@@ -92,9 +92,9 @@ class _Encoder(nn.Module):
 class ESPNet(BaseModule):
     """ESPNet as an mmseg backbone that gives class scores; :class:`ScoresHead` hands them on.
 
-    A segmentor trained by others (69 mIoU on CamVid): it shows what an enhancer does to a network
-    that has never seen enhanced images. It can be trained, too. Its layers are named as in the
-    authors' files, so that ``backbone.`` before each name makes a checkpoint of one of them.
+    A segmentor trained by others (69 mIoU on CamVid), which has never seen enhanced images. Its
+    layers are named as in the authors' files: ``backbone.`` before each name makes a checkpoint of
+    one of them.
 
     Args:
         classes: the authors' last one stands for unlabelled pixels.
