@@ -1,7 +1,4 @@
-"""ACDC for mmseg, in its native layout; also the layouts of Dark Zurich and Nighttime Driving.
-
-Dark Zurich shares recordings with ACDC (Adverse Conditions Dataset).
-"""
+"""ACDC for mmseg; layouts of Dark Zurich, which shares recordings, and Nighttime Driving."""
 
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -45,17 +42,15 @@ REFERENCE = replace(
     unlabelled=ACDC.splits,
 )
 # mmseg has data sets for these two.
-DARK_ZURICH = NightLayout(
+DARK_ZURICH = replace(
+    ACDC,
     name='Dark Zurich',
     images='rgb_anon/{split}/night',
     labels='gt/{split}/night',
-    img_suffix='_rgb_anon.png',
-    label_suffix='_gt_labelTrainIds.png',
+    conditions=(),
     unlabelled=('train', 'test'),
     part='{split}/night',
     counts={'train/night': 2416, 'val/night': 50, 'test/night': 151},
-    size=(1920, 1080),
-    recording=r'(.+)_frame_\d+',
     overlaps=(
         Overlap(
             'val/night',
@@ -86,15 +81,13 @@ class ACDCDataset(SegmentationFolderDataset):
 
     Label maps are ``gt/CONDITION/SPLIT/REC/*_gt_labelTrainIds.png``: Cityscapes' 19 classes, 255
     ignored, 1920x1080. By night there are 400, 106 and 500 images, in each other condition 400, 100
-    and 500; ``test`` has no public labels. ``clip`` is the recording, REC.
-
-    Night ``val`` and ``test`` contain Dark Zurich's; see docs/night_segmentation.md before training
-    on one set and testing on the other.
+    and 500; ``test`` has no public labels. ``clip`` is the recording, REC. Night ``val`` and
+    ``test`` contain Dark Zurich's: see docs/night_segmentation.md before you train on one set and
+    test on the other.
 
     Args:
         reference: use the photographs of the same places by day and in good weather instead,
-            ``SPLIT_ref/REC/*_rgb_ref_anon.png``, without labels: to look at, or to train an
-            enhancer on.
+            ``SPLIT_ref/REC/*_rgb_ref_anon.png``, without labels.
         **kwargs: those of :class:`SegmentationFolderDataset`, with ``condition``: ``'night'`` (by
             default), ``'fog'``, ``'rain'``, ``'snow'`` or several of them.
     """

@@ -1,8 +1,7 @@
 """The night images among BDD100K's 10,000 with label maps, for mmseg.
 
-The label maps do not say the time of day; the detection labels do, as an attribute by image name.
-The 10,000 images with label maps are split differently from the 100,000 with boxes, so the label
-files of all splits are searched.
+Only the detection labels say the time of day, as an attribute by image name. Their 100,000 images
+are split differently, so the label files of all splits are searched.
 """
 
 import json
@@ -235,8 +234,7 @@ class BDD100KNightDataset(SegmentationFolderDataset):
     ``ann_file``. Every image comes from a different drive, so ``clip`` is its name.
 
     Args:
-        timeofday: which images to use: ``'night'``, ``'dawn/dusk'``, ``'daytime'``,
-            ``'undefined'`` or several of them.
+        timeofday: one or several of :data:`TIMES_OF_DAY`.
         attributes: label files (or folders with one file per image) below ``data_root``, instead of
             the usual ones.
         ann_file: a list with one image name per line, instead of the label files.

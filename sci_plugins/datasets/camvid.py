@@ -34,12 +34,11 @@ class CamVidDataset(SegmentationFolderDataset):
     """``{train,val,test}/*.jpg`` and ``{train,val,test}annot/*.png``, labels 0-11.
 
     Label 11 (void) becomes 255, which mmseg's losses and metrics ignore. Frames are named
-    ``SEQUENCE_FRAME``, so a prefix selects or leaves out whole recordings. ``0001TP`` was filmed at
-    dusk, the others by day. Frames of one recording, ``clip``, are not independent.
+    ``SEQUENCE_FRAME``; ``0001TP`` was filmed at dusk, the others by day. Frames of one recording,
+    ``clip``, are not independent.
 
     Args:
-        include_prefix: keep only frames whose name begins with this (or one of these); ``None``
-            keeps all.
+        include_prefix: keep only frames whose name begins with this (or one of these), if given.
         exclude_prefix: leave out frames whose name begins with this (or one of these).
         **kwargs: those of :class:`SegmentationFolderDataset`.
 
@@ -62,18 +61,13 @@ class CamVidDataset(SegmentationFolderDataset):
 
     def choose_images(self, images: list[Path]) -> list[Path]:
         """Frames of the wanted sequences."""
-        left = [
-            each
-            for each in images
-            if not self.include_prefix or each.name.startswith(self.include_prefix)
-        ]
-        chosen = [each for each in left if not each.name.startswith(self.exclude_prefix)]
+        include, exclude = self.include_prefix or ('',), self.exclude_prefix
+        left = [each for each in images if each.name.startswith(include)]
+        chosen = [each for each in left if not each.name.startswith(exclude)]
         if not chosen:
-            raise DataError(
-                f'CamVid: no {self.img_suffix} frame in {images[0].parent} with '
-                f'include_prefix={self.include_prefix}, '
-                f'exclude_prefix={self.exclude_prefix}'
-            )
+            told = f'include_prefix={self.include_prefix}, exclude_prefix={exclude}'
+            place = f'{self.img_suffix} frame in {images[0].parent}'
+            raise DataError(f'CamVid: no {place} with {told}')
         return chosen
 
 

@@ -1,7 +1,4 @@
-"""What a check of a data set found: facts, tables, and problems by kind.
-
-Also how checks read many images.
-"""
+"""What a check of a data set found: facts, tables, problems; and how it reads many images."""
 
 import hashlib
 import json
@@ -61,14 +58,8 @@ class CheckReport:
 
     def to_json(self) -> str:
         """Everything, with the verdict as ``usable``."""
-        content = dict(
-            name=self.name,
-            usable=not self.errors,
-            facts=self.facts,
-            tables=self.tables,
-            problems=[vars(problem) for problem in self.problems],
-        )
-        return json.dumps(content, indent=2) + '\n'
+        found = dict(facts=self.facts, tables=self.tables, problems=list(map(vars, self.problems)))
+        return json.dumps(dict(name=self.name, usable=not self.errors, **found), indent=2) + '\n'
 
     def to_text(self) -> str:
         """For reading: at most five problems of each kind, and the verdict in the last line."""
@@ -81,10 +72,8 @@ class CheckReport:
         for word, is_error in (('ERROR', True), ('note', False)):
             lines += self._problems(word, is_error)
         count = len(self.errors)
-        verdict = (
-            f'NOT usable: {count} error{"s" * (count > 1)}' if count else 'usable for training'
-        )
-        return '\n'.join([*lines, '', verdict])
+        told = f'NOT usable: {count} error{"s" * (count > 1)}'
+        return '\n'.join([*lines, '', told if count else 'usable for training'])
 
     def _problems(self, word: str, is_error: bool) -> list[str]:
         chosen = [each for each in self.problems if each.is_error == is_error]

@@ -55,16 +55,15 @@ def check_coco(path: str | Path, scored: bool = False, masks: bool = False) -> N
 
     What COCO allows but mmdet ignores gets a warning with its number: empty boxes, annotations
     without an image, two images with one file, polygons of fewer than three points. An unchanged
-    file is checked once.
+    file is checked once, one that is not on this machine's disks not at all.
 
     Args:
-        path: of the file; nothing happens if it is not on this machine's disks.
+        path: of the file.
         scored: also require ``iscrowd``, which pycocotools needs to compute AP.
         masks: also check ``segmentation``, which is not read otherwise.
 
     Raises:
-        DataError: naming file, index and key, such as ``coco.json: annotations[17].bbox:
-            expected a list of 4, got null``.
+        DataError: such as ``coco.json: annotations[17].bbox: expected a list of 4, got null``.
     """
     if Path(path).exists():
         facts = check_regular_file(path, 'annotation file').stat()

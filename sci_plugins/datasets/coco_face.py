@@ -32,10 +32,9 @@ def hashed_split(file_name: str, test_fraction: float) -> str:
 class CocoFaceDataset(CocoDataset):
     """mmdet's ``CocoDataset`` with one class, ``face``, and two more options.
 
-    mmdet uses all images of an annotation file or the first ``indices``. For a set without a split
-    this adds one that is reproducible from the file names. ``CocoMetric`` reads *all* images of its
-    ``ann_file`` and counts untested ones as missed: with ``split``, leave its ``ann_file`` out and
-    pack ``'instances'`` as a meta key, so that the ground truth comes from this data set.
+    For a set without a split this adds one that is reproducible from the file names. ``CocoMetric``
+    reads *all* images of its ``ann_file`` and counts untested ones as missed: with ``split``, leave
+    its ``ann_file`` out and pack ``'instances'`` as a meta key.
 
     Args:
         split: ``'train'``, ``'test'`` or ``None`` for all images.
@@ -46,8 +45,8 @@ class CocoFaceDataset(CocoDataset):
 
     Raises:
         ConfigError: if an option is out of range.
-        DataError: if the annotation file is not COCO (see :func:`check_coco`) or has no category
-            ``face``, or the split has no image.
+        DataError: if the annotation file fails :func:`check_coco` or has no category ``face``, or
+            the split has no image.
     """
 
     METAINFO: ClassVar[dict] = FACE

@@ -237,28 +237,24 @@ def files_by_id(
 
 @DATASETS.register_module()
 class DarkFaceDataset(TextLabelDataset):
-    """Images ``image/ID.png`` and labels ``label/ID.txt`` below one folder.
+    """Images ``image/ID.png`` and labels ``label/ID.txt``, see :func:`read_numbered_boxes`.
 
-    Labels are as in :func:`read_numbered_boxes`. There are two annotation versions, with 43,849
-    faces (2019) and 50,396 (2021), whose results cannot be compared.
-    ``metainfo['annotation_version']`` says which one was found, see :func:`find_version`.
-    ``DarkFaceMetric`` and ``CocoMetric`` get the ground truth if the pipeline packs ``'instances'``
-    as a meta key.
+    There are two annotation versions, with 43,849 faces (2019) and 50,396 (2021), whose results
+    cannot be compared. ``metainfo['annotation_version']`` says which one was found, see
+    :func:`find_version`. ``DarkFaceMetric`` and ``CocoMetric`` get the ground truth if the pipeline
+    packs ``'instances'`` as a meta key.
 
     Args:
-        split: one of :data:`sci_plugins.datasets.darkface.SPLITS`, such as ``'regdet_test'``; kept
-            in ``metainfo['split']``.
+        split: one of :data:`SPLITS`, such as ``'regdet_test'``; kept in ``metainfo['split']``.
         ann_file: instead of ``split``, a text file with one image per line, of which the first word
             counts (``ID`` or ``ID.png``). Without either, every image of the folder is used, in the
             order of the ids, and every label needs its image.
         data_prefix: folders of images and labels below ``data_root``.
         img_suffix: suffix of the image files.
-        **kwargs: those of :class:`TextLabelDataset`.
+        **kwargs: those of :class:`TextLabelDataset`, whose errors this has too.
 
     Raises:
         ConfigError: if there is no such split, or both a split and a list are given.
-        DataError: naming the file (and line), if a folder, an image or a label is missing or does
-            not follow the layout.
     """
 
     NAME: ClassVar[str] = 'DARK FACE'
@@ -297,10 +293,8 @@ class DarkFaceDataset(TextLabelDataset):
     def _names(self, images: Path) -> list[str]:
         if self.split is not None:
             if self.ann_file:
-                raise ConfigError(
-                    f'DARK FACE: expected split or ann_file, got both ({self.split!r} and '
-                    f'{self.ann_file!r})'
-                )
+                got = f'both ({self.split!r} and {self.ann_file!r})'
+                raise ConfigError(f'DARK FACE: expected split or ann_file, got {got}')
             return split_ids(self.split)
         if self.ann_file:
             return self._listed_ids(Path(self.ann_file))
@@ -335,10 +329,8 @@ class DarkFaceDataset(TextLabelDataset):
         there = {path.name for path in images.iterdir()}
         missing = [file for n in names if (file := f'{n}{self.img_suffix}') not in there]
         if missing:
-            raise DataError(
-                f'{images / missing[0]}: there is no such image '
-                f'({len(missing)} of {len(names)} are missing)'
-            )
+            told = f'{len(missing)} of {len(names)} are missing'
+            raise DataError(f'{images / missing[0]}: there is no such image ({told})')
 
     def _name_version(self, records: list[dict]) -> None:
         """Put split and annotation version into metainfo, if they are known."""
@@ -348,11 +340,9 @@ class DarkFaceDataset(TextLabelDataset):
             self._metainfo['annotation_version'] = version
             self._metainfo |= {} if self.split is None else dict(split=self.split)
         if version == UNKNOWN and self.split is not None:
-            self.log(
-                f'expected {find_split(self.split).faces_2019} faces in {self.split} '
-                f'(annotations of 2019), got {faces}: unknown annotations, do not compare '
-                'the results with published ones'
-            )
+            wish = f'{find_split(self.split).faces_2019} faces in {self.split}'
+            advice = 'unknown annotations, do not compare the results with published ones'
+            self.log(f'expected {wish} (annotations of 2019), got {faces}: {advice}')
 
     def _load_record(self, image: Path) -> dict:
         label = Path(self.data_prefix['label']) / f'{image.stem}.txt'

@@ -32,14 +32,11 @@ Object = tuple[str, Box]
 
 
 def read_objects(path: str | Path) -> list[Object]:
-    """Objects of one image.
+    """Objects of one image: ``(class name, (x1, y1, x2, y2))`` in the order of the file.
 
     The first line is ``% bbGt version=3``, each further one ``CLASS left top width height`` in
-    pixels and seven unused numbers on occlusion and orientation.
-
-    Returns:
-        ``(class name, (x1, y1, x2, y2))`` in the order of the file. As in the file, a box may be
-        empty or extend beyond the image.
+    pixels and seven unused numbers on occlusion and orientation. As in the file, a box may be empty
+    or extend beyond the image.
 
     Raises:
         DataError: naming file and line, if the file is missing, is not text, or does not follow
@@ -104,22 +101,18 @@ class ExDarkDataset(TextLabelDataset):
 
     The folders are those of the two archives; the file ``imageclasslist.txt`` of the data set's
     repository has its own split of 3000, 1800 and 2563 images. For other splits, such as MAET's
-    80/20, pass ``ann_file``. The case of file names does not matter.
-
-    Empty boxes are ignored, with one warning. Objects of classes that ``metainfo`` lacks are left
-    out.
+    80/20, pass ``ann_file``. The case of file names does not matter. Empty boxes are ignored, with
+    one warning. Objects of classes that ``metainfo`` lacks are left out.
 
     Args:
         split: ``'train'``, ``'val'``, ``'test'`` or several of them, as listed in ``ann_file``.
         ann_file: a list with one image name per line; with ``split`` alone it is
             ``imageclasslist.txt``. Without either every annotated image is used.
         data_prefix: folders below ``data_root``.
-        **kwargs: those of :class:`TextLabelDataset`.
+        **kwargs: those of :class:`TextLabelDataset`, whose errors this has too.
 
     Raises:
         ConfigError: if there is no such split.
-        DataError: naming the file (and line), if a folder, an image or an annotation is missing or
-            does not follow the layout.
     """
 
     NAME: ClassVar[str] = 'ExDark'
@@ -136,12 +129,9 @@ class ExDarkDataset(TextLabelDataset):
         self.splits = (split,) if isinstance(split, str) else tuple(split or ())
         for name in self.splits:
             check_choice('split', name, SPLITS, 'ExDark')
-        super().__init__(
-            *args,
-            ann_file=ann_file or (CLASS_LIST if self.splits else ''),
-            data_prefix=data_prefix or dict(img='ExDark', ann='ExDark_Annno'),
-            **kwargs,
-        )
+        prefix = data_prefix or dict(img='ExDark', ann='ExDark_Annno')
+        listed = ann_file or (CLASS_LIST if self.splits else '')
+        super().__init__(*args, ann_file=listed, data_prefix=prefix, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """One record per image: path, id, size, and ``instances`` with the boxes."""
@@ -179,11 +169,8 @@ class ExDarkDataset(TextLabelDataset):
     def _index(self, key: str, suffix: str = '') -> dict[str, Path]:
         """File name in lower case -> file, of all class folders."""
         folder = self.folder(key)
-        paths = [
-            path
-            for path in list_files(folder, [suffix]).files
-            if len(path.relative_to(folder).parts) == 2
-        ]
+        files = list_files(folder, [suffix]).files
+        paths = [path for path in files if len(path.relative_to(folder).parts) == 2]
         if not paths:
             raise DataError(f'ExDark: {folder} has no files CLASS/NAME{suffix}')
         return {path.name.lower(): path for path in paths}

@@ -199,13 +199,12 @@ def _random_crop(
 def stack_images(batch: Sequence[dict[str, Any]], mixed: str = 'refuse') -> dict:
     """Stack the images of a batch; for a loader's ``collate_fn``.
 
+    Items of our data sets (``inputs``, RGB ``(3, H, W)``, and ``data_samples``) become
+    ``dict(inputs=(N, 3, H, W), data_samples=list of N)``.
+
     Args:
-        batch: items of our data sets: ``inputs``, RGB ``(3, H, W)``, and ``data_samples``.
         mixed: what to do with images of several sizes: ``'refuse'`` them, or ``'crop'`` each around
             its centre to the smallest height and the smallest width of the batch.
-
-    Returns:
-        ``dict(inputs=(N, 3, H, W), data_samples=list of N)``.
 
     Raises:
         ConfigError: if ``mixed`` is neither.

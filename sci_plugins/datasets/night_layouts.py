@@ -1,7 +1,6 @@
 """Where a segmentation set keeps its files, declared once for all code that reads it.
 
-A set's file declares a :class:`NightLayout`, which its mmseg data set, its check and the search for
-leaked test frames follow. docs/night_segmentation.md shows how to add your own set.
+docs/night_segmentation.md shows how to add your own set.
 """
 
 import re

@@ -32,10 +32,7 @@ class PairedLowLightDataset(Dataset):
 
     Args:
         data_root: folder of the data set.
-        layout: ``'pairs'`` (``low`` and ``normal`` or ``high``), ``'lol-train'``
-            (``our485/low|high``), ``'lol-test'`` (``eval15/low|high``), ``'lsrw'``
-            (``Huawei/low|high`` and ``Nikon/low|high`` of one split) or ``'fivek'`` (``input`` and
-            ``expertC``).
+        layout: one of :data:`LAYOUTS`; ``'lsrw'`` is one split of it.
         folders: instead of a layout, names of the dark and the bright folder: ``('input',
             'expertA')``.
         max_size: shrink both images if their longer side exceeds this many pixels.
@@ -59,14 +56,11 @@ class PairedLowLightDataset(Dataset):
         super().__init__()
         check_choice('layout', layout, LAYOUTS, 'PairedLowLightDataset')
         if folders is not None and len(folders) != 2:
-            raise ConfigError(
-                'PairedLowLightDataset: folders must be two names, the dark and the '
-                f'bright one, got {folders!r}'
-            )
-        root = Path(os.path.expanduser(data_root))
+            wish = 'folders must be two names, the dark and the bright one'
+            raise ConfigError(f'PairedLowLightDataset: {wish}, got {folders!r}')
         names = LAYOUTS[layout] if folders is None else (tuple(folders),)
         self.max_size = max_size
-        self.pairs = _find_pairs(root, names)
+        self.pairs = _find_pairs(Path(os.path.expanduser(data_root)), names)
 
     @property
     def files(self) -> list[Path]:
@@ -81,9 +75,8 @@ class PairedLowLightDataset(Dataset):
         image, reference = read_image(low), read_image(bright)
         if image.shape != reference.shape:
             sizes = [f'{each.shape[1]}x{each.shape[0]}' for each in (image, reference)]
-            raise DataError(
-                f'{low} is {sizes[0]}, its partner {bright} is {sizes[1]}: expected equal sizes'
-            )
+            told = f'{low} is {sizes[0]}, its partner {bright} is {sizes[1]}'
+            raise DataError(f'{told}: expected equal sizes')
         sample = make_sample(low, to_tensor(shrink(reference, self.max_size)))
         return dict(inputs=to_tensor(shrink(image, self.max_size)), data_samples=sample)
 
@@ -108,8 +101,6 @@ def _match(low: Path, bright: Path) -> list[tuple[Path, Path]]:
     files = {path: path.relative_to(low).with_suffix('') for path in find_images(low)}
     alone = [path for path, key in files.items() if key not in partners]
     if alone:
-        raise DataError(
-            f'{len(alone)} of {len(files)} images in {low} have no partner in {bright}; '
-            f'the first is {alone[0].name}'
-        )
+        told = f'{len(alone)} of {len(files)} images in {low} have no partner in {bright}'
+        raise DataError(f'{told}; the first is {alone[0].name}')
     return [(path, partners[key]) for path, key in files.items()]

@@ -1,8 +1,7 @@
 """Samplers whose items carry their own seed, so that a resumed run draws the same crops.
 
-MMEngine saves no random state. Here the random part of a sample (its crop, its mirroring) depends
-only on the run's seed, the epoch and the index, not on workers, processes or the point at which a
-run was interrupted.
+MMEngine saves no random state. Here the random part of a sample depends only on the run's seed, the
+epoch and the index, not on workers, processes or the point of an interruption.
 """
 
 from collections.abc import Iterator
@@ -32,11 +31,7 @@ class Draw:
 
 
 class _Seeded:
-    """Checks the seed of a sampler.
-
-    Raises:
-        ConfigError: if ``seed`` is not a seed; see :func:`sci_plugins.errors.check_seed`.
-    """
+    """Raises ConfigError if ``seed`` is none; see :func:`sci_plugins.errors.check_seed`."""
 
     seed: Any
 

@@ -29,8 +29,7 @@ class SegmentationFolderDataset(BaseSegDataset):
         condition: one or several of its conditions, ``None`` for the default.
         ann_file: a text file with one image per line, its path below the image folder (with or
             without the suffix); only these images are used.
-        data_prefix: instead of ``split`` and ``condition``, ``dict(img_path=...,
-            seg_map_path=...)`` below ``data_root``, as everywhere in mmseg.
+        data_prefix: instead of ``split`` and ``condition``, as everywhere in mmseg.
         img_suffix, seg_map_suffix: how the names of images and label maps end, instead of the
             layout's suffixes.
         layout: instead of ``LAYOUT``, for subclasses whose set has several releases.
@@ -123,23 +122,15 @@ class SegmentationFolderDataset(BaseSegDataset):
         images = folder.find_images()
         if not images:
             raise DataError(f'{self.layout.name}: no *{folder.img_suffix} below {folder.images}')
-        if not self.ann_file:
-            alone = folder.labels_without_image(images)
-            if alone:
-                raise DataError(
-                    f'{alone[0]}: has no image in {folder.images} ({len(alone)} such '
-                    'label maps); to use a part of the set, list its images in ann_file'
-                )
+        if not self.ann_file and (alone := folder.labels_without_image(images)):
+            told = f'has no image in {folder.images} ({len(alone)} such label maps)'
+            advice = 'to use a part of the set, list its images in ann_file'
+            raise DataError(f'{alone[0]}: {told}; {advice}')
         return images
 
     def _record(self, image: Path, label: Path | None) -> dict:
-        record = dict(
-            img_path=str(image),
-            clip=self.clip_of(image),
-            label_map=self.label_map,
-            reduce_zero_label=self.reduce_zero_label,
-            seg_fields=[],
-        )
+        own = dict(label_map=self.label_map, reduce_zero_label=self.reduce_zero_label)
+        record = dict(img_path=str(image), clip=self.clip_of(image), seg_fields=[], **own)
         return record if label is None else dict(record, seg_map_path=str(label))
 
     def _check_labels_exist(self, records: Sequence[dict]) -> None:

@@ -51,11 +51,13 @@ class TextLabelDataset(BaseDetDataset):
     """Base of data sets that make mmdet's records themselves.
 
     Args:
-        filter_cfg: ``dict(filter_empty_gt=True)`` leaves out training images without an object
-            that counts.
+        filter_cfg: ``dict(filter_empty_gt=True)`` leaves out training images without an object that
+            counts.
         **kwargs: those of ``mmdet.datasets.BaseDetDataset``.
 
     Raises:
+        DataError: naming the file (and line), if a folder, an image or a label file is missing or
+            does not follow the layout.
         MissingDependencyError: if mmdet is not installed.
     """
 
@@ -83,24 +85,19 @@ class TextLabelDataset(BaseDetDataset):
         Raises:
             DataError: naming the file, if it is missing or not an image.
         """
-        width, height = read_image_size(image)
+        size = dict(zip(('width', 'height'), read_image_size(image), strict=True))
         instances = [
             dict(bbox=list(map(float, box)), bbox_label=label, ignore_flag=int(ignored))
             for box, label, ignored in objects
         ]
-        return dict(
-            img_path=str(image), img_id=img_id, width=width, height=height, instances=instances
-        )
+        return dict(img_path=str(image), img_id=img_id, **size, instances=instances)
 
     def filter_data(self) -> list[dict]:
         """The records without those that ``filter_cfg`` leaves out."""
         if self.test_mode or not (self.filter_cfg or {}).get('filter_empty_gt', False):
             return self.data_list
-        return [
-            record
-            for record in self.data_list
-            if not all(instance['ignore_flag'] for instance in record['instances'])
-        ]
+        flags = [[each['ignore_flag'] for each in record['instances']] for record in self.data_list]
+        return [r for r, ignored in zip(self.data_list, flags, strict=True) if not all(ignored)]
 
     def log(self, text: str, level: int = logging.WARNING) -> None:
         """A line in the log, with the set's name."""

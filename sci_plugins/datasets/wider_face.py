@@ -83,24 +83,20 @@ def _parse(path: str | Path, name: str, line: tuple[int, str] | None) -> WiderFa
 
 @DATASETS.register_module()
 class WiderFaceTextDataset(TextLabelDataset):
-    """``wider_face_split/wider_face_{train,val}_bbx_gt.txt``, without conversion.
+    """``wider_face_split/wider_face_{train,val}_bbx_gt.txt``, without conversion to XML.
 
-    mmdet's ``WIDERFaceDataset`` reads a third party's conversion to XML instead.
-
-    Faces that are marked as invalid or have an empty box are ignored: finding them is neither
-    right nor wrong. The two limits ignore more faces.
+    Faces that are marked as invalid or have an empty box are ignored: finding them is neither right
+    nor wrong. The two limits ignore more faces.
 
     Args:
         ann_file: the text file, below ``data_root``.
         data_prefix: such as ``dict(img='WIDER_train/images')``, below ``data_root``.
         max_blur: ignore faces with more blur, 0 (clear) to 2 (heavy: keep all).
         max_occlusion: ignore faces with more occlusion, 0 to 2 (keep all).
-        **kwargs: those of :class:`TextLabelDataset`.
+        **kwargs: those of :class:`TextLabelDataset`, whose errors this has too.
 
     Raises:
         ConfigError: if a limit is out of range.
-        DataError: naming the file (and line), if something is missing or does not follow the
-            layout.
     """
 
     NAME: ClassVar[str] = 'WIDER FACE'

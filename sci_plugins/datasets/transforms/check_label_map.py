@@ -16,8 +16,8 @@ class CheckLabelMap(BaseTransform):
     """Refuse a label map of another size, with colours, or with unknown classes.
 
     A class that the model does not have crashes training on a GPU without naming a file, and
-    mmseg's metric skips it silently. Put this after ``LoadAnnotations``; the data sets of this
-    package do so by themselves.
+    mmseg's metric skips it silently. Put this after ``LoadAnnotations``, as the data sets of this
+    package do.
 
     Required Keys:
 

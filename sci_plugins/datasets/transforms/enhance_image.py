@@ -14,6 +14,11 @@ from sci_plugins.registry import TRANSFORMS
 from sci_plugins.utils.images import read_image
 
 
+def _turned(image: np.ndarray, order: str) -> np.ndarray:
+    """From a channel order to RGB, or back."""
+    return image[..., ::-1] if order == 'bgr' else image
+
+
 @TRANSFORMS.register_module()
 class EnhanceImage(BaseTransform):
     """Enhance an image right after it is loaded, hence before any resize.
@@ -56,8 +61,8 @@ class EnhanceImage(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         image, path = results['img'], str(results.get('img_path', ''))
         self._check_image(image, path)
-        rgb = image[..., ::-1] if self.input_order == 'bgr' else image
-        tensor = torch.from_numpy(np.array(rgb, order='C')).permute(2, 0, 1)[None]
+        rgb = np.array(_turned(image, self.input_order), order='C')
+        tensor = torch.from_numpy(rgb).permute(2, 0, 1)[None]
         white = 255 if image.dtype == np.uint8 else self.input_max
         if self.check_values:  # as in training, because images may be augmented here
             self._values.check([tensor], True, [path], 'put EnhanceImage before Normalize')
@@ -65,9 +70,7 @@ class EnhanceImage(BaseTransform):
             enhanced = self.enhancer(tensor.float().div(white).clamp(0, 1)).mul(white)[0]
         # astype truncates towards zero, as the authors do.
         array = enhanced.permute(1, 2, 0).numpy().astype(image.dtype)
-        results['img'] = np.ascontiguousarray(
-            array[..., ::-1] if self.input_order == 'bgr' else array
-        )
+        results['img'] = np.ascontiguousarray(_turned(array, self.input_order))
         return results
 
     def __repr__(self) -> str:
@@ -115,7 +118,5 @@ class ReplaceImage(BaseTransform):
                 f'{path}: expected {image.shape} {image.dtype}, as {results["img_path"]} has, '
                 f'got {other.shape} {other.dtype}'
             )
-        results['img'] = np.ascontiguousarray(
-            other[..., ::-1] if self.input_order == 'bgr' else other
-        )
+        results['img'] = np.ascontiguousarray(_turned(other, self.input_order))
         return results

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from sci_plugins.visualization.panels import image_cell, make_grid
 
 
 @HOOKS.register_module()
+@dataclass(eq=False)
 class EnhancedPicturesHook(Hook):
     """Writes ``pictures/epoch_N.jpg``: fixed images, their enhanced versions, the illumination.
 
@@ -30,14 +32,6 @@ class EnhancedPicturesHook(Hook):
     Mean brightness, share of clipped pixels and colour cast
     (:mod:`sci_plugins.functional.image_quality`) are logged as scalars ``pictures/…`` beside the
     losses.
-
-    Args:
-        interval: epochs or iterations between sheets.
-        by_epoch: whether ``interval`` counts epochs; else iterations.
-        data_root: folders or image files; ``None`` takes the training set.
-        count: number of images, evenly spaced over those.
-        max_size: images whose longer side exceeds this many pixels are shrunk to it.
-        module: path of the enhancer inside the model.
 
     Raises:
         ConfigError: before training, if a number is below 1, there is no such enhancer, or the
@@ -47,18 +41,16 @@ class EnhancedPicturesHook(Hook):
 
     priority = 'LOW'
 
-    def __init__(
-        self,
-        interval: int = 1,
-        by_epoch: bool = True,
-        data_root: PathLike | Sequence[str] | None = None,
-        count: int = 4,
-        max_size: int = 640,
-        module: str = 'estimator',
-    ) -> None:
-        check_at_least(1, 'EnhancedPicturesHook', interval=interval, count=count)
-        self.interval, self.by_epoch, self.data_root = interval, by_epoch, data_root
-        self.count, self.max_size, self.module = count, max_size, module
+    interval: int = 1  # epochs or iterations between sheets
+    by_epoch: bool = True  # whether ``interval`` counts epochs; else iterations
+    #: folders or image files; ``None`` takes the training set
+    data_root: PathLike | Sequence[str] | None = None
+    count: int = 4  # number of images, evenly spaced over those
+    max_size: int = 640  # images whose longer side exceeds this many pixels are shrunk to it
+    module: str = 'estimator'  # path of the enhancer inside the model
+
+    def __post_init__(self) -> None:
+        check_at_least(1, 'EnhancedPicturesHook', interval=self.interval, count=self.count)
         self._images: dict[str, Tensor] = {}
 
     def before_train(self, runner: Runner) -> None:

@@ -1,5 +1,6 @@
 """Export the enhancer alone after training, in a file of a few KB."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,12 @@ from sci_plugins.utils.model_parts import find_part
 
 
 @HOOKS.register_module()
+@dataclass(eq=False)
 class ExportEnhancerHook(Hook):
     """Writes ``dict(state_dict=…, meta=recipe)`` of a part of the model.
 
     See :func:`sci_plugins.models.enhancers.export.save_enhancer`. ``meta`` holds architecture,
     steps, seed, versions, and the settings of model, optimizer and data, without local paths.
-
-    Args:
-        file: file name, relative to the work directory.
-        module: path of the enhancer inside the model.
-        meta: further entries of ``meta``, plain Python types: data, licence, …. They replace
-            entries of the same name.
 
     Raises:
         ConfigError: before training, if the model has no such module or it cannot be saved.
@@ -35,10 +31,10 @@ class ExportEnhancerHook(Hook):
     # Last, when the parameters are final: an EMA hook swaps in the averaged ones before this.
     priority = 'VERY_LOW'
 
-    def __init__(
-        self, file: str = 'enhancer.pth', module: str = 'estimator', meta: dict | None = None
-    ) -> None:
-        self.file, self.module, self.meta = file, module, dict(meta or {})
+    file: str = 'enhancer.pth'  # relative to the work directory
+    module: str = 'estimator'  # path of the enhancer inside the model
+    #: entries of ``meta`` in place of ours, plain Python types: data, licence, …
+    meta: dict[str, Any] | None = None
 
     def before_train(self, runner: Runner) -> None:
         # Refuse now, not after hours, what cannot be saved.
@@ -51,7 +47,7 @@ class ExportEnhancerHook(Hook):
         path = Path(runner.work_dir) / self.file
         recipe: dict[str, Any] = dict(steps=runner.iter, epochs=runner.epoch, seed=runner.seed)
         recipe |= dict(training=_training_settings(runner.cfg))
-        digest = save_enhancer(self._find_module(runner), path, **recipe | self.meta)
+        digest = save_enhancer(self._find_module(runner), path, **recipe | (self.meta or {}))
         runner.logger.info(f'enhancer exported to {path} (sha256 {digest})')
 
     def _find_module(self, runner: Runner) -> nn.Module:

@@ -37,6 +37,7 @@ class ImageResult:
 
 
 @HOOKS.register_module()
+@dataclass(eq=False)
 class ImageResultsHook(Hook):
     """Collects the results of a test run image by image.
 
@@ -45,24 +46,18 @@ class ImageResultsHook(Hook):
     the same number appear once. ``kind`` is the class of ``RECORDS`` that accepts the model's
     outputs, ``None`` if none does; ``run`` is what it may look at.
 
-    Args:
-        input_order: channel order that the pipeline loads, ``'bgr'`` or ``'rgb'``.
-        fill_color: padding colour of the pipeline, in that order; ``None`` without padding.
-        input_max: white of images that are not uint8.
-
     Raises:
         DataError: naming the image, if a prediction does not fit the ground truth.
     """
 
     priority = 'VERY_LOW'
 
-    def __init__(
-        self,
-        input_order: str = 'bgr',
-        fill_color: Sequence[float] | None = None,
-        input_max: float = 255.0,
-    ) -> None:
-        self.input_order, self.fill_color, self.input_max = input_order, fill_color, input_max
+    input_order: str = 'bgr'  # channel order that the pipeline loads, ``'bgr'`` or ``'rgb'``
+    #: padding colour of the pipeline, in that order; ``None`` without padding
+    fill_color: Sequence[float] | None = None
+    input_max: float = 255.0  # white of images that are not uint8
+
+    def __post_init__(self) -> None:
         self.results: list[ImageResult] | None = None
         self.kind: type[ImageRecords] | None = None
         self.run = RunInfo(ImageSet([]))

@@ -22,26 +22,9 @@ from sci_plugins.models.enhancers.weights import load_enhancer_weights
 from sci_plugins.models.enhancers.zero_dce import ZeroDCEEnhancer
 
 __all__ = [
-    'AdaptiveSCIEnhancer',
-    'BaseEnhancer',
-    'CLAHEEnhancer',
-    'Enhanced',
-    'GammaEnhancer',
-    'GatedEnhancer',
-    'HistogramEqualizationEnhancer',
-    'IATEnhancer',
-    'IdentityEnhancer',
-    'LIMEEnhancer',
-    'MeanMatchEnhancer',
-    'OnnxEnhancer',
-    'RUASEnhancer',
-    'RUASNetEnhancer',
-    'RetinexEnhancer',
-    'SCIEnhancer',
-    'TemporalEnhancer',
-    'ZeroDCEEnhancer',
-    'build_enhancer',
-    'load_enhancer_weights',
-    'parse_enhancer',
-    'save_enhancer',
-]
+    'AdaptiveSCIEnhancer', 'BaseEnhancer', 'CLAHEEnhancer', 'Enhanced', 'GammaEnhancer',
+    'GatedEnhancer', 'HistogramEqualizationEnhancer', 'IATEnhancer', 'IdentityEnhancer',
+    'LIMEEnhancer', 'MeanMatchEnhancer', 'OnnxEnhancer', 'RUASEnhancer', 'RUASNetEnhancer',
+    'RetinexEnhancer', 'SCIEnhancer', 'TemporalEnhancer', 'ZeroDCEEnhancer', 'build_enhancer',
+    'load_enhancer_weights', 'parse_enhancer', 'save_enhancer',
+]  # fmt: skip
