@@ -10,13 +10,12 @@ import numpy as np
 import torch
 
 from sci_plugins.apis.compare.about import files_of, software_and_machine
-from sci_plugins.apis.compare.judging import Judge, parse_resampling
+from sci_plugins.apis.compare.judging import Judge
 from sci_plugins.apis.compare.measuring import Kept, RecordStore
 from sci_plugins.apis.compare.session import OUTPUTS, write_comparison
 from sci_plugins.apis.evaluate_segmentation import evaluate_segmentation
 from sci_plugins.datasets.coco_check import Id, check_coco, wrong_mask
-from sci_plugins.errors import ConfigError, DataError, check_at_least, check_seed
-from sci_plugins.evaluation.bootstrap import MAX_RESAMPLES
+from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation.comparison import Comparison, VariantResult
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.evaluation.detection_images import ImageDetections
@@ -64,9 +63,8 @@ def compare_predictions(
         ConfigError: if an option does not fit.
         DataError: naming the file, if it is damaged, or about other images or classes.
     """
-    check_at_least(1, most=MAX_RESAMPLES, resamples=resamples)
-    check_seed(seed)
     base = next(iter(predictions), '') if base is None else base
+    judge = Judge(base, resample, resamples, seed, metric, margin, correction)
     if base not in predictions:
         raise ConfigError(f'base must be one of {", ".join(predictions)}, got {base!r}')
     folder = Path(work_dir)
@@ -76,8 +74,7 @@ def compare_predictions(
     first = found[base]
     if metric not in (None, *first.names):
         raise ConfigError(f'there is no metric {metric!r}; there are {", ".join(first.names)}')
-    units, metric = parse_resampling(resample), metric or first.main
-    judge = Judge(base, units, resamples, seed, metric, margin, correction)
+    judge = replace(judge, metric=metric or first.main)
     about = dict(config=Path(truth).name, weights=files_of(predictions), **software_and_machine())
     comparison = Comparison(about | judge.about(), metric=judge.metric)
     kept = _judge(found, judge, comparison, _lumas(first.ids, images))

@@ -5,35 +5,56 @@ The bootstrap draws images, clips (recordings), or blocks of neighbouring frames
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from sci_plugins.apis.compare.measuring import Kept
-from sci_plugins.errors import ConfigError
+from sci_plugins.errors import ConfigError, check_at_least, check_seed
 from sci_plugins.evaluation.analysis import analyse
-from sci_plugins.evaluation.bootstrap import adjust
+from sci_plugins.evaluation.bootstrap import MAX_RESAMPLES, adjust
 from sci_plugins.evaluation.comparison import VariantResult, deciding_metric, margin_of
 from sci_plugins.evaluation.seeds import SeedRecords, seed_test
-
-_FORMS = "'images', 'clips:REGEX' or 'blocks:N'"
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """How the images of a set are grouped into units that are drawn together."""
+    """How the images of a set are grouped into units that are drawn together.
 
-    text: str = 'images'  # as the user wrote it
-    kind: str = 'images'  # ``'images'``, ``'clips'`` or ``'blocks'``
-    #: the pattern that finds the clip's name in an image's name, or the images in a block
-    argument: str = ''
+    Args:
+        text: ``'images'``; ``'clips:REGEX'``, where images with the same match belong to one clip,
+            the match being that of the pattern's groups if it has any; or ``'blocks:N'``.
+
+    Raises:
+        ConfigError: if ``text`` is none of these.
+    """
+
+    text: str = 'images'
+
+    def __post_init__(self) -> None:
+        kind, argument = self._parts
+        if kind == 'clips' and argument:
+            try:
+                re.compile(argument)
+            except re.error as error:
+                told = f'--resample {self.text}: not a regular expression ({error})'
+                raise ConfigError(told) from error
+        elif self.text != 'images' and not re.fullmatch(r'blocks:[1-9]\d{0,8}', self.text):
+            forms = "'images', 'clips:REGEX' or 'blocks:N'"
+            raise ConfigError(f'--resample must be {forms}, got {self.text!r}')
+
+    @property
+    def _parts(self) -> tuple[str, str]:
+        kind, _, argument = self.text.partition(':')
+        return kind, argument
 
     @property
     def units(self) -> str:
         """The units in words, as in "20 blocks of 10"."""
-        return f'blocks of {self.argument}' if self.kind == 'blocks' else self.kind
+        kind, argument = self._parts
+        return f'blocks of {argument}' if kind == 'blocks' else kind
 
     def groups(self, ids: Sequence[str]) -> list[str] | None:
         """The unit of each image, given in the order of the set; ``None`` if each image is a unit.
@@ -41,13 +62,14 @@ class Resampling:
         Raises:
             ConfigError: if a name does not match the pattern.
         """
-        if self.kind == 'images':
+        kind, argument = self._parts
+        if kind == 'images':
             return None
-        if self.kind == 'blocks':
-            return [str(index // int(self.argument)) for index in range(len(ids))]
+        if kind == 'blocks':
+            return [str(index // int(argument)) for index in range(len(ids))]
         clips = []
         for name in ids:
-            found = re.search(self.argument, name)
+            found = re.search(argument, name)
             if found is None:
                 raise ConfigError(
                     f'--resample {self.text} must match every image name, but does not match {name}'
@@ -56,42 +78,29 @@ class Resampling:
         return clips
 
 
-def parse_resampling(text: str) -> Resampling:
-    """Read ``images``, ``clips:REGEX`` or ``blocks:N``.
-
-    Images with the same match belong to one clip; the match is that of the pattern's
-    groups if it has any, else of the whole pattern.
-
-    Raises:
-        ConfigError: if ``text`` is none of these.
-    """
-    kind, _, argument = text.partition(':')
-    if kind == 'clips' and argument:
-        try:
-            re.compile(argument)
-        except re.error as error:
-            raise ConfigError(f'--resample {text}: not a regular expression ({error})') from error
-    elif text != 'images' and not (kind == 'blocks' and re.fullmatch(r'[1-9]\d{0,8}', argument)):
-        raise ConfigError(f'--resample must be {_FORMS}, got {text!r}')
-    return Resampling(text, kind, argument)
-
-
 #: How many of the images that gained most, and of those that lost most, are listed.
 MOST_CHANGED = 4
 
 
 @dataclass(frozen=True)
 class Judge:
-    """How contenders are judged: against ``base``, with ``resamples`` draws of what ``resampling``
-    says.
+    """How contenders are judged: against ``base``, on the same resamples.
 
-    ``metric`` decides, by a host's or the records' name; ``None``: the one that the field compares
-    models by, or the records' own. Differences within ``margin``, in points of percent, do not
-    matter; ``correction`` is that of the verdicts for their number, see :func:`adjust`.
+    Args:
+        base: name of a contender.
+        resample: what the bootstrap draws, see :class:`Resampling`.
+        resamples, seed: how often it does, and its seed.
+        metric: decides, by a host's or the records' name; ``None``: the one that the field
+            compares models by, or the records' own.
+        margin: points of percent; a smaller difference does not matter.
+        correction: of the verdicts for their number: ``'holm'``, ``'bh'`` or ``'none'``.
+
+    Raises:
+        ConfigError: if one is out of range or unknown.
     """
 
     base: str
-    resampling: Resampling
+    resample: str = 'images'
     resamples: int = 1000
     seed: int = 0
     metric: str | None = None
@@ -99,16 +108,22 @@ class Judge:
     correction: str = 'holm'
 
     def __post_init__(self) -> None:
+        check_at_least(1, most=MAX_RESAMPLES, resamples=self.resamples)
+        check_seed(self.seed)
         adjust([], self.correction)
         if not 0 < self.margin <= 100:
             raise ConfigError(f'margin must be above 0 and at most 100 points, got {self.margin}')
+        Resampling(self.resample)
+
+    @property
+    def resampling(self) -> Resampling:
+        """What ``resample`` says."""
+        return Resampling(self.resample)
 
     def about(self) -> dict[str, Any]:
         """The settings as reports show them and as a resumed run compares them."""
-        about: dict[str, Any] = dict(base=self.base, resampling=self.resampling.units)
-        about |= dict(resample=self.resampling.text, resamples=self.resamples, seed=self.seed)
-        about |= dict(margin=self.margin, correction=self.correction)
-        return about if self.metric is None else about | dict(metric=self.metric)
+        about = asdict(self) | dict(resampling=self.resampling.units)
+        return {name: value for name, value in about.items() if value is not None}
 
     def check_metric(self, result: VariantResult, kept: Kept) -> str | None:
         """The records' metric that decides; ``None``: their own choice.

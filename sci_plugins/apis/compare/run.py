@@ -4,23 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from sci_plugins.apis.compare.about import build_image_set, describe, find_change, seen_in_training
 from sci_plugins.apis.compare.contenders import Contenders, ModelSource
-from sci_plugins.apis.compare.judging import Judge, parse_resampling
-from sci_plugins.apis.compare.session import OUTPUTS, Session, write_comparison
+from sci_plugins.apis.compare.judging import Judge
+from sci_plugins.apis.compare.session import OUTPUTS, Session
 from sci_plugins.apis.config import require
-from sci_plugins.errors import (
-    ConfigError,
-    DataError,
-    MissingDependencyError,
-    check_at_least,
-    check_seed,
-)
-from sci_plugins.evaluation.bootstrap import MAX_RESAMPLES
+from sci_plugins.errors import ConfigError, DataError, MissingDependencyError, check_at_least
 from sci_plugins.evaluation.comparison import Comparison, read_comparison
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.utils.files import check_outputs
@@ -46,8 +40,7 @@ def read_earlier(path: Path, session: Session) -> None:
     except DataError as error:
         raise ConfigError(f'cannot resume: {error}; leave out --resume') from error
     about = earlier.about
-    change = find_change(about, comparison.about)
-    if change:
+    if change := find_change(about, comparison.about):
         raise ConfigError(
             f'{path} was made with {change}; choose another --work-dir or leave out --resume'
         )
@@ -55,9 +48,6 @@ def read_earlier(path: Path, session: Session) -> None:
         comparison.about[key] = (about.get(key) or {}) | comparison.about[key]
     same = all(about.get(key) == comparison.about.get(key) for key in _JUDGING)
     session.take(each if same else replace(each, analysis=None) for each in earlier.results)
-
-
-__all__ = ['compare', 'write_comparison']
 
 
 def compare(
@@ -75,13 +65,8 @@ def compare(
     trust: bool = False,
     input_order: str = 'bgr',
     input_max: float = 255.0,
-    metric: str | None = None,
-    resample: str = 'images',
-    resamples: int = 1000,
-    seed: int = 0,
-    margin: float = 0.5,
-    correction: str = 'holm',
     report: bool = True,
+    **judging: Any,
 ) -> Comparison:
     """Evaluate a model under several enhancers, and other models, on the same images.
 
@@ -102,11 +87,9 @@ def compare(
             that gained most and of those that lost most.
         resume: keep the results of the same experiment in ``work_dir``.
         trust, input_order, input_max: see :class:`Contenders`.
-        metric: the deciding metric, by a host's or the records' name.
-        resample, resamples, seed: what the bootstrap draws, how often, and its seed.
-        margin: points of percent; a smaller difference does not matter.
-        correction: of the verdicts for their number: ``'holm'``, ``'bh'`` or ``'none'``.
         report: also write ``report.html``.
+        judging: ``metric``, ``resample``, ``resamples``, ``seed``, ``margin`` and ``correction``
+            of :class:`Judge`.
 
     Returns:
         The results; under several processes only the main one's have analyses.
@@ -114,25 +97,23 @@ def compare(
     Raises:
         SciPluginsError: if something does not fit, as early as that can be known.
     """
-    check_at_least(1, most=MAX_RESAMPLES, resamples=resamples)
     check_at_least(0, pictures=pictures, changed=changed)
-    check_seed(seed)
-    _check(cfg, report)
+    judge = Judge('', **judging)
+    require(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
+    if report and find_spec('jinja2') is None:
+        raise MissingDependencyError(
+            'the report needs the package Jinja2, which is not installed: pip install jinja2, '
+            'or pass --no-report'
+        )
     # A resumed comparison.json is read first: if it is damaged, that error names it.
     outputs = [name for name in OUTPUTS if not (resume and name.endswith('.json'))]
     check_outputs(*(Path(work_dir) / name for name in outputs))
-    units = parse_resampling(resample)
-    contenders = Contenders(
-        ModelSource(cfg, checkpoint),
-        variants,
-        models,
-        base=base,
-        trust=trust,
-        input_order=input_order,
-        input_max=input_max,
-    )
-    judge = Judge(contenders.base, units, resamples, seed, metric, margin, correction)
-    session = _begin(Path(work_dir), contenders, judge, conditions, resume)
+    how: Any = dict(base=base, trust=trust, input_order=input_order, input_max=input_max)
+    contenders = Contenders(ModelSource(cfg, checkpoint), variants, models, **how)
+    session = _begin(Path(work_dir), contenders, replace(judge, base=contenders.base), conditions)
+    if resume:
+        read_earlier(Path(work_dir) / 'comparison.json', session)
+    session.judge_all()
     if is_main_process() and session.comparison.results:
         session.write(report, changed)  # says that it is unfinished, should the rest be cut off
     for condition in conditions:
@@ -145,13 +126,8 @@ def compare(
 
 
 def _begin(
-    work_dir: Path,
-    contenders: Contenders,
-    judge: Judge,
-    conditions: Sequence[Condition],
-    resume: bool,
+    work_dir: Path, contenders: Contenders, judge: Judge, conditions: Sequence[Condition]
 ) -> Session:
-    """A session with the results of an earlier run, judged by the present settings."""
     images = build_image_set(contenders.sources[''].cfg)
     contenders.find_images(images.paths, conditions)
     judge.resampling.groups(images.ids)  # refuse an unfit pattern now
@@ -159,17 +135,4 @@ def _begin(
     about['planned'] = dict(conditions=[c.name for c in conditions], variants=contenders.names)
     about['seen_in_training'] = seen_in_training(contenders, images)
     comparison = Comparison(about, metric=judge.metric)
-    session = Session(work_dir, contenders, images, judge, comparison)
-    if resume:
-        read_earlier(work_dir / 'comparison.json', session)
-    session.judge_all()
-    return session
-
-
-def _check(cfg: Config, report: bool) -> None:
-    require(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
-    if report and find_spec('jinja2') is None:
-        raise MissingDependencyError(
-            'the report needs the package Jinja2, which is not installed: pip install jinja2, '
-            'or pass --no-report'
-        )
+    return Session(work_dir, contenders, images, judge, comparison)

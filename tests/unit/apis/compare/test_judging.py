@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sci_plugins.apis.compare.judging import Judge, parse_resampling
+from sci_plugins.apis.compare.judging import Judge
 from sci_plugins.apis.compare.measuring import Kept
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.comparison import VariantResult
@@ -28,7 +28,7 @@ def _kept(right: int, luma: float = 0.5) -> Kept:
 
 def _judge(right: int, **settings: Any) -> VariantResult:
     base = VariantResult('none', Condition(), METRICS, 1.0, 12)
-    judge = Judge('none', parse_resampling(settings.pop('resample', 'images')), **settings)
+    judge = Judge('none', **settings)
     other = VariantResult('sci', Condition(), dict(METRICS), 2.0, 12)
     return judge.judge(other, _kept(right), base, _kept(6))
 
@@ -67,13 +67,13 @@ def test_the_metric() -> None:
 )
 def test_settings_that_no_judge_can_use(settings: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Judge('none', parse_resampling('images'), **settings)
+        Judge('none', 'images', **settings)
 
 
 def test_what_is_told_of_the_settings() -> None:
-    judge = Judge('none', parse_resampling('blocks:5'), 7, 8)
+    judge = Judge('none', 'blocks:5', 7, 8)
     assert judge.about() == dict(
         base='none', resampling='blocks of 5', resample='blocks:5', resamples=7, seed=8,
         margin=0.5, correction='holm',
     )  # fmt: skip
-    assert Judge('none', parse_resampling('images'), metric='x').about()['metric'] == 'x'
+    assert Judge('none', 'images', metric='x').about()['metric'] == 'x'

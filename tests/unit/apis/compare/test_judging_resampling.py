@@ -2,14 +2,14 @@
 
 import pytest
 
-from sci_plugins.apis.compare.judging import Resampling, parse_resampling
+from sci_plugins.apis.compare.judging import Resampling
 from sci_plugins.errors import ConfigError
 
 IDS = ['a/GOPR0351_frame_000001', 'a/GOPR0351_frame_000002', 'b/GOPR0356_frame_000001']
 
 
 def test_images() -> None:
-    found = parse_resampling('images')
+    found = Resampling('images')
     assert found == Resampling()
     assert found.groups(IDS) is None
     assert found.units == 'images'
@@ -25,7 +25,7 @@ def test_images() -> None:
     ],
 )
 def test_clips(pattern: str, groups: list[str]) -> None:
-    found = parse_resampling(f'clips:{pattern}')
+    found = Resampling(f'clips:{pattern}')
     assert found.groups(IDS) == groups
     assert found.units == 'clips'
     assert found.text == f'clips:{pattern}'
@@ -33,11 +33,11 @@ def test_clips(pattern: str, groups: list[str]) -> None:
 
 def test_a_pattern_that_does_not_match_names_the_image() -> None:
     with pytest.raises(ConfigError, match='does not match b/GOPR0356_frame_000001'):
-        parse_resampling('clips:GOPR0351').groups(IDS)
+        Resampling('clips:GOPR0351').groups(IDS)
 
 
 def test_blocks() -> None:
-    found = parse_resampling('blocks:2')
+    found = Resampling('blocks:2')
     assert found.groups([*IDS, 'x', 'y']) == ['0', '0', '1', '1', '2']
     assert found.units == 'blocks of 2'
 
@@ -47,9 +47,9 @@ def test_blocks() -> None:
 )
 def test_other_words(text: str) -> None:
     with pytest.raises(ConfigError, match=r"must be 'images', 'clips:REGEX' or 'blocks:N'"):
-        parse_resampling(text)
+        Resampling(text)
 
 
 def test_no_pattern() -> None:
     with pytest.raises(ConfigError, match='not a regular expression'):
-        parse_resampling('clips:(')
+        Resampling('clips:(')

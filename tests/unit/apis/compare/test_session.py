@@ -11,7 +11,7 @@ from mmengine.config import Config
 from sci_plugins.apis.compare import session, write_comparison
 from sci_plugins.apis.compare.about import build_image_set, describe
 from sci_plugins.apis.compare.contenders import Contenders, ModelSource
-from sci_plugins.apis.compare.judging import Judge, parse_resampling
+from sci_plugins.apis.compare.judging import Judge
 from sci_plugins.evaluation.comparison import Comparison
 from sci_plugins.evaluation.conditions import Condition
 
@@ -21,7 +21,7 @@ NAMES = ['none', 'gamma/0.3']
 def _session(source: tuple[Config, str], folder: Path) -> session.Session:
     contenders = Contenders(ModelSource(*source), NAMES)
     images = build_image_set(source[0])
-    judge = Judge('none', parse_resampling('images'), 20)
+    judge = Judge('none', 'images', 20)
     about = describe(contenders, images) | judge.about()
     return session.Session(folder, contenders, images, judge, Comparison(about))
 
