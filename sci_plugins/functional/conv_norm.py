@@ -5,7 +5,7 @@ The same function as layer after layer, up to rounding, with less time and memor
 * Only the convolution's result is kept for the backward pass; normalisation and ReLU are cheap to
   recompute.
 * Statistics, normalisation and ReLU work on pieces that stay in the cache, or are machine code: see
-  :mod:`sci_plugins.functional.kernels.norm_fused`.
+  :mod:`sci_plugins.functional.kernels.train_fused`.
 * A bias before a batch normalisation does not affect the result: it enters only the running mean,
   and its gradient is 0.
 * PyTorch sums channels-last batch statistics value by value, with an error of about 1e-5 that the
@@ -33,7 +33,7 @@ from sci_plugins.functional.conv3x3 import (
     grad_of_image,
     grad_of_weight,
 )
-from sci_plugins.functional.kernels import norm_fused
+from sci_plugins.functional.kernels import train_fused
 
 #: Values in a piece per thread: three such pieces fit in the cache.
 PIECE = 2**19
@@ -177,7 +177,7 @@ def _statistics(features: Tensor) -> tuple[Tensor, Tensor]:
     Each piece's variance is taken around its own mean while the piece is in the cache; the variance
     between the pieces' means is added (Chan et al., 1983).
     """
-    if (found := norm_fused.statistics(features)) is not None:
+    if (found := train_fused.statistics(features)) is not None:
         return found
     means, variances, shares = [], [], []
     for piece, scratch in _with_scratch(features):
@@ -201,7 +201,7 @@ def _relu(normed: _Normed, shortcut: Tensor | None = None) -> Tensor:
     """``relu(normed) + shortcut``."""
     gain, offset = normed.gain, normed.offset
     shortcut = None if shortcut is None else channels_last(shortcut)
-    found = norm_fused.relu(normed.features, gain, offset, shortcut)
+    found = train_fused.relu(normed.features, gain, offset, shortcut)
     if found is not None:
         return found
     result = torch.empty_like(normed.features)
@@ -219,11 +219,11 @@ def _through_norm_relu(grad: Tensor, normed: _Normed) -> tuple[Tensor, Tensor, T
     """Gradients of the convolution's result, the scale and the shift."""
     grad, features = channels_last(grad), normed.features
     vectors = normed.gain, normed.offset
-    found = norm_fused.sums(grad, features, (*vectors, normed.mean))
+    found = train_fused.sums(grad, features, (*vectors, normed.mean))
     if found is not None:
         shift, scale = found[0], found[1] * normed.inverse
         rest = _slope_and_constant(normed, scale, shift)
-        inner = norm_fused.through(grad, features, (*vectors, *rest))
+        inner = train_fused.through(grad, features, (*vectors, *rest))
         if inner is not None:
             return inner, scale, shift
     inner, scale, shift = _through_relu(grad, normed)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.functional.conv3x3 import channels_last
 from sci_plugins.functional.conv_norm import apply_conv, apply_conv_norm_relu, apply_residual_block
-from sci_plugins.functional.kernels.sci_fused import NORMS, make
+from sci_plugins.functional.kernels.sci_fused import TRAINING, make
 from sci_plugins.functional.retinex import divide_illumination
 from sci_plugins.models.enhancers.base import (
     MAX_CHANNELS,
@@ -86,7 +86,7 @@ class SelfCalibratedLearner(BaseModel):
         self.exposure = MODELS.build(exposure) if exposure is not None else None
         if weights is not None:
             load_learner_weights(self.estimator, self.calibrator, weights)
-        make(NORMS)  # before the first step, so that a training can be repeated to the bit
+        make(TRAINING)  # before the first step, so that a training can be repeated to the bit
 
     def cascade(self, image: Tensor) -> list[Stage]:
         """All stages for a batch of images, ``(N, 3, H, W)`` RGB in [0, 1]."""

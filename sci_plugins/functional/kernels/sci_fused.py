@@ -89,7 +89,7 @@ class Passes(NamedTuple):
 
 
 #: Of the adaptive stage, and of training.
-PASSES, NORMS = Passes('noise'), Passes('norm')
+PASSES, TRAINING = Passes('noise'), Passes('train')
 Code = Kind | Passes
 
 
@@ -230,7 +230,7 @@ def _after_fork() -> None:
     """LLVM may have been at work in a thread that does not exist here: take only what is made."""
     global _lock
     if _lock.locked():
-        for kind in (*KINDS, PASSES, NORMS):
+        for kind in (*KINDS, PASSES, TRAINING):
             _made.setdefault(kind, None)
     _lock = Lock()
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sci_plugins.functional.kernels.sci_fused import NORMS, Kernel, find
+from sci_plugins.functional.kernels.sci_fused import TRAINING, Kernel, find
 
 #: Fewer values are not worth it.
 MIN_VALUES = 2**16
@@ -85,8 +85,11 @@ def _run(name: str, source: Tensor, target: Any = None, vectors: Any = (), *more
 def _find(images: list[Tensor]) -> Kernel | None:
     if torch.compiler.is_compiling() or images[0].numel() < MIN_VALUES:
         return None
-    known = Tensor, torch.float32, True
-    is_known = all((type(each), each.dtype, each.is_cpu) == known for each in images)
-    layout = torch.channels_last
-    is_known = is_known and all(each.is_contiguous(memory_format=layout) for each in images)
-    return find(NORMS) if is_known else None
+    is_known = all(
+        type(each) is Tensor
+        and each.dtype == torch.float32
+        and each.is_cpu
+        and each.is_contiguous(memory_format=torch.channels_last)
+        for each in images
+    )
+    return find(TRAINING) if is_known else None

@@ -8,22 +8,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sci_plugins.functional.conv_norm import ConvNorm, conv_norm_relu, residual_block
-from sci_plugins.functional.kernels import norm_fused
-from sci_plugins.functional.kernels.sci_fused import NORMS, Kernel
+from sci_plugins.functional.kernels import train_fused
+from sci_plugins.functional.kernels.sci_fused import TRAINING, Kernel
 
 pytest.importorskip('llvmlite')
 
 
 @pytest.fixture(params=['', 'x86-64'])
 def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Kernel:
-    made = Kernel(NORMS, request.param)
+    made = Kernel(TRAINING, request.param)
     calls = []
 
     def find(images: list[Tensor]) -> Kernel:
         calls.append(len(images))
         return made
 
-    monkeypatch.setattr(norm_fused, '_find', find)
+    monkeypatch.setattr(train_fused, '_find', find)
     made.calls = calls  # type: ignore[attr-defined]
     return made
 
@@ -88,8 +88,8 @@ def test_threads_change_nothing(kernel: Kernel) -> None:
     try:
         for number in (1, 3):
             torch.set_num_threads(number)
-            parts = norm_fused.sums(features.sin(), features, vectors)
-            found.append(torch.stack([*parts, *norm_fused.statistics(features)]))
+            parts = train_fused.sums(features.sin(), features, vectors)
+            found.append(torch.stack([*parts, *train_fused.statistics(features)]))
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(*found)
@@ -99,11 +99,11 @@ def test_what_it_leaves_to_pytorch() -> None:
     good = torch.randn(1, 16, 64, 64).contiguous(memory_format=torch.channels_last)
     few = torch.randn(1, 3, 200, 200).contiguous(memory_format=torch.channels_last)
     for other in (good.double(), good.contiguous(), good[:, :, :9], good.half(), few):
-        assert norm_fused.statistics(other) is None
+        assert train_fused.statistics(other) is None
 
 
 def test_nan_stays(kernel: Kernel) -> None:
     features = torch.zeros(1, 16, 2, 2).contiguous(memory_format=torch.channels_last)
     features[0, 3, 1, 1] = torch.nan
-    result = norm_fused.relu(features, torch.ones(16), torch.zeros(16), None)
+    result = train_fused.relu(features, torch.ones(16), torch.zeros(16), None)
     assert torch.equal(result.isnan(), features.isnan())

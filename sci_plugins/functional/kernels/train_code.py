@@ -1,14 +1,14 @@
-"""The machine code of :mod:`.norm_fused`, written in LLVM's language."""
+"""The machine code of :mod:`.train_fused`, written in LLVM's language."""
 
 from typing import Any
 
-from sci_plugins.functional.kernels.norm_fused import FUNCTIONS
+from sci_plugins.functional.kernels.train_fused import FUNCTIONS
 from sci_plugins.functional.kernels.sci_code import Writer, _Int
 
 
 def write(block: int) -> str:
     """All functions, for as many channels as a vector has: 8 or 16."""
-    writer = _Norms(block)
+    writer = _Training(block)
     for name, (pointers, sizes) in FUNCTIONS.items():
         writer.p = writer.begin(name, dict.fromkeys(pointers, writer.float), sizes)
         with writer.loop(writer.a['top'], writer.a['bottom'], _Int(writer.b, 1)) as (y, _):
@@ -17,7 +17,7 @@ def write(block: int) -> str:
     return str(writer.module)
 
 
-class _Norms(Writer):
+class _Training(Writer):
     """Of one row of pixels each, with the values of ``vectors`` one after the other."""
 
     p: dict[str, Any]
