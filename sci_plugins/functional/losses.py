@@ -20,6 +20,8 @@ from torch.autograd import Function
 
 from sci_plugins.functional.conv3x3 import first_derivative_only
 from sci_plugins.functional.image_quality import check_images, mean_brightness
+from sci_plugins.functional.kernels import train_fused
+from sci_plugins.functional.kernels.train_fused import HALF_WINDOW, RADIUS
 
 #: How to compute the colours that weight the smoothness, see `guide_colors`.
 ColorMode = Literal['official', 'corrected']
@@ -150,12 +152,6 @@ def exposure_loss(enhanced: Tensor, image: Tensor, target: float = 0.45) -> Tens
     return torch.mean((mean_brightness(enhanced) - wanted) ** 2)
 
 
-#: Of the 5x5 neighbourhood.
-RADIUS = 2
-# Half of the 24 neighbours; the other half is its mirror image.
-_HALF_WINDOW = tuple(
-    (dy, dx) for dy in range(RADIUS + 1) for dx in range(-RADIUS, RADIUS + 1) if (dy, dx) > (0, 0)
-)
 _Index = tuple[slice, slice, slice, slice]
 
 
@@ -171,7 +167,8 @@ class _WeightedVariation(Function):
     @staticmethod
     def forward(ctx: Any, illumination: Tensor, colors: Tensor, sigma: float) -> Tensor:
         planes = 6 if ctx.needs_input_grad[1] else 3 if ctx.needs_input_grad[0] else 0
-        total, gradient = _visit_pairs(illumination, colors, sigma, planes)
+        found = train_fused.variation(illumination, colors, 1 / (sqrt(2) * sigma))
+        total, gradient = found or _visit_pairs(illumination, colors, sigma, planes)
         ctx.save_for_backward(gradient)
         return total
 
@@ -182,7 +179,7 @@ class _WeightedVariation(Function):
         gradient = (gradient * grad).transpose(1, 2)
         return (
             gradient[:, :3] if ctx.needs_input_grad[0] else None,
-            gradient[:, 3:] if ctx.needs_input_grad[1] else None,
+            gradient[:, 3:6] if ctx.needs_input_grad[1] else None,
             None,
         )
 
@@ -239,7 +236,7 @@ def _pairs(stack: Tensor) -> Iterator[tuple[_Index, _Index]]:
     """Indices into ``(N, H, 6, W)`` of all pixels p and their neighbours q, for each offset."""
     _, height, _, width = stack.shape
     every = slice(None)
-    for dy, dx in _HALF_WINDOW:
+    for dy, dx in HALF_WINDOW:
         left, right = max(-dx, 0), width - max(dx, 0)
         near = (every, slice(height - dy), every, slice(left, right))
         far = (every, slice(dy, None), every, slice(left + dx, right + dx))

@@ -1,9 +1,10 @@
 """The machine code of :mod:`.train_fused`, written in LLVM's language."""
 
+from math import e, log2
 from typing import Any
 
-from sci_plugins.functional.kernels.train_fused import FUNCTIONS
 from sci_plugins.functional.kernels.sci_code import Writer, _Int
+from sci_plugins.functional.kernels.train_fused import FUNCTIONS, HALF_WINDOW, RADIUS
 
 
 def write(block: int) -> str:
@@ -81,3 +82,45 @@ class _Training(Writer):
             value, grad = self.passed(y, x, gain, offset)
             rest = self.fma(value, slope, constant)
             self.store(self.fma(grad, gain, rest), self.pixel('target', y, x))
+
+    def variation(self, y: _Int) -> None:
+        """Illumination and colours, three planes each; see :func:`.train_fused.variation`."""
+        zero, start = self.const(0.0), _Int(self.b, 0)
+        places = [self.at(self.p['factors'], n) for n in range(len(HALF_WINDOW) + 2)]
+        *shares, own, color = [self.spread(self.load(place, self.float)) for place in places]
+        with self.loop(start, self.a['width'], start + self.block, zero) as (x, total):
+            here, gradients = self.planes(y, x, 0, 0), [zero] * 6
+            for (down, right), share in zip(HALF_WINDOW, shares, strict=True):
+                for side in (1, -1):
+                    there = self.planes(y, x, side * down, side * right)
+                    value = self.pair(here, there, share, gradients)
+                    total[0] = self.b.fadd(total[0], value)
+            for plane, gradient in enumerate(gradients):
+                scaled = self.b.fmul(gradient, own if plane < 3 else color)
+                row = (y * 6 + plane) * self.a['width']
+                self.store(scaled, self.at(self.p['target'], row + x))
+        self.store(total[0], self.at(self.p['sums'], y * self.block))
+
+    def planes(self, y: _Int, x: _Int, down: int, right: int) -> list[Any]:
+        row, column = y + (RADIUS + down), x + (RADIUS + right)
+        places = [(row * 6 + plane) * self.a['across'] + column for plane in range(6)]
+        return [self.load(self.at(self.p['source'], place)) for place in places]
+
+    def pair(self, here: list[Any], there: list[Any], share: Any, gradients: list[Any]) -> Any:
+        """Its value; adds to the gradients of ``here``."""
+        zero = self.const(0.0)
+        differences = [self.b.fsub(*both) for both in zip(here, there, strict=True)]
+        contrast = zero
+        for each in differences[3:]:
+            contrast = self.fma(each, each, contrast)
+        power = self.b.fmul(contrast, self.const(-log2(e)))
+        weight, value = self.b.fmul(self.exp2(power), share), zero
+        negative = self.b.fsub(zero, weight)
+        for plane, each in enumerate(differences[:3]):
+            is_less, is_more = (self.b.fcmp_ordered(sign, each, zero) for sign in '<>')
+            slope = self.b.select(is_more, weight, self.b.select(is_less, negative, zero))
+            gradients[plane] = self.b.fadd(gradients[plane], slope)
+            value = self.fma(slope, each, value)
+        for plane, each in enumerate(differences[3:], 3):
+            gradients[plane] = self.fma(value, each, gradients[plane])
+        return value

@@ -1,7 +1,7 @@
-"""Batch normalisation and ReLU of training on a CPU in one pass each, by machine code at hand.
+"""Batch normalisation, ReLU and smoothness of training on a CPU, in one pass each, by machine code.
 
-Each function gives ``None`` where PyTorch has to compute. Images are ``(N, C, H, W)`` with channels
-last, vectors ``(C,)``. How the code is made and kept: :mod:`.sci_fused`.
+Each function gives ``None`` where PyTorch has to compute. Images of the norms are ``(N, C, H, W)``
+with channels last, vectors ``(C,)``. How the code is made and kept: :mod:`.sci_fused`.
 """
 
 from typing import Any
@@ -21,7 +21,16 @@ FUNCTIONS = {
     'relu_add': (('source', 'target', 'vectors', 'shortcut'), _SIZES),
     'sums': (('source', 'sums', 'vectors', 'grad'), _SIZES),
     'through': (('source', 'target', 'vectors', 'grad'), _SIZES),
+    'variation': (('source', 'target', 'sums', 'factors'), ('across', 'width', 'top', 'bottom')),
 }
+#: Of the 5x5 neighbourhood of the smoothness.
+RADIUS = 2
+#: Half of the 24 neighbours; the other half is its mirror image.
+HALF_WINDOW = tuple(
+    (dy, dx) for dy in range(RADIUS + 1) for dx in range(-RADIUS, RADIUS + 1) if (dy, dx) > (0, 0)
+)
+# Colour beyond the borders: so far from every other that a pair with it has weight 0.
+_FAR = 1e9
 
 
 def statistics(features: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -63,8 +72,41 @@ def through(grad: Tensor, features: Tensor, vectors: tuple[Tensor, ...]) -> Tens
     return _run('through', features, torch.empty_like(features), vectors, grad)
 
 
-def _run(name: str, source: Tensor, target: Any = None, vectors: Any = (), *more: Tensor) -> Any:
-    """The target, or a new ``(rows, 2, C)``; ``None`` if there is no kernel."""
+def variation(illumination: Tensor, colors: Tensor, scale: float) -> tuple[Tensor, Tensor] | None:
+    """``weighted_variation`` of ``(N, 3, H, W)`` each, and its gradients, ``(N, H, 6, W)``.
+
+    The weight of a pair is ``exp(-|scale * (y_p - y_q)|^2)``. Each pair is visited from both sides,
+    so that every row is its own thread's.
+    """
+    kernel = _find([illumination, colors], torch.contiguous_format)
+    if kernel is None:
+        return None
+    number, _, height, width = illumination.shape
+    lanes = min(kernel.block, 16)
+    columns = -(-width // lanes) * lanes
+    around = illumination.new_zeros(number, height + 2 * RADIUS, 6, columns + 2 * RADIUS)
+    around[:, :, 3:] = _FAR
+    inside = around[:, RADIUS:-RADIUS, :, RADIUS : RADIUS + width]
+    inside[:, :, :3] = illumination.transpose(1, 2)
+    torch.mul(colors.transpose(1, 2), scale, out=inside[:, :, 3:])
+    gradient = illumination.new_empty(number, height, 6, columns)
+    sums = illumination.new_empty(number, height, lanes)
+    shares = [1 / (number * (height - y) * (width - abs(x))) for y, x in HALF_WINDOW]
+    # Pairs are seen from one side here, and stand for two neighbours.
+    factors = torch.tensor([*shares, 2.0, -4.0 * scale])
+    for each in zip(around, gradient, sums, strict=True):
+        kernel.share('variation', height, *each, factors, around.shape[-1], columns)
+    return sums.sum(), gradient[..., :width]
+
+
+def _run(
+    name: str,
+    source: Tensor,
+    target: Tensor | None = None,
+    vectors: tuple[Tensor, ...] = (),
+    *more: Tensor,
+) -> Tensor | None:
+    """The target, or a new ``(rows, 2, C)``."""
     number, channels, height, width = source.shape
     images = [each for each in (source, target, *more) if each is not None]
     kernel = _find(images)
@@ -82,14 +124,14 @@ def _run(name: str, source: Tensor, target: Any = None, vectors: Any = (), *more
     return target
 
 
-def _find(images: list[Tensor]) -> Kernel | None:
+def _find(images: list[Tensor], layout: torch.memory_format = torch.channels_last) -> Kernel | None:
     if torch.compiler.is_compiling() or images[0].numel() < MIN_VALUES:
         return None
     is_known = all(
         type(each) is Tensor
         and each.dtype == torch.float32
         and each.is_cpu
-        and each.is_contiguous(memory_format=torch.channels_last)
+        and each.is_contiguous(memory_format=layout)
         for each in images
     )
     return find(TRAINING) if is_known else None

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sci_plugins.functional import losses
 from sci_plugins.functional.conv_norm import ConvNorm, conv_norm_relu, residual_block
 from sci_plugins.functional.kernels import train_fused
 from sci_plugins.functional.kernels.sci_fused import TRAINING, Kernel
@@ -19,9 +20,9 @@ def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> K
     made = Kernel(TRAINING, request.param)
     calls = []
 
-    def find(images: list[Tensor]) -> Kernel:
+    def find(images: list[Tensor], *layout: Any) -> Kernel | None:
         calls.append(len(images))
-        return made
+        return made if images[0].dtype == torch.float32 else None
 
     monkeypatch.setattr(train_fused, '_find', find)
     made.calls = calls  # type: ignore[attr-defined]
@@ -107,3 +108,26 @@ def test_nan_stays(kernel: Kernel) -> None:
     features[0, 3, 1, 1] = torch.nan
     result = train_fused.relu(features, torch.ones(16), torch.zeros(16), None)
     assert torch.equal(result.isnan(), features.isnan())
+
+
+@pytest.mark.parametrize('size', [(1, 3, 3, 3), (2, 3, 7, 16), (1, 3, 20, 33), (3, 3, 11, 70)])
+@pytest.mark.parametrize('sigma', [10.0, 0.1])
+def test_smoothness(kernel: Any, size: tuple[int, ...], sigma: float) -> None:
+    torch.manual_seed(0)
+    pair = torch.rand(2, *size)
+    pair[..., : size[-1] // 2] = 0.5  # neighbours that are equal have no gradient
+    found, expected = [], []
+    for results, dtype in ((found, torch.float32), (expected, torch.float64)):
+        tensors = [each.to(dtype).requires_grad_() for each in pair]
+        total = losses.weighted_variation(*tensors, sigma)
+        results += [total, *torch.autograd.grad(3 * total, tensors)]
+    assert kernel.calls == [2, 2]
+    for ours, exact in zip(found, expected, strict=True):
+        assert float((ours - exact).abs().max().detach() / exact.abs().max()) < 2e-6
+    assert float(expected[1].abs().max()) > 0
+
+
+def test_smoothness_of_nan(kernel: Any) -> None:
+    image = torch.rand(1, 3, 9, 20)
+    image[0, 1, 4, 7] = torch.nan
+    assert bool(losses.weighted_variation(image, torch.rand(1, 3, 9, 20), 10.0).isnan())
