@@ -4,8 +4,6 @@ Each function gives ``None`` where PyTorch has to compute. Images of the norms a
 with channels last, vectors ``(C,)``. How the code is made and kept: :mod:`.sci_fused`.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
