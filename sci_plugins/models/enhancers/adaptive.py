@@ -25,6 +25,8 @@ from sci_plugins.registry import MODELS
 
 #: Largest exponent of the light, strength of the shrinkage, and natural logarithm of the gain.
 MAX_EXPONENT, MAX_STRENGTH, MAX_LOG_GAIN = 1.5, 4.0, 3.0
+# Logarithm of the gain below which the exponent closes: what is not brightened is not evened out.
+_EVENED = 0.1
 _MOST_CELLS = 512
 _HIDDEN = 16
 _FEATURES = 13
@@ -66,9 +68,9 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
     ``y = sqrt(shrink(x ** 2, strengths))``, ``out = clamp(y * gain / light ** exponent, 0, 1)``.
     ``light`` is SCI's illumination of regions: the estimator sees the image averaged down to
     ``cells``, its brightest channel is taken, divided by the geometric mean over the image and
-    interpolated. So the gain brightens, and the exponent evens the light out. A network of 326
-    parameters sets exponent, gain and strengths from the image's own light and noise. Where it
-    decides for none, the image is given back to the bit.
+    interpolated. So the gain brightens, and the exponent evens the light out, which it does only
+    with a gain. A network of 326 parameters sets exponent, gain and strengths from the image's own
+    light and noise. Where it decides for none, as by day, the image is given back to the bit.
 
     Each image is treated by itself; everything is differentiable, through the decision as far as
     its own parameters go. Computed in float32 under AMP. SCI's BatchNorm keeps its statistics in
@@ -222,8 +224,9 @@ class Controller(nn.Module):
         others = torch.maximum(fine, coarse.whiteness[:, None]).expand(-1, LEVELS - 1)
         strengths = MAX_STRENGTH * opened[:, 1:-1] * torch.cat([fine, others], 1)
         shown = 1 - _hidden_noise(light, noise, coarse).to(out.dtype)
-        exponent, gain = MAX_EXPONENT * opened[:, 0], MAX_LOG_GAIN * opened[:, -1]
-        return exponent * shown, torch.exp(gain * shown), strengths
+        gain = MAX_LOG_GAIN * opened[:, -1] * shown
+        exponent = MAX_EXPONENT * opened[:, 0] * (gain / _EVENED).clamp(0, 1)
+        return exponent, torch.exp(gain), strengths
 
 
 def _features(light: LightStatistics, noise: NoiseEstimate, coarse: NoiseEstimate) -> Tensor:

@@ -86,9 +86,23 @@ def test_the_formula(on: tuple[int, ...]) -> None:
         light = stage.sci.estimate_illumination(cells).amax(1, keepdim=True).log()
         light = light - light.mean()
         light = F.interpolate(light, (64, 80), mode='bilinear').exp()
-    exponent, gain = 0.75 * (0 in on), torch.tensor(1.5 * (2 in on)).exp()
+    # What is not brightened is not evened out.
+    exponent, gain = 0.75 * ({0, 2} <= {*on}), torch.tensor(1.5 * (2 in on)).exp()
     expected = (expected * gain / light**exponent).clamp(0, 1)
     torch.testing.assert_close(stage(image), expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ('log_gain', 'share'), [(0.0, 0.0), (0.025, 0.25), (0.05, 0.5), (0.2, 1.0)]
+)
+def test_the_exponent_opens_with_the_gain(log_gain: float, share: float) -> None:
+    opened = torch.tensor((log_gain / 3 + 0.05) / 1.1)  # the sigmoid is stretched by .05
+    decision = _stage(HALF_OPEN, ALWAYS_OFF, float(opened.logit())).decide(_noisy(1))
+    torch.testing.assert_close(decision.gain.log(), torch.tensor([log_gain]), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(
+        decision.exponent, torch.tensor([0.75 * share]), rtol=1e-3, atol=1e-4
+    )
 
 
 @torch.no_grad()
