@@ -1,15 +1,9 @@
 """Which of the two families of host packages is installed, and what mmcv lacks there.
 
-OpenMMLab's own packages and their successors, ``onedl-*``, have the same import names.
-
-:class:`StandInFinder` finds a stand-in for mmcv's compiled extension.
-
-Without the extension ``mmcv.ops`` cannot be imported, hence neither ``mmdet.models`` nor
-``mmseg.models``. Most models need three of its operations, and torchvision has all three, in C++
-and CUDA.
-
-The finder lives here because installing it must not import torch: a host asks for ``mmcv._ext``
-later, if at all.
+OpenMMLab's own packages and their successors, ``onedl-*``, have the same import names. Without its
+compiled extension ``mmcv.ops`` cannot be imported, hence neither ``mmdet.models`` nor
+``mmseg.models``; :class:`StandInFinder` finds a stand-in. It lives here because installing it must
+not import torch: a host asks for ``mmcv._ext`` later, if at all.
 """
 
 import os

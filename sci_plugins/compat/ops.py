@@ -2,14 +2,12 @@
 
 torchvision computes non-maximum suppression, RoIAlign and deformable convolution (plain and
 modulated). The functions keep mmcv's calling convention: the caller passes the tensors to write
-into, scratch buffers (``columns``, ``ones``) that are ignored here, and the geometry by keyword:
-``dH``, ``padH``, ``dilationH``, ... for the plain convolution, ``stride_h``, ``pad_h``,
-``dilation_h``, ... for the modulated one. Both libraries order the offsets alike: for each group
-of channels and each kernel position, row by row, first y, then x.
+into, scratch buffers (``columns``, ``ones``) that are ignored here, and the geometry by keyword.
+Both libraries order the offsets alike: for each group of channels and each kernel position, row by
+row, first y, then x.
 
-On the CPU, mmdet, mmseg and mmcv compute the sigmoid focal loss and multi-scale deformable
-attention in plain PyTorch; for CUDA tensors they call the extension. The same plain PyTorch
-stands in here, so that a model that runs on the CPU also runs, and trains, on a GPU.
+The hosts compute the sigmoid focal loss and multi-scale deformable attention in plain PyTorch on
+the CPU, and call the extension for CUDA tensors: the same plain PyTorch stands in here.
 """
 
 import re
@@ -159,8 +157,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     """Non-maximum suppression: indices of the boxes that no better box overlaps too much.
 
     Args:
-        boxes: ``(N, 4)``, x1, y1, x2, y2 in pixels.
-        scores: ``(N,)``.
+        boxes, scores: ``(N, 4)``, x1, y1, x2, y2 in pixels; ``(N,)``.
         iou_threshold: drop boxes whose IoU with a kept one is above this; a box exactly at the
             threshold stays.
         offset: 0, or 1 if ``x2`` and ``y2`` are the last pixels inside the box, so that its width
@@ -199,7 +196,6 @@ def roi_align_forward(
         features: ``(N, C, H, W)``.
         rois: ``(R, 5)``: image index, x1, y1, x2, y2 in pixels of the image.
         output: ``(R, C, aligned_height, aligned_width)``, overwritten.
-        argmax: ignored, for maximum pooling only.
         settings: ``aligned_height`` and ``aligned_width``, cells per region; ``spatial_scale``,
             size of the features over size of the image; ``sampling_ratio``, samples per cell and
             direction, 0 for one per feature pixel; ``pool_mode``, 1 for the average; ``aligned``,

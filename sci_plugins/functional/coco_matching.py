@@ -30,7 +30,7 @@ def match_coco(images: Sequence[Arrays]) -> list[RankedDetections]:
 
 
 def match_coco_masks(images: Sequence[tuple[Any, ...]]) -> list[RankedDetections]:
-    """The same for masks.
+    """As :func:`match_coco`, for masks.
 
     Args:
         images: scores ``(P,)``, found masks, true masks (both run-length codes of pycocotools) and

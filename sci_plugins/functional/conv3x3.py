@@ -3,15 +3,13 @@
 They compute ``torch.nn.functional.conv2d`` with padding 1, up to rounding. For few channels the
 library (oneDNN) wastes time in three places:
 
-* Few output channels fill only part of a vector register: with channels-last memory it puts the
-  output channels into the lanes, so three channels use three of sixteen. Here one step computes
-  the output channels of ``k`` neighbouring pixels, as ``k`` times as many channels of a wider
-  kernel that moves by ``k`` pixels (:func:`pack_weight`). The results come out in channels-last
-  order, so nothing has to be rearranged. The gradient of the image is such a convolution too.
+* Few output channels fill only part of a vector register: three use three lanes of sixteen. Here
+  one step computes the output channels of ``k`` neighbouring pixels, as ``k`` times as many
+  channels of a wider kernel that moves by ``k`` pixels (:func:`pack_weight`), in channels-last
+  order. The gradient of the image is such a convolution too.
 * The library uses one thread per image for the gradient of the weight. Here images are cut into
   strips of rows, which count as images.
-* From many channels to few, that gradient is cheaper with exchanged roles, as the gradient of a
-  convolution from few to many.
+* From many channels to few, that gradient is cheaper with exchanged roles.
 """
 
 from collections.abc import Callable
@@ -56,12 +54,7 @@ class Conv(NamedTuple):
 
 
 class PackedConv:
-    """A 3x3 convolution that computes ``pixels`` neighbouring pixels at each step.
-
-    Args:
-        conv: weight and bias.
-        pixels: by default as many as fill a vector register.
-    """
+    """A 3x3 convolution of ``pixels`` neighbours at once, by default as many as fill a register."""
 
     def __init__(self, conv: Conv, pixels: int | None = None) -> None:
         self.pixels = pixels or pixels_per_step(conv.weight.shape[0])

@@ -2,17 +2,15 @@
 
 The same function as layer after layer, up to rounding, with less time and memory:
 
-* Only the convolution's result is kept for the backward pass; normalisation and ReLU are cheap to
-  recompute.
+* Only the convolution's result is kept for the backward pass.
 * Statistics, normalisation and ReLU work on pieces that stay in the cache, or are machine code: see
   :mod:`sci_plugins.functional.kernels.train_fused`.
-* A bias before a batch normalisation does not affect the result: it enters only the running mean,
-  and its gradient is 0.
+* A bias before a batch normalisation enters only the running mean, and its gradient is 0.
 * PyTorch sums channels-last batch statistics value by value, with an error of about 1e-5 that the
   gradients amplify; here the error is 1e-7.
 
-Layers are fused where that computes the same function: 3x3 convolutions and batch normalisations
-of PyTorch's own classes, in train mode, on a CPU, in float32 or float64, without hooks. Only first
+Layers are fused where that computes the same function: 3x3 convolutions and batch normalisations of
+PyTorch's own classes, in train mode, on a CPU, in float32 or float64, without hooks. Only first
 derivatives exist; a second one raises an error.
 """
 
@@ -60,16 +58,10 @@ class Statistics(NamedTuple):
 def conv_norm_relu(
     image: Tensor, layer: ConvNorm, shortcut: Tensor | None = None
 ) -> tuple[Tensor, Statistics]:
-    """``relu(norm(conv(image))) + shortcut`` with the batch's statistics.
+    """``relu(norm(conv(image))) + shortcut``, and the batch's statistics.
 
-    Args:
-        image: ``(N, C, H, W)``, finite; channels-last memory is not copied.
-        layer: convolution and normalisation.
-        shortcut: added to the result, same shape.
-
-    Returns:
-        The result, ``(N, out, H, W)``, channels-last, once differentiable in all tensors; and the
-        batch's statistics.
+    The image is ``(N, C, H, W)``, finite; channels-last memory is not copied. The result is ``(N,
+    out, H, W)``, channels-last, as the shortcut, and once differentiable in all tensors.
     """
     # torch.compile refuses the same tensor as two arguments; image may be the shortcut.
     shortcut = None if shortcut is None else shortcut.view_as(shortcut)

@@ -33,15 +33,10 @@ from sci_plugins.errors import DataError
 def pairwise_iou(boxes: np.ndarray, others: np.ndarray, pixel: float = 0.0) -> np.ndarray:
     """Intersection over union of each of ``boxes`` with each of ``others``.
 
-    Args:
-        boxes: ``(N, 4)``, ``x1 y1 x2 y2`` in pixels.
-        others: ``(M, 4)``, likewise.
-        pixel: 1 if ``x2`` and ``y2`` are the last pixels *inside* the box, so that its width is
-            ``x2 - x1 + 1`` (VOC's and DARK FACE's own tools); 0 if they are its edges (COCO,
-            mmdet).
-
-    Returns:
-        ``(N, M)``, float64, in [0, 1]; 0 for an inverted box.
+    ``(N, 4)`` and ``(M, 4)``, ``x1 y1 x2 y2`` in pixels, give ``(N, M)``, float64, in [0, 1]; 0 for
+    an inverted box. ``pixel`` is 1 if ``x2`` and ``y2`` are the last pixels *inside* the box, so
+    that its width is ``x2 - x1 + 1`` (VOC's and DARK FACE's own tools); 0 if they are its edges
+    (COCO, mmdet).
     """
     # Not torchvision.ops.box_iou: it cannot count inclusive pixels, and two empty boxes give NaN,
     # which argmax takes for the best match.
@@ -289,9 +284,9 @@ def count_official(
     """Match every image once, with scores normalised over all images.
 
     Args:
-        predictions: one ``(P, 5)`` per image, ``x1 y1 x2 y2 score`` in pixels, in any order;
-            scores on any scale.
-        boxes: one ``(G, 4)`` per image, ``x1 y1 x2 y2``, images in the same order.
+        predictions: one ``(P, 5)`` per image, ``x1 y1 x2 y2 score`` in pixels, in any order; scores
+            on any scale.
+        boxes: one ``(G, 4)`` per image, images in the same order.
 
     Raises:
         DataError: if the numbers of images differ, a shape is wrong or a value is not finite.

@@ -27,10 +27,9 @@ def host_to_rgb(image: Tensor, order: str = 'bgr', white: float = 255) -> Tensor
 
 
 def rgb_to_host(image: Tensor, order: str = 'bgr', white: float = 255) -> Tensor:
-    """RGB ``(N, 3, H, W)`` in [0, 1] to a host's images, contiguous, always new memory.
-    Differentiable.
+    """RGB ``(N, 3, H, W)`` in [0, 1] to a host's images in [0, ``white``], contiguous, new memory.
 
-    Float in [0, ``white``]; ``order``, ``'bgr'`` or ``'rgb'``, is that of the result's channels.
+    Differentiable; ``order``, ``'bgr'`` or ``'rgb'``, is that of the result's channels.
     """
     planes = image.unbind(1)
     return torch.stack(planes[::-1] if order == 'bgr' else planes, dim=1).mul_(white)
@@ -44,11 +43,8 @@ def valid_size(image: Tensor, color: Sequence[float]) -> tuple[int, int]:
     """Size ``(height, width)`` of an image without the fill at its bottom and right edges.
 
     YOLOX and RTMDet pad in their pipelines and overwrite ``img_shape``, so that only the pixels
-    show where the image ends. The full size if nothing or everything is fill.
-
-    Args:
-        image: ``(3, H, W)``, any dtype, in the channel order of ``color``.
-        color: the fill colour, three values on the scale of ``image``.
+    show where the image ends. The full size if nothing or everything is fill. The image is ``(3, H,
+    W)``, any dtype; the fill colour, three values, on its scale and in its channel order.
     """
     return valid_sizes([image], color)[0]
 

@@ -40,15 +40,10 @@ def eme(image: Tensor, block: int = 8) -> Tensor:
     """Measure of enhancement: mean contrast of small blocks, in natural units.
 
     ``mean over blocks of 20 ln(max / min)`` of the grey levels. As in the usual implementation, a
-    block with level 0 counts 0, and incomplete blocks at the right and bottom edges are left out.
-    Noise raises it just as detail does.
+    block (of ``block`` x ``block`` pixels) with level 0 counts 0, and incomplete blocks at the
+    right and bottom edges are left out. Noise raises it just as detail does.
 
-    Args:
-        image: RGB, ``(N, 3, H, W)``, float, [0, 1].
-        block: side of a block in pixels.
-
-    Returns:
-        ``(N,)``, at least 0.
+    Of RGB ``(N, 3, H, W)``, float, [0, 1]: ``(N,)``, at least 0.
 
     Raises:
         ValueError: if the shape is wrong or the image is smaller than a block.
@@ -86,18 +81,13 @@ def lightness_order_error(enhanced: Tensor, original: Tensor, side: int = 50) ->
     """Lightness order error (LOE): how much the order of the pixels by lightness changes.
 
     Lightness ``L`` is the largest of red, green and blue. For each pixel ``x``, count the pixels
-    ``y`` for which ``L(x) ≥ L(y)`` holds in only one of the images; the result is the mean of
-    these counts over ``x``. Both images are sampled (not averaged) down to ``side`` pixels on the
-    shorter side, so that a map that keeps the order of all levels scores exactly 0. Counts grow
-    with the longer side.
+    ``y`` for which ``L(x) ≥ L(y)`` holds in only one of the images; the result is the mean of these
+    counts over ``x``. Both images are sampled (not averaged) down to ``side`` pixels (50 in the
+    source) on the shorter side, so that a map that keeps the order of all levels scores exactly 0.
+    Counts grow with the longer side.
 
-    Args:
-        enhanced: RGB, ``(N, 3, H, W)``, float, [0, 1].
-        original: the image before enhancement, same shape.
-        side: 50 in the source.
-
-    Returns:
-        ``(N,)``, 0 to the number of sampled pixels.
+    Of RGB ``(N, 3, H, W)``, float, [0, 1], after and before: ``(N,)``, 0 to the number of sampled
+    pixels.
 
     Raises:
         ValueError: if a shape is wrong or they differ.

@@ -55,17 +55,12 @@ def fidelity_loss(illumination: Tensor, image: Tensor) -> Tensor:
 
 
 def guide_colors(image: Tensor, color: ColorMode = 'official') -> Tensor:
-    """YCbCr of the image, whose differences weight the smoothness.
+    """YCbCr of the image, RGB ``(N, 3, H, W)``, whose differences weight the smoothness.
 
-    Args:
-        image: RGB, ``(N, 3, H, W)``.
-        color: ``'corrected'`` converts each pixel's R, G and B. ``'official'`` does what the
-            authors' code does: it cuts the contiguous NCHW memory into triples, which are three
-            neighbours in *one* channel, so the result is not a true YCbCr image. The authors
-            trained their weights with it.
-
-    Returns:
-        Same shape; values in [0.06, 0.98] for an image in [0, 1].
+    ``'corrected'`` converts each pixel's R, G and B. ``'official'`` does what the authors' code
+    does: it cuts the contiguous NCHW memory into triples, which are three neighbours in *one*
+    channel, so the result is not a true YCbCr image. The authors trained their weights with it.
+    Same shape; values in [0.06, 0.98] for an image in [0, 1].
 
     Raises:
         ValueError: if ``color`` is neither.
@@ -131,12 +126,8 @@ def exposure_loss(enhanced: Tensor, image: Tensor, target: float = 0.45) -> Tens
     SCI's own losses do not fix the brightness: it depends on when training stops.
 
     Args:
-        enhanced: RGB, ``(N, 3, H, W)``, in [0, 1].
-        image: the image before enhancement, same shape.
+        enhanced, image: RGB, ``(N, 3, H, W)``, in [0, 1]. A scalar, differentiable in ``enhanced``.
         target: mean brightness, in (0, 1).
-
-    Returns:
-        A scalar, differentiable in ``enhanced``.
 
     Raises:
         ValueError: if a shape is not ``(N, 3, H, W)``, the shapes differ, or ``target`` is not in

@@ -71,11 +71,10 @@ def enhance_folded(
     Args:
         image: RGB in [0, 1], finite, ``(N, 3, H, W)``, any strides; not changed.
         folded: of :func:`fold_sci`, same device and dtype as the image.
-        illumination: whether to return the illumination too.
 
     Returns:
-        The enhanced image and the illumination (or ``None``), those of ``SCIEnhancer.illuminate``
-        up to rounding.
+        The enhanced image and, if wanted, the illumination (else ``None``), those of
+        ``SCIEnhancer.illuminate`` up to rounding.
     """
     is_single = image.dtype == torch.float32
     if is_single and folded.fuses and not illumination:

@@ -264,8 +264,7 @@ def download(
     Args:
         address: ``http://``, ``https://``, ``ftp://`` or ``file://``.
         most: bytes, of which nothing longer is taken.
-        seconds: for all of it, however the server answers.
-        silent: seconds that a server may stay silent.
+        seconds, silent: for all of it, however the server answers; that the server may stay silent.
         bar: show how far it is.
 
     Raises:

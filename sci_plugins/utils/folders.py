@@ -47,12 +47,11 @@ def list_files(
 ) -> FolderListing:
     """Look through a folder.
 
-    Links to folders are followed, each folder once. Hidden files and folders are passed
-    over, among them the ``._NAME`` companions that macOS writes. Only regular files are
-    listed: a named pipe would be waited for, and a broken link cannot be read.
+    Links to folders are followed, each folder once. Hidden files and folders are passed over, among
+    them the ``._NAME`` companions that macOS writes. Only regular files are listed: a named pipe
+    would be waited for, and a broken link cannot be read.
 
     Args:
-        folder: where to look.
         suffixes: endings of the names of the files wanted, such as ``.png``.
         ignore_case: whether ``.PNG`` is ``.png``; ``suffixes`` are in lower case then.
         recursive: whether to look into subfolders.

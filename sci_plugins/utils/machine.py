@@ -1,4 +1,4 @@
-"""The machine: what a figure was measured on, and what can be computed on."""
+"""What a figure was measured on, and what can be computed on."""
 
 import os
 import platform

@@ -42,12 +42,11 @@ _Load = Callable[[str, torch.dtype, int, str], Any]  # by key, type, bytes and d
 def load_torch_file(path: Path, map_location: Any = 'cpu') -> Any:
     """Read dense tensors, numpy's numbers, plain Python types, MMEngine's log histories.
 
+    Attributes that somebody set on a tensor are left out.
+
     Args:
         path: a file of ``torch.save``, in today's format (zip) or that of before 1.6.
         map_location: as in ``torch.load``.
-
-    Returns:
-        The content. Attributes that somebody set on a tensor are left out.
 
     Raises:
         OSError: if the file cannot be opened.

@@ -16,8 +16,7 @@ from sci_plugins.utils.model_parts import find_part
 def symmetrize_channels(module: nn.Module) -> None:
     """Average a three-channel estimator over all permutations of its channels, in place.
 
-    Afterwards each 3x3 convolution has one kernel from a channel to itself and one to any other
-    channel, so swapping two channels of the input swaps the same two of the output.
+    Afterwards swapping two channels of the input swaps the same two of the output.
 
     Raises:
         ConfigError: if a convolution or BatchNorm has another number of channels than 3.

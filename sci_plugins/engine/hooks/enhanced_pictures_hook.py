@@ -29,9 +29,7 @@ class EnhancedPicturesHook(Hook):
     """Writes ``pictures/epoch_N.jpg``: fixed images, their enhanced versions, the illumination.
 
     The first sheet shows the untrained enhancer, the last the trained one, both as at inference.
-    Mean brightness, share of clipped pixels and colour cast
-    (:mod:`sci_plugins.functional.image_quality`) are logged as scalars ``pictures/…`` beside the
-    losses.
+    Mean brightness, share of clipped pixels and colour cast are logged as scalars ``pictures/…``.
 
     Raises:
         ConfigError: before training, if a number is below 1, there is no such enhancer, or the

@@ -23,8 +23,7 @@ class EnhancementLossHook(Hook):
     """Adds ``loss_enhance_*`` to what the model's ``mode='loss'`` returns ("SCI+").
 
     The data preprocessor keeps input and illumination of each image of a batch; a forward hook on
-    the model turns them into losses, which the host logs, scales under AMP, accumulates and reduces
-    over ranks like its own. The detector or segmentor is unchanged.
+    the model turns them into losses, which the host treats like its own.
 
     Args:
         weight: factor on every term.
