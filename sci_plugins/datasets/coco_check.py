@@ -111,8 +111,7 @@ def _check_masks(
     """
     drawn = [(index, each) for index, each in enumerate(annotations) if each['image_id'] in sizes]
     for index, each in drawn:
-        problem = wrong_mask(each.get('segmentation'), sizes[each['image_id']])
-        if problem:
+        if problem := wrong_mask(each.get('segmentation'), sizes[each['image_id']]):
             raise DataError(f'{path}: annotations[{index}].segmentation{problem}')
     parts = [
         (index, len(part))

@@ -76,8 +76,7 @@ def strange_boxes(
     found = []
     seen: set[Box] = set()
     for number, box in numbered:
-        kind = _oddity(box, size) or (DOUBLED if box in seen else '')
-        if kind:
+        if kind := _oddity(box, size) or (DOUBLED if box in seen else ''):
             found.append((kind, f'{path}, line {number}: {kind} {_text(box)}'))
         seen.add(box)
     return found
@@ -309,8 +308,7 @@ class DarkFaceDataset(TextLabelDataset):
         if not words:
             raise DataError(f'DARK FACE: the list {path} is empty')
         names = [word.removesuffix(self.img_suffix) for word in words]
-        twice = [name for name, times in Counter(names).items() if times > 1]
-        if twice:
+        if twice := [name for name, times in Counter(names).items() if times > 1]:
             name = min(twice, key=id_order)
             raise DataError(f'DARK FACE: {path}: duplicate image {name}')
         return names
@@ -318,8 +316,7 @@ class DarkFaceDataset(TextLabelDataset):
     def _check_labels(self, images: Path, names: Collection[str]) -> None:
         """Refuse labels without an image, which would be dropped silently."""
         labels, _ = files_by_id(self.data_prefix['label'], '.txt')
-        alone = [path for name, path in labels.items() if name not in names]
-        if alone:
+        if alone := [path for name, path in labels.items() if name not in names]:
             raise DataError(
                 f'{alone[0]}: has no image in {images} ({len(alone)} such labels); '
                 'to use a part of the set, pass split or ann_file'

@@ -99,8 +99,7 @@ def _match(low: Path, bright: Path) -> list[tuple[Path, Path]]:
             raise DataError(f'{path} and {partners[key]} are partners of the same image')
         partners[key] = path
     files = {path: path.relative_to(low).with_suffix('') for path in find_images(low)}
-    alone = [path for path, key in files.items() if key not in partners]
-    if alone:
+    if alone := [path for path, key in files.items() if key not in partners]:
         told = f'{len(alone)} of {len(files)} images in {low} have no partner in {bright}'
         raise DataError(f'{told}; the first is {alone[0].name}')
     return [(path, partners[key]) for path, key in files.items()]

@@ -181,8 +181,7 @@ def _judge(
         report.add('RGB-encoded label map', describe_colours(label, label_shape))
         return
     code = layout.code
-    unknown = {value: n for value, n in look.values.items() if value not in code.known()}
-    if unknown:
+    if unknown := {value: n for value, n in look.values.items() if value not in code.known()}:
         report.add('class out of range', f'{label}: {code.describe_unknown(unknown)}')
     elif not look.values.keys() & code.classes.keys():
         report.note('label map without any class', f'{label}: every pixel is ignored')
@@ -212,8 +211,7 @@ def _describe_classes(report: CheckReport, part: Part, code: LabelCode, found: F
         }
         for value, name in names.items()
     ]
-    empty = [name for value, name in code.classes.items() if value not in found.pixels]
-    if empty:
+    if empty := [name for value, name in code.classes.items() if value not in found.pixels]:
         report.note('class without pixels', f'{part.name}: no pixel of {", ".join(empty)}')
 
 

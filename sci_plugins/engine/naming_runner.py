@@ -72,8 +72,7 @@ class NamingRunner(Runner):
     def from_cfg(cls, cfg: Any) -> 'NamingRunner':
         """As in MMEngine, for any config that it reads."""
         make_printable(cfg)
-        runner: NamingRunner = super().from_cfg(cfg)
-        return runner
+        return super().from_cfg(cfg)
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         """As in MMEngine, except that local checkpoints are whole or not there."""

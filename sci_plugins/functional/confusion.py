@@ -66,8 +66,7 @@ def unknown_ids(labels: Any, num_classes: int, ignore_index: int = 255) -> list[
     else:
         present = np.unique(values)
     good = ((present >= 0) & (present < num_classes)) | (present == ignore_index)
-    ids: list[int] = present[~good].tolist()
-    return ids
+    return present[~good].tolist()
 
 
 def pixel_counts(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -103,12 +103,10 @@ class TwoLooks(BaseModel):
         preprocessor = self._enhancing()
         # Skipping the mixin leaves exactly the host's own preprocessing.
         host: Any = super(EnhancementMixin, preprocessor)
-        ready: dict[str, Any] = preprocessor(data, False) if enhanced else host.forward(data, False)
-        return ready
+        return preprocessor(data, False) if enhanced else host.forward(data, False)
 
     def _predict(self, ready: dict[str, Any]) -> list:
-        samples: list = self.host._run_forward(ready, mode='predict')
-        return samples
+        return self.host._run_forward(ready, mode='predict')
 
     def _enhancing(self) -> EnhancementMixin:
         found = getattr(self.host, 'data_preprocessor', None)
@@ -340,8 +338,7 @@ def _has_boxes(sample: Any) -> bool:
 def _logits(sample: Any) -> Tensor:
     if 'seg_logits' not in sample:
         raise _lacks(sample, 'RawEnhancedMerge', 'seg_logits, or boxes alone')
-    logits: Tensor = sample.seg_logits.data
-    return logits
+    return sample.seg_logits.data
 
 
 def _lacks(sample: Any, owner: str, wish: str) -> ConfigError:

@@ -93,8 +93,7 @@ class _LocalBlock(nn.Module):
         features = features + self.pos_embed(features)
         mixed = self.conv2(self.attn(self.conv1(self.norm1(features))))
         features = features + self.gamma_1 * mixed
-        changed: Tensor = features + self.gamma_2 * self.mlp(self.norm2(features))
-        return changed
+        return features + self.gamma_2 * self.mlp(self.norm2(features))
 
 
 class _Recolour(nn.Module):
@@ -167,8 +166,7 @@ class _Queries(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         features = features + self.pos_embed(features)
         found = self.attn(self.norm1(features.flatten(2).transpose(1, 2)))
-        tokens: Tensor = found + self.mlp(self.norm2(found))
-        return tokens
+        return found + self.mlp(self.norm2(found))
 
 
 class _Attention(nn.Module):
@@ -184,8 +182,7 @@ class _Attention(nn.Module):
         seen = F.scaled_dot_product_attention(
             _split_heads(queries), _split_heads(self.k(tokens)), _split_heads(self.v(tokens))
         )
-        projected: Tensor = self.proj(seen.transpose(1, 2).flatten(2))
-        return projected
+        return self.proj(seen.transpose(1, 2).flatten(2))
 
 
 def _split_heads(tokens: Tensor) -> Tensor:

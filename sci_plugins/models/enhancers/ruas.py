@@ -178,8 +178,7 @@ class _LightCell(nn.Module):
         r2 = _leaky(self.c2_r['op'](r1) + r1)
         d3 = _leaky(self.c3_d['op'](r2))
         r4 = _leaky(self.c4['op'](_leaky(2 * r2)))
-        light: Tensor = self.c5(torch.cat([d1, d2, d3, r4], 1))
-        return light
+        return self.c5(torch.cat([d1, d2, d3, r4], 1))
 
 
 class _Noise(nn.Module):
@@ -192,8 +191,7 @@ class _Noise(nn.Module):
         self.activate = nn.Sequential(nn.Conv2d(_NOISE_CHANNELS, 3, 3, padding=1))
 
     def forward(self, image: Tensor) -> Tensor:
-        noise: Tensor = self.activate(self.nrms(self.stem(image)))
-        return noise
+        return self.activate(self.nrms(self.stem(image)))
 
 
 class _NoiseCell(nn.Module):
@@ -216,8 +214,7 @@ class _NoiseCell(nn.Module):
         r2 = _leaky(2 * r1)
         d3 = _leaky(self.c3_d['op'](r2) + r2)
         r4 = _leaky(_leaky(self.c3_r['op'](r2) + 2 * r2))
-        noise: Tensor = self.c5(torch.cat([d1, d2, d3, r4], 1))
-        return noise
+        return self.c5(torch.cat([d1, d2, d3, r4], 1))
 
 
 def _op(channels: int, kernel: int, dilation: int = 1) -> nn.ModuleDict:

@@ -318,8 +318,7 @@ def load_learner_weights(estimator: nn.Module, calibrator: nn.Module | None, nam
         entries = {k: v for p in _CALIBRATOR_PREFIXES for k, v in _below(tensors, p).items()}
         _check_values(entries)
         layers = getattr(calibrator, 'layers', None)
-        state = merge_aliases(entries, _AUTHORS_CALIBRATOR_NAMES, layers, 'calibrator')
-        if state:
+        if state := merge_aliases(entries, _AUTHORS_CALIBRATOR_NAMES, layers, 'calibrator'):
             _check_against(calibrator, state, 'the calibrator')
     load_enhancer_weights(estimator, name)
     told = f'{name} holds none, starts from scratch'

@@ -102,5 +102,4 @@ class _Separable(nn.Module):
         self.point_conv = nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        convolved: Tensor = self.point_conv(self.depth_conv(image))
-        return convolved
+        return self.point_conv(self.depth_conv(image))
