@@ -11,40 +11,24 @@ from sci_plugins.version import __version__
 install_mmcv_ops()
 warn_of_twins()
 
-_HOMES = {
-    'attach': 'sci_plugins.apis',
-    'detach': 'sci_plugins.apis',
-    'enhance': 'sci_plugins.apis',
-    'EnhanceImage': 'sci_plugins.datasets.transforms',
-    'SynthesizeLowLight': 'sci_plugins.datasets.transforms',
-    'EnhancementLossHook': 'sci_plugins.engine.hooks',
-    'ImageRecords': 'sci_plugins.evaluation.records',
-    'MeanRecords': 'sci_plugins.evaluation.records',
-    'RECORDS': 'sci_plugins.registry',
-    'EnhancementStage': 'sci_plugins.models.enhancement_stage',
-    'AdaptiveSCIEnhancer': 'sci_plugins.models.enhancers',
-    'BaseEnhancer': 'sci_plugins.models.enhancers',
-    'RetinexEnhancer': 'sci_plugins.models.enhancers',
-    'SCIEnhancer': 'sci_plugins.models.enhancers',
-    'RUASEnhancer': 'sci_plugins.models.enhancers',
-    'RUASNetEnhancer': 'sci_plugins.models.enhancers',
-    'ZeroDCEEnhancer': 'sci_plugins.models.enhancers',
-    'IATEnhancer': 'sci_plugins.models.enhancers',
-    'LIMEEnhancer': 'sci_plugins.models.enhancers',
-    'OnnxEnhancer': 'sci_plugins.models.enhancers',
-    'GammaEnhancer': 'sci_plugins.models.enhancers',
-    'MeanMatchEnhancer': 'sci_plugins.models.enhancers',
-    'CLAHEEnhancer': 'sci_plugins.models.enhancers',
-    'HistogramEqualizationEnhancer': 'sci_plugins.models.enhancers',
-    'GatedEnhancer': 'sci_plugins.models.enhancers',
-    'IdentityEnhancer': 'sci_plugins.models.enhancers',
-    'TemporalEnhancer': 'sci_plugins.models.enhancers',
-    'build_enhancer': 'sci_plugins.models.enhancers',
-    'save_enhancer': 'sci_plugins.models.enhancers',
-    'SelfCalibratedLearner': 'sci_plugins.models.learners',
-    'SelfCalibrator': 'sci_plugins.models.learners',
-    'SCILoss': 'sci_plugins.models.losses',
-}
+# Module -> what it gives to this package.
+_GIVEN = {
+    'apis': ('attach', 'detach', 'enhance'),
+    'datasets.transforms': ('EnhanceImage', 'SynthesizeLowLight'),
+    'engine.hooks': ('EnhancementLossHook',),
+    'evaluation.records': ('ImageRecords', 'MeanRecords'),
+    'registry': ('RECORDS',),
+    'models.enhancement_stage': ('EnhancementStage',),
+    'models.enhancers': (
+        'AdaptiveSCIEnhancer', 'BaseEnhancer', 'RetinexEnhancer', 'SCIEnhancer', 'RUASEnhancer',
+        'RUASNetEnhancer', 'ZeroDCEEnhancer', 'IATEnhancer', 'LIMEEnhancer', 'OnnxEnhancer',
+        'GammaEnhancer', 'MeanMatchEnhancer', 'CLAHEEnhancer', 'HistogramEqualizationEnhancer',
+        'GatedEnhancer', 'IdentityEnhancer', 'TemporalEnhancer', 'build_enhancer', 'save_enhancer',
+    ),
+    'models.learners': ('SelfCalibratedLearner', 'SelfCalibrator'),
+    'models.losses': ('SCILoss',),
+}  # fmt: skip
+_HOMES = {name: f'sci_plugins.{home}' for home, names in _GIVEN.items() for name in names}
 
 __all__ = ['__version__', *_HOMES]
 

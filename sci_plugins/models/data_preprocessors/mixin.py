@@ -6,6 +6,7 @@ are.
 """
 
 import copy
+import inspect
 import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -22,7 +23,8 @@ from sci_plugins.models.enhancers import Enhanced, RetinexEnhancer
 from sci_plugins.models.enhancers.build import EnhancerLike
 from sci_plugins.utils.model_parts import inner_preprocessor, innermost
 
-_DEFAULT = object()
+#: Arguments that are not the host's.
+_OWN = inspect.signature(EnhancementStep.setup_enhancement).parameters.keys() - {'self'}
 
 
 class EnhancementMixin(EnhancementStep):
@@ -50,22 +52,10 @@ class EnhancementMixin(EnhancementStep):
     keep_pairs: bool
     kept_pairs: list[tuple[Tensor, Tensor]]
 
-    def __init__(
-        self,
-        enhancer: EnhancerLike,
-        frozen: bool = True,
-        norm_eval: bool = True,
-        input_order: str = 'bgr',
-        fill_color: Any = _DEFAULT,
-        input_max: float = 255.0,
-        check_values: bool = True,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, enhancer: EnhancerLike, **kwargs: Any) -> None:
+        own = {name: kwargs.pop(name) for name in _OWN & kwargs.keys()}
         super().__init__(**kwargs)
-        color = self.default_fill_color if fill_color is _DEFAULT else fill_color
-        self.setup_enhancement(
-            enhancer, frozen, norm_eval, input_order, color, input_max, check_values
-        )
+        self.setup_enhancement(enhancer, **dict(fill_color=self.default_fill_color) | own)
 
     def setup_enhancement(self, *args: Any, **kwargs: Any) -> None:
         """As in :class:`EnhancementStage`, on the host's device."""

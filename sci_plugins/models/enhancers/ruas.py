@@ -1,5 +1,7 @@
 """RUAS as its authors published it, and a plain estimator by unrolled iterations after it."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -55,8 +57,7 @@ class RUASEnhancer(RetinexEnhancer):
         super().__init__()
         check_at_least(1, 'RUASEnhancer', most=MAX_LAYERS, iterations=iterations)
         check_at_least(1, 'RUASEnhancer', most=MAX_CHANNELS, channels=channels)
-        self.iterations = iterations
-        self.channels = channels
+        self.iterations, self.channels = iterations, channels
         self.guess_conv1 = nn.Conv2d(3, channels, 3, padding=1)
         self.guess_conv2 = nn.Conv2d(channels, 3, 3, padding=1)
         self.light_conv = nn.Conv2d(3, 3, 3, padding=1)
@@ -159,25 +160,36 @@ class _LightStage(nn.Module):
         return torch.sigmoid(self.cell(guess)).clamp(_DARKEST, 1.0)
 
 
-class _LightCell(nn.Module):
-    """What the search found for the light, as published: some layers add their input twice."""
+class _Cell(nn.Module):
+    """What the search found, as published, by the names of the authors' files.
+
+    Each of ``layers`` is a convolution by the size of its kernel; that of ``c2_d`` is dilated.
+    """
+
+    def __init__(self, channels: int, **layers: int) -> None:
+        super().__init__()
+        for name, kernel in layers.items():
+            dilation = 2 if name == 'c2_d' else 1
+            padding = dilation * (kernel // 2)
+            conv = nn.Conv2d(channels, channels, kernel, padding=padding, dilation=dilation)
+            self.add_module(name, nn.ModuleDict(dict(op=conv)))
+        self.c5 = nn.Conv2d(4 * channels, channels, 1)
+
+
+class _LightCell(_Cell):
+    """Some layers add their input twice."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.c1_r = _op(3, 1)
-        self.c2_d = _op(3, 3, dilation=2)
-        self.c2_r = _op(3, 3)
-        self.c3_d = _op(3, 3)
-        self.c4 = _op(3, 3)
-        self.c5 = nn.Conv2d(4 * 3, 3, 1)
+        super().__init__(3, c1_r=1, c2_d=3, c2_r=3, c3_d=3, c4=3)
 
     def forward(self, guess: Tensor) -> Tensor:
+        own: Any = self
         d1 = _leaky(guess)
-        r1 = _leaky(self.c1_r['op'](guess) + 2 * guess)
-        d2 = _leaky(self.c2_d['op'](r1) + r1)
-        r2 = _leaky(self.c2_r['op'](r1) + r1)
-        d3 = _leaky(self.c3_d['op'](r2))
-        r4 = _leaky(self.c4['op'](_leaky(2 * r2)))
+        r1 = _leaky(own.c1_r['op'](guess) + 2 * guess)
+        d2 = _leaky(own.c2_d['op'](r1) + r1)
+        r2 = _leaky(own.c2_r['op'](r1) + r1)
+        d3 = _leaky(own.c3_d['op'](r2))
+        r4 = _leaky(own.c4['op'](_leaky(2 * r2)))
         return self.c5(torch.cat([d1, d2, d3, r4], 1))
 
 
@@ -194,34 +206,19 @@ class _Noise(nn.Module):
         return self.activate(self.nrms(self.stem(image)))
 
 
-class _NoiseCell(nn.Module):
-    """What the search found for the noise, as published."""
-
+class _NoiseCell(_Cell):
     def __init__(self) -> None:
-        super().__init__()
-        channels = _NOISE_CHANNELS
-        self.c1_d = _op(channels, 1)
-        self.c1_r = _op(channels, 1)
-        self.c2_d = _op(channels, 3, dilation=2)
-        self.c3_d = _op(channels, 1)
-        self.c3_r = _op(channels, 1)
-        self.c5 = nn.Conv2d(4 * channels, channels, 1)
+        super().__init__(_NOISE_CHANNELS, c1_d=1, c1_r=1, c2_d=3, c3_d=1, c3_r=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        d1 = _leaky(self.c1_d['op'](features) + features)
-        r1 = _leaky(self.c1_r['op'](features) + 2 * features)
-        d2 = _leaky(self.c2_d['op'](r1) + r1)
+        own: Any = self
+        d1 = _leaky(own.c1_d['op'](features) + features)
+        r1 = _leaky(own.c1_r['op'](features) + 2 * features)
+        d2 = _leaky(own.c2_d['op'](r1) + r1)
         r2 = _leaky(2 * r1)
-        d3 = _leaky(self.c3_d['op'](r2) + r2)
-        r4 = _leaky(_leaky(self.c3_r['op'](r2) + 2 * r2))
+        d3 = _leaky(own.c3_d['op'](r2) + r2)
+        r4 = _leaky(_leaky(own.c3_r['op'](r2) + 2 * r2))
         return self.c5(torch.cat([d1, d2, d3, r4], 1))
-
-
-def _op(channels: int, kernel: int, dilation: int = 1) -> nn.ModuleDict:
-    """A convolution under the name that it has in the authors' files."""
-    padding = dilation * (kernel // 2)
-    conv = nn.Conv2d(channels, channels, kernel, padding=padding, dilation=dilation)
-    return nn.ModuleDict(dict(op=conv))
 
 
 def _leaky(features: Tensor) -> Tensor:
