@@ -9,6 +9,7 @@
     python tools/benchmark.py darkface
     OMP_NUM_THREADS=1 python tools/benchmark.py bootstrap
     python tools/benchmark.py comparison CONFIG CHECKPOINT --darken 0.05 --repeat 5
+    python tools/benchmark.py export --threads 1 --only SCI
     python tools/benchmark.py video FOLDER --variants none adaptive gain:adaptive
 
 enhancer: the fast path of SCIEnhancer against a plain implementation.
@@ -20,6 +21,7 @@ segmentation: images/s of decoding, test pipeline, enhancer and network at 1920x
 darkface: DARK FACE's official AP, with ten times the predictions, and its bootstrap.
 bootstrap: the intervals of compare.py for one variant, against recomputing each resample.
 comparison: where the CPU time of compare.py goes, part by part.
+export: an exported file in ONNX Runtime and OpenVINO, against PyTorch's own path.
 video: flicker and stability of predictions on frames in light that changes.
 """
 
@@ -55,6 +57,7 @@ def parse_args() -> argparse.Namespace:
     _add_darkface(commands.add_parser('darkface', help='the official AP and its bootstrap'))
     _add_bootstrap(commands.add_parser('bootstrap', help='intervals of detection and segmentation'))
     _add_comparison(commands.add_parser('comparison', help='parts of compare.py'))
+    _add_export(commands.add_parser('export', help='ONNX Runtime, OpenVINO and PyTorch'))
     _add_video(commands.add_parser('video', help='flicker, and predictions that come and go'))
     return parser.parse_args()
 
@@ -100,6 +103,16 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--darken', default='none', help='as in compare.py')
     parser.add_argument(
         '--repeat', type=int, default=1, help='list the images of a COCO-style set so many times'
+    )
+    add_output_arguments(parser)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = HelpFormatter
+    parser.add_argument('--threads', type=int, default=2, help='CPU threads')
+    parser.add_argument('--runs', type=int, default=20, help='measured rounds')
+    parser.add_argument(
+        '--only', default='', metavar='PART', help='cases whose name contains it, such as YOLOX'
     )
     add_output_arguments(parser)
 
@@ -162,6 +175,7 @@ def main() -> None:
         'cost': benchmarks.benchmark_cost,
         'darkface': benchmarks.benchmark_darkface,
         'enhancer': benchmarks.benchmark_enhancer,
+        'export': benchmarks.benchmark_export,
         'files': benchmarks.benchmark_files,
         'segmentation': benchmarks.benchmark_segmentation,
         'stage': benchmarks.benchmark_stage,

@@ -59,7 +59,7 @@ def to_cells(image: Tensor, cells: int) -> Tensor:
     """
     sides = image.shape[-2:]
     if is_exporting():  # any size: the same sums, as products of matrices
-        down, across = (_averages(image, side, cells, max(sides)) for side in sides)
+        down, across = (_region_averages(image, side, cells, max(sides)) for side in sides)
         return down @ image @ across.T
     longest = max(sides)
     height, width = (min(side, max(1, round(cells * side / longest))) for side in sides)
@@ -70,11 +70,15 @@ def to_cells(image: Tensor, cells: int) -> Tensor:
     return F.adaptive_avg_pool2d(image, (height, width))
 
 
-def _averages(image: Tensor, side: int, cells: int, longest: int) -> Tensor:
-    """Row by row, the weights of adaptive pooling along a side of any length."""
+def _region_averages(image: Tensor, side: int, cells: int, longest: int) -> Tensor:
     exact = image.new_full((), side, dtype=torch.float64)
     count = (cells * exact / longest).round().clamp_min(1).minimum(exact).long()
-    cell = torch.arange(count.item(), device=image.device)[:, None]
+    return averages(image, side, count.item())  # type: ignore[arg-type]  # int() fixes a graph
+
+
+def averages(image: Tensor, side: int, count: int) -> Tensor:
+    """Row by row, the weights of adaptive pooling of ``side`` pixels to ``count``."""
+    cell = torch.arange(count, device=image.device)[:, None]
     pixel = torch.arange(side, device=image.device)
     first, end = cell * side // count, ((cell + 1) * side + count - 1) // count
     inside = ((first <= pixel) & (pixel < end)).to(image.dtype)

@@ -5,6 +5,7 @@ from benchmarks.comparison import benchmark_comparison
 from benchmarks.cost import CostResult, benchmark_cost
 from benchmarks.darkface import benchmark_darkface
 from benchmarks.enhancer import EnhancerResult, benchmark_enhancer
+from benchmarks.export import ExportResult, benchmark_export
 from benchmarks.files import FilesResult, benchmark_files
 from benchmarks.segmentation import SegmentationTimes, benchmark_segmentation
 from benchmarks.stage import StageResult, benchmark_stage
@@ -15,6 +16,7 @@ __all__ = [
     'BootstrapResult',
     'CostResult',
     'EnhancerResult',
+    'ExportResult',
     'FilesResult',
     'SegmentationTimes',
     'StageResult',
@@ -25,6 +27,7 @@ __all__ = [
     'benchmark_cost',
     'benchmark_darkface',
     'benchmark_enhancer',
+    'benchmark_export',
     'benchmark_files',
     'benchmark_segmentation',
     'benchmark_stage',
