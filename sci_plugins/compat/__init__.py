@@ -9,7 +9,6 @@ not import torch: a host asks for ``mmcv._ext`` later, if at all.
 import os
 import sys
 import warnings
-from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
@@ -46,9 +45,7 @@ class StandInLoader(Loader):
 class StandInFinder(MetaPathFinder):
     """Finds ``mmcv._ext`` and nothing else."""
 
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """The stand-in's spec for ``mmcv._ext``, else None."""
         if fullname != EXTENSION_NAME:
             return None

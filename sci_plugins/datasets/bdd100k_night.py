@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from mmengine.logging import print_log
 
 from sci_plugins.datasets.check_report import CheckReport
-from sci_plugins.datasets.night_layouts import NightLayout, choose
+from sci_plugins.datasets.night_layouts import Names, NightLayout, choose
 from sci_plugins.datasets.segmentation_check import check_segmentation
 from sci_plugins.datasets.segmentation_folder import SegmentationFolderDataset
 from sci_plugins.errors import DataError
@@ -55,7 +55,7 @@ _DECODER = json.JSONDecoder()
 _BETWEEN = re.compile(r'[\s,]*')
 
 
-def find_sources(root: Path, given: str | Sequence[str] | None = None) -> list[Path]:
+def find_sources(root: Path, given: Names | None = None) -> list[Path]:
     """Label files (or folders of them) below ``root``: the given ones, or those of :data:`SOURCES`.
 
     Raises:
@@ -156,8 +156,8 @@ def _find_array(path: Path, text: str) -> tuple[str, int]:
 def check_bdd100k(
     root: PathLike,
     *,
-    timeofday: str | Sequence[str] = 'night',
-    attributes: str | Sequence[str] | None = None,
+    timeofday: Names = 'night',
+    attributes: Names | None = None,
     write_lists: PathLike | None = None,
     overwrite: bool = False,
     **options: Any,
@@ -248,11 +248,7 @@ class BDD100KNightDataset(SegmentationFolderDataset):
     LAYOUT: ClassVar[NightLayout] = BDD100K
 
     def __init__(
-        self,
-        *args: Any,
-        timeofday: str | Sequence[str] = 'night',
-        attributes: str | Sequence[str] | None = None,
-        **kwargs: Any,
+        self, *args: Any, timeofday: Names = 'night', attributes: Names | None = None, **kwargs: Any
     ) -> None:
         self.times = choose(BDD100K.name, 'timeofday', timeofday, TIMES_OF_DAY)
         self.attributes = attributes

@@ -1,10 +1,9 @@
 """CamVid with 11 classes, in the folder layout that came with SegNet."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sci_plugins.datasets.night_layouts import CAMVID, IGNORED, LabelCode, NightLayout
+from sci_plugins.datasets.night_layouts import CAMVID, IGNORED, LabelCode, Names, NightLayout
 from sci_plugins.datasets.segmentation_folder import SegmentationFolderDataset
 from sci_plugins.errors import DataError
 from sci_plugins.registry import DATASETS
@@ -51,8 +50,8 @@ class CamVidDataset(SegmentationFolderDataset):
     def __init__(
         self,
         *args: Any,
-        include_prefix: str | Sequence[str] | None = None,
-        exclude_prefix: str | Sequence[str] | None = None,
+        include_prefix: Names | None = None,
+        exclude_prefix: Names | None = None,
         **kwargs: Any,
     ) -> None:
         self.include_prefix = _as_tuple(include_prefix)
@@ -71,5 +70,5 @@ class CamVidDataset(SegmentationFolderDataset):
         return chosen
 
 
-def _as_tuple(prefix: str | Sequence[str] | None) -> tuple[str, ...]:
+def _as_tuple(prefix: Names | None) -> tuple[str, ...]:
     return (prefix,) if isinstance(prefix, str) else tuple(prefix or ())

@@ -162,11 +162,7 @@ SPLITS = {
 
 
 def split_ids(name: str) -> list[str]:
-    """Ids of a split's images, in numerical order.
-
-    Raises:
-        ConfigError: if there is no such split.
-    """
+    """Ids of a split's images, in numerical order; ConfigError if there is no such split."""
     split = find_split(name)
     everything = list(map(str, range(1, IMAGES + 1)))
     if not split.held_out:
@@ -177,11 +173,7 @@ def split_ids(name: str) -> list[str]:
 
 
 def find_split(name: str) -> Split:
-    """The split of this name.
-
-    Raises:
-        ConfigError: if there is no such split.
-    """
+    """The split of this name; ConfigError if there is no such split."""
     check_choice('split', name, SPLITS)
     return SPLITS[name]
 

@@ -27,17 +27,15 @@ from sci_plugins.datasets.text_labels import Box
 from sci_plugins.errors import DataError
 from sci_plugins.utils.folders import PathLike
 
+Size = tuple[int, int]
+Ids = Collection[str]
 IMAGE_SIZE = 1080, 720
 # The official data may contain these; results then differ, but nothing breaks.
 _HARMLESS = OVERHANGING, DOUBLED
 
 
 def check_darkface(
-    root: PathLike,
-    *,
-    split: str | None = None,
-    size: tuple[int, int] = IMAGE_SIZE,
-    workers: int = 2,
+    root: PathLike, *, split: str | None = None, size: Size = IMAGE_SIZE, workers: int = 2
 ) -> CheckReport:
     """Look at every image and every label below ``image/`` and ``label/``.
 
@@ -68,9 +66,7 @@ def check_darkface(
     return report
 
 
-def _files(
-    report: CheckReport, folder: Path, suffix: str, wanted: Collection[str] | None
-) -> dict[str, Path]:
+def _files(report: CheckReport, folder: Path, suffix: str, wanted: Ids | None) -> dict[str, Path]:
     """Id -> file, for all ids or the wanted ones; other kinds of files become a note."""
     if not folder.is_dir():
         raise DataError(f'DARK FACE: folder {folder} does not exist')
@@ -83,13 +79,7 @@ def _files(
     return paths
 
 
-def _check_pairs(
-    report: CheckReport,
-    root: Path,
-    images: Collection[str],
-    labels: Collection[str],
-    wanted: Collection[str],
-) -> None:
+def _check_pairs(report: CheckReport, root: Path, images: Ids, labels: Ids, wanted: Ids) -> None:
     for name in (each for each in wanted if each not in images):
         report.add('missing image', f'image/{name}.png is in the split but does not exist')
     for kind, there, file, others, other in (
@@ -102,10 +92,10 @@ def _check_pairs(
 
 
 def _check_images(
-    report: CheckReport, images: Mapping[str, Path], size: tuple[int, int], workers: int
-) -> dict[str, tuple[int, int]]:
+    report: CheckReport, images: Mapping[str, Path], size: Size, workers: int
+) -> dict[str, Size]:
     """Sizes of the images that can be decoded."""
-    sizes: dict[str, tuple[int, int]] = {}
+    sizes: dict[str, Size] = {}
     seen: dict[str, Path] = {}
     looks = in_threads(image_digest, list(images.values()), 'images', workers)
     for (name, path), (shape, content) in zip(images.items(), looks, strict=True):
@@ -122,7 +112,7 @@ def _check_images(
 
 
 def _check_labels(
-    report: CheckReport, labels: Mapping[str, Path], sizes: Mapping[str, tuple[int, int]]
+    report: CheckReport, labels: Mapping[str, Path], sizes: Mapping[str, Size]
 ) -> dict[str, list[Box]]:
     boxes = {}
     for name, path in labels.items():

@@ -1,9 +1,10 @@
 """ExDark (Exclusively Dark) for mmdet: native layout and text annotations."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+from sci_plugins.datasets.night_layouts import Names
 from sci_plugins.datasets.text_labels import (
     Box,
     TextLabelDataset,
@@ -121,7 +122,7 @@ class ExDarkDataset(TextLabelDataset):
     def __init__(
         self,
         *args: Any,
-        split: str | Sequence[str] | None = None,
+        split: Names | None = None,
         data_prefix: dict[str, str] | None = None,
         ann_file: str = '',
         **kwargs: Any,

@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 from sci_plugins.errors import ConfigError
 from sci_plugins.utils.folders import PathLike, list_files
 
+#: One name or several.
+Names = str | Sequence[str]
+
 
 class FolderPair(NamedTuple):
     """Images and label maps whose paths below their folders differ only in the suffix."""
@@ -47,9 +50,7 @@ def find_files(folder: Path, suffix: str) -> list[Path]:
     return list_files(folder, [suffix], ignore_case=False).files if folder.is_dir() else []
 
 
-def choose(
-    data: str, argument: str, value: str | Sequence[str] | None, known: Sequence[str]
-) -> tuple[str, ...]:
+def choose(data: str, argument: str, value: Names | None, known: Sequence[str]) -> tuple[str, ...]:
     """One or several of the known names, as a tuple.
 
     Raises:
@@ -231,10 +232,7 @@ class NightLayout:
         return tuple(self.code.classes.values())
 
     def parts(
-        self,
-        root: PathLike,
-        split: str | Sequence[str] | None,
-        condition: str | Sequence[str] | None = None,
+        self, root: PathLike, split: Names | None, condition: Names | None = None
     ) -> list[Part]:
         """The parts of one or several splits, condition by condition; ``None``: the default one.
 

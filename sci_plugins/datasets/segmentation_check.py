@@ -13,6 +13,7 @@ from PIL import Image
 from sci_plugins.datasets.check_report import CheckReport, image_digest, in_threads
 from sci_plugins.datasets.night_layouts import (
     LabelCode,
+    Names,
     NightLayout,
     Part,
     describe_colours,
@@ -39,7 +40,7 @@ def check_segmentation(
     layout: NightLayout,
     root: PathLike,
     *,
-    condition: str | Sequence[str] | None = None,
+    condition: Names | None = None,
     parts: Sequence[Part] | None = None,
     workers: int = 2,
     against: Sequence[PathLike] = (),

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sci_plugins.datasets.night_layouts import CITYSCAPES, FolderPair, NightLayout
+from sci_plugins.datasets.night_layouts import CITYSCAPES, FolderPair, Names, NightLayout
 from sci_plugins.datasets.transforms.check_label_map import CheckLabelMap
 from sci_plugins.errors import DataError
 from sci_plugins.registry import host_class
@@ -54,8 +54,8 @@ class SegmentationFolderDataset(BaseSegDataset):
     def __init__(
         self,
         *args: Any,
-        split: str | Sequence[str] | None = None,
-        condition: str | Sequence[str] | None = None,
+        split: Names | None = None,
+        condition: Names | None = None,
         data_prefix: dict[str, str] | None = None,
         img_suffix: str | None = None,
         seg_map_suffix: str | None = None,

@@ -29,6 +29,9 @@ import numpy as np
 
 from sci_plugins.errors import DataError
 
+#: Of images, ``(R, N)``, see :func:`area_ap`.
+Weights = np.ndarray | None
+
 
 def pairwise_iou(boxes: np.ndarray, others: np.ndarray, pixel: float = 0.0) -> np.ndarray:
     """Intersection over union of each of ``boxes`` with each of ``others``.
@@ -116,7 +119,7 @@ def match_voc(found: np.ndarray, truth: np.ndarray, min_iou: float = 0.5) -> np.
     return hits
 
 
-def area_ap(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.ndarray:
+def area_ap(ranked: RankedDetections, weights: Weights = None) -> np.ndarray:
     """Area below the envelope of precision over recall (VOC from 2010 on).
 
     Args:
@@ -133,7 +136,7 @@ def area_ap(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.n
     return _divide((gained * envelope).sum(axis=1), boxes)
 
 
-def coco_ap(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.ndarray:
+def coco_ap(ranked: RankedDetections, weights: Weights = None) -> np.ndarray:
     """Mean of the envelope at 101 recalls, as pycocotools computes it.
 
     As :func:`area_ap`, but of detections matched by COCO's rule.
@@ -145,7 +148,7 @@ def coco_ap(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.n
     return np.where(boxes > 0, (gains * envelope).sum(axis=1) / len(COCO_RECALLS), np.nan)
 
 
-def full_recall(ranked: RankedDetections, weights: np.ndarray | None = None) -> np.ndarray:
+def full_recall(ranked: RankedDetections, weights: Weights = None) -> np.ndarray:
     """Recall of all detections at any score; its mean over COCO's thresholds is COCO's AR.
 
     As :func:`area_ap`, but of detections matched by COCO's rule.
@@ -156,7 +159,7 @@ def full_recall(ranked: RankedDetections, weights: np.ndarray | None = None) -> 
 
 
 def recall_at_fppi(
-    ranked: RankedDetections, false_positives: float = 1.0, weights: np.ndarray | None = None
+    ranked: RankedDetections, false_positives: float = 1.0, weights: Weights = None
 ) -> np.ndarray:
     """Largest recall of any score threshold with few enough false positives; as :func:`area_ap`.
 
@@ -194,7 +197,7 @@ def pooled_curve(ranked: Sequence[RankedDetections], points: int = 500) -> Recal
 
 
 def _envelope(
-    ranked: RankedDetections, weights: np.ndarray | None
+    ranked: RankedDetections, weights: Weights
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weight and precision envelope at the hits, each ``(R, hits)``; weight of all boxes, ``(R,)``.
 
@@ -239,7 +242,7 @@ def _totals(ranked: RankedDetections, rows: np.ndarray, ends: np.ndarray) -> np.
     return np.cumsum(totals, axis=1)
 
 
-def weight_rows(weights: np.ndarray | None, images: int) -> np.ndarray:
+def weight_rows(weights: Weights, images: int) -> np.ndarray:
     """Weights ``(R, N)`` of N images in float64; ``None`` is one row of ones.
 
     Raises:
@@ -312,7 +315,7 @@ def count_official(
 
 
 def official_curve(
-    counts: OfficialCounts, weights: np.ndarray | None = None
+    counts: OfficialCounts, weights: Weights = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Precision and recall, each ``(R, 1000)``, from the highest threshold to the lowest.
 
@@ -331,7 +334,7 @@ def official_ap(counts: OfficialCounts) -> float:
     return float(resampled_official_ap(counts)[0])
 
 
-def resampled_official_ap(counts: OfficialCounts, weights: np.ndarray | None = None) -> np.ndarray:
+def resampled_official_ap(counts: OfficialCounts, weights: Weights = None) -> np.ndarray:
     """The official AP of each resample of the images, with ``weights`` as in :func:`area_ap`.
 
     Scores stay normalised over the whole set, so that an interval shows how the AP depends on the

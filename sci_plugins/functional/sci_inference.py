@@ -34,6 +34,10 @@ MAX_PIXELS = 4 * PIXELS_PER_THREAD
 MIN_ROWS = 16
 
 
+#: Enhanced images, and their illumination if that is wanted.
+Result = tuple[Tensor, Tensor | None]
+
+
 class FoldedSCI(NamedTuple):
     """SCI's estimator with BatchNorm folded into the shared block's convolution."""
 
@@ -63,9 +67,7 @@ def fold_sci(
 
 
 @torch.no_grad()
-def enhance_folded(
-    image: Tensor, folded: FoldedSCI, illumination: bool = False
-) -> tuple[Tensor, Tensor | None]:
+def enhance_folded(image: Tensor, folded: FoldedSCI, illumination: bool = False) -> Result:
     """Enhance images with SCI's estimator; no gradients.
 
     Args:
@@ -87,9 +89,7 @@ def enhance_folded(
     return _enhance_whole(image, folded, illumination)
 
 
-def _enhance_whole(
-    image: Tensor, folded: FoldedSCI, illumination: bool
-) -> tuple[Tensor, Tensor | None]:
+def _enhance_whole(image: Tensor, folded: FoldedSCI, illumination: bool) -> Result:
     image = image.contiguous(memory_format=torch.channels_last)
     features = F.conv2d(image, *folded.first, padding=1).relu_()
     for _ in range(folded.layers):
@@ -202,9 +202,7 @@ class _StripEstimator:
         return features
 
 
-def _enhance_in_strips(
-    image: Tensor, folded: FoldedSCI, illumination: bool
-) -> tuple[Tensor, Tensor | None]:
+def _enhance_in_strips(image: Tensor, folded: FoldedSCI, illumination: bool) -> Result:
     enhanced = torch.empty_like(image, memory_format=torch.channels_last)
     light = torch.empty_like(enhanced) if illumination else None
     if image.numel() == 0:

@@ -20,6 +20,8 @@ from sci_plugins.models.enhancers import BaseEnhancer
 from sci_plugins.models.enhancers.build import EnhancerLike, build_enhancer
 from sci_plugins.models.enhancers.sci import prepare_kernels
 
+Batch = Sequence[Tensor] | Tensor
+Sizes = Sequence[tuple[int, int]]
 Images = TypeVar('Images', Tensor, list[Tensor])
 _NORMS = (nn.modules.batchnorm._NormBase,)
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -227,9 +229,7 @@ class EnhancementStep(nn.Module):
         enhancer._apply(lambda tensor: _keep_dtype(fn(tensor), tensor))  # type: ignore[union-attr]
         return self
 
-    def check_images(
-        self, images: Sequence[Tensor] | Tensor, training: bool, paths: Sequence[str] = ()
-    ) -> None:
+    def check_images(self, images: Batch, training: bool, paths: Sequence[str] = ()) -> None:
         """Refuse what cannot be colour images ``(3, H, W)`` on the scale of ``input_max``.
 
         Before they go to a GPU, if possible. Arguments as of :meth:`ValueCheck.check`.
@@ -260,10 +260,7 @@ class EnhancementStep(nn.Module):
         return self.enhance_images([image], training)[0]
 
     def enhance_images(
-        self,
-        images: Sequence[Tensor] | Tensor,
-        training: bool,
-        sizes: Sequence[tuple[int, int]] | None = None,
+        self, images: Batch, training: bool, sizes: Sizes | None = None
     ) -> list[Tensor]:
         """Images ``(3, H, W)``, uint8, or float in [0, ``input_max``], not checked, enhanced.
 

@@ -17,6 +17,9 @@ from sci_plugins.functional.losses import at_least_float32
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.registry import MODELS
 
+#: A model, or its config.
+Host = nn.Module | Mapping[str, Any]
+
 
 class TwoLooks(BaseModel):
     """A host's model whose :meth:`test_step` may look at raw and at enhanced images.
@@ -37,10 +40,7 @@ class TwoLooks(BaseModel):
     """
 
     def __init__(
-        self,
-        host: nn.Module | Mapping[str, Any],
-        data_preprocessor: Any = None,
-        init_cfg: dict | None = None,
+        self, host: Host, data_preprocessor: Any = None, init_cfg: dict | None = None
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         # Replaced by the property below: the host's own must not be registered twice.
@@ -275,8 +275,8 @@ class RawEnhancedMerge(TwoLooks):
         host: an mmseg segmentor or mmdet detector with an enhancing data preprocessor, or its
             config.
         weight: of the enhanced image, in [0, 1].
-        data_preprocessor, init_cfg: see :class:`TwoLooks`.
         segmentor: the older name of ``host``.
+        **kwargs: those of :class:`TwoLooks`.
 
     Raises:
         ConfigError: if the weight is out of range or there is no enhancer.
@@ -284,18 +284,17 @@ class RawEnhancedMerge(TwoLooks):
 
     def __init__(
         self,
-        host: nn.Module | Mapping[str, Any] | None = None,
+        host: Host | None = None,
         weight: float = 0.5,
-        data_preprocessor: Any = None,
-        init_cfg: dict | None = None,
-        segmentor: nn.Module | Mapping[str, Any] | None = None,
+        segmentor: Host | None = None,
+        **kwargs: Any,
     ) -> None:
         _check(weight)
         given = [each for each in (host, segmentor) if each is not None]
         if len(given) != 1:
             wish, got = 'as segmentor, the older name', 'both' if given else 'neither'
             raise ConfigError(f'RawEnhancedMerge takes a model as its host, or {wish}; got {got}')
-        super().__init__(given[0], data_preprocessor, init_cfg)
+        super().__init__(given[0], **kwargs)
         self.weight = weight
 
     @property

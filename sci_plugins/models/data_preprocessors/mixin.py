@@ -18,7 +18,7 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
-from sci_plugins.models.enhancement_stage import EnhancementStep, is_taken_out
+from sci_plugins.models.enhancement_stage import EnhancementStep, Sizes, is_taken_out
 from sci_plugins.models.enhancers import Enhanced, RetinexEnhancer
 from sci_plugins.models.enhancers.build import EnhancerLike
 from sci_plugins.utils.model_parts import inner_preprocessor, innermost
@@ -95,7 +95,7 @@ class EnhancementMixin(EnhancementStep):
     def _is_known(self) -> bool:
         return 'normalizes' in vars(type(self))
 
-    def _normalize(self, images: Any, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
+    def _normalize(self, images: Any, sizes: Sizes) -> list[Tensor]:
         """Images enhanced and normalised in one pass; none where that is not possible."""
         host: Any = self
         if not self._is_known or not host._enable_normalize:

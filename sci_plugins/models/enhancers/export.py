@@ -73,6 +73,7 @@ def building_of(enhancer: nn.Module) -> dict[str, Any]:
     return dict(type=type_name(kind), arguments=arguments)
 
 
+Tensors = Mapping[str, Tensor]
 GATED = 'sci_plugins.GatedEnhancer'
 _SCALAR = bool | int | float | str | None
 #: Arguments whose sum is at most this build nothing large.
@@ -119,7 +120,7 @@ def plain_arguments(kind: type, said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changed_arguments(
-    kind: type[BaseEnhancer], said: Mapping[str, Any], tensors: Mapping[str, Tensor]
+    kind: type[BaseEnhancer], said: Mapping[str, Any], tensors: Tensors
 ) -> dict[str, Any]:
     """Of the arguments in a file, those that ``kind`` takes and that differ from its defaults.
 
@@ -134,9 +135,7 @@ def changed_arguments(
     return changed
 
 
-def _check_size(
-    kind: type[BaseEnhancer], arguments: dict[str, Any], tensors: Mapping[str, Tensor]
-) -> None:
+def _check_size(kind: type[BaseEnhancer], arguments: dict[str, Any], tensors: Tensors) -> None:
     told = show_name(', '.join(f'{key}={value!r}' for key, value in arguments.items()))
     is_ours = type_name(kind).startswith('sci_plugins.')
     total = sum(abs(value) for value in _leaves(arguments) if isinstance(value, int))

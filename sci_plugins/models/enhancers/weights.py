@@ -13,6 +13,7 @@ from sci_plugins.errors import CheckpointError, ConfigError, SciPluginsError, sh
 from sci_plugins.models.enhancers.base import BaseEnhancer, arguments_of, type_name
 from sci_plugins.models.enhancers.export import (
     GATED,
+    Tensors,
     changed_arguments,
     loaded_class,
     plain_arguments,
@@ -25,7 +26,7 @@ Renaming = tuple[re.Pattern[str], str]
 
 
 def merge_aliases(
-    entries: Mapping[str, Tensor], renaming: Sequence[Renaming], layers: int | None, owner: str
+    entries: Tensors, renaming: Sequence[Renaming], layers: int | None, owner: str
 ) -> dict[str, Tensor]:
     """A file's entries by our names, each tensor once.
 
@@ -133,7 +134,7 @@ def tensors_of(content: Any) -> dict[str, Tensor]:
     return {str(key).removeprefix('module.'): value for key, value in tensors.items()}
 
 
-def find_estimator(tensors: Mapping[str, Tensor], first: str) -> dict[str, Tensor]:
+def find_estimator(tensors: Tensors, first: str) -> dict[str, Tensor]:
     """The entries of the estimator whose first layer is ``first``, without prefix.
 
     Empty if it is in none of the usual places.
@@ -145,7 +146,7 @@ def find_estimator(tensors: Mapping[str, Tensor], first: str) -> dict[str, Tenso
     return {}
 
 
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _below(tensors: Tensors, prefix: str) -> dict[str, Tensor]:
     """The entries that begin with a prefix, without it."""
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
@@ -182,7 +183,7 @@ def _check_recipe(module: nn.Module, content: Any) -> None:
             )
 
 
-def _check_against(module: nn.Module, state: Mapping[str, Tensor], owner: str) -> None:
+def _check_against(module: nn.Module, state: Tensors, owner: str) -> None:
     wanted = module.state_dict()
     missing = sorted(wanted.keys() - state.keys())
     unexpected = sorted(state.keys() - wanted.keys())
@@ -203,7 +204,7 @@ def _tell(names: Sequence[str]) -> str:
     return (', '.join(map(show_name, names[:12])) or 'nothing') + more
 
 
-def _check_values(entries: Mapping[str, Tensor]) -> None:
+def _check_values(entries: Tensors) -> None:
     """Refuse values that no layer computes with, before the names of one tensor are compared.
 
     Integers are counters; smaller floats such as float16 are cast when they are loaded.
@@ -279,7 +280,7 @@ def weights_name(config: Mapping[str, Any]) -> str | None:
     return bare_name(weights) if isinstance(weights, str) else weights
 
 
-def _sizes_by_shape(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+def _sizes_by_shape(tensors: Tensors) -> dict[str, Any]:
     """SCI's sizes as far as the entries show them; empty if there is no estimator."""
     entries = find_estimator(tensors, 'in_conv')
     if not entries:
