@@ -48,14 +48,12 @@ class CamVidDataset(SegmentationFolderDataset):
     LAYOUT: ClassVar[NightLayout] = CAMVID_LAYOUT
 
     def __init__(
-        self,
-        *args: Any,
-        include_prefix: Names | None = None,
-        exclude_prefix: Names | None = None,
-        **kwargs: Any,
+        self, *args: Any, include_prefix: Names = (), exclude_prefix: Names = (), **kwargs: Any
     ) -> None:
-        self.include_prefix = _as_tuple(include_prefix)
-        self.exclude_prefix = _as_tuple(exclude_prefix)
+        given = (include_prefix or (), exclude_prefix or ())
+        self.include_prefix, self.exclude_prefix = (
+            (each,) if isinstance(each, str) else tuple(each) for each in given
+        )
         super().__init__(*args, **kwargs)
 
     def choose_images(self, images: list[Path]) -> list[Path]:
@@ -68,7 +66,3 @@ class CamVidDataset(SegmentationFolderDataset):
             place = f'{self.img_suffix} frame in {images[0].parent}'
             raise DataError(f'CamVid: no {place} with {told}')
         return chosen
-
-
-def _as_tuple(prefix: Names | None) -> tuple[str, ...]:
-    return (prefix,) if isinstance(prefix, str) else tuple(prefix or ())

@@ -172,14 +172,12 @@ Found = Sequence[tuple[int, Hashable]]
 
 
 def _repeated(values: Iterable[Hashable]) -> Found:
-    """Repeated values, with their indices."""
     first: dict[Hashable, int] = {}
     pairs = list(enumerate(values))
     return [(index, value) for index, value in pairs if first.setdefault(value, index) != index]
 
 
 def _without(known: Iterable[Hashable], values: Iterable[Hashable]) -> Found:
-    """Values that are not among the known ones, with their indices."""
     those = set(known)
     return [(index, value) for index, value in enumerate(values) if value not in those]
 

@@ -252,20 +252,14 @@ class DarkFaceDataset(TextLabelDataset):
     METAINFO: ClassVar[dict] = dict(FACE, dataset_name=NAME)
 
     def __init__(
-        self,
-        *args: Any,
-        split: str | None = None,
-        data_prefix: dict[str, str] | None = None,
-        img_suffix: str = '.png',
-        **kwargs: Any,
+        self, *args: Any, split: str | None = None, img_suffix: str = '.png', **kwargs: Any
     ) -> None:
         if split is not None:
             find_split(split)
-        self.split = split
-        self.img_suffix = img_suffix
+        self.split, self.img_suffix = split, img_suffix
         self._strange_boxes: list[str] = []
-        prefix = data_prefix or dict(img='image', label='label')
-        super().__init__(*args, data_prefix=prefix, **kwargs)
+        kwargs.setdefault('data_prefix', dict(img='image', label='label'))
+        super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """One record per image: path, id, size, and ``instances`` with the boxes."""
@@ -322,12 +316,10 @@ class DarkFaceDataset(TextLabelDataset):
             raise DataError(f'{images / missing[0]}: there is no such image ({told})')
 
     def _name_version(self, records: list[dict]) -> None:
-        """Put split and annotation version into metainfo, if they are known."""
         faces = sum(len(record['instances']) for record in records)
         version = find_version(self.data_prefix['label'], faces, self.split)
-        if version is not None:
-            self._metainfo['annotation_version'] = version
-            self._metainfo |= {} if self.split is None else dict(split=self.split)
+        known = dict(annotation_version=version, split=self.split) if version else {}
+        self._metainfo |= {name: value for name, value in known.items() if value is not None}
         if version == UNKNOWN and self.split is not None:
             wish = f'{find_split(self.split).faces_2019} faces in {self.split}'
             advice = 'unknown annotations, do not compare the results with published ones'

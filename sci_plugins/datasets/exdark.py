@@ -120,19 +120,14 @@ class ExDarkDataset(TextLabelDataset):
     METAINFO: ClassVar[dict] = dict(classes=CLASSES, palette=_PALETTE)
 
     def __init__(
-        self,
-        *args: Any,
-        split: Names | None = None,
-        data_prefix: dict[str, str] | None = None,
-        ann_file: str = '',
-        **kwargs: Any,
+        self, *args: Any, split: Names | None = None, ann_file: str = '', **kwargs: Any
     ) -> None:
         self.splits = (split,) if isinstance(split, str) else tuple(split or ())
         for name in self.splits:
             check_choice('split', name, SPLITS, 'ExDark')
-        prefix = data_prefix or dict(img='ExDark', ann='ExDark_Annno')
+        kwargs.setdefault('data_prefix', dict(img='ExDark', ann='ExDark_Annno'))
         listed = ann_file or (CLASS_LIST if self.splits else '')
-        super().__init__(*args, ann_file=listed, data_prefix=prefix, **kwargs)
+        super().__init__(*args, ann_file=listed, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """One record per image: path, id, size, and ``instances`` with the boxes."""

@@ -165,7 +165,6 @@ def _histogram(array: np.ndarray) -> dict[int, int]:
 def _judge(
     report: CheckReport, layout: NightLayout, image: Path, label: Path | None, look: _Look
 ) -> None:
-    """Report what is wrong with one image and its label map."""
     shape, label_shape, size = look.shape, look.label_shape, layout.size
     if isinstance(shape, str):
         report.add('unreadable image', shape)
@@ -229,12 +228,13 @@ RECORDING = 'LEAKAGE: recording of the test set in a training set'
 CONTENT = 'LEAKAGE: test image in a training set, by its pixels'
 OVERLAP = 'LEAKAGE: frames shared with another data set'
 _Images = Mapping[str, Collection[Path]]
+_Digests = Mapping[str, Mapping[Path, str]]
 
 
 def find_leaks(
     report: CheckReport,
     layout: NightLayout,
-    tested: Mapping[str, Mapping[Path, str]],
+    tested: _Digests,
     own: _Images,
     against: Sequence[PathLike] = (),
     content: bool = False,
@@ -333,10 +333,7 @@ def _by_recording(layout: NightLayout, images: Iterable[Path]) -> dict[str, list
 
 
 def check_content(
-    report: CheckReport,
-    tested: Mapping[str, Mapping[Path, str]],
-    training: _Images,
-    workers: int = 2,
+    report: CheckReport, tested: _Digests, training: _Images, workers: int = 2
 ) -> None:
     """Report training images that have a test image's pixels, whatever their names.
 

@@ -94,7 +94,6 @@ def _of_masks(
 def _match(
     images: Sequence[_Shapes], thresholds: np.ndarray, areas: Sequence[tuple[float, float]]
 ) -> list[list[RankedDetections]]:
-    """The matches of all images, for each range of areas and each threshold."""
     require_host('COCO AP', 'pycocotools', 'det')
     overlaps = [each.overlaps() for each in images]
     scores = np.concatenate([np.zeros(0), *(each.scores for each in images)])

@@ -216,7 +216,6 @@ def _rows_at_cuts(image: Tensor, strips: int) -> Tensor:
 
 
 def _pixels_a_step(image: Tensor, channels: int) -> int:
-    """Number of pixels to compute at each step of the convolution."""
     if image.device.type != 'cpu' or image.dtype != torch.float32:
         return 1
     width = image.shape[-1]

@@ -131,7 +131,6 @@ class TwoLooks(BaseModel):
 
 
 def _changed(before: Tensor, after: Tensor) -> list[bool]:
-    """Which images of a batch differ."""
     if before.shape != after.shape:
         return [True] * len(before)
     return [not torch.equal(*pair) for pair in zip(before, after, strict=True)]

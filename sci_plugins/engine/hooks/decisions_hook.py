@@ -83,7 +83,6 @@ class DecisionsHook(Hook):
             self.found = {place: each for part in parts for place, each in part.items()}
 
     def _hear(self, _: nn.Module, statistics: tuple, decided: tuple) -> None:
-        """Take the decision of a batch, if it is part of the test."""
         if self._open:
             decision = Decision(*decided, *statistics)
             self._heard += [ImageDecision.of(decision, i) for i in range(len(decision.gain))]

@@ -120,7 +120,6 @@ def _enhance(enhancer: BaseEnhancer, image: Tensor) -> dict[str, Tensor]:
 
 
 def _statistics(shown: list[dict[str, Tensor]]) -> dict[str, float]:
-    """Means over the images."""
     pairs = [(columns['before'], columns['after']) for columns in shown]
     values = {
         'brightness': [mean_brightness(after) for _, after in pairs],

@@ -239,7 +239,6 @@ def _best_free(
 
 
 def _share_out(matches: Tensor, wanted: Tensor, anchors: Tensor, faces: Tensor) -> Tensor:
-    """Give each anchor to the face that wants it with the largest IoU."""
     is_wanted = wanted > 0
     highest = wanted.new_zeros(len(matches)).scatter_reduce(
         0, anchors[is_wanted], wanted[is_wanted], 'amax'

@@ -157,7 +157,6 @@ class YuNetONNX(BaseDetector):
         raise ConfigError(f'{_NAME} has only boxes, no features')
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: Any = None) -> dict[str, Tensor]:
-        """The network's outputs by name, for ``mode='tensor'``."""
         height, width = batch_inputs.shape[-2:]
         if height % 32 or width % 32:
             raise ConfigError(

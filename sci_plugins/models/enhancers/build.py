@@ -65,11 +65,8 @@ def _published(
 ) -> ShortName:
     """A system whose files are published; ``FILE`` may be one of a training of ours.
 
-    Args:
-        kind: class of this package.
-        system: the part before the slash.
-        special: name after the slash -> arguments that fit its file alone.
-        always: arguments of all its files.
+    ``special`` are arguments that fit the file of one name after the slash alone, ``always`` those
+    of all its files.
     """
 
     def read(text: str) -> dict[str, Any]:

@@ -147,7 +147,6 @@ def find_estimator(tensors: Tensors, first: str) -> dict[str, Tensor]:
 
 
 def _below(tensors: Tensors, prefix: str) -> dict[str, Tensor]:
-    """The entries that begin with a prefix, without it."""
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
