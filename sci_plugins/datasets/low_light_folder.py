@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,20 +46,9 @@ MIN_SIDE = 5
 
 
 @DATASETS.register_module()
+@dataclass(eq=False)
 class LowLightFolder(Dataset):
     """All images below some folders, for training an enhancer.
-
-    Args:
-        data_root: one or several folders, searched with all their subfolders; the images are sorted
-            by path. May also be a single file.
-        max_size: shrink an image whose longer side exceeds this many pixels.
-        crop_size: side in pixels of a random square crop, taken after shrinking; ``None`` keeps
-            whole images.
-        flip: mirror half of the images, at random, left to right.
-        cache: keep decoded images (3 bytes per pixel) in memory, in every worker of the loader, so
-            best with ``num_workers=0``.
-        skip_unreadable: replace an unreadable image by the next readable one, and name it in
-            ``data_samples.skipped`` (which ``SkippedImagesHook`` counts). ``False`` raises.
 
     An item is ``dict(inputs=image, data_samples=sample)``: ``(3, H, W)``, RGB, float32, in [0, 1],
     and an :class:`ImageSample`. Use ``collate_fn=dict(type='sci_plugins.stack_images')`` for
@@ -71,24 +61,28 @@ class LowLightFolder(Dataset):
             than 5 pixels; when an item is read, if its file is not an image. Each names the path.
     """
 
-    def __init__(
-        self,
-        data_root: PathLike | Sequence[PathLike],
-        max_size: int | None = None,
-        crop_size: int | None = None,
-        flip: bool = False,
-        cache: bool = False,
-        skip_unreadable: bool = False,
-    ) -> None:
-        super().__init__()
-        sizes = dict(max_size=max_size, crop_size=crop_size)
+    #: one or several folders, searched with all their subfolders; the images are sorted by path.
+    #: May also be a single file.
+    data_root: PathLike | Sequence[PathLike]
+    max_size: int | None = None  # shrink an image whose longer side exceeds this many pixels
+    #: side in pixels of a random square crop, taken after shrinking; ``None`` keeps whole images
+    crop_size: int | None = None
+    flip: bool = False  # mirror half of the images, at random, left to right
+    #: keep decoded images (3 bytes per pixel) in memory, in every worker of the loader, so best
+    #: with ``num_workers=0``
+    cache: bool = False
+    #: replace an unreadable image by the next readable one, and name it in ``data_samples.skipped``
+    #: (which ``SkippedImagesHook`` counts). ``False`` raises.
+    skip_unreadable: bool = False
+
+    def __post_init__(self) -> None:
+        sizes = dict(max_size=self.max_size, crop_size=self.crop_size)
         given = {name: size for name, size in sizes.items() if size is not None}
         check_at_least(MIN_SIDE, 'LowLightFolder', **given)
-        roots = [data_root] if isinstance(data_root, str | os.PathLike) else data_root
+        root = self.data_root
+        roots = [root] if isinstance(root, str | os.PathLike) else root
         self.files = [path for root in roots for path in find_images(root)]
-        self.max_size, self.crop_size = max_size, crop_size
-        self.flip, self.skip_unreadable = flip, skip_unreadable
-        self._cache: dict[int, np.ndarray] | None = {} if cache else None
+        self._cache: dict[int, np.ndarray] | None = {} if self.cache else None
         self._check_image_sizes()
 
     def __len__(self) -> int:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,11 @@ LAYOUTS = {
 
 
 @DATASETS.register_module()
+@dataclass(eq=False)
 class PairedLowLightDataset(Dataset):
     """Pairs of a dark photograph and the same scene in good light.
 
     Partners have the same path below their folders, except for the suffix.
-
-    Args:
-        data_root: folder of the data set.
-        layout: one of :data:`LAYOUTS`; ``'lsrw'`` is one split of it.
-        folders: instead of a layout, names of the dark and the bright folder: ``('input',
-            'expertA')``.
-        max_size: shrink both images if their longer side exceeds this many pixels.
 
     An item is ``dict(inputs=image, data_samples=sample)``; ``sample.reference`` is the bright
     partner, both ``(3, H, W)``, RGB, float32, in [0, 1].
@@ -46,21 +41,19 @@ class PairedLowLightDataset(Dataset):
             file is not an image or the sizes of a pair differ. Each names the paths.
     """
 
-    def __init__(
-        self,
-        data_root: PathLike,
-        layout: str = 'pairs',
-        folders: Sequence[str] | None = None,
-        max_size: int | None = None,
-    ) -> None:
-        super().__init__()
-        check_choice('layout', layout, LAYOUTS, 'PairedLowLightDataset')
-        if folders is not None and len(folders) != 2:
+    data_root: PathLike  # folder of the data set
+    layout: str = 'pairs'  # one of :data:`LAYOUTS`; ``'lsrw'`` is one split of it
+    #: instead of a layout, names of the dark and the bright folder: ``('input', 'expertA')``
+    folders: Sequence[str] | None = None
+    max_size: int | None = None  # shrink both images if their longer side exceeds it, in pixels
+
+    def __post_init__(self) -> None:
+        check_choice('layout', self.layout, LAYOUTS, 'PairedLowLightDataset')
+        if self.folders is not None and len(self.folders) != 2:
             wish = 'folders must be two names, the dark and the bright one'
-            raise ConfigError(f'PairedLowLightDataset: {wish}, got {folders!r}')
-        names = LAYOUTS[layout] if folders is None else (tuple(folders),)
-        self.max_size = max_size
-        self.pairs = _find_pairs(Path(os.path.expanduser(data_root)), names)
+            raise ConfigError(f'PairedLowLightDataset: {wish}, got {self.folders!r}')
+        names = LAYOUTS[self.layout] if self.folders is None else (tuple(self.folders),)
+        self.pairs = _find_pairs(Path(os.path.expanduser(self.data_root)), names)
 
     @property
     def files(self) -> list[Path]:

@@ -1,6 +1,7 @@
 """Enhanced before the model: by a step of the data pipeline, or elsewhere, in files."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from mmcv.transforms import BaseTransform
 
 from sci_plugins.errors import DataError, check_choice
 from sci_plugins.models.enhancement_stage import ValueCheck
-from sci_plugins.models.enhancers import BaseEnhancer, build_enhancer
+from sci_plugins.models.enhancers import build_enhancer
 from sci_plugins.registry import TRANSFORMS
 from sci_plugins.utils.images import read_image
 
@@ -20,6 +21,7 @@ def _turned(image: np.ndarray, order: str) -> np.ndarray:
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False, repr=False)
 class EnhanceImage(BaseTransform):
     """Enhance an image right after it is loaded, hence before any resize.
 
@@ -33,30 +35,21 @@ class EnhanceImage(BaseTransform):
     Modified Keys:
         - img: same shape and dtype; uint8 is truncated, as SCI's authors save their results
 
-    Args:
-        enhancer: a config dict, or a name such as ``'sci/official/medium'``.
-        input_order: channel order of the loaded image, ``'bgr'`` or ``'rgb'``.
-        input_max: white of images that are not uint8; with 65535 they may be uint16.
-        check_values: refuse images on another scale, see :class:`ValueCheck`.
-
     Raises:
         ConfigError: if an argument is out of range.
         DataError: if an image is not ``(H, W, 3)``, has another dtype, or is on another scale,
             see :class:`ValueCheck`.
     """
 
-    def __init__(
-        self,
-        enhancer: BaseEnhancer | Mapping[str, Any] | str,
-        input_order: str = 'bgr',
-        input_max: float = 255.0,
-        check_values: bool = True,
-    ) -> None:
-        check_choice('input_order', input_order, ('bgr', 'rgb'))
-        self.enhancer = build_enhancer(enhancer).requires_grad_(False).eval()
-        self.input_order = input_order
-        self.input_max, self.check_values = input_max, check_values
-        self._values = ValueCheck(input_max)
+    enhancer: Any  # a config dict, or a name such as ``'sci/official/medium'``
+    input_order: str = 'bgr'  # channel order of the loaded image, ``'bgr'`` or ``'rgb'``
+    input_max: float = 255.0  # white of images that are not uint8; with 65535 they may be uint16
+    check_values: bool = True  # refuse images on another scale, see :class:`ValueCheck`
+
+    def __post_init__(self) -> None:
+        check_choice('input_order', self.input_order, ('bgr', 'rgb'))
+        self.enhancer = build_enhancer(self.enhancer).requires_grad_(False).eval()
+        self._values = ValueCheck(self.input_max)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         image, path = results['img'], str(results.get('img_path', ''))
@@ -89,6 +82,7 @@ class EnhanceImage(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class ReplaceImage(BaseTransform):
     """Put another file in the place of the loaded image: what another program made of it.
 
@@ -99,16 +93,12 @@ class ReplaceImage(BaseTransform):
     Modified Keys:
         - img: same shape and dtype
 
-    Args:
-        files: ``img_path`` -> the file that takes its place.
-        input_order: channel order of the loaded image, ``'bgr'`` or ``'rgb'``.
-
     Raises:
         DataError: naming the file, if it cannot be read, or has another size or depth.
     """
 
-    def __init__(self, files: Mapping[str, str], input_order: str = 'bgr') -> None:
-        self.files, self.input_order = dict(files), input_order
+    files: Mapping[str, str]  # ``img_path`` -> the file that takes its place
+    input_order: str = 'bgr'  # channel order of the loaded image, ``'bgr'`` or ``'rgb'``
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         image, path = results['img'], self.files[results['img_path']]

@@ -1,6 +1,7 @@
 """Train SCI without a colour cast: treat red, green and blue alike."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -49,15 +50,13 @@ def _symmetrize(layer: nn.Conv2d | nn.BatchNorm2d) -> None:
 
 
 @HOOKS.register_module()
+@dataclass(eq=False)
 class ChannelSymmetryHook(Hook):
     """Keeps the estimator symmetric in red, green and blue (projected gradient).
 
     SCI's losses do not constrain the colour balance: training on LOL from scratch ends in a red or
     magenta cast (the authors' issue 29, reproduced here). After each step the weights are projected
     onto those that treat all channels alike.
-
-    Args:
-        module: path of the estimator inside the model.
 
     Raises:
         ConfigError: before training, if there is no such module or a layer does not have three
@@ -66,8 +65,7 @@ class ChannelSymmetryHook(Hook):
 
     priority = 'HIGH'
 
-    def __init__(self, module: str = 'estimator') -> None:
-        self.module = module
+    module: str = 'estimator'  # path of the estimator inside the model
 
     def before_train(self, runner: Runner, *_: Any, **__: Any) -> None:
         symmetrize_channels(find_part(runner.model, self.module, nn.Module, 'ChannelSymmetryHook'))

@@ -1,5 +1,6 @@
 """Joint training: the enhancer's own loss beside the host's losses."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,33 +20,31 @@ _SMALLEST = 3
 
 
 @HOOKS.register_module()
+@dataclass(eq=False)
 class EnhancementLossHook(Hook):
     """Adds ``loss_enhance_*`` to what the model's ``mode='loss'`` returns ("SCI+").
 
     The data preprocessor keeps input and illumination of each image of a batch; a forward hook on
     the model turns them into losses, which the host treats like its own.
 
-    Args:
-        weight: factor on every term.
-        loss: config of a module ``(illumination, image) -> dict of terms``.
-
     Raises:
         ConfigError: before training, if the model has no enhancer, a frozen one, or one without an
             illumination map.
     """
 
-    def __init__(self, weight: float = 1.0, loss: dict[str, Any] | None = None) -> None:
-        check_above(0, 'EnhancementLossHook', weight=weight)
-        self.weight = float(weight)
-        self.loss: nn.Module = MODELS.build(loss or dict(type='sci_plugins.SCILoss'))
-        self._handle: Any = None
+    weight: float = 1.0  # factor on every term
+    loss: Any = None  # config of a module ``(illumination, image) -> dict of terms``
+
+    def __post_init__(self) -> None:
+        check_above(0, 'EnhancementLossHook', weight=self.weight)
+        self.loss = MODELS.build(self.loss or dict(type='sci_plugins.SCILoss'))
 
     def before_train(self, runner: Runner) -> None:
         preprocessor = _check_preprocessor(inner_preprocessor(runner.model))
         preprocessor.keep_pairs = True
         device: Any = preprocessor.device
         self.loss.to(device)
-        self._handle = unwrap_model(runner.model).register_forward_hook(self._add_losses)
+        self._handle: Any = unwrap_model(runner.model).register_forward_hook(self._add_losses)
 
     def after_train(self, runner: Runner) -> None:
         self._handle.remove()

@@ -1,6 +1,6 @@
 """Keep a few test images with the model's predictions, for pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,19 +29,17 @@ class KeptSample:
 
 
 @HOOKS.register_module()
+@dataclass(eq=False)
 class SampleKeeperHook(Hook):
-    """Keeps the samples at the given positions of the test set.
-
-    Args:
-        indices: positions in the test set. Under several processes each keeps what falls to it.
-        input_max: white of images that are not uint8.
-    """
+    """Keeps the samples at the given positions of the test set."""
 
     priority = 'VERY_LOW'
 
-    def __init__(self, indices: Sequence[int], input_max: float = 255.0) -> None:
-        self.indices = set(indices)
-        self.input_max = input_max
+    indices: Collection[int]  # under several processes each keeps what falls to it
+    input_max: float = 255.0  # white of images that are not uint8
+
+    def __post_init__(self) -> None:
+        self.indices = set(self.indices)
         self.samples: dict[int, KeptSample] = {}
         #: RGB colour of each class, where the data set has a palette.
         self.palette: Any = None
