@@ -11,7 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from sci_plugins.models.enhancers import SCIEnhancer, load_enhancer_weights
+from sci_plugins.models.enhancers import (
+    IATEnhancer,
+    SCIEnhancer,
+    ZeroDCEEnhancer,
+    load_enhancer_weights,
+)
 
 Entries = dict[str, Tensor]
 MakeEntries = Callable[..., Entries]
@@ -127,3 +132,17 @@ def test_a_path_object(tmp_path: Path, donor: SCIEnhancer) -> None:
     torch.save(donor.state_dict(), path)
     twin = SCIEnhancer(weights=path)  # type: ignore[arg-type]
     assert torch.equal(twin.in_conv.weight, donor.in_conv.weight)
+
+
+@pytest.mark.parametrize('kind', [IATEnhancer, ZeroDCEEnhancer])
+def test_numbers_that_slow_a_cpu_down_become_zero(kind: Callable, tmp_path: Path) -> None:
+    """Only those; without a file the weights are what they were initialised to."""
+    slow, small = 1e-40, 2e-38
+    torch.manual_seed(0)
+    donor = kind()
+    values = next(donor.parameters()).data.flatten()
+    values[:3] = torch.tensor([slow, -slow, small])
+    torch.save(donor.state_dict(), tmp_path / 'file.pth')
+    loaded = next(kind(weights=str(tmp_path / 'file.pth')).parameters()).flatten()
+    assert loaded[:3].tolist() == [0, 0, pytest.approx(small)]
+    assert torch.equal(loaded[3:], values[3:])
