@@ -362,7 +362,7 @@ def _enhance_frame(
         found = getattr(frame, 'dtype', type(frame).__name__), getattr(frame, 'shape', ())
         raise DataError(f'frame {index}: expected uint8 RGB of shape (H, W, 3), got {found}')
     with torch.no_grad():
-        image = torch.from_numpy(frame).to(next(stage.parameters(), torch.empty(0)).device)
+        image = torch.tensor(frame).to(next(stage.parameters(), torch.empty(0)).device)
         enhanced = stage.step(image.permute(2, 0, 1)[None].float() / 255, seconds)
         return enhanced[0].mul(255).byte().permute(1, 2, 0).contiguous().cpu().numpy()
 

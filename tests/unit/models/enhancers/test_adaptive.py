@@ -237,7 +237,7 @@ def test_another_enhancers_file_is_refused(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_noise_of_an_enlarged_image_is_not_brightened() -> None:
+def test_images_with_enlarged_noise_stay_as_they_are() -> None:
     """The same dark images, clean, noisy, and noisy and then enlarged: only the last stay dark."""
     enhancer = AdaptiveSCIEnhancer(weights='sci_plugins/adaptive').eval()
     generator = np.random.default_rng(0)
@@ -253,6 +253,4 @@ def test_noise_of_an_enlarged_image_is_not_brightened() -> None:
         decisions.append(enhancer.decide(image))
     clean, enlarged, read, hidden_read, shot, hidden_shot = decisions
     assert min(float(each.gain) for each in (clean, enlarged, read, shot)) > 2
-    for hidden in (hidden_read, hidden_shot):
-        assert float(hidden.gain) < 1.2
-        assert float(hidden.exponent) < 0.02
+    assert bool(hidden_read.is_off and hidden_shot.is_off)
