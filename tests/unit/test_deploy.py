@@ -80,6 +80,23 @@ def _real_path(model: Any, images: Tensor) -> list[Tensor]:
     return _tensors(model(data['inputs'], None, mode='tensor'))
 
 
+@pytest.mark.slow
+def test_adaptive_and_network_in_one_file(tmp_path: Path) -> None:
+    cfg = load_config(str(ROOT / 'configs/night/fast-scnn_w50_40e_camvid.py'))
+    init_default_scope('mmseg')
+    model = sci_plugins.attach(MODELS.build(cfg.model).eval(), 'adaptive')
+    lines = export_onnx(Deployable(model), tmp_path / 'x.onnx')
+    assert 'Nx3xHxW' in lines[0]
+    session = onnxruntime.InferenceSession(tmp_path / 'x.onnx')
+    for height, width in ((96, 256), (224, 320)):
+        images = _three_lights(height, width)
+        with torch.no_grad():
+            (wanted,) = _real_path(model, images)
+        (found,) = session.run(None, {'images': images.numpy()})
+        # The stage itself moves them by 5e-3.
+        assert np.abs(found - wanted.numpy()).max() <= 1e-6 * wanted.abs().max()
+
+
 @pytest.mark.parametrize('kind', ['trace', 'export'])
 def test_it_is_plain_for_torch_s_own_formats(files: Any, kind: str, tmp_path: Path) -> None:
     model = sci_plugins.attach(build_model(load_config(files[0]), files[1]), LOL)
