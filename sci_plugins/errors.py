@@ -84,20 +84,12 @@ def is_number(value: Any) -> bool:
 
 
 def check_seed(seed: Any, owner: str = '') -> None:
-    """Refuse what Python, NumPy and PyTorch do not all take as a seed.
-
-    Raises:
-        ConfigError: unless it is an int from 0 to 2**32 - 1.
-    """
+    """Refuse what Python, NumPy and PyTorch do not all take: no int from 0 to 2**32 - 1."""
     check_at_least(0, owner, most=2**32 - 1, seed=seed)
 
 
 def check_workers(workers: Any) -> None:
-    """Refuse a number of threads that no machine has.
-
-    Raises:
-        ConfigError: unless it is an int from 1 to 256.
-    """
+    """Refuse a number of threads that no machine has: other than an int from 1 to 256."""
     check_at_least(1, most=256, workers=workers)
 
 
@@ -152,10 +144,8 @@ def describe_unpickling(name: str, error: pickle.UnpicklingError) -> str:
     message = str(error)
     found = re.search(r'GLOBAL ([\w.]+)', message) or re.search(r'Unsupported class (\S+)', message)
     if found:
-        return (
-            f'{name} holds {found[1]}, which is not plain data and could execute code; '
-            f'it was not loaded. {_ADVICE}'
-        )
+        why = 'which is not plain data and could execute code; it was not loaded'
+        return f'{name} holds {found[1]}, {why}. {_ADVICE}'
     if message.startswith('entry '):
         return f'cannot load {name}: {message}'
     cause = re.search(r'Unpickler error:\s+(\S[^\n]*)', message)

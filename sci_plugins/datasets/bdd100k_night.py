@@ -196,11 +196,8 @@ def check_bdd100k(
     rows = [_time_row(split, some, times) for split, some in stems.items() if some]
     report.tables['time of day'] = rows
     if write_lists is not None:
-        kind = '-'.join(wanted).replace('/', '-')
-        _write_lists(
-            {Path(write_lists, f'{kind}_{split}.txt'): some for split, some in chosen.items()},
-            overwrite,
-        )
+        start = Path(write_lists, '-'.join(wanted).replace('/', '-'))
+        _write_lists({Path(f'{start}_{k}.txt'): some for k, some in chosen.items()}, overwrite)
     return report
 
 

@@ -130,10 +130,8 @@ class ValueCheck:
         return f'set input_max={fits} if that is white' if fits else 'scale them'
 
     def _refuse(self, told: str, remedy: str) -> None:
-        raise DataError(
-            f'float images must be in [0, {self.white:g}], {told}: {remedy} '
-            '(check_values=False leaves out this check)'
-        )
+        remedy += ' (check_values=False leaves out this check)'
+        raise DataError(f'float images must be in [0, {self.white:g}], {told}: {remedy}')
 
 
 def _measure(images: Sequence[Tensor], training: bool, paths: Sequence[str]) -> _Values:
@@ -381,10 +379,8 @@ class EnhancementStage(EnhancementStep):
         return torch.stack(enhanced) if is_batch else enhanced  # type: ignore[return-value]
 
     def extra_repr(self) -> str:
-        return (
-            f'input_order={self.input_order!r}, input_max={self.input_max:g}, '
-            f'fill_color={self.fill_color}, frozen={self.frozen}'
-        )
+        scale = f'input_order={self.input_order!r}, input_max={self.input_max:g}'
+        return f'{scale}, fill_color={self.fill_color}, frozen={self.frozen}'
 
 
 def _keep_dtype(changed: Tensor, tensor: Tensor) -> Tensor:

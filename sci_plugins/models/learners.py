@@ -149,10 +149,8 @@ def _build(module: nn.Module | dict | None, default: str) -> nn.Module:
 def _build_estimator(estimator: nn.Module | dict | str | None) -> RetinexEnhancer:
     estimator = build_enhancer(estimator or dict(type='sci_plugins.SCIEnhancer'))
     if not isinstance(estimator, RetinexEnhancer):
-        raise ConfigError(
-            'SelfCalibratedLearner: estimator must be a RetinexEnhancer, which estimates '
-            f'illumination, got {type(estimator).__name__}'
-        )
+        wish = 'estimator must be a RetinexEnhancer, which estimates illumination'
+        raise ConfigError(f'SelfCalibratedLearner: {wish}, got {type(estimator).__name__}')
     return estimator
 
 

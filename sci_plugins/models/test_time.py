@@ -111,11 +111,9 @@ class TwoLooks(BaseModel):
     def _enhancing(self) -> EnhancementMixin:
         found = getattr(self.host, 'data_preprocessor', None)
         if not isinstance(found, EnhancementMixin):
-            raise ConfigError(
-                f'{type(self).__name__} needs a host with an enhancer: its '
-                'data_preprocessor must be sci_plugins.EnhancedDetDataPreprocessor or '
-                f'EnhancedSegDataPreProcessor, got {type(found).__name__}'
-            )
+            wish = 'sci_plugins.EnhancedDetDataPreprocessor or EnhancedSegDataPreProcessor'
+            needs = f'a host with an enhancer: its data_preprocessor must be {wish}'
+            raise ConfigError(f'{type(self).__name__} needs {needs}, got {type(found).__name__}')
         return found
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:

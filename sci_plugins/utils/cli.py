@@ -149,9 +149,9 @@ def _describe_process(error: Exception) -> str | None:
     if not is_gloo and not re.match('Dist.*Error', type(error).__name__):
         return None
     if re.search('time(d )?.?out', text, re.IGNORECASE):
+        causes = 'it hangs, was stopped, or works on something that takes longer'
         return (
-            'another process of this run has not answered for as long as --timeout says: it '
-            'hangs, was stopped, or works on something that takes longer'
+            f'another process of this run has not answered for as long as --timeout says: {causes}'
         )
     cause = re.search(r'\.cc:\d+\] (.+?)\. ', text)
     told = cause[1] if cause else first_line(error)

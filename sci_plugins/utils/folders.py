@@ -106,10 +106,8 @@ def match_by_name(
     top = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ''
     keys = {path: key(path, top) for path in paths}
     if absent := [each for each in keys.values() if each not in there]:
-        raise DataError(
-            f'{folder}: expected a file for each of {len(keys)} images, found none for '
-            f'{len(absent)} of them, such as {absent[0]}'
-        )
+        got = f'found none for {len(absent)} of them, such as {absent[0]}'
+        raise DataError(f'{folder}: expected a file for each of {len(keys)} images, {got}')
     times = Counter(keys.values())
     for path, each in keys.items():
         if len(there[each]) > 1 or times[each] > 1:

@@ -4,6 +4,7 @@ import os
 import platform
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,9 @@ def package_versions() -> dict[str, str]:
     """Versions of this package and of what numbers depend on, where installed."""
     found = dict(sci_plugins=__version__)
     for package, names in _PACKAGES.items():
-        for name in names:
-            try:
+        for name in reversed(names):  # the first one counts
+            with suppress(PackageNotFoundError):
                 found[package] = version(name)
-            except PackageNotFoundError:
-                continue
-            break
     return found
 
 
@@ -86,7 +84,5 @@ def _cpu_name() -> str:
 
 def machine_line(machine: Mapping[str, Any]) -> str:
     """One line about a machine that :func:`describe_machine` described."""
-    return (
-        '{cpu} ({vector_unit}), {threads} threads of {cores} cores, '
-        'torch {torch}, Python {python}, {system}'
-    ).format(**machine)
+    parts = '{cpu} ({vector_unit})', '{threads} threads of {cores} cores', 'torch {torch}'
+    return ', '.join([*parts, 'Python {python}', '{system}']).format(**machine)

@@ -39,10 +39,8 @@ def find_part(model: nn.Module, path: str, kind: type[Part], owner: str) -> Part
     except AttributeError as error:
         raise ConfigError(f'{owner}: {type(model).__name__} has no module {path!r}') from error
     if not isinstance(found, kind):
-        raise ConfigError(
-            f'{owner}: expected module {path!r} of {type(model).__name__} to be a '
-            f'{kind.__name__}, got {type(found).__name__}'
-        )
+        wish = f'module {path!r} of {type(model).__name__} to be a {kind.__name__}'
+        raise ConfigError(f'{owner}: expected {wish}, got {type(found).__name__}')
     return found
 
 
@@ -70,11 +68,10 @@ def find_preprocessor(model: nn.Module) -> BaseDataPreprocessor:
     """
     found = inner_preprocessor(model)
     if not isinstance(found, BaseDataPreprocessor):
+        wish = "a subclass of MMEngine's BaseDataPreprocessor, such as DetDataPreprocessor"
         raise ConfigError(
             f'{type(unwrap_model(model)).__name__} has no data preprocessor to enhance in: '
-            "expected a subclass of MMEngine's BaseDataPreprocessor, such as "
-            f'DetDataPreprocessor, got {type(found).__name__}; give its config a '
-            'data_preprocessor'
+            f'expected {wish}, got {type(found).__name__}; give its config a data_preprocessor'
         )
     return found
 

@@ -43,8 +43,6 @@ class CheckLabelMap(BaseTransform):
         if outside.any():
             values = np.unique(label[outside]).tolist()
             got = ['a value that no class has' if each == UNKNOWN else str(each) for each in values]
-            raise DataError(
-                f'{path}: expected classes 0 to {self.num_classes - 1} or {self.ignore_index} '
-                f'(ignored), got {", ".join(got)}'
-            )
+            wish = f'classes 0 to {self.num_classes - 1} or {self.ignore_index} (ignored)'
+            raise DataError(f'{path}: expected {wish}, got {", ".join(got)}')
         return results

@@ -104,9 +104,7 @@ class ReplaceImage(BaseTransform):
         image, path = results['img'], self.files[results['img_path']]
         other = read_image(path)
         if other.shape != image.shape or other.dtype != image.dtype:
-            raise DataError(
-                f'{path}: expected {image.shape} {image.dtype}, as {results["img_path"]} has, '
-                f'got {other.shape} {other.dtype}'
-            )
+            wish = f'{image.shape} {image.dtype}, as {results["img_path"]} has'
+            raise DataError(f'{path}: expected {wish}, got {other.shape} {other.dtype}')
         results['img'] = np.ascontiguousarray(_turned(other, self.input_order))
         return results

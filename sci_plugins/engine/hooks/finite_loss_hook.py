@@ -51,10 +51,9 @@ class FiniteLossHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         for name, value in checkpoint['state_dict'].items():
             if isinstance(value, Tensor) and not bool(torch.isfinite(value).all()):
-                raise TrainingError(
-                    f'{name} holds NaN or infinite values at iteration {runner.iter + 1}, '
-                    f'not saved; {_last_checkpoint(runner)}'
-                )
+                place = f'at iteration {runner.iter + 1}, not saved'
+                told = f'{name} holds NaN or infinite values {place}'
+                raise TrainingError(f'{told}; {_last_checkpoint(runner)}')
 
 
 def _image_names(data_batch: Any) -> str:

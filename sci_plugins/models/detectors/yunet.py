@@ -50,10 +50,9 @@ def decode_yunet(outputs: Mapping[str, Tensor], height: int, width: int) -> tupl
         box = outputs[f'bbox_{stride}']
         rows, columns = height // stride, width // stride
         if box.shape[1] != rows * columns:
-            raise ValueError(
-                f'the map of stride {stride} must have {rows * columns} cells for an '
-                f'input of {width}x{height}, got {box.shape[1]}'
-            )
+            wish = f'{rows * columns} cells for an input of {width}x{height}'
+            told = f'the map of stride {stride} must have {wish}, got {box.shape[1]}'
+            raise ValueError(told)
         # (column, row) of each cell, row by row.
         cells = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).flip(1)
         center = (box[..., :2] + cells.to(box)) * stride
@@ -159,10 +158,9 @@ class YuNetONNX(BaseDetector):
     def _forward(self, batch_inputs: Tensor, batch_data_samples: Any = None) -> dict[str, Tensor]:
         height, width = batch_inputs.shape[-2:]
         if height % 32 or width % 32:
-            raise ConfigError(
-                f'{_NAME} needs sizes that are multiples of 32, got {width}x{height}: '
-                'set pad_size_divisor=32 in its data_preprocessor'
-            )
+            advice = 'set pad_size_divisor=32 in its data_preprocessor'
+            wish, got = 'sizes that are multiples of 32', f'{width}x{height}'
+            raise ConfigError(f'{_NAME} needs {wish}, got {got}: {advice}')
         return self.network.run(batch_inputs)
 
     def _select(self, boxes: Tensor, scores: Tensor, meta: dict, rescale: bool) -> InstanceData:

@@ -66,10 +66,8 @@ class SCIEnhancer(RetinexEnhancer):
         if channels is not None:
             check_at_least(1, 'SCIEnhancer', most=MAX_CHANNELS, channels=channels)
         elif layers > 0:
-            raise ConfigError(
-                'SCIEnhancer: channels must be an int of at least 1, and None only if layers=0, '
-                f'got None with layers={layers}'
-            )
+            wish = 'channels must be an int of at least 1, and None only if layers=0'
+            raise ConfigError(f'SCIEnhancer: {wish}, got None with layers={layers}')
         self.layers, self.channels = layers, channels
         if channels is not None:
             self.in_conv = nn.Conv2d(3, channels, 3, padding=1)
@@ -131,9 +129,7 @@ class SCIEnhancer(RetinexEnhancer):
             and image.dtype in _FOLDED_DTYPES
             and image.device.type in _FOLDED_DEVICES
             and self.channels is not None
-            and self._has_plain_layers()
-            and (self.in_conv.weight.dtype, self.in_conv.weight.device)
-            == (image.dtype, image.device)
+            and self._has_plain_layers(image)
             and not self._needs_gradient(image)
             and not is_recorded()
             and not torch.is_autocast_enabled(image.device.type)
@@ -145,18 +141,19 @@ class SCIEnhancer(RetinexEnhancer):
         tensors = (image, *self.parameters())
         return torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
 
-    def _has_plain_layers(self) -> bool:
+    def _has_plain_layers(self, image: Tensor) -> bool:
         norm = self.block_norm
         convolutions = (self.in_conv, self.block_conv, self.out_conv)
+        # A hook has to see what its layer sees.
+        hooks = (each._forward_hooks or each._forward_pre_hooks for each in (*convolutions, norm))
         return (
             all(type(layer) is nn.Conv2d for layer in convolutions)
             and type(norm) in (nn.BatchNorm2d, nn.SyncBatchNorm)
             and not norm.training
             and norm.running_mean is not None
-            # A hook has to see what its layer sees.
-            and not any(
-                layer._forward_hooks or layer._forward_pre_hooks for layer in (*convolutions, norm)
-            )
+            and image.dtype == self.in_conv.weight.dtype
+            and image.device == self.in_conv.weight.device
+            and not any(hooks)
         )
 
     def _folded(self) -> FoldedSCI:

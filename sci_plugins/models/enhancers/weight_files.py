@@ -143,10 +143,8 @@ def find_weight_file(name: PathLike) -> WeightFile:
 
 def shipped_names() -> list[str]:
     """Names of the enhancer weights that come with this package."""
-    return sorted(
-        f'sci_plugins/{path.stem.removeprefix("sci_")}'
-        for path in Path(shipped.__path__[0]).glob('sci_*.pth')
-    )
+    files = Path(shipped.__path__[0]).glob('sci_*.pth')
+    return sorted(f'sci_plugins/{path.stem.removeprefix("sci_")}' for path in files)
 
 
 def names_of_sci() -> list[str]:
