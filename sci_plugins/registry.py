@@ -40,12 +40,8 @@ class Host(NamedTuple):
 
 #: Scope -> host: all that this package knows of each.
 HOSTS = {
-    'mmdet': Host(
-        INSTALL,
-        'DetDataPreprocessor',
-        'EnhancedDetDataPreprocessor',
-        fill_color=114,  # YOLOX, RTMDet and their relatives
-    ),
+    # The colour of YOLOX, RTMDet and their relatives.
+    'mmdet': Host(INSTALL, 'DetDataPreprocessor', 'EnhancedDetDataPreprocessor', fill_color=114),
     'mmseg': Host(INSTALL, 'SegDataPreProcessor', 'EnhancedSegDataPreProcessor'),
     'mmpretrain': Host('pip install onedl-mmpretrain', 'ClsDataPreprocessor', None),
     'mmpose': Host('pip install mmpose', 'PoseDataPreprocessor', None, ('LoadImage',)),
@@ -112,11 +108,9 @@ def scope_of(cfg: Mapping[str, Any]) -> str:
 
 
 def require_host(name: str, package: str, extra: str | None = None) -> None:
-    """Check that ``package``, a host or another one, is installed before ``name`` needs it.
+    """Raise MissingDependencyError unless ``package``, which ``name`` needs, is installed.
 
-    Raises:
-        MissingDependencyError: naming what to install; ``extra`` is that of this package which
-            installs it, not needed for a host.
+    ``extra`` is that of this package which installs it, not needed for a host.
     """
     if find_spec(package) is None:
         install = f'pip install "sci_plugins[{extra}]"' if extra else HOSTS[package].install
@@ -175,8 +169,7 @@ RECORDS = Registry(
     'image records',
     scope='sci_plugins',
     locations=[
-        'sci_plugins.evaluation.detection_records',
-        'sci_plugins.evaluation.instance_records',
-        'sci_plugins.evaluation.segmentation_records',
+        f'sci_plugins.evaluation.{kind}_records'
+        for kind in ('detection', 'instance', 'segmentation')
     ],
 )

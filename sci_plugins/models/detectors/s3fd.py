@@ -48,13 +48,8 @@ class S3FDVGG(SSDVGG):
 
     def __init__(self, fc6_dilation: int = 1, init_cfg: dict | list[dict] | None = None) -> None:
         check_at_least(1, 'S3FDVGG', fc6_dilation=fc6_dilation)
-        super().__init__(
-            depth=16,
-            with_last_pool=False,
-            ceil_mode=True,
-            out_feature_indices=_OUTPUTS,
-            init_cfg=init_cfg,
-        )
+        shape: dict[str, Any] = dict(depth=16, with_last_pool=False, ceil_mode=True)
+        super().__init__(**shape, out_feature_indices=_OUTPUTS, init_cfg=init_cfg)
         conv: Any = self.features[_FC6]
         sizes = conv.in_channels, conv.out_channels, conv.kernel_size
         self.features[_POOL5] = nn.MaxPool2d(2, 2, ceil_mode=True)
@@ -287,12 +282,9 @@ class ScaleCompensatedAssigner(MaxIoUAssigner):
             raise ConfigError(f'ScaleCompensatedAssigner: expected {wish}, got {got}')
         if top_n is not None:
             check_at_least(1, 'ScaleCompensatedAssigner', top_n=top_n)
-        super().__init__(
-            pos_iou_thr=float(pos_iou_thr),
-            neg_iou_thr=float(pos_iou_thr),
-            min_pos_iou=min_pos_iou,
-            **{'gt_max_assign_all': False, **kwargs},
-        )
+        limits = dict.fromkeys(('pos_iou_thr', 'neg_iou_thr'), float(pos_iou_thr))
+        kwargs = {'gt_max_assign_all': False, **kwargs}
+        super().__init__(min_pos_iou=min_pos_iou, **limits, **kwargs)
         self.compensation_iou_thr, self.top_n = compensation_iou_thr, top_n
 
     def assign_wrt_overlaps(self, overlaps: Tensor, gt_labels: Tensor) -> AssignResult:

@@ -36,17 +36,12 @@ def save_enhancer(enhancer: nn.Module, path: PathLike, **recipe: Any) -> str:
         OSError: if the file cannot be written; an older one stays intact.
     """
     state = {name: value.detach().cpu().clone() for name, value in enhancer.state_dict().items()}
-    meta: dict[str, Any] = dict(
-        written_by=f'{MARK} {__version__}',
-        input='RGB, float, values in [0, 1], (N, 3, H, W)',
-        versions=dict(
-            sci_plugins=__version__,
-            python=platform.python_version(),
-            torch=str(torch.__version__),
-            mmengine=str(mmengine.__version__),
-        ),
+    versions = dict(sci_plugins=__version__, python=platform.python_version())
+    versions |= dict(torch=str(torch.__version__), mmengine=str(mmengine.__version__))
+    told = dict(
+        written_by=f'{MARK} {__version__}', input='RGB, float, values in [0, 1], (N, 3, H, W)'
     )
-    meta.update(plain(recipe) | building_of(enhancer))
+    meta = {**told, 'versions': versions, **plain(recipe), **building_of(enhancer)}
     # Into memory first: torch would write the file's name into the file.
     content = io.BytesIO()
     torch.save(dict(state_dict=state, meta=meta), content)
