@@ -146,11 +146,11 @@ class MissingOpError(SciPluginsError, NotImplementedError):
     """
 
     def __init__(self, name: str, available: Sequence[str]) -> None:
-        super().__init__(
-            f'mmcv op {name}: mmcv has no compiled ops here, and their replacement by '
-            f'torchvision has only {", ".join(available)}; compile them (10-20 minutes): '
-            f'{INSTALL}'
+        there = f'their replacement by torchvision has only {", ".join(available)}'
+        told = (
+            f'mmcv has no compiled ops here, and {there}; compile them (10-20 minutes): {INSTALL}'
         )
+        super().__init__(f'mmcv op {name}: {told}')
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:

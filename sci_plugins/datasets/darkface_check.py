@@ -4,6 +4,7 @@ import hashlib
 import math
 import statistics
 from collections.abc import Collection, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +129,8 @@ def _check_labels(
 
 
 def _describe(boxes: Mapping[str, list[Box]]) -> dict[str, Any]:
-    sides = [
-        math.sqrt(max(0, x2 - x1) * max(0, y2 - y1))
-        for some in boxes.values()
-        for x1, y1, x2, y2 in some
-    ]
+    corners = chain.from_iterable(boxes.values())
+    sides = [math.sqrt(max(0, x2 - x1) * max(0, y2 - y1)) for x1, y1, x2, y2 in corners]
     return {
         'faces': len(sides),
         'images without faces': sum(not some for some in boxes.values()),
@@ -161,10 +159,5 @@ def _split_row(name: str, there: set[str], boxes: Mapping[str, list[Box]]) -> di
     ids = split_ids(name)
     found = [each for each in ids if each in there]
     faces = sum(len(boxes[each]) for each in found)
-    return dict(
-        split=name,
-        images=f'{len(found)}/{len(ids)}',
-        faces=faces,
-        faces_2019=find_split(name).faces_2019,
-        ids_sha256=ids_sha256(ids)[:16],
-    )
+    row = dict(split=name, images=f'{len(found)}/{len(ids)}', faces=faces)
+    return dict(row, faces_2019=find_split(name).faces_2019, ids_sha256=ids_sha256(ids)[:16])

@@ -88,12 +88,8 @@ def rank(
     images = np.repeat(np.arange(len(counts)), counts)
     flat = np.concatenate([np.zeros(0), *scores])
     order = np.argsort(-flat, kind='stable')
-    return RankedDetections(
-        scores=flat[order],
-        images=images[order],
-        hits=np.concatenate([np.zeros(0, bool), *hits])[order],
-        positives=np.asarray(positives, dtype=np.int64),
-    )
+    found = np.concatenate([np.zeros(0, bool), *hits])[order]
+    return RankedDetections(flat[order], images[order], found, np.asarray(positives, np.int64))
 
 
 def match_voc(found: np.ndarray, truth: np.ndarray, min_iou: float = 0.5) -> np.ndarray:

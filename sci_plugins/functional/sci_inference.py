@@ -120,13 +120,10 @@ def _strips(image: Tensor, radius: int, padded_width: int) -> Iterator[_Strip]:
     heights = list(_heights(height, max(MIN_ROWS, pixels // padded_width)))
     group = max(1, pixels // (height * width))
     for first in range(0, number, group):
+        images = slice(first, min(first + group, number))
         for top, bottom in pairwise(accumulate(heights, initial=0)):
-            yield _Strip(
-                slice(first, min(first + group, number)),
-                slice(top, bottom),
-                max(0, radius - top),
-                max(0, bottom + radius - height),
-            )
+            above, below = max(0, radius - top), max(0, bottom + radius - height)
+            yield _Strip(images, slice(top, bottom), above, below)
 
 
 def _heights(height: int, most: int) -> Iterator[int]:

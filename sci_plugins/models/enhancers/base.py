@@ -82,11 +82,9 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
             TypeError: if the dtype is not a floating point type.
             ValueError: if the shape is not ``(N, 3, H, W)``.
         """
-        name = type(self).__name__
-        if image.ndim != 4 or image.shape[1] != 3:
-            raise ValueError(
-                f'{name} expects an RGB image of shape (N, 3, H, W), got {tuple(image.shape)}'
-            )
+        name, shape = type(self).__name__, tuple(image.shape)
+        if len(shape) != 4 or shape[1] != 3:
+            raise ValueError(f'{name} expects an RGB image of shape (N, 3, H, W), got {shape}')
         if not image.is_floating_point():
             raise TypeError(f'{name} expects a float image in [0, 1], got dtype {image.dtype}')
 

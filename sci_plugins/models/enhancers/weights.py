@@ -158,11 +158,10 @@ def _estimator_entries(module: nn.Module, content: Any) -> dict[str, Tensor]:
     first = next(iter(module.state_dict()), 'in_conv.').split('.')[0]
     entries = find_estimator(tensors, first)
     if not entries:
-        raise CheckpointError(
-            f'no {type(module).__name__.removesuffix("Enhancer")} estimator among its '
-            f'{len(tensors)} entries, which begin with '
-            f'{", ".join(map(show_name, list(tensors)[:3])) or "nothing"}'
-        )
+        kind = type(module).__name__.removesuffix('Enhancer')
+        some = ', '.join(map(show_name, list(tensors)[:3])) or 'nothing'
+        told = f'its {len(tensors)} entries, which begin with {some}'
+        raise CheckpointError(f'no {kind} estimator among {told}')
     return entries
 
 
