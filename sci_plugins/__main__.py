@@ -52,8 +52,7 @@ def _run_tool(path: Path) -> None:
         # runpy would set the name in the usage to that of the file.
         exec(compile(path.read_text(), path, 'exec'), dict(__name__='__main__', __file__=str(path)))
     except ModuleNotFoundError as error:  # while the tool itself is imported
-        message = describe_missing(error)
-        if message is None:
+        if (message := describe_missing(error)) is None:
             raise
         print(f'error: {message}', file=sys.stderr)
         sys.exit(2)
@@ -97,24 +96,23 @@ def _tell_config(text: str) -> str:
 def show_info() -> None:
     """Print what a report of a bug needs: versions, ops, devices, weights and cache."""
     argparse.ArgumentParser(description=show_info.__doc__).parse_args()
-    for title, tell in _facts():
+    facts: dict[str, Callable[[], Any]] = {
+        'sci_plugins': lambda: f'{__version__} in {Path(__file__).parent}',
+        'Python': lambda: f'{platform.python_version()}, {platform.platform()}',
+        'packages': _packages,
+        'mmcv ops': _ops,
+        'CPU': _cpu,
+        'GPU': _gpu,
+        'weights': _weights,
+        'cache': cache_folder,
+        'settings': _settings,
+    }
+    for title, tell in facts.items():
         try:
             told = tell()
         except Exception as error:  # one fact that cannot be had leaves the others
             told = f'unknown ({tell_cause(error)})'
         print(f'{title:12} {told}')
-
-
-def _facts() -> Iterator[tuple[str, Callable[[], Any]]]:
-    yield 'sci_plugins', lambda: f'{__version__} in {Path(__file__).parent}'
-    yield 'Python', lambda: f'{platform.python_version()}, {platform.platform()}'
-    yield 'packages', _packages
-    yield 'mmcv ops', _ops
-    yield 'CPU', _cpu
-    yield 'GPU', _gpu
-    yield 'weights', _weights
-    yield 'cache', cache_folder
-    yield 'settings', _settings
 
 
 def _packages() -> str:

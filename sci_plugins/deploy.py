@@ -69,10 +69,9 @@ class Deployable(nn.Module):
         self.flips = any(getattr(preprocessor, name, False) for name in flips)
         divisors = ('pad_size_divisor', 'size_divisor')
         self.divisor = max(int(getattr(preprocessor, name, None) or 1) for name in divisors)
-        ones = torch.ones(3, 1, 1)
-        has_mean = preprocessor._enable_normalize
-        self.register_buffer('mean', preprocessor.mean.clone() if has_mean else 0 * ones)
-        self.register_buffer('std', preprocessor.std.clone() if has_mean else ones)
+        for name, plain in (('mean', torch.zeros(3, 1, 1)), ('std', torch.ones(3, 1, 1))):
+            own = preprocessor._enable_normalize
+            self.register_buffer(name, getattr(preprocessor, name).clone() if own else plain)
         # A copy, which no longer warns that its preprocessor is left out.
         self.network = detach(copy.deepcopy(unwrap_model(model)))
         self.eval()
@@ -233,11 +232,7 @@ def _describe(proto: Any, module: Any, about: Mapping[str, Any]) -> None:
 def _check(
     module: nn.Module, content: bytes, dims: list[int], size: tuple[int, int], step: int
 ) -> Iterator[str]:
-    """One line for each runtime.
-
-    Raises:
-        ConfigError: if one gives other numbers, or does not run.
-    """
+    """One line for each runtime."""
     other = (size[0] + 2 * step, size[1] - step) if size[1] > step else (size[0], size[1] + step)
     shapes = [(n, *each) for n in ({dims[0]} if dims[0] else {1, 2}) for each in (size, other)]
     shapes = [s for s in shapes if all(d in (0, v) for d, v in zip(dims[2:], s[1:], strict=True))]
@@ -310,6 +305,6 @@ def about_files(enhancer: Any, checkpoint: str | None = None) -> dict[str, str]:
     found = {} if checkpoint is None else dict(checkpoint_sha256=file_sha256(Path(checkpoint)))
     if isinstance(enhancer, str):
         found['enhancer_name'] = enhancer
-    for path in weight_files(enhancer) if isinstance(enhancer, str | Mapping) else []:
+    for path in weight_files(enhancer):
         found |= dict(weights=path.name, weights_sha256=file_sha256(path))
     return found

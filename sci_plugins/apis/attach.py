@@ -97,19 +97,15 @@ def detach(model: Model) -> Model:
 
 
 def _plain_class(enhanced: type) -> Any:
-    return next(
-        base
-        for base in enhanced.__mro__
-        if issubclass(base, BaseDataPreprocessor) and not issubclass(base, EnhancementMixin)
-    )
+    plain = (base for base in enhanced.__mro__ if not issubclass(base, EnhancementMixin))
+    return next(base for base in plain if issubclass(base, BaseDataPreprocessor))
 
 
 @cache
 def _enhanced_class(plain: Any) -> Any:
     host = _host_of(plain)
     if host is not None and host.enhanced and plain.__name__ == host.preprocessor:
-        found: Any = MODELS.get(host.enhanced)
-        return found
+        return MODELS.get(host.enhanced)
     # Another family's, or a user's own: the same step in front of it.
     return type(f'Enhanced{plain.__name__}', (_MadeOnDemand, EnhancementMixin, plain), {})
 

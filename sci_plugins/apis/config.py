@@ -90,8 +90,7 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
 def _find_own(name: str) -> str:
     """The file of a config that comes with this package."""
     root = shipped('configs')
-    path = root / name.partition('::')[2]
-    if path.is_file():
+    if (path := root / name.partition('::')[2]).is_file():
         return str(path)
     known = [f'sci_plugins::{each.relative_to(root).as_posix()}' for each in root.rglob('*.py')]
     advice = did_you_mean(name, known, '; see sci-plugins configs')
@@ -108,9 +107,7 @@ _SECTIONS = (
 # Place -> the smallest allowed value of each number there; an int asks for an int.
 _LOADER: dict[str, float] = dict(batch_size=1, num_workers=0)
 _NUMBERS: dict[str, dict[str, float]] = {
-    'train_dataloader': _LOADER,
-    'val_dataloader': _LOADER,
-    'test_dataloader': _LOADER,
+    **dict.fromkeys(('train_dataloader', 'val_dataloader', 'test_dataloader'), _LOADER),
     'train_cfg': dict(max_epochs=1, max_iters=1, val_interval=1),
     'optim_wrapper': dict(accumulative_counts=1),
     'optim_wrapper.optimizer': dict(lr=0.0, weight_decay=0.0),

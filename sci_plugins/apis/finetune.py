@@ -126,8 +126,8 @@ def finetune(
             bar.update()
             if until is not None:
                 result.settled = _is_settled(result.losses, len(data), until)
-                if result.settled:
-                    break
+            if result.settled:
+                break
     result.enhancer.eval()
     _write_picture(sheet, data, before, result.enhancer)
     done: dict[str, Any] = dict(steps=len(result.losses), settled=result.settled)

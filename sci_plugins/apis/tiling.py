@@ -27,14 +27,7 @@ class Tile(NamedTuple):
 
     inner: tuple[slice, slice]
     outer: tuple[slice, slice]
-
-    def crop(self) -> tuple[slice, slice]:
-        """Where ``inner`` lies within ``outer``."""
-        rows, columns = (
-            slice(inner.start - outer.start, inner.stop - outer.start)
-            for inner, outer in zip(self.inner, self.outer, strict=True)
-        )
-        return rows, columns
+    crop: tuple[slice, slice]  # where ``inner`` lies within ``outer``
 
 
 def enhance_pixels(
@@ -76,9 +69,8 @@ def enhance_pixels(
         return EnhancedPixels(image, None)
     lamp = np.empty((height, width, 3), dtype) if illumination else None
     for part in split(height, width, tile, enhancer.receptive_radius):
-        batch = _to_tensor(pixels[part.outer], device)
-        result = _enhance(enhancer, batch, illumination)
-        rows, columns = part.crop()
+        result = _enhance(enhancer, _to_tensor(pixels[part.outer], device), illumination)
+        rows, columns = part.crop
         enhanced = result.image[..., rows, columns]
         image[part.inner] = _to_array(_luma(enhanced) if channels == 1 else enhanced, dtype)
         if lamp is not None:
@@ -106,16 +98,16 @@ def split(height: int, width: int, tile: int, radius: int | None) -> Iterator[Ti
     """
     if radius is None:
         tile, radius = max(height, width), 0
-    rows, columns = _spans(height, tile, radius), _spans(width, tile, radius)
-    for (row, wide_row), (column, wide_column) in product(rows, columns):
-        yield Tile((row, column), (wide_row, wide_column))
+    for pair in product(_spans(height, tile, radius), _spans(width, tile, radius)):
+        yield Tile(*zip(*pair, strict=True))
 
 
-def _spans(length: int, tile: int, radius: int) -> Iterator[tuple[slice, slice]]:
-    """Parts of one side, as they are and widened by ``radius``."""
+def _spans(length: int, tile: int, radius: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Parts of one side as they are, widened by ``radius``, and where the one is in the other."""
     for low in range(0, length, tile):
-        high = min(low + tile, length)
-        yield slice(low, high), slice(max(low - radius, 0), min(high + radius, length))
+        high, start = min(low + tile, length), max(low - radius, 0)
+        outer = slice(start, min(high + radius, length))
+        yield slice(low, high), outer, slice(low - start, high - start)
 
 
 @torch.inference_mode()

@@ -156,12 +156,11 @@ def paired_interval(
     base: np.ndarray,
     other: np.ndarray,
     delta: float,
-    level: float = 0.95,
     higher_is_better: bool = True,
     units: int = 0,
     margin: float = math.nan,
 ) -> Interval:
-    """The interval of a difference: percentiles, farther out for few units.
+    """The 95 % interval of a difference: percentiles, farther out for few units.
 
     The plain percentile interval is too narrow by what a normal interval with the population's
     formula is against Student's; the percentiles are moved by that (Hesterberg 2015, 3.5).
@@ -170,7 +169,6 @@ def paired_interval(
         base: ``(R,)``, the base's number on each resample.
         other: ``(R,)``, the variant's number on the same resamples.
         delta: the difference on the set itself.
-        level: share of the resamples that the interval holds.
         higher_is_better: for the interval's verdict.
         units: number of units drawn; 0: the plain percentiles.
         margin: differences within it do not matter.
@@ -178,30 +176,21 @@ def paired_interval(
     Returns:
         The interval, without resamples that lack a number (no object of a class was
         drawn); its ends are NaN if no resample has both numbers.
-
-    Raises:
-        ConfigError: if the level is not between 0 and 1.
     """
-    if not 0 <= level <= 1:
-        raise ConfigError(f'level must be between 0 and 1, got {level}')
     differences = np.asarray(other, np.float64) - np.asarray(base, np.float64)
     differences = differences[np.isfinite(differences)]
     if len(differences) == 0 or math.isnan(delta):
         return Interval(delta, math.nan, math.nan, higher_is_better)
-    tail = _moved_out((1 - level) / 2, units)
+    tail = ALPHA / 2
+    if units >= 2:
+        from scipy.stats import t
+
+        # The share beyond an end that is right for so many units.
+        tail = NormalDist().cdf(float(t.ppf(tail, units - 1)) * math.sqrt(units / (units - 1)))
     low, high = np.quantile(differences, [tail, 1 - tail]).tolist()
     error = float(differences.std(ddof=1)) if len(differences) > 1 else math.nan
     p = _two_sided(differences, float(delta), error, units)
     return Interval(float(delta), low, high, higher_is_better, error, p, float(margin), units)
-
-
-def _moved_out(tail: float, units: int) -> float:
-    """The share beyond an end of the percentile interval that is right for so many units."""
-    if units < 2 or not 0 < tail < 0.5:
-        return tail
-    from scipy.stats import t
-
-    return NormalDist().cdf(float(t.ppf(tail, units - 1)) * math.sqrt(units / (units - 1)))
 
 
 def _t_below(value: float, units: int) -> float:
@@ -220,9 +209,8 @@ def _two_sided(differences: np.ndarray, delta: float, error: float, units: int) 
     if error <= NOISE:
         return float(abs(delta) <= NOISE)
     beyond = min((differences <= NOISE).sum(), (differences >= -NOISE).sum())
-    many, counted = len(differences), beyond >= _FEW_DRAWS
-    share = beyond / many if counted else (beyond + 1) / (many + 1)
+    many, is_counted = len(differences), beyond >= _FEW_DRAWS
+    share = beyond / many if is_counted else (beyond + 1) / (many + 1)
     value = NormalDist().inv_cdf(min(float(share), 0.5))
-    if not counted:
-        value = min(value, -abs(delta) / error)
+    value = value if is_counted else min(value, -abs(delta) / error)
     return min(1.0, 2 * _t_below(value * math.sqrt((units - 1) / units), units))

@@ -66,11 +66,9 @@ class ImageDetections:
             if not np.isfinite(array).all():
                 raise self._wrong(name, 'be finite', 'NaN or infinity')
         labels, true_labels = self.classes
-        for name, array, count in (
-            ('ignore', self.flags, len(self.boxes)),
-            ('labels', labels, len(self.predictions)),
-            ('true_labels', true_labels, len(self.boxes)),
-        ):
+        arrays = dict(ignore=self.flags, labels=labels, true_labels=true_labels)
+        for name, array in arrays.items():
+            count = len(self.predictions if name == 'labels' else self.boxes)
             if array.shape != (count,):
                 raise self._wrong(name, f'have the shape ({count},)', array.shape)
             if array.dtype.kind not in 'biu':
@@ -112,16 +110,9 @@ def images_from_arrays(arrays: Mapping[str, np.ndarray]) -> tuple[list[ImageDete
     ids, found, there = (arrays[name] for name in ('ids', 'found', 'there'))
     if not len(ids) == len(found) == len(there):
         raise ValueError(f'expected {len(ids)} counts, got {len(found)} and {len(there)}')
-    rows = zip(
-        ids.tolist(),
-        _split(arrays['predictions'], found),
-        _split(arrays['boxes'], there),
-        _split(arrays['ignore'], there),
-        _split(arrays['labels'], found),
-        _split(arrays['true_labels'], there),
-        strict=True,
-    )
-    images = [ImageDetections(*row) for row in rows]
+    counts = dict(predictions=found, boxes=there, ignore=there, labels=found, true_labels=there)
+    parts = [_split(arrays[name], each) for name, each in counts.items()]
+    images = [ImageDetections(*row) for row in zip(ids.tolist(), *parts, strict=True)]
     for image in images:
         image.check()
     return images, arrays['classes'].tolist()

@@ -67,12 +67,12 @@ class InstanceRecords(DetectionRecords):
     ) -> None:
         super().__init__(images, True, classes)
         self.masks = list(masks)
-        for image, each in zip(self.images, self.masks, strict=True):
+        pairs = list(zip(self.masks, self.images, strict=True))
+        for each, image in pairs:
             counts = len(each.scores), len(each.found), len(each.true)
             boxes = len(image.predictions), len(image.predictions), len(image.boxes)
             if counts != boxes:
                 raise DataError(f'image {image.img_id}: {boxes} boxes but {counts} masks')
-        pairs = list(zip(self.masks, self.images, strict=True))
         for index, part in enumerate(self.parts):
             part.masks = match_coco_masks([each.of_class(index, image) for each, image in pairs])
 

@@ -72,8 +72,7 @@ class ImageSet:
 
     def spread(self, count: int) -> list[int]:
         """Evenly spaced positions, at most ``count``."""
-        count = min(count, len(self))
-        last = len(self) - 1
+        count, last = min(count, len(self)), len(self) - 1
         return [round(step * last / max(count - 1, 1)) for step in range(count)]
 
 

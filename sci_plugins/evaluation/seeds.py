@@ -55,18 +55,15 @@ class SeedRecords(ImageRecords):
         ``(k - 1) / k`` (Rao and Wu 1988).
         """
         many = len(self.seeds)
-        return self._means(
-            weights, names, rng.multinomial(many - 1, [1 / many] * many, len(weights))
-        )
+        times = rng.multinomial(many - 1, [1 / many] * many, len(weights))
+        return self._means(weights, names, times)
 
     def _means(
         self, weights: np.ndarray, names: Sequence[str], times: np.ndarray
     ) -> dict[str, np.ndarray]:
-        each = [records.resampled(weights, names) for records in self.seeds]
-        return {
-            name: np.average([found[name] for found in each], axis=0, weights=times.T)
-            for name in names
-        }
+        every = [records.resampled(weights, names) for records in self.seeds]
+        columns = {name: [found[name] for found in every] for name in names}
+        return {name: np.average(e, axis=0, weights=times.T) for name, e in columns.items()}
 
     def higher(self, name: str) -> bool:
         return self.seeds[0].higher(name)
@@ -112,18 +109,13 @@ def seed_test(
         metric: the deciding one.
     """
     values = [each.metrics([metric])[metric] for each in seeds.seeds]
-    number = base.metrics([metric])[metric]
-    by_seed: dict[str, float] = {}
+    bases = [base.metrics([metric])[metric]] * len(values)
     if isinstance(base, SeedRecords):
-        pairs = zip(base_names, base.seeds, strict=True)
-        by_seed = {_number(name): each.metrics([metric])[metric] for name, each in pairs}
-    paired = by_seed.keys() == {_number(name) for name in names}
-    bases = [by_seed[_number(name)] if paired else number for name in names]
+        own, theirs = ([name.rpartition('-')[2] for name in some] for some in (names, base_names))
+        if set(own) == set(theirs):
+            single = [base.seeds[theirs.index(seed)] for seed in own]
+            bases = [each.metrics([metric])[metric] for each in single]
     return SeedTest(list(names), bases, values, sign_flip(np.subtract(values, bases)))
-
-
-def _number(name: str) -> str:
-    return name.rpartition('-')[2]
 
 
 def sign_flip(differences: Sequence[float] | np.ndarray) -> float:

@@ -70,12 +70,18 @@ class SegmentationRecords(ImageRecords):
         count = len(self.classes)
         empty = np.zeros((0, count, count), np.int64)
         self.matrices = _whole(matrices) if len(matrices) else empty
-        self._check()
+        wanted = [(len(self.ids), count, count + void) for void in (0, 1)]
+        if self.matrices.shape not in wanted:
+            raise DataError(
+                f'matrices of {len(self.ids)} images and {count} classes must be '
+                f'{wanted[0]}, got {self.matrices.shape}'
+            )
+        check_ids(self.ids)
+        _check_choice(f'subset={self.subset!r}', self.subset, self.classes)
         kept = np.array([self.classes.index(name) for name in self.subset])
         counted = self.matrices
         if ignore_left_out:
-            counted = counted.copy()
-            counted[:, np.setdiff1d(np.arange(count), kept)] = 0
+            counted = np.where(np.isin(np.arange(count), kept)[:, None], counted, 0)
         # Sums of float64 are exact for these counts, and a matrix product is fast.
         parts = [part[:, kept] for part in pixel_counts(counted)]  # right, there, predicted
         self._counts = np.concatenate(parts, axis=1).astype(np.float64)
@@ -95,7 +101,9 @@ class SegmentationRecords(ImageRecords):
         if not _has_maps(output):
             return None
         found, true = output.pred_sem_seg.data, output.gt_sem_seg.data
-        classes, ignored = len(run.images.classes), _ignore_index(run.metrics)
+        known = (getattr(metric, 'ignore_index', None) for metric in run.metrics)
+        ignored = next((index for index in known if isinstance(index, int)), 255)
+        classes = len(run.images.classes)
         return confusion_matrix(found.squeeze(0), true.squeeze(0), classes, ignored)
 
     @classmethod
@@ -146,16 +154,11 @@ class SegmentationRecords(ImageRecords):
         by_chance = ratio(there * predicted, there.sum())
         return 100 * float(mean_of_known(ratio(by_chance, there + predicted - by_chance), axis=0))
 
-    def class_accuracy(self) -> dict[str, float]:
-        """Class of the subset -> percent of its pixels that are right, or NaN."""
-        right, there, _ = self._sums()
-        return dict(zip(self.subset, (100 * ratio(right, there))[0].tolist(), strict=True))
-
-    def class_share(self) -> dict[str, float]:
-        """Class of the subset -> its percent of the subset's pixels, or NaN."""
-        _, there, _ = self._sums()
-        share = (100 * ratio(there, there.sum()))[0]
-        return dict(zip(self.subset, share.tolist(), strict=True))
+    def of_classes(self) -> dict[str, tuple[float, float]]:
+        """Class of the subset -> percent of its pixels that are right, and of all that it has."""
+        right, there, _ = (each[0] for each in self._sums())
+        shares = 100 * ratio(right, there), 100 * ratio(there, there.sum())
+        return dict(zip(self.subset, zip(*np.stack(shares).tolist(), strict=True), strict=True))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The matrices, with all classes in them."""
@@ -168,28 +171,12 @@ class SegmentationRecords(ImageRecords):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> 'SegmentationRecords':
-        return cls(
-            arrays['ids'].tolist(),
-            arrays['matrices'],
-            arrays['classes'].tolist(),
-            arrays['subset'].tolist(),
-            bool(arrays['ignore_left_out']),
-        )
+        ids, classes, subset = (arrays[name].tolist() for name in ('ids', 'classes', 'subset'))
+        return cls(ids, arrays['matrices'], classes, subset, bool(arrays['ignore_left_out']))
 
     def _sums(self, weights: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
         rows = np.ones((1, len(self.ids))) if weights is None else weights
         return tuple(np.split(rows @ self._counts, 3, axis=1))
-
-    def _check(self) -> None:
-        count, shape = len(self.classes), self.matrices.shape
-        wanted = [(len(self.ids), count, count + void) for void in (0, 1)]
-        if shape not in wanted:
-            raise DataError(
-                f'matrices of {len(self.ids)} images and {count} classes must be '
-                f'{wanted[0]}, got {shape}'
-            )
-        check_ids(self.ids)
-        _check_choice(f'subset={self.subset!r}', self.subset, self.classes)
 
 
 def _whole(matrices: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
@@ -221,11 +208,6 @@ def _has_maps(output: Any) -> bool:
 def _counting_metric(metrics: Iterable[Any]) -> Any:
     """The evaluator's metric that has counted the pixels of each image, if there is one."""
     return next((metric for metric in metrics if hasattr(metric, 'matrix_of')), None)
-
-
-def _ignore_index(metrics: Iterable[Any]) -> int:
-    found = (getattr(metric, 'ignore_index', None) for metric in metrics)
-    return next((index for index in found if isinstance(index, int)), 255)
 
 
 _RARE_AT_NIGHT = ('rider', 'truck', 'bus', 'motorcycle')
@@ -265,12 +247,8 @@ def class_table(records: SegmentationRecords) -> str:
     All in percent. A class that is neither present nor predicted has ``-``, and the last
     line names it.
     """
-    numbers, accuracy = records.metrics(), records.class_accuracy()
-    share = records.class_share()
-    rows = [
-        (name, *map(_cell, (numbers[f'IoU/{name}'], accuracy[name], share[name])))
-        for name in records.subset
-    ]
+    numbers, shares = records.metrics(), records.of_classes().items()
+    rows = [(name, *map(_cell, (numbers[f'IoU/{name}'], *pair))) for name, pair in shares]
     table = text_table(('class', 'IoU', 'Acc', 'pixels'), rows)
     means = ', '.join(f'{key} {_cell(numbers[key])}' for key in ('mIoU', 'mAcc', 'aAcc'))
     return f'{table}\n{means} ({describe_classes(records)})'

@@ -43,8 +43,6 @@ class ImageQualityMetric(BaseMetric):
     key: ClassVar[str]
     #: Whether it compares with a bright reference.
     needs_reference: ClassVar[bool] = False
-    #: Whether higher is better; ``None`` if neither is.
-    higher_is_better: ClassVar[bool | None] = None
     #: The package that it needs, and the extra that installs it; empty if none.
     needs_package: ClassVar[tuple[str, ...]] = ()
 
@@ -95,7 +93,6 @@ class PSNR(ImageQualityMetric):
 
     key = 'PSNR_range1_dB'
     needs_reference = True
-    higher_is_better = True
     needs_package = ('torchmetrics', 'train')
 
     def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:
@@ -118,7 +115,6 @@ class SSIM(ImageQualityMetric):
 
     key = 'SSIM_gauss11_sigma1.5_range1'
     needs_reference = True
-    higher_is_better = True
     needs_package = ('torchmetrics', 'train')
 
     def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:
@@ -135,7 +131,6 @@ class EME(ImageQualityMetric):
     """Contrast of blocks of 8x8 pixels, see :func:`sci_plugins.functional.image_quality.eme`."""
 
     key = 'EME_8x8_ln'
-    higher_is_better = True
 
     def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:
         return eme(enhanced, block=8)
@@ -146,7 +141,6 @@ class DiscreteEntropy(ImageQualityMetric):
     """Entropy of the 256 grey levels in bits."""
 
     key = 'entropy_gray256_bits'
-    higher_is_better = True
 
     def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:
         return discrete_entropy(enhanced)
@@ -161,7 +155,6 @@ class LOE(ImageQualityMetric):
     """
 
     key = 'LOE_side50'
-    higher_is_better = False
 
     def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:
         return lightness_order_error(enhanced, original, side=50)
@@ -196,7 +189,6 @@ class NIQE(ImageQualityMetric):
     """
 
     key = 'NIQE_pyiqa'
-    higher_is_better = False
     needs_package = ('pyiqa', 'niqe')
 
     def __init__(self, parameters: str | None = None, **kwargs: Any) -> None:

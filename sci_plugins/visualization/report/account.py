@@ -2,8 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sci_plugins.evaluation import bootstrap
@@ -13,18 +12,19 @@ from sci_plugins.evaluation.comparison import (
     Comparison,
     VariantResult,
     definitions_of,
+    differing_protocols,
     find_metric,
     main_metric,
     name_in_records,
 )
 from sci_plugins.visualization.report import cells, sections
-from sci_plugins.visualization.report.cautions import cautions, still_open
 from sci_plugins.visualization.report.cells import (
     Cell,
     ConditionRows,
     Facts,
     Table,
     count,
+    listing,
     places_of,
     plain,
     signed,
@@ -45,36 +45,17 @@ _SAME = 1e-9
 _HAVE_TABLES = (
     'environment', 'weights', 'config_diff', 'versions', 'base', 'planned', 'seen_in_training',
 )  # fmt: skip
+_NO_RESAMPLES = (
+    'No resamples were drawn, so there are no intervals: a small difference may be chance.'
+)
+_FEW = (
+    f'Only {{}} to resample: with fewer than {bootstrap.FEW_UNITS} the intervals are unreliable, '
+    'usually too narrow. Treat the verdicts as hints.'
+)
 NOT_A_TRAINING_RUN = (
     'The interval shows how much the difference depends on the choice of images. It says nothing '
     'about another training run of the model, or about other cameras and scenes.'
 )
-
-
-@dataclass(frozen=True)
-class Method:
-    """How the intervals were made."""
-
-    text: str
-    few: str = ''  # the units, if they are too few: '4 clips'
-
-    @property
-    def caveat(self) -> str:
-        """For the headline."""
-        return f', but from only {self.few}' if self.few else ''
-
-    @property
-    def warning(self) -> str:
-        """A paragraph; empty if there are enough units."""
-        return self.few and (
-            f'Only {self.few} to resample: with fewer than {bootstrap.FEW_UNITS} the intervals are '
-            'unreliable, usually too narrow. Treat the verdicts as hints.'
-        )
-
-    @property
-    def mark(self) -> str:
-        """For the caption of every table with intervals."""
-        return f' Only {self.few} to resample: see the warning.' if self.few else ''
 
 
 class Account:
@@ -100,7 +81,11 @@ class Account:
         self.headline = ': '.join(filter(None, (still_open(comparison), headline(rows))))
         #: condition and sentence
         self.answers = [(row.condition, sentence(row, self.metric)) for row in rows]
-        self.method = method_of(rows, about)  # how the intervals were computed
+        self.method, few = method_of(rows, about)  # how the intervals were computed
+        #: for the headline, where few units are drawn
+        self.caveat = f', but from only {few}' if few else ''
+        #: the same for the caption of every table with intervals
+        self.mark = f' Only {few} to resample: see the warning.' if few else ''
         self.judged = len(analyses)  # number of verdicts
         #: style, mark, verdict and meaning of each that occurs
         self.meanings = _meanings(rows)
@@ -117,7 +102,8 @@ class Account:
         #: all other metrics, and those of the config's own evaluator: one table per condition
         self.metrics, self.host_numbers = sections.all_metrics(rows), sections.host_numbers(rows)
         #: title and text of all that limits what the numbers say; for the top
-        self.warnings = cautions(comparison, rows, self.method.warning)
+        self.few = _FEW.format(few) if few else ''  # a paragraph
+        self.warnings = cautions(comparison, rows, self.few)
         #: metric -> what it is
         self.definitions = definitions_of(n for found in analyses for n in found.intervals)
         #: the shared protocol, weights, versions, environment, settings
@@ -174,7 +160,7 @@ def headline(rows: Sequence[ConditionRows]) -> str:
     else:
         order = (HELPS, HURTS, *_PHRASES)
         first, *others = (f'{verdict} in {found[verdict]}' for verdict in order if found[verdict])
-        text = cells.listing([f'{first} of {total} comparisons', *others])
+        text = listing([f'{first} of {total} comparisons', *others])
     return text[0].upper() + text[1:]
 
 
@@ -244,8 +230,8 @@ def _names(found: Collection[str], names_of_all: list[str]) -> str:
     if not others:
         return 'both' if len(found) == 2 else f'all {len(found)}'
     if len(found) > _MOST_NAMES >= len(others):
-        return f'all but {cells.listing(others)}'
-    return cells.listing(list(found))
+        return f'all but {listing(others)}'
+    return listing(list(found))
 
 
 def _detectable(found: Mapping[str, VariantAnalysis]) -> str:
@@ -308,13 +294,11 @@ def forests(rows: Sequence[ConditionRows]) -> list[Table]:
 # What the numbers rest on
 
 
-def method_of(rows: Sequence[ConditionRows], about: Mapping[str, Any]) -> Method:
-    """A sentence on the resamples, and a warning if there are too few units."""
+def method_of(rows: Sequence[ConditionRows], about: Mapping[str, Any]) -> tuple[str, str]:
+    """A sentence on the resamples, and the units, such as ``'4 clips'``, if they are too few."""
     analyses = cells.all_analyses(rows)
     if not analyses:
-        return Method(
-            'No resamples were drawn, so there are no intervals: a small difference may be chance.'
-        )
+        return _NO_RESAMPLES, ''
     unit = str(about.get('resampling') or 'images')
     fewest = min(analyses, key=lambda found: found.units)
     units = f'{fewest.units:,} {unit}'
@@ -325,7 +309,7 @@ def method_of(rows: Sequence[ConditionRows], about: Mapping[str, Any]) -> Method
         f'{count(fewest.resamples, "time")} (seed {fewest.seed}), the same draw for the '
         'base and the variant; the interval holds the middle 95 % of the differences.'
     )
-    return Method(text, f'{fewest.units} {unit}' * (fewest.units < bootstrap.FEW_UNITS))
+    return text, f'{fewest.units} {unit}' * (fewest.units < bootstrap.FEW_UNITS)
 
 
 def _protocol(rows: Sequence[ConditionRows]) -> list[Facts]:
@@ -367,3 +351,90 @@ def weights_of(about: Mapping[str, Any]) -> list[tuple[str, ...]]:
         found = weights if isinstance(weights, Mapping) else dict(name=weights)
         rows.append((variant, str(found.get('name', '')), str(found.get('sha256') or '')))
     return rows
+
+
+# What limits the numbers
+
+_UNFINISHED = '{} of {} measured. Still missing: {}. The same command with --resume goes on.'
+_WEAK = (
+    '{}. A network that hardly works without enhancement cannot tell what enhancement costs, and '
+    'any change is large beside its number.'
+)
+_SEEN = '{} in the training set of {} (same files): its numbers are too good.'
+
+
+def cautions(
+    comparison: Comparison, rows: Sequence[ConditionRows], few: str = ''
+) -> list[tuple[str, str]]:
+    """Title and text of each, the gravest first; ``few``: what to say of too few units."""
+    every = [(f'{row.condition}, {each.variant}: ', each) for row in rows for each in row.all]
+    bases = ((row.condition, row.base) for row in rows if row.base.weakness)
+    constant = [where + each.constant for where, each in every if each.constant]
+    found: dict[str, Iterable[str]] = {
+        'Unfinished': [_unfinished(comparison)],
+        'Seen in training': _seen(comparison.about),
+        'Few units': [few],
+        'Two numbers of one metric': _differences(every),
+        'Different protocols': _joined(
+            'These results do not share {}.', differing_protocols(each for _, each in every)
+        ),
+        'Weak base': _joined(_WEAK, [f'{c}, {base.variant}: {base.weakness}' for c, base in bases]),
+        'Constant predictions': _joined('The same for every image: {}.', constant),
+        'Identical results': _joined(
+            "Equal to the base's on every image, to the bit: {}.", list(_identical(rows))
+        ),
+    }
+    return [(title, text) for title, texts in found.items() for text in texts if text]
+
+
+def _joined(sentence: str, facts: Collection[str]) -> list[str]:
+    return [sentence.format('; '.join(facts))] if facts else []
+
+
+def still_open(comparison: Comparison) -> str:
+    """For the headline: how many of the planned conditions are measured; empty if all are."""
+    left = _missing(comparison)
+    done = sum(not each for each in left.values())
+    return '' if done == len(left) else f'Unfinished, {done} of {len(left)} conditions measured'
+
+
+def _missing(comparison: Comparison) -> dict[str, list[str]]:
+    """Planned condition -> variants that are not measured under it."""
+    planned = comparison.about.get('planned') or {}
+    done = {(each.condition.name, each.variant) for each in comparison.results}
+    variants = planned.get('variants', [])
+    return {
+        name: [variant for variant in variants if (name, variant) not in done]
+        for name in planned.get('conditions', [])
+    }
+
+
+def _unfinished(comparison: Comparison) -> str:
+    left = _missing(comparison)
+    told = [f'{name} ({", ".join(missing)})' for name, missing in left.items() if missing]
+    done, total = len(left) - len(told), count(len(left), 'condition')
+    return _UNFINISHED.format(done, total, '; '.join(told)) if told else ''
+
+
+def _seen(about: Mapping[str, Any]) -> Iterator[str]:
+    for label, number in (about.get('seen_in_training') or {}).items():
+        if number:
+            images = count(number, 'test image is', 'test images are')
+            yield _SEEN.format(images, label or 'the config')
+
+
+def _differences(every: Sequence[tuple[str, VariantResult]]) -> Iterable[str]:
+    """One for each reason."""
+    found: dict[str, str] = {}
+    for where, each in every:
+        if each.difference:
+            reason = each.difference.partition(' differ ')[2]
+            found.setdefault(reason, f'{where}{each.difference}.')
+    return found.values()
+
+
+def _identical(rows: Sequence[ConditionRows]) -> Iterator[str]:
+    for row in rows:
+        names = [name for name, found in row.analyses.items() if found.identical]
+        if names:
+            yield f'{row.condition}: {listing(names)}'

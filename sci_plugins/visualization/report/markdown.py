@@ -27,15 +27,15 @@ def tell_comparison(comparison: Comparison) -> str:
     """
     account = Account(comparison)
     parts = [f'# Does it help? {escape(account.question)}', '']
-    parts += [f'**{escape(account.headline + account.method.caveat)}.**', '']
+    parts += [f'**{escape(account.headline + account.caveat)}.**', '']
     parts += [f'- {escape(condition)}: {escape(told)}' for condition, told in account.answers]
     for title, told in account.warnings:
         parts += ['', f'**{title}.** {escape(told)}']
     parts += _verdicts(account)
     for section in (*account.strata, *account.classes):
-        parts += _tables(section.title, section.tables, section.note, account.method.mark)
+        parts += _tables(section.title, section.tables, section.note, account.mark)
     parts += _decisions(account)
-    parts += _tables('All metrics', account.metrics, _CELLS, account.method.mark)
+    parts += _tables('All metrics', account.metrics, _CELLS, account.mark)
     parts += _tables("Numbers of the config's own evaluator", account.host_numbers, _HOST_NUMBERS)
     parts += _method(account)
     return '\n'.join(parts) + '\n'
@@ -68,7 +68,7 @@ def _verdicts(account: Account) -> list[str]:
         told += account.family
     else:
         told += '. Without an interval, a small difference may be chance.'
-    told = escape(told + account.method.mark)
+    told = escape(told + account.mark)
     return ['', f'## {account.matrix.title}', '', told, '', *_table(account.matrix)]
 
 
@@ -106,7 +106,7 @@ def _table(table: Table) -> list[str]:
 def _method(account: Account) -> list[str]:
     told = [f'- {escape(name)}: {escape(text)}' for name, text in account.definitions.items()]
     lines = ['', '## What the numbers are', '', *told] if told else []
-    lines += ['', '## Method', '', f'{escape(account.method.text)} {NOT_A_TRAINING_RUN}']
+    lines += ['', '## Method', '', f'{escape(account.method)} {NOT_A_TRAINING_RUN}']
     lines += ['', '## Made with'] if account.facts else []
     for facts in account.facts:
         lines += ['', f'### {facts.title}', '']

@@ -45,33 +45,25 @@ class EmbeddedSheet:
     problem: str = ''
 
 
-@dataclass(frozen=True)
-class Album:
-    """The embedded pictures, and what was done to make them fit."""
-
-    pictures: list[EmbeddedSheet]
-    note: str = ''
-
-
-def collect(sheets: Sequence[Sheet], budget: int = BUDGET) -> Album:
-    """Pictures of all sheets, or of as many as fit, in the order given.
+def collect(sheets: Sequence[Sheet], budget: int = BUDGET) -> tuple[list[EmbeddedSheet], str]:
+    """Pictures of all sheets, or of as many as fit, in the order given, and what was done to them.
 
     Where they are too large, they are made smaller, down to 800 pixels across; if that is not
     enough, those of every condition and variant that changed least are left out. ``budget`` is
     bytes of base64 that all may take together.
     """
     if not sheets:
-        return Album([])
+        return [], ''
     for level in _LEVELS:
         if _estimate(sheets, level) > budget:
             continue
         pictures = list(_until(budget, (_read(sheet, level) for sheet in sheets)))
         if len(pictures) == len(sheets):
-            return Album(pictures, _note(level, 0))
+            return pictures, _note(level, 0)
     ranked = (_read(sheet, _LEVELS[-1]) for sheet in _strongest_first(sheets))
     kept = {id(picture.sheet): picture for picture in _until(budget, ranked)}
     pictures = [kept[id(sheet)] for sheet in sheets if id(sheet) in kept]
-    return Album(pictures, _note(_LEVELS[-1], len(sheets) - len(pictures)))
+    return pictures, _note(_LEVELS[-1], len(sheets) - len(pictures))
 
 
 def _estimate(sheets: Sequence[Sheet], level: tuple[int, int] | None) -> float:
@@ -145,13 +137,12 @@ def render_report(
     curves: Mapping[tuple[str, str], Curve],
     sheets: Sequence[Sheet],
     legend: Sequence[tuple[str, tuple[int, int, int]]] = (),
-    *,
-    picture_budget: int = BUDGET,
 ) -> str:
     """Render a comparison as one self-contained HTML page, UTF-8 when it is written to a file.
 
     It needs no network. A script of its own sorts tables and enlarges pictures; without it
-    everything can be read.
+    everything can be read. Where pictures take more than 8 MB, they are shown smaller, then fewer,
+    and the page says so.
 
     Args:
         comparison: the results, with the analysis of each against the base.
@@ -159,15 +150,39 @@ def render_report(
             tables.
         sheets: pictures: evenly spaced images, those that gained and lost most, examples.
         legend: names and RGB colours in [0, 255] of the classes in the pictures.
-        picture_budget: most bytes that the pictures take in the page; where they are more, they are
-            shown smaller, then fewer, and the page says so.
 
     Raises:
         MissingDependencyError: if Jinja2 is not installed.
         DataError: if recall and precision of a curve differ in length.
     """
+    account, (pictures, note) = Account(comparison), collect(sheets, BUDGET)
+    script = (_TEMPLATES / 'script.js').read_text(encoding='utf-8')
+    places, factor = places_of(account.metric), percent_factor(account.metric)
+    alone = [each for each in pictures if not (each.sheet.decided or each.sheet.unlabelled)]
+    changed = _by('condition', [each for each in alone if each.sheet.variant])
     page = _environment().get_template('report.html.j2')
-    return str(page.render(**_content(comparison, curves, sheets, legend, picture_budget)))
+    told = page.render(
+        account=account,
+        caveat=NOT_A_TRAINING_RUN,
+        drawing=plots,
+        plots=plots.draw_curves(account.rows, account.labels, curves),
+        legend=legend,
+        album_note=note,
+        picture_groups={name: _by('variant', some) for name, some in changed.items()},
+        effect=lambda sheet: signed(sheet.effect * factor, places),
+        unlabelled=[each for each in pictures if each.sheet.unlabelled],
+        spread=_by('condition', [each for each in alone if not each.sheet.variant]),
+        cell=f'{CELL_WIDTH} {CAPTION_HEIGHT} {GAP}',
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        decisions_title=DECISIONS,
+        about_decisions=ABOUT_DECISIONS,
+        histograms=[starmap(plots.draw_histogram, e.columns.items()) for e in account.decisions],
+        decided=[_decided(each, pictures) for each in account.decisions],
+        diffs={label: diff_lines(text) for label, text in account.diffs.items()},
+        version=__version__,
+    )
+    return str(told)
 
 
 @cache  # compiling the templates takes a second
@@ -180,41 +195,6 @@ def _environment() -> Any:
         ) from error
     plain: Any = dict(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return Environment(loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, **plain)
-
-
-def _content(
-    comparison: Comparison,
-    curves: Mapping[tuple[str, str], Curve],
-    sheets: Sequence[Sheet],
-    legend: Sequence[tuple[str, tuple[int, int, int]]],
-    picture_budget: int,
-) -> dict[str, Any]:
-    account, album = Account(comparison), collect(sheets, picture_budget)
-    script = (_TEMPLATES / 'script.js').read_text(encoding='utf-8')
-    places, factor = places_of(account.metric), percent_factor(account.metric)
-    alone = [e for e in album.pictures if not (e.sheet.decided or e.sheet.unlabelled)]
-    changed = _by('condition', [each for each in alone if each.sheet.variant])
-    return dict(
-        account=account,
-        caveat=NOT_A_TRAINING_RUN,
-        drawing=plots,
-        plots=plots.draw_curves(account.rows, account.labels, curves),
-        legend=legend,
-        album=album,
-        picture_groups={name: _by('variant', pictures) for name, pictures in changed.items()},
-        effect=lambda sheet: signed(sheet.effect * factor, places),
-        unlabelled=[each for each in album.pictures if each.sheet.unlabelled],
-        spread=_by('condition', [each for each in alone if not each.sheet.variant]),
-        cell=f'{CELL_WIDTH} {CAPTION_HEIGHT} {GAP}',
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        decisions_title=DECISIONS,
-        about_decisions=ABOUT_DECISIONS,
-        histograms=[starmap(plots.draw_histogram, e.columns.items()) for e in account.decisions],
-        decided=[_decided(each, album.pictures) for each in account.decisions],
-        diffs={label: diff_lines(text) for label, text in account.diffs.items()},
-        version=__version__,
-    )
 
 
 def _by(name: str, pictures: Sequence[EmbeddedSheet]) -> dict[str, list[EmbeddedSheet]]:

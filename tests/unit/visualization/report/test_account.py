@@ -164,16 +164,16 @@ def test_many_variants_stand_below_each_other() -> None:
     assert [name for name, _, _ in table.rows] == [f'v{index}' for index in range(9)]
 
 
-def _method(unit: str | None, units: int) -> account.Method:
-    rows = rows_of(make_comparison({'gamma': [0.1]}, units=units, images=106))
-    return account.method_of(rows, {} if unit is None else dict(resampling=unit))
+def _account(unit: str | None, units: int) -> account.Account:
+    about = {} if unit is None else dict(resampling=unit)
+    return account.Account(make_comparison({'gamma': [0.1]}, units=units, images=106, about=about))
 
 
 def test_images_drawn_anew() -> None:
-    found = _method('images', 106)
-    assert '106 images drawn with replacement 1,000 times (seed 0)' in found.text
-    assert found.warning == found.mark == found.caveat == ''
-    assert _method(None, 106) == found
+    found = _account('images', 106)
+    assert '106 images drawn with replacement 1,000 times (seed 0)' in found.method
+    assert found.few == found.mark == found.caveat == ''
+    assert _account(None, 106).method == found.method
 
 
 @pytest.mark.parametrize(
@@ -181,15 +181,15 @@ def test_images_drawn_anew() -> None:
     [('clips', '12 clips (106 images)'), ('blocks of 9', '12 blocks of 9 (106 images)')],
 )
 def test_clips_and_blocks(unit: str, text: str) -> None:
-    assert text in _method(unit, 12).text
+    assert text in _account(unit, 12).method
 
 
 @pytest.mark.parametrize(('units', 'warned'), [(2, True), (9, True), (10, False)])
 def test_too_few_units_are_a_warning(units: int, warned: bool) -> None:
-    found = _method('clips', units)
-    assert bool(found.warning) == warned
+    found = _account('clips', units)
+    assert bool(found.few) == warned
     if warned:
-        assert found.warning.startswith(f'Only {units} clips to resample')
+        assert found.few.startswith(f'Only {units} clips to resample')
         assert found.caveat == f', but from only {units} clips'
         assert found.mark == f' Only {units} clips to resample: see the warning.'
 
@@ -197,15 +197,15 @@ def test_too_few_units_are_a_warning(units: int, warned: bool) -> None:
 def test_the_fewest_units_are_told() -> None:
     comparison = make_comparison({'gamma': [0.1, 0.1]}, units=4)
     comparison.results[:2] = make_comparison({'gamma': [0.1, 0.1]}, units=40).results[:2]
-    found = account.method_of(rows_of(comparison), {})
-    assert found.text.startswith('Paired bootstrap: 4 images')
+    text, _ = account.method_of(rows_of(comparison), {})
+    assert text.startswith('Paired bootstrap: 4 images')
 
 
 def test_no_intervals() -> None:
     results = [make_result(name, Condition(), {'AP': 0.2}) for name in ('none', 'gamma')]
-    found = account.method_of(rows_of(Comparison({}, results)), {})
-    assert 'no intervals' in found.text
-    assert 'may be chance' in found.text
+    text, _ = account.method_of(rows_of(Comparison({}, results)), {})
+    assert 'no intervals' in text
+    assert 'may be chance' in text
 
 
 @pytest.mark.parametrize(

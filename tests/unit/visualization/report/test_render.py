@@ -264,8 +264,11 @@ def test_nothing_measured() -> None:
     assert 'Nothing was measured' in render_report(Comparison({}, []), {}, [])
 
 
-def test_pictures_over_the_budget_are_told(sheets: list[Sheet]) -> None:
-    html = render_report(_detections(), {}, sheets, picture_budget=10)
+def test_pictures_over_the_budget_are_told(
+    sheets: list[Sheet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(render, 'BUDGET', 10)
+    html = render_report(_detections(), {}, sheets)
     assert 'with smaller effects' in html
 
 

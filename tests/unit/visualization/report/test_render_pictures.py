@@ -41,55 +41,54 @@ def _quantization(quality: int) -> dict[int, list[int]]:
 
 
 def test_files_go_in_as_they_are(sheets: list[Sheet]) -> None:
-    album = collect(sheets)
-    assert album.note == ''
-    assert [picture.sheet for picture in album.pictures] == sheets
-    for picture in album.pictures:
+    pictures, note = collect(sheets)
+    assert note == ''
+    assert [picture.sheet for picture in pictures] == sheets
+    for picture in pictures:
         assert base64.b64decode(picture.data) == picture.sheet.path.read_bytes()
         assert (picture.width, picture.height) == (2000, 40)
 
 
 def test_too_large_ones_are_made_smaller(sheets: list[Sheet]) -> None:
-    budget = _size(collect(sheets).pictures) // 2
-    album = collect(sheets, budget)
-    assert len(album.pictures) == len(sheets)
-    assert _size(album.pictures) <= budget
-    width = _open(album.pictures[0]).width
+    budget = _size(collect(sheets)[0]) // 2
+    pictures, note = collect(sheets, budget)
+    assert len(pictures) == len(sheets)
+    assert _size(pictures) <= budget
+    width = _open(pictures[0]).width
     assert width in (1600, 1100, 800)
-    assert f'at most {width} pixels wide' in album.note
-    assert 'left out' not in album.note
-    assert (album.pictures[0].width, album.pictures[0].height) == (width, width // 50)
+    assert f'at most {width} pixels wide' in note
+    assert 'left out' not in note
+    assert (pictures[0].width, pictures[0].height) == (width, width // 50)
     quality = {1600: 80, 1100: 70, 800: 60}[width]
-    assert f'(JPEG quality {quality})' in album.note
-    assert _open(album.pictures[0]).quantization == _quantization(quality)
+    assert f'(JPEG quality {quality})' in note
+    assert _open(pictures[0]).quantization == _quantization(quality)
 
 
 def test_the_weakest_are_left_out_where_that_is_not_enough(sheets: list[Sheet]) -> None:
-    smallest = collect(sheets, budget=_size(collect(sheets).pictures) // 40)
-    kept = [picture.sheet for picture in smallest.pictures]
+    smallest, note = collect(sheets, budget=_size(collect(sheets)[0]) // 40)
+    kept = [picture.sheet for picture in smallest]
     assert 0 < len(kept) < len(sheets)
-    assert f'{len(sheets) - len(kept)} sheet' in smallest.note
-    assert 'Left out' in smallest.note
+    assert f'{len(sheets) - len(kept)} sheet' in note
+    assert 'Left out' in note
     # a variant's second gain goes before the only loss of any
     assert all(sheet.effect != 0.2 for sheet in kept)
     assert kept == [sheet for sheet in sheets if sheet in kept]
 
 
 def test_no_room_at_all(sheets: list[Sheet]) -> None:
-    album = collect(sheets, budget=10)
-    assert album.pictures == []
-    assert '6 sheets with smaller effects' in album.note
+    pictures, note = collect(sheets, budget=10)
+    assert pictures == []
+    assert '6 sheets with smaller effects' in note
 
 
 def test_no_sheets() -> None:
-    assert collect([]).pictures == []
-    assert collect([]).note == ''
+    assert collect([]) == ([], '')
 
 
 def test_a_png_becomes_a_jpeg(tmp_path: Path) -> None:
     path = tmp_path / 'sheet.png'
     Image.new('RGBA', (30, 20), 'red').save(path)
-    (picture,) = collect([Sheet('as is', 'gamma', 'a.png', 0.1, path)]).pictures
+    (picture,) = collect([Sheet('as is', 'gamma', 'a.png', 0.1, path)])[0]
     assert _open(picture).format == 'JPEG'
     assert _open(picture).quantization == _quantization(90)
     assert _open(picture).size == (picture.width, picture.height) == (30, 20)
@@ -103,7 +102,7 @@ def test_a_picture_that_cannot_be_read_is_said(
     if content is not None:
         path.write_bytes(content)
     lost = Sheet('as is', 'gamma', 'lost.png', 0.1, path)
-    album = collect([*sheets, lost])
-    assert album.pictures[-1].data == ''
-    assert album.pictures[-1].problem.endswith('Error')
-    assert all(picture.data for picture in album.pictures[:-1])
+    pictures, _ = collect([*sheets, lost])
+    assert pictures[-1].data == ''
+    assert pictures[-1].problem.endswith('Error')
+    assert all(picture.data for picture in pictures[:-1])
