@@ -267,17 +267,10 @@ def _sheet(network: Network, every: list[Comparison], columns: list[Column]) -> 
     found = every[0]
     about, bases = found.about, [each.results[0] for each in every]
     named = [replace(b, variant=c.text) for b, c in zip(bases, columns, strict=True)]
+    files = str(about['config']), str(about['checkpoint']), about.get('checkpoint_sha256')
+    told = _metric(found), bases[0].images, network.resample
     return Sheet(
-        network.name,
-        str(about['config']),
-        str(about['checkpoint']),
-        about.get('checkpoint_sha256'),
-        _metric(found),
-        found.results[0].images,
-        network.resample,
-        columns,
-        bases[0].protocol,
-        differing_protocols(named),
+        network.name, *files, *told, columns, bases[0].protocol, differing_protocols(named)
     )
 
 
@@ -295,10 +288,10 @@ def _column(text: str, cell: Cell, found: Comparison, enhancers: Sequence[str]) 
     return Column(text, cell.condition.name, float(kept.luma.mean()), entries)
 
 
-def cost_of(name: str, runs: int = 5) -> float:
+def cost_of(name: str) -> float:
     """Milliseconds of an enhancer for one dark image of 640 x 480; NaN for files of others.
 
-    Median of ``runs``: the CPU time of one thread, or a GPU's time where there is one. What looks
+    Median of five runs: the CPU time of one thread, or a GPU's time where there is one. What looks
     at two images needs a second inference of the network besides.
     """
     inner = name if name == 'none' else enhancer_of(name)
@@ -312,7 +305,7 @@ def cost_of(name: str, runs: int = 5) -> float:
     torch.set_num_threads(1)
     try:
         with torch.no_grad():
-            for _ in range(runs + 1):
+            for _ in range(6):  # the first warms up
                 start = clock()
                 float(enhancer(image).sum())  # waits for a GPU
                 times.append(clock() - start)

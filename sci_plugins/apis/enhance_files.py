@@ -34,17 +34,9 @@ from sci_plugins.errors import (
 )
 from sci_plugins.models.enhancers.base import BaseEnhancer, RetinexEnhancer, arguments_of, type_name
 from sci_plugins.models.enhancers.sci import prepare_kernels
+from sci_plugins.utils import images
 from sci_plugins.utils.files import write_atomically
 from sci_plugins.utils.folders import check_regular_file, list_files, video_advice
-from sci_plugins.utils.images import (
-    IMAGE_FORMATS,
-    PNG_LEVEL,
-    Picture,
-    encode_picture,
-    header_size,
-    read_picture,
-    storable_dtype,
-)
 from sci_plugins.weights import DEFAULT_ENHANCER
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
@@ -114,13 +106,13 @@ def _find_images(item: Path, out_dir: Path, skipped: list[str]) -> list[tuple[Pa
     """Image files and their paths below the output folder; results are not inputs."""
     if not item.is_dir():
         check_regular_file(item, 'image or folder')
-        if item.suffix.lower() not in IMAGE_FORMATS:
-            known = ', '.join(IMAGE_FORMATS) + video_advice([item.suffix])
+        if item.suffix.lower() not in images.IMAGE_FORMATS:
+            known = ', '.join(images.IMAGE_FORMATS) + video_advice([item.suffix])
             raise DataError(f'{item}: expected an image with one of the suffixes {known}')
         return [(item, Path(item.name))]
     if item.resolve() == out_dir.resolve():
         raise ConfigError(f'{item} is both input and output; choose another folder')
-    listing = list_files(item, IMAGE_FORMATS, leave_out=[out_dir])
+    listing = list_files(item, images.IMAGE_FORMATS, leave_out=[out_dir])
     if listing.note:
         skipped.append(f'{item}: {listing.note}')
     if not listing.files:
@@ -156,14 +148,12 @@ def enhancer_fingerprint(enhancer: BaseEnhancer) -> str:
     Of its class, the code of one from outside this package, the arguments that it was built with,
     plain values that its modules hold, and its weights.
     """
-    plain = {
-        f'{path}.{name}': value
-        for path, module in enhancer.named_modules()
-        for name, value in vars(module).items()
-        if isinstance(value, bool | int | float | str | None)
-        and not name.startswith('_')
-        and name != 'training'
-    }
+    plain: dict[str, Any] = {}
+    for path, module in enhancer.named_modules():
+        own = {name: value for name, value in vars(module).items() if not name.startswith('_')}
+        own.pop('training')
+        values = (e for e in own.items() if isinstance(e[1], bool | int | float | str | None))
+        plain |= {f'{path}.{name}': value for name, value in values}
     facts = [_code_of(enhancer), arguments_of(enhancer), plain]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     tensors = enhancer.state_dict() | dict(enhancer.named_buffers())
@@ -309,7 +299,7 @@ def enhance_files(
     *,
     illumination: bool = False,
     image_format: str = 'same',
-    png_level: int = PNG_LEVEL,
+    png_level: int = images.PNG_LEVEL,
     tile: int = 1024,
     workers: int | None = None,
     overwrite: bool = False,
@@ -423,7 +413,7 @@ class _Worker:
                         f'{job.source}: {foreign[0]} exists and was not written by this tool, or '
                         'was changed since; overwrite replaces it'
                     )
-        with self._budget.hold(math.prod(header_size(job.source))):
+        with self._budget.hold(math.prod(images.header_size(job.source))):
             if self.stop.is_set():
                 return False
             contents = self._enhance(job)
@@ -434,17 +424,18 @@ class _Worker:
 
     def _enhance(self, job: FileJob) -> dict[Path, memoryview]:
         """Output file -> its bytes."""
-        picture = read_picture(job.source)
+        picture = images.read_picture(job.source)
         with self._enhancing:
-            dtype = storable_dtype(job.target, picture.pixels.dtype)
+            dtype = images.storable_dtype(job.target, picture.pixels.dtype)
             wanted: Any = dict(illumination=job.illumination is not None, dtype=dtype, **self.how)
             result = enhance_pixels(self.model, picture.pixels, **wanted)
         pictures = {}
         if job.illumination is not None and result.illumination is not None:
-            pictures[job.illumination] = Picture(result.illumination)
+            pictures[job.illumination] = images.Picture(result.illumination)
         pictures[job.target] = replace(picture, pixels=result.image)
         del picture  # its pixels need not wait for the encoder
-        return {path: encode_picture(path, each, self.png_level) for path, each in pictures.items()}
+        each = pictures.items()
+        return {path: images.encode_picture(path, p, self.png_level) for path, p in each}
 
 
 class _PixelBudget:

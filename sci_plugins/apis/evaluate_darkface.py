@@ -12,16 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sci_plugins.datasets.darkface import (
-    UNKNOWN,
-    files_by_id,
-    find_version,
-    ids_sha256,
-    read_numbered_boxes,
-    recognise_split,
-    split_ids,
-    strange_boxes,
-)
+from sci_plugins.datasets import darkface
 from sci_plugins.errors import DataError
 from sci_plugins.evaluation.comparison import finite_or_none
 from sci_plugins.evaluation.detection_records import DarkFaceRecords, ImageDetections
@@ -123,8 +114,8 @@ def evaluate_submission(
     if coco:
         require_host('COCO AP (--no-coco leaves it out)', 'pycocotools', 'det')
     labels, pictures = _find_labels(Path(gt_dir))
-    found, _ = files_by_id(pred_dir, '.txt', ignore_case=True)
-    ids = split_ids(split) if split else list(files_by_id(labels, '.txt')[0])
+    found, _ = darkface.files_by_id(pred_dir, '.txt', ignore_case=True)
+    ids = darkface.split_ids(split) if split else list(darkface.files_by_id(labels, '.txt')[0])
     if not ids:
         raise DataError(f'{labels}: no label file (ID.txt)')
     missing = [name for name in ids if name not in found]
@@ -146,9 +137,10 @@ def evaluate_submission(
     if strict and remarks:
         raise DataError(f'{remarks[0]} ({len(remarks)} remarks; --strict)')
     records, faces = DarkFaceRecords(images, coco), sum(len(image.boxes) for image in images)
-    split = split or recognise_split(ids)
-    version = find_version(labels, faces, split) or UNKNOWN
-    known = dict(data_set='DARK FACE', split=split or UNKNOWN, rule='sci_plugins.DarkFaceMetric')
+    split = split or darkface.recognise_split(ids)
+    version = darkface.find_version(labels, faces, split) or darkface.UNKNOWN
+    known = dict(data_set='DARK FACE', rule='sci_plugins.DarkFaceMetric')
+    known |= dict(split=split or darkface.UNKNOWN, annotation_version=version)
     numbers = name_for_host(records.metrics())
     return SubmissionResult(
         numbers={f'darkface/{key}': value for key, value in numbers.items()},
@@ -157,9 +149,9 @@ def evaluate_submission(
         predictions=sum(len(image.predictions) for image in images),
         split=split,
         annotation_version=version,
-        ids_sha256=ids_sha256(ids),
+        ids_sha256=darkface.ids_sha256(ids),
         missing=missing,
-        protocol=known | dict(annotation_version=version) | records.protocol(),
+        protocol=known | records.protocol(),
         extra=extra,
         remarks=remarks,
     )
@@ -179,7 +171,8 @@ def _unpaired(labels: Path, pictures: Path | None) -> list[str]:
     """Remarks on labels without image, which are evaluated, and the reverse, which are not."""
     if pictures is None:
         return []
-    with_label, with_image = files_by_id(labels, '.txt')[0], files_by_id(pictures, '.png')[0]
+    with_label = darkface.files_by_id(labels, '.txt')[0]
+    with_image = darkface.files_by_id(pictures, '.png')[0]
     alone = [f'{with_label[n]}: label without image' for n in with_label if n not in with_image]
     bare = [with_image[name] for name in with_image if name not in with_label]
     return alone + [f'{path}: image without label, not evaluated' for path in bare]
@@ -189,11 +182,11 @@ def _read_image(
     name: str, labels: Path, pictures: Path | None, found: Path | None
 ) -> tuple[ImageDetections, list[str]]:
     label, size = labels / f'{name}.txt', None
-    numbered = read_numbered_boxes(label)
+    numbered = darkface.read_numbered_boxes(label)
     if pictures:
         with suppress(DataError):  # the evaluation does not need the image
             size = read_image_size(pictures / f'{name}.png')
-    remarks = [text for _, text in strange_boxes(label, numbered, size)]
+    remarks = [text for _, text in darkface.strange_boxes(label, numbered, size)]
     predictions = np.zeros((0, 5))
     if found is not None:
         predictions, odd = read_predictions(found)

@@ -97,8 +97,7 @@ class Oval(NamedTuple):
     def window(self) -> tuple[slice, slice]:
         """Rows and columns of the canvas that it may cover."""
         a, b = self.a * 1.1 + 1, self.b * 1.1 + 1
-        rows = _limited_slice(self.y - b, self.y + b, HEIGHT)
-        return rows, _limited_slice(self.x - a, self.x + a, WIDTH)
+        return _limited(self.y - b, self.y + b, HEIGHT), _limited(self.x - a, self.x + a, WIDTH)
 
     def coverage(self) -> Array:
         """Alpha in [0, 1] of the pixels in the window."""
@@ -125,8 +124,8 @@ class Limb(NamedTuple):
     def window(self) -> tuple[slice, slice]:
         """Rows and columns of the canvas that it may cover."""
         (x1, y1), (x2, y2), reach = self.start, self.stop, self.width / 2 + 1
-        rows = _limited_slice(min(y1, y2) - reach, max(y1, y2) + reach, HEIGHT)
-        return rows, _limited_slice(min(x1, x2) - reach, max(x1, x2) + reach, WIDTH)
+        rows = _limited(min(y1, y2) - reach, max(y1, y2) + reach, HEIGHT)
+        return rows, _limited(min(x1, x2) - reach, max(x1, x2) + reach, WIDTH)
 
     def coverage(self) -> Array:
         """Alpha in [0, 1] of the pixels in the window: by the distance from the middle line."""
@@ -226,7 +225,7 @@ def draw_face_scene(
     return picture, [figure.box for figure in figures if figure.kind == 'face']
 
 
-def _limited_slice(start: float, stop: float, size: int) -> slice:
+def _limited(start: float, stop: float, size: int) -> slice:
     first = min(max(int(start), 0), size)
     return slice(first, min(max(int(stop) + 1, first), size))
 

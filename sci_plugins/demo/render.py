@@ -137,51 +137,39 @@ class Canvas:
         self.nearness[at] = nearness[seen]
         self.label[at] = label
 
-    def light(
-        self, ambient: NDArray, haze: NDArray, lights: list[Light], reach: float = 160.0
-    ) -> Array:
-        """Radiance ``(H, W, 3)`` of the scene.
-
-        Args:
-            ambient: RGB light from the sky, on everything.
-            haze: RGB colour that distant things fade to: to 1/e of the contrast in ``reach``
-                metres.
-            lights: lamps; their light falls with the distance squared.
-        """
-        # Light changes slowly: every second pixel in both directions is enough.
-        rows, columns = np.indices(self.label.shape, dtype=np.float32)[:, ::2, ::2]
-        nearness = self.nearness[::2, ::2]
-        points = self.camera.unproject(columns + 0.5, rows + 0.5, nearness)
-        arriving = arriving_light(points, ambient, lights)
-        size = self.label.shape[::-1]
-        clear = cv2.resize(np.exp(-points[..., 2] / reach), size)[..., None]
-        radiance = self.albedo * cv2.resize(arriving, size)
-        solid = (self.nearness > 0)[..., None]
-        hazy = radiance * clear + single(haze) * (1 - clear)
-        return np.where(solid, hazy, 0) + self.emission
-
 
 class Scene(NamedTuple):
-    """A drawn canvas and the light on it; arguments as in :meth:`Canvas.light`."""
+    """A drawn canvas and the light on it."""
 
     canvas: Canvas
-    ambient: NDArray
-    haze: NDArray
+    ambient: NDArray  # RGB light from the sky, on everything
+    haze: NDArray  # RGB colour that distant things fade to
     lights: list[Light]
 
-    def radiance(self) -> Array:
-        """RGB ``(H, W, 3)`` at the canvas' size, without glow."""
-        return self.canvas.light(self.ambient, self.haze, self.lights)
+    def radiance(self, reach: float = 160.0) -> Array:
+        """RGB ``(H, W, 3)`` at the canvas' size, without glow.
+
+        Haze takes all but 1/e of the contrast in ``reach`` metres.
+        """
+        canvas, size = self.canvas, self.canvas.label.shape[::-1]
+        # Light changes slowly: every second pixel in both directions is enough.
+        rows, columns = np.indices(canvas.label.shape, dtype=np.float32)[:, ::2, ::2]
+        nearness = canvas.nearness[::2, ::2]
+        points = canvas.camera.unproject(columns + 0.5, rows + 0.5, nearness)
+        arriving = arriving_light(points, self.ambient, self.lights)
+        clear = cv2.resize(np.exp(-points[..., 2] / reach), size)[..., None]
+        radiance = canvas.albedo * cv2.resize(arriving, size)
+        hazy = radiance * clear + single(self.haze) * (1 - clear)
+        return np.where((canvas.nearness > 0)[..., None], hazy, 0) + canvas.emission
 
 
-def add_glow(radiance: Array, strength: float = 0.1) -> Array:
+def add_glow(radiance: Array) -> Array:
     """Add halos around what is brighter than white, as haze and lenses do."""
     excess = np.maximum(radiance - 1.0, 0)
     small = cv2.resize(excess, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
     # Narrow and wide halos of equal energy.
     halo = sum(cv2.GaussianBlur(small, (0, 0), sigma) for sigma in (1.0, 4.0, 12.0))
-    size = (radiance.shape[1], radiance.shape[0])
-    return radiance + strength * cv2.resize(single(halo), size)
+    return radiance + 0.1 * cv2.resize(single(halo), radiance.shape[1::-1])
 
 
 def plain(colour: NDArray | tuple, emission: NDArray | tuple = (0, 0, 0)) -> Paint:
@@ -201,8 +189,9 @@ def grain(points: Array, tile: Array, axes: tuple[int, int], scale: float) -> Ar
     return tile[first, second][:, None]
 
 
-def noise_tile(generator: np.random.Generator, size: int = 128) -> Array:
-    """Tileable noise around 1 with fine and coarse parts, ``(size, size)``."""
+def noise_tile(generator: np.random.Generator) -> Array:
+    """Tileable noise around 1 with fine and coarse parts, ``(128, 128)``."""
+    size = 128
     tile = np.ones((size, size), np.float32)
     for cells, amount in ((8, 0.12), (32, 0.1), (128, 0.1)):
         part = generator.normal(0, amount, (cells, cells)).astype(np.float32)

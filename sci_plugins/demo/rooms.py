@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sci_plugins.demo import render
 from sci_plugins.demo.render import Array, Camera, Canvas, Light, Paint, Scene
 
+_Ends = tuple[float, float]
 #: Nothing in a room has a label.
 _NO_LABEL = 0
 #: How far pictures, windows and doors stand out from the wall, in metres.
@@ -173,13 +174,7 @@ def _furnish(canvas: Canvas, room: Room, generator: np.random.Generator) -> None
             z += length + generator.uniform(0.4, 2.0)
 
 
-def _box(
-    canvas: Canvas,
-    x: tuple[float, float],
-    y: tuple[float, float],
-    z: tuple[float, float],
-    colour: NDArray,
-) -> None:
+def _box(canvas: Canvas, x: _Ends, y: _Ends, z: _Ends, colour: NDArray) -> None:
     """Draw a box that stands parallel to the walls: front, top and both sides."""
     (x1, x2), (y1, y2), (z1, z2) = sorted(x), y, z
     for shade, corners in (

@@ -231,45 +231,37 @@ def _best(row: Row, enhancer: str) -> tuple[str, str] | None:
     return max(known, key=lambda pair: row.values[pair[1]], default=None)
 
 
-def _in_percent(row: Row) -> Row:
-    factor = percent_factor(TASKS[row.task].metric)
-    values = {name: value * factor for name, value in row.values.items()}
-    changes = {name: each.scaled(factor) for name, each in row.changes.items()}
-    return row._replace(values=values, changes=changes)
+def _told(row: Row, name: str) -> tuple[str, str, str, str]:
+    """A variant's value, its change, the interval of that and the verdict, in percent."""
+    metric = TASKS[row.task].metric
+    factor, places = percent_factor(metric), places_of(metric)
+    change = row.changes.get(name, _UNDEFINED).scaled(factor)
+    value, ends = factor * row.values.get(name, math.nan), (change.low, change.high)
+    delta = signed(change.delta, places)
+    return plain(value, places), delta, interval(*ends, places), change.verdict
 
 
 def _verdict(row: Row, enhancer: str) -> str:
     """Which variant is best here, and whether it is shown to differ from none."""
-    row, best = _in_percent(row), _best(row, enhancer)
+    best = _best(row, enhancer)
     if best is None:
         return '**Best here: undefined.**'
-    (label, name), places = best, places_of(TASKS[row.task].metric)
-    value, bare = (plain(row.values.get(key, math.nan), places) for key in (name, 'none'))
-    if name == 'none':
+    value, change, limits, verdict = _told(row, best[1])
+    if best[1] == 'none':
         return f'**Best here: no enhancement, {value}.**'
-    change = row.changes.get(name, _UNDEFINED)
-    limits = interval(change.low, change.high, places)
+    bare = _told(row, 'none')[0]
     return (
-        f'**Best here: {label}, {value}; without: {bare}.** The change is '
-        f'{signed(change.delta, places)} ({limits}): {change.verdict}.'
+        f'**Best here: {best[0]}, {value}; without: {bare}.** The change is {change} ({limits}): '
+        f'{verdict}.'
     )
 
 
 def _table_row(row: Row, enhancer: str) -> list[str]:
-    places, row = places_of(TASKS[row.task].metric), _in_percent(row)
-    variants, best = _variants(enhancer), _best(row, enhancer)
-    sci, behind_gate, adaptive = (row.changes.get(name, _UNDEFINED) for name in variants[2:])
-    return [
-        f'{row.task} ({TASKS[row.task].metric})',
-        describe(row.condition),
-        *(plain(row.values.get(name, math.nan), places) for name in variants),
-        signed(sci.delta, places),
-        interval(sci.low, sci.high, places),
-        sci.verdict,
-        behind_gate.verdict,
-        adaptive.verdict,
-        best[0] if best else '',
-    ]
+    told, best = [_told(row, name) for name in _variants(enhancer)], _best(row, enhancer)
+    head = [f'{row.task} ({TASKS[row.task].metric})', describe(row.condition)]
+    head += [value for value, *_ in told]
+    verdicts = [verdict for *_, verdict in told[2:]]
+    return [*head, *told[2][1:3], *verdicts, best[0] if best else '']
 
 
 _INTRODUCTION = """# Does SCI help a network that was trained by day?

@@ -137,7 +137,16 @@ def analyse(
         ConfigError: if the base or the variant lacks the metric.
     """
     count = len(base.ids)
-    _check(base, other, brightness, groups)
+    if base.ids != other.ids:
+        raise DataError(
+            'expected the same images in the same order for base and variant, got '
+            f'{count} and {len(other.ids)} images'
+        )
+    if groups is not None and len(groups) != count:
+        raise DataError(f'expected {count} groups, one for each image, got {len(groups)}')
+    unknown = [name for name in base.ids if brightness and name not in brightness]
+    if unknown:
+        raise DataError(f'brightness must have every image, lacks {unknown[0]!r}')
     names = [name for name in base.names if name in other.names]
     metric = metric or base.main
     if metric not in names:
@@ -161,25 +170,6 @@ def analyse(
         lost=[each for each in reversed(by_effect) if each.effect < 0][:changed],
         identical=base.same_as(other),
     )
-
-
-def _check(
-    base: ImageRecords,
-    other: ImageRecords,
-    brightness: Mapping[str, float] | None,
-    groups: Sequence[Hashable] | None,
-) -> None:
-    count = len(base.ids)
-    if base.ids != other.ids:
-        raise DataError(
-            'expected the same images in the same order for base and variant, got '
-            f'{count} and {len(other.ids)} images'
-        )
-    if groups is not None and len(groups) != count:
-        raise DataError(f'expected {count} groups, one for each image, got {len(groups)}')
-    unknown = [name for name in base.ids if brightness and name not in brightness]
-    if unknown:
-        raise DataError(f'brightness must have every image, lacks {unknown[0]!r}')
 
 
 @dataclass(frozen=True)

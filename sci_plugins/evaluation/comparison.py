@@ -297,11 +297,7 @@ def split_classes(
         names: of metrics, ``METRIC/CLASS`` for single classes.
         values: of each contender: metric -> the base's and its own number.
     """
-    tables = list(values)
-    empty = [
-        name
-        for name in names
-        if '/' in name and all(math.isnan(each) for table in tables for each in table.get(name, ()))
-    ]
+    known = {n for table in values for n, pair in table.items() if not all(map(math.isnan, pair))}
+    empty = [name for name in names if '/' in name and name not in known]
     classes = dict.fromkeys(name.partition('/')[2] for name in empty)
     return [name for name in names if name not in empty], list(classes)

@@ -23,11 +23,10 @@ class SegmentationRecords(ImageRecords):
 
     The numbers are those of mmseg's ``IoUMetric``, unrounded.
 
-    **Subsets.** The IoU of a class comes from the whole matrix and does not depend on the
-    subset: confusion with a left-out class counts against a kept one. Only the means are
-    over the subset (and ``aAcc`` over pixels whose ground truth is a kept class). With
-    ``ignore_left_out``, pixels whose ground truth is a left-out class do not count at
-    all, as if they were labelled "ignored"; IAT's labels of 15 classes work that way.
+    **Subsets.** The IoU of a class comes from the whole matrix and does not depend on the subset:
+    confusion with a left-out class counts against a kept one. Only the means are over the subset
+    (and ``aAcc`` over pixels whose ground truth is a kept class). With ``ignore_left_out``, pixels
+    whose ground truth is a left-out class do not count at all, as with IAT's labels of 15 classes.
 
     Args:
         ids: names of the images, in the order of the set.

@@ -25,32 +25,24 @@ CELL_WIDTH = 480
 BoxColors = str | list[tuple[int, int, int]]
 
 
-def draw_truth(image: np.ndarray, sample: Any, palette: Sequence[Any] | None) -> np.ndarray:
-    """The image with its ground truth, boxes or a label map.
+def draw_sample(
+    kind: str, image: np.ndarray, sample: Any, palette: Sequence[Any] | None
+) -> np.ndarray:
+    """The image with its ground truth or with what the model found, boxes or a label map.
 
     Args:
+        kind: ``'gt'`` or ``'pred'``.
         image: RGB, uint8, ``(H, W, 3)``, at the network's scale.
-        sample: the host's data sample; without ground truth the image stays bare.
+        sample: the host's data sample; without such a result the image stays bare.
         palette: RGB colour of each class, for label maps.
     """
-    return _draw('gt', image, sample, palette, TRUTH_COLOR)
-
-
-def draw_predictions(image: np.ndarray, sample: Any, palette: Sequence[Any] | None) -> np.ndarray:
-    """The image with what the model found; arguments as in :func:`draw_truth`."""
-    return _draw('pred', image, sample, palette, PREDICTION_COLOR)
-
-
-def _draw(
-    kind: str, image: np.ndarray, sample: Any, palette: Sequence[Any] | None, color: str
-) -> np.ndarray:
     if f'{kind}_sem_seg' in sample:
         labels = sample.get(f'{kind}_sem_seg').data[0].cpu().numpy()
-        return overlay_labels(image, labels, palette, sample)
+        return overlay_labels(image, labels, palette)
     if f'{kind}_instances' in sample:
-        shown, scores = sample.get(f'{kind}_instances'), None
+        shown, scores, color = sample.get(f'{kind}_instances'), None, TRUTH_COLOR
         if kind == 'pred':
-            shown = shown[shown.scores >= SCORE_THRESHOLD]
+            shown, color = shown[shown.scores >= SCORE_THRESHOLD], PREDICTION_COLOR
             scores = shown.scores.tolist()
         colors = box_colors(shown.get('labels'), palette, color)
         return draw_boxes(image, shown.bboxes, sample, colors, scores)
@@ -136,7 +128,7 @@ def _of_hues(hues: np.ndarray, saturation: np.ndarray | int, value: int) -> np.n
 
 
 def overlay_labels(
-    image: np.ndarray, labels: np.ndarray, palette: Sequence[Any] | None, sample: Any
+    image: np.ndarray, labels: np.ndarray, palette: Sequence[Any] | None
 ) -> np.ndarray:
     """Blend a label map over the image, two to one; ignored pixels show the image."""
     large, _ = enlarge(image)

@@ -22,20 +22,7 @@ from sci_plugins.evaluation.records import ImageSet
 from sci_plugins.functional.detection_ap import pairwise_iou
 from sci_plugins.utils.files import file_slug, is_ours
 from sci_plugins.utils.images import read_sheet, write_sheet
-from sci_plugins.visualization.panels import (
-    PREDICTION_COLOR,
-    SCORE_THRESHOLD,
-    TRUTH_COLOR,
-    box_colors,
-    class_colors,
-    draw_boxes,
-    draw_predictions,
-    draw_truth,
-    enlarge,
-    make_grid,
-    palette_of,
-    place_beside,
-)
+from sci_plugins.visualization import panels
 from sci_plugins.visualization.report import Sheet
 
 Cell = tuple[str, np.ndarray]
@@ -82,9 +69,9 @@ class PictureBook:
         """Write one JPEG per image; may be called after each variant."""
         for path, page in self._pages.items():
             if page.columns:
-                sheet = make_grid(list(zip(*page.columns, strict=True)))
+                sheet = panels.make_grid(list(zip(*page.columns, strict=True)))
                 if page.earlier is not None:
-                    sheet = place_beside(page.earlier, sheet)
+                    sheet = panels.place_beside(page.earlier, sheet)
                 write_sheet(path, sheet, page.variants)
 
     def path(self, index: int, name: str) -> Path:
@@ -129,18 +116,19 @@ def draw_start(
             ``(G,)``; ``None`` takes the sample's own.
     """
     if boxes is None or 'gt_sem_seg' in sample.output:
-        truth = draw_truth(sample.image, sample.output, palette)
+        truth = panels.draw_sample('gt', sample.image, sample.output, palette)
     else:
-        colors = box_colors(labels, palette, TRUTH_COLOR)
-        truth = draw_boxes(sample.image, boxes, sample.output, colors)
-    return (f'input: {sample.name}', enlarge(sample.image)[0]), ('ground truth', truth)
+        colors = panels.box_colors(labels, palette, panels.TRUTH_COLOR)
+        truth = panels.draw_boxes(sample.image, boxes, sample.output, colors)
+    return (f'input: {sample.name}', panels.enlarge(sample.image)[0]), ('ground truth', truth)
 
 
 def draw_sides(name: str, sample: KeptSample, palette: Any) -> Column:
     """The column of a variant: what the model sees above, what it finds below."""
+    found = panels.draw_sample('pred', sample.enhanced, sample.output, palette)
     return (
-        (f'{name}: what the model sees', enlarge(sample.enhanced)[0]),
-        (f'{name}: predictions', draw_predictions(sample.enhanced, sample.output, palette)),
+        (f'{name}: what the model sees', panels.enlarge(sample.enhanced)[0]),
+        (f'{name}: predictions', found),
     )
 
 
@@ -197,7 +185,7 @@ class ChangedSheets:
 
     def add(self, name: str, samples: Sequence[KeptSample]) -> None:
         """Draw at once what a contender sees and finds, so that no tensors stay in memory."""
-        palette = palette_of(self.images.metainfo)
+        palette = panels.palette_of(self.images.metainfo)
         for sample in samples:
             index = sample.index
             if (None, index) not in self._columns:
@@ -210,7 +198,7 @@ class ChangedSheets:
         index = self.images.ids.index(sheet.image)
         names = dict.fromkeys((None, base, sheet.variant))
         columns = [self._columns[name, index] for name in names]
-        grid = make_grid(list(zip(*columns, strict=True)))
+        grid = panels.make_grid(list(zip(*columns, strict=True)))
         write_sheet(sheet.path, grid, [name for name in names if name])
 
 
@@ -223,7 +211,7 @@ def find_unlabelled(records: DetectionRecords) -> list[tuple[int, np.ndarray]]:
     """The surest detections that overlap no box: position of the image, ``x1 y1 x2 y2 score``."""
     found = []
     for index, image in enumerate(records.images):
-        rows = image.predictions[image.predictions[:, 4] >= SCORE_THRESHOLD]
+        rows = image.predictions[image.predictions[:, 4] >= panels.SCORE_THRESHOLD]
         overlaps = pairwise_iou(rows[:, :4], image.boxes).max(axis=1, initial=0)
         found += [(index, row) for row in rows[overlaps < _OVERLAP]]
     return sorted(found, key=lambda each: -each[1][4])[:_UNLABELLED]
@@ -244,7 +232,7 @@ def draw_unlabelled(
         some = [(by_index[index], row) for index, row in found[start : start + 6]]
         rows.append([(f'{s.name} {row[4]:.2f}', _crop(s.image, s, row)) for s, row in some])
         rows.append([('', _crop(s.enhanced, s, row)) for s, row in some])
-    return make_grid(rows)
+    return panels.make_grid(rows)
 
 
 def _crop(image: np.ndarray, sample: KeptSample, row: np.ndarray) -> np.ndarray:
@@ -263,7 +251,7 @@ def _crop(image: np.ndarray, sample: KeptSample, row: np.ndarray) -> np.ndarray:
         (round((x + size - left) * zoom), round((y + size - top) * zoom))
         for x, y in ((x1, y1), (x2, y2))
     )
-    return cv2.rectangle(square, start, stop, ImageColor.getrgb(PREDICTION_COLOR)[:3], 1)
+    return cv2.rectangle(square, start, stop, ImageColor.getrgb(panels.PREDICTION_COLOR)[:3], 1)
 
 
 def legend_of(
@@ -274,10 +262,10 @@ def legend_of(
     if not classes or not (of_boxes or (palette is not None and len(palette) >= len(classes))):
         return []
     if of_boxes and len(classes) == 1:
-        both = {f'{classes[0]}, to be found': TRUTH_COLOR, 'found': PREDICTION_COLOR}
+        both = {f'{classes[0]}, to be found': panels.TRUTH_COLOR, 'found': panels.PREDICTION_COLOR}
         return [(name, ImageColor.getrgb(color)[:3]) for name, color in both.items()]
     many = len(classes)
-    colors = class_colors(many) if of_boxes else np.asarray(palette)[:many].tolist()
+    colors = panels.class_colors(many) if of_boxes else np.asarray(palette)[:many].tolist()
     return [
         (str(name), (int(red), int(green), int(blue)))
         for name, (red, green, blue) in zip(classes, colors, strict=True)

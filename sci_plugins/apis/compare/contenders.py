@@ -6,6 +6,7 @@ Another config's model is tested on the first config's test set.
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -115,13 +116,11 @@ def _last_step(pipeline: Any) -> dict[str, Any]:
 
 def _class_counts(node: Any) -> Iterator[int]:
     """Every ``num_classes`` in a model's config."""
-    if isinstance(node, dict):
-        if isinstance(node.get('num_classes'), int):
-            yield node['num_classes']
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for value in node:
-            yield from _class_counts(value)
+    if isinstance(node, dict) and isinstance(node.get('num_classes'), int):
+        yield node['num_classes']
+    inner = node.values() if isinstance(node, dict) else node
+    for each in inner if isinstance(node, dict | list | tuple) else ():
+        yield from _class_counts(each)
 
 
 def _shorten(names: tuple[str, ...]) -> str:
@@ -183,11 +182,9 @@ class Contenders:
 
     Args:
         first: the model behind every variant.
-        variants: enhancers by name, ``'none'``, ``'config'``, ``'merge'``,
-            ``'merge(NAME)'``, ``'select'``, ``'select(NAME)'``,
-            ``'before(NAME)'``, ``'folder/DIR'`` (see :meth:`find_images`).
-        models: other trained models by label; each runs as its config says, on the
-            first one's test set.
+        variants: enhancers by name, ``'none'``, ``'config'``, ``'merge'``, ``'merge(NAME)'``,
+            ``'select'``, ``'select(NAME)'``, ``'before(NAME)'``, ``'folder/DIR'``.
+        models: others by label; each runs as its config says, on the first one's test set.
         base: what the others are compared with; ``None``: the first variant.
         trust: allow checkpoints that hold other objects than weights.
         input_order: channel order that the first config's pipeline loads.
@@ -247,16 +244,15 @@ class Contenders:
         Raises:
             DataError: if one is missing, cannot be read or has another size.
         """
-        for name in filter(folder_of, self.names):
-            for condition in conditions:
-                part = '' if condition.gain is None else condition.slug
-                found = match_by_name(paths, Path(folder_of(name), part), IMAGE_FORMATS)
-                for path, file in found.items():
-                    sizes = read_image_size(path), read_image_size(file)
-                    if sorted(sizes[0]) != sorted(sizes[1]):  # a file may lie on its side
-                        told = [f'{width} x {height}' for width, height in sizes]
-                        raise DataError(f'{file}: expected {told[0]}, as {path}, got {told[1]}')
-                self._replaced[name, condition] = {key: str(file) for key, file in found.items()}
+        for name, condition in product(filter(folder_of, self.names), conditions):
+            part = '' if condition.gain is None else condition.slug
+            found = match_by_name(paths, Path(folder_of(name), part), IMAGE_FORMATS)
+            for path, file in found.items():
+                sizes = read_image_size(path), read_image_size(file)
+                if sorted(sizes[0]) != sorted(sizes[1]):  # a file may lie on its side
+                    told = [f'{width} x {height}' for width, height in sizes]
+                    raise DataError(f'{file}: expected {told[0]}, as {path}, got {told[1]}')
+            self._replaced[name, condition] = {key: str(file) for key, file in found.items()}
 
     def config(self, name: str, condition: Condition = _AS_IS) -> Config:
         """The config that a contender is tested with, on the first one's test set.
@@ -310,14 +306,13 @@ class Contenders:
     def _check(self, variants: Sequence[str]) -> None:
         if not variants:
             raise ConfigError('expected at least one variant, got none')
-        steps = [step for steps in _test_pipelines(self.sources[''].cfg) for step in steps]
+        steps = (step for steps in _test_pipelines(self.sources[''].cfg) for step in steps)
         has_views = any(is_type(step, 'TestTimeAug') for step in steps)
-        for name in variants:
-            if _parts_of(name)[0] in _LOOKS and has_views:
-                raise ConfigError(
-                    f'variant {name!r} cannot be combined with --tta: each needs several '
-                    'predictions of the same image'
-                )
+        for name in (each for each in variants if has_views and _parts_of(each)[0] in _LOOKS):
+            raise ConfigError(
+                f'variant {name!r} cannot be combined with --tta: each needs several predictions '
+                'of the same image'
+            )
 
     def _fill_slots(self, variants: Sequence[str]) -> None:
         configured = _slot_of(self._model(''))
@@ -330,10 +325,9 @@ class Contenders:
                 )
         # Other enhancers see the images as the configured one does.
         standard = configured or dict(input_order=self.input_order, input_max=self.input_max)
-        self._slots = dict(dict.fromkeys(_LOOKS, configured), none=None, config=configured)
-        self._slots |= dict.fromkeys(filter(folder_of, variants))
-        for name, enhancer in self._enhancers.items():
-            self._slots[name] = dict(standard, enhancer=enhancer)
+        self._slots = dict.fromkeys((*_LOOKS, AS_CONFIGURED), configured)
+        self._slots |= dict.fromkeys(('none', *filter(folder_of, variants)))
+        self._slots |= {n: dict(standard, enhancer=each) for n, each in self._enhancers.items()}
 
     def _model(self, label: str) -> nn.Module:
         if label not in self._built:
@@ -377,8 +371,7 @@ def build_model(cfg: Config, checkpoint: str, trust: bool = False) -> nn.Module:
 
 
 def _ordered(names: list[str], base: str | None) -> list[str]:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f'duplicate names among variants and models: {", ".join(twice)}')
     if base is None:
         return names

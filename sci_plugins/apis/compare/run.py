@@ -70,23 +70,18 @@ def compare(
 ) -> Comparison:
     """Evaluate a model under several enhancers, and other models, on the same images.
 
-    A paired bootstrap over the results of each image judges every contender against the
-    base; where they cannot be kept, a line says why. See docs/compare.md.
+    A paired bootstrap over the results of each image judges every contender against the base; where
+    they cannot be kept, a line says why. See docs/compare.md.
 
     Args:
-        cfg, checkpoint: any mmdet or mmseg config, and its model's weights; ``'none'``
-            for a model that carries its own.
-        variants: enhancers by name (see :func:`build_enhancer`), ``'none'``,
-            ``'config'`` for the config's own enhancer, ``'merge(NAME)'``, ``'folder/DIR'``
-            for images that were enhanced elsewhere.
-        models: other trained models by label, on the test set of ``cfg``.
-        base: what the others are compared with; ``None``: the first variant.
+        cfg, checkpoint: any mmdet or mmseg config, and its model's weights; ``'none'`` for a model
+            that carries its own.
+        variants, models, base, trust, input_order, input_max: see :class:`Contenders`.
         conditions: how the images are darkened before anything else.
         work_dir: gets tables, report, records and pictures.
-        pictures, changed: how many evenly spaced images to draw, and how many of those
-            that gained most and of those that lost most.
+        pictures, changed: how many evenly spaced images to draw, and how many of those that gained
+            most and of those that lost most.
         resume: keep the results of the same experiment in ``work_dir``.
-        trust, input_order, input_max: see :class:`Contenders`.
         report: also write ``report.html``.
         judging: ``metric``, ``resample``, ``resamples``, ``seed``, ``margin`` and ``correction``
             of :class:`Judge`.

@@ -9,27 +9,11 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
+from sci_plugins.apis.compare import changed, measuring
 from sci_plugins.apis.compare.about import build_image_set, protocol_of
-from sci_plugins.apis.compare.changed import (
-    ChangedSheets,
-    PictureBook,
-    changed_images,
-    decided_images,
-    draw_unlabelled,
-    earlier_sheet,
-    find_unlabelled,
-    legend_of,
-    run_again,
-)
 from sci_plugins.apis.compare.contenders import Contenders
 from sci_plugins.apis.compare.judging import Judge, mean_result
-from sci_plugins.apis.compare.measuring import (
-    Kept,
-    RecordStore,
-    make_records,
-    measure,
-    prepare_config,
-)
+from sci_plugins.apis.compare.measuring import Kept, RecordStore
 from sci_plugins.engine.hooks import DecisionsHook, ImageResultsHook, KeptSample, SampleKeeperHook
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation.comparison import (
@@ -82,7 +66,7 @@ class Session:
         """
         if go_on and is_main_process():
             self._draw_lost(condition, drawn)
-        book = PictureBook(self._pictures(condition), go_on=go_on)
+        book = changed.PictureBook(self._pictures(condition), go_on=go_on)
         for name in self.contenders.names:
             if self.comparison.find(condition, name) is not None:
                 continue
@@ -118,12 +102,12 @@ class Session:
         sheets, unless they are damaged.
         """
         known = (e for e in self._changed(condition, count) if e.variant in self.contenders.names)
-        missing = [each for each in known if not (go_on and earlier_sheet(each.path))]
+        missing = [each for each in known if not (go_on and changed.earlier_sheet(each.path))]
         wanted: dict[str, set[int]] = {}
         for each in missing:
             for name in (self.judge.base, each.variant):
                 wanted.setdefault(name, set()).add(self.images.ids.index(each.image))
-        sheets = ChangedSheets(self.images)
+        sheets = changed.ChangedSheets(self.images)
         for name, samples in self._run_again(condition, wanted):
             sheets.add(name, samples)
         for each in missing:
@@ -139,7 +123,7 @@ class Session:
         """
         write_comparison(self.comparison, self.work_dir)
         if report:
-            legend = legend_of(self.images.metainfo, self.images.has_boxes)
+            legend = changed.legend_of(self.images.metainfo, self.images.has_boxes)
             page = render_report(self.comparison, self._curves, self._sheets(count), legend)
             write_atomically(self.work_dir / 'report.html', page)
 
@@ -183,16 +167,16 @@ class Session:
     def _measure(self, condition: Condition, name: str, keeper: SampleKeeperHook) -> None:
         view, own = self.contenders.view(name), self.contenders.config(name, condition)
         hook = ImageResultsHook(view.input_order, view.fill_color, view.input_max)
-        cfg, decided = prepare_config(own, condition, self.work_dir), DecisionsHook()
+        cfg, decided = measuring.prepare_config(own, condition, self.work_dir), DecisionsHook()
         hooks = [keeper, hook, decided]
-        result = measure(cfg, self.contenders.open(name), name, condition, hooks)
+        result = measuring.measure(cfg, self.contenders.open(name), name, condition, hooks)
         if hook.results is None:  # not the main process
             self.comparison.replace(result)
             return
         decisions = Decisions.of(self.images.ids, decided.found or {})
         protocol = protocol_of(own, self.images)
         result = replace(result, decisions=decisions, protocol=protocol)
-        kept = make_records(hook)
+        kept = measuring.make_records(hook)
         if isinstance(kept, str):
             main_metric(result.metrics, self.judge.metric)  # refuse an unknown one now
             self.comparison.replace(replace(result, note=kept))
@@ -210,10 +194,9 @@ class Session:
         if self._is_base(result):
             self._base = condition, kept
         elif result.variant not in self._seeds:
-            base_result = self.comparison.find(condition, self._base_name)
-            base = self._base_records(base_result)
-            if base_result is not None and base is not None:
-                result = self.judge.judge(result, kept, base_result, base)
+            base = self.comparison.find(condition, self._base_name)
+            if base is not None and not base.note:
+                result = self.judge.judge(result, kept, base, self._base_records(base))
         self.comparison.replace(result)
 
     def _needs_judging(self, result: VariantResult) -> bool:
@@ -226,8 +209,8 @@ class Session:
 
     def _changed(self, condition: Condition, count: int) -> list[Sheet]:
         results, folder = self.comparison.of_condition(condition), self._pictures(condition)
-        decided = decided_images(results, folder / 'decisions') if count else []
-        return [*changed_images(results, folder / 'changed', count), *decided]
+        decided = changed.decided_images(results, folder / 'decisions') if count else []
+        return [*changed.changed_images(results, folder / 'changed', count), *decided]
 
     def _pictures(self, condition: Condition) -> Path:
         return self.work_dir / 'pictures' / condition.slug
@@ -254,10 +237,8 @@ class Session:
         each = [self.store.load(result.condition, name) for name in result.members]
         return Kept(SeedRecords([one.records for one in each]), each[0].luma)
 
-    def _base_records(self, result: VariantResult | None) -> Kept | None:
+    def _base_records(self, result: VariantResult) -> Kept:
         """The base's records under a condition, kept in memory until the next condition."""
-        if result is None or result.note:
-            return None
         if self._base is None or self._base[0] != result.condition:
             self._base = (result.condition, self._load(result))
         return self._base[1]
@@ -267,23 +248,24 @@ class Session:
         for result in self.comparison.of_condition(condition):
             name, path = result.variant, self._unlabelled(condition, result.variant)
             known = name in self.contenders.names and not result.note
-            if self._is_base(result) or not known or (go_on and earlier_sheet(path)):
+            if self._is_base(result) or not known or (go_on and changed.earlier_sheet(path)):
                 continue
             records = self.store.load(condition, name).records
-            if isinstance(records, DetectionRecords) and (rows := find_unlabelled(records)):
+            if isinstance(records, DetectionRecords) and (rows := changed.find_unlabelled(records)):
                 found[name] = rows
         wanted = {name: {index for index, _ in rows} for name, rows in found.items()}
         for name, samples in self._run_again(condition, wanted):
-            write_sheet(self._unlabelled(condition, name), draw_unlabelled(found[name], samples))
+            sheet = changed.draw_unlabelled(found[name], samples)
+            write_sheet(self._unlabelled(condition, name), sheet)
 
     def _unlabelled(self, condition: Condition, variant: str) -> Path:
         return self._pictures(condition) / 'unlabelled' / f'{file_slug(variant)}.jpg'
 
     def _draw_lost(self, condition: Condition, drawn: list[int]) -> None:
         """Draw the sheets of an earlier run that are missing or damaged."""
-        book = PictureBook(self._pictures(condition))
+        book = changed.PictureBook(self._pictures(condition))
         paths = {place: book.path(place, self.images.file_name(place)) for place in drawn}
-        lost = {place for place, path in paths.items() if earlier_sheet(path) is None}
+        lost = {place for place, path in paths.items() if changed.earlier_sheet(path) is None}
         there = [each.variant for each in self.comparison.of_condition(condition)]
         palette = palette_of(self.images.metainfo)
         for name, samples in self._run_again(condition, dict.fromkeys(there, lost)):
@@ -294,17 +276,15 @@ class Session:
         self, condition: Condition, wanted: Mapping[str, set[int]]
     ) -> Iterator[tuple[str, list[KeptSample]]]:
         """What contenders see and find in some images, the base first."""
-        tested: list[tuple[Config, ImageSet]] = []  # by config: each has its own pipeline
-        for name in self.contenders.names:
-            if wanted.get(name):
-                cfg = self.contenders.config(name, condition)
-                images = next((found for each, found in tested if each is cfg), None)
-                if images is None:
-                    images = build_image_set(prepare_config(cfg, condition, self.work_dir))
-                    tested.append((cfg, images))
-                model, places = self.contenders.open(name), sorted(wanted[name])
-                white = self.contenders.view(name).input_max
-                yield name, run_again(model, images, places, white)
+        tested: dict[int, tuple[Config, ImageSet]] = {}  # by config: each has its own pipeline
+        for name in filter(wanted.get, self.contenders.names):
+            cfg = self.contenders.config(name, condition)
+            if id(cfg) not in tested:
+                prepared = measuring.prepare_config(cfg, condition, self.work_dir)
+                tested[id(cfg)] = cfg, build_image_set(prepared)  # kept, or its id may recur
+            model, places = self.contenders.open(name), sorted(wanted[name])
+            white = self.contenders.view(name).input_max
+            yield name, changed.run_again(model, tested[id(cfg)][1], places, white)
 
     def _add_curve(self, result: VariantResult, kept: Kept) -> None:
         curve = kept.records.curve()

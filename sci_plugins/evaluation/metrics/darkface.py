@@ -85,11 +85,9 @@ class DarkFaceMetric(BaseMetric):
     ``darkface/AP`` is the number of the data set's own tool, the records' ``DARKFACE_AP``; for the
     other keys see ``DarkFaceRecords.definitions``. All are fractions in [0, 1], on boxes in pixels
     of the original image; NaN where there is nothing to find. ``darkface/annotation_version`` is
-    the year of the annotations, NaN if the data set does not recognise it.
-
-    The ground truth comes with the images: the pipeline packs ``'instances'`` and ``'img_id'`` as
-    meta keys. After the evaluation ``records`` holds every image's matches (on the main process),
-    for resampling.
+    the year of the annotations, NaN if the data set does not recognise it. The pipeline packs
+    ``'instances'`` and ``'img_id'`` as meta keys. After the evaluation ``records`` holds every
+    image's matches (on the main process).
 
     Args:
         coco: also compute COCO's numbers and those by face size; takes pycocotools.

@@ -22,22 +22,16 @@ from sci_plugins.registry import METRICS
 class SubsetIoUMetric(BaseMetric):
     """mmseg's ``IoUMetric``, unrounded, with the choice of classes that papers make.
 
-    ``mIoU``, ``aAcc``, ``mAcc`` and ``IoU/CLASS`` in percent, accumulated over the set;
-    NaN for a class that is neither present nor predicted, which the mean leaves out.
-
-    The IoU of a class does not depend on the choice: confusion with a left-out class counts
-    against a kept one. The means are over the chosen classes. With ``ignore_left_out``,
-    pixels whose ground truth is a left-out class do not count: the protocol of IAT's 15
-    classes, whose labels lack the other four.
-
-    After the evaluation ``records`` holds the confusion matrix of every image, of all
-    classes (on the main process), for resampling.
+    ``mIoU``, ``aAcc``, ``mAcc`` and ``IoU/CLASS`` in percent, accumulated over the set; NaN for a
+    class that is neither present nor predicted, which the mean leaves out. After the evaluation
+    ``records`` holds the confusion matrix of every image, of all classes (on the main process).
 
     Args:
         classes: 19, 15 or 5 of Cityscapes' classes, see
-            :data:`sci_plugins.evaluation.segmentation_records.SUBSETS`; or a list of
-            names; ``None``: all classes of the data set.
-        ignore_left_out: pixels of left-out ground-truth classes do not count.
+            :data:`sci_plugins.evaluation.segmentation_records.SUBSETS`; or a list of names;
+            ``None``: all classes of the data set.
+        ignore_left_out: pixels of left-out ground-truth classes do not count, see
+            :class:`SegmentationRecords`.
         ignore_index: label of pixels that do not count.
         records_file: ``.npz`` file for the matrices, to compare later.
         iou_metrics: only ``['mIoU']``, so that a config can replace the host's metric by

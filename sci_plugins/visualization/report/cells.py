@@ -8,20 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from sci_plugins.evaluation import bootstrap
 from sci_plugins.evaluation.analysis import VariantAnalysis
-from sci_plugins.evaluation.bootstrap import (
-    ALPHA,
-    CORRECTIONS,
-    HELPS,
-    HURTS,
-    NOISE,
-    NOT_DEFINED,
-    NOT_SHOWN,
-    SAME,
-    TOO_FEW,
-    Interval,
-    adjust,
-)
+from sci_plugins.evaluation.bootstrap import NOT_SHOWN, Interval
 from sci_plugins.evaluation.comparison import (
     Comparison,
     VariantResult,
@@ -33,23 +22,23 @@ from sci_plugins.evaluation.conditions import Condition
 DASH = '–'
 #: Verdict -> class of its cells in the style sheet, and a mark that needs no colour.
 MARKS = {
-    HELPS: ('helps', '▲'),
-    HURTS: ('hurts', '▼'),
-    SAME: ('same', '≈'),
-    TOO_FEW: ('same', '○'),
+    bootstrap.HELPS: ('helps', '▲'),
+    bootstrap.HURTS: ('hurts', '▼'),
+    bootstrap.SAME: ('same', '≈'),
+    bootstrap.TOO_FEW: ('same', '○'),
     NOT_SHOWN: ('same', '○'),
-    NOT_DEFINED: ('undefined', DASH),
+    bootstrap.NOT_DEFINED: ('undefined', DASH),
 }
 #: The mark of a verdict that does not stand after the correction for many comparisons.
-HOLLOW = {HELPS: '△', HURTS: '▽', SAME: '≃'}
-_SHORT = {SAME: 'none beyond ±δ', TOO_FEW: 'too few images'}
+HOLLOW = {bootstrap.HELPS: '△', bootstrap.HURTS: '▽', bootstrap.SAME: '≃'}
+_SHORT = {bootstrap.SAME: 'none beyond ±δ', bootstrap.TOO_FEW: 'too few images'}
 UNCORRECTED = 'shown only without correction'
 #: What each verdict means, shown with every table of verdicts.
 MEANINGS = {
-    HELPS: 'the whole interval is on the better side of zero',
-    HURTS: 'the whole interval is on the worse side of zero',
-    SAME: 'a difference of δ or more is excluded, either way',
-    TOO_FEW: 'neither; a true difference may have been missed',
+    bootstrap.HELPS: 'the whole interval is on the better side of zero',
+    bootstrap.HURTS: 'the whole interval is on the worse side of zero',
+    bootstrap.SAME: 'a difference of δ or more is excluded, either way',
+    bootstrap.TOO_FEW: 'neither; a true difference may have been missed',
     NOT_SHOWN: 'the interval contains zero, which does not prove that there is no difference',
     UNCORRECTED: 'true of the interval alone, not after the correction for all comparisons',
 }
@@ -74,7 +63,7 @@ def plain(value: float, places: int, sign: str = '-') -> str:
     """A number with fixed decimals and a true minus; a dash for NaN."""
     if not math.isfinite(value):
         return DASH
-    value = 0.0 if abs(value) < NOISE else value
+    value = 0.0 if abs(value) < bootstrap.NOISE else value
     text = f'{value:{sign}.{places}f}'
     if float(text) == 0:
         # The sign decides the verdict, so it must not be rounded away.
@@ -213,7 +202,7 @@ class Cell:
     @property
     def text(self) -> str:
         """All on one line: ``0.600 (+0.300, +0.200 to +0.400) ▲``."""
-        if self.verdict == NOT_DEFINED:
+        if self.verdict == bootstrap.NOT_DEFINED:
             return f'{self.value} (not defined)'
         change = f'{self.delta}, {self.interval}' if self.interval else self.delta
         return f'{self.value} ({change}) {self.mark}'.rstrip()
@@ -358,13 +347,13 @@ def corrected(rows: Sequence[ConditionRows], method: str) -> list[ConditionRows]
     """The rows with the verdicts that do not hold for all comparisons of the table together."""
     keys = [(row.condition, label) for row in rows for label in row.analyses]
     mains = [found.main for found in all_analyses(rows)]
-    method = method if method in CORRECTIONS else 'none'
-    differs = adjust([each.p for each in mains], method)
-    same = adjust([each.p_same for each in mains], method)
+    method = method if method in bootstrap.CORRECTIONS else 'none'
+    differs = bootstrap.adjust([each.p for each in mains], method)
+    same = bootstrap.adjust([each.p_same for each in mains], method)
     fallen = {
         key
         for key, main, *p in zip(keys, mains, differs, same, strict=True)
-        if main.verdict in HOLLOW and p[main.verdict == SAME] > ALPHA
+        if main.verdict in HOLLOW and p[main.verdict == bootstrap.SAME] > bootstrap.ALPHA
     }
     names = (frozenset(n for n in row.analyses if (row.condition, n) in fallen) for row in rows)
     return [replace(row, fallen=each) for row, each in zip(rows, names, strict=True)]

@@ -11,7 +11,7 @@ import torch
 
 from sci_plugins.apis import board as boards
 from sci_plugins.apis.board import cells_of, collect_results, measure_board, read_board
-from sci_plugins.apis.compare import session
+from sci_plugins.apis.compare import measuring
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation.comparison import read_comparison
 from sci_plugins.models.enhancers import parse_enhancer
@@ -27,13 +27,13 @@ ENHANCERS = ['none', 'gamma/0.4', 'before(clahe)']
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of what really runs."""
     names: list[str] = []
-    real = session.measure
+    real = measuring.measure
 
     def measure(cfg: Any, model: Any, name: str, *rest: Any) -> Any:
         names.append(name)
         return real(cfg, model, name, *rest)
 
-    monkeypatch.setattr(session, 'measure', measure)
+    monkeypatch.setattr(measuring, 'measure', measure)
     return names
 
 

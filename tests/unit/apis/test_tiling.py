@@ -103,8 +103,8 @@ def test_split_covers_each_pixel_once(height: int, width: int, radius: int | Non
     for part in split(height, width, 16, radius):
         count[part.inner] += 1
         outer = count[part.outer]
-        assert outer[part.crop()].shape == count[part.inner].shape
-        assert np.shares_memory(outer[part.crop()], count[part.inner])
+        assert outer[part.crop].shape == count[part.inner].shape
+        assert np.shares_memory(outer[part.crop], count[part.inner])
     assert (count == 1).all()
 
 

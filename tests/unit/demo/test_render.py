@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sci_plugins.demo.render import Camera, Canvas, Light, add_glow, noise_tile, plain
+from sci_plugins.demo.render import Camera, Canvas, Light, Scene, add_glow, noise_tile, plain
 
 CAMERA = Camera(width=80, height_px=60, focal=50.0, horizon=30.0, height=1.5)
 SKY = 9
@@ -89,7 +89,7 @@ def test_light_falls_with_the_square_of_the_distance() -> None:
         canvas.polygon(_wall(60.0, half=60), 1, plain((0.5, 0.5, 0.5)))
         lamp = Light((0, 1.5, 60 - distance), (1000.0, 0.0, 0.0))
         dark, clear = np.zeros(3), 1e9
-        radiance.append(canvas.light(dark, dark, [lamp], reach=clear)[30, 40])
+        radiance.append(Scene(canvas, dark, dark, [lamp]).radiance(clear)[30, 40])
     assert radiance[0][0] == pytest.approx(0.5 * 1000 / (20**2 + 2), rel=1e-2)
     assert radiance[0][0] / radiance[1][0] == pytest.approx(4, rel=2e-2)
     assert radiance[0][1] == 0
@@ -98,7 +98,7 @@ def test_light_falls_with_the_square_of_the_distance() -> None:
 def test_haze_swallows_what_is_far_but_not_light_sources() -> None:
     canvas = Canvas(CAMERA, SKY)
     canvas.polygon(_wall(500.0, half=400), 1, plain((0, 0, 0), (7, 7, 7)))
-    radiance = canvas.light(np.ones(3), np.array((0.2, 0.3, 0.4)), [], reach=50.0)
+    radiance = Scene(canvas, np.ones(3), np.array((0.2, 0.3, 0.4)), []).radiance(50.0)
     np.testing.assert_allclose(radiance[30, 40], (7.2, 7.3, 7.4), rtol=1e-3)
     assert (radiance[canvas.label == SKY] == 0).all()
 

@@ -14,8 +14,7 @@ from sci_plugins.visualization.panels import (
     box_colors,
     class_colors,
     draw_boxes,
-    draw_predictions,
-    draw_truth,
+    draw_sample,
     enlarge,
     make_grid,
     overlay_labels,
@@ -89,7 +88,7 @@ def test_only_confident_predictions_are_drawn() -> None:
     scores = torch.tensor([0.29, 0.3])
     sample = _sample()
     sample.pred_instances = InstanceData(bboxes=boxes, scores=scores)
-    drawn = draw_predictions(_image(), sample, None)
+    drawn = draw_sample('pred', _image(), sample, None)
     red = (drawn == (255, 65, 54)).all(axis=2)[..., None]
     _assert_at(np.where(red, drawn, GREY), [32, 24, 48, 40])
     assert (drawn[:150, :150] == GREY).all()
@@ -104,15 +103,17 @@ def test_predictions_carry_their_scores(top: int, above: bool) -> None:
         bboxes=boxes, scores=torch.tensor([0.87]), labels=torch.tensor([0])
     )
     sample.gt_instances = InstanceData(bboxes=boxes, labels=torch.tensor([0]))
-    found = draw_predictions(_image(), sample, None)
+    found = draw_sample('pred', _image(), sample, None)
     other_score = sample.clone()
     other_score.pred_instances.scores = torch.tensor([0.42])
-    rows, columns = np.nonzero((found != draw_predictions(_image(), other_score, None)).any(axis=2))
+    rows, columns = np.nonzero(
+        (found != draw_sample('pred', _image(), other_score, None)).any(axis=2)
+    )
     assert len(rows)
     low, high = rows.min() * 64 / 480, rows.max() * 64 / 480
     assert (high < top) if above else (low > top + 16)
     assert 28 < columns.min() * 64 / 480 < 48
-    truth = draw_truth(_image(), sample, None)
+    truth = draw_sample('gt', _image(), sample, None)
     assert _changed(truth)[1] * 64 / 480 > top - 1
 
 
@@ -121,8 +122,8 @@ def test_truth_and_prediction_have_different_colours() -> None:
     sample = _sample()
     sample.gt_instances = InstanceData(bboxes=boxes)
     sample.pred_instances = InstanceData(bboxes=boxes, scores=torch.ones(1))
-    truth = draw_truth(_image(), sample, None)
-    found = draw_predictions(_image(), sample, None)
+    truth = draw_sample('gt', _image(), sample, None)
+    found = draw_sample('pred', _image(), sample, None)
     line = (slice(8 * 15 // 2, 8 * 15 // 2 + 2), slice(100, 200))
     red, green, _ = truth[line].reshape(-1, 3).mean(axis=0)
     assert green > red
@@ -137,7 +138,7 @@ def test_labels_take_the_palette_s_colours() -> None:
     labels = np.zeros((48, 64), np.int64)
     labels[:, 32:] = 1
     labels[:24, :] = 255  # not labelled: the image shows
-    drawn = overlay_labels(_image(), labels, PALETTE, _sample())
+    drawn = overlay_labels(_image(), labels, PALETTE)
     assert (drawn[:170] == GREY).all()
     left, right = drawn[200:, :230].reshape(-1, 3), drawn[200:, 250:].reshape(-1, 3)
     assert (left[:, 0] > left[:, 1]).all()
@@ -147,7 +148,7 @@ def test_labels_take_the_palette_s_colours() -> None:
 @pytest.mark.parametrize('palette', [None, []])
 def test_labels_without_a_palette(palette: Any) -> None:
     labels = np.arange(48 * 64).reshape(48, 64) // 1024
-    drawn = overlay_labels(_image(), labels, palette, _sample())
+    drawn = overlay_labels(_image(), labels, palette)
     assert len({tuple(drawn[row, 5]) for row in (20, 180, 300)}) == 3
 
 
@@ -155,19 +156,19 @@ def test_label_maps_of_samples() -> None:
     sample = _sample()
     truth, found = torch.zeros(1, 48, 64).long(), torch.ones(1, 48, 64).long()
     sample.gt_sem_seg, sample.pred_sem_seg = PixelData(data=truth), PixelData(data=found)
-    assert draw_truth(_image(), sample, PALETTE).mean(axis=(0, 1)).argmax() == 0
-    assert draw_predictions(_image(), sample, PALETTE).mean(axis=(0, 1)).argmax() == 1
+    assert draw_sample('gt', _image(), sample, PALETTE).mean(axis=(0, 1)).argmax() == 0
+    assert draw_sample('pred', _image(), sample, PALETTE).mean(axis=(0, 1)).argmax() == 1
 
 
 def test_a_label_map_at_the_original_s_size() -> None:
     labels = np.ones((480, 640), np.uint8)
-    assert overlay_labels(_image(), labels, PALETTE, _sample()).shape == (360, 480, 3)
+    assert overlay_labels(_image(), labels, PALETTE).shape == (360, 480, 3)
 
 
 def test_a_sample_without_anything_gives_the_bare_image() -> None:
     wanted = enlarge(_image())[0]
-    for draw in (draw_truth, draw_predictions):
-        np.testing.assert_array_equal(draw(_image(), _sample(), None), wanted)
+    for kind in ('gt', 'pred'):
+        np.testing.assert_array_equal(draw_sample(kind, _image(), _sample(), None), wanted)
 
 
 def test_the_image_is_not_drawn_on() -> None:
@@ -175,7 +176,7 @@ def test_the_image_is_not_drawn_on() -> None:
     sample = _sample()
     boxes = torch.tensor([[8.0, 8.0, 40.0, 40.0]])
     sample.gt_instances = InstanceData(bboxes=boxes)
-    draw_truth(image, sample, None)
+    draw_sample('gt', image, sample, None)
     assert (image == GREY).all()
 
 
@@ -226,7 +227,7 @@ def test_sheets_beside_one_another_are_one_grid() -> None:
 
 def test_bright_colours_of_a_palette_are_not_turned_into_others() -> None:
     labels = np.zeros((48, 64), np.uint8)
-    drawn = overlay_labels(_image(), labels, [(255, 128, 64)], _sample())
+    drawn = overlay_labels(_image(), labels, [(255, 128, 64)])
     wanted = [(GREY + 2 * value) // 3 for value in (255, 128, 64)]
     assert (drawn == wanted).all()
 

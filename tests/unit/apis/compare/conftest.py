@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from sci_plugins.apis.compare import session
+from sci_plugins.apis.compare import measuring
 from sci_plugins.apis.config import load_config
 
 TINY = runpy.run_path(str(Path(__file__).parents[3] / 'data' / 'make_tiny.py'))
@@ -42,7 +42,7 @@ def det(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, str]:
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the variants that are really run; 'stop' stands for Ctrl-C."""
     names: list[str] = []
-    real = session.measure
+    real = measuring.measure
 
     def measure(cfg: Config, model: Any, name: str, *rest: Any) -> Any:
         if names and names[-1] == 'stop':
@@ -51,5 +51,5 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(name)
         return real(cfg, model, name, *rest)
 
-    monkeypatch.setattr(session, 'measure', measure)
+    monkeypatch.setattr(measuring, 'measure', measure)
     return names

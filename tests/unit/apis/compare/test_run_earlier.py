@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from sci_plugins.apis.compare import compare, session
+from sci_plugins.apis.compare import changed, compare, session
 from sci_plugins.apis.compare.judging import Judge
 from sci_plugins.errors import ConfigError
 from sci_plugins.evaluation.comparison import Comparison
@@ -120,7 +120,7 @@ def _analyses(comparison: Comparison) -> dict[str, Any]:
 def test_what_is_judged_the_same_way_is_not_judged_again(
     seg: tuple[Config, str], folder: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, 'run_again', None)
+    monkeypatch.setattr(changed, 'run_again', None)
     monkeypatch.setattr(Judge, 'judge', None)
     before = (folder / 'comparison.json').read_bytes()
     _resume(seg, folder)

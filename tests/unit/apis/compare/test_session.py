@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mmengine.config import Config
 
-from sci_plugins.apis.compare import session, write_comparison
+from sci_plugins.apis.compare import changed, session, write_comparison
 from sci_plugins.apis.compare.about import build_image_set, describe
 from sci_plugins.apis.compare.contenders import Contenders, ModelSource
 from sci_plugins.apis.compare.judging import Judge
@@ -101,13 +101,13 @@ def test_sheets_that_are_there_stay_if_wanted(
     found = _session(seg, tmp_path)
     found.measure(Condition(), [], False)
     runs: list[Any] = []
-    real = session.run_again
+    real = changed.run_again
 
     def run_again(model: Any, images: Any, places: Any, white: float) -> Any:
         runs.append(places)
         return real(model, images, places, white)
 
-    monkeypatch.setattr(session, 'run_again', run_again)
+    monkeypatch.setattr(changed, 'run_again', run_again)
     for go_on, wanted in ((False, 2), (True, 2), (False, 4)):
         found.draw_changed(Condition(), 1, go_on)
         assert len(runs) == wanted  # once for the base, once for the variant
