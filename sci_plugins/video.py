@@ -17,20 +17,14 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import nn
 from tqdm import tqdm
 
-from sci_plugins.apis.enhance import prepare_enhancer
+from sci_plugins.apis.enhance import Spec, prepare_enhancer
 from sci_plugins.apis.enhance_files import enhancer_fingerprint
-from sci_plugins.errors import (
-    ConfigError,
-    DataError,
-    MissingDependencyError,
-    check_at_least,
-    first_line,
-)
+from sci_plugins.errors import ConfigError, DataError, check_at_least, first_line
 from sci_plugins.models.enhancers import TemporalEnhancer
 from sci_plugins.models.enhancers.temporal import Temporal
+from sci_plugins.registry import require_host
 from sci_plugins.utils.files import check_outputs, is_ours, write_atomically, write_json
 
 #: What stands in front of a video unless another enhancer is named.
@@ -53,7 +47,7 @@ class VideoSummary:
 
 def enhance(
     frames: Iterable[np.ndarray],
-    enhancer: nn.Module | Mapping[str, Any] | str = DEFAULT_ENHANCER,
+    enhancer: Spec = DEFAULT_ENHANCER,
     *,
     temporal: Temporal = 'gain',
     fps: float = 30.0,
@@ -82,7 +76,7 @@ def enhance(
 def enhance_video(
     source: str | os.PathLike[str] | int,
     out: str | os.PathLike[str],
-    enhancer: nn.Module | Mapping[str, Any] | str = DEFAULT_ENHANCER,
+    enhancer: Spec = DEFAULT_ENHANCER,
     *,
     temporal: Temporal = 'gain',
     seconds: float = 0.5,
@@ -203,11 +197,9 @@ def _opened(source: Any) -> Iterator[_Reader]:
 
 
 def _import_av() -> Any:
-    try:
-        import av
-    except ImportError as error:
-        told = "video needs PyAV: pip install 'sci_plugins[video]'"
-        raise MissingDependencyError(told) from error
+    require_host('video', 'av', 'video')
+    import av
+
     av.logging.set_level(None)
     return av
 

@@ -24,6 +24,8 @@ from sci_plugins.weights import DEFAULT_ENHANCER
 # Resizing leaves [0, 1] a little; what is far above is on the 0-255 scale, what is far
 # below was normalised.
 _CLEARLY_ABOVE_ONE, _CLEARLY_BELOW_ZERO = 2.0, -0.25
+#: An enhancer, its config or its name.
+Spec = nn.Module | Mapping[str, Any] | str
 _CPU = torch.device('cpu')
 _SHAPES = '(H, W, 3), grey (H, W) or (H, W, 1), RGBA (H, W, 4), or a batch such as (N, H, W, 3)'
 
@@ -146,9 +148,7 @@ def _in_eval_mode(module: BaseEnhancer, device: torch.device) -> BaseEnhancer:
         ) from error
 
 
-def prepare_enhancer(
-    enhancer: nn.Module | Mapping[str, Any] | str, device: str = 'cpu'
-) -> BaseEnhancer:
+def prepare_enhancer(enhancer: Spec, device: str = 'cpu') -> BaseEnhancer:
     """An enhancer in eval mode on a device such as ``'cuda'``; a module of the caller's is copied.
 
     Raises:

@@ -20,10 +20,9 @@ from typing import Any
 
 import torch
 from mmengine.logging import print_log
-from torch import nn
 from tqdm import tqdm
 
-from sci_plugins.apis.enhance import prepare_enhancer
+from sci_plugins.apis.enhance import Spec, prepare_enhancer
 from sci_plugins.apis.tiling import enhance_pixels
 from sci_plugins.errors import (
     ConfigError,
@@ -40,7 +39,6 @@ from sci_plugins.utils.folders import check_regular_file, list_files, video_advi
 from sci_plugins.weights import DEFAULT_ENHANCER
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
-Spec = nn.Module | Mapping[str, Any] | str
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
-from sci_plugins.apis.enhance import prepare_enhancer, weight_files
+from sci_plugins.apis.enhance import Spec, prepare_enhancer, weight_files
 from sci_plugins.datasets.low_light_folder import LowLightFolder
 from sci_plugins.datasets.paired_low_light import PairedLowLightDataset
 from sci_plugins.errors import ConfigError
@@ -71,8 +71,6 @@ def _told(mean: float) -> str:
 METRIC_NAMES = ('PSNR', 'SSIM', 'EME', 'DiscreteEntropy', 'LOE', 'Brightness')
 #: The row of the reference images themselves.
 REFERENCE = 'reference'
-
-Spec = nn.Module | Mapping[str, Any] | str
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sci_plugins.apis.enhance import prepare_enhancer, weight_files
+from sci_plugins.apis.enhance import Spec, prepare_enhancer, weight_files
 from sci_plugins.datasets.low_light_folder import LowLightFolder
 from sci_plugins.datasets.samplers import SeededInfiniteSampler
 from sci_plugins.errors import ConfigError, TrainingError, check_at_least, check_seed
@@ -33,8 +33,6 @@ MAX_STEPS, MOST_STEPS = 1000, 10_000_000
 #: Losses are averaged over at least this many steps before they are compared.
 SETTLING_WINDOW = 20
 _PICTURES = 4
-
-Spec = nn.Module | Mapping[str, Any] | str
 
 
 @dataclass

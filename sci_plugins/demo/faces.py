@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from sci_plugins.demo.render import Array, Camera, Scene, add_glow, arriving_light, single
 from sci_plugins.demo.rooms import build_room
 from sci_plugins.demo.streets import build_street
-from sci_plugins.errors import MissingDependencyError
 from sci_plugins.functional.low_light import srgb_to_linear
+from sci_plugins.registry import require_host
 
 WIDTH, HEIGHT = 320, 240
 #: Smallest and largest height of a face in pixels.
@@ -188,13 +188,9 @@ def load_material(split: str) -> Material:
     Raises:
         MissingDependencyError: if scikit-image is not installed.
     """
-    try:
-        from skimage import data
-    except ImportError as error:
-        raise MissingDependencyError(
-            'the demo needs the photographs of scikit-image, which is not installed: '
-            'pip install "sci_plugins[demo]"'
-        ) from error
+    require_host('the demo', 'skimage', 'demo')  # its photographs
+    from skimage import data
+
     patches = srgb_to_linear(data.lfw_subset().astype(np.float32))
     others = np.delete(patches, [*range(100), *_HALF_FACES], axis=0)
     side = slice(TRAIN_PATCHES) if split == 'train' else slice(TRAIN_PATCHES, None)

@@ -253,5 +253,5 @@ def test_mistakes(tmp_path: Path, address: str) -> None:
 def test_without_pyav(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_video(tmp_path / 'in.mp4', count=1)
     monkeypatch.setitem(__import__('sys').modules, 'av', None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'sci_plugins\[video\]'"):
+    with pytest.raises(MissingDependencyError, match=r'pip install "sci_plugins\[video\]"'):
         video.enhance_video(source, tmp_path / 'out.mp4')

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,10 @@ from sci_plugins.apis.compare.contenders import Contenders, ModelSource
 from sci_plugins.apis.compare.judging import Judge
 from sci_plugins.apis.compare.session import OUTPUTS, Session
 from sci_plugins.apis.config import require
-from sci_plugins.errors import ConfigError, DataError, MissingDependencyError, check_at_least
+from sci_plugins.errors import ConfigError, DataError, check_at_least
 from sci_plugins.evaluation.comparison import Comparison, read_comparison
 from sci_plugins.evaluation.conditions import Condition
+from sci_plugins.registry import require_host
 from sci_plugins.utils.files import check_outputs
 from sci_plugins.utils.folders import check_regular_file
 
@@ -95,11 +95,8 @@ def compare(
     check_at_least(0, pictures=pictures, changed=changed)
     judge = Judge('', **judging)
     require(cfg, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
-    if report and find_spec('jinja2') is None:
-        raise MissingDependencyError(
-            'the report needs the package Jinja2, which is not installed: pip install jinja2, '
-            'or pass --no-report'
-        )
+    if report:
+        require_host('the report (--no-report leaves it out)', 'jinja2', 'det')
     # A resumed comparison.json is read first: if it is damaged, that error names it.
     outputs = [name for name in OUTPUTS if not (resume and name.endswith('.json'))]
     check_outputs(*(Path(work_dir) / name for name in outputs))

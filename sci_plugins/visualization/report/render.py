@@ -16,8 +16,8 @@ from typing import Any
 
 from PIL import Image
 
-from sci_plugins.errors import MissingDependencyError
 from sci_plugins.evaluation.comparison import Comparison, percent_factor
+from sci_plugins.registry import require_host
 from sci_plugins.version import __version__
 from sci_plugins.visualization.panels import CAPTION_HEIGHT, CELL_WIDTH, GAP
 from sci_plugins.visualization.report import plots
@@ -187,12 +187,9 @@ def render_report(
 
 @cache  # compiling the templates takes a second
 def _environment() -> Any:
-    try:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    except ImportError as error:
-        raise MissingDependencyError(
-            'the report needs the package Jinja2, which is not installed: pip install jinja2'
-        ) from error
+    require_host('the report', 'jinja2', 'det')
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     plain: Any = dict(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return Environment(loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, **plain)
 

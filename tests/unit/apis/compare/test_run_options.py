@@ -1,6 +1,7 @@
 """What may be asked of a comparison, and what is refused, on one tiny real model."""
 
 import copy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -214,7 +215,7 @@ def test_an_unknown_metric_stops_at_the_first(
 def test_a_report_needs_jinja(
     seg: tuple[Config, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr('sci_plugins.apis.compare.run.find_spec', lambda name: None)
+    monkeypatch.setitem(sys.modules, 'jinja2', None)
     with pytest.raises(MissingDependencyError, match='--no-report'):
         compare(*seg, ['none'], work_dir=tmp_path)
 
