@@ -58,6 +58,9 @@ class NoiseEstimate(NamedTuple):
     level: Tensor  # luma of the squared image where it was measured
     #: ``sigma`` of the brighter half of the image: shot noise is strongest there
     lit: Tensor
+    #: finest over second finest detail, over the whole image: lower in its half size only where
+    #: the image has fine detail, so that it was not enlarged
+    sharpness: Tensor
 
     @property
     def linear(self) -> Tensor:
@@ -123,7 +126,9 @@ def estimate_noise(image: Tensor) -> NoiseEstimate:
     lit = _of_flat_blocks(bright, luma, fine, coarse)[1:]
     ratio = (details[0].nanmean(1) / details[1].nanmean(1).clamp_min(1e-20)).sqrt()
     whiteness = ((ratio - _MIXED) / (_PURE - _MIXED)).clamp(0, 1)
-    return NoiseEstimate(_sigma(*details), whiteness, level.nanmean(1), _sigma(*lit))
+    energies = [torch.where(usable, each, 0).sum(1) for each in (fine, coarse)]
+    sharpness = ((energies[0] + TINY) / (energies[1] + TINY)).sqrt()
+    return NoiseEstimate(_sigma(*details), whiteness, level.nanmean(1), _sigma(*lit), sharpness)
 
 
 def _sigma(fine: Tensor, coarse: Tensor) -> Tensor:

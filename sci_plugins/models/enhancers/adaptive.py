@@ -40,6 +40,10 @@ _UNSEEN = (0.05, 0.085)
 # Of the same photographs, the noise of the brighter half counts this much beside that of the whole,
 # and by itself: texture is in it.
 _LIT, _LIT_ALONE = 0.5, 0.8
+# How much sharper the half size is, as a logarithm, where an image was enlarged: below the first
+# value the noise of the half size is fine texture. Median of photographs -.06, of those enlarged by
+# 1.25 to 2.5 .23 to .46.
+_BLURRED = (0.05, 0.13)
 
 
 class Decision(NamedTuple):
@@ -253,8 +257,12 @@ def _hidden_noise(light: LightStatistics, noise: NoiseEstimate, coarse: NoiseEst
     lit = (2 * coarse.lit - noise.lit).clamp_min(0)
     unseen = torch.maximum(whole + _LIT * lit, _LIT_ALONE * lit)
     relative = unseen / (light.mean**2 + 1e-3)
-    low, high = _UNSEEN
-    return ((relative - low) / (high - low)).clamp(0, 1)
+    blurred = (coarse.sharpness / noise.sharpness).log()
+    return _rise(relative, *_UNSEEN) * _rise(blurred, *_BLURRED)
+
+
+def _rise(value: Tensor, low: float, high: float) -> Tensor:
+    return ((value - low) / (high - low)).clamp(0, 1)
 
 
 def _sigma_of_levels(decision: Decision) -> Tensor:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -62,7 +63,7 @@ def test_blur_by_hand() -> None:
 def test_smooth_and_textured_images_are_not_white() -> None:
     rows = torch.linspace(0, 12, 96)
     waves = (0.5 + 0.2 * torch.sin(rows)[:, None] * torch.cos(rows)[None]).expand(1, 3, 96, 96)
-    enlarged = torch.nn.functional.interpolate(_flat(0.1, 3e-3, (48, 48)), scale_factor=2)
+    enlarged = F.interpolate(_flat(0.1, 3e-3, (48, 48)), scale_factor=2)
     for image in (waves, enlarged):
         assert float(estimate_noise(image).whiteness) == 0
 
@@ -73,6 +74,18 @@ def test_noise_of_the_brighter_half() -> None:
     estimate = estimate_noise(torch.cat([dark, bright], 3))
     for found, half in ((estimate.sigma, dark), (estimate.lit, bright)):
         torch.testing.assert_close(found, estimate_noise(half).sigma, rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize(
+    ('scale', 'least', 'most'), [(1, -0.1, 0.1), (1.5, 0.1, 1.0), (2, 0.3, 1.5)]
+)
+def test_an_enlarged_image_is_sharper_at_half_its_size(
+    scale: float, least: float, most: float
+) -> None:
+    image = _flat(0.1, 3e-3, (120, 160))
+    image = F.interpolate(image, scale_factor=scale, mode='bilinear')
+    full, half = (estimate_noise(each).sharpness for each in (image, F.avg_pool2d(image, 2)))
+    assert least < float((half / full).log()) < most
 
 
 def test_each_image_by_itself() -> None:

@@ -254,3 +254,6 @@ def test_images_with_enlarged_noise_stay_as_they_are() -> None:
     clean, enlarged, read, hidden_read, shot, hidden_shot = decisions
     assert min(float(each.gain) for each in (clean, enlarged, read, shot)) > 2
     assert bool(hidden_read.is_off and hidden_shot.is_off)
+    # Beside fine texture what looks like it is texture too: the image was not enlarged.
+    texture = torch.rand(1, 3, 300, image.shape[3], generator=torch.Generator().manual_seed(0)) / 4
+    assert float(enhancer.decide(torch.cat([image, texture], 2)).gain) > 2
