@@ -192,17 +192,11 @@ class _Pair:
         own = [each.resampled(whole, names) for each in self.records]
         values = {name: (float(own[0][name][0]), float(own[1][name][0])) for name in names}
         before, after = (self._drawn(number, draws, part, names) for number in (0, 1))
-        intervals = {
-            name: paired_interval(
-                before[name],
-                after[name],
-                value - base,
-                higher_is_better=self.records[0].higher(name),
-                units=len(set(units)),
-                margin=self.margin_of(name),
-            )
-            for name, (base, value) in values.items()
-        }
+        intervals = {}
+        for name, (base, value) in values.items():
+            higher, margin = self.records[0].higher(name), self.margin_of(name)
+            pair = before[name], after[name], value - base
+            intervals[name] = paired_interval(*pair, higher, len(set(units)), margin)
         return values, intervals
 
     def _drawn(

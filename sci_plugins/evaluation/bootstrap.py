@@ -87,12 +87,11 @@ class Interval:
         Else whether a difference beyond the margin is excluded, or these are too few images.
         Rounding errors count as 0.
         """
-        if any(math.isnan(value) for value in (self.delta, self.low, self.high)):
+        if any(map(math.isnan, (self.delta, self.low, self.high))):
             return NOT_DEFINED
-        if self.low > NOISE:
-            return HELPS if self.higher_is_better else HURTS
-        if self.high < -NOISE:
-            return HURTS if self.higher_is_better else HELPS
+        is_above = self.low > NOISE
+        if is_above or self.high < -NOISE:
+            return HELPS if is_above == self.higher_is_better else HURTS
         if math.isnan(self.p_same):
             return NOT_SHOWN
         return SAME if self.p_same <= ALPHA else TOO_FEW

@@ -52,9 +52,7 @@ class ImageDetections:
             return self
         if len(predictions):
             iou = pairwise_iou(predictions[:, :4], self.boxes)
-            best = iou.argmax(axis=1)
-            good = iou[np.arange(len(predictions)), best] >= 0.5
-            predictions = predictions[~(good & ignore[best])]
+            predictions = predictions[~((iou.max(axis=1) >= 0.5) & ignore[iou.argmax(axis=1)])]
         return ImageDetections(self.img_id, predictions, self.boxes[~ignore])
 
     def check(self) -> None:

@@ -256,15 +256,13 @@ def class_table(records: SegmentationRecords) -> str:
 def describe_classes(records: SegmentationRecords) -> str:
     """What the means are over, and which classes are missing from them."""
     numbers = records.metrics()
-    empty = [name for name in records.subset if math.isnan(numbers[f'IoU/{name}'])]
-    left_out = [name for name in records.classes if name not in records.subset]
+    empty = ', '.join(name for name in records.subset if math.isnan(numbers[f'IoU/{name}']))
+    left_out = ', '.join(name for name in records.classes if name not in records.subset)
     text = f'{len(records.ids)} images, {len(records.subset)} classes'
     if left_out:
-        ignored = ', their pixels ignored' if records.ignore_left_out else ''
-        text += f' of {len(records.classes)}, without {", ".join(left_out)}{ignored}'
-    if empty:
-        text += f'; neither present nor predicted: {", ".join(empty)}'
-    return text
+        ignored = ', their pixels ignored' * records.ignore_left_out
+        text += f' of {len(records.classes)}, without {left_out}{ignored}'
+    return text + (f'; neither present nor predicted: {empty}' if empty else '')
 
 
 def _cell(value: float) -> str:

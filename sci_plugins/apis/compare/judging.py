@@ -178,13 +178,8 @@ class Judge:
 
 def mean_result(name: str, results: Sequence[VariantResult]) -> VariantResult:
     """One result for several trainings: the means of the host's numbers."""
-    shared = [key for key in results[0].metrics if all(key in each.metrics for each in results)]
-    return VariantResult(
-        name,
-        results[0].condition,
-        {key: float(np.mean([each.metrics[key] for each in results])) for key in shared},
-        sum(each.seconds for each in results),
-        results[0].images,
-        members=[each.variant for each in results],
-        protocol=results[0].protocol,
-    )
+    first, seconds = results[0], sum(each.seconds for each in results)
+    shared = [key for key in first.metrics if all(key in each.metrics for each in results)]
+    means = {key: float(np.mean([each.metrics[key] for each in results])) for key in shared}
+    of: Any = dict(members=[each.variant for each in results], protocol=first.protocol)
+    return VariantResult(name, first.condition, means, seconds, first.images, **of)

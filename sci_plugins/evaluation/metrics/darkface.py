@@ -45,15 +45,6 @@ def write_submission(folder: str | os.PathLike[str], images: Iterable[ImageDetec
         write_atomically(Path(folder) / f'{image.img_id}.txt', ''.join(lines))
 
 
-def _check_submission_folder(folder: Path) -> None:
-    """DARK FACE's labels are called ``ID.txt`` too, and must not be overwritten."""
-    if any(folder.glob('*.txt')) and not (folder / _MARK_FILE).is_file():
-        raise ConfigError(
-            f'submission_dir {folder} holds text files that were not written by this package: '
-            'choose an empty folder'
-        )
-
-
 def read_predictions(path: str | os.PathLike[str]) -> tuple[np.ndarray, list[str]]:
     """Predictions of one file, and a sentence, with file and line, for each inverted box.
 
@@ -116,8 +107,13 @@ class DarkFaceMetric(BaseMetric):
         self.coco, self.submission_dir, self.detections_file = coco, submission_dir, detections_file
         self.records: DarkFaceRecords | None = None
         check_outputs(detections_file)
-        if submission_dir is not None:
-            _check_submission_folder(Path(submission_dir))
+        # DARK FACE's labels are called `ID.txt` too, and must not be overwritten.
+        folder = None if submission_dir is None else Path(submission_dir)
+        if folder and any(folder.glob('*.txt')) and not (folder / _MARK_FILE).is_file():
+            raise ConfigError(
+                f'submission_dir {folder} holds text files that were not written by this package: '
+                'choose an empty folder'
+            )
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep predictions and ground truth of each image."""
@@ -135,7 +131,12 @@ class DarkFaceMetric(BaseMetric):
             write_submission(self.submission_dir, images)
         if self.detections_file is not None:
             self.records.save(self.detections_file)
-        print_log(_describe(images, about), logger='current')
+        faces = sum(len(image.boxes) for image in images)
+        told = [f'{len(images)} images, {faces} faces']
+        if 'annotation_version' in about:
+            told.append(f'annotation version: {about["annotation_version"]}')
+        told += [f'split: {about["split"]}'] if about.get('split') else []
+        print_log(', '.join(told), logger='current')
         numbers = name_for_host(self.records.metrics())
         if 'annotation_version' in about:
             version = str(about['annotation_version'])
@@ -156,24 +157,11 @@ def _to_record(sample: dict) -> ImageDetections:
     predictions = np.concatenate([as_rows(found['bboxes'], 4), as_rows(found['scores'], 1)], axis=1)
     if not np.isfinite(predictions).all():
         raise DataError(f'image {name}: predictions must be finite, got NaN or infinity')
-    return ImageDetections(
-        name,
-        predictions,
-        as_rows([face['bbox'] for face in sample['instances']], 4),
-        np.array([face['ignore_flag'] for face in sample['instances']], bool),
-    )
+    boxes = as_rows([face['bbox'] for face in sample['instances']], 4)
+    ignore = np.array([face['ignore_flag'] for face in sample['instances']], bool)
+    return ImageDetections(name, predictions, boxes, ignore)
 
 
 def name_for_host(metrics: Mapping[str, _Value]) -> dict[str, _Value]:
     """Metrics of the records by the evaluator's names (without ``darkface/``)."""
     return {'AP' if name == 'DARKFACE_AP' else name: value for name, value in metrics.items()}
-
-
-def _describe(images: Sequence[ImageDetections], about: Mapping[str, Any]) -> str:
-    faces = sum(len(image.boxes) for image in images)
-    line = f'{len(images)} images, {faces} faces'
-    if 'annotation_version' in about:
-        line += f', annotation version: {about["annotation_version"]}'
-    if about.get('split'):
-        line += f', split: {about["split"]}'
-    return line

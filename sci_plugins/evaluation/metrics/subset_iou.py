@@ -90,13 +90,8 @@ class SubsetIoUMetric(BaseMetric):
             raise DataError('SubsetIoUMetric: there is no image to evaluate')
         names = self._class_names()
         paths, matrices = zip(*results, strict=True)
-        self.records = SegmentationRecords(
-            image_ids(paths),
-            np.stack(matrices),
-            names,
-            choose_classes(self.classes, names),
-            self.ignore_left_out,
-        )
+        chosen = choose_classes(self.classes, names), self.ignore_left_out
+        self.records = SegmentationRecords(image_ids(paths), np.stack(matrices), names, *chosen)
         if self.records_file is not None:
             self.records.save(self.records_file)
         print_log('\n' + class_table(self.records), logger='current')

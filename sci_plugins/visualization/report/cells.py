@@ -350,11 +350,10 @@ def corrected(rows: Sequence[ConditionRows], method: str) -> list[ConditionRows]
     method = method if method in bootstrap.CORRECTIONS else 'none'
     differs = bootstrap.adjust([each.p for each in mains], method)
     same = bootstrap.adjust([each.p_same for each in mains], method)
-    fallen = {
-        key
-        for key, main, *p in zip(keys, mains, differs, same, strict=True)
-        if main.verdict in HOLLOW and p[main.verdict == bootstrap.SAME] > bootstrap.ALPHA
-    }
+    fallen = set()
+    for key, main, *p in zip(keys, mains, differs, same, strict=True):
+        if main.verdict in HOLLOW and p[main.verdict == bootstrap.SAME] > bootstrap.ALPHA:
+            fallen.add(key)
     names = (frozenset(n for n in row.analyses if (row.condition, n) in fallen) for row in rows)
     return [replace(row, fallen=each) for row, each in zip(rows, names, strict=True)]
 

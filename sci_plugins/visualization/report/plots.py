@@ -109,10 +109,8 @@ def _plot(condition: str, lines: list[Line], end: float) -> Plot:
 def _end_of_recall(curves: Mapping[tuple[str, str], Curve]) -> float:
     """1, or a round number above the largest recall if that is small."""
     highest = max((max(curve.recall, default=0) for curve in curves.values()), default=1)
-    if highest <= 0:
-        return 1.0
-    step = round_step(highest / 5)
-    return min(1.0, step * math.ceil(highest / step - 1e-9))
+    step = round_step(highest / 5) if highest > 0 else 1.0
+    return min(1.0, step * max(1, math.ceil(highest / step - 1e-9)))
 
 
 def _path(curve: Curve, end: float) -> str:

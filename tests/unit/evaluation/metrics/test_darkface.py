@@ -19,8 +19,8 @@ from sci_plugins.evaluation.detection_records import (
     ImageDetections,
     load_detections,
 )
-from sci_plugins.evaluation.metrics import DarkFaceMetric
-from sci_plugins.evaluation.metrics.darkface import _describe, name_for_host, read_predictions
+from sci_plugins.evaluation.metrics import DarkFaceMetric, darkface
+from sci_plugins.evaluation.metrics.darkface import name_for_host, read_predictions
 from tests.plain_darkface_ap import plain_official_ap, random_faces
 
 pytest.importorskip('pycocotools')
@@ -130,12 +130,16 @@ def test_the_annotation_version(meta: dict, expected: float | None) -> None:
     np.testing.assert_equal(got, expected)
 
 
-def test_the_set_is_named_in_the_log() -> None:
-    images = [ImageDetections('1', np.zeros((0, 5)), np.zeros((3, 4)))]
-    assert _describe(images, META) == (
-        '1 images, 3 faces, annotation version: 2019, split: regdet_test'
-    )
-    assert _describe(images, {}) == '1 images, 3 faces'
+def test_the_set_is_named_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(darkface, 'print_log', lambda line, **_: lines.append(line))
+    for meta in (META, dict(classes=('face',))):
+        sample = _sample(1, np.zeros((0, 5)), np.array([[0.0, 0, 9, 9]] * 3))
+        _evaluate([sample], meta, coco=False)
+    assert lines == [
+        '1 images, 3 faces, annotation version: 2019, split: regdet_test',
+        '1 images, 3 faces',
+    ]
 
 
 def test_an_ignored_face_needs_not_be_found() -> None:
