@@ -34,6 +34,12 @@ ROOT = Path(__file__).parents[2]
 LOL = 'sci/sci_plugins/lol'
 
 
+#: The detector's graph is the longer one; the segmentor's takes the same way.
+HOSTS = pytest.mark.parametrize(
+    'files', [pytest.param('detection', marks=pytest.mark.slow), 'segmentation'], indirect=True
+)
+
+
 @pytest.fixture(scope='module', params=['detection', 'segmentation'])
 def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     config = TINY[f'write_{request.param}'](tmp_path_factory.mktemp('set'))
@@ -97,6 +103,7 @@ def test_adaptive_and_network_in_one_file(tmp_path: Path) -> None:
         assert np.abs(found - wanted.numpy()).max() <= 1e-6 * wanted.abs().max()
 
 
+@HOSTS
 @pytest.mark.parametrize('kind', ['trace', 'export'])
 def test_it_is_plain_for_torch_s_own_formats(files: Any, kind: str, tmp_path: Path) -> None:
     model = sci_plugins.attach(build_model(load_config(files[0]), files[1]), LOL)
@@ -128,6 +135,7 @@ def test_hosts_whose_raw_outputs_need_samples(name: str, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+@HOSTS
 def test_the_tool_writes_what_it_checked(files: Any, tmp_path: Path) -> None:
     out = tmp_path / 'model.onnx'
     code, told, err = run_tool('export', *files, '--enhancer', LOL, '--out', out)
@@ -151,7 +159,9 @@ def test_the_tool_writes_what_it_checked(files: Any, tmp_path: Path) -> None:
     assert 'exists' in err
 
 
-@pytest.mark.parametrize('name', [LOL, f'gated/{LOL}', 'gamma/0.4'])
+@pytest.mark.parametrize(
+    'name', [f'gated/{LOL}', *(pytest.param(n, marks=pytest.mark.slow) for n in (LOL, 'gamma/0.4'))]
+)
 def test_an_enhancer_alone(name: str, tmp_path: Path) -> None:
     out = tmp_path / 'e.onnx'
     code, told, err = run_tool('export', '--enhancer-only', '--enhancer', name, '--out', out)
