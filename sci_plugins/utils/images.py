@@ -381,7 +381,7 @@ def read_image_size(path: PathLike) -> tuple[int, int]:
         DataError: naming the file, if it is missing or not an image.
     """
     try:
-        with Image.open(path) as image:
+        with open_lazily(Path(path)) as image:
             return image.size
     except FileNotFoundError:
         raise DataError(f'{path}: there is no such image') from None

@@ -221,4 +221,5 @@ def test_more_pixels_than_pillow_likes(tmp_path: Path, monkeypatch: pytest.Monke
     write_image(tmp_path / 'a.png', np.zeros((10, 10, 3), np.uint8))
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 10)
     assert read_image(tmp_path / 'a.png').shape == (10, 10, 3)
+    assert read_image_size(tmp_path / 'a.png') == (10, 10)
     assert Image.MAX_IMAGE_PIXELS == 10  # and the caller's limit is back
