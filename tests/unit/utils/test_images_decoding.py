@@ -9,7 +9,14 @@ import pytest
 from PIL import Image, ImageOps
 
 from sci_plugins.errors import DataError
-from sci_plugins.utils.images import Picture, read_image, read_picture, write_image, write_picture
+from sci_plugins.utils.images import (
+    Picture,
+    read_image,
+    read_image_size,
+    read_picture,
+    write_image,
+    write_picture,
+)
 
 SIZE = (5, 7)  # height, width: not square, so that a turned image shows
 ORIENTATION = 0x0112
