@@ -179,9 +179,6 @@ class TaskTeacher(_Host):
 
     def __init__(self, model: nn.Module, input_order: str = 'bgr') -> None:
         super().__init__(model, input_order)
-        # DETR's forward passes keep what their loss needs only if the flag of the whole says so;
-        # its parts, and so BatchNorm and Dropout, stay in eval mode.
-        self.model.training = True
         # They resize batches at random.
         self._preprocessor.batch_augments = None
         # TOOD's loss asks how far its training is: it is over.
@@ -213,6 +210,9 @@ class TaskTeacher(_Host):
     def _loss(self, image: Tensor, label: Any) -> Tensor:
         batch = [rgb_to_host(image[None], self.input_order)[0]]
         name = type(self.model).__name__
+        # DETR's forward passes keep what their loss needs only if the flag of the whole says so;
+        # its parts, and so BatchNorm and Dropout, stay in eval mode.
+        self.model.training = True
         try:
             with seeded(0):
                 ready = self._preprocessor(dict(inputs=batch, data_samples=[label]), True)
@@ -226,6 +226,8 @@ class TaskTeacher(_Host):
                 f'{name} gives no training loss for the images of its train_dataloader '
                 f'({tell_cause(error)})'
             ) from error
+        finally:
+            self.model.training = False
         return total
 
 

@@ -78,7 +78,9 @@ def test_a_networks_own_training_loss(name: str) -> None:
         bgr = [each.flip(0) * 255 for each in image]
         data = model.data_preprocessor(dict(inputs=bgr[1:], data_samples=labels[1:]), True)
         torch.manual_seed(0)
+        model.training = True  # alone: its parts stay in eval mode
         losses = model.loss(data['inputs'], data['data_samples'])
+        model.training = False
         expected = model.parse_losses(losses)[0]
     assert found.shape == (2,)
     assert torch.equal(found, again)
@@ -89,6 +91,7 @@ def test_a_networks_own_training_loss(name: str) -> None:
     after = model.state_dict()
     assert all(torch.equal(value, after[key]) for key, value in state.items())
     assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert not any(module.training for module in model.modules())
 
 
 def test_a_loss_needs_labels_that_fit() -> None:
