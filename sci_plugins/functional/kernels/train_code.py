@@ -41,15 +41,22 @@ class _Training(Writer):
             self.store(value, self.at(self.p['sums'], (y * 2 + place) * self.a['stride']))
 
     def statistics(self, y: _Int) -> None:
+        """Sums keep what rounding takes from them (Kahan, 1965): gradients hang on it."""
         zero = self.const(0.0)
-        with self.pixels(zero) as (x, total):
-            total[0] = self.b.fadd(total[0], self.read('source', y, x))
+        with self.pixels(zero, zero) as (x, sums):
+            sums[:] = self.add(*sums, self.read('source', y, x))
         width = self.spread(self.b.sitofp(self.a['width'].value, self.float))
-        mean = self.b.fdiv(total[0], width)
-        with self.pixels(zero) as (x, squares):
+        mean = self.b.fdiv(sums[0], width)
+        with self.pixels(zero, zero) as (x, squares):
             part = self.b.fsub(self.read('source', y, x), mean)
-            squares[0] = self.fma(part, part, squares[0])
+            squares[:] = self.add(*squares, self.b.fmul(part, part))
         self.keep(y, mean, squares[0])
+
+    def add(self, total: Any, excess: Any, value: Any) -> tuple[Any, Any]:
+        """A sum with another value, and by how much it is too large."""
+        value = self.b.fsub(value, excess)
+        later = self.b.fadd(total, value)
+        return later, self.b.fsub(self.b.fsub(later, total), value)
 
     def relu(self, y: _Int) -> None:
         gain, offset = self.vector(0), self.vector(1)
