@@ -63,19 +63,14 @@ def _start(folder: Path, tool: str, number: int) -> subprocess.Popen:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('tool', 'number', 'words'),
     [
-        pytest.param(
-            'train', signal.SIGKILL, 'another process of this run ended', marks=pytest.mark.slow
-        ),
+        ('train', signal.SIGKILL, 'another process of this run ended'),
         ('compare', signal.SIGSTOP, 'not answered for as long as --timeout says'),
-        pytest.param(
-            'compare', signal.SIGKILL, 'another process of this run ended', marks=pytest.mark.slow
-        ),
-        pytest.param(
-            'train', signal.SIGSTOP, 'not answered for as long as --timeout', marks=pytest.mark.slow
-        ),
+        ('compare', signal.SIGKILL, 'another process of this run ended'),
+        ('train', signal.SIGSTOP, 'not answered for as long as --timeout'),
     ],
 )
 def test_the_other_ends(tmp_path: Path, tool: str, number: int, words: str) -> None:

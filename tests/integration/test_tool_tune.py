@@ -28,6 +28,7 @@ def networks(tmp_path: Path) -> dict[str, tuple[Path, Path]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', WRITERS)
 def test_with_labels(networks: dict, tmp_path: Path, name: str) -> None:
     out = tmp_path / 'tuned.pth'

@@ -20,6 +20,7 @@ def _run_tool(name: str, *arguments: object) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
 
 
+@pytest.mark.slow
 def test_finetune_and_evaluate_as_a_user_does(tmp_path: Path) -> None:
     """A scene's own weights from ours, then both of them in a table."""
     images = draw_images(tmp_path / 'images', 2)

@@ -12,6 +12,7 @@ pytest.importorskip('mmdet')
 CONFIG = Path(__file__).parents[2] / 'configs/coco/yolox-nano_published_coco-80.py'
 
 
+@pytest.mark.slow
 def test_the_published_numbers(shared_data: Path, tmp_path: Path) -> None:
     """AP 30.1, AP50 46.4 on its 80 images; the records have them too, as COCO counts."""
     checkpoint = shared_data / 'data/yolox_nano/yolox_nano_mmdet.pth'

@@ -44,16 +44,17 @@ class _Training(Writer):
         """Sums keep what rounding takes from them (Kahan, 1965): gradients hang on it."""
         zero = self.const(0.0)
         with self.pixels(zero, zero) as (x, sums):
-            sums[:] = self.add(*sums, self.read('source', y, x))
+            sums[:] = self.add(sums, self.read('source', y, x))
         width = self.spread(self.b.sitofp(self.a['width'].value, self.float))
         mean = self.b.fdiv(sums[0], width)
         with self.pixels(zero, zero) as (x, squares):
             part = self.b.fsub(self.read('source', y, x), mean)
-            squares[:] = self.add(*squares, self.b.fmul(part, part))
+            squares[:] = self.add(squares, self.b.fmul(part, part))
         self.keep(y, mean, squares[0])
 
-    def add(self, total: Any, excess: Any, value: Any) -> tuple[Any, Any]:
-        """A sum with another value, and by how much it is too large."""
+    def add(self, sums: list[Any], value: Any) -> tuple[Any, Any]:
+        """A sum, with by how much it is too large, and another value: the same of all."""
+        total, excess = sums
         value = self.b.fsub(value, excess)
         later = self.b.fadd(total, value)
         return later, self.b.fsub(self.b.fsub(later, total), value)

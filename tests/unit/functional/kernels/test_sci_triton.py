@@ -53,6 +53,7 @@ def _check(found: dict[str, float]) -> None:
     assert found['normed'] < 1e-5
 
 
+@pytest.mark.slow
 def test_interpreted() -> None:
     """In another process, for the variable counts where Triton is imported; two tiles each way."""
     env = dict(os.environ, TRITON_INTERPRET='1', PYTHONPATH=os.pathsep.join(sys.path))

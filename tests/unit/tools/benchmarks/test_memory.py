@@ -22,6 +22,7 @@ def test_the_peak_of_a_call_in_a_process_of_its_own():
     assert peak_mb() < before + 50
 
 
+@pytest.mark.slow
 @linux
 def test_a_call_that_fails():
     with pytest.raises(SciPluginsError, match=r'memory of ones: TypeError.*nothing'):
