@@ -21,6 +21,7 @@ from sci_plugins.functional.host_image import host_to_rgb, rgb_to_host
 from sci_plugins.functional.light import averages
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancers import TemporalEnhancer
+from sci_plugins.models.enhancers.onnx import import_onnxruntime
 from sci_plugins.models.enhancers.weight_files import file_sha256
 from sci_plugins.registry import require_host
 from sci_plugins.utils.files import write_atomically
@@ -150,6 +151,7 @@ def export_onnx(
     """
     for package in ('onnx', 'onnxscript', 'onnxruntime'):
         require_host('export', package, 'deploy')
+    import_onnxruntime()  # before PyTorch's exporter does
     step = int(np.lcm(_SIDE, module.divisor))
     height, width = size or (4 * step, 5 * step)
     if height % module.divisor or width % module.divisor or min(height, width) < 1:
@@ -274,8 +276,7 @@ def runtimes() -> dict[str, Callable[..., Callable[[np.ndarray], list[np.ndarray
 
 
 def load_onnxruntime(content: bytes, threads: int = 0) -> Callable[[np.ndarray], list[np.ndarray]]:
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry('session.force_spinning_stop', '1')  # for who computes next

@@ -15,6 +15,8 @@ from mmengine.utils import ManagerMixin
 from yapf.yapflib import yapf_api
 
 DATA_VARIABLE = 'SCI_PLUGINS_DATA'
+# Its thread has crashed a test process; test modules import ONNX Runtime by themselves.
+os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
 _FORMAT_CODE = yapf_api.FormatCode
 
 

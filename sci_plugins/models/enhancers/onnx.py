@@ -1,6 +1,7 @@
 """Networks in ONNX files, run by ONNX Runtime on the CPU; any enhancer as one."""
 
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,16 @@ from sci_plugins.models.enhancers.base import BaseEnhancer
 from sci_plugins.models.enhancers.weight_files import file_sha256
 from sci_plugins.registry import MODELS, require_host
 from sci_plugins.utils.folders import PathLike
+
+
+def import_onnxruntime() -> Any:
+    """ONNX Runtime, without the thread that sends usage to its makers.
+
+    From 1.29 on Linux and macOS it begins with the import, and has crashed processes (its issue
+    32173). Set ``ORT_DISABLE_TELEMETRY`` yourself to decide otherwise.
+    """
+    os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
+    return import_module('onnxruntime')
 
 
 class OnnxNetwork:
@@ -67,8 +78,7 @@ class OnnxNetwork:
 
     def _open(self) -> Any:
         if self._session is None:
-            import onnxruntime
-
+            onnxruntime = import_onnxruntime()
             options = onnxruntime.SessionOptions()
             # By default onnxruntime uses all cores, whatever OMP_NUM_THREADS says.
             options.intra_op_num_threads = torch.get_num_threads()

@@ -1,7 +1,10 @@
 """ONNX files, run and refused."""
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,22 @@ import torch
 from sci_plugins import registry
 from sci_plugins.errors import CheckpointError, ConfigError, MissingDependencyError
 from sci_plugins.models.enhancers.onnx import OnnxNetwork
+
+_THREADS = """
+import os
+from sci_plugins.models.enhancers.onnx import import_onnxruntime
+count = lambda: len(os.listdir('/proc/self/task'))
+before = count()
+import_onnxruntime()
+print(count() - before)
+"""
+
+
+@pytest.mark.skipif(not Path('/proc/self/task').exists(), reason='no list of threads')
+def test_no_thread_reports_home() -> None:
+    environment = {key: value for key, value in os.environ.items() if 'TELEMETRY' not in key}
+    command = [sys.executable, '-c', _THREADS]
+    assert subprocess.check_output(command, text=True, env=environment).strip() == '0'
 
 
 @pytest.fixture(scope='module')
