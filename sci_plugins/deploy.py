@@ -249,7 +249,9 @@ def _check(
         except Exception as error:
             cause = tell_cause(error)
             raise ConfigError(f'{runtime} cannot run the file at {told}: {cause}') from error
-        worst = max(map(difference, found, wanted))
+        if len(found) != len(wanted):
+            raise ConfigError(f'{runtime}: expected {len(wanted)} outputs, got {len(found)}')
+        worst = float(np.max(list(map(difference, found, wanted))))  # NaN stays NaN
         if not worst <= TOLERANCE:
             raise ConfigError(
                 f'not written: {runtime} differs from PyTorch by {worst:.1e} of the largest value, '

@@ -55,24 +55,29 @@ class LowLightFolder(Dataset):
     batches. Crops and mirroring follow the seed that ``SeededSampler`` or ``SeededInfiniteSampler``
     sends with an index; with a bare index they follow PyTorch's global generator.
 
+    Args:
+        data_root: one or several folders, searched with all their subfolders; the images are sorted
+            by path. May also be a single file.
+        max_size: shrink an image whose longer side exceeds this many pixels.
+        crop_size: side in pixels of a random square crop, taken after shrinking; ``None`` keeps
+            whole images.
+        flip: mirror half of the images, at random, left to right.
+        cache: keep decoded images (3 bytes per pixel) in memory, in every worker of the loader, so
+            best with ``num_workers=0``.
+        skip_unreadable: replace an unreadable image by the next readable one, and name it in
+            ``data_samples.skipped`` (which ``SkippedImagesHook`` counts). ``False`` raises.
+
     Raises:
         ConfigError: if a size is not an int or too small.
         DataError: if a folder is missing or has no image, or an image is smaller than the crop or
             than 5 pixels; when an item is read, if its file is not an image. Each names the path.
     """
 
-    #: one or several folders, searched with all their subfolders; the images are sorted by path.
-    #: May also be a single file.
     data_root: PathLike | Sequence[PathLike]
-    max_size: int | None = None  # shrink an image whose longer side exceeds this many pixels
-    #: side in pixels of a random square crop, taken after shrinking; ``None`` keeps whole images
+    max_size: int | None = None
     crop_size: int | None = None
-    flip: bool = False  # mirror half of the images, at random, left to right
-    #: keep decoded images (3 bytes per pixel) in memory, in every worker of the loader, so best
-    #: with ``num_workers=0``
+    flip: bool = False
     cache: bool = False
-    #: replace an unreadable image by the next readable one, and name it in ``data_samples.skipped``
-    #: (which ``SkippedImagesHook`` counts). ``False`` raises.
     skip_unreadable: bool = False
 
     def __post_init__(self) -> None:

@@ -35,17 +35,26 @@ class PairedLowLightDataset(Dataset):
     An item is ``dict(inputs=image, data_samples=sample)``; ``sample.reference`` is the bright
     partner, both ``(3, H, W)``, RGB, float32, in [0, 1].
 
+    Args:
+        data_root: folder of the data set.
+        layout: ``'pairs'`` (``low`` and ``normal`` or ``high``), ``'lol-train'``
+            (``our485/low|high``), ``'lol-test'`` (``eval15/low|high``), ``'lsrw'``
+            (``Huawei/low|high`` and ``Nikon/low|high`` of one split) or ``'fivek'`` (``input`` and
+            ``expertC``).
+        folders: instead of a layout, names of the dark and the bright folder: ``('input',
+            'expertA')``.
+        max_size: shrink both images if their longer side exceeds this many pixels.
+
     Raises:
         ConfigError: if the layout is unknown.
         DataError: if a folder is missing or an image has no partner; when an item is read, if a
             file is not an image or the sizes of a pair differ. Each names the paths.
     """
 
-    data_root: PathLike  # folder of the data set
-    layout: str = 'pairs'  # one of :data:`LAYOUTS`; ``'lsrw'`` is one split of it
-    #: instead of a layout, names of the dark and the bright folder: ``('input', 'expertA')``
+    data_root: PathLike
+    layout: str = 'pairs'
     folders: Sequence[str] | None = None
-    max_size: int | None = None  # shrink both images if their longer side exceeds it, in pixels
+    max_size: int | None = None
 
     def __post_init__(self) -> None:
         check_choice('layout', self.layout, LAYOUTS, 'PairedLowLightDataset')

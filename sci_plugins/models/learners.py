@@ -60,6 +60,9 @@ class SelfCalibratedLearner(BaseModel):
             initialised.
         data_preprocessor: see ``mmengine.model.BaseModel``.
 
+    Shape:
+        - inputs: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
+
     Raises:
         ConfigError: if ``stages`` is out of range or the estimator has no illumination.
         CheckpointError: if ``weights`` do not fit.

@@ -135,6 +135,25 @@ def test_hosts_whose_raw_outputs_need_samples(name: str, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ('results', 'message'),
+    [
+        ([1.0, torch.nan], 'differs from PyTorch by nan'),
+        ([1.0, 1.5], 'differs from PyTorch by 5.0e-01'),
+        ([1.0], 'expected 2 outputs, got 1'),
+    ],
+)
+def test_a_runtime_that_gives_something_else_is_refused(
+    results: list[float], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only in its first output."""
+    found = [np.full((1, 3), value, np.float32) for value in results]
+    monkeypatch.setattr(deploy, 'runtimes', lambda: {'Other': lambda content: lambda _: found})
+    call: Any = lambda images: (torch.ones(1, 3), torch.ones(1, 3))  # noqa: E731
+    with pytest.raises(ConfigError, match=message):
+        list(deploy._check(call, b'', [1, 3, 32, 32], (32, 32), 32))
+
+
 @HOSTS
 def test_the_tool_writes_what_it_checked(files: Any, tmp_path: Path) -> None:
     out = tmp_path / 'model.onnx'

@@ -35,16 +35,22 @@ class EnhanceImage(BaseTransform):
     Modified Keys:
         - img: same shape and dtype; uint8 is truncated, as SCI's authors save their results
 
+    Args:
+        enhancer: a config dict, or a name such as ``'sci/official/medium'``.
+        input_order: channel order of the loaded image, ``'bgr'`` or ``'rgb'``.
+        input_max: white of images that are not uint8; with 65535 they may be uint16.
+        check_values: refuse images on another scale, see :class:`ValueCheck`.
+
     Raises:
         ConfigError: if an argument is out of range.
         DataError: if an image is not ``(H, W, 3)``, has another dtype, or is on another scale,
             see :class:`ValueCheck`.
     """
 
-    enhancer: Any  # a config dict, or a name such as ``'sci/official/medium'``
-    input_order: str = 'bgr'  # channel order of the loaded image, ``'bgr'`` or ``'rgb'``
-    input_max: float = 255.0  # white of images that are not uint8; with 65535 they may be uint16
-    check_values: bool = True  # refuse images on another scale, see :class:`ValueCheck`
+    enhancer: Any
+    input_order: str = 'bgr'
+    input_max: float = 255.0
+    check_values: bool = True
 
     def __post_init__(self) -> None:
         check_choice('input_order', self.input_order, ('bgr', 'rgb'))
@@ -82,7 +88,7 @@ class EnhanceImage(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)  # it has all files
 class ReplaceImage(BaseTransform):
     """Put another file in the place of the loaded image: what another program made of it.
 
@@ -93,12 +99,16 @@ class ReplaceImage(BaseTransform):
     Modified Keys:
         - img: same shape and dtype
 
+    Args:
+        files: ``img_path`` -> the file that takes its place.
+        input_order: channel order of the loaded image, ``'bgr'`` or ``'rgb'``.
+
     Raises:
         DataError: naming the file, if it cannot be read, or has another size or depth.
     """
 
-    files: Mapping[str, str]  # ``img_path`` -> the file that takes its place
-    input_order: str = 'bgr'  # channel order of the loaded image, ``'bgr'`` or ``'rgb'``
+    files: Mapping[str, str]
+    input_order: str = 'bgr'
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         image, path = results['img'], self.files[results['img_path']]

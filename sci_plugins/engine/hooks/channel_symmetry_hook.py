@@ -58,6 +58,9 @@ class ChannelSymmetryHook(Hook):
     magenta cast (the authors' issue 29, reproduced here). After each step the weights are projected
     onto those that treat all channels alike.
 
+    Args:
+        module: path of the estimator inside the model.
+
     Raises:
         ConfigError: before training, if there is no such module or a layer does not have three
             channels.
@@ -65,7 +68,7 @@ class ChannelSymmetryHook(Hook):
 
     priority = 'HIGH'
 
-    module: str = 'estimator'  # path of the estimator inside the model
+    module: str = 'estimator'
 
     def before_train(self, runner: Runner, *_: Any, **__: Any) -> None:
         symmetrize_channels(find_part(runner.model, self.module, nn.Module, 'ChannelSymmetryHook'))

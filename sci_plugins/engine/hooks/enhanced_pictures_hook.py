@@ -31,6 +31,14 @@ class EnhancedPicturesHook(Hook):
     The first sheet shows the untrained enhancer, the last the trained one, both as at inference.
     Mean brightness, share of clipped pixels and colour cast are logged as scalars ``pictures/…``.
 
+    Args:
+        interval: epochs or iterations between sheets.
+        by_epoch: whether ``interval`` counts epochs; else iterations.
+        data_root: folders or image files; ``None`` takes the training set.
+        count: number of images, evenly spaced over those.
+        max_size: images whose longer side exceeds this many pixels are shrunk to it.
+        module: path of the enhancer inside the model.
+
     Raises:
         ConfigError: before training, if a number is below 1, there is no such enhancer, or the
             training set has no ``files``.
@@ -39,13 +47,12 @@ class EnhancedPicturesHook(Hook):
 
     priority = 'LOW'
 
-    interval: int = 1  # epochs or iterations between sheets
-    by_epoch: bool = True  # whether ``interval`` counts epochs; else iterations
-    #: folders or image files; ``None`` takes the training set
+    interval: int = 1
+    by_epoch: bool = True
     data_root: PathLike | Sequence[str] | None = None
-    count: int = 4  # number of images, evenly spaced over those
-    max_size: int = 640  # images whose longer side exceeds this many pixels are shrunk to it
-    module: str = 'estimator'  # path of the enhancer inside the model
+    count: int = 4
+    max_size: int = 640
+    module: str = 'estimator'
 
     def __post_init__(self) -> None:
         check_at_least(1, 'EnhancedPicturesHook', interval=self.interval, count=self.count)

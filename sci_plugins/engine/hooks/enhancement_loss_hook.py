@@ -27,13 +27,17 @@ class EnhancementLossHook(Hook):
     The data preprocessor keeps input and illumination of each image of a batch; a forward hook on
     the model turns them into losses, which the host treats like its own.
 
+    Args:
+        weight: factor on every term.
+        loss: config of a module ``(illumination, image) -> dict of terms``.
+
     Raises:
         ConfigError: before training, if the model has no enhancer, a frozen one, or one without an
             illumination map.
     """
 
-    weight: float = 1.0  # factor on every term
-    loss: Any = None  # config of a module ``(illumination, image) -> dict of terms``
+    weight: float = 1.0
+    loss: Any = None
 
     def __post_init__(self) -> None:
         check_above(0, 'EnhancementLossHook', weight=self.weight)

@@ -24,6 +24,12 @@ class ExportEnhancerHook(Hook):
     See :func:`sci_plugins.models.enhancers.export.save_enhancer`. ``meta`` holds architecture,
     steps, seed, versions, and the settings of model, optimizer and data, without local paths.
 
+    Args:
+        file: file name, relative to the work directory.
+        module: path of the enhancer inside the model.
+        meta: further entries of ``meta``, plain Python types: data, licence, …. They replace
+            entries of the same name.
+
     Raises:
         ConfigError: before training, if the model has no such module or it cannot be saved.
     """
@@ -31,9 +37,8 @@ class ExportEnhancerHook(Hook):
     # Last, when the parameters are final: an EMA hook swaps in the averaged ones before this.
     priority = 'VERY_LOW'
 
-    file: str = 'enhancer.pth'  # relative to the work directory
-    module: str = 'estimator'  # path of the enhancer inside the model
-    #: entries of ``meta`` in place of ours, plain Python types: data, licence, …
+    file: str = 'enhancer.pth'
+    module: str = 'estimator'
     meta: dict[str, Any] | None = None
 
     def before_train(self, runner: Runner) -> None:

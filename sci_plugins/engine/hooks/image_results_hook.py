@@ -46,16 +46,20 @@ class ImageResultsHook(Hook):
     the same number appear once. ``kind`` is the class of ``RECORDS`` that accepts the model's
     outputs, ``None`` if none does; ``run`` is what it may look at.
 
+    Args:
+        input_order: channel order that the pipeline loads, ``'bgr'`` or ``'rgb'``.
+        fill_color: padding colour of the pipeline, in that order; ``None`` without padding.
+        input_max: white of images that are not uint8.
+
     Raises:
         DataError: naming the image, if a prediction does not fit the ground truth.
     """
 
     priority = 'VERY_LOW'
 
-    input_order: str = 'bgr'  # channel order that the pipeline loads, ``'bgr'`` or ``'rgb'``
-    #: padding colour of the pipeline, in that order; ``None`` without padding
+    input_order: str = 'bgr'
     fill_color: Sequence[float] | None = None
-    input_max: float = 255.0  # white of images that are not uint8
+    input_max: float = 255.0
 
     def __post_init__(self) -> None:
         self.results: list[ImageResult] | None = None

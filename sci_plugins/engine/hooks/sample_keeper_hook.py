@@ -31,12 +31,17 @@ class KeptSample:
 @HOOKS.register_module()
 @dataclass(eq=False)
 class SampleKeeperHook(Hook):
-    """Keeps the samples at the given positions of the test set."""
+    """Keeps the samples at the given positions of the test set.
+
+    Args:
+        indices: positions in the test set. Under several processes each keeps what falls to it.
+        input_max: white of images that are not uint8.
+    """
 
     priority = 'VERY_LOW'
 
-    indices: Collection[int]  # under several processes each keeps what falls to it
-    input_max: float = 255.0  # white of images that are not uint8
+    indices: Collection[int]
+    input_max: float = 255.0
 
     def __post_init__(self) -> None:
         self.indices = set(self.indices)

@@ -103,6 +103,9 @@ class OnnxEnhancer(BaseEnhancer):
     float32, [0, 1], and its first output is the enhanced images in the same form; what is outside
     [0, 1] is clamped. Images go in one by one. No gradients: nothing can be trained through it.
 
+    Args:
+        weights: the file.
+
     Raises:
         MissingDependencyError: if onnxruntime is not installed.
         FileNotFoundError: if there is no such file.
