@@ -151,7 +151,6 @@ def export_onnx(
     """
     for package in ('onnx', 'onnxscript', 'onnxruntime'):
         require_host('export', package, 'deploy')
-    import_onnxruntime()  # before PyTorch's exporter does
     step = int(np.lcm(_SIDE, module.divisor))
     height, width = size or (4 * step, 5 * step)
     if height % module.divisor or width % module.divisor or min(height, width) < 1:

@@ -295,6 +295,19 @@ def test_the_code_is_kept_and_read_again(fresh: Path, monkeypatch: pytest.Monkey
     torch.testing.assert_close(result, plain_enhance(_enhancer(), image), rtol=0, atol=1e-6)
 
 
+def test_another_version_s_code_is_not_taken(
+    fresh: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each source that writes code counts."""
+    monkeypatch.setattr(sci_fused, '__file__', str(tmp_path / 'sci_fused.py'))
+    files = set()
+    for name, text in (('sci_fused.py', 'a'), ('train_code.py', 'a'), ('train_code.py', 'b')):
+        (tmp_path / name).write_text(text)
+        files.add(sci_fused._code_file(FLOATS))
+    assert len(files) == 3
+    assert sci_fused._code_file(FLOATS) in files
+
+
 @pytest.mark.parametrize('damage', [b'', b'x' * 31, None])
 def test_damaged_code_is_made_anew(
     fresh: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes | None
