@@ -38,6 +38,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         sys.path.append(os.getcwd())  # last: no file there hides an installed package
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names may not be text
         sys.stdout.reconfigure(errors='backslashreplace')
+    if not sys.stderr.isatty():  # a log file wants no line for each step of a bar
+        os.environ.setdefault('TQDM_MININTERVAL', '10')
     try:
         check_arguments(sys.argv[1:])
         code = main() or 0

@@ -2,6 +2,8 @@
 
 import argparse
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -229,3 +231,18 @@ def test_the_device_may_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
         assert parser.parse_args(['--device', 'auto']).device == ('cuda' if there else 'cpu')
     assert parser.parse_args([]).device == 'cpu'
     assert parser.parse_args(['--device', 'cuda:1']).device == 'cuda:1'
+
+
+def test_a_log_file_gets_the_ends_of_a_bar_alone() -> None:
+    code = (
+        'import time; from sci_plugins.utils.cli import run\n'
+        'def main():\n'
+        '    from tqdm import tqdm\n'
+        '    for _ in tqdm(range(5)):\n'
+        '        time.sleep(0.12)\n'
+        'run(main)'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert '5/5' in done.stderr
+    assert done.stderr.count('|') == 4  # two updates, each a bar between two strokes
