@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='weights of the model; none: it has its own (ONNX)')
     parser.add_argument(
         '--variants',
-        nargs='+',
+        nargs='*',
         default=['none', DEFAULT_ENHANCER],
         metavar='ENHANCER',
         help='the first is the base: none, gamma, clahe, histeq, lime, sci/official/medium, '
@@ -49,7 +49,8 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         default=[],
         metavar='LABEL=CONFIG,CHECKPOINT',
-        help='other trained models, run as configured on the test set of CONFIG',
+        help='other trained models, run as configured on the test set of CONFIG; with an empty '
+        '--variants these alone',
     )
     parser.add_argument(
         '--darken',

@@ -19,12 +19,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 from sci_plugins.errors import ConfigError, check_at_least, check_seed
-from sci_plugins.utils.cli import HelpFormatter, run, text_table
+from sci_plugins.utils.cli import HelpFormatter, quiet_hosts, run, text_table
 from sci_plugins.utils.files import MARK, check_outputs, write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -123,6 +124,13 @@ def parse_args() -> argparse.Namespace:
         '--start', metavar='FILE', help="weights to start from, in place of the config's load_from"
     )
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE')
+    parser.add_argument(
+        '--day-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help="cfg-options of s3fd_vgg16's training by day",
+    )
     parser.add_argument('--resample', default='images', help='what the bootstrap draws')
     parser.add_argument('--launcher', choices=['none', 'pytorch'], default='none')
     parser.add_argument('--processes', type=int, default=1, help='with --launcher pytorch')
@@ -158,6 +166,8 @@ def write_configs(args: argparse.Namespace, work: Path) -> dict[str, tuple[Path,
 
 def use_day_detector(args: argparse.Namespace, work: Path) -> Iterator[Step]:
     """S3FD starts from WIDER FACE: from a file that is there, or from a training of our own."""
+    from sci_plugins.apis.config import load_config
+
     known = os.environ.get('SCI_PLUGINS_DAY_DETECTOR')
     if args.model != 's3fd_vgg16' or args.start or (known and Path(known).is_file()):
         return
@@ -166,11 +176,13 @@ def use_day_detector(args: argparse.Namespace, work: Path) -> Iterator[Step]:
             's3fd_vgg16 starts from WIDER FACE: pass its weights with --start FILE, or set '
             'SCI_PLUGINS_WIDERFACE to the folder of the set'
         )
-    args.start = str(work / 'day/iter_120000.pth')
     config = ROOT / 'configs/darkface/s3fd_vgg16_120k_widerface.py'
-    command = _launched(args, _tool('train', config, '--work-dir', work / 'day', '--resume'))
-    hours = 120_000 * 8 * _seconds_per_image(args, work, 8) / args.processes / 3600
-    yield Step('train by day', command, Path(args.start), hours, 0.6)
+    cfg = load_config(str(config), _parsed(args.day_options))
+    options = ['--cfg-options', *args.day_options] if args.day_options else []
+    options = ['--work-dir', work / 'day', '--resume', *options]
+    step = _training(args, work, 'train by day', cfg, _tool('train', config, *options), 'day')
+    args.start = str(step.done)
+    yield step
 
 
 def _parsed(options: list[str]) -> dict[str, Any]:
@@ -192,29 +204,28 @@ def steps_of(args: argparse.Namespace, work: Path) -> Iterator[Step]:
     configs = write_configs(args, work)
     checkpoints = {'plain-0': Path(args.start or '')}
     if SETS[args.name].trains:
-        trainings = {
-            f'{variant}-{seed}': _training(args, work, variant, seed, *configs[variant])
-            for seed in args.seeds
-            for variant in configs
-        }
-        yield from trainings.values()
-        checkpoints = {name: step.done for name, step in trainings.items()}
+        checkpoints = {}
+        for seed, (variant, (config, cfg)) in product(args.seeds, configs.items()):
+            folder = f'{variant}/seed-{seed}'
+            options = ['--work-dir', work / folder, '--resume']
+            options += ['--cfg-options', f'randomness.seed={seed}']
+            name, command = f'train {variant}, seed {seed}', _tool('train', config, *options)
+            step = _training(args, work, name, cfg, command, folder)
+            checkpoints[f'{variant}-{seed}'] = step.done
+            yield step
     yield _comparison(args, work, configs, checkpoints)
 
 
 def _training(
-    args: argparse.Namespace, work: Path, variant: str, seed: int, config: Path, cfg: Any
+    args: argparse.Namespace, work: Path, name: str, cfg: Any, command: list[str], folder: str
 ) -> Step:
     loop, batch = cfg.train_cfg, cfg.train_dataloader.get('batch_size', 1)
     by_epoch = loop.get('max_epochs') is not None
     last = f'epoch_{loop.max_epochs}.pth' if by_epoch else f'iter_{loop.max_iters}.pth'
     images = loop.max_epochs * _TRAINING_IMAGES if by_epoch else loop.max_iters * batch
-    folder = work / variant / f'seed-{seed}'
-    options = ['--work-dir', folder, '--resume', '--cfg-options', f'randomness.seed={seed}']
-    command = _launched(args, _tool('train', config, *options))
     hours = images * _seconds_per_image(args, work, batch) / args.processes / 3600
     gigabytes = SIZES[args.model][0] * 0.024  # two checkpoints with the optimizer's state
-    return Step(f'train {variant}, seed {seed}', command, folder / last, hours, gigabytes)
+    return Step(name, _launched(args, command), work / folder / last, hours, gigabytes)
 
 
 #: Of DARK FACE's split, the only set here that is trained by epochs.
@@ -239,12 +250,13 @@ def _comparison(
     configs: dict[str, tuple[Path, Any]],
     checkpoints: dict[str, Path],
 ) -> Step:
-    first, *others = checkpoints
-    models = [f'{n}={configs[n.rpartition("-")[0]][0]},{checkpoints[n]}' for n in others]
-    variants = ['none', 'sci/official/medium', 'gated/sci/official/medium']
+    first = next(iter(checkpoints))
     options: list[Any] = ['--work-dir', work / 'compare', '--resume', '--resample', args.resample]
-    options += ['--variants', *(variants if not others else variants[:1])]
-    options += ['--models', *models] if models else []
+    if SETS[args.name].trains:  # the trainings alone, each by its label, so that seeds are grouped
+        models = [f'{n}={configs[n.rpartition("-")[0]][0]},{p}' for n, p in checkpoints.items()]
+        options += ['--base', first, '--variants', '--models', *models]
+    else:
+        options += ['--variants', 'none', 'sci/official/medium', 'gated/sci/official/medium']
     command = _tool('compare', configs['plain'][0], checkpoints[first], *options)
     return Step(
         'test and compare',
@@ -280,8 +292,6 @@ def tell(args: argparse.Namespace, work: Path) -> str:
     rows = []
     for result in comparison.results:
         found = result.analysis
-        is_plain = result.variant == 'none' and SETS[args.name].trains
-        name = f'plain-{args.seeds[0]}' if is_plain else result.variant
         for metric, value in result.metrics.items():
             scale = percent_factor(metric)
             change = ''
@@ -291,7 +301,7 @@ def tell(args: argparse.Namespace, work: Path) -> str:
                 ]
                 change = '{:+.1f} [{:+.1f}, {:+.1f}] {}'.format(*ends, found.main.verdict)
             if metric.rpartition('/')[2] in ('AP', 'VOC_AP50_area', 'mIoU', 'bbox_mAP_50'):
-                rows.append((name, metric, f'{scale * value:.2f}', change))
+                rows.append((result.variant, metric, f'{scale * value:.2f}', change))
     about = comparison.about
     told = [f'{key} {about[key]}' for key in ('split', 'annotation_version') if key in about]
     protocol = ', '.join([about['config'], f'{comparison.results[0].images} test images', *told])
@@ -314,7 +324,8 @@ def main() -> int:
     work = Path(args.work_dir or f'work_dirs/{args.name}_{args.model}')
     table = work / 'reproduce.txt'
     check_outputs(work / 'check.json', table)
-    steps = list(steps_of(args, work))
+    with quiet_hosts('', False):
+        steps = list(steps_of(args, work))
     # The comparison always: with --resume it measures what is new.
     open_steps = [step for step in steps if not step.done.exists() or step is steps[-1]]
     if args.dry_run:

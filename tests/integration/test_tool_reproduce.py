@@ -98,7 +98,8 @@ def test_the_dry_run_of_three_seeds(faces: Path, tmp_path: Path) -> None:
     trainings = [line for line in lines if line.startswith('train')]
     assert all('torch.distributed.run --nproc-per-node 4' in line for line in trainings)
     assert all('--launcher pytorch --work-dir' in line for line in trainings)
-    assert lines[-1].count('=') == 8  # every other model by its label
+    assert lines[-1].count('=') == 9  # every model by its label
+    assert '--base plain-0 --variants --models plain-0=' in lines[-1]
     assert 'to do: about' in out
     assert list(work.rglob('*.py')) == []
 
@@ -141,7 +142,28 @@ def test_trained_compared_and_resumed(
         assert f'{variant}-0' in out
     assert '4 test images' in out
     assert 'Published, not reproduced here' in out
+    found = read_comparison(tmp_path / 'work/compare/comparison.json')
+    assert found.variants == ['plain-0', 'sci-frozen-0', 'sci-joint-0']
     code, out, err = run_tool_process('reproduce', *command)
     assert code == 0, err
     assert '== train' not in out
     assert '== test and compare' in out
+
+
+def test_the_training_by_day_comes_first(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('SCI_PLUGINS_WIDERFACE', str(faces))
+    monkeypatch.delenv('SCI_PLUGINS_DAY_DETECTOR', raising=False)
+    arguments = 'darkface', faces, '--detector', 's3fd_vgg16', '--skip-check', '--dry-run'
+    more = '--work-dir', tmp_path / 'work', '--day-options', 'train_cfg.max_iters=7'
+    code, out, err = run_tool_process('reproduce', *arguments, *more)
+    assert code == 0, err
+    lines = [line for line in out.splitlines() if 'tools/' in line]
+    assert [line.split()[:3] for line in lines[:2]] == [
+        ['train', 'by', 'day'],
+        ['train', 'plain,', 'seed'],
+    ]
+    assert '--cfg-options train_cfg.max_iters=7' in lines[0]
+    assert 'max_iters' not in lines[1]
+    assert 'Using env variable' not in out + err

@@ -185,7 +185,8 @@ class Contenders:
         variants: enhancers by name, ``'none'``, ``'config'``, ``'merge'``, ``'merge(NAME)'``,
             ``'select'``, ``'select(NAME)'``, ``'before(NAME)'``, ``'folder/DIR'``.
         models: others by label; each runs as its config says, on the first one's test set.
-        base: what the others are compared with; ``None``: the first variant.
+        base: what the others are compared with; ``None``: the first variant, or the first of the
+            models if there is none.
         trust: allow checkpoints that hold other objects than weights.
         input_order: channel order that the first config's pipeline loads.
         input_max: white of its images if they are not uint8, such as 65535.
@@ -304,8 +305,8 @@ class Contenders:
         return View(order, None if fill is None else (fill,) * 3, self.input_max)
 
     def _check(self, variants: Sequence[str]) -> None:
-        if not variants:
-            raise ConfigError('expected at least one variant, got none')
+        if not self.names:
+            raise ConfigError('expected at least one variant or model, got none')
         steps = (step for steps in _test_pipelines(self.sources[''].cfg) for step in steps)
         has_views = any(is_type(step, 'TestTimeAug') for step in steps)
         for name in (each for each in variants if has_views and _parts_of(each)[0] in _LOOKS):
