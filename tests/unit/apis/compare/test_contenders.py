@@ -59,6 +59,7 @@ def test_the_base_comes_first(seg: tuple[Config, str]) -> None:
     assert found.names == ['other', *names]
     assert found.base == 'other'
     assert [found.model_of(name) for name in found.names] == ['other', '', '', '']
+    assert _contenders(seg, [], models=models).base == 'other'  # the models alone
 
 
 @pytest.mark.parametrize(
