@@ -79,14 +79,14 @@ class ClassRecords:
 
 
 def _coco_rules(start: str, matches: Sequence[RankedDetections]) -> dict[str, Rule]:
-    def mean(measure: Callable[..., np.ndarray]) -> Rule:
-        return lambda rows: np.mean([measure(each, rows) for each in matches], axis=0)
+    def recall(rows: np.ndarray) -> np.ndarray:
+        return np.mean([detection_ap.full_recall(each, rows) for each in matches], axis=0)
 
     return {
-        f'{start}AP': mean(detection_ap.coco_ap),
+        f'{start}AP': lambda rows: detection_ap.coco_aps(matches, rows).mean(axis=0),
         f'{start}AP50': partial(detection_ap.coco_ap, matches[0]),
         f'{start}AP75': partial(detection_ap.coco_ap, matches[5]),  # 0.5 + 5 x 0.05
-        f'{start}AR': mean(detection_ap.full_recall),
+        f'{start}AR': recall,
     }
 
 

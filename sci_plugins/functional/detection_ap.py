@@ -21,8 +21,9 @@ tool (github.com/Ir1d/DARKFACE_eval_tools) rule by rule:
    precision 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +57,8 @@ def pairwise_iou(boxes: np.ndarray, others: np.ndarray, pixel: float = 0.0) -> n
 COCO_RECALLS = np.linspace(0, 1, 101)
 # Columns of a matrix with one row per image: few enough for the cache.
 _BLOCK = 512
+# Values of weighted hits at once.
+_CACHED = 2**14
 
 
 @dataclass(frozen=True)
@@ -128,8 +131,7 @@ def area_ap(ranked: RankedDetections, weights: Weights = None) -> np.ndarray:
     Raises:
         DataError: if ``weights`` does not have one column per image.
     """
-    gained, envelope, boxes = _envelope(ranked, weights)
-    return _divide((gained * envelope).sum(axis=1), boxes)
+    return _integrate([ranked], weights, _area)[0]
 
 
 def coco_ap(ranked: RankedDetections, weights: Weights = None) -> np.ndarray:
@@ -137,11 +139,12 @@ def coco_ap(ranked: RankedDetections, weights: Weights = None) -> np.ndarray:
 
     As :func:`area_ap`, but of detections matched by COCO's rule.
     """
-    gained, envelope, boxes = _envelope(ranked, weights)
-    recalls = _divide(np.cumsum(gained, axis=1), boxes[:, None])
-    # How many of the 101 recalls each hit is the first to reach.
-    gains = np.diff(np.searchsorted(COCO_RECALLS, recalls, side='right'), axis=1, prepend=0)
-    return np.where(boxes > 0, (gains * envelope).sum(axis=1) / len(COCO_RECALLS), np.nan)
+    return coco_aps([ranked], weights)[0]
+
+
+def coco_aps(several: Sequence[RankedDetections], weights: Weights = None) -> np.ndarray:
+    """:func:`coco_ap` of matches at several IoU thresholds, ``(T, R)``; faster than one by one."""
+    return _integrate(several, weights, _mean_over_recalls)
 
 
 def full_recall(ranked: RankedDetections, weights: Weights = None) -> np.ndarray:
@@ -192,20 +195,54 @@ def pooled_curve(ranked: Sequence[RankedDetections], points: int = 500) -> Recal
     return RecallPrecision(recall.tolist(), ((kept + 1) / (at[kept] + 1)).tolist())
 
 
-def _envelope(
-    ranked: RankedDetections, weights: Weights
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weight and precision envelope at the hits, each ``(R, hits)``; weight of all boxes, ``(R,)``.
+#: From gained weight, weight of all hits so far and precision's envelope, each ``(R, hits)``, and
+#: the weight of all boxes ``(R, 1)``, to ``(R,)``.
+Rule = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
-    Precision falls between hits, so that the envelope needs no other detections.
+
+def _area(
+    gained: np.ndarray, found: np.ndarray, envelope: np.ndarray, boxes: np.ndarray
+) -> np.ndarray:
+    return _divide(np.einsum('rh,rh->r', gained, envelope), boxes[:, 0])
+
+
+def _mean_over_recalls(
+    gained: np.ndarray, found: np.ndarray, envelope: np.ndarray, boxes: np.ndarray
+) -> np.ndarray:
+    # How many of the 101 recalls each hit is the first to reach.
+    reached = np.searchsorted(COCO_RECALLS, _divide(found, boxes), side='right')
+    gains = np.diff(reached, axis=1, prepend=0)
+    means = np.einsum('rh,rh->r', gains, envelope) / len(COCO_RECALLS)
+    return np.where(boxes[:, 0] > 0, means, np.nan)
+
+
+def _integrate(several: Sequence[RankedDetections], weights: Weights, rule: Rule) -> np.ndarray:
+    """A rule of precision's envelope at the hits, ``(T, R)``.
+
+    Precision falls between hits, so that the envelope needs no other detections. Matches that rank
+    the same detections share the sums over them.
     """
-    rows = weight_rows(weights, len(ranked.positives))
-    hits = np.flatnonzero(ranked.hits)
-    gained = rows[:, ranked.images[hits]]
-    totals = _totals(ranked, rows, hits)
-    precision = _divide(np.cumsum(gained, axis=1), totals, empty=0)
-    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    return gained, envelope, rows @ ranked.positives
+    rows = weight_rows(weights, len(several[0].positives))
+    results = []
+    for _, group in groupby(several, key=lambda each: each.images.tobytes()):
+        same = list(group)
+        ends = np.flatnonzero(np.any([each.hits for each in same], axis=0))
+        totals = _totals(same[0], rows, ends)
+        for each in same:
+            at = np.flatnonzero(each.hits[ends])
+            images, boxes = each.images[ends[at]], rows @ each.positives[:, None]
+            # Few enough rows at once for the processor's cache: three times as fast.
+            step = max(1, _CACHED // max(1, len(at)))
+            result = np.empty(len(rows))
+            for start in range(0, len(rows), step):
+                some = slice(start, start + step)
+                gained = rows[some][:, images]
+                found = np.cumsum(gained, axis=1)
+                precision = _divide(found, totals[some][:, at], empty=0)
+                envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+                result[some] = rule(gained, found, envelope, boxes[some])
+            results.append(result)
+    return np.array(results)
 
 
 def _totals(ranked: RankedDetections, rows: np.ndarray, ends: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from sci_plugins.functional.detection_ap import (
     RankedDetections,
     area_ap,
     coco_ap,
+    coco_aps,
     match_voc,
     pairwise_iou,
     rank,
@@ -21,11 +22,13 @@ from sci_plugins.functional.detection_ap import (
 from tests.plain_darkface_ap import pixel_iou, random_faces
 
 
-def _rank(predictions: list[np.ndarray], boxes: list[np.ndarray]) -> RankedDetections:
+def _rank(
+    predictions: list[np.ndarray], boxes: list[np.ndarray], min_iou: float = 0.5
+) -> RankedDetections:
     pairs = list(zip(predictions, boxes, strict=True))
     return rank(
         [found[:, 4] for found in predictions],
-        [match_voc(found, truth) for found, truth in pairs],
+        [match_voc(found, truth, min_iou) for found, truth in pairs],
         [len(truth) for truth in boxes],
     )
 
@@ -116,6 +119,22 @@ def test_many_hits_take_several_blocks(measure: Any, monkeypatch: pytest.MonkeyP
     expected = measure(ranked)
     monkeypatch.setattr('sci_plugins.functional.detection_ap._BLOCK', 3)
     np.testing.assert_allclose(measure(ranked), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize('cached', [1, 40, 2**14])
+def test_several_thresholds_at_once(cached: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Matches at one threshold after the other, some with detections left out."""
+    rng = np.random.default_rng(6)
+    faces, boxes = random_faces(rng, 12)
+    kept = [found[::2] for found in faces]
+    ious = (0.3, 0.5, 0.7)
+    matches = [_rank(some, boxes, iou) for some in (faces, kept, faces) for iou in ious]
+    assert len({each.hits.sum() for each in matches}) > 3
+    weights = rng.multinomial(12, [1 / 12] * 12, size=9)
+    expected = [coco_ap(each, weights) for each in matches]
+    monkeypatch.setattr('sci_plugins.functional.detection_ap._CACHED', cached)
+    np.testing.assert_allclose(coco_aps(matches, weights), expected, rtol=1e-12)
+    assert coco_aps(matches, weights[:0]).shape == (9, 0)
 
 
 @pytest.mark.parametrize('measure', [area_ap, coco_ap, recall_at_fppi])
