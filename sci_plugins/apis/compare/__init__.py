@@ -1,7 +1,6 @@
 """The main job: one image set, without and with enhancement, and an honest answer."""
 
 from sci_plugins.apis.compare.contenders import ModelSource, parse_models
-from sci_plugins.apis.compare.run import compare
-from sci_plugins.apis.compare.session import write_comparison
+from sci_plugins.apis.compare.session import compare, write_comparison
 
 __all__ = ['ModelSource', 'compare', 'parse_models', 'write_comparison']

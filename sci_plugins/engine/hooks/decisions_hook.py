@@ -1,5 +1,6 @@
 """Keep what the adaptive stage decides for each test image."""
 
+from itertools import islice
 from typing import Any
 
 import torch
@@ -37,22 +38,17 @@ class DecisionsHook(Hook):
         self.found: dict[int, ImageDecision] | None = None
         self._own: dict[int, ImageDecision] = {}
         self._heard: list[ImageDecision] = []
-        self._positions: list[int] = []
         self._handles: list[RemovableHandle] = []
-        self._seen = 0
-        self._open, self._in_model, self._late = False, False, False
 
     def before_test(self, runner: Runner) -> None:
         loader = runner.test_dataloader
-        self.found, self._own, self._heard, self._seen = None, {}, [], 0
+        self.found, self._own, self._heard = None, {}, []
         stages = _stages_in(runner.model)[:1]
-        self._in_model = bool(stages)
+        self._open, self._in_model = True, bool(stages)
         stages = stages or _stages_in(*_pipeline_enhancers(loader.dataset))
-        if not stages:
-            return
-        self._late = not self._in_model and loader.num_workers > 0
-        self._open = True
-        self._positions = sampled_positions(loader)
+        self._late = bool(stages) and not self._in_model and loader.num_workers > 0
+        self._positions = sampled_positions(loader) if stages else []
+        self._rest = iter(self._positions)
         self._handles = [each.controller.register_forward_hook(self._hear) for each in stages]
 
     def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
@@ -61,13 +57,9 @@ class DecisionsHook(Hook):
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any, outputs: Any
     ) -> None:
-        if not self._handles:
-            return
-        count = len(outputs or [])
-        places = self._positions[self._seen : self._seen + count]
-        if len(self._heard) >= count:
+        places = list(islice(self._rest, len(outputs or [])))
+        if len(self._heard) >= len(places):
             self._own.update(zip(places, self._heard, strict=False))
-        self._seen += count
         self._heard = []
         # A stage in the pipeline is asked for the next batch before that iteration begins.
         self._open = not self._in_model
