@@ -26,6 +26,7 @@ from sci_plugins.datasets.coco_check import check_coco
 from sci_plugins.datasets.night_layouts import FolderPair
 from sci_plugins.engine.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
 from sci_plugins.errors import CheckpointError, DataError, SciPluginsError, first_line, tell_cause
+from sci_plugins.evaluation.conditions import data_set_configs
 from sci_plugins.registry import is_type
 from sci_plugins.utils.checkpoint import advise
 from sci_plugins.utils.files import MARK, is_ours, write_atomically
@@ -159,7 +160,7 @@ class NamingRunner(Runner):
             DataError: if the data set is empty, or its annotations cannot be read or are not
                 what COCO's must be.
         """
-        for each in _data_set_configs(_get(dataloader, 'dataset')):
+        for each in data_set_configs(_get(dataloader, 'dataset')):
             _check_coco(each, DATASETS)
         try:
             loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
@@ -256,7 +257,7 @@ def _describe_data_set(config: Any) -> str | None:
     ``None`` where all can be read, or the data set cannot be built at all: then something other
     than its annotations is wrong.
     """
-    for each in _data_set_configs(config):
+    for each in data_set_configs(config):
         with suppress(Exception):
             dataset = DATASETS.build({**each, 'lazy_init': True})
             if isinstance(dataset, BaseDataset) and (told := _describe_annotations(dataset)):
@@ -272,17 +273,6 @@ def _describe_annotations(dataset: BaseDataset) -> str:
         kind, where = type(dataset).__name__, _where(dataset)
         return f'{kind} cannot read its annotations{where}: {tell_cause(error)}'
     return '' if len(dataset) else _tell_empty(dataset)
-
-
-def _data_set_configs(config: Any) -> Iterator[Mapping[str, Any]]:
-    """The data sets that read annotations, without what combines or repeats them."""
-    if not isinstance(config, Mapping):
-        return
-    inner = [config.get('dataset'), *(config.get('datasets') or [])]
-    if not any(isinstance(each, Mapping) for each in inner):
-        yield config
-    for each in inner:
-        yield from _data_set_configs(each)
 
 
 def _describe_label_maps(error: Exception, batch: Any) -> str | None:

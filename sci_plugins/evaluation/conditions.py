@@ -1,7 +1,7 @@
 """Test conditions: the images as they are, or darkened in a known way."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -150,20 +150,19 @@ def loading_pipelines(dataset: Any) -> list[list]:
 
     They are in the config of a data set or of a wrapper around several.
     """
+    found = (each.get('pipeline') for each in data_set_configs(dataset))
     # By identity: concatenated data sets may share one pipeline.
-    return list({id(found): found for found in _pipelines(dataset)}.values())
+    return list({id(each): each for each in found if isinstance(each, list)}.values())
 
 
-def _pipelines(node: Any) -> Iterator[list]:
-    if isinstance(node, (list, tuple)):
-        for value in node:
-            yield from _pipelines(value)
-    elif isinstance(node, dict):
-        inner = [node[key] for key in ('dataset', 'datasets') if node.get(key)]
-        if inner:
-            yield from _pipelines(inner)
-        elif isinstance(node.get('pipeline'), list):
-            yield node['pipeline']
+def data_set_configs(config: Any) -> Iterator[Mapping[str, Any]]:
+    """The data sets in a config that read files, without what combines or repeats them."""
+    if isinstance(config, Mapping):
+        inner = [config.get('dataset'), *(config.get('datasets') or [])]
+        if not any(isinstance(each, Mapping) for each in inner):
+            yield config
+        for each in inner:
+            yield from data_set_configs(each)
 
 
 def _insert(pipeline: list, step: dict[str, Any], what: str) -> None:

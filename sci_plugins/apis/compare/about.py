@@ -191,10 +191,13 @@ def _weights(contenders: Contenders) -> dict[str, dict[str, Any]]:
                 config_sha256=_config_sha256(source.cfg),
             )
         elif enhancer := contenders.enhancer_name(name):
-            found[name] = _enhancer_weights(enhancer)
+            if weights := weights_name(parse_enhancer(enhancer)):
+                file = find_weight_file(weights)
+                told = weights if is_published(weights) else file.path.name
+                found[name] = dict(name=told, sha256=file.sha256)
         elif folder := folder_of(name):
             found |= files_of({name: folder})
-    return {name: weights for name, weights in found.items() if weights}
+    return found
 
 
 def files_of(places: Mapping[str, str | os.PathLike[str]]) -> dict[str, dict[str, Any]]:
@@ -207,11 +210,3 @@ def files_of(places: Mapping[str, str | os.PathLike[str]]) -> dict[str, dict[str
         content = hashlib.sha256(' '.join(sums).encode()).hexdigest()
         found[label] = dict(name=path.name, sha256=content if path.is_dir() else sums[0])
     return found
-
-
-def _enhancer_weights(enhancer: str) -> dict[str, Any]:
-    weights = weights_name(parse_enhancer(enhancer))
-    if not weights:
-        return {}
-    found = find_weight_file(weights)
-    return dict(name=weights if is_published(weights) else found.path.name, sha256=found.sha256)

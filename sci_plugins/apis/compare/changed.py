@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +28,6 @@ Cell = tuple[str, np.ndarray]
 Column = tuple[Cell, Cell]
 
 
-@dataclass
-class _Page:
-    """An image's sheet: from an earlier run, its variants, and new columns."""
-
-    earlier: Image.Image | None
-    variants: list[str]
-    columns: list[Column]
-
-
 class PictureBook:
     """Collects the kept samples of each variant and writes one sheet per image.
 
@@ -49,7 +39,8 @@ class PictureBook:
     def __init__(self, folder: Path, *, go_on: bool = False) -> None:
         self.folder = folder
         self.go_on = go_on
-        self._pages: dict[Path, _Page] = {}
+        # By image: its sheet from an earlier run, the variants on it, and new columns.
+        self._pages: dict[Path, tuple[Image.Image | None, list[str], list[Column]]] = {}
 
     def add(self, variant: str, samples: Iterable[KeptSample], palette: Any) -> None:
         """Draw at once, so that no tensors of earlier variants stay in memory."""
@@ -57,22 +48,22 @@ class PictureBook:
             path = self.path(sample.index, sample.name)
             if path not in self._pages:
                 sheet, variants = (self.go_on and earlier_sheet(path)) or (None, [])
-                columns = [draw_start(sample, palette)] if sheet is None else []
-                self._pages[path] = _Page(sheet, variants, columns)
-            page = self._pages[path]
+                start = [draw_start(sample, palette)] if sheet is None else []
+                self._pages[path] = sheet, variants, start
+            _, variants, columns = self._pages[path]
             # A killed run may have drawn a variant without noting it as measured.
-            if variant not in page.variants:
-                page.variants.append(variant)
-                page.columns.append(draw_sides(variant, sample, palette))
+            if variant not in variants:
+                variants.append(variant)
+                columns.append(draw_sides(variant, sample, palette))
 
     def write(self) -> None:
         """Write one JPEG per image; may be called after each variant."""
-        for path, page in self._pages.items():
-            if page.columns:
-                sheet = panels.make_grid(list(zip(*page.columns, strict=True)))
-                if page.earlier is not None:
-                    sheet = panels.place_beside(page.earlier, sheet)
-                write_sheet(path, sheet, page.variants)
+        for path, (earlier, variants, columns) in self._pages.items():
+            if columns:
+                sheet = panels.make_grid(list(zip(*columns, strict=True)))
+                if earlier is not None:
+                    sheet = panels.place_beside(earlier, sheet)
+                write_sheet(path, sheet, variants)
 
     def path(self, index: int, name: str) -> Path:
         """The sheet of the image at ``index`` of the test set, whose file is ``name``."""
@@ -136,13 +127,11 @@ def changed_images(results: Iterable[VariantResult], folder: Path, count: int) -
     """The images, ``count`` each, that gained and lost most by every variant, drawn or not."""
     found = []
     for result in results:
-        analysis = result.analysis
-        if analysis is None:
-            continue
-        pair = f'{file_slug(result.variant)}_against_{file_slug(analysis.base)}'
-        for each in [*analysis.gained[:count], *analysis.lost[:count]]:
-            path, title = folder / pair / f'{file_slug(each.image)}.jpg', result.condition.name
-            found.append(Sheet(title, result.variant, each.image, each.effect, path))
+        if analysis := result.analysis:
+            pair = f'{file_slug(result.variant)}_against_{file_slug(analysis.base)}'
+            for each in [*analysis.gained[:count], *analysis.lost[:count]]:
+                path, title = folder / pair / f'{file_slug(each.image)}.jpg', result.condition.name
+                found.append(Sheet(title, result.variant, each.image, each.effect, path))
     return found
 
 
@@ -150,13 +139,11 @@ def decided_images(results: Iterable[VariantResult], folder: Path) -> list[Sheet
     """The images of the lowest, the middle and the highest gain of every adaptive stage."""
     found = []
     for result in results:
-        decisions = result.decisions
-        if decisions is None:
-            continue
-        for name, place in decisions.examples().items():
-            image, told = decisions.images[place], f'{name}: {decisions[place].told}'
-            path = folder / file_slug(result.variant) / f'{file_slug(image)}.jpg'
-            found.append(Sheet(result.condition.name, result.variant, image, 0.0, path, told))
+        if decisions := result.decisions:
+            for name, place in decisions.examples().items():
+                image, told = decisions.images[place], f'{name}: {decisions[place].told}'
+                path = folder / file_slug(result.variant) / f'{file_slug(image)}.jpg'
+                found.append(Sheet(result.condition.name, result.variant, image, 0.0, path, told))
     return found
 
 
@@ -237,21 +224,16 @@ def draw_unlabelled(
 
 def _crop(image: np.ndarray, sample: KeptSample, row: np.ndarray) -> np.ndarray:
     """A square around a detection, three times its size, with its box."""
-    x1, y1, x2, y2 = (row[:4] * np.tile(sample.output.get('scale_factor', (1.0, 1.0)), 2)).tolist()
-    half = max(1.5 * max(x2 - x1, y2 - y1), 16.0)
+    corners = row[:4].reshape(2, 2) * sample.output.get('scale_factor', (1.0, 1.0))
+    half = max(1.5 * float(np.ptp(corners, axis=0).max()), 16.0)
     size = round(2 * half)
-    zoom, padded = _CROP / size, np.pad(image, ((size, size), (size, size), (0, 0)))
-    middles, ends = ((x1 + x2) / 2, (y1 + y2) / 2), (padded.shape[1], padded.shape[0])
-    left, top = (
-        min(max(0, round(middle - half) + size), end - size)
-        for middle, end in zip(middles, ends, strict=True)
-    )
+    padded = np.pad(image, ((size, size), (size, size), (0, 0)))
+    first, last = np.rint(corners.mean(0) - half) + size, np.array(padded.shape[1::-1]) - size
+    left, top = np.clip(first, 0, last).astype(int).tolist()
     square = cv2.resize(padded[top : top + size, left : left + size], (_CROP, _CROP))
-    start, stop = (
-        (round((x + size - left) * zoom), round((y + size - top) * zoom))
-        for x, y in ((x1, y1), (x2, y2))
-    )
-    return cv2.rectangle(square, start, stop, ImageColor.getrgb(panels.PREDICTION_COLOR)[:3], 1)
+    placed = (corners + size - (left, top)) * (_CROP / size)
+    color = ImageColor.getrgb(panels.PREDICTION_COLOR)[:3]
+    return cv2.rectangle(square, *np.rint(placed).astype(int).tolist(), color, 1)
 
 
 def legend_of(

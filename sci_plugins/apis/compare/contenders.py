@@ -20,7 +20,12 @@ from torch import nn
 from sci_plugins.apis.attach import attach, default_fill_color, detach
 from sci_plugins.apis.config import load_config, use_tta
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.evaluation.conditions import Condition, insert_after_loading, loading_pipelines
+from sci_plugins.evaluation.conditions import (
+    Condition,
+    data_set_configs,
+    insert_after_loading,
+    loading_pipelines,
+)
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancement_stage import ValueCheck
 from sci_plugins.models.enhancers import build_enhancer
@@ -87,9 +92,7 @@ def class_names(cfg: Config) -> tuple[str, ...] | None:
     """Classes of a config's data set, which need not be on the disk; ``None`` if unknown."""
     init_default_scope(scope_of(cfg))
     for name in _LOADERS:
-        dataset = (cfg.get(name) or {}).get('dataset')
-        while dataset and (dataset.get('dataset') or dataset.get('datasets')):
-            dataset = dataset.get('dataset') or dataset['datasets'][0]
+        dataset = next(data_set_configs((cfg.get(name) or {}).get('dataset')), None)
         if not dataset:
             continue
         kind: Any = dataset.get('type')

@@ -62,7 +62,7 @@ class Session:
 
     def __post_init__(self) -> None:
         self.store = RecordStore(self.work_dir / 'records', self.comparison.about)
-        self._base: tuple[Condition, Kept] | None = None
+        self._base: tuple[Condition, Kept] | None = None  # kept in memory until the next condition
         self._groups = groups_of(filter(self.contenders.model_of, self.contenders.names))
         self._seeds = {name for members in self._groups.values() for name in members}
         own = (name for name, members in self._groups.items() if self.judge.base in members)
@@ -225,7 +225,9 @@ class Session:
         elif result.variant not in self._seeds:
             base = self.comparison.find(condition, self._base_name)
             if base is not None and not base.note:
-                result = self.judge.judge(result, kept, base, self._base_records(base))
+                if self._base is None or self._base[0] != condition:
+                    self._base = condition, self._load(base)
+                result = self.judge.judge(result, kept, base, self._base[1])
         self.comparison.replace(result)
 
     def _needs_judging(self, result: VariantResult) -> bool:
@@ -265,12 +267,6 @@ class Session:
             return self.store.load(result.condition, result.variant)
         each = [self.store.load(result.condition, name) for name in result.members]
         return Kept(SeedRecords([one.records for one in each]), each[0].luma)
-
-    def _base_records(self, result: VariantResult) -> Kept:
-        """The base's records under a condition, kept in memory until the next condition."""
-        if self._base is None or self._base[0] != result.condition:
-            self._base = (result.condition, self._load(result))
-        return self._base[1]
 
     def _draw_unlabelled(self, condition: Condition, go_on: bool) -> None:
         found = {}
@@ -379,7 +375,14 @@ def compare(
     check_outputs(*(Path(work_dir) / name for name in outputs))
     how: Any = dict(base=base, trust=trust, input_order=input_order, input_max=input_max)
     contenders = Contenders(ModelSource(cfg, checkpoint), variants, models, **how)
-    session = _begin(Path(work_dir), contenders, replace(judge, base=contenders.base), conditions)
+    images, judge = build_image_set(cfg), replace(judge, base=contenders.base)
+    contenders.find_images(images.paths, conditions)
+    judge.resampling.groups(images.ids)  # refuse an unfit pattern now
+    about = describe(contenders, images) | judge.about()
+    about['planned'] = dict(conditions=[c.name for c in conditions], variants=contenders.names)
+    about['seen_in_training'] = seen_in_training(contenders, images)
+    comparison = Comparison(about, metric=judge.metric)
+    session = Session(Path(work_dir), contenders, images, judge, comparison)
     if resume:
         session.take_earlier()
     session.judge_all()
@@ -392,16 +395,3 @@ def compare(
             session.draw_changed(condition, changed, resume)
             session.write(report, changed)
     return session.comparison
-
-
-def _begin(
-    work_dir: Path, contenders: Contenders, judge: Judge, conditions: Sequence[Condition]
-) -> Session:
-    images = build_image_set(contenders.sources[''].cfg)
-    contenders.find_images(images.paths, conditions)
-    judge.resampling.groups(images.ids)  # refuse an unfit pattern now
-    about = describe(contenders, images) | judge.about()
-    about['planned'] = dict(conditions=[c.name for c in conditions], variants=contenders.names)
-    about['seen_in_training'] = seen_in_training(contenders, images)
-    comparison = Comparison(about, metric=judge.metric)
-    return Session(work_dir, contenders, images, judge, comparison)
