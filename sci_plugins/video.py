@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice, takewhile
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -383,7 +383,7 @@ def _join(parts: _Parts, out: Path, source: str | None) -> None:
             tracks = {each: whole.add_stream_from_template(each) for each in sound.streams.audio}
             # Matroska has no times below 0: what a codec sends ahead would move all the others.
             start = 0.0 if out.suffix.lower() == '.mkv' else -math.inf
-            packets.append(_sound(sound, tracks, start, parts.state['until'] + 1))
+            packets.append(_packets(sound, tracks, 1, start, parts.state['until'] + 1))
         for _, _, packet in heapq.merge(*packets, key=lambda item: item[:2]):
             whole.mux(packet)
     os.replace(unfinished, out)
@@ -395,20 +395,16 @@ def _segments(files: Iterable[Path], video: Any) -> Iterator[tuple[float, int, A
             yield from _packets(segment, {segment.streams.video[0]: video}, 0)
 
 
-def _sound(
-    container: Any, tracks: Mapping[Any, Any], start: float, end: float
-) -> Iterator[tuple[float, int, Any]]:
-    later = (each for each in _packets(container, tracks, 1) if each[0] >= start)
-    return takewhile(lambda each: each[0] <= end, later)
-
-
 def _packets(
-    container: Any, streams: Mapping[Any, Any], rank: int
-) -> Iterator[tuple[float, int, Any]]:
+    container: Any, streams: Mapping[Any, Any], rank: int, start: float = -math.inf,
+    end: float = math.inf,
+) -> Iterator[tuple[float, int, Any]]:  # fmt: skip
     """Time in seconds, rank and packet, moved from the container's streams to others."""
     for packet in container.demux(list(streams)) if streams else ():
-        if packet.dts is not None:
-            place = float(packet.dts * packet.time_base)
+        place = math.nan if packet.dts is None else float(packet.dts * packet.time_base)
+        if place > end:
+            return
+        if place >= start:
             packet.stream = streams[packet.stream]
             yield place, rank, packet
 
@@ -422,7 +418,7 @@ def _check_sound(source: str, out: Path) -> None:
         try:
             with av.open(os.path.join(folder, f'probe{out.suffix}'), 'w') as probe:
                 tracks = {each: probe.add_stream_from_template(each) for each in sound}
-                for _, _, packet in islice(_sound(container, tracks, 0, math.inf), 20):
+                for _, _, packet in islice(_packets(container, tracks, 1, start=0), 20):
                     probe.mux(packet)
         except (av.error.FFmpegError, ValueError) as error:
             names = ', '.join(sorted({each.codec_context.name for each in sound}))

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -55,24 +54,21 @@ def explain_images(
     stage = prepare_enhancer(enhancer, device)
     paths = [path for root in inputs for path in find_images(root)]
     for path in tqdm(paths, unit='image', disable=not progress):
-        yield _explain_file(path, stage, device)
-
-
-def _explain_file(path: Path, stage: nn.Module, device: str) -> Explanation:
-    try:
-        return _explain(str(path), to_tensor(read_image(path))[None].to(device), stage)
-    except (DataError, OSError, ValueError) as error:
-        return Explanation(str(path), {}, {}, problem=' '.join(str(error).split()))
+        yield _explain(str(path), stage, device)
 
 
 @torch.no_grad()
-def _explain(path: str, image: torch.Tensor, stage: nn.Module) -> Explanation:
-    light, noise = light_statistics(image), estimate_noise(image)
-    told = {name: float(value) for name, value in light._asdict().items()}
-    heard = dict(linear=float(noise.linear), whiteness=float(noise.whiteness))
-    if not isinstance(stage, AdaptiveSCIEnhancer):
-        return Explanation(path, told, heard)
-    found = ImageDecision.of(stage.decide(image))
+def _explain(path: str, stage: nn.Module, device: str) -> Explanation:
+    try:
+        image = to_tensor(read_image(path))[None].to(device)
+        light, noise = light_statistics(image), estimate_noise(image)
+        told = {name: float(value) for name, value in light._asdict().items()}
+        heard = dict(linear=float(noise.linear), whiteness=float(noise.whiteness))
+        if not isinstance(stage, AdaptiveSCIEnhancer):
+            return Explanation(path, told, heard)
+        found = ImageDecision.of(stage.decide(image))
+    except (DataError, OSError, ValueError) as error:
+        return Explanation(path, {}, {}, problem=' '.join(str(error).split()))
     decision = dict(exponent=found.exponent, gain=found.gain, strengths=found.strengths)
     return Explanation(path, told, heard, decision, found.off)
 

@@ -113,13 +113,16 @@ def finetune(
     out.parent.mkdir(parents=True, exist_ok=True)
     result = FinetuneResult(deepcopy(before))
     draws = SeededInfiniteSampler(data, seed=seed)
+    estimator = result.enhancer.train(not freeze_norm)
+    optimizer = torch.optim.Adam(estimator.parameters(), lr=lr, weight_decay=WEIGHT_DECAY)
+    loss = SCILoss()
     with tqdm(total=steps, unit='step', disable=not progress) as bar:
-        fitting = _Fitting(result.enhancer, lr, freeze_norm)
         for draw in islice(draws, steps):
             item = data[draw]
             result.skipped.update(item['data_samples'].skipped)
             image = item['inputs'].unsqueeze(0).to(device)
-            result.losses.append(fitting.step(image, item['data_samples'].img_path))
+            path = item['data_samples'].img_path
+            result.losses.append(_step(estimator, loss, optimizer, image, path))
             bar.set_postfix(loss=f'{result.losses[-1]:.4f}', refresh=False)
             bar.update()
             if until is not None:
@@ -166,28 +169,22 @@ def _prepare(enhancer: Spec, device: str) -> RetinexEnhancer:
     return built
 
 
-class _Fitting:
-    """The estimator, its loss and its optimizer."""
-
-    def __init__(self, enhancer: RetinexEnhancer, lr: float, freeze_norm: bool) -> None:
-        self.enhancer = enhancer.train(not freeze_norm)
-        self.loss = SCILoss()
-        self.optimizer = torch.optim.Adam(enhancer.parameters(), lr=lr, weight_decay=WEIGHT_DECAY)
-
-    def step(self, image: Tensor, path: str) -> float:
-        """Do one step on one image; returns the loss before it."""
-        terms = self.loss(self.enhancer.estimate_illumination(image), image)
-        loss = torch.stack(list(terms.values())).sum()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise TrainingError(
-                f'loss is {value}, image: {path}; nothing was written. Try a smaller learning rate'
-            )
-        self.optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.enhancer.parameters(), MAX_GRADIENT)
-        self.optimizer.step()
-        return value
+def _step(
+    enhancer: RetinexEnhancer, loss: SCILoss, optimizer: torch.optim.Adam, image: Tensor, path: str
+) -> float:
+    """Do one step on one image; returns the loss before it."""
+    terms = loss(enhancer.estimate_illumination(image), image)
+    total = torch.stack(list(terms.values())).sum()
+    value = float(total.detach())
+    if not math.isfinite(value):
+        raise TrainingError(
+            f'loss is {value}, image: {path}; nothing was written. Try a smaller learning rate'
+        )
+    optimizer.zero_grad()
+    total.backward()
+    nn.utils.clip_grad_norm_(enhancer.parameters(), MAX_GRADIENT)
+    optimizer.step()
+    return value
 
 
 @torch.no_grad()

@@ -69,8 +69,12 @@ def enhance_pixels(
         return EnhancedPixels(image, None)
     lamp = np.empty((height, width, 3), dtype) if illumination else None
     for part in split(height, width, tile, enhancer.receptive_radius):
-        result = _enhance(enhancer, _to_tensor(pixels[part.outer], device), illumination)
-        rows, columns = part.crop
+        batch, (rows, columns) = _to_tensor(pixels[part.outer], device), part.crop
+        with torch.inference_mode():
+            if illumination and isinstance(enhancer, RetinexEnhancer):
+                result = enhancer.illuminate(batch)
+            else:
+                result = Enhanced(enhancer(batch), batch)
         enhanced = result.image[..., rows, columns]
         image[part.inner] = _to_array(_luma(enhanced) if channels == 1 else enhanced, dtype)
         if lamp is not None:
@@ -108,13 +112,6 @@ def _spans(length: int, tile: int, radius: int) -> Iterator[tuple[slice, slice, 
         high, start = min(low + tile, length), max(low - radius, 0)
         outer = slice(start, min(high + radius, length))
         yield slice(low, high), outer, slice(low - start, high - start)
-
-
-@torch.inference_mode()
-def _enhance(enhancer: BaseEnhancer, batch: Tensor, illumination: bool) -> Enhanced:
-    if illumination and isinstance(enhancer, RetinexEnhancer):
-        return enhancer.illuminate(batch)
-    return Enhanced(enhancer(batch), batch)
 
 
 def _to_tensor(pixels: np.ndarray, device: torch.device | str) -> Tensor:

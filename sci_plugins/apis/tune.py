@@ -1,5 +1,6 @@
 """Tune what stands in front of a frozen network to that network, with or without labels."""
 
+import copy
 import io
 import math
 import os
@@ -7,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -118,17 +119,6 @@ def check_grid(
     return [_judge(*place, losses.numpy(), limit) for place, losses in measured.items()]
 
 
-def grid_table(grid: Sequence[GridCell]) -> str:
-    """A grid, as text."""
-    rows = [
-        [f'{cell.gain:g}', f'{cell.noise:g}', f'{cell.raw:.4f}', f'{cell.tuned:.4f}',
-         f'[{cell.low:+.4f}, {cell.high:+.4f}]', 'worse' if cell.harms else '']
-        for cell in grid
-    ]  # fmt: skip
-    head = ['gain', 'noise', 'raw loss', 'tuned', 'difference', '']
-    return text_table(head, rows)
-
-
 def _judge(gain: float, noise: float, losses: np.ndarray, margin: float) -> GridCell:
     difference = losses[:, 1] - losses[:, 0]
     draws = np.random.default_rng(0).integers(len(losses), size=(_RESAMPLES, len(losses)))
@@ -165,7 +155,12 @@ class TuneResult:
 
     def table(self) -> str:
         """The grid, as text."""
-        return grid_table(self.grid)
+        rows = [
+            [f'{cell.gain:g}', f'{cell.noise:g}', f'{cell.raw:.4f}', f'{cell.tuned:.4f}',
+             f'[{cell.low:+.4f}, {cell.high:+.4f}]', 'worse' if cell.harms else '']
+            for cell in self.grid
+        ]  # fmt: skip
+        return text_table(['gain', 'noise', 'raw loss', 'tuned', 'difference', ''], rows)
 
 
 def tune(
@@ -233,16 +228,15 @@ def tune(
     teacher = teacher or PixelTeacher()
     (data, held_out), told = open_sources(images, as_they_are, teacher, settings)
     settings |= dict(no_harm=no_harm)
-    beside = (out.with_name(f'{out.stem}_{name}') for name in ('progress.jpg', 'state.pth'))
-    files = _Files(out, *beside)
+    sheet, state = (out.with_name(f'{out.stem}_{name}') for name in ('progress.jpg', 'state.pth'))
     inputs = [*data.files, *held_out.files, *as_they_are, *weight_files(enhancer)]
-    check_outputs(*files, inputs=inputs, overwrite=overwrite)
+    check_outputs(out, sheet, state, inputs=inputs, overwrite=overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
     tuning = _Tuning(stage, teacher, steps, no_harm, torch.device(device))
     plan = settings | dict(steps=steps, images=told['images_sha256'] or told['images'])
     plan |= identify(teacher, stage, recipe)
     if resume:
-        tuning.load(files.state, plan)
+        tuning.load(state, plan)
     tuning.prepare(held_out)
     with tqdm(total=steps, initial=tuning.step, unit='step', disable=not progress) as bar:
         while tuning.step < steps and not tuning.is_settled(patience):
@@ -251,26 +245,18 @@ def tune(
             bar.update()
             if tuning.step % check_every == 0 or tuning.step == steps:
                 tuning.check(held_out_batches(held_out))
-                _draw(files.sheet, stage, held_out_batches(held_out), tuning.device)
-                tuning.save(files.state, plan)
+                _draw(sheet, stage, held_out_batches(held_out), tuning.device)
+                tuning.save(state, plan)
     stage.load_state_dict(tuning.best)
     result = TuneResult(stage.eval(), tuning.losses, tuning.held_out)
     result.grid = check_grid(stage, teacher, held_out, device=device)
     result.skipped = data.skipped | held_out.skipped
-    _draw(files.sheet, stage, held_out_batches(held_out), tuning.device)
+    _draw(sheet, stage, held_out_batches(held_out), tuning.device)
     result.sha256 = save_enhancer(
         stage, out, tuned=_tell(result, settings | told), **(recipe or {})
     )
-    files.state.unlink(missing_ok=True)
+    state.unlink(missing_ok=True)
     return result
-
-
-class _Files(NamedTuple):
-    """What tuning writes: the weights, and beside them a picture and a state."""
-
-    out: Path
-    sheet: Path
-    state: Path
 
 
 def _check_settings(crop_size: int, batch_size: int, seed: int, no_harm: float) -> None:
@@ -318,7 +304,7 @@ class _Tuning:
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, steps)
         self.step, self.losses = 0, list[float]()
         self.held_out: dict[int, float] = {}
-        self.best = _copy(stage)
+        self.best = copy.deepcopy(stage.state_dict())
 
     def learn(self, parts: Sequence[Batch]) -> float:
         """Do one step on a batch; returns its mean loss before it."""
@@ -363,7 +349,7 @@ class _Tuning:
         value = float(torch.stack([self._loss(batch).mean() for batch in batches]).mean())
         _check_finite(value, self.step)
         if value <= min(self.held_out.values(), default=math.inf):
-            self.best = _copy(self.stage)
+            self.best = copy.deepcopy(self.stage.state_dict())
         self.held_out[self.step] = value
         place = f'step {self.step} of {self.steps}'
         print_log(f'{place}: loss {value:.4f} on held-out crops', logger='current')
@@ -402,31 +388,24 @@ class _Tuning:
             if other:
                 raise ConfigError(f'{path} was made with other {", ".join(other)}: cannot resume')
         try:
-            self._restore(state)
+            self.losses = [float(each) for each in state['losses']]
+            self.held_out = {int(step): float(each) for step, each in state['held_out'].items()}
+            self.step, told = state['step'], f'with {len(self.losses)} losses'
+            if self.step != len(self.losses) or self.step > self.steps:
+                raise ValueError(f'step {self.step} of {self.steps}, {told}')
+            for name in ('best', 'stage'):
+                self.stage.load_state_dict(state[name])
+            self.best = state['best']
+            self.optimizer.load_state_dict(state['optimizer'])
+            self.schedule.load_state_dict(state['schedule'])
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             told = first_line(error)
             raise CheckpointError(f'{path} is no state of this tuning: {told}') from error
-
-    def _restore(self, state: Mapping[str, Any]) -> None:
-        self.losses = [float(each) for each in state['losses']]
-        self.held_out = {int(step): float(each) for step, each in state['held_out'].items()}
-        self.step = state['step']
-        if self.step != len(self.losses) or self.step > self.steps:
-            raise ValueError(f'step {self.step} of {self.steps}, with {len(self.losses)} losses')
-        for name in ('best', 'stage'):
-            self.stage.load_state_dict(state[name])
-        self.best = dict(state['best'])
-        self.optimizer.load_state_dict(state['optimizer'])
-        self.schedule.load_state_dict(state['schedule'])
 
 
 def _check_finite(value: float, step: int) -> None:
     if not math.isfinite(value):
         raise TrainingError(f'loss is {value} at step {step}; nothing was written')
-
-
-def _copy(stage: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in stage.state_dict().items()}
 
 
 @torch.no_grad()

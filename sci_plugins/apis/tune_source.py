@@ -18,13 +18,12 @@ from sci_plugins.apis.compare.contenders import build_model
 from sci_plugins.datasets.darkened_crops import Batch, DarkenedCrops, LabelledImages
 from sci_plugins.datasets.low_light_folder import find_images
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancers import BaseEnhancer
 from sci_plugins.models.enhancers.export import building_of, plain
+from sci_plugins.models.enhancers.weight_files import file_sha256
 from sci_plugins.models.teachers import NetworkTeacher, TaskTeacher, Teacher
 from sci_plugins.registry import scope_of, type_name_of
 from sci_plugins.utils.machine import check_device
-from sci_plugins.utils.model_parts import find_preprocessor
 
 Source = DarkenedCrops | LabelledImages
 Kind = TypeVar('Kind', NetworkTeacher, TaskTeacher)
@@ -57,15 +56,12 @@ def network_teacher(
         CheckpointError: if the checkpoint does not fit.
     """
     model = build_model(cfg, checkpoint, trust)
-    if isinstance(find_preprocessor(model), EnhancementMixin):
-        detach(model)
-    teacher = kind(model.to(check_device(device)), input_order)
-    content = Path(checkpoint).read_bytes()
+    teacher = kind(detach(model).to(check_device(device)), input_order)
     about = dict(
         config=Path(str(cfg.filename)).name,
         config_sha256=hashlib.sha256(cfg.pretty_text.encode()).hexdigest(),
         checkpoint=Path(checkpoint).name,
-        checkpoint_sha256=hashlib.sha256(content).hexdigest(),
+        checkpoint_sha256=file_sha256(Path(checkpoint)),
         input_order=input_order,
     )
     name = type(model).__name__
@@ -144,7 +140,9 @@ def open_sources(
     parts = _split(list(found.values()), settings['seed'])
     crops = [DarkenedCrops(part, as_they_are, **settings) for part in parts]
     used = [path for each in crops for path in each.files]
-    return list(crops), dict(images=len(used), images_sha256=_hash_files(used))
+    # Over the contents of the files, whatever their folder and order.
+    digest = hashlib.sha256('\n'.join(sorted(map(file_sha256, used))).encode())
+    return list(crops), dict(images=len(used), images_sha256=digest.hexdigest())
 
 
 def _split(images: Sequence[Any], seed: int) -> tuple[list[Any], list[Any]]:
@@ -185,9 +183,3 @@ def _hash_state(owner: Any) -> str:
         digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
         digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def _hash_files(files: Sequence[Path]) -> str:
-    """One hash over the contents of the files, whatever their folder and order."""
-    hashes = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
-    return hashlib.sha256('\n'.join(hashes).encode()).hexdigest()

@@ -232,8 +232,8 @@ def _crop(image: np.ndarray, sample: KeptSample, row: np.ndarray) -> np.ndarray:
     left, top = np.clip(first, 0, last).astype(int).tolist()
     square = cv2.resize(padded[top : top + size, left : left + size], (_CROP, _CROP))
     placed = (corners + size - (left, top)) * (_CROP / size)
-    color = ImageColor.getrgb(panels.PREDICTION_COLOR)[:3]
-    return cv2.rectangle(square, *np.rint(placed).astype(int).tolist(), color, 1)
+    start, stop = np.rint(placed).astype(int).tolist()
+    return cv2.rectangle(square, start, stop, ImageColor.getrgb(panels.PREDICTION_COLOR)[:3], 1)
 
 
 def legend_of(
