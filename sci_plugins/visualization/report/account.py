@@ -18,17 +18,7 @@ from sci_plugins.evaluation.comparison import (
     name_in_records,
 )
 from sci_plugins.visualization.report import cells, sections
-from sci_plugins.visualization.report.cells import (
-    Cell,
-    ConditionRows,
-    Facts,
-    Table,
-    count,
-    listing,
-    places_of,
-    plain,
-    signed,
-)
+from sci_plugins.visualization.report.cells import ConditionRows, count, places_of, plain, signed
 
 #: Longer lists of names are given by the names that are not on them, if these are few.
 _MOST_NAMES = 4
@@ -107,7 +97,7 @@ class Account:
         #: metric -> what it is
         self.definitions = definitions_of(n for found in analyses for n in found.intervals)
         #: the shared protocol, weights, versions, environment, settings
-        self.facts = [*_protocol(rows), *facts_of(about)]
+        self.facts = facts_of(about, rows[0].base.protocol if rows else {})
         self.diffs = about.get('config_diff') or {}  # model -> unified diff of its config
 
 
@@ -160,7 +150,7 @@ def headline(rows: Sequence[ConditionRows]) -> str:
     else:
         order = (HELPS, HURTS, *_PHRASES)
         first, *others = (f'{verdict} in {found[verdict]}' for verdict in order if found[verdict])
-        text = listing([f'{first} of {total} comparisons', *others])
+        text = cells.listing([f'{first} of {total} comparisons', *others])
     return text[0].upper() + text[1:]
 
 
@@ -230,8 +220,8 @@ def _names(found: Collection[str], names_of_all: list[str]) -> str:
     if not others:
         return 'both' if len(found) == 2 else f'all {len(found)}'
     if len(found) > _MOST_NAMES >= len(others):
-        return f'all but {listing(others)}'
-    return listing(list(found))
+        return f'all but {cells.listing(others)}'
+    return cells.listing(list(found))
 
 
 def _detectable(found: Mapping[str, VariantAnalysis]) -> str:
@@ -256,7 +246,7 @@ def _single(label: str, found: VariantAnalysis, verdict: str) -> str:
     )
 
 
-def matrix(rows: Sequence[ConditionRows], metric: str) -> Table:
+def matrix(rows: Sequence[ConditionRows], metric: str) -> cells.Table:
     """The deciding metric, conditions down and variants across."""
     columns, lines = cells.labels_of(rows), []
     for row in rows:
@@ -266,11 +256,13 @@ def matrix(rows: Sequence[ConditionRows], metric: str) -> Table:
         told = [found.get(column) for column in columns]
         lines.append((row.condition, plain(before, places_of(metric)), told))
     title = 'Verdicts' if cells.all_analyses(rows) else 'Differences'
-    table = Table(title, 'images', columns, lines, base=rows[0].base.variant)
+    table = cells.Table(title, 'images', columns, lines, base=rows[0].base.variant)
     return table.turned('variant')
 
 
-def _main_cell(result: VariantResult, before: float, metric: str, fallen: Collection[str]) -> Cell:
+def _main_cell(
+    result: VariantResult, before: float, metric: str, fallen: Collection[str]
+) -> cells.Cell:
     found = result.analysis
     if found is None or metric not in found.values:
         return cells.make_cell((before, _host_value(result, metric)), None, metric)
@@ -278,17 +270,16 @@ def _main_cell(result: VariantResult, before: float, metric: str, fallen: Collec
     return cells.make_cell(found.values[metric], found.intervals[metric], metric, stands=stands)
 
 
-def forests(rows: Sequence[ConditionRows]) -> list[Table]:
+def forests(rows: Sequence[ConditionRows]) -> list[cells.Table]:
     """The deciding metric as bars, one table per condition, all on one axis."""
     scale = cells.scale_over([found.main for found in cells.all_analyses(rows)])
-    tables = []
-    for row in (each for each in rows if each.analyses):
-        drawn = {}
-        for name, found in row.analyses.items():
-            values, stands = found.values[found.metric], name not in row.fallen
-            drawn[name] = {'': cells.make_cell(values, found.main, found.metric, scale, stands)}
-        tables.append(cells.strata(row, drawn, scale))
-    return tables
+
+    def told(row: ConditionRows, name: str) -> dict[str, cells.Cell | None]:
+        found, stands = row.analyses[name], name not in row.fallen
+        values = found.values[found.metric]
+        return {'': cells.make_cell(values, found.main, found.metric, scale, stands)}
+
+    return cells.strata(rows, told, scale)
 
 
 # What the numbers rest on
@@ -312,21 +303,21 @@ def method_of(rows: Sequence[ConditionRows], about: Mapping[str, Any]) -> tuple[
     return text, f'{fewest.units} {unit}' * (fewest.units < bootstrap.FEW_UNITS)
 
 
-def _protocol(rows: Sequence[ConditionRows]) -> list[Facts]:
-    """What all results share; where they differ a line on top says so."""
-    found = rows[0].base.protocol if rows else {}
-    lines: list[tuple[str, ...]] = [pair for pair in found.items() if pair[1]]
-    return [Facts('Protocol', ('what', 'value'), lines)] if lines else []
+def facts_of(about: Mapping[str, Any], protocol: Mapping[str, str]) -> list[cells.Facts]:
+    """Non-empty tables of protocol, weights, versions, environment and all other settings.
 
-
-def facts_of(about: Mapping[str, Any]) -> list[Facts]:
-    """Non-empty tables of weights, versions, environment and all other settings."""
+    Where results do not share the protocol a line on top says so.
+    """
+    known = {name: value for name, value in protocol.items() if value}
     settings = {key: value for key, value in about.items() if key not in _HAVE_TABLES}
     tables = [
-        Facts('Weights of the enhancers', ('variant', 'weights', 'sha256'), weights_of(about)),
-        Facts('Versions', ('package', 'version'), _as_text(versions_of(about))),
-        Facts('Environment', ('what', 'value'), _as_text(about.get('environment') or {})),
-        Facts('What was measured', ('what', 'value'), _as_text(settings)),
+        cells.Facts('Protocol', ('what', 'value'), _as_text(known)),
+        cells.Facts(
+            'Weights of the enhancers', ('variant', 'weights', 'sha256'), weights_of(about)
+        ),
+        cells.Facts('Versions', ('package', 'version'), _as_text(versions_of(about))),
+        cells.Facts('Environment', ('what', 'value'), _as_text(about.get('environment') or {})),
+        cells.Facts('What was measured', ('what', 'value'), _as_text(settings)),
     ]
     return [table for table in tables if table.rows]
 
@@ -437,4 +428,4 @@ def _identical(rows: Sequence[ConditionRows]) -> Iterator[str]:
     for row in rows:
         names = [name for name, found in row.analyses.items() if found.identical]
         if names:
-            yield f'{row.condition}: {listing(names)}'
+            yield f'{row.condition}: {cells.listing(names)}'

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -315,18 +315,24 @@ class ConditionRows:
 
 
 def strata(
-    row: ConditionRows, told: Mapping[str, Mapping[str, Cell | None]], scale: Scale
-) -> Table:
-    """A table with variants down and parts of the set across.
+    rows: Sequence[ConditionRows],
+    parts_of: Callable[[ConditionRows, str], Mapping[str, Cell | None]],
+    scale: Scale,
+) -> list[Table]:
+    """A table for each condition that has analyses, variants down and parts of the set across.
 
     Args:
-        row: the condition.
-        told: variant -> title of a part -> cell.
+        rows: the conditions.
+        parts_of: gives title of a part -> cell, for a condition and a variant.
         scale: the axis of the cells' bars.
     """
-    columns = list(dict.fromkeys(title for each in told.values() for title in each))
-    lines = [(name, '', [each.get(title) for title in columns]) for name, each in told.items()]
-    return Table(row.condition, 'variant', columns, lines, scale=scale)
+    tables = []
+    for row in (row for row in rows if row.analyses):
+        told = {name: parts_of(row, name) for name in row.analyses}
+        columns = list(dict.fromkeys(title for each in told.values() for title in each))
+        lines = [(name, '', [each.get(title) for title in columns]) for name, each in told.items()]
+        tables.append(Table(row.condition, 'variant', columns, lines, scale=scale))
+    return tables
 
 
 def rows_of(comparison: Comparison) -> list[ConditionRows]:

@@ -15,7 +15,7 @@ from sci_plugins.evaluation.comparison import (
     percent_factor,
     split_classes,
 )
-from sci_plugins.evaluation.decisions import QUANTILES, Decisions
+from sci_plugins.evaluation.decisions import QUANTILES
 from sci_plugins.visualization.report import cells
 from sci_plugins.visualization.report.cells import Cell, ConditionRows, Facts, Scale, Table
 
@@ -60,25 +60,20 @@ class DecisionTable:
 
 def decision_tables(rows: Sequence[ConditionRows]) -> list[DecisionTable]:
     """What adaptive stages decided, for results that have it."""
-    return [
-        _decision_table(row.condition, result, result.decisions)
-        for row in rows
-        for result in row.all
-        if result.decisions is not None
-    ]
-
-
-def _decision_table(condition: str, result: VariantResult, decisions: Decisions) -> DecisionTable:
-    known, columns = len(decisions.images), decisions.columns
-    text = f'Off for {decisions.off} of {cells.count(known, "image")}.'
-    if known < result.images:
-        text += f' It was not asked about the other {result.images - known}.'
-    lines = []
-    for name, values in columns.items():
-        quantiles = np.quantile(values, list(QUANTILES.values()))
-        lines.append((name, *(f'{value:.3g}' for value in quantiles.tolist())))
-    facts = Facts(f'{condition}, {result.variant}', ('what', *QUANTILES), lines)
-    return DecisionTable(condition, result.variant, text, facts, columns)
+    tables = []
+    for condition, result in ((row.condition, result) for row in rows for result in row.all):
+        if (decisions := result.decisions) is None:
+            continue
+        known, columns, lines = len(decisions.images), decisions.columns, []
+        text = f'Off for {decisions.off} of {cells.count(known, "image")}.'
+        if known < result.images:
+            text += f' It was not asked about the other {result.images - known}.'
+        for name, values in columns.items():
+            quantiles = np.quantile(values, list(QUANTILES.values()))
+            lines.append((name, *(f'{value:.3g}' for value in quantiles.tolist())))
+        facts = Facts(f'{condition}, {result.variant}', ('what', *QUANTILES), lines)
+        tables.append(DecisionTable(condition, result.variant, text, facts, columns))
+    return tables
 
 
 def all_metrics(rows: Sequence[ConditionRows]) -> list[Table]:
@@ -90,7 +85,18 @@ def all_metrics(rows: Sequence[ConditionRows]) -> list[Table]:
 def by_class(rows: Sequence[ConditionRows]) -> list[Section]:
     """A section for each metric with values per class (``IoU/CLASS``)."""
     names = [name.partition('/') for row in rows for name in _metric_names(row)]
-    return [_class_section(rows, metric) for metric in dict.fromkeys(n[0] for n in names if n[1])]
+    sections = []
+    for metric in dict.fromkeys(each[0] for each in names if each[1]):
+        known = [[n for n in _metric_names(row) if n.startswith(f'{metric}/')] for row in rows]
+        scale, tables = _scale(rows, {name for names in known for name in names}), []
+        for row, every in zip(rows, known, strict=True):
+            there, absent = split_classes(every, [each.values for each in row.analyses.values()])
+            if there:
+                table = _metric_table(row, there, scale, f'{metric}/').turned('variant')
+                note = f'Not in these images: {cells.listing(absent)}.' if absent else ''
+                tables.append(replace(table, note=note))
+        sections.append(Section(f'{metric} by class', f'Δ of {metric} of each class.', tables))
+    return sections
 
 
 def by_size(rows: Sequence[ConditionRows]) -> list[Section]:
@@ -184,44 +190,33 @@ def _metric_table(
     return Table(row.condition, corner, list(row.analyses), lines, base, scale)
 
 
-def _class_section(rows: Sequence[ConditionRows], metric: str) -> Section:
-    known = [[n for n in _metric_names(row) if n.startswith(f'{metric}/')] for row in rows]
-    scale, tables = _scale(rows, {name for names in known for name in names}), []
-    for row, every in zip(rows, known, strict=True):
-        names, absent = split_classes(every, [found.values for found in row.analyses.values()])
-        if names:
-            table = _metric_table(row, names, scale, f'{metric}/').turned('variant')
-            note = f'Not in these images: {cells.listing(absent)}.' if absent else ''
-            tables.append(replace(table, note=note))
-    return Section(f'{metric} by class', f'Δ of {metric} of each class.', tables)
-
-
 def _size_section(rows: Sequence[ConditionRows], metric: str, names: dict[str, str]) -> Section:
     """``names``: title of each size -> name of its metric."""
-    scale, tables = _scale(rows, names.values()), []
-    for row in (row for row in rows if row.analyses):
-        told = {
-            label: {title: _cell(found, name, scale) for title, name in names.items()}
-            for label, found in row.analyses.items()
-        }
-        tables.append(cells.strata(row, told, scale))
-    note = f'Δ of {metric} for objects of each size.'
-    return Section(f'{metric} by size of the objects', note, tables)
+    scale = _scale(rows, names.values())
+
+    def told(row: ConditionRows, label: str) -> dict[str, Cell | None]:
+        return {title: _cell(row.analyses[label], name, scale) for title, name in names.items()}
+
+    title, note = f'{metric} by size of the objects', f'Δ of {metric} for objects of each size.'
+    return Section(title, note, cells.strata(rows, told, scale))
 
 
 def _group_section(rows: Sequence[ConditionRows], key: str) -> Section:
-    analyses, tables = cells.all_analyses(rows), []
+    analyses = cells.all_analyses(rows)
     scale = cells.scale_over([e.interval for a in analyses for e in a.groups.get(key, ())])
-    for row in (row for row in rows if row.analyses):
-        told: dict[str, dict[str, Cell]] = {label: {} for label in row.analyses}
-        for label, found in row.analyses.items():
-            for each in found.groups.get(key, ()):
-                title = f'{each.name} ({cells.count(each.images, "image")})'
-                values = each.base, each.value
-                told[label][title] = cells.make_cell(values, each.interval, found.metric, scale)
-        tables.append(cells.strata(row, told, scale))
+
+    def told(row: ConditionRows, label: str) -> dict[str, Cell | None]:
+        found = row.analyses[label]
+        parts = {
+            f'{e.name} ({cells.count(e.images, "image")})': e for e in found.groups.get(key, ())
+        }
+        return {
+            title: cells.make_cell((each.base, each.value), each.interval, found.metric, scale)
+            for title, each in parts.items()
+        }
+
     metric = analyses[0].metric
     note = f'Δ of {metric} on each part of the images.'
     if key == 'brightness':
         note += ' Split by the mean luma (0 to 1) of the tested image.'
-    return Section(f'{metric} by {key} of the images', note, tables)
+    return Section(f'{metric} by {key} of the images', note, cells.strata(rows, told, scale))

@@ -229,7 +229,7 @@ def test_weights() -> None:
 
 def test_whatever_else_was_recorded_is_kept() -> None:
     about = dict(config='a.py', seed=3, versions='torch 2', config_diff={}, new=[1])
-    versions, settings = account.facts_of(about)
+    versions, settings = account.facts_of(about, {})
     assert versions.rows == [('torch', '2')]
     assert settings.rows == [('config', 'a.py'), ('seed', '3'), ('new', '[1]')]
-    assert account.facts_of({}) == []
+    assert account.facts_of({}, {}) == []
