@@ -18,8 +18,7 @@ from sci_plugins.datasets.coco_check import Id, check_coco, wrong_mask
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation.comparison import Comparison, VariantResult
 from sci_plugins.evaluation.conditions import Condition
-from sci_plugins.evaluation.detection_images import ImageDetections
-from sci_plugins.evaluation.detection_records import DetectionRecords
+from sci_plugins.evaluation.detection_records import DetectionRecords, ImageDetections
 from sci_plugins.evaluation.instance_records import ImageMasks, InstanceRecords, box_of, code_of
 from sci_plugins.evaluation.records import ImageRecords, image_ids
 from sci_plugins.functional.retinex import mean_luma

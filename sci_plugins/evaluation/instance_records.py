@@ -7,8 +7,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sci_plugins.errors import DataError
-from sci_plugins.evaluation.detection_images import ImageDetections, as_rows, images_from_arrays
-from sci_plugins.evaluation.detection_records import DetectionRecords
+from sci_plugins.evaluation.detection_records import (
+    DetectionRecords,
+    ImageDetections,
+    as_rows,
+    images_from_arrays,
+)
 from sci_plugins.evaluation.records import RunInfo
 from sci_plugins.functional.coco_matching import match_coco_masks
 from sci_plugins.registry import RECORDS

@@ -16,8 +16,7 @@ from mmengine.logging import print_log
 from sci_plugins.datasets.darkface import id_order
 from sci_plugins.datasets.text_labels import line_error, parse_numbers
 from sci_plugins.errors import ConfigError, DataError, shorten
-from sci_plugins.evaluation.detection_images import ImageDetections, as_rows
-from sci_plugins.evaluation.detection_records import DarkFaceRecords
+from sci_plugins.evaluation.detection_records import DarkFaceRecords, ImageDetections, as_rows
 from sci_plugins.registry import METRICS, require_host
 from sci_plugins.utils.files import MARK, check_outputs, read_numbered_lines, write_atomically
 from sci_plugins.version import __version__

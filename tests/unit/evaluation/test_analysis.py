@@ -13,8 +13,7 @@ from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation import analysis as module
 from sci_plugins.evaluation.analysis import Effect, VariantAnalysis, analyse
 from sci_plugins.evaluation.bootstrap import resample_weights
-from sci_plugins.evaluation.detection_images import ImageDetections
-from sci_plugins.evaluation.detection_records import DarkFaceRecords
+from sci_plugins.evaluation.detection_records import DarkFaceRecords, ImageDetections
 from sci_plugins.evaluation.records import ImageRecords, MeanRecords, RunInfo
 from sci_plugins.evaluation.segmentation_records import SegmentationRecords
 from sci_plugins.utils.schema import from_content, to_content

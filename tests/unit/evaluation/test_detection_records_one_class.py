@@ -5,8 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from sci_plugins.evaluation.detection_images import ImageDetections
-from sci_plugins.evaluation.detection_records import SIZE_BINS, ClassRecords, DarkFaceRecords
+from sci_plugins.evaluation.detection_records import (
+    SIZE_BINS,
+    ClassRecords,
+    DarkFaceRecords,
+    ImageDetections,
+)
 from tests.plain_darkface_ap import plain_official_ap, random_faces
 
 pytest.importorskip('pycocotools')

@@ -14,7 +14,7 @@ from sci_plugins.apis.compare import compare
 from sci_plugins.apis.config import load_config
 from sci_plugins.errors import DataError
 from sci_plugins.evaluation.comparison import agrees
-from sci_plugins.evaluation.detection_images import ImageDetections
+from sci_plugins.evaluation.detection_records import ImageDetections
 from sci_plugins.evaluation.instance_records import ImageMasks, InstanceRecords, code_of
 from sci_plugins.evaluation.records import ImageRecords, ImageSet, RunInfo, find_kind
 

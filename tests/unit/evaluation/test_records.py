@@ -12,8 +12,11 @@ import torch
 from sci_plugins.datasets.darkface import DarkFaceDataset
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation import metrics
-from sci_plugins.evaluation.detection_images import ImageDetections
-from sci_plugins.evaluation.detection_records import DarkFaceRecords, DetectionRecords
+from sci_plugins.evaluation.detection_records import (
+    DarkFaceRecords,
+    DetectionRecords,
+    ImageDetections,
+)
 from sci_plugins.evaluation.records import (
     ImageRecords,
     ImageSet,

@@ -17,8 +17,7 @@ from sci_plugins.apis.compare.changed import (
     find_unlabelled,
 )
 from sci_plugins.engine.hooks import KeptSample
-from sci_plugins.evaluation.detection_images import ImageDetections
-from sci_plugins.evaluation.detection_records import DetectionRecords
+from sci_plugins.evaluation.detection_records import DetectionRecords, ImageDetections
 
 WIDTH, GAP = 480, 4
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from sci_plugins.errors import DataError
-from sci_plugins.evaluation.detection_images import (
+from sci_plugins.evaluation.detection_records import (
+    DarkFaceRecords,
     ImageDetections,
     images_from_arrays,
     images_to_arrays,
     load_detections,
 )
-from sci_plugins.evaluation.detection_records import DarkFaceRecords
 from tests.plain_matching import iou
 
 LEFT, RIGHT = [0.0, 0, 10, 10], [20.0, 0, 30, 10]
