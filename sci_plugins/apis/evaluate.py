@@ -119,7 +119,15 @@ def evaluate_enhancement(
     names = [os.path.relpath(path, root) for path in data.files]
     sheets = [] if pictures is None else _sheets(Path(pictures), names)
     check_outputs(*sheets, inputs=data.files, overwrite=overwrite)
-    table = QualityTable(_about(low, reference, specs, max_size), names)
+    files = {name: path for name, spec in specs.items() for path in weight_files(spec)}
+    about = dict(
+        low=str(low),
+        reference=None if reference is None else str(reference),
+        max_size=max_size,
+        weights={name: file_sha256(path) for name, path in files.items()},
+        versions=dict(sci_plugins=__version__, torch=str(torch.__version__)),
+    )
+    table = QualityTable(about, names)
     for index in tqdm(range(len(data)), unit='image', disable=not progress):
         item = data[index]
         image = item['inputs']
@@ -176,16 +184,3 @@ def _write_sheet(path: Path, image: Tensor, shown: Mapping[str, Tensor]) -> None
     cells = [image_cell(name, each) for name, each in (first | dict(shown)).items()]
     half = (len(cells) + 1) // 2 if len(cells) > 3 else len(cells)
     write_sheet(path, make_grid([row for row in (cells[:half], cells[half:]) if row]))
-
-
-def _about(
-    low: Any, reference: Any, specs: Mapping[str, Spec], max_size: int | None
-) -> dict[str, Any]:
-    files = {name: path for name, spec in specs.items() for path in weight_files(spec)}
-    return dict(
-        low=str(low),
-        reference=None if reference is None else str(reference),
-        max_size=max_size,
-        weights={name: file_sha256(path) for name, path in files.items()},
-        versions=dict(sci_plugins=__version__, torch=str(torch.__version__)),
-    )

@@ -98,15 +98,6 @@ class NamingRunner(Runner):
         else:
             write_atomically(path, f'# {MARK} {__version__}\n{self.cfg.pretty_text}')
 
-    def _init_model_weights(self) -> None:
-        with self._naming_the_setting():
-            super()._init_model_weights()
-
-    def load_or_resume(self) -> None:
-        """As in MMEngine."""
-        with self._naming_the_setting():
-            super().load_or_resume()
-
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
         """As in MMEngine; keeps the batch that is about to be worked on."""
         if fn_name in ('before_train_iter', 'before_val_iter', 'before_test_iter'):
@@ -115,33 +106,22 @@ class NamingRunner(Runner):
 
     def train(self) -> nn.Module:
         """As in MMEngine."""
-        with self._naming_the_label_map():
+        with self._naming_the_cause():
             return super().train()
 
     def val(self) -> dict:
         """As in MMEngine."""
-        with self._naming_the_label_map():
+        with self._naming_the_cause():
             return super().val()
 
     def test(self) -> dict:
         """As in MMEngine."""
-        with self._naming_the_label_map():
+        with self._naming_the_cause():
             return super().test()
 
     @contextmanager
-    def _naming_the_label_map(self) -> Iterator[None]:
-        try:
-            yield
-        except (IndexError, RuntimeError) as error:
-            message = _describe_label_maps(error, self._batch)
-            if message is None:
-                raise
-            raise DataError(message) from error
-        finally:
-            self._batch = None
-
-    @contextmanager
-    def _naming_the_setting(self) -> Iterator[None]:
+    def _naming_the_cause(self) -> Iterator[None]:
+        """An error names the setting of the weights, or the label map, that it comes from."""
         try:
             yield
         except (CheckpointError, FileNotFoundError) as error:
@@ -149,6 +129,13 @@ class NamingRunner(Runner):
             if not advice:
                 raise
             raise CheckpointError(f'{error}{advice}') from error
+        except (IndexError, RuntimeError) as error:
+            message = _describe_label_maps(error, self._batch)
+            if message is None:
+                raise
+            raise DataError(message) from error
+        finally:
+            self._batch = None
 
     @staticmethod
     def build_dataloader(
@@ -260,19 +247,17 @@ def _describe_data_set(config: Any) -> str | None:
     for each in data_set_configs(config):
         with suppress(Exception):
             dataset = DATASETS.build({**each, 'lazy_init': True})
-            if isinstance(dataset, BaseDataset) and (told := _describe_annotations(dataset)):
-                return told
+            if not isinstance(dataset, BaseDataset):
+                continue
+            dataset.serialize_data = False  # which fails for an empty list
+            try:
+                dataset.full_init()
+            except Exception as error:
+                kind, where = type(dataset).__name__, _where(dataset)
+                return f'{kind} cannot read its annotations{where}: {tell_cause(error)}'
+            if not len(dataset):
+                return _tell_empty(dataset)
     return None
-
-
-def _describe_annotations(dataset: BaseDataset) -> str:
-    dataset.serialize_data = False  # which fails for an empty list
-    try:
-        dataset.full_init()
-    except Exception as error:
-        kind, where = type(dataset).__name__, _where(dataset)
-        return f'{kind} cannot read its annotations{where}: {tell_cause(error)}'
-    return '' if len(dataset) else _tell_empty(dataset)
 
 
 def _describe_label_maps(error: Exception, batch: Any) -> str | None:
