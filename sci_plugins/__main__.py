@@ -144,8 +144,7 @@ def _cpu() -> str:
 def _gpu() -> str:
     import torch
 
-    count = torch.cuda.device_count()
-    return ', '.join(map(torch.cuda.get_device_name, range(count))) or 'none'
+    return ', '.join(map(torch.cuda.get_device_name, range(torch.cuda.device_count()))) or 'none'
 
 
 def _weights() -> str:

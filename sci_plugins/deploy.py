@@ -79,8 +79,7 @@ class Deployable(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Raw outputs of the network for a batch of uint8 images."""
-        enhanced = self.enhancer(host_to_rgb(images, self.order))
-        pixels = rgb_to_host(enhanced, self.order)
+        pixels = rgb_to_host(self.enhancer(host_to_rgb(images, self.order)), self.order)
         pixels = pixels.flip(1) if self.flips else pixels
         pixels = (pixels - self.mean) / self.std
         return tuple(flat_tensors(self.network(pixels, None, mode='tensor')))
@@ -212,10 +211,9 @@ def _translate(module: Any, images: Tensor) -> Any:
 def _pool(image: Tensor, output_size: Any) -> Tensor:
     """Adaptive pooling as products of matrices: PyTorch's own is traced for one size."""
     counts = output_size if isinstance(output_size, tuple | list) else (output_size, output_size)
-    sides = image.shape[-2:]
     down, across = (
         averages(image, side, side if count is None else count)
-        for side, count in zip(sides, counts, strict=True)
+        for side, count in zip(image.shape[-2:], counts, strict=True)
     )
     return down @ image @ across.T
 

@@ -76,8 +76,7 @@ def compare_predictions(
     judge = replace(judge, metric=metric or first.main)
     about = dict(config=Path(truth).name, weights=files_of(predictions), **software_and_machine())
     comparison = Comparison(about | judge.about(), metric=judge.metric)
-    kept = _judge(found, judge, comparison, _lumas(first.ids, images))
-    for name, each in kept.items():
+    for name, each in _judge(found, judge, comparison, _lumas(first.ids, images)).items():
         RecordStore(folder / 'records', comparison.about).save(Condition(), name, each)
     write_comparison(comparison, folder)
     if report:

@@ -176,8 +176,7 @@ def _build(enhancer: Any, device: torch.device = _CPU) -> BaseEnhancer:
     if isinstance(enhancer, str):
         config = parse_enhancer(enhancer)
         weights = str(weights_name(config) or 'sci_plugins/')
-        is_ours = config['type'].startswith('sci_plugins.')
-        if is_ours and is_published(weights):
+        if config['type'].startswith('sci_plugins.') and is_published(weights):
             return _build_ours(enhancer, device)
     return build_enhancer(enhancer)
 

@@ -140,8 +140,7 @@ def evaluate_enhancement(
             row = table.scores.setdefault(name, {})
             for measure in measures:
                 if not (name == REFERENCE and measure.needs_reference):
-                    value = measure.score(enhanced, image, bright)
-                    row.setdefault(measure.key, []).append(value)
+                    row.setdefault(measure.key, []).append(measure.score(enhanced, image, bright))
         if sheets:
             _write_sheet(sheets[index], image, shown)
     return table

@@ -108,8 +108,7 @@ def finetune(
         inputs, max_size=max_size, crop_size=crop_size, cache=True, skip_unreadable=True
     )
     sheet = out.parent / f'{out.stem}_before-after.jpg'
-    inputs_read = [*data.files, *weight_files(enhancer)]
-    check_outputs(out, sheet, inputs=inputs_read, overwrite=overwrite)
+    check_outputs(out, sheet, inputs=[*data.files, *weight_files(enhancer)], overwrite=overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
     result = FinetuneResult(deepcopy(before))
     draws = SeededInfiniteSampler(data, seed=seed)
@@ -173,8 +172,7 @@ def _step(
     enhancer: RetinexEnhancer, loss: SCILoss, optimizer: torch.optim.Adam, image: Tensor, path: str
 ) -> float:
     """Do one step on one image; returns the loss before it."""
-    terms = loss(enhancer.estimate_illumination(image), image)
-    total = torch.stack(list(terms.values())).sum()
+    total = torch.stack(list(loss(enhancer.estimate_illumination(image), image).values())).sum()
     value = float(total.detach())
     if not math.isfinite(value):
         raise TrainingError(

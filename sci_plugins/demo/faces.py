@@ -285,8 +285,7 @@ def _random_figure(generator: np.random.Generator, camera: Camera, kind: str) ->
     places = np.array([(0.0, centre, z), (0.0, 0.0, z)])
     (_, y), (_, ground) = camera.project(places) / _OVERSAMPLING
     margin = size * _ASPECT / 2 + 1
-    x = generator.uniform(margin, WIDTH - margin)
-    return Figure(x, float(y), size, float(ground), z, kind)
+    return Figure(generator.uniform(margin, WIDTH - margin), float(y), size, float(ground), z, kind)
 
 
 def _is_free(scene: Scene, figure: Figure) -> bool:

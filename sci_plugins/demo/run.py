@@ -260,8 +260,7 @@ def _table_row(row: Row, enhancer: str) -> list[str]:
     told, best = [_told(row, name) for name in _variants(enhancer)], _best(row, enhancer)
     head = [f'{row.task} ({TASKS[row.task].metric})', describe(row.condition)]
     head += [value for value, *_ in told]
-    verdicts = [verdict for *_, verdict in told[2:]]
-    return [*head, *told[2][1:3], *verdicts, best[0] if best else '']
+    return [*head, *told[2][1:3], *[verdict for *_, verdict in told[2:]], best[0] if best else '']
 
 
 _INTRODUCTION = """# Does SCI help a network that was trained by day?

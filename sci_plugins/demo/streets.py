@@ -56,8 +56,7 @@ def draw_car(
 
     for index, (start, stop) in enumerate(pairwise(_OUTLINE)):
         corners = [(left, *start), (right, *start), (right, *stop), (left, *stop)]
-        colour = _GLASS if index in _GLASS_PANELS else paint
-        panel = render.plain(colour * _PANEL_SHADE[index])
+        panel = render.plain((_GLASS if index in _GLASS_PANELS else paint) * _PANEL_SHADE[index])
         canvas.polygon([place(*corner) for corner in corners], CAR, panel)
     angles = np.linspace(0, 2 * np.pi, 14, endpoint=False)
     rim = np.stack([0 * angles, np.sin(angles), np.cos(angles)], axis=1) * _WHEEL
@@ -318,8 +317,7 @@ def _furnish(
 
 def _draw_lamps(canvas: Canvas, layout: Layout, generator: np.random.Generator) -> list[Light]:
     """Draw sodium or white lamps on one or both sides."""
-    sodium = generator.random() < 0.5
-    colour = np.array((1.0, 0.55, 0.18) if sodium else (1.0, 0.93, 0.8))
+    colour = np.array((1.0, 0.55, 0.18) if generator.random() < 0.5 else (1.0, 0.93, 0.8))
     height, step = generator.uniform(4.5, 6.5), generator.uniform(14, 24)
     sides = [(layout.left_kerb, -1), (layout.right_kerb, 1)]
     chosen = sides if generator.random() < 0.6 else [sides[generator.integers(2)]]
@@ -334,8 +332,7 @@ def _draw_sky(canvas: Canvas, generator: np.random.Generator) -> NDArray:
     """Draw an evening sky with soft clouds; returns its colour at the horizon."""
     zenith = generator.uniform((0.05, 0.09, 0.2), (0.2, 0.28, 0.5))
     horizon = generator.uniform((0.3, 0.25, 0.25), (0.8, 0.55, 0.5))
-    height = canvas.camera.horizon
-    up = np.clip(1 - np.arange(canvas.label.shape[0]) / height, 0, 1)[:, None, None]
+    up = np.clip(1 - np.arange(canvas.label.shape[0]) / canvas.camera.horizon, 0, 1)[:, None, None]
     colour = horizon + (zenith - horizon) * up**0.6
     clouds = generator.normal(0, 1, (6, 10)).astype(np.float32)
     clouds = cv2.resize(clouds, canvas.label.shape[::-1], interpolation=cv2.INTER_CUBIC)

@@ -205,8 +205,7 @@ class Comparison:
     def variants(self) -> list[str]:
         """Names of all, the base first."""
         names = list(dict.fromkeys(result.variant for result in self.results))
-        base = self.about.get('base')
-        return sorted(names, key=lambda name: name != base)
+        return sorted(names, key=lambda name: name != self.about.get('base'))
 
     def find(self, condition: Condition, variant: str) -> VariantResult | None:
         """The result of a variant under a condition; ``None`` if it was not measured."""

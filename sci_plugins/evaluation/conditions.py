@@ -63,15 +63,13 @@ class Condition:
     @property
     def settings(self) -> dict[str, Any]:
         """Arguments of :class:`sci_plugins.SynthesizeLowLight`, without the seed."""
-        empty = dict(uneven=self.uneven or None, jpeg_quality=self.jpeg_quality or None)
-        return vars(self) | empty
+        return vars(self) | dict(uneven=self.uneven or None, jpeg_quality=self.jpeg_quality or None)
 
     @property
     def identity(self) -> dict[str, Any]:
         """What tells it from other conditions; what came later counts only where it is used."""
         later = ('uneven', 'white_balance', 'jpeg_quality')
-        content: dict[str, Any] = to_content(self)
-        return {key: value for key, value in content.items() if value or key not in later}
+        return {key: value for key, value in to_content(self).items() if value or key not in later}
 
     @property
     def slug(self) -> str:

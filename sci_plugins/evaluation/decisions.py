@@ -20,8 +20,7 @@ def decided_cells(exponent: float, gain: float, strengths: Sequence[float]) -> l
     """Exponent, gain and strengths as text; ``'off'`` and two empty ones where it is off."""
     if _is_off(exponent, gain, strengths):
         return ['off', '', '']
-    told = ' '.join(f'{each:.1f}' for each in strengths)
-    return [f'{exponent:.2f}', f'{gain:.2f}', told]
+    return [f'{exponent:.2f}', f'{gain:.2f}', ' '.join(f'{each:.1f}' for each in strengths)]
 
 
 def _is_off(exponent: float, gain: float, strengths: Sequence[float]) -> bool:

@@ -83,8 +83,7 @@ class ImageDetections:
             if not np.isfinite(array).all():
                 raise self._wrong(name, 'be finite', 'NaN or infinity')
         labels, true_labels = self.classes
-        arrays = dict(ignore=self.flags, labels=labels, true_labels=true_labels)
-        for name, array in arrays.items():
+        for name, array in dict(ignore=self.flags, labels=labels, true_labels=true_labels).items():
             count = len(self.predictions if name == 'labels' else self.boxes)
             if array.shape != (count,):
                 raise self._wrong(name, f'have the shape ({count},)', array.shape)
@@ -293,8 +292,7 @@ class DetectionRecords(ImageRecords):
 
     @classmethod
     def accepts(cls, output: Any, run: RunInfo) -> bool:
-        found = getattr(output, 'pred_instances', None)
-        return hasattr(found, 'bboxes') and run.images.has_boxes
+        return hasattr(getattr(output, 'pred_instances', None), 'bboxes') and run.images.has_boxes
 
     @classmethod
     def keep(cls, output: Any, run: RunInfo) -> tuple[np.ndarray, np.ndarray]:

@@ -110,11 +110,10 @@ class InstanceRecords(DetectionRecords):
 
     def arrays(self) -> dict[str, np.ndarray]:
         codes = [code for each in self.masks for code in (*each.found, *each.true)]
-        text = b'\n'.join(code['counts'] for code in codes)
         return super().arrays() | dict(
             mask_scores=np.concatenate([np.zeros(0), *(each.scores for each in self.masks)]),
             mask_sizes=np.array([code['size'] for code in codes], np.int64).reshape(-1, 2),
-            mask_counts=np.frombuffer(text, np.uint8),
+            mask_counts=np.frombuffer(b'\n'.join(code['counts'] for code in codes), np.uint8),
         )
 
     @classmethod

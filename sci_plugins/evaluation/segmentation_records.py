@@ -67,8 +67,7 @@ class SegmentationRecords(ImageRecords):
         self.subset = tuple(self.classes if subset is None else subset)
         self.ignore_left_out = ignore_left_out
         count = len(self.classes)
-        empty = np.zeros((0, count, count), np.int64)
-        self.matrices = _whole(matrices) if len(matrices) else empty
+        self.matrices = _whole(matrices) if len(matrices) else np.zeros((0, count, count), np.int64)
         wanted = [(len(self.ids), count, count + void) for void in (0, 1)]
         if self.matrices.shape not in wanted:
             raise DataError(
@@ -95,15 +94,13 @@ class SegmentationRecords(ImageRecords):
         ``SubsetIoUMetric``, if it has one."""
         metric = _counting_metric(run.metrics)
         if metric is not None:
-            matrix: np.ndarray = metric.matrix_of(output.img_path)
-            return matrix
+            return metric.matrix_of(output.img_path)
         if not _has_maps(output):
             return None
         found, true = output.pred_sem_seg.data, output.gt_sem_seg.data
         known = (getattr(metric, 'ignore_index', None) for metric in run.metrics)
         ignored = next((index for index in known if isinstance(index, int)), 255)
-        classes = len(run.images.classes)
-        return confusion_matrix(found.squeeze(0), true.squeeze(0), classes, ignored)
+        return confusion_matrix(found.squeeze(0), true.squeeze(0), len(run.images.classes), ignored)
 
     @classmethod
     def collect(cls, kept: Sequence[np.ndarray], run: RunInfo) -> 'SegmentationRecords':

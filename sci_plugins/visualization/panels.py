@@ -37,8 +37,7 @@ def draw_sample(
         palette: RGB colour of each class, for label maps.
     """
     if f'{kind}_sem_seg' in sample:
-        labels = sample.get(f'{kind}_sem_seg').data[0].cpu().numpy()
-        return overlay_labels(image, labels, palette)
+        return overlay_labels(image, sample.get(f'{kind}_sem_seg').data[0].cpu().numpy(), palette)
     if f'{kind}_instances' in sample:
         shown, scores, color = sample.get(f'{kind}_instances'), None, TRUTH_COLOR
         if kind == 'pred':

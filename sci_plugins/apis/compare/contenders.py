@@ -293,8 +293,7 @@ class Contenders:
 
     def carried_sha256(self) -> str | None:
         """Hash of the weights that the first model carries itself, if it has one."""
-        network = getattr(unwrap_model(self._model('')), 'network', None)
-        return getattr(network, 'sha256', None)
+        return getattr(getattr(unwrap_model(self._model('')), 'network', None), 'sha256', None)
 
     def view(self, name: str) -> View:
         """How a contender's model gets its images."""
@@ -352,8 +351,7 @@ def build_model(cfg: Config, checkpoint: str, trust: bool = False) -> nn.Module:
         ConfigError: if the model has no data preprocessor, or would be left with random weights.
         CheckpointError: if the checkpoint does not fit.
     """
-    is_bare = checkpoint == NO_CHECKPOINT
-    content = None if is_bare else read_checkpoint(checkpoint, trust=trust)
+    content = None if checkpoint == NO_CHECKPOINT else read_checkpoint(checkpoint, trust=trust)
     init_default_scope(scope_of(cfg))
     if cfg.get('custom_imports'):
         mmengine.utils.import_modules_from_strings(**cfg.custom_imports)

@@ -169,8 +169,7 @@ class RecordStore:
     def save(self, condition: Condition, variant: str, kept: Kept) -> None:
         """Write records, with the mean luma and a stamp of what they were made with."""
         stamp = np.array(self._stamp(condition, variant))
-        path = self.path(condition, variant)
-        kept.records.save(path, **{_LUMA: kept.luma, _STAMP: stamp})
+        kept.records.save(self.path(condition, variant), **{_LUMA: kept.luma, _STAMP: stamp})
 
     def load(self, condition: Condition, variant: str) -> Kept:
         """Read records back.

@@ -203,8 +203,7 @@ class Session:
             self.comparison.replace(result)
             return
         decisions = Decisions.of(self.images.ids, decided.found or {})
-        protocol = protocol_of(own, self.images)
-        result = replace(result, decisions=decisions, protocol=protocol)
+        result = replace(result, decisions=decisions, protocol=protocol_of(own, self.images))
         kept = measuring.make_records(hook)
         if isinstance(kept, str):
             main_metric(result.metrics, self.judge.metric)  # refuse an unknown one now
@@ -292,9 +291,8 @@ class Session:
         paths = {place: book.path(place, self.images.file_name(place)) for place in drawn}
         lost = {place for place, path in paths.items() if changed.earlier_sheet(path) is None}
         there = [each.variant for each in self.comparison.of_condition(condition)]
-        palette = palette_of(self.images.metainfo)
         for name, samples in self._run_again(condition, dict.fromkeys(there, lost)):
-            book.add(name, samples, palette)
+            book.add(name, samples, palette_of(self.images.metainfo))
         book.write()
 
     def _run_again(

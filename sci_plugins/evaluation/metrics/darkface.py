@@ -130,8 +130,7 @@ class DarkFaceMetric(BaseMetric):
             write_submission(self.submission_dir, images)
         if self.detections_file is not None:
             self.records.save(self.detections_file)
-        faces = sum(len(image.boxes) for image in images)
-        told = [f'{len(images)} images, {faces} faces']
+        told = [f'{len(images)} images, {sum(len(image.boxes) for image in images)} faces']
         if 'annotation_version' in about:
             told.append(f'annotation version: {about["annotation_version"]}')
         told += [f'split: {about["split"]}'] if about.get('split') else []

@@ -76,8 +76,7 @@ class ImageQualityMetric(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[Any]) -> None:
         rows = zip(data_samples, data_batch['inputs'], data_batch['data_samples'], strict=True)
         for enhanced, original, sample in rows:
-            reference = getattr(sample, 'reference', None)
-            self.results.append(self.score(enhanced, original, reference))
+            self.results.append(self.score(enhanced, original, getattr(sample, 'reference', None)))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         return {self.key: sum(results) / len(results)}

@@ -256,8 +256,7 @@ def matrix(rows: Sequence[ConditionRows], metric: str) -> cells.Table:
         told = [found.get(column) for column in columns]
         lines.append((row.condition, plain(before, places_of(metric)), told))
     title = 'Verdicts' if cells.all_analyses(rows) else 'Differences'
-    table = cells.Table(title, 'images', columns, lines, base=rows[0].base.variant)
-    return table.turned('variant')
+    return cells.Table(title, 'images', columns, lines, base=rows[0].base.variant).turned('variant')
 
 
 def _main_cell(
@@ -419,8 +418,7 @@ def _differences(every: Sequence[tuple[str, VariantResult]]) -> Iterable[str]:
     found: dict[str, str] = {}
     for where, each in every:
         if each.difference:
-            reason = each.difference.partition(' differ ')[2]
-            found.setdefault(reason, f'{where}{each.difference}.')
+            found.setdefault(each.difference.partition(' differ ')[2], f'{where}{each.difference}.')
     return found.values()
 
 

@@ -196,8 +196,7 @@ class Cell:
     @property
     def label(self) -> str:
         """The verdict by the interval alone, in few words, and that it is no more than that."""
-        told = _SHORT.get(self.verdict, self.verdict)
-        return told + ', uncorrected' * (not self.stands)
+        return _SHORT.get(self.verdict, self.verdict) + ', uncorrected' * (not self.stands)
 
     @property
     def text(self) -> str:
