@@ -76,7 +76,16 @@ def compare_predictions(
     judge = replace(judge, metric=metric or first.main)
     about = dict(config=Path(truth).name, weights=files_of(predictions), **software_and_machine())
     comparison = Comparison(about | judge.about(), metric=judge.metric)
-    for name, each in _judge(found, judge, comparison, _lumas(first.ids, images)).items():
+    luma = _lumas(first.ids, images)
+    kept = {name: Kept(records, luma) for name, records in found.items()}
+    for name, each in kept.items():
+        numbers = each.records.metrics([str(judge.metric)])
+        result = VariantResult(name, Condition(), numbers, 0.0, len(luma))
+        result = judge.with_weakness(result, each)
+        if comparison.results:
+            result = judge.judge(result, each, comparison.results[0], kept[base])
+        comparison.replace(result)
+    for name, each in kept.items():
         RecordStore(folder / 'records', comparison.about).save(Condition(), name, each)
     write_comparison(comparison, folder)
     if report:
@@ -84,20 +93,6 @@ def compare_predictions(
         curves = {('as is', name): Curve(*each) for name, each in pairs.items() if each}
         write_atomically(folder / 'report.html', render_report(comparison, curves, []))
     return comparison
-
-
-def _judge(
-    found: Mapping[str, ImageRecords], judge: Judge, comparison: Comparison, luma: np.ndarray
-) -> dict[str, Kept]:
-    kept = {name: Kept(records, luma) for name, records in found.items()}
-    for name, each in kept.items():
-        numbers = each.records.metrics([str(judge.metric)])
-        result = VariantResult(name, Condition(), numbers, 0.0, len(luma))
-        result = judge.with_weakness(result, each)
-        if comparison.results:
-            result = judge.judge(result, each, comparison.results[0], kept[judge.base])
-        comparison.replace(result)
-    return kept
 
 
 def _lumas(ids: Sequence[str], folder: str | os.PathLike[str] | None) -> np.ndarray:

@@ -18,13 +18,9 @@ _DIGITS = 5
 
 def decided_cells(exponent: float, gain: float, strengths: Sequence[float]) -> list[str]:
     """Exponent, gain and strengths as text; ``'off'`` and two empty ones where it is off."""
-    if _is_off(exponent, gain, strengths):
+    if exponent == 0 and gain == 1 and not any(strengths):
         return ['off', '', '']
     return [f'{exponent:.2f}', f'{gain:.2f}', ' '.join(f'{each:.1f}' for each in strengths)]
-
-
-def _is_off(exponent: float, gain: float, strengths: Sequence[float]) -> bool:
-    return exponent == 0 and gain == 1 and not any(strengths)
 
 
 @dataclass(frozen=True)
@@ -52,14 +48,14 @@ class ImageDecision:
     @property
     def off(self) -> bool:
         """Whether the image stays as it is, to the bit."""
-        return _is_off(self.exponent, self.gain, self.strengths)
+        return decided_cells(self.exponent, self.gain, self.strengths)[0] == 'off'
 
     @property
     def told(self) -> str:
         """All in one line: what was seen, then what was done."""
         seen = f'light {self.light:.3f}, noise {self.noise:.5f}'
         exponent, gain, strengths = decided_cells(self.exponent, self.gain, self.strengths)
-        if self.off:
+        if exponent == 'off':
             return f'{seen}; off, the image stays as it is'
         return f'{seen}; gain {gain}, exponent {exponent}, strengths {strengths}'
 

@@ -19,7 +19,7 @@ from sci_plugins.evaluation.comparison import VariantResult, deciding_metric, ma
 from sci_plugins.evaluation.seeds import SeedRecords, seed_test
 
 
-@dataclass(frozen=True)
+@dataclass
 class Resampling:
     """How the images of a set are grouped into units that are drawn together.
 
@@ -34,10 +34,10 @@ class Resampling:
     text: str = 'images'
 
     def __post_init__(self) -> None:
-        kind, argument = self._parts
-        if kind == 'clips' and argument:
+        self.kind, _, self.argument = self.text.partition(':')
+        if self.kind == 'clips' and self.argument:
             try:
-                re.compile(argument)
+                re.compile(self.argument)
             except re.error as error:
                 told = f'--resample {self.text}: not a regular expression ({error})'
                 raise ConfigError(told) from error
@@ -46,15 +46,9 @@ class Resampling:
             raise ConfigError(f'--resample must be {forms}, got {self.text!r}')
 
     @property
-    def _parts(self) -> tuple[str, str]:
-        kind, _, argument = self.text.partition(':')
-        return kind, argument
-
-    @property
     def units(self) -> str:
         """The units in words, as in "20 blocks of 10"."""
-        kind, argument = self._parts
-        return f'blocks of {argument}' if kind == 'blocks' else kind
+        return f'blocks of {self.argument}' if self.kind == 'blocks' else self.kind
 
     def groups(self, ids: Sequence[str]) -> list[str] | None:
         """The unit of each image, given in the order of the set; ``None`` if each image is a unit.
@@ -62,14 +56,13 @@ class Resampling:
         Raises:
             ConfigError: if a name does not match the pattern.
         """
-        kind, argument = self._parts
-        if kind == 'images':
+        if self.kind == 'images':
             return None
-        if kind == 'blocks':
-            return [str(index // int(argument)) for index in range(len(ids))]
+        if self.kind == 'blocks':
+            return [str(index // int(self.argument)) for index in range(len(ids))]
         clips = []
         for name in ids:
-            found = re.search(argument, name)
+            found = re.search(self.argument, name)
             if found is None:
                 raise ConfigError(
                     f'--resample {self.text} must match every image name, but does not match {name}'

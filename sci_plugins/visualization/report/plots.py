@@ -84,7 +84,10 @@ def draw_curves(
     Raises:
         DataError: if recall and precision of a curve differ in length.
     """
-    end = _end_of_recall(curves)
+    highest = max((max(curve.recall, default=0) for curve in curves.values()), default=1)
+    step = round_step(highest / 5) if highest > 0 else 1.0
+    # 1, or a round number above the largest recall if that is small.
+    end = min(1.0, step * max(1, math.ceil(highest / step - 1e-9)))
     plots = []
     for row in rows:
         lines = [
@@ -104,13 +107,6 @@ def _plot(condition: str, lines: list[Line], end: float) -> Plot:
     vertical = [(up(index / 5), f'{index / 5:.1f}') for index in range(6)]
     text = f'Precision against recall, {condition}: {", ".join(line.label for line in lines)}'
     return Plot(condition, text, lines, horizontal, vertical)
-
-
-def _end_of_recall(curves: Mapping[tuple[str, str], Curve]) -> float:
-    """1, or a round number above the largest recall if that is small."""
-    highest = max((max(curve.recall, default=0) for curve in curves.values()), default=1)
-    step = round_step(highest / 5) if highest > 0 else 1.0
-    return min(1.0, step * max(1, math.ceil(highest / step - 1e-9)))
 
 
 def _path(curve: Curve, end: float) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import starmap
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from sci_plugins.visualization.report import plots
 from sci_plugins.visualization.report.account import NOT_A_TRAINING_RUN, Account
 from sci_plugins.visualization.report.cells import count, places_of, signed
 from sci_plugins.visualization.report.plots import Curve, Sheet
-from sci_plugins.visualization.report.sections import ABOUT_DECISIONS, DECISIONS, DecisionTable
+from sci_plugins.visualization.report.sections import ABOUT_DECISIONS, DECISIONS
 
 #: Largest size of all pictures together in the file, in bytes of base64.
 BUDGET = 8_000_000
@@ -159,7 +160,8 @@ def render_report(
     script = (_TEMPLATES / 'script.js').read_text(encoding='utf-8')
     places, factor = places_of(account.metric), percent_factor(account.metric)
     alone = [each for each in pictures if not (each.sheet.decided or each.sheet.unlabelled)]
-    changed = _by('condition', [each for each in alone if each.sheet.variant])
+    changed = _by([each for each in alone if each.sheet.variant], 'condition')
+    decided = _by([each for each in pictures if each.sheet.decided], 'condition', 'variant')
     page = _environment().get_template('report.html.j2')
     told = page.render(
         account=account,
@@ -168,17 +170,17 @@ def render_report(
         plots=plots.draw_curves(account.rows, account.labels, curves),
         legend=legend,
         album_note=note,
-        picture_groups={name: _by('variant', some) for name, some in changed.items()},
+        picture_groups={name: _by(some, 'variant') for name, some in changed.items()},
         effect=lambda sheet: signed(sheet.effect * factor, places),
         unlabelled=[each for each in pictures if each.sheet.unlabelled],
-        spread=_by('condition', [each for each in alone if not each.sheet.variant]),
+        spread=_by([each for each in alone if not each.sheet.variant], 'condition'),
         cell=f'{CELL_WIDTH} {CAPTION_HEIGHT} {GAP}',
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         decisions_title=DECISIONS,
         about_decisions=ABOUT_DECISIONS,
         histograms=[starmap(plots.draw_histogram, e.columns.items()) for e in account.decisions],
-        decided=[_decided(each, pictures) for each in account.decisions],
+        decided=[decided.get((e.condition, e.variant), []) for e in account.decisions],
         diffs={label: diff_lines(text) for label, text in account.diffs.items()},
         version=__version__,
     )
@@ -194,19 +196,12 @@ def _environment() -> Any:
     return Environment(loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, **plain)
 
 
-def _by(name: str, pictures: Sequence[EmbeddedSheet]) -> dict[str, list[EmbeddedSheet]]:
-    """The pictures by an attribute of their sheets, in order."""
-    found: dict[str, list[EmbeddedSheet]] = {}
+def _by(pictures: Sequence[EmbeddedSheet], *names: str) -> dict[Any, list[EmbeddedSheet]]:
+    """The pictures by attributes of their sheets, in order."""
+    found: dict[Any, list[EmbeddedSheet]] = {}
     for each in pictures:
-        found.setdefault(getattr(each.sheet, name), []).append(each)
+        found.setdefault(attrgetter(*names)(each.sheet), []).append(each)
     return found
-
-
-def _decided(table: DecisionTable, pictures: Sequence[EmbeddedSheet]) -> list[EmbeddedSheet]:
-    """The examples of a table."""
-    place = table.condition, table.variant
-    examples = (each for each in pictures if each.sheet.decided)
-    return [each for each in examples if (each.sheet.condition, each.sheet.variant) == place]
 
 
 def diff_lines(text: str) -> list[tuple[str, str]]:
