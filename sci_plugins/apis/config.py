@@ -158,6 +158,9 @@ def load_config_from_args(args: argparse.Namespace) -> Config:
     """The config of a tool's arguments, with ``work_dir`` and ``launcher`` set.
 
     Also switches MMEngine to safe checkpoint loading.
+
+    Raises:
+        ConfigError: if the launcher did not start this process, or the timeout is out of range.
     """
     variable = _RANK_VARIABLES.get(args.launcher)
     if variable and variable not in os.environ:
@@ -222,7 +225,11 @@ def use_tta(cfg: Config) -> None:
 
 
 def require(cfg: Config, *keys: str) -> None:
-    """Raise a ``ConfigError`` that names the first key that a config lacks and a tool needs."""
+    """Refuse a config that lacks one of the keys that a tool needs.
+
+    Raises:
+        ConfigError: naming the first missing key.
+    """
     for key in keys:
         if cfg.get(key) is None:
             raise ConfigError(f'config {cfg.filename} has no {key}, which this tool needs')

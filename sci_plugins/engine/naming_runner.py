@@ -165,7 +165,11 @@ class NamingRunner(Runner):
         return loader
 
     def build_evaluator(self, evaluator: dict | list | Evaluator) -> Evaluator:
-        """As in MMEngine; DataError if a metric's annotations are not what COCO's must be."""
+        """As in MMEngine.
+
+        Raises:
+            DataError: if a metric's annotations are not what COCO's must be.
+        """
         metrics = _get(evaluator, 'metrics') or evaluator
         for each in metrics if isinstance(metrics, list | tuple) else [metrics]:
             _check_coco(each, METRICS)
