@@ -31,7 +31,7 @@ SMOKE  := -m "slow or not slow" -n 2 \
 
 # One process a core, of one thread each.
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n logical --dist worksteal
-MATHS  := tests/unit/functional tests/unit/models tests/unit/apis/test_tiling.py
+MATHS  := tests/unit/functional tests/unit/models tests/unit/apis/test_enhance_tiles.py
 WITHOUT_ONEDNN := import sys, pytest, torch; torch.backends.mkldnn.enabled = False; \
   sys.exit(pytest.main(sys.argv[1:]))
 

@@ -22,8 +22,7 @@ import torch
 from mmengine.logging import print_log
 from tqdm import tqdm
 
-from sci_plugins.apis.enhance import Spec, prepare_enhancer
-from sci_plugins.apis.tiling import enhance_pixels
+from sci_plugins.apis.enhance import Spec, enhance_pixels, prepare_enhancer
 from sci_plugins.errors import (
     ConfigError,
     DataError,

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.timing import Timing, threads_set_to, time_in_turn, to_table
-from sci_plugins.apis.tiling import enhance_pixels
+from sci_plugins.apis.enhance import enhance_pixels
 from sci_plugins.errors import check_at_least
 from sci_plugins.functional.kernels.sci_fused import KINDS, PASSES, SWITCH, make
 from sci_plugins.models.enhancers import AdaptiveSCIEnhancer, SCIEnhancer

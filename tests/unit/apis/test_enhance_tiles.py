@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sci_plugins.apis.tiling import enhance_pixels, split
+from sci_plugins.apis.enhance import enhance_pixels, split
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.functional.kernels import sci_fused
 from sci_plugins.models.enhancers import (
