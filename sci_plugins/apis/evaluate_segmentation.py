@@ -114,7 +114,14 @@ def pair_label_maps(
         told = str(rule)
     elif not given:
         rule = _one_kind(rule, files)
-    return LabelPairs(*_pairs(rule, files, folders[0]), told)
+    (predictions, truths), (found, true) = rule.names(files), files
+    pairs = []
+    for name, place in truths.items():
+        there = name in predictions
+        file = found[predictions[name]] if there else folders[0] / f'{name}{rule.pred_suffix}'
+        pairs.append(LabelPair(str(place)[: -len(rule.gt_suffix)], file, true[place], there))
+    extra = [found[place] for name, place in predictions.items() if name not in truths]
+    return LabelPairs(pairs, extra, told)
 
 
 def _png_files(folder: Path) -> dict[PurePosixPath, Path]:
@@ -163,17 +170,6 @@ def _guess(rule: _Rule, given: bool, files: _Sides, folders: tuple[Path, Path]) 
             '--pred-suffix and --gt-suffix'
         )
     return next(iter(fitting.values()))
-
-
-def _pairs(rule: _Rule, files: _Sides, folder: Path) -> tuple[list[LabelPair], list[Path]]:
-    """The pairs, and the predictions that belong to none."""
-    (predictions, truths), (found, true) = rule.names(files), files
-    pairs = []
-    for name, place in truths.items():
-        there = name in predictions
-        file = found[predictions[name]] if there else folder / f'{name}{rule.pred_suffix}'
-        pairs.append(LabelPair(str(place)[: -len(rule.gt_suffix)], file, true[place], there))
-    return pairs, [found[place] for name, place in predictions.items() if name not in truths]
 
 
 #: A missing prediction is an error, an image in which every pixel is wrong, or an image that is not

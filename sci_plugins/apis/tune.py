@@ -16,16 +16,9 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from sci_plugins.apis import tune_source
 from sci_plugins.apis.enhance import prepare_enhancer, weight_files
-from sci_plugins.apis.tune_source import (
-    HELD_OUT,
-    Source,
-    held_out_batches,
-    identify,
-    labelled_images,
-    network_teacher,
-    open_sources,
-)
+from sci_plugins.apis.tune_source import Source, labelled_images, network_teacher
 from sci_plugins.datasets.darkened_crops import Batch, DarkenedCrops, LabelledImages
 from sci_plugins.errors import (
     CheckpointError,
@@ -100,7 +93,7 @@ def check_grid(
         margin: harm that is tolerated, as a fraction of the raw loss over the whole grid.
         device: of stage and teacher.
     """
-    parts = [part for k in range(_BATCHES) for part in crops.parts(HELD_OUT + 100 + k)]
+    parts = [part for k in range(_BATCHES) for part in crops.parts(tune_source.HELD_OUT + 100 + k)]
     singles = [single for part in parts for single in part.singles()]
     aims = [teacher.aim(single.bright.to(device), single.labels) for single in singles]
     bright = (single.bright[0].permute(1, 2, 0) * 255 for single in singles)
@@ -226,7 +219,7 @@ def tune(
     check_at_least(1, most=MOST_STEPS, steps=steps, check_every=check_every, patience=patience)
     stage = _prepare(enhancer, device)
     teacher = teacher or PixelTeacher()
-    (data, held_out), told = open_sources(images, as_they_are, teacher, settings)
+    (data, held_out), told = tune_source.open_sources(images, as_they_are, teacher, settings)
     settings |= dict(no_harm=no_harm)
     sheet, state = (out.with_name(f'{out.stem}_{name}') for name in ('progress.jpg', 'state.pth'))
     inputs = [*data.files, *held_out.files, *as_they_are, *weight_files(enhancer)]
@@ -234,7 +227,7 @@ def tune(
     out.parent.mkdir(parents=True, exist_ok=True)
     tuning = _Tuning(stage, teacher, steps, no_harm, torch.device(device))
     plan = settings | dict(steps=steps, images=told['images_sha256'] or told['images'])
-    plan |= identify(teacher, stage, recipe)
+    plan |= tune_source.identify(teacher, stage, recipe)
     if resume:
         tuning.load(state, plan)
     tuning.prepare(held_out)
@@ -244,14 +237,14 @@ def tune(
             bar.set_postfix(loss=f'{value:.4f}', refresh=False)
             bar.update()
             if tuning.step % check_every == 0 or tuning.step == steps:
-                tuning.check(held_out_batches(held_out))
-                _draw(sheet, stage, held_out_batches(held_out), tuning.device)
+                tuning.check(tune_source.held_out_batches(held_out))
+                _draw(sheet, stage, tune_source.held_out_batches(held_out), tuning.device)
                 tuning.save(state, plan)
     stage.load_state_dict(tuning.best)
     result = TuneResult(stage.eval(), tuning.losses, tuning.held_out)
     result.grid = check_grid(stage, teacher, held_out, device=device)
     result.skipped = data.skipped | held_out.skipped
-    _draw(sheet, stage, held_out_batches(held_out), tuning.device)
+    _draw(sheet, stage, tune_source.held_out_batches(held_out), tuning.device)
     result.sha256 = save_enhancer(
         stage, out, tuned=_tell(result, settings | told), **(recipe or {})
     )
@@ -337,10 +330,10 @@ class _Tuning:
 
     def prepare(self, source: Source) -> None:
         """Weigh the teacher and take the loss that the stage starts with, unless resumed."""
-        batches = (each[:2] for each in held_out_batches(source))
+        batches = (each[:2] for each in tune_source.held_out_batches(source))
         self.teacher.weigh((a.to(self.device), b.to(self.device)) for a, b in batches)
         if not self.held_out:
-            self.check(held_out_batches(source))
+            self.check(tune_source.held_out_batches(source))
 
     @torch.no_grad()
     def check(self, batches: Iterable[Batch]) -> None:

@@ -118,14 +118,6 @@ class Judge:
         about = asdict(self) | dict(resampling=self.resampling.units)
         return {name: value for name, value in about.items() if value is not None}
 
-    def check_metric(self, result: VariantResult, kept: Kept) -> str | None:
-        """The records' metric that decides; ``None``: their own choice.
-
-        Raises:
-            ConfigError: if neither the host nor the records have ``metric``.
-        """
-        return deciding_metric(result.metrics, kept.records.names, self.metric)
-
     def with_weakness(self, result: VariantResult, kept: Kept) -> VariantResult:
         """The result with what limits its numbers, and the protocol of its records.
 
@@ -134,7 +126,7 @@ class Judge:
         """
         weakness = ''
         if result.variant == self.base or self.base in result.members:
-            metric = self.check_metric(result, kept)
+            metric = deciding_metric(result.metrics, kept.records.names, self.metric)
             weakness = kept.records.weakness(metric or kept.records.main)
         protocol = result.protocol | kept.records.protocol()
         constant = kept.records.constant()
@@ -155,7 +147,7 @@ class Judge:
             base_name=base_result.variant,
             brightness=base.brightness,
             groups=self.resampling.groups(base.records.ids),
-            metric=self.check_metric(base_result, base),
+            metric=deciding_metric(base_result.metrics, base.records.names, self.metric),
             resamples=self.resamples,
             seed=self.seed,
             changed=MOST_CHANGED,

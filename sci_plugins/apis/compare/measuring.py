@@ -50,10 +50,6 @@ def metrics_of_no_detections(metrics: Iterable[Any]) -> dict[str, float]:
     return found
 
 
-#: Numbers of evaluators that do not measure how good a model is.
-_NO_METRICS = ('annotation_version',)
-
-
 def prepare_config(cfg: Config, condition: Condition, work_dir: Path) -> Config:
     """A copy of ``cfg`` whose test images are darkened; logs go below ``work_dir``."""
     prepared = copy.deepcopy(cfg)
@@ -98,11 +94,12 @@ def measure(
         progress.after_test(runner)  # so that an error's line begins below the bar
     seconds = round(time.perf_counter() - started, 3)
     images = len(runner.test_dataloader.dataset)
-    # Scalars only; COCO's -1 means "no such objects".
+    # Scalars only, of which one does not measure how good a model is; COCO's -1 means "no such
+    # objects".
     numbers = {
         key: math.nan if value == -1 else float(value)
         for key, value in metrics.items()
-        if isinstance(value, Real) and key.rsplit('/', 1)[-1] not in _NO_METRICS
+        if isinstance(value, Real) and key.rsplit('/', 1)[-1] != 'annotation_version'
     } or metrics_of_no_detections(runner.test_loop.evaluator.metrics)
     if not numbers:
         raise ConfigError(

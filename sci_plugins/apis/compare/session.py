@@ -102,7 +102,7 @@ class Session:
                     self.comparison.replace(mean_result(name, there))
             results = self.comparison.of_condition(condition)
             # The base first: it may be the mean of several trainings.
-            for result in sorted(results, key=lambda each: not self._is_base(each)):
+            for result in sorted(results, key=lambda each: each.variant != self._base_name):
                 if self._needs_judging(result):
                     self._judge(result, self._load(result))
         if self.comparison.results:
@@ -219,7 +219,7 @@ class Session:
         condition = result.condition
         self._add_curve(result, kept)
         result = self.judge.with_weakness(result, kept)
-        if self._is_base(result):
+        if result.variant == self._base_name:
             self._base = condition, kept
         elif result.variant not in self._seeds:
             base = self.comparison.find(condition, self._base_name)
@@ -232,7 +232,7 @@ class Session:
     def _needs_judging(self, result: VariantResult) -> bool:
         if result.analysis is not None or result.variant in self._seeds:
             return False
-        if self._is_base(result):
+        if result.variant == self._base_name:
             return bool(result.members)
         base = self.comparison.find(result.condition, self._base_name)
         return base is not None and not result.note
@@ -258,9 +258,6 @@ class Session:
                 found.append(Sheet(title, name, f'{title}, {name}', 0.0, path, unlabelled=True))
         return [sheet for sheet in found if sheet.path.is_file()]
 
-    def _is_base(self, result: VariantResult) -> bool:
-        return result.variant == self._base_name
-
     def _load(self, result: VariantResult) -> Kept:
         if not result.members:
             return self.store.load(result.condition, result.variant)
@@ -272,7 +269,11 @@ class Session:
         for result in self.comparison.of_condition(condition):
             name, path = result.variant, self._unlabelled(condition, result.variant)
             known = name in self.contenders.names and not result.note
-            if self._is_base(result) or not known or (go_on and changed.earlier_sheet(path)):
+            if (
+                result.variant == self._base_name
+                or not known
+                or (go_on and changed.earlier_sheet(path))
+            ):
                 continue
             records = self.store.load(condition, name).records
             if isinstance(records, DetectionRecords) and (rows := changed.find_unlabelled(records)):

@@ -13,13 +13,7 @@ from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
 from sci_plugins.errors import ConfigError, MissingDependencyError
-from sci_plugins.functional.image_quality import (
-    discrete_entropy,
-    eme,
-    lightness_order_error,
-    mean_brightness,
-    to_levels,
-)
+from sci_plugins.functional import image_quality
 from sci_plugins.registry import METRICS, require_host
 
 
@@ -67,7 +61,7 @@ class ImageQualityMetric(BaseMetric):
                 'have: use sci_plugins.PairedLowLightDataset'
             )
         images = [
-            None if each is None else to_levels(each.detach().cpu()).div(255)[None]
+            None if each is None else image_quality.to_levels(each.detach().cpu()).div(255)[None]
             for each in (enhanced, original, reference)
         ]
         with torch.no_grad():
@@ -132,7 +126,7 @@ class EME(ImageQualityMetric):
     key = 'EME_8x8_ln'
 
     def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:
-        return eme(enhanced, block=8)
+        return image_quality.eme(enhanced, block=8)
 
 
 @METRICS.register_module()
@@ -142,7 +136,7 @@ class DiscreteEntropy(ImageQualityMetric):
     key = 'entropy_gray256_bits'
 
     def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:
-        return discrete_entropy(enhanced)
+        return image_quality.discrete_entropy(enhanced)
 
 
 @METRICS.register_module()
@@ -156,7 +150,7 @@ class LOE(ImageQualityMetric):
     key = 'LOE_side50'
 
     def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:
-        return lightness_order_error(enhanced, original, side=50)
+        return image_quality.lightness_order_error(enhanced, original, side=50)
 
 
 @METRICS.register_module()
@@ -166,7 +160,7 @@ class Brightness(ImageQualityMetric):
     key = 'brightness'
 
     def measure(self, enhanced: Tensor, original: Tensor, reference: Any) -> Tensor:
-        return mean_brightness(enhanced)
+        return image_quality.mean_brightness(enhanced)
 
 
 @METRICS.register_module()
