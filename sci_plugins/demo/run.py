@@ -20,7 +20,7 @@ from sci_plugins.utils.cli import quiet_hosts
 from sci_plugins.utils.files import MARK, check_outputs, write_atomically, write_json
 from sci_plugins.utils.schema import to_content
 from sci_plugins.version import __version__
-from sci_plugins.visualization.report.cells import interval, places_of, plain, signed
+from sci_plugins.visualization.report.cells import Cell, make_cell
 from sci_plugins.visualization.report.markdown import markdown_table
 from sci_plugins.weights import DEFAULT_ENHANCER
 
@@ -231,14 +231,12 @@ def _best(row: Row, enhancer: str) -> tuple[str, str] | None:
     return max(known, key=lambda pair: row.values[pair[1]], default=None)
 
 
-def _told(row: Row, name: str) -> tuple[str, str, str, str]:
+def _told(row: Row, name: str) -> Cell:
     """A variant's value, its change, the interval of that and the verdict, in percent."""
     metric = TASKS[row.task].metric
-    factor, places = percent_factor(metric), places_of(metric)
-    change = row.changes.get(name, _UNDEFINED).scaled(factor)
-    value, ends = factor * row.values.get(name, math.nan), (change.low, change.high)
-    delta = signed(change.delta, places)
-    return plain(value, places), delta, interval(*ends, places), change.verdict
+    value = percent_factor(metric) * row.values.get(name, math.nan)
+    change = row.changes.get(name, _UNDEFINED).scaled(percent_factor(metric))
+    return make_cell((math.nan, value), change, metric)
 
 
 def _verdict(row: Row, enhancer: str) -> str:
@@ -246,21 +244,20 @@ def _verdict(row: Row, enhancer: str) -> str:
     best = _best(row, enhancer)
     if best is None:
         return '**Best here: undefined.**'
-    value, change, limits, verdict = _told(row, best[1])
+    told, bare = _told(row, best[1]), _told(row, 'none').value
     if best[1] == 'none':
-        return f'**Best here: no enhancement, {value}.**'
-    bare = _told(row, 'none')[0]
+        return f'**Best here: no enhancement, {bare}.**'
     return (
-        f'**Best here: {best[0]}, {value}; without: {bare}.** The change is {change} ({limits}): '
-        f'{verdict}.'
+        f'**Best here: {best[0]}, {told.value}; without: {bare}.** The change is {told.delta} '
+        f'({told.interval}): {told.verdict}.'
     )
 
 
 def _table_row(row: Row, enhancer: str) -> list[str]:
     told, best = [_told(row, name) for name in _variants(enhancer)], _best(row, enhancer)
     head = [f'{row.task} ({TASKS[row.task].metric})', describe(row.condition)]
-    head += [value for value, *_ in told]
-    return [*head, *told[2][1:3], *[verdict for *_, verdict in told[2:]], best[0] if best else '']
+    head += [*(each.value for each in told), told[2].delta, told[2].interval]
+    return [*head, *(each.verdict for each in told[2:]), best[0] if best else '']
 
 
 _INTRODUCTION = """# Does SCI help a network that was trained by day?
