@@ -1,7 +1,6 @@
 """Run the built-in demo: dark faces and night streets, without and with SCI."""
 
 import gc
-import json
 import math
 import shutil
 from pathlib import Path
@@ -131,7 +130,14 @@ def run_demo(
             # MMEngine collects garbage for each data set, which takes half a second with a host
             # imported: exempt the host.
             gc.freeze()
-    write_json(out / 'results.json', _to_json(rows, enhancer))
+    results = [
+        row._asdict()
+        | dict(metric=TASKS[row.task].metric, values=finite_or_none(row.values))
+        | dict(condition=dict(CONDITIONS[row.condition]._asdict(), name=row.condition))
+        | dict(changes=to_content(row.changes))
+        for row in rows
+    ]
+    write_json(out / 'results.json', dict(enhancer=enhancer, results=results))
     write_atomically(out / 'README.md', _report(rows, enhancer, out, root))
     return rows
 
@@ -195,17 +201,6 @@ def _row(name: str, condition: str, comparison: Comparison) -> Row:
         if result.analysis is not None:
             changes[result.variant] = result.analysis.main
     return Row(name, condition, comparison.results[0].images, values, changes)
-
-
-def _to_json(rows: list[Row], enhancer: str) -> str:
-    results = [
-        row._asdict()
-        | dict(metric=TASKS[row.task].metric, values=finite_or_none(row.values))
-        | dict(condition=dict(CONDITIONS[row.condition]._asdict(), name=row.condition))
-        | dict(changes=to_content(row.changes))
-        for row in rows
-    ]
-    return json.dumps(dict(enhancer=enhancer, results=results), indent=2) + '\n'
 
 
 def _report(rows: list[Row], enhancer: str, out: Path, root: Path) -> str:

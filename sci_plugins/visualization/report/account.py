@@ -360,8 +360,13 @@ def cautions(
     every = [(f'{row.condition}, {each.variant}: ', each) for row in rows for each in row.all]
     bases = ((row.condition, row.base) for row in rows if row.base.weakness)
     constant = [where + each.constant for where, each in every if each.constant]
+    same = ((row.condition, [n for n, e in row.analyses.items() if e.identical]) for row in rows)
+    identical = [f'{condition}: {cells.listing(names)}' for condition, names in same if names]
+    left = _missing(comparison)
+    still = [f'{name} ({", ".join(missing)})' for name, missing in left.items() if missing]
+    done, total = len(left) - len(still), count(len(left), 'condition')
     found: dict[str, Iterable[str]] = {
-        'Unfinished': [_unfinished(comparison)],
+        'Unfinished': [_UNFINISHED.format(done, total, '; '.join(still))] if still else [],
         'Seen in training': _seen(comparison.about),
         'Few units': [few],
         'Two numbers of one metric': _differences(every),
@@ -371,7 +376,7 @@ def cautions(
         'Weak base': _joined(_WEAK, [f'{c}, {base.variant}: {base.weakness}' for c, base in bases]),
         'Constant predictions': _joined('The same for every image: {}.', constant),
         'Identical results': _joined(
-            "Equal to the base's on every image, to the bit: {}.", list(_identical(rows))
+            "Equal to the base's on every image, to the bit: {}.", identical
         ),
     }
     return [(title, text) for title, texts in found.items() for text in texts if text]
@@ -399,13 +404,6 @@ def _missing(comparison: Comparison) -> dict[str, list[str]]:
     }
 
 
-def _unfinished(comparison: Comparison) -> str:
-    left = _missing(comparison)
-    told = [f'{name} ({", ".join(missing)})' for name, missing in left.items() if missing]
-    done, total = len(left) - len(told), count(len(left), 'condition')
-    return _UNFINISHED.format(done, total, '; '.join(told)) if told else ''
-
-
 def _seen(about: Mapping[str, Any]) -> Iterator[str]:
     for label, number in (about.get('seen_in_training') or {}).items():
         if number:
@@ -420,10 +418,3 @@ def _differences(every: Sequence[tuple[str, VariantResult]]) -> Iterable[str]:
         if each.difference:
             found.setdefault(each.difference.partition(' differ ')[2], f'{where}{each.difference}.')
     return found.values()
-
-
-def _identical(rows: Sequence[ConditionRows]) -> Iterator[str]:
-    for row in rows:
-        names = [name for name, found in row.analyses.items() if found.identical]
-        if names:
-            yield f'{row.condition}: {cells.listing(names)}'

@@ -88,6 +88,10 @@ def draw_curves(
     step = round_step(highest / 5) if highest > 0 else 1.0
     # 1, or a round number above the largest recall if that is small.
     end = min(1.0, step * max(1, math.ceil(highest / step - 1e-9)))
+    step = round_step(end / 5)
+    recalls = [index * step for index in range(round(end / step) + 1)]
+    horizontal = [(across(value, end), f'{value:.{decimals_of(step)}f}') for value in recalls]
+    vertical = [(up(index / 5), f'{index / 5:.1f}') for index in range(6)]
     plots = []
     for row in rows:
         lines = [
@@ -96,17 +100,10 @@ def draw_curves(
             if (curve := curves.get((row.condition, label))) is not None
         ]
         if lines:
-            plots.append(_plot(row.condition, lines, end))
+            shown = ', '.join(line.label for line in lines)
+            text = f'Precision against recall, {row.condition}: {shown}'
+            plots.append(Plot(row.condition, text, lines, horizontal, vertical))
     return plots
-
-
-def _plot(condition: str, lines: list[Line], end: float) -> Plot:
-    step = round_step(end / 5)
-    recalls = [index * step for index in range(round(end / step) + 1)]
-    horizontal = [(across(value, end), f'{value:.{decimals_of(step)}f}') for value in recalls]
-    vertical = [(up(index / 5), f'{index / 5:.1f}') for index in range(6)]
-    text = f'Precision against recall, {condition}: {", ".join(line.label for line in lines)}'
-    return Plot(condition, text, lines, horizontal, vertical)
 
 
 def _path(curve: Curve, end: float) -> str:

@@ -118,19 +118,20 @@ def by_group(rows: Sequence[ConditionRows]) -> list[Section]:
 
 def by_seed(rows: Sequence[ConditionRows]) -> list[Section]:
     """Each training of what is told as a mean, with the test over the trainings."""
-    tables = [table for row in rows if (table := _seed_table(row)).rows]
+    tables = []
+    for row in rows:
+        lines: list[tuple[str, str, list[Cell | None]]] = []
+        told = []
+        for label, found in row.analyses.items():
+            if seeds := found.seeds:
+                pairs = zip(seeds.names, seeds.bases, seeds.values, strict=True)
+                metric = found.metric
+                lines += [(n, '', [cells.make_cell((b, v), None, metric)]) for n, b, v in pairs]
+                told.append(f'{label}: p = {cells.plain(seeds.p, 3)}')
+        if lines:
+            note = f'Sign flips, {"; ".join(told)}.'
+            tables.append(Table(row.condition, 'training', ['Δ'], lines, note=note))
     return [Section('Single trainings', SEEDS, tables)] if tables else []
-
-
-def _seed_table(row: ConditionRows) -> Table:
-    lines: list[tuple[str, str, list[Cell | None]]] = []
-    told = []
-    for label, found in row.analyses.items():
-        if found.seeds is not None:
-            pairs = zip(found.seeds.names, found.seeds.bases, found.seeds.values, strict=True)
-            lines += [(n, '', [cells.make_cell((b, v), None, found.metric)]) for n, b, v in pairs]
-            told.append(f'{label}: p = {cells.plain(found.seeds.p, 3)}')
-    return Table(row.condition, 'training', ['Δ'], lines, note=f'Sign flips, {"; ".join(told)}.')
 
 
 def host_numbers(rows: Sequence[ConditionRows]) -> list[Table]:
@@ -138,17 +139,17 @@ def host_numbers(rows: Sequence[ConditionRows]) -> list[Table]:
 
     A number that the records have too gets an interval.
     """
-    return [table for row in rows if (table := _host_table(row)).rows]
-
-
-def _host_table(row: ConditionRows) -> Table:
-    lines: list[tuple[str, str, list[Cell | None]]] = []
-    for name in dict.fromkeys(name for result in row.all for name in result.metrics):
-        before = row.base.metrics.get(name, math.nan)
-        told = [_host_cell(name, before, result) for result in row.others]
-        lines.append((name, cells.plain(before, cells.places_of(name)), [*told]))
-    columns = [result.variant for result in row.others]
-    return Table(row.condition, 'metric', columns, lines, base=row.base.variant)
+    tables = []
+    for row in rows:
+        lines = []
+        for name in dict.fromkeys(name for result in row.all for name in result.metrics):
+            before = row.base.metrics.get(name, math.nan)
+            told: list[Cell | None] = [_host_cell(name, before, each) for each in row.others]
+            lines.append((name, cells.plain(before, cells.places_of(name)), told))
+        if lines:
+            columns = [each.variant for each in row.others]
+            tables.append(Table(row.condition, 'metric', columns, lines, row.base.variant))
+    return tables
 
 
 def _host_cell(name: str, before: float, result: VariantResult) -> Cell:
