@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from sci_plugins.apis.enhance import Spec, prepare_enhancer, weight_files
@@ -142,7 +141,11 @@ def evaluate_enhancement(
                 if not (name == REFERENCE and measure.needs_reference):
                     row.setdefault(measure.key, []).append(measure.score(enhanced, image, bright))
         if sheets:
-            _write_sheet(sheets[index], image, shown)
+            first = {} if 'none' in shown else {'input': image}
+            cells = [image_cell(name, each) for name, each in (first | shown).items()]
+            half = (len(cells) + 1) // 2 if len(cells) > 3 else len(cells)
+            grid = make_grid([row for row in (cells[:half], cells[half:]) if row])
+            write_sheet(sheets[index], grid)
     return table
 
 
@@ -176,10 +179,3 @@ def _build_metric(name: str) -> ImageQualityMetric:
     if not (isinstance(kind, type) and issubclass(kind, ImageQualityMetric)):
         raise ConfigError(f'unknown metric {name!r}; known: {", ".join(METRIC_NAMES)}, NIQE')
     return kind()
-
-
-def _write_sheet(path: Path, image: Tensor, shown: Mapping[str, Tensor]) -> None:
-    first = {} if 'none' in shown else {'input': image}
-    cells = [image_cell(name, each) for name, each in (first | dict(shown)).items()]
-    half = (len(cells) + 1) // 2 if len(cells) > 3 else len(cells)
-    write_sheet(path, make_grid([row for row in (cells[:half], cells[half:]) if row]))

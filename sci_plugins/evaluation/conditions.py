@@ -140,7 +140,17 @@ def insert_after_loading(cfg: Config, step: dict[str, Any], what: str) -> None:
     if not pipelines:
         raise ConfigError(f'the test data set has no pipeline to {what} images in')
     for pipeline in pipelines:
-        _insert(pipeline, step, what)
+        kinds = [type_name_of(item) for item in pipeline]
+        place = next((index for index, kind in enumerate(kinds) if kind in _LOADERS), None)
+        if place is None:
+            told = f'no step of the test pipeline loads an image ({", ".join(kinds)})'
+            raise ConfigError(f'cannot {what}: {told}')
+        if pipeline[place].get('to_float32'):
+            raise ConfigError(
+                f'cannot {what}: {kinds[place]} has to_float32=True, and this works on 8-bit '
+                'images; set it to False'
+            )
+        pipeline.insert(place + 1, step)
 
 
 def loading_pipelines(dataset: Any) -> list[list]:
@@ -161,19 +171,3 @@ def data_set_configs(config: Any) -> Iterator[Mapping[str, Any]]:
             yield config
         for each in inner:
             yield from data_set_configs(each)
-
-
-def _insert(pipeline: list, step: dict[str, Any], what: str) -> None:
-    kinds = [type_name_of(item) for item in pipeline]
-    for index, kind in enumerate(kinds):
-        if kind in _LOADERS:
-            if pipeline[index].get('to_float32'):
-                raise ConfigError(
-                    f'cannot {what}: {kind} has to_float32=True, and this works on 8-bit '
-                    'images; set it to False'
-                )
-            pipeline.insert(index + 1, step)
-            return
-    raise ConfigError(
-        f'cannot {what}: no step of the test pipeline loads an image ({", ".join(kinds)})'
-    )

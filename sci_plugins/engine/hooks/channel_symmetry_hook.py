@@ -14,6 +14,7 @@ from sci_plugins.registry import HOOKS
 from sci_plugins.utils.model_parts import find_part
 
 
+@torch.no_grad()
 def symmetrize_channels(module: nn.Module) -> None:
     """Average a three-channel estimator over all permutations of its channels, in place.
 
@@ -23,30 +24,26 @@ def symmetrize_channels(module: nn.Module) -> None:
         ConfigError: if a convolution or BatchNorm has another number of channels than 3.
     """
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d | nn.BatchNorm2d):
-            _symmetrize(layer)
-
-
-@torch.no_grad()
-def _symmetrize(layer: nn.Conv2d | nn.BatchNorm2d) -> None:
-    is_conv = isinstance(layer, nn.Conv2d)
-    channels = {layer.in_channels, layer.out_channels} if is_conv else {layer.num_features}
-    if channels != {3}:
-        told = f'needs layers of 3 channels, got {layer}: set channels=3'
-        raise ConfigError(f'channel symmetry {told}')
-    values: Sequence[Any] = [layer.bias]
-    if is_conv:
-        own = torch.eye(3, dtype=torch.bool, device=layer.weight.device)
-        # In float64 the mean of equal float32 values is that value, so projecting again when a run
-        # is resumed changes nothing.
-        weight = layer.weight.double()
-        same, other = weight[own].mean(0), weight[~own].mean(0)
-        layer.weight.copy_(torch.where(own[..., None, None], same, other))
-    else:
-        values = [layer.weight, layer.bias, layer.running_mean, layer.running_var]
-    for value in values:
-        if value is not None:
-            value.fill_(value.double().mean())
+        if not isinstance(layer, nn.Conv2d | nn.BatchNorm2d):
+            continue
+        is_conv = isinstance(layer, nn.Conv2d)
+        channels = {layer.in_channels, layer.out_channels} if is_conv else {layer.num_features}
+        if channels != {3}:
+            told = f'needs layers of 3 channels, got {layer}: set channels=3'
+            raise ConfigError(f'channel symmetry {told}')
+        values: Sequence[Any] = [layer.bias]
+        if is_conv:
+            own = torch.eye(3, dtype=torch.bool, device=layer.weight.device)
+            # In float64 the mean of equal float32 values is that value, so projecting again when a
+            # run is resumed changes nothing.
+            weight = layer.weight.double()
+            same, other = weight[own].mean(0), weight[~own].mean(0)
+            layer.weight.copy_(torch.where(own[..., None, None], same, other))
+        else:
+            values = [layer.weight, layer.bias, layer.running_mean, layer.running_var]
+        for value in values:
+            if value is not None:
+                value.fill_(value.double().mean())
 
 
 @HOOKS.register_module()

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -51,17 +50,14 @@ class ExportEnhancerHook(Hook):
             return
         path = Path(runner.work_dir) / self.file
         recipe: dict[str, Any] = dict(steps=runner.iter, epochs=runner.epoch, seed=runner.seed)
-        recipe |= dict(training=_training_settings(runner.cfg))
+        # What the result depends on, without folders: they mean nothing on another machine.
+        settings = {key: runner.cfg.get(key) for key in ('model', 'optim_wrapper', 'train_cfg')}
+        loader = runner.cfg.train_dataloader
+        dataset = {key: loader.dataset[key] for key in loader.dataset if key != 'data_root'}
+        settings |= dict(batch_size=loader.get('batch_size'), dataset=dataset)
+        recipe |= dict(training=settings)
         digest = save_enhancer(self._find_module(runner), path, **recipe | (self.meta or {}))
         runner.logger.info(f'enhancer exported to {path} (sha256 {digest})')
 
     def _find_module(self, runner: Runner) -> nn.Module:
         return find_part(runner.model, self.module, nn.Module, 'ExportEnhancerHook')
-
-
-def _training_settings(cfg: Config) -> dict[str, Any]:
-    """What the result depends on, without folders: they mean nothing on another machine."""
-    settings = {key: cfg.get(key) for key in ('model', 'optim_wrapper', 'train_cfg')}
-    loader = cfg.train_dataloader
-    dataset = {key: loader.dataset[key] for key in loader.dataset if key != 'data_root'}
-    return settings | dict(batch_size=loader.get('batch_size'), dataset=dataset)
