@@ -107,11 +107,20 @@ def evaluate_enhancement(
         DataError: if images are missing or unreadable, or differ in size from their references.
         MissingDependencyError: if a metric needs a package that is not installed.
     """
-    data = _load(low, reference, max_size)
-    measures = [_build_metric(name) for name in metrics]
+    data: Any
     if reference is None:
-        measures = [measure for measure in measures if not measure.needs_reference]
-    specs = _name_variants(variants)
+        data = LowLightFolder(low, max_size=max_size)
+    else:
+        folders = [os.path.abspath(os.path.expanduser(each)) for each in (low, reference)]
+        data = PairedLowLightDataset('', folders=folders, max_size=max_size)
+    measures = [_build_metric(name) for name in metrics]
+    measures = [each for each in measures if reference is not None or not each.needs_reference]
+    specs = dict(variants if isinstance(variants, Mapping) else {v: v for v in variants})
+    if not specs or REFERENCE in specs:
+        raise ConfigError(
+            f'expected at least one enhancer as variant and none called {REFERENCE!r}, '
+            f'got {list(specs)}'
+        )
     enhancers = {name: prepare_enhancer(spec, device) for name, spec in specs.items()}
     root = Path(os.path.expanduser(low))
     root = root if root.is_dir() else root.parent
@@ -155,23 +164,6 @@ def _sheets(folder: Path, names: Sequence[str]) -> list[Path]:
     shared = Counter(flat.values())
     stems = [stem if shared[stem] == 1 else file_slug(name) for name, stem in flat.items()]
     return [folder / f'{stem}.jpg' for stem in stems]
-
-
-def _load(low: Any, reference: Any, max_size: int | None) -> Any:
-    if reference is None:
-        return LowLightFolder(low, max_size=max_size)
-    folders = [os.path.abspath(os.path.expanduser(each)) for each in (low, reference)]
-    return PairedLowLightDataset('', folders=folders, max_size=max_size)
-
-
-def _name_variants(variants: Sequence[str] | Mapping[str, Spec]) -> dict[str, Spec]:
-    specs = dict(variants if isinstance(variants, Mapping) else {v: v for v in variants})
-    if not specs or REFERENCE in specs:
-        raise ConfigError(
-            f'expected at least one enhancer as variant and none called {REFERENCE!r}, '
-            f'got {list(specs)}'
-        )
-    return specs
 
 
 def _build_metric(name: str) -> ImageQualityMetric:

@@ -245,9 +245,14 @@ def tune(
     result.grid = check_grid(stage, teacher, held_out, device=device)
     result.skipped = data.skipped | held_out.skipped
     _draw(sheet, stage, tune_source.held_out_batches(held_out), tuning.device)
-    result.sha256 = save_enhancer(
-        stage, out, tuned=_tell(result, settings | told), **(recipe or {})
+    done = dict(
+        steps=len(result.losses),
+        **settings | told,
+        held_out={str(step): value for step, value in result.held_out.items()},
+        grid=[vars(cell) for cell in result.grid],
+        safe=result.is_safe,
     )
+    result.sha256 = save_enhancer(stage, out, tuned=done, **(recipe or {}))
     state.unlink(missing_ok=True)
     return result
 
@@ -266,17 +271,6 @@ def _prepare(enhancer: nn.Module | Mapping[str, Any] | str, device: str) -> Base
         raise ConfigError(f'tuning needs an enhancer with parameters, got {type(stage).__name__}')
     building_of(stage)  # what cannot be saved is told before the work
     return stage
-
-
-def _tell(result: TuneResult, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What the file says about its tuning."""
-    return dict(
-        steps=len(result.losses),
-        **settings,
-        held_out={str(step): value for step, value in result.held_out.items()},
-        grid=[vars(cell) for cell in result.grid],
-        safe=result.is_safe,
-    )
 
 
 class _Tuning:
