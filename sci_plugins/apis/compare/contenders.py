@@ -106,8 +106,7 @@ def class_names(cfg: Config) -> tuple[str, ...] | None:
 
 
 def _test_pipelines(cfg: Config) -> list[list]:
-    loader = cfg.get('test_dataloader')
-    return loading_pipelines(loader.dataset) if loader else []
+    return loading_pipelines((cfg.get('test_dataloader') or {}).get('dataset'))
 
 
 def _last_step(pipeline: Any) -> dict[str, Any]:

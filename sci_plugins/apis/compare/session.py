@@ -268,12 +268,8 @@ class Session:
         found = {}
         for result in self.comparison.of_condition(condition):
             name, path = result.variant, self._unlabelled(condition, result.variant)
-            known = name in self.contenders.names and not result.note
-            if (
-                result.variant == self._base_name
-                or not known
-                or (go_on and changed.earlier_sheet(path))
-            ):
+            known = name in self.contenders.names and name != self._base_name and not result.note
+            if not known or (go_on and changed.earlier_sheet(path)):
                 continue
             records = self.store.load(condition, name).records
             if isinstance(records, DetectionRecords) and (rows := changed.find_unlabelled(records)):
@@ -311,8 +307,7 @@ class Session:
             yield name, changed.run_again(model, tested[id(cfg)][1], places, white)
 
     def _add_curve(self, result: VariantResult, kept: Kept) -> None:
-        curve = kept.records.curve()
-        if curve is not None:
+        if (curve := kept.records.curve()) is not None:
             self._curves[result.condition.name, result.variant] = Curve(*curve)
 
 
