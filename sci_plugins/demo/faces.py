@@ -311,9 +311,12 @@ def _seen(scene: Scene, z: float, box: tuple[int, int, int, int]) -> float:
 def _hide(one: Figure, other: Figure) -> bool:
     """Whether the nearer one may cover the other's face, with its hair."""
     far, near = sorted((one, other), key=lambda figure: -figure.z)
-    (x1, y1, x2, y2), (left, top, right, bottom) = far.box, near.outline
-    beside = x1 - 1 < right and left < x2 + 1
-    return beside and y1 - 0.2 * (y2 - y1) < bottom and top < y2 + 1
+    x1, y1, x2, y2 = far.box
+    return _overlap((x1 - 1, y1 - 0.2 * (y2 - y1), x2 + 1, y2 + 1), near.outline)
+
+
+def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _draw_person(painter: Painter, material: Material) -> None:
