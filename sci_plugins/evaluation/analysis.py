@@ -194,7 +194,7 @@ class _Pair:
         before, after = (self._drawn(number, draws, part, names) for number in (0, 1))
         intervals = {}
         for name, (base, value) in values.items():
-            higher, margin = self.records[0].higher_is_better(name), self.margin_of(name)
+            higher, margin = self.records[0].higher(name), self.margin_of(name)
             pair = before[name], after[name], value - base
             intervals[name] = paired_interval(*pair, higher, len(set(units)), margin)
         return values, intervals
@@ -228,7 +228,7 @@ def _effects(
         before, after = (each.resampled(weights, [metric]) for each in (base, other))
         found.append(after[metric] - before[metric])
     effects = values[1] - values[0] - np.concatenate(found)
-    effects = effects if base.higher_is_better(metric) else -effects
+    effects = effects if base.higher(metric) else -effects
     pairs = zip(base.ids, effects.tolist(), strict=True)
     return [Effect(name, effect) for name, effect in pairs if math.isfinite(effect)]
 

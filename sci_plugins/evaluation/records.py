@@ -214,9 +214,14 @@ class ImageRecords(ABC):
         """The same for draws of the bootstrap; ``rng`` is for what else may be drawn."""
         return self.resampled(weights, names)
 
-    def higher_is_better(self, name: str) -> bool:
+    def higher(self, name: str) -> bool:
+        """Whether higher is better."""
+        return self.higher_is_better(name)
+
+    @classmethod
+    def higher_is_better(cls, name: str) -> bool:
         """Whether higher is better, for a metric or a ``METRIC/CLASS``."""
-        return name.partition('/')[0] not in self.lower_is_better
+        return name.partition('/')[0] not in cls.lower_is_better
 
     def truth(self) -> bytes:
         """The ground truth that results are measured by, for a hash of it."""

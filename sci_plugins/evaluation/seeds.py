@@ -65,8 +65,8 @@ class SeedRecords(ImageRecords):
         columns = {name: [found[name] for found in every] for name in names}
         return {name: np.average(e, axis=0, weights=times.T) for name, e in columns.items()}
 
-    def higher_is_better(self, name: str) -> bool:
-        return self.seeds[0].higher_is_better(name)
+    def higher(self, name: str) -> bool:
+        return self.seeds[0].higher(name)
 
     def weakness(self, metric: str) -> str:
         return next(filter(None, (each.weakness(metric) for each in self.seeds)), '')
