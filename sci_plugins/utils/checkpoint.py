@@ -251,7 +251,7 @@ def _checkpoints(node: Any, key: str = '') -> Iterator[tuple[str, str]]:
         return
     for name, value in node.items():
         below = f'{key}.{name}' if key else str(name)
-        if isinstance(value, str) and name in ('checkpoint', 'pretrained', 'load_from'):
+        if value and isinstance(value, str) and name in ('checkpoint', 'pretrained', 'load_from'):
             yield below, value
         yield from _checkpoints(value, below)
 
