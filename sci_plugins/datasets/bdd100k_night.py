@@ -94,7 +94,7 @@ def read_times_of_day(sources: Sequence[Path], stems: Collection[str]) -> dict[s
 def _times(source: Path, wanted: Collection[str]) -> Iterator[tuple[str, str]]:
     if source.is_dir():
         files = ((stem, source / f'{stem}.json') for stem in sorted(wanted))
-        frames = ((stem, read_json(file)) for stem, file in files if file.is_file())
+        frames = ((stem, _read_frame(file)) for stem, file in files if file.is_file())
     else:
         frames = ((_stem(source, frame), frame) for frame in iterate_frames(source))
     for stem, frame in frames:
@@ -102,6 +102,13 @@ def _times(source: Path, wanted: Collection[str]) -> Iterator[tuple[str, str]]:
         time = attributes.get('timeofday') if isinstance(attributes, dict) else None
         if isinstance(time, str):
             yield stem, time
+
+
+def _read_frame(path: Path) -> Any:
+    try:
+        return read_json(path)
+    except OSError as error:
+        raise DataError(f'{path}: cannot be read ({error})') from error
 
 
 def _stem(source: Path, frame: Any) -> str:

@@ -162,7 +162,11 @@ SPLITS = {
 
 
 def split_ids(name: str) -> list[str]:
-    """Ids of a split's images, in numerical order; ConfigError if there is no such split."""
+    """Ids of a split's images, in numerical order.
+
+    Raises:
+        ConfigError: if there is no such split.
+    """
     split = find_split(name)
     everything = list(map(str, range(1, IMAGES + 1)))
     if not split.held_out:
@@ -173,7 +177,11 @@ def split_ids(name: str) -> list[str]:
 
 
 def find_split(name: str) -> Split:
-    """The split of this name; ConfigError if there is no such split."""
+    """The split of this name.
+
+    Raises:
+        ConfigError: if there is no such split.
+    """
     check_choice('split', name, SPLITS)
     return SPLITS[name]
 
@@ -240,7 +248,8 @@ class DarkFaceDataset(TextLabelDataset):
         ann_file: instead of ``split``, a text file with one image per line, of which the first word
             counts (``ID`` or ``ID.png``). Without either, every image of the folder is used, in the
             order of the ids, and every label needs its image.
-        data_prefix: folders of images and labels below ``data_root``.
+        data_prefix: folders of images and labels below ``data_root``; ``None`` for
+            ``dict(img='image', label='label')``.
         img_suffix: suffix of the image files.
         **kwargs: those of :class:`TextLabelDataset`, whose errors this has too.
 
@@ -252,14 +261,19 @@ class DarkFaceDataset(TextLabelDataset):
     METAINFO: ClassVar[dict] = dict(FACE, dataset_name=NAME)
 
     def __init__(
-        self, *args: Any, split: str | None = None, img_suffix: str = '.png', **kwargs: Any
+        self,
+        *args: Any,
+        split: str | None = None,
+        data_prefix: dict[str, str] | None = None,
+        img_suffix: str = '.png',
+        **kwargs: Any,
     ) -> None:
         if split is not None:
             find_split(split)
         self.split, self.img_suffix = split, img_suffix
         self._strange_boxes: list[str] = []
-        kwargs.setdefault('data_prefix', dict(img='image', label='label'))
-        super().__init__(*args, **kwargs)
+        data_prefix = data_prefix or dict(img='image', label='label')
+        super().__init__(*args, data_prefix=data_prefix, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """One record per image: path, id, size, and ``instances`` with the boxes."""

@@ -109,7 +109,8 @@ class ExDarkDataset(TextLabelDataset):
         split: ``'train'``, ``'val'``, ``'test'`` or several of them, as listed in ``ann_file``.
         ann_file: a list with one image name per line; with ``split`` alone it is
             ``imageclasslist.txt``. Without either every annotated image is used.
-        data_prefix: folders below ``data_root``.
+        data_prefix: folders below ``data_root``; ``None`` for ``dict(img='ExDark',
+            ann='ExDark_Annno')``.
         **kwargs: those of :class:`TextLabelDataset`, whose errors this has too.
 
     Raises:
@@ -120,14 +121,19 @@ class ExDarkDataset(TextLabelDataset):
     METAINFO: ClassVar[dict] = dict(classes=CLASSES, palette=_PALETTE)
 
     def __init__(
-        self, *args: Any, split: Names | None = None, ann_file: str = '', **kwargs: Any
+        self,
+        *args: Any,
+        split: Names | None = None,
+        ann_file: str = '',
+        data_prefix: dict[str, str] | None = None,
+        **kwargs: Any,
     ) -> None:
         self.splits = (split,) if isinstance(split, str) else tuple(split or ())
         for name in self.splits:
             check_choice('split', name, SPLITS, 'ExDark')
-        kwargs.setdefault('data_prefix', dict(img='ExDark', ann='ExDark_Annno'))
+        data_prefix = data_prefix or dict(img='ExDark', ann='ExDark_Annno')
         listed = ann_file or (CLASS_LIST if self.splits else '')
-        super().__init__(*args, ann_file=listed, **kwargs)
+        super().__init__(*args, ann_file=listed, data_prefix=data_prefix, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """One record per image: path, id, size, and ``instances`` with the boxes."""

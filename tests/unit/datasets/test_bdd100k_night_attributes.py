@@ -54,6 +54,19 @@ def test_damaged_files_are_named(tmp_path: Path, text: str, words: str) -> None:
         list(iterate_frames(tmp_path / 'a.json'))
 
 
+def test_a_file_of_one_image_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(tmp_path / 'train/1.json', _entry('1'))
+
+    def fail(path: Path, **_: Any) -> str:
+        raise OSError(5, 'Input/output error')
+
+    monkeypatch.setattr(Path, 'read_text', fail)
+    with pytest.raises(DataError, match=r'train/1.json: cannot be read .*Input/output error'):
+        read_times_of_day([tmp_path / 'train'], {'1'})
+
+
 def test_entries_without_name_or_time(tmp_path: Path) -> None:
     path = _write(tmp_path / 'a.json', [_entry('1', None), dict(name='2.jpg')])
     assert read_times_of_day([path], {'1', '2'}) == {}

@@ -83,6 +83,10 @@ def test_other_folders_and_endings(root: Path) -> None:
         _build(root, data_prefix=dict(img='dark', label='label'), img_suffix='.jpg')
 
 
+def test_no_folders_are_the_usual_ones(root: Path) -> None:
+    assert len(_build(root, data_prefix=None)) == 3
+
+
 def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r'folder .* does not exist'):
         _build(tmp_path)

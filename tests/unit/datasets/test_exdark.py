@@ -127,6 +127,10 @@ def test_missing_files(root: Path, gone: str, words: str) -> None:
         _build(root, split=('train', 'val', 'test'))
 
 
+def test_no_folders_are_the_usual_ones(root: Path) -> None:
+    assert _ids(_build(root, data_prefix=None)) == _ids(_build(root))
+
+
 def test_missing_folders(root: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r'folder .*nothing does not exist'):
         _build(root, data_prefix=dict(img='nothing', ann='ExDark_Annno'))
