@@ -84,12 +84,20 @@ def is_number(value: Any) -> bool:
 
 
 def check_seed(seed: Any, owner: str = '') -> None:
-    """Refuse what Python, NumPy and PyTorch do not all take: no int from 0 to 2**32 - 1."""
+    """Refuse what Python, NumPy and PyTorch do not all take.
+
+    Raises:
+        ConfigError: unless it is an int from 0 to 2**32 - 1.
+    """
     check_at_least(0, owner, most=2**32 - 1, seed=seed)
 
 
 def check_workers(workers: Any) -> None:
-    """Refuse a number of threads that no machine has: other than an int from 1 to 256."""
+    """Refuse a number of threads that no machine has.
+
+    Raises:
+        ConfigError: unless it is an int from 1 to 256.
+    """
     check_at_least(1, most=256, workers=workers)
 
 

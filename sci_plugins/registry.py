@@ -108,9 +108,11 @@ def scope_of(cfg: Mapping[str, Any]) -> str:
 
 
 def require_host(name: str, package: str, extra: str | None = None) -> None:
-    """Raise MissingDependencyError unless ``package``, which ``name`` needs, is installed.
+    """Refuse to go on without ``package``, which ``name`` needs.
 
-    ``extra`` is that of this package which installs it, not needed for a host.
+    Raises:
+        MissingDependencyError: naming what to install; ``extra`` is that of this package which
+            installs it, not needed for a host.
     """
     if find_spec(package) is None:
         install = f'pip install "sci_plugins[{extra}]"' if extra else HOSTS[package].install

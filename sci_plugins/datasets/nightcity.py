@@ -36,13 +36,21 @@ RELEASES = dict(original=NIGHTCITY, fine=NIGHTCITY_FINE)
 
 
 def layout_of(release: str) -> NightLayout:
-    """Layout of ``'original'`` or ``'fine'``; ConfigError if there is no such release."""
+    """Layout of ``'original'`` or ``'fine'``.
+
+    Raises:
+        ConfigError: if there is no such release.
+    """
     check_choice('release', release, RELEASES, 'NightCity')
     return RELEASES[release]
 
 
 def check_nightcity(root: PathLike, *, release: str = 'original', **options: Any) -> CheckReport:
-    """:func:`check_segmentation` of a release; ConfigError if there is no such release."""
+    """:func:`check_segmentation` of a release.
+
+    Raises:
+        ConfigError: if there is no such release.
+    """
     return check_segmentation(layout_of(release), root, **options)
 
 

@@ -64,7 +64,11 @@ class TextLabelDataset(BaseDetDataset):
     NAME: ClassVar[str]
 
     def folder(self, key: str = 'img') -> Path:
-        """A folder of ``data_prefix``; DataError if it does not exist."""
+        """A folder of ``data_prefix``.
+
+        Raises:
+            DataError: if it does not exist.
+        """
         folder = Path(self.data_prefix[key])
         if not folder.is_dir():
             raise DataError(f'{self.NAME}: folder {folder} does not exist')

@@ -27,7 +27,10 @@ def first_derivative_only(backward: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate the ``backward`` of an autograd function that has no second derivative.
 
     PyTorch's ``once_differentiable`` silently leaves the function out of a second derivative if the
-    first one started from a constant. This raises RuntimeError with ``create_graph=True``.
+    first one started from a constant.
+
+    Raises:
+        RuntimeError: from the backward pass with ``create_graph=True``.
     """
 
     @wraps(backward)

@@ -116,7 +116,11 @@ def _order_error(first: Tensor, second: Tensor) -> Tensor:
 
 
 def check_images(owner: str, **images: Tensor) -> None:
-    """Raise a ``ValueError`` unless all shapes are ``(N, 3, H, W)`` and the same."""
+    """Refuse images that do not all have the same shape ``(N, 3, H, W)``.
+
+    Raises:
+        ValueError: naming ``owner``, who asks, and the shapes.
+    """
     shapes = {name: tuple(image.shape) for name, image in images.items()}
     for name, shape in shapes.items():
         if len(shape) != 4 or shape[1] != 3:

@@ -179,14 +179,22 @@ def to_uint8(image: FloatArray) -> NDArray[np.uint8]:
 
 
 def check_amount(name: str, value: float) -> None:
-    """Raise a ``ConfigError`` that names the argument unless it is a finite number from 0."""
+    """Refuse anything but a finite number from 0.
+
+    Raises:
+        ConfigError: naming the argument.
+    """
     number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     if not number or not np.isfinite(value) or value < 0:
         raise ConfigError(f'{name} must be a finite number from 0, got {value!r}')
 
 
 def check_quality(name: str, quality: int) -> None:
-    """Raise a ``ConfigError`` that names the argument unless it is an int from 1 to 100."""
+    """Refuse anything but an int from 1 to 100.
+
+    Raises:
+        ConfigError: naming the argument.
+    """
     whole = isinstance(quality, (int, np.integer)) and not isinstance(quality, bool)
     if not whole or not 1 <= quality <= 100:
         raise ConfigError(f'{name} must be an int from 1 to 100, got {quality!r}')

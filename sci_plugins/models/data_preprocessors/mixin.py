@@ -58,7 +58,11 @@ class EnhancementMixin(EnhancementStep):
         self.setup_enhancement(enhancer, **dict(fill_color=self.default_fill_color) | own)
 
     def setup_enhancement(self, *args: Any, **kwargs: Any) -> None:
-        """As in :class:`EnhancementStage`, on the host's device."""
+        """As in :class:`EnhancementStage`, on the host's device.
+
+        Raises:
+            ConfigError: if an argument is out of range.
+        """
         self.keep_pairs = False
         self.kept_pairs = []
         super().setup_enhancement(*args, **kwargs)
