@@ -70,21 +70,14 @@ class CheckReport:
             table = text_table(list(rows[0]), [list(row.values()) for row in rows])
             lines += ['', name, indent(table, '  ')]
         for word, is_error in (('ERROR', True), ('note', False)):
-            lines += self._problems(word, is_error)
+            chosen = [each for each in self.problems if each.is_error == is_error]
+            for kind, count in Counter(each.kind for each in chosen).items():
+                texts = [f'  {each.text}' for each in chosen if each.kind == kind]
+                more = [f'  and {count - NAMED} more'] if count > NAMED else []
+                lines += ['', f'{word}: {kind} ({count})', *texts[:NAMED], *more]
         count = len(self.errors)
         told = f'NOT usable: {count} error{"s" * (count > 1)}'
         return '\n'.join([*lines, '', told if count else 'usable for training'])
-
-    def _problems(self, word: str, is_error: bool) -> list[str]:
-        chosen = [each for each in self.problems if each.is_error == is_error]
-        lines = []
-        for kind, count in Counter(each.kind for each in chosen).items():
-            lines += ['', f'{word}: {kind} ({count})']
-            texts = [each.text for each in chosen if each.kind == kind]
-            lines += [f'  {text}' for text in texts[:NAMED]]
-            if count > NAMED:
-                lines.append(f'  and {count - NAMED} more')
-        return lines
 
 
 def in_threads(

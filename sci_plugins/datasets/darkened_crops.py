@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sci_plugins.datasets.low_light_folder import find_images
-from sci_plugins.datasets.transforms.low_light import RANDOM_WHITE_BALANCE
+from sci_plugins.datasets.transforms.low_light import RANDOM_WHITE_BALANCE, log_uniform
 from sci_plugins.errors import DataError, SciPluginsError, tell_cause
 from sci_plugins.functional.host_image import host_to_rgb
 from sci_plugins.functional.low_light import KINDS, compress_jpeg, darken, uneven_light
@@ -75,9 +75,10 @@ class Darkness:
         """A crop, ``(H, W, 3)`` uint8 RGB, in the dark; same shape and dtype."""
         if generator.random() < self.untouched:
             return crop
-        gain = 1.0 if generator.random() < self.by_day else _draw(self.gain, generator)
-        noise = _draw(self.noise, generator) if generator.random() < self.noisy else 0.0
-        shot = _draw(self.shot_noise, generator) if generator.random() < self.shot else 0.0
+        draw = generator.random
+        gain = 1.0 if draw() < self.by_day else log_uniform(self.gain, draw())
+        noise = log_uniform(self.noise, draw()) if draw() < self.noisy else 0.0
+        shot = log_uniform(self.shot_noise, draw()) if draw() < self.shot else 0.0
         light = None
         if generator.random() < self.uneven:
             kind = list(KINDS)[generator.integers(len(KINDS))]
@@ -93,7 +94,8 @@ class Darkness:
 
     def draw_scale(self, generator: np.random.Generator) -> float:
         """By what an image is to be resized afterwards; 1 leaves it."""
-        return _draw(self.scale, generator) if generator.random() < self.resized else 1.0
+        draw = generator.random
+        return log_uniform(self.scale, draw()) if draw() < self.resized else 1.0
 
 
 class DarkenedCrops:
@@ -220,7 +222,13 @@ class LabelledImages:
         sample: Any = item.get('data_samples')
         if not isinstance(image, Tensor) or image.ndim != 3 or image.shape[0] != 3:
             raise DataError('the train_dataloader must give colour images of shape (3, H, W)')
-        _check_labels(sample)
+        if sample is None or not (
+            'gt_sem_seg' in sample or 'labels' in sample.get('gt_instances', ())
+        ):
+            raise DataError(
+                'the train_dataloader of the config gives images without labels: its pipeline '
+                'needs LoadAnnotations before it packs'
+            )
         self._values.check([image], True, [str(sample.get('img_path', ''))])
         rgb = host_to_rgb(image[None], self.input_order)
         bright = (rgb[0].permute(1, 2, 0) * 255).round().byte().numpy()
@@ -255,17 +263,6 @@ def _files_of(dataset: Any, indices: Sequence[int]) -> list[Path]:
     infos = (dataset.get_data_info(index) for index in indices)
     named = [info.get(key) for info in infos for key in ('img_path', 'seg_map_path')]
     return [Path(each) for each in named if each]
-
-
-def _check_labels(sample: Any) -> None:
-    found = sample is not None and (
-        'gt_sem_seg' in sample or 'labels' in sample.get('gt_instances', ())
-    )
-    if not found:
-        raise DataError(
-            'the train_dataloader of the config gives images without labels: its pipeline needs '
-            'LoadAnnotations before it packs'
-        )
 
 
 class _Photographs:
@@ -326,8 +323,3 @@ def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def _to_tensor(crop: np.ndarray) -> Tensor:
     return torch.from_numpy(crop).permute(2, 0, 1).float() / 255
-
-
-def _draw(bounds: tuple[float, float], generator: np.random.Generator) -> float:
-    low, high = bounds
-    return float(low * (high / low) ** generator.random())

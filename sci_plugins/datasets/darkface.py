@@ -60,7 +60,11 @@ def read_numbered_boxes(path: str | Path) -> list[tuple[int, Box]]:
         raise line_error(path, number, 'the number of boxes', got)
     if len(lines) - 1 != int(text):
         raise line_error(path, number, f'{text} boxes to follow', str(len(lines) - 1))
-    return [(number, _parse_box(path, number, text)) for number, text in lines[1:]]
+    numbered = [(number, text, parse_numbers(text.split())) for number, text in lines[1:]]
+    for number, text, box in numbered:
+        if len(box) != 4:
+            raise line_error(path, number, 'four finite numbers x1 y1 x2 y2', repr(text))
+    return [(number, tuple(box)) for number, _, box in numbered]
 
 
 def strange_boxes(
@@ -115,13 +119,6 @@ def write_boxes(path: str | Path, boxes: Iterable[Sequence[float]]) -> None:
     """Write boxes ``(x1, y1, x2, y2)`` in the native layout, without trailing zeros."""
     lines = [_text(box) for box in boxes]
     write_atomically(path, '\n'.join([str(len(lines)), *lines]) + '\n')
-
-
-def _parse_box(path: str | Path, number: int, text: str) -> Box:
-    box = parse_numbers(text.split())
-    if len(box) != 4:
-        raise line_error(path, number, 'four finite numbers x1 y1 x2 y2', repr(text))
-    return box[0], box[1], box[2], box[3]
 
 
 #: The labelled images are named 1 to 6000.

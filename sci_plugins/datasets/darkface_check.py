@@ -3,27 +3,13 @@
 import hashlib
 import math
 import statistics
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from sci_plugins.datasets import darkface
 from sci_plugins.datasets.check_report import CheckReport, image_digest, in_threads
-from sci_plugins.datasets.darkface import (
-    DOUBLED,
-    IMAGES,
-    OVERHANGING,
-    SPLITS,
-    UNKNOWN,
-    annotation_version,
-    files_by_id,
-    find_split,
-    ids_sha256,
-    read_numbered_boxes,
-    recognise_split,
-    split_ids,
-    strange_boxes,
-)
 from sci_plugins.datasets.text_labels import Box
 from sci_plugins.errors import DataError
 from sci_plugins.utils.folders import PathLike
@@ -32,7 +18,7 @@ Size = tuple[int, int]
 Ids = Collection[str]
 IMAGE_SIZE = 1080, 720
 # The official data may contain these; results then differ, but nothing breaks.
-_HARMLESS = OVERHANGING, DOUBLED
+_HARMLESS = darkface.OVERHANGING, darkface.DOUBLED
 
 
 def check_darkface(
@@ -48,7 +34,8 @@ def check_darkface(
         ConfigError: if there is no such split.
         DataError: if one of the two folders is missing or there is nothing to check.
     """
-    wanted = dict.fromkeys(split_ids(split)) if split else None  # ordered, with fast lookup
+    # In order, and quick to look up.
+    wanted = dict.fromkeys(darkface.split_ids(split)) if split else None
     root = Path(root)
     report = CheckReport(f'DARK FACE in {root}')
     images = _files(report, root / 'image', '.png', wanted)
@@ -57,13 +44,17 @@ def check_darkface(
     sizes = _check_images(report, images, size, workers)
     boxes = _check_labels(report, labels, sizes)
     report.facts = dict(images=len(images), labels=len(labels), **_describe(boxes))
-    report.facts['annotation version'] = version = _version(boxes)
-    if version == UNKNOWN:
+    version, name = 'unknown: these images are not a known split', darkface.recognise_split(boxes)
+    if name is not None:
+        version = darkface.annotation_version(report.facts['faces'], name)
+    report.facts['annotation version'] = version
+    if version == darkface.UNKNOWN:
         text = 'the number of faces fits no version: do not compare with published numbers'
         report.note('unknown annotations', text)
-    report.tables['splits'] = [_split_row(name, set(images) & set(boxes), boxes) for name in SPLITS]
-    if wanted is None and len(images) != IMAGES:
-        report.note('incomplete set', f'expected {IMAGES} images, got {len(images)}')
+    there = set(images) & set(boxes)
+    report.tables['splits'] = [_split_row(name, there, boxes) for name in darkface.SPLITS]
+    if wanted is None and len(images) != darkface.IMAGES:
+        report.note('incomplete set', f'expected {darkface.IMAGES} images, got {len(images)}')
     return report
 
 
@@ -71,7 +62,7 @@ def _files(report: CheckReport, folder: Path, suffix: str, wanted: Ids | None) -
     """Id -> file, for all ids or the wanted ones; other kinds of files become a note."""
     if not folder.is_dir():
         raise DataError(f'DARK FACE: folder {folder} does not exist')
-    found, note = files_by_id(folder, suffix)
+    found, note = darkface.files_by_id(folder, suffix)
     if note:
         report.note('other files', f'{folder}: {note}')
     paths = {name: path for name, path in found.items() if wanted is None or name in wanted}
@@ -118,11 +109,11 @@ def _check_labels(
     boxes = {}
     for name, path in labels.items():
         try:
-            numbered = read_numbered_boxes(path)
+            numbered = darkface.read_numbered_boxes(path)
         except DataError as error:
             report.add('unreadable label', str(error))
             continue
-        for kind, text in strange_boxes(path, numbered, sizes.get(name)):
+        for kind, text in darkface.strange_boxes(path, numbered, sizes.get(name)):
             report.add(kind, text, is_error=kind not in _HARMLESS)
         boxes[name] = [box for _, box in numbered]
     return boxes
@@ -131,6 +122,8 @@ def _check_labels(
 def _describe(boxes: Mapping[str, list[Box]]) -> dict[str, Any]:
     corners = chain.from_iterable(boxes.values())
     sides = [math.sqrt(max(0, x2 - x1) * max(0, y2 - y1)) for x1, y1, x2, y2 in corners]
+    lines = (f'{name} {sorted(boxes[name])}' for name in sorted(boxes))
+    digest = hashlib.sha256('\n'.join(lines).encode()).hexdigest()
     return {
         'faces': len(sides),
         'images without faces': sum(not some for some in boxes.values()),
@@ -139,25 +132,14 @@ def _describe(boxes: Mapping[str, list[Box]]) -> dict[str, Any]:
         'faces below 16 pixels': sum(side < 16 for side in sides),
         'faces from 16 to 32 pixels': sum(16 <= side <= 32 for side in sides),
         'faces above 32 pixels': sum(side > 32 for side in sides),
-        'sha256 of the labels': _labels_sha256(boxes)[:16],
+        'sha256 of the labels': digest[:16],
     }
 
 
-def _labels_sha256(boxes: Mapping[str, Iterable[Box]]) -> str:
-    lines = (f'{name} {sorted(boxes[name])}' for name in sorted(boxes))
-    return hashlib.sha256('\n'.join(lines).encode()).hexdigest()
-
-
-def _version(boxes: Mapping[str, list[Box]]) -> str:
-    name = recognise_split(boxes)
-    if name is None:
-        return 'unknown: these images are not a known split'
-    return annotation_version(sum(map(len, boxes.values())), name)
-
-
 def _split_row(name: str, there: set[str], boxes: Mapping[str, list[Box]]) -> dict:
-    ids = split_ids(name)
+    ids = darkface.split_ids(name)
     found = [each for each in ids if each in there]
     faces = sum(len(boxes[each]) for each in found)
+    digest = darkface.ids_sha256(ids)[:16]
     row = dict(split=name, images=f'{len(found)}/{len(ids)}', faces=faces)
-    return dict(row, faces_2019=find_split(name).faces_2019, ids_sha256=ids_sha256(ids)[:16])
+    return dict(row, faces_2019=darkface.find_split(name).faces_2019, ids_sha256=digest)

@@ -1,6 +1,5 @@
 """ExDark (Exclusively Dark) for mmdet: native layout and text annotations."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -44,10 +43,9 @@ def read_objects(path: str | Path) -> list[Object]:
             this layout.
     """
     lines = read_numbered_lines(Path(path), 'annotation file')
-    if not lines or not lines[0][1].startswith(_HEAD):
-        raise line_error(
-            path, 1, f'{_HEAD!r} at its start (ExDark)', repr(lines[0][1] if lines else '')
-        )
+    head = lines[0][1] if lines else ''
+    if not head.startswith(_HEAD):
+        raise line_error(path, 1, f'{_HEAD!r} at its start (ExDark)', repr(head))
     return [_parse(path, number, text) for number, text in lines[1:]]
 
 
@@ -159,14 +157,13 @@ class ExDarkDataset(TextLabelDataset):
         ):
             if not found:
                 raise DataError(f'ExDark: {name} has no {kind} below {self.data_prefix[prefix]}')
-        objects = read_objects(annotations[f'{key}.txt'])
-        return self.record(images[key], Path(name).stem, self._objects(objects))
-
-    def _objects(self, objects: list[Object]) -> Iterator[tuple[Box, int, bool]]:
-        classes = self.metainfo['classes']
-        for name, box in objects:
-            if name in classes:
-                yield box, classes.index(name), not is_upright(box)
+        numbers = {kind: number for number, kind in enumerate(self.metainfo['classes'])}
+        objects = [
+            (box, numbers[kind], not is_upright(box))
+            for kind, box in read_objects(annotations[f'{key}.txt'])
+            if kind in numbers
+        ]
+        return self.record(images[key], Path(name).stem, objects)
 
     def _index(self, key: str, suffix: str = '') -> dict[str, Path]:
         """File name in lower case -> file, of all class folders."""

@@ -225,7 +225,10 @@ def stack_images(batch: Sequence[dict[str, Any]], mixed: str = 'refuse') -> dict
     if other:
         height, width = (min(image.shape[axis] for image in images) for axis in (-2, -1))
         images = [_crop_center(image, height, width) for image in images]
-        samples = [_crop_reference(sample, height, width) for sample in samples]
+        samples = [sample.clone() for sample in samples]
+        for sample in samples:
+            if 'reference' in sample:
+                sample.reference = _crop_center(sample.reference, height, width)
     return dict(inputs=torch.stack(images), data_samples=samples)
 
 
@@ -233,11 +236,3 @@ def _crop_center(image: Tensor, height: int, width: int) -> Tensor:
     top = (image.shape[-2] - height) // 2
     left = (image.shape[-1] - width) // 2
     return image[..., top : top + height, left : left + width]
-
-
-def _crop_reference(sample: Any, height: int, width: int) -> Any:
-    if 'reference' not in sample:
-        return sample
-    sample = sample.clone()
-    sample.reference = _crop_center(sample.reference, height, width)
-    return sample

@@ -10,15 +10,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from sci_plugins.errors import ConfigError, check_choice, check_seed
-from sci_plugins.functional.low_light import (
-    CURVES,
-    KINDS,
-    check_amount,
-    check_quality,
-    compress_jpeg,
-    darken,
-    uneven_light,
-)
+from sci_plugins.functional import low_light
 from sci_plugins.registry import TRANSFORMS
 
 #: Red and blue factors against green in Brooks et al., CVPR 2019.
@@ -109,8 +101,9 @@ class SynthesizeLowLight(BaseTransform):
         self.white_balance = _read_white_balance(white_balance)
         self.jpeg_quality: tuple[int, int] | None = None
         if jpeg_quality is not None:
-            self.jpeg_quality = _read_range('jpeg_quality', jpeg_quality, check_quality, int)
-        check_choice('curve', curve, CURVES, 'SynthesizeLowLight')
+            check = low_light.check_quality
+            self.jpeg_quality = _read_range('jpeg_quality', jpeg_quality, check, int)
+        check_choice('curve', curve, low_light.CURVES, 'SynthesizeLowLight')
         check_choice('channel_order', channel_order, CHANNEL_ORDERS, 'SynthesizeLowLight')
         self.curve, self.channel_order = curve, channel_order
         self.uneven = _read_kinds(uneven)
@@ -129,23 +122,16 @@ class SynthesizeLowLight(BaseTransform):
         key = self._key(results)
         generator = np.random.default_rng(key)
         # Drawn even for a single value, so that the noise does not depend on the range.
-        gain = _log_uniform(self.gain, generator.random())
+        gain = log_uniform(self.gain, generator.random())
         settings = self._draw_settings(np.random.default_rng([*key, 1]))
         light = None
         if self.uneven:
             places = np.random.default_rng([*key, 2])
             settings['uneven'] = self.uneven[places.integers(len(self.uneven))]
-            light = uneven_light(settings['uneven'], image.shape[0], image.shape[1], places)
-        dark = darken(
-            image,
-            gain,
-            settings['noise'],
-            settings['shot_noise'],
-            generator,
-            self.curve,
-            self._factors(settings['white_balance']),
-            light,
-        )
+            light = low_light.uneven_light(settings['uneven'], *image.shape[:2], places)
+        noises = settings['noise'], settings['shot_noise']
+        factors = self._factors(settings['white_balance'])
+        dark = low_light.darken(image, gain, *noises, generator, self.curve, factors, light)
         if settings['jpeg_quality'] is not None:
             dark = self._compress(dark, settings['jpeg_quality'])
         results['img'] = dark
@@ -163,8 +149,8 @@ class SynthesizeLowLight(BaseTransform):
     def _draw_settings(self, generator: np.random.Generator) -> dict[str, Any]:
         draws = generator.random(5)
         settings: dict[str, Any] = dict(
-            noise=_log_uniform(self.noise, draws[0]),
-            shot_noise=_log_uniform(self.shot_noise, draws[1]),
+            noise=log_uniform(self.noise, draws[0]),
+            shot_noise=log_uniform(self.shot_noise, draws[1]),
             white_balance=None,
             jpeg_quality=None,
             uneven=None,
@@ -187,8 +173,8 @@ class SynthesizeLowLight(BaseTransform):
 
     def _compress(self, image: np.ndarray, quality: int) -> np.ndarray:
         if self.channel_order == 'bgr' or image.ndim < 3:
-            return compress_jpeg(image, quality)
-        bgr = compress_jpeg(np.ascontiguousarray(image[..., ::-1]), quality)
+            return low_light.compress_jpeg(image, quality)
+        bgr = low_light.compress_jpeg(np.ascontiguousarray(image[..., ::-1]), quality)
         return np.ascontiguousarray(bgr[..., ::-1])
 
     def __repr__(self) -> str:
@@ -196,7 +182,7 @@ class SynthesizeLowLight(BaseTransform):
         return f'{type(self).__name__}({told})'
 
 
-def _log_uniform(bounds: Range, draw: float) -> float:
+def log_uniform(bounds: Range, draw: float) -> float:
     """``draw`` from [0, 1) on the range, uniform in the logarithm."""
     low, high = bounds
     return float(low * (high / low) ** draw) if low else 0.0
@@ -205,7 +191,7 @@ def _log_uniform(bounds: Range, draw: float) -> float:
 def _read_range(
     name: str,
     amount: Amount,
-    check: Callable[[str, Any], None] = check_amount,
+    check: Callable[[str, Any], None] = low_light.check_amount,
     kind: Callable[[Any], Any] = float,
 ) -> tuple[Any, Any]:
     """``amount`` as ``(low, high)`` of a ``kind``, each checked."""
@@ -242,8 +228,8 @@ def _read_kinds(uneven: str | Sequence[str] | None) -> tuple[str, ...]:
     if uneven is None:
         return ()
     if uneven == 'random':
-        return tuple(KINDS)
+        return tuple(low_light.KINDS)
     kinds = (uneven,) if isinstance(uneven, str) else tuple(uneven)
     for kind in kinds:
-        check_choice('uneven', kind, KINDS, 'SynthesizeLowLight')
+        check_choice('uneven', kind, low_light.KINDS, 'SynthesizeLowLight')
     return kinds
