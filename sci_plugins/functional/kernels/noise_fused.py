@@ -155,19 +155,12 @@ def _coarser(
     return coarse, _shrink(passes, coarse[:3], limits[1:]), weight
 
 
-def _rise(
-    passes: Kernel,
-    how: str,
-    source: Tensor,
-    target: Tensor,
-    coarse: Tensor,
-    shrunk: Tensor,
-    weight: Tensor,
-) -> None:
+def _rise(passes: Kernel, how: str, *images: Tensor) -> None:
+    """Fill the second of ``images``, those of :data:`_RISEN`, from the others."""
+    source, *_, weight = images
     height, width = (side // 2 for side in source.shape[1:])
-    strides = [step for each in (source, target, coarse, shrunk) for step in _strides(each)]
-    sizes = weight.stride(0), len(weight), width
-    passes.share(how, height, source, target, coarse, shrunk, weight, *strides, *sizes)
+    strides = [step for each in images[:4] for step in _strides(each)]
+    passes.share(how, height, *images, *strides, weight.stride(0), len(weight), width)
 
 
 def brighten(

@@ -19,10 +19,11 @@ class _Int:
     """A 64-bit integer of the code that is written, with Python's operators."""
 
     def __init__(self, b: Any, value: Any) -> None:
+        value = value.value if isinstance(value, _Int) else value
         self.b, self.value = b, ir.IntType(64)(value) if isinstance(value, int) else value
 
     def _with(self, name: str, other: '_Int | int') -> '_Int':
-        return _Int(self.b, getattr(self.b, name)(self.value, _Int(self.b, _plain(other)).value))
+        return _Int(self.b, getattr(self.b, name)(self.value, _Int(self.b, other).value))
 
     def __add__(self, other: '_Int | int') -> '_Int':
         return self._with('add', other)
@@ -34,19 +35,15 @@ class _Int:
         return self._with('mul', other)
 
     def __lt__(self, other: '_Int | int') -> Any:
-        return self.b.icmp_signed('<', self.value, _Int(self.b, _plain(other)).value)
+        return self.b.icmp_signed('<', self.value, _Int(self.b, other).value)
 
     def min(self, other: '_Int | int') -> '_Int':
-        other = _Int(self.b, _plain(other))
+        other = _Int(self.b, other)
         return _Int(self.b, self.b.select(self < other, self.value, other.value))
 
     def max(self, other: '_Int | int') -> '_Int':
-        other = _Int(self.b, _plain(other))
+        other = _Int(self.b, other)
         return _Int(self.b, self.b.select(self < other, other.value, self.value))
-
-
-def _plain(number: _Int | int) -> Any:
-    return number.value if isinstance(number, _Int) else number
 
 
 class Writer:
@@ -77,7 +74,7 @@ class Writer:
         return ir.Constant(self.floats, [value] * self.block) if type(value) is float else value
 
     def at(self, pointer: Any, offset: _Int | int) -> Any:
-        return self.b.gep(pointer, [_Int(self.b, _plain(offset)).value])
+        return self.b.gep(pointer, [_Int(self.b, offset).value])
 
     def load(self, pointer: Any, kind: Any = None, align: int = 4) -> Any:
         kind = kind or self.floats
