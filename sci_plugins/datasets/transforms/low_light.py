@@ -127,8 +127,8 @@ class SynthesizeLowLight(BaseTransform):
         light = None
         if self.uneven:
             places = np.random.default_rng([*key, 2])
-            settings['uneven'] = self.uneven[places.integers(len(self.uneven))]
-            light = low_light.uneven_light(settings['uneven'], *image.shape[:2], places)
+            settings['uneven'] = kind = self.uneven[places.integers(len(self.uneven))]
+            light = low_light.uneven_light(kind, image.shape[0], image.shape[1], places)
         noises = settings['noise'], settings['shot_noise']
         factors = self._factors(settings['white_balance'])
         dark = low_light.darken(image, gain, *noises, generator, self.curve, factors, light)

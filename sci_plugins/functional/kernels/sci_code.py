@@ -18,6 +18,8 @@ _ROUND = 1.5 * 2**23
 class _Int:
     """A 64-bit integer of the code that is written, with Python's operators."""
 
+    value: Any
+
     def __init__(self, b: Any, value: Any) -> None:
         value = value.value if isinstance(value, _Int) else value
         self.b, self.value = b, ir.IntType(64)(value) if isinstance(value, int) else value
