@@ -90,6 +90,10 @@ class ACDCDataset(SegmentationFolderDataset):
             ``SPLIT_ref/REC/*_rgb_ref_anon.png``, without labels.
         **kwargs: those of :class:`SegmentationFolderDataset`, with ``condition``: ``'night'`` (by
             default), ``'fog'``, ``'rain'``, ``'snow'`` or several of them.
+
+    Raises:
+        ConfigError: if there is no such split or condition.
+        DataError: naming it, if a folder, an image or a label map is missing.
     """
 
     LAYOUT: ClassVar[NightLayout] = ACDC

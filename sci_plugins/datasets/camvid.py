@@ -42,7 +42,8 @@ class CamVidDataset(SegmentationFolderDataset):
         **kwargs: those of :class:`SegmentationFolderDataset`.
 
     Raises:
-        DataError: if no frame is left.
+        ConfigError: if there is no such split.
+        DataError: if no frame is left, or a folder, an image or a label map is missing.
     """
 
     LAYOUT: ClassVar[NightLayout] = CAMVID_LAYOUT

@@ -50,6 +50,7 @@ def check_nightcity(root: PathLike, *, release: str = 'original', **options: Any
 
     Raises:
         ConfigError: if there is no such release.
+        DataError: if there is nothing to check.
     """
     return check_segmentation(layout_of(release), root, **options)
 
@@ -69,7 +70,8 @@ class NightCityDataset(SegmentationFolderDataset):
         **kwargs: those of :class:`SegmentationFolderDataset`.
 
     Raises:
-        ConfigError: if there is no such release.
+        ConfigError: if there is no such release or split.
+        DataError: naming it, if a folder, an image or a label map is missing.
     """
 
     LAYOUT: ClassVar[NightLayout] = NIGHTCITY

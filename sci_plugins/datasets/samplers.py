@@ -31,8 +31,6 @@ class Draw:
 
 
 class _Seeded:
-    """Raises ConfigError if ``seed`` is none; see :func:`sci_plugins.errors.check_seed`."""
-
     seed: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -45,6 +43,9 @@ class SeededSampler(_Seeded, DefaultSampler):
     """MMEngine's ``DefaultSampler`` for epoch-based loops, with the same arguments.
 
     Yields :class:`Draw` in place of bare indices.
+
+    Raises:
+        ConfigError: if ``seed`` is none, see :func:`sci_plugins.errors.check_seed`.
     """
 
     def __iter__(self) -> Iterator[Draw]:
@@ -57,6 +58,9 @@ class SeededInfiniteSampler(_Seeded, InfiniteSampler):
     """MMEngine's ``InfiniteSampler`` for iteration-based loops, with the same arguments.
 
     Yields :class:`Draw` in place of bare indices; resumed, it continues with the right one.
+
+    Raises:
+        ConfigError: if ``seed`` is none, see :func:`sci_plugins.errors.check_seed`.
     """
 
     def _infinite_indices(self) -> Iterator[Draw]:

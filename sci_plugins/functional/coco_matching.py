@@ -35,6 +35,9 @@ def match_coco_masks(images: Sequence[tuple[Any, ...]]) -> list[RankedDetections
     Args:
         images: scores ``(P,)``, found masks, true masks (both run-length codes of pycocotools) and
             ignore flags ``(G,)`` of each image.
+
+    Raises:
+        MissingDependencyError: if pycocotools is not installed.
     """
     return _match([_of_masks(*each) for each in images], IOU_THRESHOLDS, [_ALL])[0]
 
@@ -47,6 +50,9 @@ def match_coco_by_size(
     Boxes of other sizes are ignored, as are unmatched detections of other sizes: COCO's rule for
     its small, medium and large objects. ``bins`` has the smallest and largest area in pixels, both
     included; otherwise as :func:`match_coco`.
+
+    Raises:
+        MissingDependencyError: if pycocotools is not installed.
     """
     boxes = [_of_boxes(*each) for each in images]
     matches = _match(boxes, IOU_THRESHOLDS[:1], list(bins.values()))

@@ -162,7 +162,11 @@ def merge_logits(first: Tensor, second: Tensor, weight: float = 0.5) -> Tensor:
 def merge_probabilities(first: Tensor, second: Tensor, weight: float = 0.5) -> Tensor:
     """``(1 - weight) first + weight second``, for a single-channel head after its sigmoid.
 
-    Arguments, errors and shape as in :func:`merge_logits`, but of probabilities in [0, 1].
+    Arguments and shape as in :func:`merge_logits`, but of probabilities in [0, 1].
+
+    Raises:
+        ConfigError: if the weight is out of range.
+        DataError: if the shapes differ.
     """
     _check(weight, first, second)
     if weight in (0, 1):

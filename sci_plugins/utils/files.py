@@ -105,7 +105,11 @@ MARK = 'Written by sci_plugins'
 
 
 def write_json(path: PathLike, content: str | Mapping[str, Any]) -> None:
-    """Write a JSON object, or the text of one, marked as ours; see :func:`check_outputs`."""
+    """Write a JSON object, or the text of one, marked as ours; see :func:`check_outputs`.
+
+    Raises:
+        OSError: naming the file, if it cannot be written in full.
+    """
     entries = json.loads(content) if isinstance(content, str) else content
     write_atomically(path, to_json(entries))
 

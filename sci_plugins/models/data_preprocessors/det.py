@@ -14,6 +14,9 @@ class EnhancedDetDataPreprocessor(EnhancementMixin, DetDataPreprocessor):
     with and that stays as it is. Areas of it at the bottom and right edge are not part of the
     image; in training, areas of it inside the image (mosaic) stay as well, unless the pipeline
     changes colours after it filled them (``YOLOXHSVRandomAug``): those are enhanced like picture.
+
+    Raises:
+        ConfigError: if an argument is out of range.
     """
 
     normalizes = '_channel_conversion'

@@ -13,6 +13,9 @@ class EnhancedSegDataPreProcessor(EnhancementMixin, SegDataPreProcessor):
 
     Arguments as of :class:`EnhancementMixin`. mmseg's pipelines do not pad, so no colour is taken
     for fill unless you name one.
+
+    Raises:
+        ConfigError: if an argument is out of range.
     """
 
     # mmsegmentation 1.2 spells it itself.
