@@ -71,11 +71,10 @@ def check_above(low: float, owner: str = '', /, *, below: float = math.inf, **va
         ConfigError: such as ``gamma must be above 0, got 0``.
     """
     wish = f'above {low:g}' if below > 1 else f'in ({low:g}, {below:g})'
+    prefix = f'{owner}: ' if owner else ''
     for name, value in values.items():
         if not is_number(value) or not low < value < below:
-            raise ConfigError(
-                f'{owner + ": " if owner else ""}{name} must be {wish}, got {value!r}'
-            )
+            raise ConfigError(f'{prefix}{name} must be {wish}, got {value!r}')
 
 
 def is_number(value: Any) -> bool:
@@ -114,9 +113,6 @@ def check_choice(name: str, value: Any, known: Iterable[Any], owner: str = '') -
         raise ConfigError(f'{prefix}{name} must be one of {told}; got {value!r}')
 
 
-_ADVICE = 'Pass --trust-checkpoint (trust=True) only if you made it yourself'
-
-
 def shorten(text: str, most: int = 80) -> str:
     """The text, or its beginning and its length where it is longer than ``most``."""
     return text if len(text) <= most else f'{text[:most]}… ({len(text)} characters)'
@@ -153,7 +149,8 @@ def describe_unpickling(name: str, error: pickle.UnpicklingError) -> str:
     found = re.search(r'GLOBAL ([\w.]+)', message) or re.search(r'Unsupported class (\S+)', message)
     if found:
         why = 'which is not plain data and could execute code; it was not loaded'
-        return f'{name} holds {found[1]}, {why}. {_ADVICE}'
+        advice = 'Pass --trust-checkpoint (trust=True) only if you made it yourself'
+        return f'{name} holds {found[1]}, {why}. {advice}'
     if message.startswith('entry '):
         return f'cannot load {name}: {message}'
     cause = re.search(r'Unpickler error:\s+(\S[^\n]*)', message)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sci_plugins.errors import ConfigError, check_choice
+from sci_plugins.errors import ConfigError, check_choice, is_number
 
 #: Exponent of the simple transfer curve.
 GAMMA = 2.2
@@ -184,8 +184,7 @@ def check_amount(name: str, value: float) -> None:
     Raises:
         ConfigError: naming the argument.
     """
-    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    if not number or not np.isfinite(value) or value < 0:
+    if not is_number(value) or not np.isfinite(value) or value < 0:
         raise ConfigError(f'{name} must be a finite number from 0, got {value!r}')
 
 

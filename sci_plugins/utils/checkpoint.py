@@ -21,15 +21,8 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.hub import tqdm
 
-from sci_plugins.errors import (
-    CheckpointError,
-    DataError,
-    SciPluginsError,
-    describe_damage,
-    describe_unpickling,
-    show_name,
-    tell_cause,
-)  # fmt: skip
+from sci_plugins import errors
+from sci_plugins.errors import CheckpointError, DataError, SciPluginsError, tell_cause
 from sci_plugins.utils.files import new_file, write_all
 from sci_plugins.utils.folders import PathLike, check_regular_file
 from sci_plugins.utils.model_parts import unwrap_model
@@ -63,11 +56,11 @@ def read_checkpoint(path: PathLike, *, trust: bool = False, map_location: Any = 
     try:
         return _read(path, map_location, trust)
     except pickle.UnpicklingError as error:
-        raise CheckpointError(describe_unpickling(str(path), error)) from error
+        raise CheckpointError(errors.describe_unpickling(str(path), error)) from error
     except Exception as error:  # a damaged file makes the unpickler raise anything
         if isinstance(error, MemoryError) or getattr(error, 'filename', None):
             raise
-        raise CheckpointError(describe_damage(str(path), error)) from error
+        raise CheckpointError(errors.describe_damage(str(path), error)) from error
 
 
 def use_safe_loading(*, trust: bool = False) -> None:
@@ -146,7 +139,7 @@ def load_fully(model: nn.Module, content: Any, name: str) -> None:
     for key, value in tensors.items():  # of a file read with trust; others are refused before
         is_strided = value.layout == torch.strided
         if not is_strided or value.is_meta or value.is_quantized or value.is_nested:
-            told = f'entry {show_name(key)} is not a dense tensor with values'
+            told = f'entry {errors.show_name(key)} is not a dense tensor with values'
             raise CheckpointError(f'{name}: {told}')
     try:
         missing = set(inner.load_state_dict(state, strict=False).missing_keys)
@@ -225,7 +218,7 @@ def _tell(name: str, error: Exception) -> str:
     if isinstance(error, pickle.UnpicklingError):
         kept = _place(address)
         where = f', fetched earlier to {kept},' if kept.exists() else ''
-        return describe_unpickling(f'weights {place}{where}', error)
+        return errors.describe_unpickling(f'weights {place}{where}', error)
     reachable = not isinstance(error, URLError) or isinstance(error, HTTPError)
     cause = tell_cause(error) if reachable else getattr(error, 'reason', error)
     return f'cannot load weights {place}: {cause}'

@@ -75,33 +75,6 @@ def open_lazily(path: Path) -> Image.Image:
     return image
 
 
-def decode(path: Path, image: Image.Image) -> Picture:
-    """Decode an opened image file; see :func:`sci_plugins.utils.images.read_picture`.
-
-    Raises:
-        DataError: if the file holds several pages or pixels of an unsupported kind.
-        Exception: whatever a decoder raises on a damaged file.
-    """
-    pages = getattr(image, 'n_frames', 1)
-    # MPO: a JPEG followed by more pictures, which many phones write.
-    if pages > 1 and image.format != 'MPO':
-        raise DataError(f'{path} holds {pages} pages or frames; only single images are read')
-    if _bits(path, image) == 16:
-        return _decode_deep(path, image)
-    if image.mode == 'F':
-        return _decode_float(path, image)
-    if image.mode not in _MODES:
-        raise DataError(f'{path} has pixels of kind {image.mode!r}, which are not supported')
-    profile = image.info.get('icc_profile') if image.mode != 'CMYK' else None
-    mode = _MODES[image.mode]['transparency' in image.info]
-    ImageOps.exif_transpose(image, in_place=True)
-    array = np.asarray(image if image.mode == mode else image.convert(mode))
-    array = array[..., None] if array.ndim == 2 else array
-    if mode.endswith('A'):
-        return Picture(array[..., :-1], array[..., -1], profile)
-    return Picture(array, None, profile)
-
-
 def _bits(path: Path, image: Image.Image) -> int:
     """Bits a channel; Pillow's mode hides them for colour."""
     if image.format == 'PNG':
@@ -190,8 +163,26 @@ def read_picture(path: PathLike) -> Picture:
         DataError: if the file is empty, damaged, of another kind, has several pages, or holds NaN
             or values that no image has.
     """
-    with _opened(Path(path), 'image', 'PNG, JPEG, BMP, TIFF or WebP') as image:
-        return decode(Path(path), image)
+    path = Path(path)
+    with _opened(path, 'image', 'PNG, JPEG, BMP, TIFF or WebP') as image:
+        pages = getattr(image, 'n_frames', 1)
+        # MPO: a JPEG followed by more pictures, which many phones write.
+        if pages > 1 and image.format != 'MPO':
+            raise DataError(f'{path} holds {pages} pages or frames; only single images are read')
+        if _bits(path, image) == 16:
+            return _decode_deep(path, image)
+        if image.mode == 'F':
+            return _decode_float(path, image)
+        if image.mode not in _MODES:
+            raise DataError(f'{path} has pixels of kind {image.mode!r}, which are not supported')
+        profile = image.info.get('icc_profile') if image.mode != 'CMYK' else None
+        mode = _MODES[image.mode]['transparency' in image.info]
+        ImageOps.exif_transpose(image, in_place=True)
+        array = np.asarray(image if image.mode == mode else image.convert(mode))
+        array = array[..., None] if array.ndim == 2 else array
+        if mode.endswith('A'):
+            return Picture(array[..., :-1], array[..., -1], profile)
+        return Picture(array, None, profile)
 
 
 @contextmanager
@@ -231,8 +222,7 @@ def read_image(path: PathLike) -> np.ndarray:
 def header_size(path: PathLike) -> tuple[int, int]:
     """Width and height by the file's header; zeros where that cannot be read."""
     try:
-        with open_lazily(Path(path)) as image:
-            return image.size
+        return read_image_size(path)
     except Exception:  # reading it in full will say what is wrong
         return 0, 0
 

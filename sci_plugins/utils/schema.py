@@ -13,7 +13,7 @@ from functools import cache, partial
 from numbers import Integral, Real
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from sci_plugins.errors import DataError, SciPluginsError, shorten
 from sci_plugins.utils.folders import PathLike
@@ -121,10 +121,6 @@ def _at(place: str, key: Any, read: Read, value: Any) -> Any:
         raise
 
 
-def _wrong(wish: str, value: Any) -> NoReturn:
-    raise _MismatchError(f'expected {wish}, got {tell_value(value)}', wish)
-
-
 def tell_value(value: Any) -> str:
     """A value as it stands in the file, but for objects and lists."""
     if isinstance(value, dict | list):
@@ -134,7 +130,7 @@ def tell_value(value: Any) -> str:
 
 def _demand(fits: bool, wish: str, value: Any) -> None:
     if not fits:
-        _wrong(wish, value)
+        raise _MismatchError(f'expected {wish}, got {tell_value(value)}', wish)
 
 
 def _read_object(kind: type, keys: list[tuple[Field, Read]], value: Any) -> object:
@@ -174,21 +170,13 @@ def _read_tuple(readers: list[Read], value: Any) -> tuple[Any, ...]:
 def _read_one_of(readers: list[Read], value: Any) -> Any:
     wishes = []
     for read in readers:
-        found, wish = _attempt(read, value)
-        if not wish:
-            return found
-        wishes.append(wish)
-    return _wrong(' or '.join(wishes), value)
-
-
-def _attempt(read: Read, value: Any) -> tuple[Any, str]:
-    """The value read, or what was expected in its place."""
-    try:
-        return read(value), ''
-    except _MismatchError as error:
-        if error.place or not error.wish:
-            raise  # the right kind of value, with something wrong inside
-        return None, error.wish
+        try:
+            return read(value)
+        except _MismatchError as error:  # noqa: PERF203
+            if error.place or not error.wish:
+                raise  # the right kind of value, with something wrong inside
+            wishes.append(error.wish)
+    return _demand(False, ' or '.join(wishes), value)
 
 
 def _read_any(value: Any) -> Any:
