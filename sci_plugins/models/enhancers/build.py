@@ -231,27 +231,21 @@ def _build_from_config(config: dict[str, Any]) -> BaseEnhancer:
             f'unknown enhancer type {kind!r}: expected a BaseEnhancer with its scope, as in '
             "'sci_plugins.SCIEnhancer', or with its module, as in 'my_file.MyEnhancer'"
         )
-    is_ours = type_name(cls).startswith('sci_plugins.')
-    loads = 'weights' in inspect.signature(cls).parameters or 'weights' not in config
+    weights, loads = config.get('weights'), 'weights' in inspect.signature(cls).parameters
     try:
+        # A user's own class may not load them itself.
+        if weights is not None and not (loads and type_name(cls).startswith('sci_plugins.')):
+            config = saved_arguments(cls, weights) | config
+        if weights is not None and not loads:
+            del config['weights']
         # Not through the registry, whose error would hide the wrong argument behind
         # "class X in path/to/file".
-        return cls(**config) if is_ours and loads else _build_and_load(cls, config)
+        built = cls(**config)
+        load_enhancer_weights(built, None if loads else weights)
     except SciPluginsError:
         raise
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ConfigError(f'{cls.__name__}: {first_line(error)}') from error
-
-
-def _build_and_load(cls: type[BaseEnhancer], config: dict[str, Any]) -> BaseEnhancer:
-    """Load weights into a class, such as a user's own, that may not load them itself."""
-    weights = config.get('weights')
-    if weights is not None:
-        config = saved_arguments(cls, weights) | config
-    if weights is None or 'weights' in inspect.signature(cls).parameters:
-        return cls(**config)
-    built = cls(**{name: value for name, value in config.items() if name != 'weights'})
-    load_enhancer_weights(built, weights)
     return built
 
 

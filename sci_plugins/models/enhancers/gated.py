@@ -64,9 +64,8 @@ class GatedEnhancer(BaseEnhancer):
         """
         if not gate.is_cpu or is_recorded():
             return False
-        if torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()):
-            return False
-        return not bool(gate.any())
+        trains = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
+        return not trains and not bool(gate.any())
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Also takes a checkpoint of the enhancer alone (of a model without the gate)."""

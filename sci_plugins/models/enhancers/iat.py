@@ -119,7 +119,15 @@ class _Global(nn.Module):
         super().__init__()
         self.gamma_base = nn.Parameter(torch.ones(1))
         self.color_base = nn.Parameter(torch.eye(3))
-        self.conv_large = _reduce()
+        half = _GLOBAL // 2
+        layers = nn.Sequential(
+            nn.Conv2d(3, half, 3, stride=2, padding=1),
+            nn.BatchNorm2d(half),
+            nn.GELU(),
+            nn.Conv2d(half, _GLOBAL, 3, stride=2, padding=1),
+            nn.BatchNorm2d(_GLOBAL),
+        )
+        self.conv_large = nn.Sequential(OrderedDict(proj=layers))  # to a quarter of the size
         self.generator = _Queries()
         self.gamma_linear = nn.Linear(_GLOBAL, 1)
         self.color_linear = nn.Linear(_GLOBAL, 1)
@@ -137,19 +145,6 @@ class _Global(nn.Module):
         gamma = self.gamma_linear(tokens[:, 0]).squeeze(1) + self.gamma_base
         color = self.color_linear(tokens[:, 1:]).view(-1, 3, 3) + self.color_base
         return gamma, color
-
-
-def _reduce() -> nn.Sequential:
-    """To a quarter of the size."""
-    half = _GLOBAL // 2
-    layers = nn.Sequential(
-        nn.Conv2d(3, half, 3, stride=2, padding=1),
-        nn.BatchNorm2d(half),
-        nn.GELU(),
-        nn.Conv2d(half, _GLOBAL, 3, stride=2, padding=1),
-        nn.BatchNorm2d(_GLOBAL),
-    )
-    return nn.Sequential(OrderedDict(proj=layers))
 
 
 class _Queries(nn.Module):

@@ -9,13 +9,8 @@ from torch import Tensor, nn
 from sci_plugins.errors import check_at_least
 from sci_plugins.functional.conv_norm import apply_conv
 from sci_plugins.functional.retinex import divide_illumination, limit_illumination
-from sci_plugins.models.enhancers.base import (
-    MAX_CHANNELS,
-    MAX_LAYERS,
-    Enhanced,
-    RetinexEnhancer,
-    reset_parameters,
-)
+from sci_plugins.models.enhancers import base
+from sci_plugins.models.enhancers.base import Enhanced, RetinexEnhancer
 from sci_plugins.models.enhancers.weights import load_enhancer_weights
 from sci_plugins.registry import MODELS
 
@@ -55,13 +50,13 @@ class RUASEnhancer(RetinexEnhancer):
 
     def __init__(self, iterations: int = 3, channels: int = 3, weights: str | None = None) -> None:
         super().__init__()
-        check_at_least(1, 'RUASEnhancer', most=MAX_LAYERS, iterations=iterations)
-        check_at_least(1, 'RUASEnhancer', most=MAX_CHANNELS, channels=channels)
+        check_at_least(1, 'RUASEnhancer', most=base.MAX_LAYERS, iterations=iterations)
+        check_at_least(1, 'RUASEnhancer', most=base.MAX_CHANNELS, channels=channels)
         self.iterations, self.channels = iterations, channels
         self.guess_conv1 = nn.Conv2d(3, channels, 3, padding=1)
         self.guess_conv2 = nn.Conv2d(channels, 3, 3, padding=1)
         self.light_conv = nn.Conv2d(3, 3, 3, padding=1)
-        reset_parameters(self)
+        base.reset_parameters(self)
         load_enhancer_weights(self, weights)
 
     @property
@@ -121,9 +116,10 @@ class RUASNetEnhancer(RetinexEnhancer):
         self.denoise = denoise
         # Named as in the authors' files, which load as they are.
         self.enhance_net = nn.Module()
-        self.enhance_net.iems = nn.ModuleList(_LightStage() for _ in range(_STAGES))
+        cells = (nn.ModuleDict(dict(cell=_LightCell())) for _ in range(_STAGES))
+        self.enhance_net.iems = nn.ModuleList(cells)
         self.denoise_net = _Noise()
-        reset_parameters(self)
+        base.reset_parameters(self)
         load_enhancer_weights(self, weights)
 
     @property
@@ -132,11 +128,11 @@ class RUASNetEnhancer(RetinexEnhancer):
         return 3 * _STAGES + (2 + 2 * _NOISE_BLOCKS if self.denoise else 0)
 
     def estimate_illumination(self, image: Tensor) -> Tensor:
-        stages = iter(self.enhance_net.iems)  # type: ignore[arg-type]
-        light = next(stages)(_brightest(image))
-        for stage in stages:
+        first, *others = (stage['cell'] for stage in self.enhance_net.iems)  # type: ignore
+        light = first(_brightest(image))
+        for cell in others:
             enhanced = divide_illumination(image, light)
-            light = stage(_brightest(enhanced) - _RECTIFICATION * (enhanced - image))
+            light = cell(_brightest(enhanced) - _RECTIFICATION * (enhanced - image))
         return light
 
     def illuminate(self, image: Tensor) -> Enhanced:
@@ -149,15 +145,6 @@ class RUASNetEnhancer(RetinexEnhancer):
 def _brightest(image: Tensor) -> Tensor:
     """Of each pixel and those to the right, below and both; 0 beyond the image."""
     return F.max_pool2d(F.pad(image, (0, 1, 0, 1)), 2, stride=1)
-
-
-class _LightStage(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.cell = _LightCell()
-
-    def forward(self, guess: Tensor) -> Tensor:
-        return torch.sigmoid(self.cell(guess)).clamp(_DARKEST, 1.0)
 
 
 class _Cell(nn.Module):
@@ -177,7 +164,7 @@ class _Cell(nn.Module):
 
 
 class _LightCell(_Cell):
-    """Some layers add their input twice."""
+    """Of a guess at the illumination, that of the next stage; some layers add their input twice."""
 
     def __init__(self) -> None:
         super().__init__(3, c1_r=1, c2_d=3, c2_r=3, c3_d=3, c4=3)
@@ -190,7 +177,8 @@ class _LightCell(_Cell):
         r2 = _leaky(own.c2_r['op'](r1) + r1)
         d3 = _leaky(own.c3_d['op'](r2))
         r4 = _leaky(own.c4['op'](_leaky(2 * r2)))
-        return self.c5(torch.cat([d1, d2, d3, r4], 1))
+        light = self.c5(torch.cat([d1, d2, d3, r4], 1))
+        return torch.sigmoid(light).clamp(_DARKEST, 1.0)
 
 
 class _Noise(nn.Module):

@@ -13,13 +13,8 @@ from sci_plugins.functional.kernels.sci_fused import KINDS, enhance_fused, make
 from sci_plugins.functional.retinex import limit_illumination
 from sci_plugins.functional.sci_inference import FoldedSCI, enhance_folded, fold_sci
 from sci_plugins.functional.tensors import is_recorded
-from sci_plugins.models.enhancers.base import (
-    MAX_CHANNELS,
-    MAX_LAYERS,
-    Enhanced,
-    RetinexEnhancer,
-    reset_parameters,
-)
+from sci_plugins.models.enhancers import base
+from sci_plugins.models.enhancers.base import Enhanced, RetinexEnhancer
 from sci_plugins.models.enhancers.weights import load_enhancer_weights
 from sci_plugins.registry import MODELS
 
@@ -62,9 +57,9 @@ class SCIEnhancer(RetinexEnhancer):
         self, layers: int = 1, channels: int | None = 3, weights: str | None = None
     ) -> None:
         super().__init__()
-        check_at_least(0, 'SCIEnhancer', most=MAX_LAYERS, layers=layers)
+        check_at_least(0, 'SCIEnhancer', most=base.MAX_LAYERS, layers=layers)
         if channels is not None:
-            check_at_least(1, 'SCIEnhancer', most=MAX_CHANNELS, channels=channels)
+            check_at_least(1, 'SCIEnhancer', most=base.MAX_CHANNELS, channels=channels)
         elif layers > 0:
             wish = 'channels must be an int of at least 1, and None only if layers=0'
             raise ConfigError(f'SCIEnhancer: {wish}, got None with layers={layers}')
@@ -75,7 +70,7 @@ class SCIEnhancer(RetinexEnhancer):
             self.block_conv = nn.Conv2d(channels, channels, 3, padding=1)
             self.block_norm = nn.BatchNorm2d(channels)
         self.out_conv = nn.Conv2d(channels or 3, 3, 3, padding=1)
-        reset_parameters(self)
+        base.reset_parameters(self)
         load_enhancer_weights(self, weights)
 
     @property
@@ -84,14 +79,12 @@ class SCIEnhancer(RetinexEnhancer):
         return 1 if self.channels is None else 2 + self.layers
 
     def estimate_illumination(self, image: Tensor) -> Tensor:
-        features = image if self.channels is None else self._hidden_features(image)
-        return limit_illumination(torch.sigmoid(apply_conv(self.out_conv, features)) + image)
-
-    def _hidden_features(self, image: Tensor) -> Tensor:
-        features = F.relu(apply_conv(self.in_conv, image))
+        features = image
+        if self.channels is not None:
+            features = F.relu(apply_conv(self.in_conv, image))
         for _ in range(self.layers):
             features = apply_conv_norm_relu(self.block_conv, self.block_norm, features, features)
-        return features
+        return limit_illumination(torch.sigmoid(apply_conv(self.out_conv, features)) + image)
 
     def illuminate(self, image: Tensor) -> Enhanced:
         """Enhanced image and illumination of ``image``, ``(N, 3, H, W)`` in [0, 1]."""

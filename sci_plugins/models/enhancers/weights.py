@@ -10,15 +10,9 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from sci_plugins.errors import CheckpointError, ConfigError, SciPluginsError, show_name
+from sci_plugins.models.enhancers import export
 from sci_plugins.models.enhancers.base import BaseEnhancer, arguments_of, type_name
-from sci_plugins.models.enhancers.export import (
-    GATED,
-    Tensors,
-    changed_arguments,
-    loaded_class,
-    plain_arguments,
-    saved_building,
-)
+from sci_plugins.models.enhancers.export import Tensors
 from sci_plugins.models.enhancers.weight_files import bare_name, find_weight_file
 from sci_plugins.utils.checkpoint import read_checkpoint
 
@@ -172,7 +166,7 @@ def _check_recipe(module: nn.Module, content: Any) -> None:
     """
     if not type_name(type(module)).startswith('sci_plugins.'):
         return
-    saved = plain_arguments(type(module), saved_building(content)[1])
+    saved = export.plain_arguments(type(module), export.saved_building(content)[1])
     for key, wanted in arguments_of(module).items():
         stored = saved.get(key)
         if isinstance(wanted, int) and stored is not None and wanted != stored:
@@ -241,17 +235,17 @@ def config_of_weights(name: str) -> dict[str, Any]:
     except (SciPluginsError, OSError):
         return sci
     with _naming(name):
-        wanted, said = saved_building(content)
-        kind = loaded_class(wanted)
+        wanted, said = export.saved_building(content)
+        kind = export.loaded_class(wanted)
         if kind is None and 'arguments' in (content.get('meta') or {}):
             shown = show_name(wanted)
             raise ConfigError(
                 f'{name} holds weights of {shown}, which is not imported: name the class, as in '
                 f'"{shown}(weights={name!r})"'
             )
-        if kind is None or wanted in (_SCI, GATED):
-            kind, said = loaded_class(_SCI), _sizes_by_shape(tensors) | said
-        arguments = changed_arguments(kind, said, tensors)  # type: ignore[arg-type]
+        if kind is None or wanted in (_SCI, export.GATED):
+            kind, said = export.loaded_class(_SCI), _sizes_by_shape(tensors) | said
+        arguments = export.changed_arguments(kind, said, tensors)  # type: ignore[arg-type]
     return dict(type=type_name(kind), weights=name, **arguments)  # type: ignore[arg-type]
 
 
@@ -264,9 +258,9 @@ def saved_arguments(kind: type[BaseEnhancer], name: str) -> dict[str, Any]:
     """
     content = read_checkpoint(find_weight_file(name).path)
     with _naming(name):
-        wanted, said = saved_building(content)
+        wanted, said = export.saved_building(content)
         is_of_kind = wanted == type_name(kind)
-        return changed_arguments(kind, said, tensors_of(content)) if is_of_kind else {}
+        return export.changed_arguments(kind, said, tensors_of(content)) if is_of_kind else {}
 
 
 def weights_name(config: Mapping[str, Any]) -> str | None:
@@ -306,8 +300,10 @@ _AUTHORS_CALIBRATOR_NAMES = (
 def load_learner_weights(estimator: nn.Module, calibrator: nn.Module | None, name: str) -> None:
     """Load ``name`` into the estimator and, if the file has one, into the calibrator.
 
-    Otherwise the calibrator is left as it is, with a line in the log. Strict, and with the errors
-    of :func:`load_enhancer_weights`.
+    Otherwise the calibrator is left as it is, with a line in the log. Strict.
+
+    Raises:
+        ConfigError, FileNotFoundError, CheckpointError: as :func:`load_enhancer_weights`.
     """
     if calibrator is None:
         load_enhancer_weights(estimator, name)
