@@ -96,8 +96,12 @@ def lightness_order_error(enhanced: Tensor, original: Tensor, side: int = 50) ->
     illumination images", IEEE Transactions on Image Processing 22 (9), 2013.
     """
     check_images('lightness_order_error', enhanced=enhanced, original=original)
-    pairs = zip(_sample(enhanced, side), _sample(original, side), strict=True)
-    return torch.stack([_order_error(*pair) for pair in pairs])
+    counts = []
+    for first, second in zip(_sample(enhanced, side), _sample(original, side), strict=True):
+        pairs = zip(first[:, None].split(_ROWS), second[:, None].split(_ROWS), strict=True)
+        changed = sum(int(((one >= first) ^ (other >= second)).sum()) for one, other in pairs)
+        counts.append(changed / len(first))
+    return torch.tensor(counts)
 
 
 def _sample(image: Tensor, side: int) -> Tensor:
@@ -107,12 +111,6 @@ def _sample(image: Tensor, side: int) -> Tensor:
     size = round(height * scale), round(width * scale)
     lightness = to_levels(image).amax(1, keepdim=True)
     return F.interpolate(lightness, size, mode='nearest-exact').flatten(1)
-
-
-def _order_error(first: Tensor, second: Tensor) -> Tensor:
-    pairs = zip(first[:, None].split(_ROWS), second[:, None].split(_ROWS), strict=True)
-    changed = sum(int(((one >= first) ^ (other >= second)).sum()) for one, other in pairs)
-    return torch.tensor(changed / len(first))
 
 
 def check_images(owner: str, **images: Tensor) -> None:

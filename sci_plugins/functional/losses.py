@@ -184,7 +184,10 @@ def _visit_pairs(
 
     ``planes`` is 6, 3 for the gradient of the illumination alone, or 0 for none.
     """
-    stack = _stack(illumination, colors / (sqrt(2) * sigma))
+    number, _, height, width = illumination.shape
+    stack = illumination.new_empty(number, height, 6, width)
+    stack[:, :, :3] = illumination.transpose(1, 2)
+    stack[:, :, 3:] = (colors / (sqrt(2) * sigma)).transpose(1, 2)
     gradient = torch.zeros_like(stack[:, :, :planes])
     total = stack.new_zeros(())
     # Fresh memory for each offset would cost as much as the arithmetic.
@@ -212,15 +215,6 @@ def _(illumination: Tensor, colors: Tensor, sigma: float, planes: int) -> tuple[
     number, _, height, width = illumination.shape
     gradient = illumination.new_empty(number, height, planes, width)
     return illumination.new_empty(()), gradient
-
-
-def _stack(illumination: Tensor, colors: Tensor) -> Tensor:
-    """``(N, 3, H, W)`` twice -> ``(N, H, 6, W)``."""
-    number, _, height, width = illumination.shape
-    stack = illumination.new_empty(number, height, 6, width)
-    stack[:, :, :3] = illumination.transpose(1, 2)
-    stack[:, :, 3:] = colors.transpose(1, 2)
-    return stack
 
 
 def _pairs(stack: Tensor) -> Iterator[tuple[_Index, _Index]]:

@@ -11,12 +11,8 @@ from sci_plugins.functional.conv3x3 import channels_last
 from sci_plugins.functional.conv_norm import apply_conv, apply_conv_norm_relu, apply_residual_block
 from sci_plugins.functional.kernels.sci_fused import TRAINING, make
 from sci_plugins.functional.retinex import divide_illumination
-from sci_plugins.models.enhancers.base import (
-    MAX_CHANNELS,
-    MAX_LAYERS,
-    RetinexEnhancer,
-    reset_parameters,
-)
+from sci_plugins.models.enhancers import base
+from sci_plugins.models.enhancers.base import RetinexEnhancer
 from sci_plugins.models.enhancers.build import build_enhancer
 from sci_plugins.models.enhancers.weights import load_learner_weights
 from sci_plugins.registry import MODELS
@@ -81,9 +77,13 @@ class SelfCalibratedLearner(BaseModel):
         data_preprocessor: dict | nn.Module | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
-        check_at_least(1, 'SelfCalibratedLearner', most=MAX_LAYERS, stages=stages)
+        check_at_least(1, 'SelfCalibratedLearner', most=base.MAX_LAYERS, stages=stages)
         self.stages = stages
-        self.estimator = _build_estimator(estimator)
+        built = build_enhancer(estimator or dict(type='sci_plugins.SCIEnhancer'))
+        if not isinstance(built, RetinexEnhancer):
+            wish = 'estimator must be a RetinexEnhancer, which estimates illumination'
+            raise ConfigError(f'SelfCalibratedLearner: {wish}, got {type(built).__name__}')
+        self.estimator = built
         self.calibrator = _build(calibrator, 'SelfCalibrator') if stages > 1 else None
         self.loss = _build(loss, 'SCILoss')
         self.exposure = MODELS.build(exposure) if exposure is not None else None
@@ -127,7 +127,12 @@ class SelfCalibratedLearner(BaseModel):
             )
         self.estimator.check_input(inputs)
         if mode == 'loss':
-            return self._sum_losses(self.cascade(inputs))
+            stages = self.cascade(inputs)
+            losses = [self.loss(stage.illumination, stage.image) for stage in stages]
+            total = {f'loss_{name}': sum(loss[name] for loss in losses) for name in losses[0]}
+            if self.exposure is not None:
+                total['loss_exposure'] = self.exposure(stages[0].enhanced, stages[0].image)
+            return total
         if mode == 'predict':
             return self.estimator(inputs)
         if mode == 'tensor':
@@ -135,26 +140,11 @@ class SelfCalibratedLearner(BaseModel):
         known = "'loss', 'predict' or 'tensor'"
         raise ValueError(f'SelfCalibratedLearner: mode must be {known}, got {mode!r}')
 
-    def _sum_losses(self, stages: list[Stage]) -> dict[str, Tensor]:
-        losses = [self.loss(stage.illumination, stage.image) for stage in stages]
-        total = {f'loss_{name}': sum(loss[name] for loss in losses) for name in losses[0]}
-        if self.exposure is not None:
-            total['loss_exposure'] = self.exposure(stages[0].enhanced, stages[0].image)
-        return total
-
 
 def _build(module: nn.Module | dict | None, default: str) -> nn.Module:
     if isinstance(module, nn.Module):
         return module
     return MODELS.build(module or dict(type=f'sci_plugins.{default}'))
-
-
-def _build_estimator(estimator: nn.Module | dict | str | None) -> RetinexEnhancer:
-    estimator = build_enhancer(estimator or dict(type='sci_plugins.SCIEnhancer'))
-    if not isinstance(estimator, RetinexEnhancer):
-        wish = 'estimator must be a RetinexEnhancer, which estimates illumination'
-        raise ConfigError(f'SelfCalibratedLearner: {wish}, got {type(estimator).__name__}')
-    return estimator
 
 
 @MODELS.register_module()
@@ -181,8 +171,8 @@ class SelfCalibrator(nn.Module):
 
     def __init__(self, layers: int = 3, channels: int = 16) -> None:
         super().__init__()
-        check_at_least(0, 'SelfCalibrator', most=MAX_LAYERS, layers=layers)
-        check_at_least(1, 'SelfCalibrator', most=MAX_CHANNELS, channels=channels)
+        check_at_least(0, 'SelfCalibrator', most=base.MAX_LAYERS, layers=layers)
+        check_at_least(1, 'SelfCalibrator', most=base.MAX_CHANNELS, channels=channels)
         self.layers, self.channels = layers, channels
         self.in_conv = nn.Conv2d(3, channels, 3, padding=1)
         self.in_norm = nn.BatchNorm2d(channels)
@@ -192,7 +182,7 @@ class SelfCalibrator(nn.Module):
         self.block_conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         self.block_norm2 = nn.BatchNorm2d(channels)
         self.out_conv = nn.Conv2d(channels, 3, 3, padding=1)
-        reset_parameters(self)
+        base.reset_parameters(self)
 
     def forward(self, enhanced: Tensor) -> Tensor:
         features = apply_conv_norm_relu(self.in_conv, self.in_norm, enhanced)

@@ -4,15 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from sci_plugins.errors import check_above, check_at_least
-from sci_plugins.functional.losses import (
-    FIDELITY_WEIGHT,
-    ColorMode,
-    at_least_float32,
-    exposure_loss,
-    fidelity_loss,
-    guide_colors,
-    smoothness_loss,
-)
+from sci_plugins.functional import losses
+from sci_plugins.functional.losses import FIDELITY_WEIGHT, ColorMode, at_least_float32
 from sci_plugins.registry import MODELS
 
 
@@ -40,7 +33,7 @@ class FidelityLoss(_Loss):
     def forward(self, illumination: Tensor, image: Tensor) -> Tensor:
         with torch.autocast(image.device.type, enabled=False):
             pair = at_least_float32(illumination), at_least_float32(image)
-            return self.weight * fidelity_loss(*pair)
+            return self.weight * losses.fidelity_loss(*pair)
 
 
 @MODELS.register_module()
@@ -57,13 +50,13 @@ class SmoothnessLoss(_Loss):
         super().__init__()
         check_at_least(0.0, 'SmoothnessLoss', weight=weight)
         check_above(0, 'SmoothnessLoss', sigma=sigma)
-        guide_colors(torch.zeros(1, 3, 1, 1), color)  # an unknown name fails here
+        losses.guide_colors(torch.zeros(1, 3, 1, 1), color)  # an unknown name fails here
         self.weight, self.sigma = weight, sigma
         self.color: ColorMode = color
 
     def forward(self, illumination: Tensor, image: Tensor) -> Tensor:
         pair = at_least_float32(illumination), at_least_float32(image)
-        return self.weight * smoothness_loss(*pair, self.sigma, self.color)
+        return self.weight * losses.smoothness_loss(*pair, self.sigma, self.color)
 
 
 @MODELS.register_module()
@@ -124,4 +117,4 @@ class ExposureLoss(_Loss):
         self.target, self.weight = target, weight
 
     def forward(self, enhanced: Tensor, image: Tensor) -> Tensor:
-        return self.weight * exposure_loss(enhanced, image, self.target)
+        return self.weight * losses.exposure_loss(enhanced, image, self.target)

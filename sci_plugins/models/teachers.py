@@ -256,7 +256,8 @@ def _tensors(outputs: Any) -> Iterator[Tensor]:
 
 def _head_distance(head: Any, seen: list[list[Tensor]], aim: list[list[Tensor]]) -> Tensor:
     """Of class scores and of the head's other kinds of maps; objects count most."""
-    softmax = _is_softmax(head)
+    loss = getattr(head, 'loss_cls', None)
+    softmax = not getattr(head, 'use_sigmoid_cls', getattr(loss, 'use_sigmoid', True))
     weights = _objects(aim, head.cls_out_channels, softmax)
     mass = 1 + torch.stack([weight.flatten(1).sum(1) for weight in weights]).sum(0)
     total = torch.zeros_like(mass)
@@ -271,11 +272,6 @@ def _head_distance(head: Any, seen: list[list[Tensor]], aim: list[list[Tensor]])
                 apart = F.smooth_l1_loss(one, other, reduction='none', beta=0.1).mean(2)
             total = total + ((weight + _BACKGROUND) * apart).flatten(1).sum(1)
     return total / mass
-
-
-def _is_softmax(head: Any) -> bool:
-    loss = getattr(head, 'loss_cls', None)
-    return not getattr(head, 'use_sigmoid_cls', getattr(loss, 'use_sigmoid', True))
 
 
 def _objects(maps: list[list[Tensor]], classes: int, softmax: bool) -> list[Tensor]:

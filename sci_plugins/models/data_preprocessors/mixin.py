@@ -78,8 +78,11 @@ class EnhancementMixin(EnhancementStep):
         Raises:
             DataError: see :meth:`EnhancementStep.check_images`.
         """
+        samples = data.get('data_samples')
+        named = samples if isinstance(samples, Sequence) else ()
+        paths = [str(getattr(sample, 'img_path', '')) for sample in named]
         # Before the images go to a GPU, which then need not be waited for.
-        self.check_images(data['inputs'], training, _image_paths(data.get('data_samples')))
+        self.check_images(data['inputs'], training, paths)
         sizes = self.valid_sizes(data['inputs'])
         data = self.cast_data(data)  # type: ignore[operator]
         self.kept_pairs = []
@@ -146,12 +149,6 @@ class EnhancementMixin(EnhancementStep):
 def _is_whole(image: Tensor, size: tuple[int, int]) -> bool:
     """Whether it is an 8-bit image without padding."""
     return image.dtype == torch.uint8 and size == tuple(image.shape[1:])
-
-
-def _image_paths(samples: Any) -> list[str]:
-    if not isinstance(samples, Sequence):
-        return []
-    return [str(getattr(sample, 'img_path', '')) for sample in samples]
 
 
 _warned: WeakSet[nn.Module] = WeakSet()
