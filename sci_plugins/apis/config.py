@@ -4,11 +4,11 @@ import argparse
 import copy
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import torch
 import torch.distributed
@@ -67,9 +67,7 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
     elif not Path(path).is_file():
         raise FileNotFoundError(f'config not found: {path}')
     try:
-        # MMEngine looks `mmseg::...` up in a package named `mmsegmentation`, but the maintained
-        # one has another name.
-        with patch.dict(MODULE2PACKAGE, {name: name for name in HOSTS}):
+        with _found_by_module():
             cfg = get_config(path) if is_host_name else Config.fromfile(path)
         if cfg_options:
             cfg.merge_from_dict(cfg_options)
@@ -147,6 +145,20 @@ def _tell_imports(error: BaseException) -> str:
     while inner := chain[-1].__cause__ or chain[-1].__context__:
         chain.append(inner)
     return '; '.join(map(first_line, chain[1:3]))
+
+
+@contextmanager
+def _found_by_module() -> Iterator[None]:
+    """Look ``mmseg::...`` up by its module.
+
+    MMEngine looks for a package named ``mmsegmentation``, but the maintained one has another name.
+    """
+    before = dict(MODULE2PACKAGE)
+    MODULE2PACKAGE.update({name: name for name in HOSTS})
+    try:
+        yield
+    finally:
+        MODULE2PACKAGE.update(before)
 
 
 def _require_scope(scope: Any, path: str) -> None:
