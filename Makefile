@@ -29,8 +29,9 @@ SMOKE  := -m "slow or not slow" -n 2 \
   -k "(Deformable or not DETR) and not (SSD or TOOD or DeepLab or FCN)" \
   tests/integration/test_hosts.py tests/integration/test_tools.py
 
-# One process a core, of one thread each.
-PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n logical --dist worksteal
+# One process a core, of one thread each. Bytecode is kept, also where the environment says no:
+# compiling pytest's asserts and this package anew costs each process ten seconds.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(PY) -m pytest -n logical --dist worksteal
 MATHS  := tests/unit/functional tests/unit/models tests/unit/apis/test_enhance_tiles.py
 WITHOUT_ONEDNN := import sys, pytest, torch; torch.backends.mkldnn.enabled = False; \
   sys.exit(pytest.main(sys.argv[1:]))

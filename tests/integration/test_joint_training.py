@@ -4,7 +4,6 @@ import copy
 import itertools
 import os
 import runpy
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +24,7 @@ from sci_plugins.apis.config import load_config
 from sci_plugins.engine.hooks import EnhancementLossHook
 from sci_plugins.utils.checkpoint import load_fully, read_checkpoint
 from tests.plain_sci import save_visible_weights
+from tests.run_tool import TOOLS, run_ranks
 
 pytest.importorskip('mmdet')
 
@@ -120,13 +120,10 @@ def _assert_close(found: dict, wanted: dict) -> None:
 
 def test_two_ranks_are_one_process_with_both_images(folder: Path) -> None:
     work_dir = folder / 'two_ranks'
-    tool = ROOT / 'tools' / 'train.py'
-    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
-    command += ['--nproc-per-node', '2', str(tool), str(folder / 'joint_1.py')]
-    command += ['--launcher', 'pytorch', '--work-dir', str(work_dir)]
+    command = [TOOLS / 'train.py', folder / 'joint_1.py', '--launcher', 'pytorch']
     environment = dict(os.environ, PYTHONPATH=str(folder), OMP_NUM_THREADS='1')
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
+    for code, _, err in run_ranks([*command, '--work-dir', work_dir], environment):
+        assert code == 0, err[-3000:]
 
     first, second = (torch.load(work_dir / f'rank_{rank}.pt') for rank in (0, 1))
     assert list(first) == list(second)

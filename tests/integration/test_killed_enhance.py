@@ -2,13 +2,13 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.fork_server import run_python
 
 # One Python that forks a run, kills it and forks the next: importing takes seconds. It
 # computes nothing itself, so that its children start with no thread of torch's.
@@ -57,13 +57,7 @@ def _photos(folder: Path) -> None:
 def test_every_kill_is_followed_by_a_clean_resume(tmp_path: Path, kills: int, seed: int) -> None:
     _photos(tmp_path / 'photos')
     options = [tmp_path / 'photos', tmp_path / 'out', kills, seed]
-    done = subprocess.run(
-        [sys.executable, '-c', _RUNS, *map(str, options)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = run_python(['-c', _RUNS, *options])
     assert done.returncode == 0, done.stderr
     told = [line for line in done.stdout.splitlines() if line.startswith(('[', '{'))]
     *_, last, summary = map(json.loads, told)
@@ -95,13 +89,8 @@ def test_runs_share_a_folder(tmp_path: Path) -> None:
     """None fails; together they do all, and what is there is whole."""
     _photos(tmp_path / 'photos')
     options = [tmp_path / 'photos', tmp_path / 'out', 3, 0]
-    done = subprocess.run(
-        [sys.executable, '-c', _TOGETHER, *map(str, options)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=True,
-    )
+    done = run_python(['-c', _TOGETHER, *options])
+    assert done.returncode == 0, done.stderr
     told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('[')]
     assert len(told) == 3
     assert all((written + skipped, failed) == (15, 0) for written, skipped, failed in told)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sci_plugins.utils.images import header_size, read_image, write_image
+from tests.fork_server import run_python
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'enhance.py'
 # Today's JPEG decoder reads these three differently from the authors'.
@@ -36,8 +37,7 @@ def photos(tmp_path: Path, rng: np.random.Generator) -> Path:
 def test_as_a_process_with_a_bad_image(photos: Path, tmp_path: Path) -> None:
     (photos / 'broken.png').write_bytes(b'')
     out = tmp_path / 'out'
-    command = [sys.executable, str(TOOL), str(photos), '--out', str(out)]
-    done = subprocess.run([*command, '--enhancer', 'gamma/0.4'], capture_output=True, text=True)
+    done = run_python([TOOL, photos, '--out', out, '--enhancer', 'gamma/0.4'])
     assert done.returncode == 1, done.stderr
     # Older versions of torch warn before.
     assert done.stderr.endswith(f'failed: {photos}/broken.png is empty (0 bytes)\n')

@@ -46,10 +46,14 @@ def _states_differ(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
     return [key for key in first if not torch.equal(first[key], second[key])]
 
 
-@pytest.mark.parametrize('workers', [0, 2])
 @pytest.mark.parametrize(
-    ('loop', 'last', 'kill_at'),
-    [('epochs', 'epoch_4.pth', (3, 5)), ('iterations', 'iter_8.pth', (4, 7))],
+    ('loop', 'last', 'kill_at', 'workers'),
+    [
+        ('epochs', 'epoch_4.pth', (3, 5), 0),
+        ('iterations', 'iter_8.pth', (4, 7), 2),
+        pytest.param('epochs', 'epoch_4.pth', (3, 5), 2, marks=pytest.mark.slow),
+        pytest.param('iterations', 'iter_8.pth', (4, 7), 0, marks=pytest.mark.slow),
+    ],
 )
 def test_interrupted_and_resumed_is_uninterrupted_to_the_bit(
     tmp_path: Path, loop: str, last: str, kill_at: tuple[int, ...], workers: int

@@ -4,7 +4,6 @@ import json
 import math
 import re
 import runpy
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from sci_plugins.apis.evaluate_darkface import DEFINITIONS, SubmissionResult, ev
 from sci_plugins.datasets.darkface import split_ids
 from sci_plugins.errors import ConfigError, DataError, MissingDependencyError
 from sci_plugins.utils.images import write_image
+from tests.run_tool import run_tool_process
 
 TOOL = Path(__file__).resolve().parents[3] / 'tools/evaluate_darkface.py'
 
@@ -249,16 +249,10 @@ def test_without_pycocotools(folders: tuple[Path, Path], monkeypatch: pytest.Mon
 def test_the_tool(folders: tuple[Path, Path], tmp_path: Path) -> None:
     (folders[0] / '2.txt').unlink()
     path = tmp_path / 'out/result.json'
-    done = subprocess.run(
-        [sys.executable, TOOL, *map(str, folders), '--json', path, '--no-coco'],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert 'warning: 1 of 2 images have no prediction file' in done.stderr
-    assert 'darkface/AP ' in done.stdout
+    code, out, err = run_tool_process('evaluate_darkface', *folders, '--json', path, '--no-coco')
+    assert code == 0, err
+    assert 'warning: 1 of 2 images have no prediction file' in err
+    assert 'darkface/AP ' in out
     assert json.loads(path.read_text())['darkface/AP'] == 0
 
 

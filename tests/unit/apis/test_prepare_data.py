@@ -2,7 +2,6 @@
 
 import json
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from sci_plugins.apis.prepare_data import check_data, parse_size
 from sci_plugins.errors import ConfigError
 from sci_plugins.utils.images import write_image
+from tests.run_tool import run_tool_process
 
 MAKER = Path(__file__).resolve().parents[2] / 'data/make_night_sets.py'
 TOOL = Path(__file__).resolve().parents[3] / 'tools/prepare_data.py'
@@ -57,23 +57,15 @@ def test_every_night_set_has_a_check(tmp_path: Path) -> None:
         assert check_data(name, root).errors == []
 
 
-def _run(*arguments: object) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, TOOL, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
 def test_the_tool_fails_where_training_would(root: Path) -> None:
     (root / 'label/1.txt').write_text('2\n0 0 9 9\n')
     path = root / 'report.json'
-    done = _run('darkface', root, '--size', '30x20', '--json', path)
-    assert done.returncode == 1, done.stderr
-    assert 'ERROR: unreadable label (1)' in done.stdout
-    assert f'{root}/label/1.txt, line 1: expected 2 boxes to follow, got 1' in done.stdout
+    code, out, err = run_tool_process(
+        'prepare_data', 'darkface', root, '--size', '30x20', '--json', path
+    )
+    assert code == 1, err
+    assert 'ERROR: unreadable label (1)' in out
+    assert f'{root}/label/1.txt, line 1: expected 2 boxes to follow, got 1' in out
     assert json.loads(path.read_text())['usable'] is False
 
 

@@ -1,6 +1,7 @@
 """Tuning: it learns, resumes to the bit, keeps its best, and does not call harm safe."""
 
 import copy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sci_plugins.apis import tune as module
+from sci_plugins.apis import tune_source
 from sci_plugins.apis.tune import GridCell, TuneResult, check_grid, network_teacher, tune
 from sci_plugins.datasets.darkened_crops import Batch, DarkenedCrops
 from sci_plugins.errors import CheckpointError, ConfigError, DataError, TrainingError
@@ -26,6 +28,15 @@ from sci_plugins.utils.images import write_image
 from tests.host_models import host_config
 
 FAST: dict[str, Any] = dict(batch_size=2, crop_size=32, check_every=2)
+
+
+@pytest.fixture(autouse=True)
+def _few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To check with: 2 of 12 on the way, and 1 of 4 for a table of 2 conditions, not 15."""
+    monkeypatch.setattr(tune_source, '_HELD_OUT_BATCHES', 2)
+    monkeypatch.setattr(module, '_BATCHES', 1)
+    few_cells = partial(check_grid, gains=(1.0, 0.1), noises=(0.0,))
+    monkeypatch.setattr(module, 'check_grid', few_cells)
 
 
 @pytest.fixture()
@@ -47,7 +58,10 @@ def _state(stage: torch.nn.Module) -> list[Tensor]:
     return list(stage.state_dict().values())
 
 
-def test_it_learns(tmp_path: Path, photographs: Path, stage: Any) -> None:
+def test_it_learns(
+    tmp_path: Path, photographs: Path, stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, 'check_grid', check_grid)
     out = tmp_path / 'tuned.pth'
     result = tune([photographs], out, None, stage, steps=30, **FAST)
     assert len(result.losses) == 30

@@ -5,6 +5,7 @@ import hashlib
 import json
 import runpy
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from mmengine.config import Config
 from PIL import Image
 
 from sci_plugins.apis import tune as module
+from sci_plugins.apis import tune_source
 from sci_plugins.apis.config import load_config
-from sci_plugins.apis.tune import labelled_images, network_teacher, tune
+from sci_plugins.apis.tune import check_grid, labelled_images, network_teacher, tune
 from sci_plugins.apis.tune_source import identify, open_sources
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.models.enhancers import AdaptiveSCIEnhancer
@@ -28,6 +30,15 @@ pytest.importorskip('mmdet')
 pytest.importorskip('mmseg')
 TINY = runpy.run_path(str(Path(__file__).parents[2] / 'data' / 'make_tiny.py'))
 FAST: dict[str, Any] = dict(batch_size=2, check_every=2)
+
+
+@pytest.fixture(autouse=True)
+def _few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To check with: 2 of 12 on the way, and 1 of 4 for a table of 2 conditions, not 15."""
+    monkeypatch.setattr(tune_source, '_HELD_OUT_BATCHES', 2)
+    monkeypatch.setattr(module, '_BATCHES', 1)
+    few_cells = partial(check_grid, gains=(1.0, 0.1), noises=(0.0,))
+    monkeypatch.setattr(module, 'check_grid', few_cells)
 
 
 @pytest.fixture(params=['write_detection', 'write_segmentation'])
@@ -68,8 +79,9 @@ def _hash(model: Any) -> str:
 
 
 def test_it_learns_from_labels_and_leaves_the_network(
-    host: tuple[Config, str], stage: Any, tmp_path: Path
+    host: tuple[Config, str], stage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, 'check_grid', check_grid)
     teacher, recipe = network_teacher(*host, TaskTeacher)
     before, images = _hash(teacher.model), labelled_images(host[0])
     out = tmp_path / 'tuned.pth'

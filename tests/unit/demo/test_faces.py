@@ -14,9 +14,11 @@ from sci_plugins.errors import MissingDependencyError
 pytest.importorskip('skimage')
 
 
-def _scenes(count: int) -> list:
+@pytest.fixture(scope='module')
+def scenes() -> list:
+    """The first are those of `placed`, painted."""
     material = load_material('test')
-    return [draw_face_scene(np.random.default_rng(i), material) for i in range(count)]
+    return [draw_face_scene(np.random.default_rng(i), material) for i in range(24)]
 
 
 def _placed(seed: int) -> tuple[Scene, list[Figure]]:
@@ -41,9 +43,9 @@ def test_the_same_seed_draws_the_same_scene() -> None:
     assert not np.array_equal(first[0], other[0])
 
 
-def test_boxes_are_inside_and_of_the_promised_sizes() -> None:
+def test_boxes_are_inside_and_of_the_promised_sizes(scenes: list) -> None:
     heights = []
-    for radiance, boxes in _scenes(24):
+    for radiance, boxes in scenes:
         assert radiance.shape == (240, 320, 3)
         assert np.isfinite(radiance).all()
         assert radiance.min() >= 0
@@ -132,10 +134,9 @@ def test_what_stands_nearer_hides_a_figure(placed: list) -> None:
     np.testing.assert_array_equal(picture, bare)
 
 
-def test_distractors_have_no_box(placed: list) -> None:
+def test_distractors_have_no_box(placed: list, scenes: list) -> None:
     kinds: set[str] = set()
-    for seed, (_, figures) in enumerate(placed):
-        _, boxes = draw_face_scene(np.random.default_rng(seed), load_material('test'))
+    for (_, figures), (_, boxes) in zip(placed, scenes, strict=False):
         assert boxes == [figure.box for figure in figures if figure.kind == 'face']
         kinds |= {figure.kind for figure in figures}
     assert kinds == {'face', *DISTRACTORS}

@@ -4,8 +4,6 @@ import io
 import json
 import os
 import struct
-import subprocess
-import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -19,6 +17,7 @@ import torch
 from sci_plugins.errors import CheckpointError
 from sci_plugins.utils import torch_file
 from sci_plugins.utils.checkpoint import read_checkpoint
+from tests.fork_server import run_python
 
 #: Reads every file of a folder with 1 GiB of room and a minute of computing, and says what came
 #: of each.
@@ -27,6 +26,7 @@ import json, resource, sys
 from pathlib import Path
 from sci_plugins.errors import CheckpointError
 from sci_plugins.utils.checkpoint import read_checkpoint
+from tests.fork_server import run_python
 used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**30, -1))
 resource.setrlimit(resource.RLIMIT_CPU, (60, -1))
@@ -488,9 +488,7 @@ def _hostile_files(marker: Path) -> Iterator[tuple[str, bytes]]:
 
 def _read_in_a_process(folder: Path) -> dict[str, str]:
     """What comes of each file; a crash of the process, or a minute, fail the test."""
-    run = subprocess.run(
-        [sys.executable, '-c', READ_ALL, str(folder)], capture_output=True, text=True, timeout=600
-    )
+    run = run_python(['-c', READ_ALL, folder], timeout=600)
     found = [json.loads(line) for line in run.stdout.splitlines()]
     assert run.returncode == 0, (found[-1:], run.stderr[-2000:])
     return dict(found)

@@ -109,7 +109,7 @@ def test_a_comparison_that_was_edited(finished: Path, finished_det: Path, tmp_pa
     for folder in (finished, finished_det):
         content = json.loads((folder / 'comparison.json').read_text())
         places = list(_places(content))
-        for place in rng.sample(places, 100):
+        for place in rng.sample(places, 60):
             path.write_text(json.dumps(_edited(content, place, rng.choice(BAD))))
             told = _refusal(lambda: _render(read_comparison(path)))
             outcomes['refused' if told else 'read'] += 1
@@ -117,7 +117,7 @@ def test_a_comparison_that_was_edited(finished: Path, finished_det: Path, tmp_pa
             assert len(told) < len(str(path)) + 400
             assert not told or told.startswith(f'{path}: ')
             assert not told or all(str(key) in told for key in place[:1])
-    assert outcomes['refused'] > 100
+    assert outcomes['refused'] > 50
     assert outcomes['read'] > 10
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -16,6 +15,7 @@ from sci_plugins.apis.compare import compare
 from sci_plugins.apis.config import load_config
 from sci_plugins.evaluation.comparison import Comparison, definitions_of, is_percentage
 from sci_plugins.registry import RECORDS
+from tests.fork_server import run_python
 
 ROOT = Path(__file__).resolve().parents[4]
 #: A model and a data set to try it on: a "classifier" that calls images bright or dark.
@@ -155,15 +155,11 @@ def test_the_records_are_read_again(found: Comparison, cfg: Config) -> None:
 
 def test_the_tool(config: Path, tmp_path: Path) -> None:
     """The module lies in the folder that the tool is started in."""
-    done = subprocess.run(
-        [sys.executable, str(TOOL), str(config), 'none', '--work-dir', str(tmp_path / 'work'),
-         '--variants', 'none', 'gamma/0.2', '--pictures', '0', '--changed', '0', '--no-report'],
+    done = run_python(
+        [TOOL, config, 'none', '--work-dir', tmp_path / 'work', '--variants', 'none', 'gamma/0.2',
+         '--pictures', '0', '--changed', '0', '--no-report'],
         cwd=config.parent,
         env=dict(os.environ, PYTHONPATH=f'{ROOT}:{config.parent}'),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert 'accuracy' in done.stdout

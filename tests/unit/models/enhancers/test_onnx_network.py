@@ -3,8 +3,6 @@
 import copy
 import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ import torch
 from sci_plugins import registry
 from sci_plugins.errors import CheckpointError, ConfigError, MissingDependencyError
 from sci_plugins.models.enhancers.onnx import OnnxNetwork
+from tests.fork_server import run_python
 
 _THREADS = """
 import os
@@ -27,8 +26,8 @@ print(count() - before)
 @pytest.mark.skipif(not Path('/proc/self/task').exists(), reason='no list of threads')
 def test_no_thread_reports_home() -> None:
     environment = {key: value for key, value in os.environ.items() if 'TELEMETRY' not in key}
-    command = [sys.executable, '-c', _THREADS]
-    assert subprocess.check_output(command, text=True, env=environment).strip() == '0'
+    done = run_python(['-c', _THREADS], environment)
+    assert done.stdout.strip() == '0', done.stderr
 
 
 @pytest.fixture(scope='module')
