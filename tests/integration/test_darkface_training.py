@@ -28,7 +28,7 @@ CONFIGS = sorted(
 DETECTORS = ('s3fd_vgg16', 'retinanet_r50_fpn', 'tood_r50_fpn', 'yolox_s', 'yolox-p2_w25')
 #: Enough for every run of the tests: ours alone, and the one with a deformable
 #: convolution. The others take five seconds each.
-QUICK = ('s3fd_vgg16_sci-joint_1x_darkface', 'tood_r50_fpn_1x_darkface-1500')
+QUICK = ('s3fd_vgg16_sci-joint_1x_darkface',)
 WIDTH, HEIGHT = 144, 96
 
 

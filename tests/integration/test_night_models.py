@@ -30,8 +30,8 @@ MODELS_OF = {
 SETS = {'acdc-night', 'nightcity', 'bdd100k-night', 'dark-zurich', 'night-driving'}
 #: Enough for every run of the tests: one of each model, set and kind.
 QUICK = (
-    'pspnet_r50-d8_sci-frozen_40k_cityscapes-dark-zurich',
-    'deeplabv3plus_r50-d8_20k_acdc-night',
+    'segformer_mit-b0_sci-frozen_160k_cityscapes-dark-zurich',
+    'segformer_mit-b0_20k_acdc-night',
     'segformer_mit-b0_sci-joint_20k_nightcity',
     'segformer_mit-b0_160k_cityscapes-bdd100k-night',
     'segformer_mit-b0_160k_cityscapes-night-driving',
@@ -116,7 +116,9 @@ def test_every_model_has_its_configs() -> None:
     assert {path.stem for path in CONFIGS} >= set(QUICK)
 
 
-@pytest.mark.parametrize('name', MODELS_OF)
+@pytest.mark.parametrize(
+    'name', [pytest.param(n, marks=[] if 'segformer' in n else pytest.mark.slow) for n in MODELS_OF]
+)
 def test_the_hosts_checkpoints_load_unchanged(name: str, data: Path) -> None:
     """The same entries of the same shapes, and with them the same scores."""
     init_default_scope('mmseg')

@@ -84,6 +84,7 @@ def test_a_gradient_reaches_the_first_convolution(model: Any) -> None:
     assert model.backbone.features[0].weight.grad.abs().max() > 0
 
 
+@pytest.mark.slow
 def test_the_loss_falls_and_the_face_is_found() -> None:
     model = _build()
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-4)

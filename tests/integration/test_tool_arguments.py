@@ -53,9 +53,10 @@ def _one_thread(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 
 def _files(folder: Path) -> dict[Path, bytes]:
-    """All but the logs of MMEngine."""
+    """All but the logs of MMEngine and what Python compiles."""
     found = [path for path in folder.rglob('*') if path.is_file()]
-    return {path: path.read_bytes() for path in found if 'work' not in path.parts}
+    own = {'work', '__pycache__'}
+    return {path: path.read_bytes() for path in found if own.isdisjoint(path.parts)}
 
 
 def _refuse(folder: Path, tool: str, *arguments: object) -> str:

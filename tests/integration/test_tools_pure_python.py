@@ -75,7 +75,9 @@ def test_training(pair: Pair, tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path / 'iter_2.pth')['meta']['iter'] == 2
 
 
-@pytest.mark.parametrize('tta', [[], ['--tta']], ids=['plain', 'tta'])
+@pytest.mark.parametrize(
+    'tta', [[], pytest.param(['--tta'], marks=pytest.mark.slow)], ids=['plain', 'tta']
+)
 def test_testing_and_comparing(pair: Pair, tmp_path: Path, tta: list[str]) -> None:
     """The same numbers as those of the text config, also as another model's config."""
     pure = _tested(pair, pair.pure, tmp_path / 'pure', *tta)

@@ -237,6 +237,7 @@ class _Pools(_Small):
         return tuple(F.adaptive_avg_pool2d(images.float(), size) for size in (6, (3, None)))
 
 
+@pytest.mark.slow
 def test_adaptive_pooling_at_any_size(tmp_path: Path) -> None:
     lines = export_onnx(_Pools(), tmp_path / 'x.onnx')
     assert '2x192x128' in lines[1]

@@ -250,18 +250,18 @@ def test_an_8_bit_tensor_is_as_the_array(photo: np.ndarray) -> None:
 
 
 def test_threads_share_a_module_in_training(photo: np.ndarray) -> None:
-    """8 threads, 150 calls each: equal results, nothing of the module moves."""
+    """8 threads, 40 calls each: equal results, nothing of the module moves."""
     module = SCIEnhancer().train()
     module.block_norm.running_mean.fill_(-3)
     before = {key: value.clone() for key, value in module.state_dict().items()}
     wanted = sci_plugins.enhance(photo, module)
 
     def work(_: int) -> int:
-        found = [sci_plugins.enhance(photo, module) for _ in range(150)]
+        found = [sci_plugins.enhance(photo, module) for _ in range(40)]
         return sum(np.array_equal(each, wanted) for each in found)
 
     with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(work, range(8))) == 1200
+        assert sum(pool.map(work, range(8))) == 320
     assert all(part.training for part in module.modules())
     for key, value in module.state_dict().items():
         assert torch.equal(value, before[key]), key

@@ -18,7 +18,7 @@ pytest.importorskip('skimage')
 def scenes() -> list:
     """The first are those of `placed`, painted."""
     material = load_material('test')
-    return [draw_face_scene(np.random.default_rng(i), material) for i in range(24)]
+    return [draw_face_scene(np.random.default_rng(i), material) for i in range(12)]
 
 
 def _placed(seed: int) -> tuple[Scene, list[Figure]]:
@@ -57,7 +57,7 @@ def test_boxes_are_inside_and_of_the_promised_sizes(scenes: list) -> None:
     # A box is rounded outwards or inwards by at most a pixel.
     assert 7 <= min(heights) <= 10
     assert 30 <= max(heights) <= 41
-    assert len(heights) > 60
+    assert len(heights) > 30
 
 
 def test_everyone_stands_on_the_ground_and_who_is_far_is_small(placed: list) -> None:

@@ -213,6 +213,7 @@ def test_gradcheck_of_the_loss():
 @pytest.mark.skipif(
     torch.__version__.startswith('2.4.'), reason='torch 2.4 cannot trace `out=` here'
 )
+@pytest.mark.slow  # its parts are compiled beside their own tests
 def test_a_compiler_takes_the_loss_whole():
     """As `torch.compile` would trace it, without waiting for a C++ compiler."""
     model = small(stages=2).double().train()

@@ -33,7 +33,7 @@ def _enhance_elsewhere(cfg: Config, folder: Path, condition: Condition | None = 
     return files
 
 
-@pytest.mark.parametrize('host', ['seg', 'det'])
+@pytest.mark.parametrize('host', [pytest.param('seg', marks=pytest.mark.slow), 'det'])
 def test_as_if_enhanced_here(host: str, request: Any, tmp_path: Path, measured: list[str]) -> None:
     """The same numbers and records as enhancing before any resize, darkened or not."""
     source: tuple[Config, str] = request.getfixturevalue(host)

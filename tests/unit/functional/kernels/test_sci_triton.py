@@ -65,7 +65,8 @@ def test_interpreted() -> None:
 
 
 @pytest.mark.parametrize(
-    ('source', 'target', 'step', 'turned'), [('*fp32', '*fp32', 1, False), ('*u8', '*u8', 3, True)]
+    ('source', 'target', 'step', 'turned'),
+    [pytest.param('*fp32', '*fp32', 1, False, marks=pytest.mark.slow), ('*u8', '*u8', 3, True)],
 )
 def test_it_compiles_without_a_gpu(
     source: str, target: str, step: int, turned: bool, tmp_path: Path, monkeypatch: Any

@@ -24,6 +24,7 @@ MODELS = {
 }
 
 
+@pytest.mark.slow
 def test_a_real_file() -> None:
     result = benchmark_export(threads=1, runs=1, cases={'gamma': Case('gamma/0.4', (48, 64))})
     times, ratios = result.timings['gamma'], result.ratios['gamma']

@@ -12,6 +12,7 @@ linux = pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='no /p
 
 
 @linux
+@pytest.mark.slow
 def test_the_peak_of_a_call_in_a_process_of_its_own():
     """An array of 240 MB, which is freed again; this process does not grow by it."""
     before = peak_mb()
