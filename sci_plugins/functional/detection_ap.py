@@ -231,7 +231,7 @@ def _integrate(several: Sequence[RankedDetections], weights: Weights, rule: Rule
         for each in same:
             at = np.flatnonzero(each.hits[ends])
             images, boxes = each.images[ends[at]], rows @ each.positives[:, None]
-            # Few enough rows at once for the processor's cache: three times as fast.
+            # Few enough rows at once for the processor's cache.
             step = max(1, _CACHED // max(1, len(at)))
             result = np.empty(len(rows))
             for start in range(0, len(rows), step):
