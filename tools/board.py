@@ -164,7 +164,7 @@ def _draw(results: Any, path: Path) -> None:
 
     across = min(2, len(results.sheets)) or 1
     rows = -(-len(results.sheets) // across) or 1
-    figure = Figure(figsize=(6.5 * across, 4.2 * rows + 1.2))
+    figure = Figure(figsize=(6.5 * max(across, 1.7), 4.2 * rows + 1.2 + 2 * (across == 1)))
     panels = figure.subplots(rows, across, squeeze=False).ravel()
     # Solid: the base and this package's own; dashed: the rivals.
     strong, light = (cycle(colormaps[name].colors) for name in ('Dark2', 'tab10'))
@@ -191,9 +191,9 @@ def _draw(results: Any, path: Path) -> None:
         axes.set_visible(False)
     if results.sheets:
         handles, names = panels[0].get_legend_handles_labels()
-        legend = dict(loc='lower center', ncols=2 * across, frameon=False, fontsize=8)
+        legend = dict(loc='lower center', ncols=4, frameon=False, fontsize=8)
         figure.legend(handles, names, **legend)
-    figure.tight_layout(rect=(0, 2.4 / across / figure.get_figheight(), 1, 1))
+    figure.tight_layout(rect=(0, 1.2 / figure.get_figheight(), 1, 1))
     content = io.BytesIO()
     figure.savefig(content, dpi=100, metadata=dict(Software=MARK))
     write_atomically(path, content.getbuffer())
