@@ -26,7 +26,6 @@ import json, resource, sys
 from pathlib import Path
 from sci_plugins.errors import CheckpointError
 from sci_plugins.utils.checkpoint import read_checkpoint
-from tests.fork_server import run_python
 used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**30, -1))
 resource.setrlimit(resource.RLIMIT_CPU, (60, -1))
