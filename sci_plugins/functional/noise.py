@@ -42,8 +42,8 @@ _SELECTED = 1.138
 # Ratio of the two levels' strengths: 2.1 is the 90th percentile of 80 photographs by day, 2.3
 # the lowest of the same ones darkened with noise.
 _MIXED, _PURE = 2.12, 2.33
-# Finest detail of the luma of white noise: sqrt(1 - 2 / 4 + (6 / 16) ** 2) of its pixels' noise.
-_DETAIL = 0.80
+#: Finest detail of white noise: sqrt(1 - 2 / 4 + (6 / 16) ** 2) of its pixels' deviation.
+DETAIL_OF_NOISE = 0.80
 _LUMA_OF_NOISE = sum(weight**2 for weight in LUMA) ** 0.5
 
 
@@ -70,7 +70,7 @@ class NoiseEstimate(NamedTuple):
         square over linear light, ``d v² / d v^2.2 = 0.91 l^-0.09`` at the level ``l``.
         """
         light = self.level.clamp_min(1e-6) ** 1.1
-        return self.sigma / (_DETAIL * _LUMA_OF_NOISE * (2 / 2.2) * light ** (2 / 2.2 - 1))
+        return self.sigma / (DETAIL_OF_NOISE * _LUMA_OF_NOISE * (2 / 2.2) * light ** (2 / 2.2 - 1))
 
 
 def finest_details(luma: Tensor) -> tuple[Tensor, Tensor]:

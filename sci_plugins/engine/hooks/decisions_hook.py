@@ -8,7 +8,6 @@ from mmengine.dist import collect_results, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
-from torch.utils.hooks import RemovableHandle
 
 from sci_plugins.datasets.transforms import EnhanceImage
 from sci_plugins.engine.hooks.image_results_hook import sampled_positions
@@ -38,7 +37,7 @@ class DecisionsHook(Hook):
         self.found: dict[int, ImageDecision] | None = None
         self._own: dict[int, ImageDecision] = {}
         self._heard: list[ImageDecision] = []
-        self._handles: list[RemovableHandle] = []
+        self._stages: list[AdaptiveSCIEnhancer] = []
 
     def before_test(self, runner: Runner) -> None:
         loader = runner.test_dataloader
@@ -49,7 +48,9 @@ class DecisionsHook(Hook):
         self._late = bool(stages) and not self._in_model and loader.num_workers > 0
         self._positions = sampled_positions(loader) if stages else []
         self._rest = iter(self._positions)
-        self._handles = [each.controller.register_forward_hook(self._hear) for each in stages]
+        self._stages = stages
+        for stage in stages:
+            stage.listeners.append(self._hear)
 
     def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         self._open = True
@@ -67,16 +68,15 @@ class DecisionsHook(Hook):
     def after_test(self, runner: Runner) -> None:
         if self._late:
             self._load_again(runner.test_dataloader.dataset)
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+        for stage in self._stages:
+            stage.listeners.remove(self._hear)
+        self._stages = []
         parts = collect_results([self._own], get_world_size())
         if parts is not None:
             self.found = {place: each for part in parts for place, each in part.items()}
 
-    def _hear(self, _: nn.Module, statistics: tuple, decided: tuple) -> None:
+    def _hear(self, decision: Decision) -> None:
         if self._open:
-            decision = Decision(*decided, *statistics)
             self._heard += [ImageDecision.of(decision, i) for i in range(len(decision.gain))]
 
     def _load_again(self, dataset: Any) -> None:

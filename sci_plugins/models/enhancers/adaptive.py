@@ -1,5 +1,6 @@
 """SCI that knows the light and the noise of its image, and is off where neither needs it."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -7,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sci_plugins.errors import check_at_least
+from sci_plugins.functional.blocking import BlockingEstimate, estimate_blocking
 from sci_plugins.functional.kernels.noise_fused import brighten, halve
 from sci_plugins.functional.kernels.sci_fused import PASSES
 from sci_plugins.functional.light import LightStatistics, light_statistics, to_cells
@@ -25,8 +27,10 @@ from sci_plugins.registry import MODELS
 
 #: Largest exponent of the light, strength of the shrinkage, and natural logarithm of the gain.
 MAX_EXPONENT, MAX_STRENGTH, MAX_LOG_GAIN = 1.5, 4.0, 3.0
-# Logarithm of the gain below which the exponent closes: what is not brightened is not evened out.
+# Logarithm of the gain below which everything else closes but the shrinkage of white noise.
 _EVENED = 0.1
+# Before the sigmoid, a strength that stays 0.
+_CLOSED = -4.0
 _MOST_CELLS = 512
 _HIDDEN = 16
 _FEATURES = 13
@@ -53,11 +57,14 @@ class Decision(NamedTuple):
     gain: Tensor  # factor of the pixel values, ``(N,)``, [1, e³]
     #: of the noise shrinkage, finest level first, ``(N, 4)``, [0, 4]; 0 keeps the noise
     strengths: Tensor
+    #: the noise of each level that they multiply, ``(N, 4)``: the sensor's, or what JPEG left of it
+    sigma: Tensor
     #: ``(N,)`` each
     light: LightStatistics
     noise: NoiseEstimate
     #: noise of the image at half its size: where the image was enlarged before, its noise is there
     coarse: NoiseEstimate
+    blocking: BlockingEstimate
 
     @property
     def is_off(self) -> Tensor:
@@ -114,6 +121,8 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         self.cells = cells
         self.sci = SCIEnhancer().eval()
         self.controller = Controller()
+        #: Called with each :class:`Decision`.
+        self.listeners: list[Callable[[Decision], object]] = []
         if weights is not None:
             load_enhancer_weights(self, weights)
         if illumination is not None:
@@ -125,6 +134,12 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         self.sci.eval()
         return self
 
+    def complete_state(self, state: dict[str, Tensor], prefix: str = '') -> None:
+        """Files from before images were looked at for JPEG: what they do stays the same."""
+        if f'{prefix}controller.out.bias' in state:
+            closed = torch.full_like(self.controller.deblocking, _CLOSED)
+            state.setdefault(f'{prefix}controller.deblocking', closed)
+
     def decide(self, image: Tensor) -> Decision:
         """What is to be done to each image of ``(N, 3, H, W)``, RGB, float, [0, 1].
 
@@ -133,8 +148,33 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         """
         self.check_input(image)
         light, noise, coarse = statistics_of(image)
-        exponent, gain, strengths = self.controller(light, noise, coarse)
-        return Decision(exponent, gain, strengths, light, noise, coarse)
+        exponent, log_gain, strengths = self.controller(light, noise, coarse)
+        blocking = BlockingEstimate(*2 * (torch.zeros_like(light.mean),))
+        if self._does_all(image) or bool((log_gain > 0).any()):
+            blocking = estimate_blocking(image)
+        # JPEG hides the finest noise, too, but what is left can be taken away.
+        hidden = _hidden_noise(light, noise, coarse) * (1 - blocking.evidence)
+        shown = 1 - hidden.to(log_gain.dtype)
+        log_gain, strengths = log_gain * shown, strengths * shown[:, None]
+        # What is not brightened is not evened out, and shows JPEG's blocks as networks know them.
+        brightened = (log_gain / _EVENED).clamp(0, 1)
+        against = self.controller.against_blocks() * (blocking.evidence * brightened)[:, None]
+        sigma = torch.stack([noise.sigma, *[2 * coarse.sigma] * (LEVELS - 1)], 1)
+        blocks = blocking.sigma[:, None].expand_as(sigma)
+        stronger = against * blocks > strengths * sigma
+        decision = Decision(
+            exponent=exponent * brightened,
+            gain=log_gain.exp(),
+            strengths=torch.where(stronger, against, strengths),
+            sigma=torch.where(stronger, blocks, sigma),
+            light=light,
+            noise=noise,
+            coarse=coarse,
+            blocking=blocking,
+        )
+        for listen in self.listeners:
+            listen(decision)
+        return decision
 
     def forward(self, image: Tensor) -> Tensor:
         self.check_input(image)
@@ -157,7 +197,7 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         everything = self._does_all(image)
         bright = image
         if everything or bool((decision.strengths > 0).any()):
-            bright = shrink_pixels(image, _sigma_of_levels(decision), decision.strengths)
+            bright = shrink_pixels(image, decision.sigma, decision.strengths)
             noisy = (decision.strengths > 0).any(1)
             if everything or not bool(noisy.all()):
                 bright = torch.where(_of_images(noisy), bright, image)
@@ -200,12 +240,16 @@ def statistics_of(image: Tensor) -> tuple[LightStatistics, NoiseEstimate, NoiseE
 
 
 class Controller(nn.Module):
-    """A perceptron from an image's statistics to what is done to it: 326 parameters."""
+    """A perceptron from an image's statistics to what is done to it: 326 parameters.
+
+    Four more say how much to take away where an image was compressed.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.hidden = nn.Linear(_FEATURES, _HIDDEN)
         self.out = nn.Linear(_HIDDEN, 2 + LEVELS)
+        self.deblocking = nn.Parameter(torch.empty(LEVELS))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -214,23 +258,28 @@ class Controller(nn.Module):
         nn.init.normal_(self.out.weight, 0, 0.05)
         nn.init.constant_(self.out.bias, -1.0)
         nn.init.constant_(self.out.bias[-1:], -2.0)
+        nn.init.constant_(self.deblocking, -1.0)
+
+    def against_blocks(self) -> Tensor:
+        """How much of what JPEG left to take away, finest level first, ``(4,)``, [0, 4]."""
+        return MAX_STRENGTH * _opened(self.deblocking)
 
     def forward(
         self, light: LightStatistics, noise: NoiseEstimate, coarse: NoiseEstimate
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Exponent ``(N,)``, gain ``(N,)`` and strengths ``(N, 4)``, see :class:`Decision`."""
+        """Exponent ``(N,)``, logarithm of the gain ``(N,)`` and strengths ``(N, 4)``."""
         features = _features(light, noise, coarse)
         out = self.out(F.silu(self.hidden(features.to(self.hidden.weight.dtype))))
-        out = out.to(features.dtype)
-        opened = ((1 + 2 * _STRETCH) * torch.sigmoid(out) - _STRETCH).clamp(0, 1)
-        shown = 1 - _hidden_noise(light, noise, coarse).to(out.dtype)
+        opened = _opened(out.to(features.dtype))
         # What is not white is texture, or noise that was processed: it is left alone.
         fine = noise.whiteness[:, None]
         others = torch.maximum(fine, coarse.whiteness[:, None]).expand(-1, LEVELS - 1)
-        strengths = MAX_STRENGTH * opened[:, 1:-1] * torch.cat([fine, others], 1) * shown[:, None]
-        gain = MAX_LOG_GAIN * opened[:, -1] * shown
-        exponent = MAX_EXPONENT * opened[:, 0] * (gain / _EVENED).clamp(0, 1)
-        return exponent, torch.exp(gain), strengths
+        strengths = MAX_STRENGTH * opened[:, 1:-1] * torch.cat([fine, others], 1)
+        return MAX_EXPONENT * opened[:, 0], MAX_LOG_GAIN * opened[:, -1], strengths
+
+
+def _opened(value: Tensor) -> Tensor:
+    return ((1 + 2 * _STRETCH) * torch.sigmoid(value) - _STRETCH).clamp(0, 1)
 
 
 def _features(light: LightStatistics, noise: NoiseEstimate, coarse: NoiseEstimate) -> Tensor:
@@ -263,12 +312,6 @@ def _hidden_noise(light: LightStatistics, noise: NoiseEstimate, coarse: NoiseEst
 
 def _rise(value: Tensor, low: float, high: float) -> Tensor:
     return ((value - low) / (high - low)).clamp(0, 1)
-
-
-def _sigma_of_levels(decision: Decision) -> Tensor:
-    """``(N, 4)``: at half the size, the mean of four pixels has half of white noise's deviation."""
-    fine, coarse = decision.noise.sigma, 2 * decision.coarse.sigma
-    return torch.stack([fine, *[coarse] * (LEVELS - 1)], 1)
 
 
 def _enlarge(light: Tensor, image: Tensor) -> Tensor:

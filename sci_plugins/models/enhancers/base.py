@@ -70,6 +70,18 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
         """
         return False
 
+    def complete_state(self, state: dict[str, Tensor], prefix: str = '') -> None:
+        """Add to a state dict what files of an older version of this class lack.
+
+        Args:
+            state: entries by name.
+            prefix: before the names of this module's entries.
+        """
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        self.complete_state(state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
     def extra_repr(self) -> str:
         """The constructor's arguments, without weights and enhancers inside."""
         told = arguments_of(self).items()

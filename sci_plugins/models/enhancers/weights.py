@@ -93,10 +93,12 @@ def load_enhancer_weights(module: nn.Module, name: str | None) -> None:
         entries = _estimator_entries(module, content)
         _check_values(entries)
         _check_recipe(module, content)
-        state = entries
-        if entries.keys() != module.state_dict().keys():
+        state = dict(entries)
+        if isinstance(module, BaseEnhancer):
+            module.complete_state(state)
+        if state.keys() != module.state_dict().keys():
             layers = getattr(module, 'layers', None)
-            state = merge_aliases(entries, _AUTHORS_NAMES, layers, 'enhancer')
+            state = merge_aliases(state, _AUTHORS_NAMES, layers, 'enhancer')
         _check_against(module, state, 'the enhancer')
     module.load_state_dict(state, strict=True)
     count, sha256 = len(entries), file.sha256[:8]

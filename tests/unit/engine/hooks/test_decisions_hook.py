@@ -57,7 +57,7 @@ def _run(
     measure(prepared, model, name, Condition(), [keeper, hook])
     assert hook.found is not None
     for module in model.modules():
-        assert not module._forward_hooks
+        assert not getattr(module, 'listeners', [])
     return hook.found
 
 

@@ -11,11 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sci_plugins.errors import CheckpointError, ConfigError
-from sci_plugins.functional.low_light import darken
+from sci_plugins.functional.blocking import BlockingEstimate, estimate_blocking
+from sci_plugins.functional.low_light import compress_jpeg, darken
 from sci_plugins.functional.noise import estimate_noise, shrink_noise
 from sci_plugins.models.enhancers import (
     AdaptiveSCIEnhancer,
     SCIEnhancer,
+    adaptive,
     build_enhancer,
     save_enhancer,
 )
@@ -113,6 +115,82 @@ def test_the_average_light_of_regions_stays() -> None:
     assert float(cells.std()) > 0.003
 
 
+def _blocky(seed: int) -> Tensor:
+    """An image of blocks of 8 x 8 pixels, compressed in the dark."""
+    generator = torch.Generator().manual_seed(seed)
+    light = torch.linspace(0.1, 0.3, 160).expand(1, 3, 128, 160)
+    steps = 0.02 * torch.randn(1, 1, 16, 20, generator=generator)
+    return light + F.interpolate(steps, scale_factor=8)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(('gain', 'share'), [(ALWAYS_OFF, 0.0), (HALF_OPEN, 1.0)])
+def test_blocks_are_taken_away_where_the_image_is_brightened(gain: float, share: float) -> None:
+    stage, image = _stage(ALWAYS_OFF, ALWAYS_OFF, gain), _blocky(0)
+    stage.controller.deblocking.copy_(torch.tensor([-20.0, 0.0, 0.0, 20.0]))
+    decision = stage.decide(image)
+    strengths = [0, 2 * share, 2 * share, 4 * share]
+    assert decision.strengths[0].tolist() == pytest.approx(strengths)
+    quiet = image
+    if share:
+        blocks = estimate_blocking(image)
+        assert float(blocks.evidence) == 1
+        limits = torch.tensor([strengths])
+        quiet = (shrink_noise(image**2, blocks.sigma, limits) + 1e-8).sqrt() - 1e-4
+    expected = (quiet * decision.gain).clamp(0, 1)
+    torch.testing.assert_close(stage(image), expected)
+
+
+@torch.no_grad()
+def test_of_noise_and_blocks_the_stronger_is_taken_away() -> None:
+    stage = _stage(ALWAYS_OFF, HALF_OPEN, HALF_OPEN)
+    stage.controller.deblocking.fill_(-0.5)
+    noise = 0.001 * torch.randn(1, 3, 128, 160, generator=torch.Generator().manual_seed(0))
+    for image in (_blocky(0), _blocky(0) + noise, _noisy(1)):
+        found = stage.decide(image)
+        against = stage.controller.against_blocks() * found.blocking.evidence
+        sensor = torch.stack([found.noise.sigma, *[2 * found.coarse.sigma] * 3], 1)
+        white = torch.maximum(found.noise.whiteness, found.coarse.whiteness)
+        both = 2 * white * sensor, against * found.blocking.sigma
+        torch.testing.assert_close(
+            (found.strengths * found.sigma)[:, 1:], torch.maximum(*both)[:, 1:]
+        )
+
+
+@torch.no_grad()
+def test_files_from_before_blocks_were_seen_do_what_they_did(tmp_path: Path) -> None:
+    stage = _stage(HALF_OPEN, HALF_OPEN, HALF_OPEN)
+    stage.controller.deblocking.fill_(ALWAYS_OFF)
+    save_enhancer(stage, tmp_path / 'old.pth')
+    content = torch.load(tmp_path / 'old.pth', weights_only=True)
+    del content['state_dict']['controller.deblocking']
+    torch.save(content, tmp_path / 'old.pth')
+    again = build_enhancer(f'adaptive/{tmp_path / "old.pth"}').eval()
+    for image in (_blocky(0), _noisy(1)):
+        torch.testing.assert_close(again(image), stage(image), rtol=0, atol=0)
+    host = torch.nn.Sequential(torch.nn.Identity(), AdaptiveSCIEnhancer())
+    inside = {f'1.{name}': value for name, value in content['state_dict'].items()}
+    assert not host.load_state_dict(inside).missing_keys
+    torch.testing.assert_close(host.eval()(_blocky(0)), stage(_blocky(0)), rtol=0, atol=0)
+    with pytest.raises(RuntimeError, match=r'controller\.deblocking'):  # no stage in the file
+        host.load_state_dict({})
+
+
+@torch.no_grad()
+def test_blocks_explain_why_the_finest_noise_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What looks like the noise of an enlarged image was compressed: it is brightened."""
+    enhancer = AdaptiveSCIEnhancer(weights='sci_plugins/adaptive').eval()
+    generator = np.random.default_rng(0)
+    scene = np.kron(generator.integers(40, 220, (12, 16, 3)), np.ones((16, 16, 1))).astype(np.uint8)
+    dark = darken(cv2.blur(scene, (9, 9)), 0.05, 0.004, 0, generator)
+    image = torch.from_numpy(compress_jpeg(dark, 60)).permute(2, 0, 1)[None] / 255
+    found = enhancer.decide(image)
+    assert float(found.gain) > 2
+    none = BlockingEstimate(torch.zeros(1), torch.zeros(1))
+    monkeypatch.setattr(adaptive, 'estimate_blocking', lambda image: none)
+    assert float(enhancer.decide(image).gain) < 0.7 * float(found.gain)
+
+
 def test_a_batch_changes_nothing() -> None:
     torch.manual_seed(3)
     stage = AdaptiveSCIEnhancer().eval()
@@ -156,7 +234,7 @@ def test_plain_images(value: float) -> None:
 def test_every_parameter_learns() -> None:
     stage, image = _stage(HALF_OPEN, HALF_OPEN, -1.0).train(), _noisy(5).requires_grad_()
     torch.nn.init.normal_(stage.controller.out.weight, 0, 0.1)
-    (stage(image) ** 2).sum().backward()
+    ((stage(image) ** 2).sum() + stage(_blocky(0)).sum()).backward()
     for name, parameter in stage.named_parameters():
         assert parameter.grad is not None, name
         assert float(parameter.grad.abs().sum()) > 0, name
