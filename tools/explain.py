@@ -5,8 +5,9 @@
 
 Columns: mean, low and high (quantiles .1 and .9) of the luma in [0, 1]; unevenness of the light (0
 even, above 1 a lamp at night); noise in linear light (white is 1) and whether it is white (1: a
-sensor's noise, 0: texture, which is left alone); exponent of SCI's regional light, gain, and
-strengths of the noise shrinkage, finest detail first. "off": the image stays as it is, to the bit.
+sensor's noise, 0: texture, which is left alone); whether JPEG's blocks show (1: compressed as it
+is); exponent of SCI's regional light, gain, and strengths of the noise shrinkage,
+finest detail first. "off": the image stays as it is, to the bit.
 """
 
 import argparse

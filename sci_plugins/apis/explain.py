@@ -13,6 +13,7 @@ from sci_plugins.apis.enhance import prepare_enhancer
 from sci_plugins.datasets.low_light_folder import find_images, to_tensor
 from sci_plugins.errors import DataError
 from sci_plugins.evaluation.decisions import ImageDecision, decided_cells
+from sci_plugins.functional.blocking import estimate_blocking
 from sci_plugins.functional.light import light_statistics
 from sci_plugins.functional.noise import estimate_noise
 from sci_plugins.models.enhancers import AdaptiveSCIEnhancer
@@ -25,8 +26,8 @@ class Explanation:
 
     path: str  # its file
     light: Mapping[str, float]  # :class:`sci_plugins.functional.light.LightStatistics`, by name
-    #: standard deviation of each channel's noise in linear light (white is 1), and ``whiteness``: 1
-    #: a sensor's noise, 0 texture
+    #: standard deviation of each channel's noise in linear light (white is 1); ``whiteness``: 1 a
+    #: sensor's noise, 0 texture; ``blocks``: 1 where JPEG's blocks show, 0 where they do not
     noise: Mapping[str, float]
     #: exponent, gain and strengths of the adaptive stage; ``None`` for another enhancer
     decision: Mapping[str, Any] | None = None
@@ -34,7 +35,10 @@ class Explanation:
     problem: str = ''  # why the image cannot be read; empty if it can
 
 
-HEAD = ('image', 'mean', 'low', 'high', 'uneven', 'noise', 'white', 'exponent', 'gain', 'strengths')
+HEAD = (
+    'image', 'mean', 'low', 'high', 'uneven', 'noise', 'white', 'blocks', 'exponent', 'gain',
+    'strengths',
+)  # fmt: skip
 
 
 def explain_images(
@@ -62,8 +66,9 @@ def _explain(path: str, stage: nn.Module, device: str) -> Explanation:
     try:
         image = to_tensor(read_image(path))[None].to(device)
         light, noise = light_statistics(image), estimate_noise(image)
+        blocks = float(estimate_blocking(image).evidence)
         told = {name: float(value) for name, value in light._asdict().items()}
-        heard = dict(linear=float(noise.linear), whiteness=float(noise.whiteness))
+        heard = dict(linear=float(noise.linear), whiteness=float(noise.whiteness), blocks=blocks)
         if not isinstance(stage, AdaptiveSCIEnhancer):
             return Explanation(path, told, heard)
         found = ImageDecision.of(stage.decide(image))
@@ -80,4 +85,5 @@ def row(found: Explanation) -> list[str]:
     light = [f'{found.light[name]:.3f}' for name in ('mean', 'low', 'high')]
     cells = [found.path, *light, f'{found.light["unevenness"]:.2f}']
     cells += [f'{found.noise["linear"]:.5f}', f'{found.noise["whiteness"]:.2f}']
+    cells.append(f'{found.noise["blocks"]:.2f}')
     return [*cells, *(decided_cells(**found.decision) if found.decision else [''] * 3)]

@@ -1,7 +1,7 @@
 """What the adaptive stage decided for the images of a test set."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -33,6 +33,7 @@ class ImageDecision:
     strengths: list[float]
     light: float  # mean luma of the image, [0, 1]
     noise: float  # standard deviation of each channel's noise in linear light (white is 1)
+    blocks: float = 0.0  # how clearly JPEG's blocks show, [0, 1], if it was looked for them
 
     @classmethod
     def of(cls, found: Decision, index: int = 0) -> 'ImageDecision':
@@ -43,6 +44,7 @@ class ImageDecision:
             strengths=found.strengths[index].tolist(),
             light=found.light.mean[index].item(),
             noise=found.noise.linear[index].item(),
+            blocks=found.blocking.evidence[index].item(),
         )
 
     @property
@@ -54,6 +56,7 @@ class ImageDecision:
     def told(self) -> str:
         """All in one line: what was seen, then what was done."""
         seen = f'light {self.light:.3f}, noise {self.noise:.5f}'
+        seen += f', blocks of JPEG {self.blocks:.2f}' if self.blocks else ''
         exponent, gain, strengths = decided_cells(self.exponent, self.gain, self.strengths)
         if exponent == 'off':
             return f'{seen}; off, the image stays as it is'
@@ -71,6 +74,7 @@ class Decisions:
     strengths: list[list[float]]
     light: list[float]
     noise: list[float]
+    blocks: list[float] = field(default_factory=list)  # empty in older files
 
     @classmethod
     def of(cls, ids: Sequence[str], found: Mapping[int, ImageDecision]) -> 'Decisions | None':
@@ -84,17 +88,22 @@ class Decisions:
         return cls(
             images=[ids[place] for place in sorted(found)],
             strengths=[[_short(value) for value in one.strengths] for one in each],
-            **{name: [_short(getattr(one, name)) for one in each] for name in _NUMBERS},
+            **{
+                name: [_short(getattr(one, name)) for one in each] for name in (*_NUMBERS, 'blocks')
+            },
         )
 
     def __getitem__(self, place: int) -> ImageDecision:
-        names = ('strengths', *_NUMBERS)
-        return ImageDecision(**{name: getattr(self, name)[place] for name in names})
+        return ImageDecision(**{name: getattr(self, name)[place] for name in self._names})
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return ('strengths', *_NUMBERS, *['blocks'] * bool(self.blocks))
 
     @property
     def fits(self) -> bool:
         """Whether all lists are as long as they have to be: files may be edited or damaged."""
-        lists = (getattr(self, name) for name in ('strengths', *_NUMBERS))
+        lists = (getattr(self, name) for name in self._names)
         same = all(len(each) == len(self.images) for each in lists)
         return same and all(len(each) == LEVELS for each in self.strengths)
 
@@ -111,6 +120,8 @@ class Decisions:
             for level in range(LEVELS)
         }
         seen = {'light (mean luma)': self.light, 'noise (linear light)': self.noise}
+        if any(self.blocks):
+            seen['blocks of JPEG'] = self.blocks
         return {**seen, 'gain': self.gain, 'exponent': self.exponent, **levels}
 
     def examples(self) -> dict[str, int]:

@@ -8,6 +8,7 @@ import torch
 
 from sci_plugins.apis.explain import HEAD, explain_images, row
 from sci_plugins.datasets.low_light_folder import to_tensor
+from sci_plugins.functional.blocking import estimate_blocking
 from sci_plugins.functional.light import light_statistics
 from sci_plugins.functional.noise import estimate_noise
 from sci_plugins.models.enhancers import AdaptiveSCIEnhancer
@@ -27,7 +28,8 @@ def test_numbers(tmp_path: Path, photograph: np.ndarray) -> None:
     image = to_tensor(photograph)[None]
     light, noise, decision = light_statistics(image), estimate_noise(image), stage.decide(image)
     assert found.light == {name: float(value) for name, value in light._asdict().items()}
-    assert found.noise == dict(linear=float(noise.linear), whiteness=float(noise.whiteness))
+    white, blocks = float(noise.whiteness), float(estimate_blocking(image).evidence)
+    assert found.noise == dict(linear=float(noise.linear), whiteness=white, blocks=blocks)
     assert found.decision == dict(
         exponent=float(decision.exponent.detach()),
         gain=float(decision.gain.detach()),

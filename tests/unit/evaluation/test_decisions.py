@@ -62,6 +62,20 @@ def test_kept_in_the_order_of_the_set_with_five_digits() -> None:
     assert kept[1] == replace(DARK, gain=3.1235)
 
 
+def test_blocks_of_jpeg() -> None:
+    pressed = replace(DARK, blocks=0.75)
+    assert pressed.told.startswith('light 0.062, noise 0.00400, blocks of JPEG 0.75; gain')
+    kept = Decisions.of(['a', 'b'], {0: OFF, 1: pressed})
+    assert kept is not None
+    assert kept[1].blocks == 0.75
+    assert kept.columns['blocks of JPEG'] == [0.0, 0.75]
+    older = replace(kept, blocks=[])
+    assert older.fits
+    assert older[1].blocks == 0
+    assert 'blocks of JPEG' not in older.columns
+    assert not replace(kept, blocks=[0.5]).fits
+
+
 def test_rounding_switches_nothing_off() -> None:
     nearly = replace(OFF, gain=1.0000001, strengths=[0.0, 0.0, 0.0, 1e-9])
     kept = Decisions.of(['a'], {0: nearly})
