@@ -22,7 +22,10 @@ def seeded(seed: int) -> Iterator[None]:
         with torch.random.fork_rng(devices=devices):
             random.seed(seed)
             np.random.seed(seed)
-            torch.manual_seed(seed)
+            # torch.manual_seed would also seed a GPU that is only used later.
+            torch.default_generator.manual_seed(seed)
+            if devices:
+                torch.cuda.manual_seed(seed)
             yield
     finally:
         random.setstate(python)

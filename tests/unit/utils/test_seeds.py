@@ -41,3 +41,14 @@ def test_an_error_leaves_nothing_either() -> None:
         _fail()
     assert random.getstate() == before[0]
     assert torch.equal(torch.get_rng_state(), before[1])
+
+
+def test_a_gpu_that_is_used_later_is_not_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    queued: list[object] = []
+    monkeypatch.setattr(torch.cuda, 'manual_seed_all', queued.append)
+    torch.manual_seed(0)
+    assert queued
+    queued.clear()
+    with seeded(4):
+        pass
+    assert not queued
