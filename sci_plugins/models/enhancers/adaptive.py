@@ -29,8 +29,8 @@ from sci_plugins.registry import MODELS
 MAX_EXPONENT, MAX_STRENGTH, MAX_LOG_GAIN = 1.5, 4.0, 3.0
 # Logarithm of the gain below which everything else closes but the shrinkage of white noise.
 _EVENED = 0.1
-# Compressed noise, relative to the light, from which on it restrains the gain in full. Of photographs
-# at gain .1 without noise and JPEG 70 it is .06, at gain .05 with noise .002 it is .12.
+# Compressed noise, relative to the light, from which on it restrains the gain in full. Of
+# photographs at gain .1 without noise and JPEG 70 it is .06, at gain .05 with noise .002 it is .12.
 _STRONG = 0.1
 # Before the sigmoid, a strength that stays 0.
 _CLOSED = -4.0
@@ -60,7 +60,7 @@ class Decision(NamedTuple):
     gain: Tensor  # factor of the pixel values, ``(N,)``, [1, e³]
     #: of the noise shrinkage, finest level first, ``(N, 4)``, [0, 4]; 0 keeps the noise
     strengths: Tensor
-    #: the noise of each level that they multiply, ``(N, 4)``: the sensor's, or what JPEG left of it
+    #: noise of each level that they multiply, ``(N, 4)``: the sensor's, or what JPEG left of it
     sigma: Tensor
     #: ``(N,)`` each
     light: LightStatistics
@@ -92,7 +92,9 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
 
     Noise is measured in the image that arrives and in its half size, where it is white again if
     the image was enlarged. Strong noise that only the half size shows cannot be taken out well: the
-    image stays as it is. It is seen best before a ``Resize``: :class:`sci_plugins.EnhanceImage`.
+    image stays as it is. Noise that was compressed shows by JPEG's blocks, until the image is
+    resized: its traces are shrunk and restrain the gain. So the stage belongs before a ``Resize``:
+    :class:`sci_plugins.EnhanceImage`.
 
     Args:
         cells: regions along the longer side; as many as there are pixels at most.
@@ -248,7 +250,7 @@ def statistics_of(image: Tensor) -> tuple[LightStatistics, NoiseEstimate, NoiseE
 class Controller(nn.Module):
     """A perceptron from an image's statistics to what is done to it: 326 parameters.
 
-    Five more say how much to take away, and how much less to brighten, where an image was compressed.
+    Five more are for images that were compressed: what to take away, and how much gain to leave out.
     """
 
     def __init__(self) -> None:
