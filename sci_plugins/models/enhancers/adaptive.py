@@ -250,7 +250,7 @@ def statistics_of(image: Tensor) -> tuple[LightStatistics, NoiseEstimate, NoiseE
 class Controller(nn.Module):
     """A perceptron from an image's statistics to what is done to it: 326 parameters.
 
-    Five more are for images that were compressed: what to take away, and how much gain to leave out.
+    Five more are for compressed images: what to take away, and how much gain to leave out.
     """
 
     def __init__(self) -> None:
