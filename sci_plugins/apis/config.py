@@ -70,7 +70,8 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
         with _found_by_module():
             cfg = get_config(path) if is_host_name else Config.fromfile(path)
         if cfg_options:
-            cfg.merge_from_dict(cfg_options)
+            # A copy: a `_delete_` in it is taken out when it is met.
+            cfg.merge_from_dict(copy.deepcopy(cfg_options))
         make_printable(cfg)
         scope = scope_of(cfg)  # a pure-Python config imports its host here
     except (SciPluginsError, OSError):

@@ -11,9 +11,10 @@ from sci_plugins.evaluation.metrics.image_quality import (
     DiscreteEntropy,
     ImageQualityMetric,
 )  # fmt: skip
+from sci_plugins.evaluation.metrics.no_metric import NoMetric
 from sci_plugins.evaluation.metrics.subset_iou import SubsetIoUMetric
 
 __all__ = [
     'Brightness', 'DarkFaceMetric', 'DiscreteEntropy', 'EME', 'ImageQualityMetric', 'LOE', 'NIQE',
-    'PSNR', 'SSIM', 'SubsetIoUMetric',
+    'NoMetric', 'PSNR', 'SSIM', 'SubsetIoUMetric',
 ]  # fmt: skip

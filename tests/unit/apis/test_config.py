@@ -148,6 +148,15 @@ def test_broken_files_of_other_formats(tmp_path: Path, name: str, text: str) -> 
         load_config(_write(tmp_path, text, name))
 
 
+def test_options_are_left_as_they_are(tmp_path: Path) -> None:
+    """Options of a board are used for each of its cells."""
+    path = tmp_path / 'config.py'
+    path.write_text("model = dict(type='ToyModel', left=1)\n")
+    options = {'model': {'_delete_': True, 'type': 'Other'}}
+    for _ in range(2):
+        assert load_config(str(path), options).model == dict(type='Other')
+
+
 @pytest.mark.parametrize('options', [{'a.b': 1}, {'c.5': 1}])
 def test_options_that_do_not_fit(tmp_path: Path, options: dict) -> None:
     path = _write(tmp_path, 'a = 1\nc = [1, 2]\n')
