@@ -2,6 +2,7 @@
 
     sci-plugins board configs/board/board.yml --dry-run
     sci-plugins board configs/board/board.yml --work-dir W --page docs/board.md
+    sci-plugins board BOARD.yml --add docs/board.json           # and what was measured before
     sci-plugins board docs/board.json --page docs/board.md      # draw it again
 
 Each cell, a network under a condition, is a comparison of its own below the work dir. Start the
@@ -29,6 +30,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('board', help='BOARD.yml; or a board.json, to draw its page again')
     parser.add_argument('--work-dir', default='work_dirs/board', help='for all comparisons')
     parser.add_argument('--page', type=Path, metavar='FILE.md', help='(default: WORK_DIR/board.md)')
+    parser.add_argument(
+        '--add', nargs='+', default=[], metavar='BOARD.json',
+        help='earlier results: numbers that are not measured here, on the same images',
+    )  # fmt: skip
     parser.add_argument('--dry-run', action='store_true', help='list the cells and what is missing')
     parser.add_argument('--no-measure', action='store_true', help='write the page of what is there')
     return parser.parse_args()
@@ -57,7 +62,10 @@ def main() -> None:
     if not args.no_measure:
         boards.measure_board(board, args.work_dir)
     results = boards.collect_results(board, args.work_dir)
-    write_page(results, page, f'python tools/board.py {args.board} --page {page}')
+    added = ' '.join(['--add', *args.add, '']) if args.add else ''
+    for path in args.add:
+        results = boards.complete_results(results, board, path, boards.read_results(path)[0])
+    write_page(results, page, f'python tools/board.py {args.board} {added}--page {page}')
     print(f'{results.measured} of {results.cells} cells are measured; written: {page}')
 
 
@@ -83,6 +91,9 @@ def _page_lines(results: Any, page: Path, command: str) -> Iterator[str]:
     yield f'Made by `{command}`; all numbers: [{page.stem}.json]({page.stem}.json).\n'
     if results.measured < results.cells:
         yield f'**Unfinished: {results.measured} of {results.cells} cells are measured.**\n'
+    if any(results.taken.values()):
+        told = ', '.join(f'{count} from {name}' for name, count in results.taken.items() if count)
+        yield f'Numbers that were measured before, on the same images: {told}.\n'
     base = results.enhancers[0]
     told = [f'{MARKS[each][1]} {MEANINGS[each]}' for each in (HELPS, HURTS, SAME, TOO_FEW)]
     marks, hollow = '; '.join(told), ' '.join(HOLLOW.values())

@@ -5,6 +5,7 @@ own, so that processes on one or several machines can share the work.
 """
 
 import fcntl
+import logging
 import math
 import os
 import time
@@ -17,6 +18,7 @@ from typing import Any
 
 import torch
 import yaml
+from mmengine.logging import print_log
 
 from sci_plugins.apis.compare import compare
 from sci_plugins.apis.compare.contenders import NO_CHECKPOINT, enhancer_of
@@ -36,6 +38,9 @@ from sci_plugins.utils.checkpoint import use_safe_loading
 from sci_plugins.utils.files import file_slug
 from sci_plugins.utils.machine import describe_machine, machine_line
 from sci_plugins.utils.schema import Measured, from_content, read_json
+
+# Points by which a base measured twice may differ: by the order of sums on another processor.
+_SAME_BASE = 0.05
 
 
 @dataclass(frozen=True)
@@ -225,6 +230,8 @@ class Results:
     #: how many cells there are, and how many are finished
     cells: int
     measured: int
+    #: file -> how many numbers were taken from it, see :func:`complete_results`
+    taken: dict[str, int] = field(default_factory=dict)
 
 
 def collect_results(board: Board, work_dir: str | os.PathLike[str]) -> Results:
@@ -245,6 +252,75 @@ def collect_results(board: Board, work_dir: str | os.PathLike[str]) -> Results:
     done = sum(not cell.missing(board.enhancers) for cell in cells)
     machine = machine_line(describe_machine())
     return Results(sheets, board.enhancers, costs, machine, versions, len(cells), done)
+
+
+def complete_results(
+    results: Results, board: Board, path: str | os.PathLike[str], earlier: Results
+) -> Results:
+    """Results with what is missing from an earlier ``board.json``.
+
+    Numbers are taken from the same network with the same weights, on the same images under the same
+    conditions, and corrected anew together with the others.
+
+    Args:
+        results: what was measured.
+        board: what is asked for.
+        path, earlier: the file and its content.
+
+    Raises:
+        DataError: if the base of both has another value on the same images.
+    """
+    sheets, taken, done = [], 0, 0
+    for network in board.networks:
+        own, other = (
+            next((each for each in found.sheets if each.network == network.name), None)
+            for found in (results, earlier)
+        )
+        if other is not None:
+            own = own or replace(other, columns=[])
+            if _same_test(own, other):
+                before = sum(len(each.entries) for each in own.columns)
+                found = (
+                    _completed(text, own, other, board.enhancers, path) for text in board.conditions
+                )
+                own = replace(own, columns=_corrected([each for each in found if each is not None]))
+                taken += sum(len(each.entries) for each in own.columns) - before
+            else:
+                told = f'{path}: {network.name} has other weights, images or metric: not taken'
+                print_log(told, logger='current', level=logging.WARNING)
+        if own is not None:
+            sheets.append(own)
+            done += sum(board.enhancers == list(each.entries) for each in own.columns)
+    taken_all = results.taken | {Path(path).name: taken}
+    return replace(results, sheets=sheets, measured=done, taken=taken_all)
+
+
+def _same_test(one: Sheet, other: Sheet) -> bool:
+    """The host's evaluator may have been another: the numbers are those of the records."""
+    sheets = [
+        (each.checkpoint_sha256, each.metric, each.images, each.resample,
+         {k: v for k, v in each.protocol.items() if k != 'rule'})
+        for each in (one, other)
+    ]  # fmt: skip
+    return sheets[0] == sheets[1]
+
+
+def _completed(
+    text: str, own: Sheet, other: Sheet, enhancers: Sequence[str], path: Any
+) -> Column | None:
+    """The column of a condition with the entries of both sheets, in order; the own ones count."""
+    found = [each for sheet in (own, other) for each in sheet.columns if each.text == text]
+    if not found:
+        return None
+    bases = [each.entries[enhancers[0]].value for each in found]
+    if max(bases) - min(bases) > _SAME_BASE:
+        raise DataError(
+            f'{path}: {own.network}, {text}: {enhancers[0]} is {bases[-1]:.4f} there, '
+            f'{bases[0]:.4f} here'
+        )
+    entries = found[-1].entries | found[0].entries
+    ordered = {name: entries[name] for name in enhancers if name in entries}
+    return replace(found[0], entries=ordered)
 
 
 def _metric(found: Comparison) -> str:

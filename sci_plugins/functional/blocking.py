@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sci_plugins.functional.image_quality import LUMA, check_images
 from sci_plugins.functional.noise import DETAIL_OF_NOISE
-from sci_plugins.functional.tensors import constant
+from sci_plugins.functional.tensors import constant, is_exporting
 
 #: Smallest side in pixels: in smaller images chance makes grids.
 MIN_SIDE = 64
@@ -61,8 +61,8 @@ def estimate_blocking(image: Tensor) -> BlockingEstimate:
     """
     check_images('estimate_blocking', image=image)
     image = image.to(torch.promote_types(image.dtype, torch.float32))
-    if min(image.shape[2:]) < MIN_SIDE:
-        none = image.new_zeros(len(image))
+    none = image.new_zeros(len(image))
+    if not is_exporting() and min(image.shape[2:]) < MIN_SIDE:
         return BlockingEstimate(none, none)
     weights = constant(LUMA, image)
     rows = torch.einsum('nchw,c->nhw', image[:, :, ::_STEP], weights)
@@ -71,6 +71,9 @@ def estimate_blocking(image: Tensor) -> BlockingEstimate:
     grid, between, excess = (sum(pair) for pair in zip(*sides, strict=True))
     low, high = _SHOWN
     evidence = (((grid + _FLOOR) / (between + _FLOOR) - low) / (high - low)).clamp(0, 1)
+    if is_exporting():  # for images of any size
+        for side in image.shape[2:]:
+            evidence = evidence * (image.new_full((), side, dtype=torch.float64) >= MIN_SIDE)
     noise = (excess / (2 * _JUMP)).clamp_min(0).sqrt()
     # Of the luma, squared: the slope of the square at its mean.
     return BlockingEstimate(evidence, DETAIL_OF_NOISE * 2 * rows.mean((1, 2)) * noise)

@@ -20,6 +20,7 @@ from sci_plugins.apis.compare.contenders import build_model
 from sci_plugins.apis.config import load_config
 from sci_plugins.deploy import Deployable, deployable_enhancer, export_onnx
 from sci_plugins.errors import ConfigError, MissingDependencyError
+from sci_plugins.functional.blocking import estimate_blocking
 from sci_plugins.registry import MODELS
 from tests.host_models import host_config
 from tests.run_tool import run_tool
@@ -211,6 +212,17 @@ def test_the_adaptive_stage_decides_in_the_file(tmp_path: Path) -> None:
             (wanted,) = eager(images)
         assert np.abs(found - wanted.numpy()).max() < 1e-6 * 255
         np.testing.assert_allclose(found, np.concatenate(alone), atol=1e-4)
+    # Compressed in the dark, and too small to tell.
+    for size in ((96, 160), (48, 160)):
+        blocks = torch.randint(20, 30, (1, 1, size[0] // 8, size[1] // 8), dtype=torch.float32)
+        images = F.interpolate(blocks.expand(1, 3, -1, -1), scale_factor=8).byte()
+        (found,) = onnxruntime.InferenceSession(out).run(None, {'images': images.numpy()})
+        with torch.no_grad():
+            (wanted,) = eager(images)
+            evidence = estimate_blocking(images.float() / 255).evidence
+        assert evidence.item() == (size == (96, 160))
+        assert np.abs(found - wanted.numpy()).max() < 1e-6 * 255
+    images = _three_lights(240, 320)
     off = onnx.load(out)
     for tensor in off.graph.initializer:
         if '.controller.out.' in tensor.name:

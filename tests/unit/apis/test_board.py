@@ -228,3 +228,87 @@ def test_cells_of_another_protocol_are_named(board_file: Path, tmp_path: Path) -
     arguments = ('--work-dir', work, '--page', tmp_path / 'page.md', '--no-measure')
     assert run_tool('board', board_file, *arguments)[0] == 0
     assert 'do not share a protocol' in (tmp_path / 'page.md').read_text()
+
+
+def _sheet(network: str, columns: dict[str, dict[str, float]], **others: Any) -> boards.Sheet:
+    judged = {
+        text: {
+            name: boards.Entry(value, 1, 0.1, 2, 'helps' if name != 'none' else '', 0.03)
+            for name, value in values.items()
+        }
+        for text, values in columns.items()
+    }
+    found = [boards.Column(text, text, 0.1, entries) for text, entries in judged.items()]
+    about = dict(checkpoint_sha256='f' * 64, protocol=dict(images_sha256='a', rule='Coco')) | others
+    return boards.Sheet(
+        network, 'x.py', 'x.pth', metric='AP', images=9, resample='images', columns=found, **about
+    )
+
+
+def _results(*sheets: boards.Sheet) -> boards.Results:
+    return boards.Results(list(sheets), ['none', 'a', 'b'], {}, 'here', {}, 6, 1)
+
+
+def _board(*networks: str) -> boards.Board:
+    named = [boards.Network(name, 'x.py', 'x.pth') for name in networks]
+    return boards.Board(named, ['none', '0.1', '0.2'], ['none', 'a', 'b'])
+
+
+def test_numbers_measured_before_fill_what_is_missing() -> None:
+    """Own ones count; conditions and enhancers that nobody asks for stay away."""
+    own = _results(_sheet('x', {'0.1': dict(none=5, a=6)}, protocol=dict(images_sha256='a')))
+    earlier = _results(
+        _sheet('x', {'0.1': dict(none=5.01, a=1, b=2, c=3), 'none': dict(none=4, a=5)}),
+        _sheet('y', {'0.2': dict(none=7, a=8, b=9)}),
+    )
+    found = boards.complete_results(own, _board('x', 'y'), 'old/board.json', earlier)
+    told = [
+        (each.text, {name: entry.value for name, entry in each.entries.items()})
+        for sheet in found.sheets
+        for each in sheet.columns
+    ]
+    assert told == [
+        ('none', dict(none=4, a=5)),
+        ('0.1', dict(none=5, a=6, b=2)),
+        ('0.2', dict(none=7, a=8, b=9)),
+    ]
+    assert found.taken == {'board.json': 6}
+    assert found.measured == 2
+    # Corrected together: of three at .03 none stands.
+    assert not any(
+        e.stands for c in found.sheets[0].columns for e in c.entries.values() if e.verdict
+    )
+
+
+@pytest.mark.parametrize(
+    'other', [dict(checkpoint_sha256='0' * 64), dict(protocol=dict(images_sha256='b', rule='Coco'))]
+)
+def test_numbers_of_other_weights_or_images_are_not_taken(
+    other: dict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = _results(_sheet('x', {'0.1': dict(none=5, a=6)}))
+    earlier = _results(_sheet('x', {'0.1': dict(none=5, b=2)}, **other))
+    found = boards.complete_results(own, _board('x'), 'old.json', earlier)
+    assert found.sheets == own.sheets
+    assert 'x has other weights, images or metric: not taken' in ' '.join(capsys.readouterr())
+
+
+def test_another_base_is_refused() -> None:
+    own, earlier = (_results(_sheet('x', {'0.1': dict(none=n, a=6)})) for n in (5, 5.1))
+    with pytest.raises(DataError, match=r'old\.json: x, 0\.1: none is 5\.1000 there, 5\.0000 here'):
+        boards.complete_results(own, _board('x'), 'old.json', earlier)
+
+
+def test_the_page_tells_what_was_taken(board_file: Path, tmp_path: Path) -> None:
+    _leave_out(board_file, ', 1:0.003', ', "before(clahe)"')
+    work, pages = tmp_path / 'work', [tmp_path / name / 'page.md' for name in ('one', 'two')]
+    assert run_tool('board', board_file, '--work-dir', work, '--page', pages[0])[0] == 0
+    more = board_file.with_name('more.yml')
+    more.write_text(board_file.read_text().replace('"gamma/0.4"', '"gamma/0.4", "clahe"'))
+    earlier = pages[0].with_suffix('.json')
+    command = ('board', more, '--work-dir', tmp_path / 'other', '--no-measure')
+    assert run_tool(*command, '--add', earlier, '--page', pages[1])[0] == 0
+    page = pages[1].read_text()
+    assert 'Numbers that were measured before, on the same images: 8 from page.json.' in page
+    assert f'--add {earlier} --page' in page
+    assert 'Unfinished: 0 of 4 cells' in page
