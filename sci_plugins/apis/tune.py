@@ -28,7 +28,7 @@ from sci_plugins.errors import (
     check_seed,
     first_line,
 )
-from sci_plugins.functional.low_light import darken
+from sci_plugins.functional.low_light import compress_jpeg, darken
 from sci_plugins.models.enhancers import AdaptiveSCIEnhancer, BaseEnhancer
 from sci_plugins.models.enhancers.export import building_of, save_enhancer
 from sci_plugins.models.teachers import PixelTeacher, Teacher
@@ -52,6 +52,8 @@ _PICTURES = 4
 
 #: Conditions: gains by noise.
 GRID_GAINS, GRID_NOISES = (1.0, 0.3, 0.1, 0.05, 0.02), (0.0, 0.002, 0.004)
+#: And compressed: gain, noise, quality of JPEG.
+GRID_JPEG = ((0.1, 0.0, 70), (0.05, 0.002, 70), (0.03, 0.001, 60))
 #: Harm up to this fraction of the loss that the untouched images have over the whole grid.
 MARGIN = 0.02
 _RESAMPLES, _BATCHES = 1000, 4
@@ -71,6 +73,13 @@ class GridCell:
     low: float
     high: float
     harms: bool  # whether the interval lies above the margin
+    quality: int | None = None  # of JPEG
+
+    @property
+    def condition(self) -> str:
+        """In words."""
+        jpeg = f', JPEG {self.quality}' if self.quality else ''
+        return f'gain {self.gain:g}, noise {self.noise:g}{jpeg}'
 
 
 @torch.no_grad()
@@ -81,6 +90,7 @@ def check_grid(
     *,
     gains: Sequence[float] = GRID_GAINS,
     noises: Sequence[float] = GRID_NOISES,
+    compressed: Sequence[tuple[float, float, int]] = GRID_JPEG,
     margin: float = MARGIN,
     device: str = 'cpu',
 ) -> list[GridCell]:
@@ -90,6 +100,7 @@ def check_grid(
         teacher: what is compared with the untouched images.
         crops: where they come from; how they are darkened there does not matter.
         gains, noises: the grid.
+        compressed: conditions beside it: gain, noise, quality of JPEG.
         margin: harm that is tolerated, as a fraction of the raw loss over the whole grid.
         device: of stage and teacher.
     """
@@ -100,25 +111,30 @@ def check_grid(
     pixels = [each.round().byte().numpy() for each in bright]
     generator = np.random.default_rng(0)
     measured = {}
-    for gain, noise in product(gains, noises):
+    grid = [(gain, noise, None) for gain, noise in product(gains, noises)]
+    for gain, noise, quality in [*grid, *compressed]:
         losses = []
         for each, aim in zip(pixels, aims, strict=True):
-            dark = torch.from_numpy(darken(each, gain, noise, 0, generator)).permute(2, 0, 1)
-            image = (dark.float() / 255)[None].to(device)
+            dark = darken(each, gain, noise, 0, generator)
+            if quality is not None:
+                dark = compress_jpeg(dark[..., ::-1], quality)[..., ::-1].copy()
+            image = (torch.from_numpy(dark).permute(2, 0, 1).float() / 255)[None].to(device)
             seen = (teacher.look(image), teacher.look(stage(image)))
             losses.append(torch.cat([teacher.distance(one, aim) for one in seen]))
-        measured[gain, noise] = torch.stack(losses).cpu()
+        measured[gain, noise, quality] = torch.stack(losses).cpu()
     limit = margin * float(torch.stack([each[:, 0].mean() for each in measured.values()]).mean())
     return [_judge(*place, losses.numpy(), limit) for place, losses in measured.items()]
 
 
-def _judge(gain: float, noise: float, losses: np.ndarray, margin: float) -> GridCell:
+def _judge(
+    gain: float, noise: float, quality: int | None, losses: np.ndarray, margin: float
+) -> GridCell:
     difference = losses[:, 1] - losses[:, 0]
     draws = np.random.default_rng(0).integers(len(losses), size=(_RESAMPLES, len(losses)))
     low, high = np.quantile(difference[draws].mean(1), (0.025, 0.975))
     raw, tuned = losses.mean(0)
     cell = (gain, noise, float(raw), float(tuned), float(low), float(high))
-    return GridCell(*cell, harms=bool(low > margin))
+    return GridCell(*cell, harms=bool(low > margin), quality=quality)
 
 
 @dataclass
@@ -141,7 +157,7 @@ class TuneResult:
     @property
     def verdict(self) -> str:
         """The grid in a sentence."""
-        harms = [f'gain {cell.gain:g}, noise {cell.noise:g}' for cell in self.grid if cell.harms]
+        harms = [cell.condition for cell in self.grid if cell.harms]
         if not harms:
             return 'nowhere in the table worse than the image as it is: safe'
         return f'NOT SAFE: worse than the image as it is at {"; ".join(harms)}'
@@ -149,11 +165,12 @@ class TuneResult:
     def table(self) -> str:
         """The grid, as text."""
         rows = [
-            [f'{cell.gain:g}', f'{cell.noise:g}', f'{cell.raw:.4f}', f'{cell.tuned:.4f}',
+            [f'{cell.gain:g}', f'{cell.noise:g}', str(cell.quality or ''), f'{cell.raw:.4f}',
+             f'{cell.tuned:.4f}',
              f'[{cell.low:+.4f}, {cell.high:+.4f}]', 'worse' if cell.harms else '']
             for cell in self.grid
         ]  # fmt: skip
-        return text_table(['gain', 'noise', 'raw loss', 'tuned', 'difference', ''], rows)
+        return text_table(['gain', 'noise', 'JPEG', 'raw loss', 'tuned', 'difference', ''], rows)
 
 
 def tune(

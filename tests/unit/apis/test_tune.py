@@ -15,6 +15,7 @@ from sci_plugins.apis import tune_source
 from sci_plugins.apis.tune import GridCell, TuneResult, check_grid, network_teacher, tune
 from sci_plugins.datasets.darkened_crops import Batch, DarkenedCrops
 from sci_plugins.errors import CheckpointError, ConfigError, DataError, TrainingError
+from sci_plugins.functional.blocking import estimate_blocking
 from sci_plugins.models.enhancers import (
     AdaptiveSCIEnhancer,
     GammaEnhancer,
@@ -35,7 +36,7 @@ def _few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """To check with: 2 of 12 on the way, and 1 of 4 for a table of 2 conditions, not 15."""
     monkeypatch.setattr(tune_source, '_HELD_OUT_BATCHES', 2)
     monkeypatch.setattr(module, '_BATCHES', 1)
-    few_cells = partial(check_grid, gains=(1.0, 0.1), noises=(0.0,))
+    few_cells = partial(check_grid, gains=(1.0, 0.1), noises=(0.0,), compressed=())
     monkeypatch.setattr(module, 'check_grid', few_cells)
 
 
@@ -71,7 +72,7 @@ def test_it_learns(
     meta = read_checkpoint(out)['meta']
     assert meta['tuned']['steps'] == 30
     assert meta['tuned']['safe'] is result.is_safe
-    assert len(meta['tuned']['grid']) == len(result.grid) == 15
+    assert len(meta['tuned']['grid']) == len(result.grid) == 18
     assert out.stat().st_size < 40_000
     assert (tmp_path / 'tuned_progress.jpg').is_file()
     assert not (tmp_path / 'tuned_state.pth').exists()
@@ -182,11 +183,31 @@ def test_harm_is_told(photographs: Path) -> None:
     assert 'safe' in TuneResult(GammaEnhancer(), grid=nothing).verdict
 
 
+class _BlocksAreBlack(IdentityEnhancer):
+    """Harms where an image was compressed."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image * (estimate_blocking(image).evidence < 1).view(-1, 1, 1, 1)
+
+
+@torch.no_grad()
+def test_harm_to_compressed_images_is_told(tmp_path: Path) -> None:
+    small = np.random.default_rng(0).integers(60, 250, (9, 11, 3)).astype(np.uint8)
+    write_image(tmp_path / 'day.png', small.repeat(20, 0).repeat(20, 1))
+    crops = DarkenedCrops([tmp_path], crop_size=128, batch_size=4)
+    conditions = dict(gains=(0.1,), noises=(0.0,), compressed=((0.1, 0.0, 60),))
+    cells = check_grid(_BlocksAreBlack().eval(), PixelTeacher(), crops, **conditions)  # type: ignore[arg-type]
+    assert [(cell.quality, cell.harms) for cell in cells] == [(None, False), (60, True)]
+    result = TuneResult(GammaEnhancer(), grid=cells)
+    assert result.verdict.endswith('at gain 0.1, noise 0, JPEG 60')
+    assert ' 60 ' in result.table()
+
+
 def test_a_margin_is_kept() -> None:
     losses = np.stack([np.full(16, 1.0), np.full(16, 1.1)], 1)
-    assert module._judge(1, 0, losses, margin=0.05).harms
-    assert not module._judge(1, 0, losses, margin=0.2).harms
-    assert module._judge(1, 0, losses, 0.2) == GridCell(
+    assert module._judge(1, 0, None, losses, margin=0.05).harms
+    assert not module._judge(1, 0, None, losses, margin=0.2).harms
+    assert module._judge(1, 0, None, losses, 0.2) == GridCell(
         1, 0, 1.0, pytest.approx(1.1), pytest.approx(0.1), pytest.approx(0.1), False  # type: ignore[arg-type]
     )  # fmt: skip
 

@@ -37,7 +37,7 @@ def _few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """To check with: 2 of 12 on the way, and 1 of 4 for a table of 2 conditions, not 15."""
     monkeypatch.setattr(tune_source, '_HELD_OUT_BATCHES', 2)
     monkeypatch.setattr(module, '_BATCHES', 1)
-    few_cells = partial(check_grid, gains=(1.0, 0.1), noises=(0.0,))
+    few_cells = partial(check_grid, gains=(1.0, 0.1), noises=(0.0,), compressed=())
     monkeypatch.setattr(module, 'check_grid', few_cells)
 
 
@@ -96,7 +96,7 @@ def test_it_learns_from_labels_and_leaves_the_network(
     assert meta['host']['input_order'] == 'bgr'
     assert meta['tuned']['images'] == 3
     assert meta['tuned']['crop_size'] is None
-    assert len(meta['tuned']['grid']) == 15
+    assert len(meta['tuned']['grid']) == 18
     assert meta['tuned']['safe'] is result.is_safe
     with Image.open(tmp_path / 'tuned_progress.jpg') as picture:
         assert picture.size[0] > 3 * picture.size[1] / 4  # three columns, four rows
