@@ -9,8 +9,8 @@
 Any mmdet detector or mmseg segmentor. The network on the untouched photograph teaches the stage
 that shows it a darkened one; with --task-loss, its own training loss on the labelled images of the
 config's train_dataloader. Writes the weights, a picture beside them (adaptive_progress.jpg),
-and a table of light, noise and JPEG: where the stage is worse than the image as it is, the weights are
-not called safe, and the exit code is 1. An interrupted run goes on with --resume.
+and a table of light, noise and JPEG: where the stage is worse than the image as it is, the weights
+are not called safe, and the exit code is 1. An interrupted run goes on with --resume.
 """
 
 import argparse
