@@ -284,13 +284,15 @@ def test_numbers_measured_before_fill_what_is_missing() -> None:
     'other', [dict(checkpoint_sha256='0' * 64), dict(protocol=dict(images_sha256='b', rule='Coco'))]
 )
 def test_numbers_of_other_weights_or_images_are_not_taken(
-    other: dict, capsys: pytest.CaptureFixture[str]
+    other: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(boards, 'print_log', lambda text, **_: told.append(text))
     own = _results(_sheet('x', {'0.1': dict(none=5, a=6)}))
     earlier = _results(_sheet('x', {'0.1': dict(none=5, b=2)}, **other))
     found = boards.complete_results(own, _board('x'), 'old.json', earlier)
     assert found.sheets == own.sheets
-    assert 'x has other weights, images or metric: not taken' in ' '.join(capsys.readouterr())
+    assert told == ['old.json: x has other weights, images or metric: not taken']
 
 
 def test_another_base_is_refused() -> None:
