@@ -2,7 +2,7 @@
 
     sci-plugins board configs/board/board.yml --dry-run
     sci-plugins board configs/board/board.yml --work-dir W --page docs/board.md
-    sci-plugins board BOARD.yml --add docs/board.json           # and what was measured before
+    sci-plugins board BOARD.yml --add earlier/board.json        # and what was measured before
     sci-plugins board docs/board.json --page docs/board.md      # draw it again
 
 Each cell, a network under a condition, is a comparison of its own below the work dir. Start the
@@ -45,9 +45,14 @@ def main() -> None:
     if page.suffix != '.md':
         raise ConfigError(f'--page must be the name of a .md file, got {page}')
     again = args.board.endswith('.json')
+    if again and args.add:
+        raise ConfigError(
+            f'--add needs a BOARD.yml, which says what is asked for; got {args.board}'
+        )
     if not args.dry_run:
         outputs = [page, page.parent / 'images' / f'{page.stem}.png']
-        check_outputs(*outputs, *([] if again else [page.with_suffix('.json')]))
+        outputs += [] if again else [page.with_suffix('.json')]
+        check_outputs(*outputs, inputs=args.add)
     # Imported late: --help need not wait for PyTorch.
     from sci_plugins.apis import board as boards
 
@@ -56,6 +61,7 @@ def main() -> None:
         write_page(results, page, command)
         return
     board = boards.read_board(args.board)
+    earlier = {path: boards.read_results(path)[0] for path in args.add}  # before hours of work
     if args.dry_run:
         _list(boards.cells_of(board, args.work_dir), board.enhancers)
         return
@@ -63,8 +69,8 @@ def main() -> None:
         boards.measure_board(board, args.work_dir)
     results = boards.collect_results(board, args.work_dir)
     added = ' '.join(['--add', *args.add, '']) if args.add else ''
-    for path in args.add:
-        results = boards.complete_results(results, board, path, boards.read_results(path)[0])
+    for path, found in earlier.items():
+        results = boards.complete_results(results, board, path, found)
     write_page(results, page, f'python tools/board.py {args.board} {added}--page {page}')
     print(f'{results.measured} of {results.cells} cells are measured; written: {page}')
 

@@ -268,8 +268,13 @@ def complete_results(
         path, earlier: the file and its content.
 
     Raises:
-        DataError: if the base of both has another value on the same images.
+        DataError: if the base is another enhancer there, or has another value on the same images.
     """
+    if earlier.enhancers[:1] != board.enhancers[:1]:
+        raise DataError(
+            f'{path}: expected numbers against {board.enhancers[0]}, got them against '
+            f'{", ".join(earlier.enhancers[:1]) or "nothing"}'
+        )
     sheets, taken, done = [], 0, 0
     for network in board.networks:
         own, other = (

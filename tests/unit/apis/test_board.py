@@ -301,6 +301,31 @@ def test_another_base_is_refused() -> None:
         boards.complete_results(own, _board('x'), 'old.json', earlier)
 
 
+def test_another_base_enhancer_is_refused() -> None:
+    own = _results(_sheet('x', {'0.1': dict(none=5, a=6)}))
+    earlier = boards.Results(own.sheets, ['a', 'none'], {}, 'here', {}, 6, 1)
+    with pytest.raises(DataError, match=r'old\.json: expected numbers against none, got .* a$'):
+        boards.complete_results(own, _board('x'), 'old.json', earlier)
+
+
+@pytest.mark.parametrize(('page', 'words'), [('old.md', 'old.json'), ('new.md', 'missing.json')])
+def test_earlier_numbers_are_looked_at_first_and_kept(
+    board_file: Path, tmp_path: Path, measured: list[str], page: str, words: str
+) -> None:
+    """Before anything is measured: a page beside which they lie would write over them."""
+    (tmp_path / 'old.json').write_text(json.dumps(to_content(_results())))
+    before = (tmp_path / 'old.json').read_bytes()
+    command = ('board', board_file, '--work-dir', tmp_path / 'work', '--page', tmp_path / page)
+    code, _, err = run_tool(*command, '--add', tmp_path / words)
+    assert code == 2
+    assert words in err
+    assert measured == []
+    assert (tmp_path / 'old.json').read_bytes() == before
+    code, _, err = run_tool('board', tmp_path / 'old.json', '--add', tmp_path / 'old.json')
+    assert code == 2
+    assert '--add needs a BOARD.yml' in err
+
+
 def test_the_page_tells_what_was_taken(board_file: Path, tmp_path: Path) -> None:
     _leave_out(board_file, ', 1:0.003', ', "before(clahe)"')
     work, pages = tmp_path / 'work', [tmp_path / name / 'page.md' for name in ('one', 'two')]

@@ -132,6 +132,10 @@ def test_blocks_are_taken_away_where_the_image_is_brightened(gain: float, share:
     decision = stage.decide(image)
     strengths = [0, 2 * share, 2 * share, 4 * share]
     assert decision.strengths[0].tolist() == pytest.approx(strengths)
+    with torch.enable_grad():  # blocks are looked for whatever the gain
+        trained = stage.decide(image)
+    assert float(trained.blocking.evidence) == 1
+    assert trained.strengths[0].tolist() == pytest.approx(strengths)
     quiet = image
     if share:
         blocks = estimate_blocking(image)
