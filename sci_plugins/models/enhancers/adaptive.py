@@ -32,6 +32,8 @@ _EVENED = 0.1
 # Compressed noise, relative to the light, from which on it restrains the gain in full. Of
 # photographs at gain .1 without noise and JPEG 70 it is .06, at gain .05 with noise .002 it is .12.
 _STRONG = 0.1
+# Of white, as noise is told: a power of two, which rounds nothing.
+_STEPS = 256.0
 # Before the sigmoid, a strength that stays 0.
 _CLOSED = -4.0
 _MOST_CELLS = 512
@@ -60,7 +62,8 @@ class Decision(NamedTuple):
     gain: Tensor  # factor of the pixel values, ``(N,)``, [1, e³]
     #: of the noise shrinkage, finest level first, ``(N, 4)``, [0, 4]; 0 keeps the noise
     strengths: Tensor
-    #: noise of each level that they multiply, ``(N, 4)``: the sensor's, or what JPEG left of it
+    #: noise of each level that they multiply, ``(N, 4)``, in 1/256 of white: the sensor's, or what
+    #: JPEG left of it. Video smooths decisions, and takes changes below .001 for none
     sigma: Tensor
     #: ``(N,)`` each
     light: LightStatistics
@@ -174,7 +177,7 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
             exponent=exponent * brightened,
             gain=log_gain.exp(),
             strengths=torch.where(stronger, against, strengths),
-            sigma=torch.where(stronger, blocks, sigma),
+            sigma=torch.where(stronger, blocks, sigma) * _STEPS,
             light=light,
             noise=noise,
             coarse=coarse,
@@ -205,7 +208,7 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         everything = self._does_all(image)
         bright = image
         if everything or bool((decision.strengths > 0).any()):
-            bright = shrink_pixels(image, decision.sigma, decision.strengths)
+            bright = shrink_pixels(image, decision.sigma / _STEPS, decision.strengths)
             noisy = (decision.strengths > 0).any(1)
             if everything or not bool(noisy.all()):
                 bright = torch.where(_of_images(noisy), bright, image)

@@ -178,7 +178,7 @@ def test_of_noise_and_blocks_the_stronger_is_taken_away() -> None:
         white = torch.maximum(found.noise.whiteness, found.coarse.whiteness)
         both = 2 * white * sensor, against * found.blocking.sigma
         torch.testing.assert_close(
-            (found.strengths * found.sigma)[:, 1:], torch.maximum(*both)[:, 1:]
+            (found.strengths * found.sigma)[:, 1:] / 256, torch.maximum(*both)[:, 1:]
         )
 
 

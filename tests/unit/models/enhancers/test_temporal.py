@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 import sci_plugins
@@ -212,3 +213,21 @@ def test_bad_arguments(arguments: Any, message: str) -> None:
         TemporalEnhancer('none', **arguments)
     with pytest.raises(ConfigError, match="'temporal' needs another enhancer"):
         build_enhancer('temporal')
+
+
+@torch.no_grad()
+def test_noise_that_comes_later_is_taken_out_too() -> None:
+    """Weak noise is a small number: it is no reason to stay with the clean frames' decision."""
+    enhancer, generator = build_enhancer('temporal/adaptive').eval(), torch.Generator()
+    generator.manual_seed(0)
+    light = torch.rand(1, 3, 5, 6, generator=generator)
+    light = 0.05 * F.interpolate(light, (120, 160), mode='bilinear') ** 2.2
+    results = []
+    for index in range(30):
+        noise = torch.randn(light.shape, generator=generator) * (0.0009 if index > 4 else 0)
+        frame = (light + noise).clamp(0, 1) ** (1 / 2.2)
+        results.append(enhancer(frame))
+    alone = build_enhancer('adaptive').eval()(frame)
+    assert float((results[-1] - alone).abs().mean()) < 0.02
+    rough, wanted = ((each - F.avg_pool2d(each, 3, 1, 1)).std() for each in (results[-1], alone))
+    assert float(rough) < 1.2 * float(wanted)
