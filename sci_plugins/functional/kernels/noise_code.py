@@ -8,22 +8,12 @@ from typing import Any
 from llvmlite import ir
 
 from sci_plugins.functional.image_quality import LUMA
-from sci_plugins.functional.kernels.noise_fused import BAND, BLACK, BLOCK, FUNCTIONS, MARGIN, TINY
+from sci_plugins.functional.kernels.noise_fused import BAND, BLACK, BLOCK, MARGIN, TINY
 from sci_plugins.functional.kernels.sci_code import Writer, _Int
 
 
-def write(block: int) -> str:
-    """All functions, for vectors of ``block`` columns: 8 or 16."""
-    writer = _Passes(block)
-    for name, (pointers, sizes) in FUNCTIONS.items():
-        writer.p = writer.begin(name, dict.fromkeys(pointers, writer.float), sizes)
-        getattr(writer, name.split('_')[0])(*name.split('_')[1:])
-        writer.b.ret_void()
-    return str(writer.module)
-
-
-class _Passes(Writer):
-    p: dict[str, Any]
+class Code(Writer):
+    """Of rows of an image, in vectors of 8 or 16 columns."""
 
     def __init__(self, block: int) -> None:
         super().__init__(block)
@@ -45,10 +35,6 @@ class _Passes(Writer):
         """Of each plane, the row above, the row itself and the one below; the border's again."""
         lines = [(y + d).max(0).min(self.a['height'] - 1) for d in (-1, 0, 1)]
         return list(zip(*(self.rows(name, line, planes) for line in lines), strict=True))
-
-    def every(self) -> Any:
-        """Rows ``top`` to ``bottom``."""
-        return self.loop(self.a['top'], self.a['bottom'], _Int(self.b, 1))
 
     def luma(self, channels: Sequence[Any]) -> Any:
         red, green, blue = channels
@@ -140,9 +126,7 @@ class _Passes(Writer):
     # The pyramid
 
     def halve(self, *how: str) -> None:
-        """Means of 2 x 2 pixels. ``luma``: of those and of the pixels too. ``squares``: of the
-        squares of pixels whose last row and column are repeated.
-        """
+        """Means of 2 x 2 pixels; ``luma``: theirs too; ``squares``: of squares, border repeated."""
         a, squares = self.a, 'squares' in how
         with self.every() as (y, _):
             lines = [(y * 2 + d).min(a['height'] - 1) for d in (0, 1)]

@@ -4,14 +4,13 @@ Each function gives ``None`` where PyTorch has to compute: see :func:`find_passe
 made and kept: :mod:`.sci_fused`.
 """
 
-from collections.abc import Sequence
 from math import e, log2
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sci_plugins.functional.kernels.sci_fused import PASSES, Kernel, find
+from sci_plugins.functional.kernels.sci_fused import PASSES, Kernel, Table, find
 from sci_plugins.functional.tensors import is_recorded
 
 #: Rows and columns of a block of the noise estimate, and rows of blocks at a time: in the cache.
@@ -30,10 +29,12 @@ _SOURCE = ('source_plane', 'source_row')
 _TARGET = ('target_plane', 'target_row')
 _HALVE = (*_SOURCE, *_TARGET, 'height', 'half')
 _LUMA = (*_HALVE, 'luma_row', 'width', 'padded', *_ROWS)
-_RISE = (*_SOURCE, *_TARGET, 'coarse_plane', 'coarse_row', 'shrunk_plane', 'shrunk_row')
-_RISEN = ('source', 'target', 'coarse', 'shrunk', 'weight')
-#: Names of the pointers and of the integers of each.
-FUNCTIONS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
+_OTHERS = ('coarse_plane', 'coarse_row', 'shrunk_plane', 'shrunk_row', 'weight_row')
+_RISE = (
+    ('source', 'target', 'coarse', 'shrunk', 'weight'),
+    (*_SOURCE, *_TARGET, *_OTHERS, 'height', 'columns', *_ROWS),
+)
+FUNCTIONS: Table = {
     'details': (
         ('work', 'source', 'means'),
         (*_SOURCE, 'height', 'width', 'across', 'means_plane', 'stride', *_ROWS),
@@ -49,8 +50,8 @@ FUNCTIONS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
         ('energy', 'target', 'shares', 'limit'),
         ('energy_row', 'target_row', 'height', 'columns', *_ROWS),
     ),
-    'rise': (_RISEN, (*_RISE, 'weight_row', 'height', 'columns', *_ROWS)),
-    'rise_roots': (_RISEN, (*_RISE, 'weight_row', 'height', 'columns', *_ROWS)),
+    'rise': _RISE,
+    'rise_roots': _RISE,
     'brighten': (
         ('source', 'target', 'table'),
         (*_SOURCE, *_TARGET, 'cells', 'height', 'width', *_ROWS),
@@ -81,10 +82,10 @@ def block_means(image: Tensor) -> Tensor | None:
     if passes is None:
         return None
     image = _in_rows(image)
-    number, _, height, width = image.shape
+    height, width = image.shape[2:]
     down, across = height // BLOCK, width // BLOCK
     stride = width + 4 * MARGIN
-    means, work = torch.empty(number, 4, down * across), stride * (2 * BLOCK * BAND + 10)
+    means, work = torch.empty(len(image), 4, down * across), stride * (2 * BLOCK * BAND + 10)
     for source, target in zip(image, means, strict=True):
         sizes = (height, width, across, down * across, stride)
         passes.share('details', down, source, target, *_strides(source), *sizes, work=work)
@@ -134,8 +135,8 @@ def _shrink(passes: Kernel, image: Tensor, limits: Tensor) -> Tensor:
 def _coarser(
     passes: Kernel, how: str, source: Tensor, limits: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The next level, of sides that can be halved as often as needed, the same one shrunk, and
-    the weights of the details between.
+    """The next level, of sides to be halved ``len(limits) - 1`` times more, the same one shrunk,
+    and the weights of the details between.
     """
     _, height, width = source.shape
     unit = 2 ** len(limits)
@@ -156,7 +157,7 @@ def _coarser(
 
 
 def _rise(passes: Kernel, how: str, *images: Tensor) -> None:
-    """Fill the second of ``images``, those of :data:`_RISEN`, from the others."""
+    """Fill the second of ``images``, the pointers of :data:`_RISE`, from the others."""
     source, *_, weight = images
     height, width = (side // 2 for side in source.shape[1:])
     strides = [step for each in images[:4] for step in _strides(each)]
@@ -166,21 +167,16 @@ def _rise(passes: Kernel, how: str, *images: Tensor) -> None:
 def brighten(
     image: Tensor, gain: Tensor, exponent: Tensor, light: Tensor, in_place: bool = False
 ) -> Tensor | None:
-    """``clamp(image * gain / exp(light) ** exponent, 0, 1)``.
+    """``clamp(image * gain / exp(light) ** exponent, 0, 1)``, in the memory of ``image`` or in new.
 
-    Args:
-        image: ``(N, 3, H, W)``.
-        gain, exponent: ``(N,)``.
-        light: ``(N, 1, h, w)``, to be interpolated.
-        in_place: whether the memory of ``image`` may be that of the result.
+    Of ``(N, 3, H, W)``, ``(N,)``, ``(N,)`` and ``(N, 1, h, w)``, to be interpolated.
     """
     passes = find_passes(image, gain, exponent, light)
     if passes is None:
         return None
     image = _in_rows(image)
     result = image if in_place and image.is_contiguous() else torch.empty(image.shape)
-    _, height, width = image.shape[1:]
-    cells = light.shape[2]
+    height, width, cells = *image.shape[2:], light.shape[2]
     powers = (gain.log().view(-1, 1, 1, 1) - exponent.view(-1, 1, 1, 1) * light) * log2(e)
     table = F.interpolate(powers, (cells, width), mode='bilinear', align_corners=False)
     for source, target, rows in zip(image, result, table.contiguous(), strict=True):

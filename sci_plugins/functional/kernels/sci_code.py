@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partialmethod
+from itertools import product
 from typing import Any
 
 from llvmlite import ir
 
-from sci_plugins.functional.kernels.sci_fused import ARGUMENTS, MARGIN, ROWS, Kind, Layout
+from sci_plugins.functional.kernels.sci_fused import ARGUMENTS, MARGIN, ROWS, Kind, Layout, Table
 from sci_plugins.functional.retinex import MIN_ILLUMINATION
 
 #: 2 ** f for f in [-.5, .5], highest power first: minimax, relative error 2e-9.
@@ -27,14 +29,9 @@ class _Int:
     def _with(self, name: str, other: '_Int | int') -> '_Int':
         return _Int(self.b, getattr(self.b, name)(self.value, _Int(self.b, other).value))
 
-    def __add__(self, other: '_Int | int') -> '_Int':
-        return self._with('add', other)
-
-    def __sub__(self, other: '_Int | int') -> '_Int':
-        return self._with('sub', other)
-
-    def __mul__(self, other: '_Int | int') -> '_Int':
-        return self._with('mul', other)
+    __add__ = partialmethod(_with, 'add')
+    __sub__ = partialmethod(_with, 'sub')
+    __mul__ = partialmethod(_with, 'mul')
 
     def __lt__(self, other: '_Int | int') -> Any:
         return self.b.icmp_signed('<', self.value, _Int(self.b, other).value)
@@ -59,14 +56,25 @@ class Writer:
         fma = ir.FunctionType(self.floats, [self.floats] * 3)
         self._fma = ir.Function(self.module, fma, f'llvm.fmuladd.v{block}f32')
 
-    def begin(self, name: str, pointers: Mapping[str, Any], sizes: Sequence[str]) -> dict[str, Any]:
-        """Begin a function of pointers, name -> what they point to, and integers; its pointers."""
+    def begin(self, name: str, pointers: Mapping[str, Any], sizes: Sequence[str]) -> None:
+        """Begin a function of pointers ``p``, name -> what they point to, and integers ``a``."""
         kinds = [each.as_pointer() for each in pointers.values()] + [ir.IntType(64)] * len(sizes)
         function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), kinds), name)
         self.b = ir.IRBuilder(function.append_basic_block())
         numbers = [_Int(self.b, value) for value in function.args[len(pointers) :]]
         self.a = dict(zip(sizes, numbers, strict=True))
-        return dict(zip(pointers, function.args, strict=False))
+        self.p: dict[str, Any] = dict(zip(pointers, function.args, strict=False))
+
+    def write(self, table: Table) -> str:
+        """All functions of a table; :meth:`body` writes what ``NAME_HOW`` does."""
+        for name, (pointers, sizes) in table.items():
+            self.begin(name, dict.fromkeys(pointers, self.float), sizes)
+            self.body(*name.split('_'))
+            self.b.ret_void()
+        return str(self.module)
+
+    def body(self, name: str, *how: str) -> None:
+        getattr(self, name)(*how)
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         """``a * b + c``; floats stand for vectors of them."""
@@ -93,7 +101,6 @@ class Writer:
         return self.b.shuffle_vector(a, b, places)
 
     def spread(self, value: Any) -> Any:
-        """A vector of one value."""
         empty = ir.Constant(ir.VectorType(value.type, self.block), ir.Undefined)
         first = self.b.insert_element(empty, value, self.int(0))
         return self.shuffle(first, empty, [0] * self.block)
@@ -120,11 +127,13 @@ class Writer:
         self.b.cbranch(later < stop, body, after)
         self.b.position_at_end(after)
 
+    def every(self) -> Any:
+        """Rows ``top`` to ``bottom``."""
+        return self.loop(self.a['top'], self.a['bottom'], _Int(self.b, 1))
+
     @contextmanager
     def blocks(self, number: _Int) -> Iterator[_Int]:
-        """Columns at which blocks begin; the last one ends at ``number`` and may overlap, unless
-        there are fewer columns than it has.
-        """
+        """Columns at which blocks begin; the last one ends at ``number``, or begins at 0."""
         with self.loop(number * 0, number, _Int(self.b, self.block)) as (column, _):
             yield column.min(number - self.block).max(0)
 
@@ -154,8 +163,8 @@ class Emitter(Writer):
         super().__init__(block)
         self.kind = kind
         pointers = dict(zip(ARGUMENTS, [self.byte] * 2 + [self.float] * 2, strict=False))
-        places = self.begin('sci', pointers, ARGUMENTS[4:])
-        self.source, self.target, self.weights, self.work = places.values()
+        self.begin('sci', pointers, ARGUMENTS[4:])
+        self.source, self.target, self.weights, self.work = self.p.values()
 
     def weight(self, place: int) -> Any:
         return self.spread(self.b.load(self.at(self.weights, place)))
@@ -241,15 +250,14 @@ class Emitter(Writer):
     def _convolve(self, place: int, pairs: list[Any], column: _Int) -> list[list[Any]]:
         """Two rows of three channels from four; ``place`` of the weights."""
         sums = [[self.weight(place + 81 + o) for o in range(3)] for _ in range(2)]
-        for channel in range(3):
-            for x in range(3):
-                rows = [self._row(pairs, row, channel) for row in range(4)]
-                values = [self.load(self.at(row, column + x)) for row in rows]
-                for k in range(9):  # kernel row, output channel
-                    weight = self.weight(place + (channel * 3 + x) * 9 + k)
-                    for row in range(2):
-                        total = sums[row][k % 3]
-                        sums[row][k % 3] = self.fma(values[row + k // 3], weight, total)
+        for channel, x in product(range(3), range(3)):
+            rows = [self._row(pairs, row, channel) for row in range(4)]
+            values = [self.load(self.at(row, column + x)) for row in rows]
+            for k in range(9):  # kernel row, output channel
+                weight = self.weight(place + (channel * 3 + x) * 9 + k)
+                for row in range(2):
+                    total = sums[row][k % 3]
+                    sums[row][k % 3] = self.fma(values[row + k // 3], weight, total)
         return sums
 
     def _features(self, y: _Int, pairs: list[Any], target: Any, edge: int) -> None:
@@ -257,29 +265,27 @@ class Emitter(Writer):
         inside = [self.spread(self.b.sext(self._is_inside(y + row), self.int)) for row in range(2)]
         with self.blocks(self.columns) as column:
             sums = self._convolve(84 * (2 - edge), pairs, column)
-            for row in range(2):
-                for channel in range(3):
-                    value = self.where('<', sums[row][channel], 0.0)
-                    if edge == 1:
-                        before = self.at(self._row(pairs, row + 1, channel), column + 1)
-                        value = self.b.fadd(value, self.load(before))
-                    value = self.b.and_(self.b.bitcast(value, self.ints), inside[row])
-                    self.store(value, self.at(self._row([target], row, channel), column))
+            for row, channel in product(range(2), range(3)):
+                value = self.where('<', sums[row][channel], 0.0)
+                if edge == 1:
+                    before = self.at(self._row(pairs, row + 1, channel), column + 1)
+                    value = self.b.fadd(value, self.load(before))
+                value = self.b.and_(self.b.bitcast(value, self.ints), inside[row])
+                self.store(value, self.at(self._row([target], row, channel), column))
         right = (self.a['width'] - self.left + edge).min(self.columns)
         zero = _Int(self.b, 0)
         left = self.b.select(zero < self.left, (zero - 4).value, zero.value)
-        for row in range(2):
-            for channel in range(3):
-                line = self._row([target], row, channel)
-                self.clear(self.at(line, right), 4)
-                self.clear(self.at(line, _Int(self.b, left)), edge)
+        for row, channel in product(range(2), range(3)):
+            line = self._row([target], row, channel)
+            self.clear(self.at(line, right), 4)
+            self.clear(self.at(line, _Int(self.b, left)), edge)
 
     def _finish(self, y: _Int, pairs: list[Any], images: list[Any]) -> None:
         """The last layer and the division, of rows y and y + 1."""
-        targets = []
-        for line in (y, y + 1):
-            use = line < self.a['bottom']
-            targets.append(self._places('target', line, self.left, use, self.scrap))
+        targets = [
+            self._places('target', line, self.left, line < self.a['bottom'], self.scrap)
+            for line in (y, y + 1)
+        ]
         with self.blocks(self.useful) as column:
             sums = self._convolve(168, pairs, column)
             for row in range(2):

@@ -2,17 +2,16 @@
 
 Two rows of each layer are computed at once, from rows of the layer before that lie in the
 first-level cache, so each pixel is read and written once. Everything is written in vectors: nothing
-depends on a compiler finding them. Making the code takes a third of a second, once on a machine: it
-is kept in the cache folder. Until it is there, and without llvmlite (extra ``fast``), PyTorch
-computes. On a GPU, :mod:`.sci_triton` does, where there is Triton.
-``SCI_PLUGINS_FUSED=0`` turns both off.
+depends on a compiler finding them. Making the code takes a third of a second; it is kept in the
+cache folder. Until it is there, and without llvmlite (extra ``fast``), PyTorch computes. On a GPU,
+:mod:`.sci_triton` does, where there is Triton. ``SCI_PLUGINS_FUSED=0`` turns both off.
 """
 
 import ctypes
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
@@ -42,6 +41,8 @@ _POINTERS = ('source', 'target', 'weights', 'work')
 _SIZES = ('height', 'width', 'blocks', 'top', 'bottom')
 _STRIDES = ('source_plane', 'source_row', 'target_plane', 'target_row')
 ARGUMENTS = (*_POINTERS, *_SIZES, *_STRIDES)
+#: Of functions: names of the pointers and of the integers of each.
+Table = Mapping[str, tuple[Sequence[str], Sequence[str]]]
 
 
 class Layout(NamedTuple):
@@ -58,7 +59,7 @@ class Kind(NamedTuple):
     target: Layout
 
     def functions(self) -> dict[str, int]:
-        """How many arguments each function of :meth:`write` has."""
+        """How many arguments each function has."""
         return {'sci': len(ARGUMENTS)}
 
     def write(self, block: int) -> str:
@@ -79,13 +80,15 @@ class Passes(NamedTuple):
 
     name: str
 
+    def table(self) -> Table:
+        return import_module(f'{__package__}.{self.name}_fused').FUNCTIONS
+
     def functions(self) -> dict[str, int]:
-        known = import_module(f'{__package__}.{self.name}_fused').FUNCTIONS
-        return {name: sum(map(len, arguments)) for name, arguments in known.items()}
+        return {name: sum(map(len, arguments)) for name, arguments in self.table().items()}
 
     def write(self, block: int) -> str:
-        code = import_module(f'{__package__}.{self.name}_code')
-        return code.write(min(block, 16))  # more would not fit into the registers
+        code = import_module(f'{__package__}.{self.name}_code').Code
+        return code(min(block, 16)).write(self.table())  # more would not fit into the registers
 
 
 #: Of the adaptive stage, and of training.
@@ -94,12 +97,7 @@ Code = Kind | Passes
 
 
 class Kernel:
-    """Machine code of one kind, from the cache folder or made now.
-
-    Args:
-        kind: what it is to do.
-        cpu, features: in LLVM's words; by default this machine's.
-    """
+    """Machine code from the cache folder or made now; for ``cpu``, in LLVM's words, or this one."""
 
     def __init__(self, kind: Code, cpu: str = '', features: str = '') -> None:
         from llvmlite import binding
@@ -120,20 +118,15 @@ class Kernel:
         self._engine = binding.create_mcjit_compiler(binding.parse_assembly(''), machine)
         self._engine.add_object_file(binding.ObjectFileRef.from_data(code))
         self._engine.finalize_object()
-        self._functions = {
-            name: ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(
-                self._engine.get_function_address(name)
-            )
-            for name, arguments in kind.functions().items()
-        }
+        self._functions = {}
+        for name, arguments in kind.functions().items():
+            function = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)
+            self._functions[name] = function(self._engine.get_function_address(name))
 
     def __call__(self, source: Tensor, target: Tensor, weights: Tensor, turned: bool) -> None:
-        """Fill ``target``; both ``(N, 3, H, W)``, at least ``block`` columns.
+        """Fill ``target``, ``turned``: with channels backwards; ``weights`` are of :func:`pack`.
 
-        Args:
-            source, target: in the kind's layouts.
-            weights: of :func:`pack`.
-            turned: whether the target's channels are the source's backwards.
+        Both images are ``(N, 3, H, W)`` in the kind's layouts, with at least ``block`` columns.
         """
         height, width = source.shape[2:]
         blocks, threads = self._blocks_of_tile(width), torch.get_num_threads()
@@ -159,8 +152,7 @@ class Kernel:
     def share(self, name: str, rows: int, *arguments: Tensor | int, work: int = 0) -> None:
         """Call a function for all rows, some in each thread.
 
-        Its arguments are a buffer of ``work`` floats if it needs one, these, and the rows: from
-        the first, to before the last.
+        Its arguments are a buffer of ``work`` floats if it needs one, these, and ``top, bottom``.
         """
         numbers = [each.data_ptr() if isinstance(each, Tensor) else each for each in arguments]
         step = -(-rows // torch.get_num_threads())
@@ -302,19 +294,16 @@ def pack(layers: Sequence[Conv], scale: Any = 1.0, shift: Any = 0.0, bgr: bool =
 def enhance_fused(
     source: Tensor, target: Tensor, layers: Sequence[Conv], turned: bool = False, **how: Any
 ) -> bool:
-    """Fill ``target`` with enhanced images, if there is a kernel for them.
+    """Fill ``target`` with enhanced images, if there is a kernel for them; whether that was done.
+
+    On a CPU not for small images, nor if a weight is out of all proportion.
 
     Args:
         source: ``(N, 3, H, W)``: float32 in [0, 1] or uint8 in planes, or uint8 with channels last.
         target: as large; float32 in planes, or uint8, truncated, where the source has channels
             last. On a GPU any of these, in any layout.
-        layers: convolutions of SCI with three channels and one block, BatchNorm folded.
+        layers, how: see :func:`pack`; ``scale`` is 255 for uint8.
         turned: whether the target's channels are the source's backwards.
-        how: see :func:`pack`; ``scale`` is 255 for uint8.
-
-    Returns:
-        Whether that was done. On a CPU not for small images, nor if a weight is out of all
-        proportion.
     """
     number, _, height, width = source.shape
     if _is_on_gpu(source):
@@ -327,10 +316,10 @@ def enhance_fused(
     if kernel is None:
         return False
     weights = pack(layers, **how)
-    if not weights.abs().max() < 1e6:  # or NaN, which bytes could not show
-        return False
-    kernel(source, target, weights, turned)
-    return True
+    fits = bool(weights.abs().max() < 1e6)  # not for NaN, which bytes could not show
+    if fits:
+        kernel(source, target, weights, turned)
+    return fits
 
 
 def _is_on_gpu(image: Tensor) -> bool:

@@ -77,11 +77,8 @@ def kernel(  # type: ignore[no-untyped-def]
     inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
     number = tl.program_id(2).to(tl.int64)  # many images are more than 2 ** 31 bytes
     place = source + number * source_n + y * source_h + x * source_w
-    image = (
-        _load(place, inside),
-        _load(place + source_c, inside),
-        _load(place + 2 * source_c, inside),
-    )
+    red, green, blue = place, place + source_c, place + 2 * source_c
+    image = _load(red, inside), _load(green, inside), _load(blue, inside)
     a, b, c = _convolve(image, weights)
     a, b, c = _relu(a, inside), _relu(b, inside), _relu(c, inside)
     d, e, f = _convolve((a, b, c), weights + 84)
@@ -100,11 +97,7 @@ def kernel(  # type: ignore[no-untyped-def]
 
 
 def enhance(source: Tensor, target: Tensor, weights: Tensor, turned: bool) -> bool:
-    """Fill ``target``, if offsets inside an image fit into 32 bits.
-
-    Arguments as of :func:`.sci_fused.enhance_fused`, with any strides, and ``weights`` of its
-    ``pack``.
-    """
+    """:func:`.sci_fused.enhance_fused` of any strides, if offsets in an image fit into 32 bits."""
     number, _, height, width = source.shape
     if 3 * height * width >= 2**31 or 0 in source.shape:
         return False

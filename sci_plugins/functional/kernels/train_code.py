@@ -4,24 +4,18 @@ from math import e, log2
 from typing import Any
 
 from sci_plugins.functional.kernels.sci_code import Writer, _Int
-from sci_plugins.functional.kernels.train_fused import FUNCTIONS, HALF_WINDOW, RADIUS
+from sci_plugins.functional.kernels.train_fused import HALF_WINDOW, RADIUS
 
 
-def write(block: int) -> str:
-    """All functions, for as many channels as a vector has: 8 or 16."""
-    writer = _Training(block)
-    for name, (pointers, sizes) in FUNCTIONS.items():
-        writer.p = writer.begin(name, dict.fromkeys(pointers, writer.float), sizes)
-        with writer.loop(writer.a['top'], writer.a['bottom'], _Int(writer.b, 1)) as (y, _):
-            getattr(writer, name.split('_')[0])(y)
-        writer.b.ret_void()
-    return str(writer.module)
+class Code(Writer):
+    """Of one row of pixels each, with the values of ``vectors`` one after the other.
 
+    A vector is as many channels as it has places: 8 or 16.
+    """
 
-class _Training(Writer):
-    """Of one row of pixels each, with the values of ``vectors`` one after the other."""
-
-    p: dict[str, Any]
+    def body(self, name: str, *how: str) -> None:
+        with self.every() as (y, _):
+            getattr(self, name)(y)
 
     def pixels(self, *carried: Any) -> Any:
         zero = _Int(self.b, 0)

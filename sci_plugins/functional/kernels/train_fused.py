@@ -7,13 +7,12 @@ with channels last, vectors ``(C,)``. How the code is made and kept: :mod:`.sci_
 import torch
 from torch import Tensor
 
-from sci_plugins.functional.kernels.sci_fused import TRAINING, Kernel, find
+from sci_plugins.functional.kernels.sci_fused import TRAINING, Kernel, Table, find
 
 #: Fewer values are not worth it.
 MIN_VALUES = 2**16
 _SIZES = ('stride', 'width', 'top', 'bottom')
-#: Names of the pointers and of the integers of each.
-FUNCTIONS = {
+FUNCTIONS: Table = {
     'statistics': (('source', 'sums'), _SIZES),
     'relu': (('source', 'target', 'vectors'), _SIZES),
     'relu_add': (('source', 'target', 'vectors', 'shortcut'), _SIZES),
@@ -32,10 +31,8 @@ _FAR = 1e9
 
 
 def statistics(features: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Each channel's mean and biased variance: of rows, around their own means, then of all
-    (Chan et al., 1983).
-    """
-    sums = _run('statistics', features)
+    """Each channel's mean and biased variance: of rows, then of all (Chan et al., 1983)."""
+    sums = _run('statistics', features, None, ())
     if sums is None:
         return None
     means, squares = sums.unbind(1)
@@ -46,17 +43,14 @@ def statistics(features: Tensor) -> tuple[Tensor, Tensor] | None:
 
 def relu(features: Tensor, gain: Tensor, offset: Tensor, shortcut: Tensor | None) -> Tensor | None:
     """``max(features * gain + offset, 0) + shortcut``."""
-    target = torch.empty_like(features)
-    more = () if shortcut is None else (shortcut,)
-    done = _run('relu_add' if more else 'relu', features, target, (gain, offset), *more)
-    return None if done is None else target
+    target, more = torch.empty_like(features), () if shortcut is None else (shortcut,)
+    return _run('relu_add' if more else 'relu', features, target, (gain, offset), *more)
 
 
 def sums(grad: Tensor, features: Tensor, vectors: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-    """Sums of ``g`` and of ``g * (features - mean)``.
+    """Sums of ``g`` and ``g * (features - mean)``; ``vectors`` are ``(gain, offset, mean)``.
 
-    ``g`` is ``grad`` where ``features * gain + offset`` is above 0; ``vectors`` are ``(gain,
-    offset, mean)``.
+    ``g`` is ``grad`` where ``features * gain + offset`` is above 0.
     """
     found = _run('sums', features, None, vectors, grad)
     return None if found is None else found.sum(0).unbind(0)
@@ -98,27 +92,19 @@ def variation(illumination: Tensor, colors: Tensor, scale: float) -> tuple[Tenso
 
 
 def _run(
-    name: str,
-    source: Tensor,
-    target: Tensor | None = None,
-    vectors: tuple[Tensor, ...] = (),
-    *more: Tensor,
+    name: str, source: Tensor, target: Tensor | None, vectors: tuple[Tensor, ...], *more: Tensor
 ) -> Tensor | None:
     """The target, or a new ``(rows, 2, C)``."""
     number, channels, height, width = source.shape
-    images = [each for each in (source, target, *more) if each is not None]
-    kernel = _find(images)
-    lanes = kernel.block and min(kernel.block, 16) if kernel else 1
-    if kernel is None or channels % lanes:
+    kernel = _find([each for each in (source, target, *more) if each is not None])
+    if kernel is None or channels % (lanes := min(kernel.block, 16)):
         return None
     rows = number * height
-    if target is None:
-        target = source.new_empty(rows, 2, channels)
+    target = source.new_empty(rows, 2, channels) if target is None else target
     packed = [torch.stack(vectors)] if vectors else []
     pointers = [each.data_ptr() for each in (source, target, *packed, *more)]
     for channel in range(0, channels, lanes):
-        own = [each + 4 * channel for each in pointers]
-        kernel.share(name, rows, *own, channels, width)
+        kernel.share(name, rows, *(each + 4 * channel for each in pointers), channels, width)
     return target
 
 
