@@ -4,11 +4,11 @@ They compute ``torch.nn.functional.conv2d`` with padding 1, up to rounding. For 
 library (oneDNN) wastes time in three places:
 
 * Few output channels fill only part of a vector register: three use three lanes of sixteen. Here
-  one step computes the output channels of ``k`` neighbouring pixels, as ``k`` times as many
-  channels of a wider kernel that moves by ``k`` pixels (:func:`pack_weight`), in channels-last
-  order. The gradient of the image is such a convolution too.
-* The library uses one thread per image for the gradient of the weight. Here images are cut into
-  strips of rows, which count as images.
+  one step computes those of ``k`` neighbouring pixels, as ``k`` times as many channels of a wider
+  kernel that moves by ``k`` pixels (:func:`pack_weight`), in channels-last order. The gradient of
+  the image is such a convolution too.
+* The library uses one thread per image for the gradient of the weight. Here strips of rows count
+  as images.
 * From many channels to few, that gradient is cheaper with exchanged roles.
 """
 
@@ -24,21 +24,17 @@ from torch.nn.grad import conv2d_weight
 
 
 def first_derivative_only(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate the ``backward`` of an autograd function that has no second derivative.
+    """Let the ``backward`` of an autograd function raise RuntimeError for ``create_graph=True``.
 
     PyTorch's ``once_differentiable`` silently leaves the function out of a second derivative if the
     first one started from a constant.
-
-    Raises:
-        RuntimeError: from the backward pass with ``create_graph=True``.
     """
 
     @wraps(backward)
     def checked(ctx: Any, *grads: Any) -> Any:
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            advice = 'for create_graph=True put the layers in eval mode'
-            only = 'the fused training layers have only a first one'
-            raise RuntimeError(f'no second derivative: {only}; {advice}')
+            only = 'no second derivative: the fused training layers have only a first one'
+            raise RuntimeError(f'{only}; for create_graph=True put the layers in eval mode')
         with torch.no_grad():
             return backward(ctx, *grads)
 
@@ -73,8 +69,7 @@ class PackedConv:
         Returns:
             ``(N, out, H - 2, W)``, channels-last: padded with zeros left and right only.
         """
-        step = (1, self.pixels)
-        packed = F.conv2d(image, self.weight, self.bias, stride=step, padding=(0, 1))
+        packed = F.conv2d(image, self.weight, self.bias, (1, self.pixels), padding=(0, 1))
         return _unpack(packed, self.pixels)
 
 
@@ -159,8 +154,7 @@ def grad_of_image(grad: Tensor, weight: Tensor) -> Tensor:
 def grad_of_weight(grad: Tensor, image: Tensor) -> Tensor:
     """Gradient ``(out, C, 3, 3)`` of the weight.
 
-    From those of the result, ``(N, out, H, W)``, and the convolution's input, ``(N, C, H, W)``,
-    both channels-last.
+    From the result's, ``(N, out, H, W)``, and the input, ``(N, C, H, W)``, both channels-last.
     """
     if grad.shape[1] < image.shape[1]:
         return _correlate(grad, image).transpose(0, 1).flip(2, 3)
@@ -175,8 +169,7 @@ def channels_last(image: Tensor) -> Tensor:
 def sum_pixels(image: Tensor) -> Tensor:
     """``(N, C, H, W)``, channels-last -> ``(C,)``.
 
-    In two sums, so that threads share the rows and each reads what its cache holds: several times
-    faster than one sum.
+    In two sums, several times faster: threads share the rows, each reads what its cache holds.
     """
     return image.permute(0, 2, 3, 1).sum(2).flatten(0, 1).sum(0)
 
@@ -207,8 +200,7 @@ def _strips(image: Tensor) -> int:
 
 def _cut(image: Tensor, strips: int) -> Tensor:
     """``(N, C, H, W)`` -> ``(N * strips, C, H / strips, W)``, a view."""
-    rows = image.permute(0, 2, 3, 1)
-    return rows.unflatten(1, (strips, -1)).flatten(0, 1).permute(0, 3, 1, 2)
+    return image.unflatten(2, (strips, -1)).movedim(2, 1).flatten(0, 1)
 
 
 def _rows_at_cuts(image: Tensor, strips: int) -> Tensor:

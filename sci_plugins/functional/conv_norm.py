@@ -63,8 +63,8 @@ def conv_norm_relu(
     The image is ``(N, C, H, W)``, finite; channels-last memory is not copied. The result is ``(N,
     out, H, W)``, channels-last, as the shortcut, and once differentiable in all tensors.
     """
-    # torch.compile refuses the same tensor as two arguments; image may be the shortcut.
-    shortcut = None if shortcut is None else shortcut.view_as(shortcut)
+    if shortcut is not None:  # torch.compile refuses the same tensor, such as image, twice
+        shortcut = shortcut.view_as(shortcut)
     result, *statistics = _ConvNormRelu.apply(image, *layer, shortcut)
     return result, Statistics(*statistics)
 
@@ -157,7 +157,7 @@ class _Normed(NamedTuple):
 
 def _conv_norm(image: Tensor, layer: ConvNorm) -> tuple[_Normed, Statistics]:
     features = convolve(image, layer.weight)
-    mean, variance = _statistics(features)
+    mean, variance = train_fused.statistics(features) or _statistics(features)
     inverse = (variance + layer.eps).rsqrt()
     normed = _Normed(features, mean, inverse, layer.scale, layer.shift)
     return normed, Statistics(mean + layer.bias, variance)
@@ -169,8 +169,6 @@ def _statistics(features: Tensor) -> tuple[Tensor, Tensor]:
     Each piece's variance is taken around its own mean while the piece is in the cache; the variance
     between the pieces' means is added (Chan et al., 1983).
     """
-    if (found := train_fused.statistics(features)) is not None:
-        return found
     means, variances, shares = [], [], []
     for piece, scratch in _with_scratch(features):
         count = piece.numel() // features.shape[1]
@@ -197,10 +195,8 @@ def _relu(normed: _Normed, shortcut: Tensor | None = None) -> Tensor:
     if found is not None:
         return found
     result = torch.empty_like(normed.features)
-    pieces = [_pieces(result), _pieces(normed.features)]
-    if shortcut is not None:
-        pieces.append(_pieces(shortcut))
-    for out, piece, *more in zip(*pieces, strict=True):
+    images = [each for each in (result, normed.features, shortcut) if each is not None]
+    for out, piece, *more in zip(*map(_pieces, images), strict=True):
         torch.addcmul(offset, piece, gain, out=out).relu_()
         for each in more:
             out.add_(each)
@@ -208,18 +204,25 @@ def _relu(normed: _Normed, shortcut: Tensor | None = None) -> Tensor:
 
 
 def _through_norm_relu(grad: Tensor, normed: _Normed) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of the convolution's result, the scale and the shift."""
+    """Gradients of the convolution's result, the scale and the shift.
+
+    That of the result is ``gain * (g - mean(g) - n * mean(n * g))`` with ``n`` the normalised
+    features and ``g`` their gradient; the two means are the gradients of shift and scale over the
+    number of pixels.
+    """
     grad, features = channels_last(grad), normed.features
-    vectors = normed.gain, normed.offset
-    found = train_fused.sums(grad, features, (*vectors, normed.mean))
-    if found is not None:
-        shift, scale = found[0], found[1] * normed.inverse
-        rest = _slope_and_constant(normed, scale, shift)
-        inner = train_fused.through(grad, features, (*vectors, *rest))
-        if inner is not None:
-            return inner, scale, shift
-    inner, scale, shift = _through_relu(grad, normed)
-    _through_norm(inner, normed, scale, shift)
+    gain, offset = normed.gain, normed.offset
+    fused = train_fused.sums(grad, features, (gain, offset, normed.mean))
+    inner, shift, moment = (grad, *fused) if fused else _through_relu(grad, normed)
+    scale, count = moment * normed.inverse, features.numel() // len(shift)
+    slope = -gain * normed.inverse * scale / count
+    constant = -gain * shift / count - slope * normed.mean
+    if fused:
+        result = train_fused.through(grad, features, (gain, offset, slope, constant))
+        return result, scale, shift  # type: ignore[return-value]  # there, as the sums are
+    for out, (values, scratch) in zip(_pieces(inner), _with_scratch(features), strict=True):
+        torch.addcmul(constant, values, slope, out=scratch)
+        torch.addcmul(scratch, out, gain, out=out)
     return inner, scale, shift
 
 
@@ -232,7 +235,7 @@ def _grads_of_vectors(
 
 
 def _through_relu(grad: Tensor, normed: _Normed) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of the normalised features, the scale and the shift."""
+    """Gradient ``g`` of the normalised features, the sums of ``g`` and of ``(x - mean) * g``."""
     inner = torch.empty_like(normed.features)
     shift, moment = torch.zeros_like(normed.mean), torch.zeros_like(normed.mean)
     gain, offset = normed.gain, normed.offset
@@ -243,27 +246,7 @@ def _through_relu(grad: Tensor, normed: _Normed) -> tuple[Tensor, Tensor, Tensor
         shift = shift + _sum(out)
         torch.sub(values, normed.mean, out=scratch).mul_(out)
         moment = moment + _sum(scratch)
-    return inner, moment * normed.inverse, shift
-
-
-def _through_norm(inner: Tensor, normed: _Normed, scale: Tensor, shift: Tensor) -> None:
-    """Turn ``inner``, the gradient of the normalised features, into that of the features.
-
-    ``gain * (inner - mean(inner) - n * mean(n * inner))`` with ``n`` the normalised features; the
-    two means are the gradients of shift and scale over the number of pixels.
-    """
-    gain = normed.gain
-    slope, constant = _slope_and_constant(normed, scale, shift)
-    pairs = zip(_pieces(inner), _with_scratch(normed.features), strict=True)
-    for out, (values, scratch) in pairs:
-        torch.addcmul(constant, values, slope, out=scratch)
-        torch.addcmul(scratch, out, gain, out=out)
-
-
-def _slope_and_constant(normed: _Normed, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-    gain, count = normed.gain, normed.features.numel() // len(shift)
-    slope = -gain * normed.inverse * scale / count
-    return slope, -gain * shift / count - slope * normed.mean
+    return inner, shift, moment
 
 
 def _pieces(image: Tensor) -> tuple[Tensor, ...]:
@@ -332,8 +315,7 @@ def _update(norm: Any, statistics: Statistics, result: Tensor) -> None:
     with torch.no_grad():
         norm.num_batches_tracked.add_(1)
         norm.running_mean.lerp_(statistics.mean, norm.momentum)
-        unbiased = statistics.variance * (count / (count - 1))
-        norm.running_var.lerp_(unbiased, norm.momentum)
+        norm.running_var.lerp_(statistics.variance * (count / (count - 1)), norm.momentum)
 
 
 def _are_fusible(conv: nn.Module, norm: nn.Module, image: Tensor) -> bool:
