@@ -48,7 +48,7 @@ def fidelity_loss(illumination: Tensor, image: Tensor) -> Tensor:
 
     Raises:
         TypeError: if one of them is not a float tensor.
-        ValueError: if a shape is not ``(N, 3, H, W)`` or they differ.
+        ValueError: if a shape is wrong or they differ.
     """
     _check_pair(illumination, image)
     return F.mse_loss(illumination, image)
@@ -60,10 +60,7 @@ def guide_colors(image: Tensor, color: ColorMode = 'official') -> Tensor:
     ``'corrected'`` converts each pixel's R, G and B. ``'official'`` does what the authors' code
     does: it cuts the contiguous NCHW memory into triples, which are three neighbours in *one*
     channel, so the result is not a true YCbCr image. The authors trained their weights with it.
-    Same shape; values in [0.06, 0.98] for an image in [0, 1].
-
-    Raises:
-        ValueError: if ``color`` is neither.
+    Same shape; values in [0.06, 0.98] for an image in [0, 1]. Another ``color`` is a ValueError.
     """
     matrix, offset = image.new_tensor(_YCBCR), image.new_tensor(_YCBCR_OFFSET)
     if color == 'official':
@@ -94,15 +91,13 @@ def smoothness_loss(
         A scalar, differentiable in both.
 
     Raises:
-        TypeError: if one of them is not a float tensor.
-        ValueError: if a shape is not ``(N, 3, H, W)``, the shapes differ, an image is too small to
-            have all neighbours, or ``sigma`` is not positive.
+        TypeError, ValueError: as of :func:`fidelity_loss`, and ValueError if an image is too small
+            to have all neighbours, or ``sigma`` is not positive.
     """
     _check_pair(illumination, image)
     if min(image.shape[-2:]) <= RADIUS:
-        wish = f'images of at least {RADIUS + 1} x {RADIUS + 1} pixels'
-        told = f'a 5x5 neighbourhood needs {wish}, got {tuple(image.shape)}'
-        raise ValueError(f'smoothness_loss: {told}')
+        told = f'images of at least {RADIUS + 1} x {RADIUS + 1} pixels, got {tuple(image.shape)}'
+        raise ValueError(f'smoothness_loss: a 5x5 neighbourhood needs {told}')
     if not sigma > 0:
         raise ValueError(f'smoothness_loss: sigma must be positive, got {sigma}')
     pair = at_least_float32(illumination), at_least_float32(image)
@@ -123,15 +118,11 @@ def exposure_loss(enhanced: Tensor, image: Tensor, target: float = 0.45) -> Tens
 
     A dark image should reach the target, and a brighter one keep its brightness:
     ``mean((m(enhanced) - max(m(image), target))^2)`` with ``m`` the mean over channels and pixels.
-    SCI's own losses do not fix the brightness: it depends on when training stops.
-
-    Args:
-        enhanced, image: RGB, ``(N, 3, H, W)``, in [0, 1]. A scalar, differentiable in ``enhanced``.
-        target: mean brightness, in (0, 1).
+    SCI's own losses do not fix the brightness: it depends on when training stops. Images are RGB,
+    ``(N, 3, H, W)``, in [0, 1], the target in (0, 1); a scalar, differentiable in ``enhanced``.
 
     Raises:
-        ValueError: if a shape is not ``(N, 3, H, W)``, the shapes differ, or ``target`` is not in
-            (0, 1).
+        ValueError: if a shape is wrong, the shapes differ, or the target is not in (0, 1).
 
     Source: the exposure control loss of Zero-DCE (Guo et al., CVPR 2020, eq. 6), but over whole
     images instead of 16x16 regions, squared, and with the maximum.
@@ -141,9 +132,6 @@ def exposure_loss(enhanced: Tensor, image: Tensor, target: float = 0.45) -> Tens
         raise ValueError(f'exposure_loss: target must be in (0, 1), got {target!r}')
     wanted = mean_brightness(image).clamp(min=target)
     return torch.mean((mean_brightness(enhanced) - wanted) ** 2)
-
-
-_Index = tuple[slice, slice, slice, slice]
 
 
 def weighted_variation(illumination: Tensor, colors: Tensor, sigma: float) -> Tensor:
@@ -175,6 +163,10 @@ class _WeightedVariation(Function):
         )
 
 
+# Planes of a difference, its sign, the weight and the value of pairs.
+_PLANES = (6, 3, 1, 1)
+
+
 # A custom operator, so that torch.compile calls it as it is.
 @torch.library.custom_op('sci_plugins::weighted_variation', mutates_args=())
 def _visit_pairs(
@@ -191,9 +183,13 @@ def _visit_pairs(
     gradient = torch.zeros_like(stack[:, :, :planes])
     total = stack.new_zeros(())
     # Fresh memory for each offset would cost as much as the arithmetic.
-    memory = [torch.empty_like(stack[:, :, :count]).flatten() for count in (6, 3, 1, 1)]
-    for near, far in _pairs(stack):
-        difference, sign, weight, value = _cut_to(stack[near], memory)
+    memory = [torch.empty_like(stack[:, :, :count]).flatten() for count in _PLANES]
+    for near, far in _pairs(height, width):
+        _, rows, _, columns = stack[near].shape
+        difference, sign, weight, value = (
+            part[: number * rows * count * columns].view(number, rows, count, columns)
+            for part, count in zip(memory, _PLANES, strict=True)
+        )
         torch.sub(stack[near], stack[far], out=difference)
         step, contrast = difference.split(3, 2)
         _dot(contrast, contrast, out=weight).neg_().exp_()
@@ -217,27 +213,18 @@ def _(illumination: Tensor, colors: Tensor, sigma: float, planes: int) -> tuple[
     return illumination.new_empty(()), gradient
 
 
-def _pairs(stack: Tensor) -> Iterator[tuple[_Index, _Index]]:
+def _pairs(height: int, width: int) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
     """Indices into ``(N, H, 6, W)`` of all pixels p and their neighbours q, for each offset."""
-    _, height, _, width = stack.shape
-    every = slice(None)
     for dy, dx in HALF_WINDOW:
         left, right = max(-dx, 0), width - max(dx, 0)
-        near = (every, slice(height - dy), every, slice(left, right))
-        far = (every, slice(dy, None), every, slice(left + dx, right + dx))
-        yield near, far
-
-
-def _cut_to(pixels: Tensor, memory: list[Tensor]) -> list[Tensor]:
-    """Views of the memory as 6, 3, 1 and 1 planes of the shape of ``pixels``."""
-    number, height, _, width = pixels.shape
-    parts = zip(memory, (6, 3, 1, 1), strict=True)
-    return [part[: pixels.numel() // 6 * n].view(number, height, n, width) for part, n in parts]
+        far = ..., slice(dy, None), slice(None), slice(left + dx, right + dx)
+        yield (..., slice(height - dy), slice(None), slice(left, right)), far
 
 
 def _dot(first: Tensor, second: Tensor, out: Tensor) -> Tensor:
     """Dot product over planes: ``(N, H, 3, W)`` twice -> ``(N, H, 1, W)``."""
-    torch.mul(first[:, :, :1], second[:, :, :1], out=out)
-    for plane in (slice(1, 2), slice(2, 3)):
-        out.addcmul_(first[:, :, plane], second[:, :, plane])
+    planes = zip(first.split(1, 2), second.split(1, 2), strict=True)
+    torch.mul(*next(planes), out=out)
+    for pair in planes:
+        out.addcmul_(*pair)
     return out

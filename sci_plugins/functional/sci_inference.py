@@ -4,12 +4,12 @@ Where it can, :mod:`sci_plugins.functional.kernels.sci_fused` computes, faster s
 without what makes the plain implementation slow:
 
 * Three channels fill a fifth of a vector register: see :mod:`sci_plugins.functional.conv3x3`.
-* Fresh memory: intermediate results of the whole image are new pages for each call, which the
-  system must map and clear. Here the image is processed in strips of rows (with as many around as
-  the convolutions reach), whose memory the allocator reuses. They have one of few shapes: oneDNN
-  compiles its convolutions for each shape and keeps the code of about a thousand.
-* Passes over memory: BatchNorm is folded into the convolution before it, and the rest works in
-  place, on a strip that is still in the cache.
+* Intermediate results of the whole image are new pages for each call, which the system must map and
+  clear. Here the image is processed in strips of rows (with as many around as the convolutions
+  reach), whose memory the allocator reuses. They have one of few shapes: oneDNN compiles its
+  convolutions for each shape and keeps the code of about a thousand.
+* BatchNorm is folded into the convolution before it, and the rest works in place, on a strip that
+  is still in the cache.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,6 @@ PIXELS_PER_THREAD = 128 * 1024
 MAX_PIXELS = 4 * PIXELS_PER_THREAD
 #: With fewer rows, too much time would go into the rows around them.
 MIN_ROWS = 16
-
 
 #: Enhanced images, and their illumination if that is wanted.
 Result = tuple[Tensor, Tensor | None]
@@ -68,15 +67,10 @@ def fold_sci(
 
 @torch.no_grad()
 def enhance_folded(image: Tensor, folded: FoldedSCI, illumination: bool = False) -> Result:
-    """Enhance images with SCI's estimator; no gradients.
+    """Enhance RGB in [0, 1], finite, ``(N, 3, H, W)``, any strides, on the device of ``folded``.
 
-    Args:
-        image: RGB in [0, 1], finite, ``(N, 3, H, W)``, any strides; not changed.
-        folded: of :func:`fold_sci`, same device and dtype as the image.
-
-    Returns:
-        The enhanced image and, if wanted, the illumination (else ``None``), those of
-        ``SCIEnhancer.illuminate`` up to rounding.
+    Gives the enhanced image and, if wanted, the illumination (else ``None``), without gradients,
+    those of ``SCIEnhancer.illuminate`` up to rounding.
     """
     is_single = image.dtype == torch.float32
     if is_single and folded.fuses and not illumination:
@@ -133,9 +127,8 @@ def _heights(height: int, most: int) -> Iterator[int]:
         rows = min(power, most)
         if 3 * rows > 4 * height:  # too many rows would be computed in vain
             rows = power // 2
-        rows = max(rows, MIN_ROWS)
-        yield rows
-        height -= rows
+        yield max(rows, MIN_ROWS)
+        height -= max(rows, MIN_ROWS)
 
 
 def _padded_width(width: int, step: int) -> int:
@@ -169,10 +162,8 @@ class _StripEstimator:
         images = self.image[strip.images, :, top:bottom].permute(0, 2, 3, 1)
         end = strip.above + bottom - top
         buffer = self.buffer[: len(images), : end + strip.below]
-        if strip.above:
-            buffer[:, : strip.above] = 0.0
-        if strip.below:
-            buffer[:, end:] = 0.0
+        buffer[:, : strip.above] = 0.0
+        buffer[:, end:] = 0.0
         buffer[:, strip.above : end, : self.width] = images
         return buffer.permute(0, 3, 1, 2)
 
@@ -190,12 +181,10 @@ class _StripEstimator:
 
     def _clear_outside(self, features: Tensor, strip: _Strip, done: int) -> Tensor:
         """Zero the features outside the image, where a zero-padded convolution expects 0."""
-        if strip.above > done:
-            features[:, :, : strip.above - done] = 0.0
-        if strip.below > done:
-            features[:, :, done - strip.below :] = 0.0
-        if features.shape[-1] > self.width:
-            features[..., self.width :] = 0.0
+        height = features.shape[2]
+        features[:, :, : max(0, strip.above - done)] = 0.0
+        features[:, :, height - max(0, strip.below - done) :] = 0.0
+        features[..., self.width :] = 0.0
         return features
 
 
@@ -207,8 +196,7 @@ def _enhance_in_strips(image: Tensor, folded: FoldedSCI, illumination: bool) -> 
     estimator = _StripEstimator(image, folded)
     for strip in estimator.strips:
         inside, values = estimator.estimate(strip)
-        target = enhanced[strip.images, :, strip.rows]
-        torch.div(inside, values, out=target).clamp_(0.0, 1.0)
+        torch.div(inside, values, out=enhanced[strip.images, :, strip.rows]).clamp_(0.0, 1.0)
         if light is not None:
             light[strip.images, :, strip.rows] = values
     return enhanced, light
