@@ -1,4 +1,7 @@
-"""Matching detections with ground truth by COCO's rules; pycocotools measures overlaps."""
+"""Matching detections with ground truth by COCO's rules.
+
+pycocotools measures overlaps; where it is not installed, a MissingDependencyError is raised.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,12 +22,8 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 def match_coco(images: Sequence[Arrays]) -> list[RankedDetections]:
     """Matches at COCO's ten IoU thresholds, 0.5 first.
 
-    Args:
-        images: predictions ``x1 y1 x2 y2 score``, boxes and ignore flags of each image.
-            Ignored boxes count as crowd regions.
-
-    Raises:
-        MissingDependencyError: if pycocotools is not installed.
+    Of predictions ``x1 y1 x2 y2 score``, boxes and ignore flags of each image; ignored boxes count
+    as crowd regions.
     """
     return _match([_of_boxes(*each) for each in images], IOU_THRESHOLDS, [_ALL])[0]
 
@@ -32,12 +31,8 @@ def match_coco(images: Sequence[Arrays]) -> list[RankedDetections]:
 def match_coco_masks(images: Sequence[tuple[Any, ...]]) -> list[RankedDetections]:
     """As :func:`match_coco`, for masks.
 
-    Args:
-        images: scores ``(P,)``, found masks, true masks (both run-length codes of pycocotools) and
-            ignore flags ``(G,)`` of each image.
-
-    Raises:
-        MissingDependencyError: if pycocotools is not installed.
+    Of scores ``(P,)``, found masks, true masks (both run-length codes of pycocotools) and ignore
+    flags ``(G,)`` of each image.
     """
     return _match([_of_masks(*each) for each in images], IOU_THRESHOLDS, [_ALL])[0]
 
@@ -50,9 +45,6 @@ def match_coco_by_size(
     Boxes of other sizes are ignored, as are unmatched detections of other sizes: COCO's rule for
     its small, medium and large objects. ``bins`` has the smallest and largest area in pixels, both
     included; otherwise as :func:`match_coco`.
-
-    Raises:
-        MissingDependencyError: if pycocotools is not installed.
     """
     boxes = [_of_boxes(*each) for each in images]
     matches = _match(boxes, IOU_THRESHOLDS[:1], list(bins.values()))

@@ -10,8 +10,7 @@ import numpy as np
 
 from sci_plugins.errors import DataError, check_at_least
 
-# The joint histogram of two uint8 maps stays in the cache and shows every id, so that nothing has
-# to be masked or checked per pixel.
+# The joint histogram of two uint8 maps stays in the cache; no pixel has to be masked or checked.
 _BYTE = 256
 #: More classes than any label map has whose ids are not damaged.
 MAX_CLASSES = 1024
@@ -23,16 +22,15 @@ def confusion_matrix(
     """Count the pixels of one image by true and predicted class.
 
     Args:
-        prediction: ``(H, W)`` array or tensor of ids, 0 to ``num_classes`` - 1, whole numbers of
-            any dtype.
+        prediction: ``(H, W)`` array or tensor of ids, whole numbers of any dtype.
         truth: ground truth, same size; pixels of ``ignore_index`` do not count.
         num_classes: C, at most 1024: a matrix of 8 MB.
         ignore_index: may be one of the classes, which then never counts as ground truth.
         void: allow ``ignore_index`` in the prediction too, as "no class".
 
     Returns:
-        ``(C, C)``, int64: ground truth in rows, prediction in columns; with ``void``
-        ``(C, C + 1)``, where the last column counts pixels without a prediction.
+        ``(C, C)``, int64: ground truth in rows, prediction in columns; with ``void`` one column
+        more, which counts pixels without a prediction.
 
     Raises:
         ConfigError: if ``num_classes`` is out of range.
@@ -45,8 +43,7 @@ def confusion_matrix(
         raise DataError('prediction must have the size of truth, {}, got {}'.format(*sizes))
     found, true = _narrow(found), _narrow(true)
     are_bytes = num_classes < _BYTE and found.dtype == true.dtype == np.uint8
-    count = _count_bytes if are_bytes else _count
-    matrix = count(found, true, num_classes, ignore_index)
+    matrix = (_count_bytes if are_bytes else _count)(found, true, num_classes, ignore_index)
     if void:
         return matrix
     if matrix[:, -1].any():
@@ -56,10 +53,7 @@ def confusion_matrix(
 
 
 def unknown_ids(labels: Any, num_classes: int, ignore_index: int = 255) -> list[int]:
-    """Ids of a label map that are neither a class nor ignored, ascending.
-
-    ``labels`` is an array or tensor of whole numbers.
-    """
+    """Ids, whole numbers in an array or tensor, that are neither a class nor ignored, ascending."""
     values = _narrow(_whole(labels, 'labels'))
     if values.dtype == np.uint8:
         present = np.flatnonzero(np.bincount(values.ravel(), minlength=_BYTE))
@@ -73,7 +67,6 @@ def pixel_counts(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
     """Pixels of each class that are correct, in the ground truth, and predicted.
 
     Of a matrix ``(..., C, C)`` or, with void predictions, ``(..., C, C + 1)``: three ``(..., C)``.
-    The counts of a set are the sums over its images.
     """
     correct = np.diagonal(matrix, axis1=-2, axis2=-1)
     return correct, matrix.sum(axis=-1), matrix.sum(axis=-2)[..., : matrix.shape[-2]]

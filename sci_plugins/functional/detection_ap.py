@@ -21,7 +21,7 @@ tool (github.com/Ir1d/DARKFACE_eval_tools) rule by rule:
    precision 0.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
@@ -38,9 +38,8 @@ def pairwise_iou(boxes: np.ndarray, others: np.ndarray, pixel: float = 0.0) -> n
     """Intersection over union of each of ``boxes`` with each of ``others``.
 
     ``(N, 4)`` and ``(M, 4)``, ``x1 y1 x2 y2`` in pixels, give ``(N, M)``, float64, in [0, 1]; 0 for
-    an inverted box. ``pixel`` is 1 if ``x2`` and ``y2`` are the last pixels *inside* the box, so
-    that its width is ``x2 - x1 + 1`` (VOC's and DARK FACE's own tools); 0 if they are its edges
-    (COCO, mmdet).
+    an inverted box. ``pixel`` is 1 if ``x2`` and ``y2`` are the last pixels *inside* the box (VOC's
+    and DARK FACE's own tools); 0 if they are its edges (COCO, mmdet).
     """
     # Not torchvision.ops.box_iou: it cannot count inclusive pixels, and two empty boxes give NaN,
     # which argmax takes for the best match.
@@ -55,10 +54,8 @@ def pairwise_iou(boxes: np.ndarray, others: np.ndarray, pixel: float = 0.0) -> n
 
 #: Recalls at which COCO reads the envelope of precision.
 COCO_RECALLS = np.linspace(0, 1, 101)
-# Columns of a matrix with one row per image: few enough for the cache.
-_BLOCK = 512
-# Values of weighted hits at once.
-_CACHED = 2**14
+_BLOCK = 512  # columns of a matrix with one row per image: few enough for the cache
+_CACHED = 2**14  # values of weighted hits at once
 
 
 @dataclass(frozen=True)
@@ -67,9 +64,7 @@ class RankedDetections:
 
     scores: np.ndarray  # ``(D,)``, descending; equal scores in the order of the images
     images: np.ndarray  # ``(D,)``, index of each detection's image, 0 to N - 1
-    #: ``(D,)``, bool: true positives. All others are false positives; ignored detections are left
-    #: out.
-    hits: np.ndarray
+    hits: np.ndarray  # ``(D,)``, bool: true positives; others are false; ignored ones are left out
     positives: np.ndarray  # ``(N,)``, number of ground-truth boxes of each image
 
 
@@ -98,13 +93,9 @@ def rank(
 def match_voc(found: np.ndarray, truth: np.ndarray, min_iou: float = 0.5) -> np.ndarray:
     """Which detections of one image are true positives by VOC's rule: ``(P,)``, bool.
 
-    By descending score, each detection goes to the box with the largest IoU; the first one on a box
-    with at least ``min_iou`` is a hit, all others are false positives. The IoU is without the extra
-    pixel of VOC's own tool, as in mmdet.
-
-    Args:
-        found: ``(P, 5)``, ``x1 y1 x2 y2 score`` in pixels, in any order.
-        truth: ground truth, ``(G, 4)``.
+    By descending score, each of ``found``, ``(P, 5)``, ``x1 y1 x2 y2 score`` in pixels, goes to the
+    box of ``truth``, ``(G, 4)``, with the largest IoU; the first one on a box with at least
+    ``min_iou`` is a hit. The IoU is without the extra pixel of VOC's own tool, as in mmdet.
     """
     hits = np.zeros(len(found), bool)
     if len(found) == 0 or len(truth) == 0:
@@ -131,27 +122,21 @@ def area_ap(ranked: RankedDetections, weights: Weights = None) -> np.ndarray:
     Raises:
         DataError: if ``weights`` does not have one column per image.
     """
-    return _integrate([ranked], weights, _area)[0]
+    return _integrate([ranked], weights, at_recalls=False)[0]
 
 
 def coco_ap(ranked: RankedDetections, weights: Weights = None) -> np.ndarray:
-    """Mean of the envelope at 101 recalls, as pycocotools computes it.
-
-    As :func:`area_ap`, but of detections matched by COCO's rule.
-    """
+    """Mean of the envelope at 101 recalls, as pycocotools computes it; else as :func:`area_ap`."""
     return coco_aps([ranked], weights)[0]
 
 
 def coco_aps(several: Sequence[RankedDetections], weights: Weights = None) -> np.ndarray:
     """:func:`coco_ap` of matches at several IoU thresholds, ``(T, R)``; faster than one by one."""
-    return _integrate(several, weights, _mean_over_recalls)
+    return _integrate(several, weights, at_recalls=True)
 
 
 def full_recall(ranked: RankedDetections, weights: Weights = None) -> np.ndarray:
-    """Recall of all detections at any score; its mean over COCO's thresholds is COCO's AR.
-
-    As :func:`area_ap`, but of detections matched by COCO's rule.
-    """
+    """Recall of all detections, as :func:`area_ap`; COCO's AR is its mean over the thresholds."""
     rows = weight_rows(weights, len(ranked.positives))
     found = np.bincount(ranked.images[ranked.hits], minlength=len(ranked.positives))
     return _divide(rows @ found, rows @ ranked.positives)
@@ -162,8 +147,7 @@ def recall_at_fppi(
 ) -> np.ndarray:
     """Largest recall of any score threshold with few enough false positives; as :func:`area_ap`.
 
-    ``false_positives`` are those allowed per image, on average over all images, with boxes or
-    without.
+    ``false_positives`` are those allowed per image, on average over all, with boxes or without.
     """
     rows = weight_rows(weights, len(ranked.positives))
     hits = np.flatnonzero(ranked.hits)
@@ -179,10 +163,7 @@ def recall_at_fppi(
 
 
 def pooled_curve(ranked: Sequence[RankedDetections], points: int = 500) -> RecallPrecision:
-    """Precision over recall of one or several classes pooled; empty if there are no boxes.
-
-    At about ``points`` evenly spaced hits.
-    """
+    """Precision over recall of classes pooled, at about ``points`` hits; empty without boxes."""
     scores = np.concatenate([each.scores for each in ranked])
     order = np.argsort(-scores, kind='stable')
     hits = np.concatenate([each.hits for each in ranked])[order]
@@ -195,29 +176,10 @@ def pooled_curve(ranked: Sequence[RankedDetections], points: int = 500) -> Recal
     return RecallPrecision(recall.tolist(), ((kept + 1) / (at[kept] + 1)).tolist())
 
 
-#: From gained weight, weight of all hits so far and precision's envelope, each ``(R, hits)``, and
-#: the weight of all boxes ``(R, 1)``, to ``(R,)``.
-Rule = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-
-
-def _area(
-    gained: np.ndarray, found: np.ndarray, envelope: np.ndarray, boxes: np.ndarray
+def _integrate(
+    several: Sequence[RankedDetections], weights: Weights, at_recalls: bool
 ) -> np.ndarray:
-    return _divide(np.einsum('rh,rh->r', gained, envelope), boxes[:, 0])
-
-
-def _mean_over_recalls(
-    gained: np.ndarray, found: np.ndarray, envelope: np.ndarray, boxes: np.ndarray
-) -> np.ndarray:
-    # How many of the 101 recalls each hit is the first to reach.
-    reached = np.searchsorted(COCO_RECALLS, _divide(found, boxes), side='right')
-    gains = np.diff(reached, axis=1, prepend=0)
-    means = np.einsum('rh,rh->r', gains, envelope) / len(COCO_RECALLS)
-    return np.where(boxes[:, 0] > 0, means, np.nan)
-
-
-def _integrate(several: Sequence[RankedDetections], weights: Weights, rule: Rule) -> np.ndarray:
-    """A rule of precision's envelope at the hits, ``(T, R)``.
+    """Area of precision's envelope, or its mean at COCO's recalls, ``(T, R)``.
 
     Precision falls between hits, so that the envelope needs no other detections. Matches that rank
     the same detections share the sums over them.
@@ -240,7 +202,13 @@ def _integrate(several: Sequence[RankedDetections], weights: Weights, rule: Rule
                 found = np.cumsum(gained, axis=1)
                 precision = _divide(found, totals[some][:, at], empty=0)
                 envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-                result[some] = rule(gained, found, envelope, boxes[some])
+                whole = boxes[some]
+                if at_recalls:
+                    # How many of the 101 recalls each hit is the first to reach.
+                    reached = np.searchsorted(COCO_RECALLS, _divide(found, whole), side='right')
+                    gained = np.diff(reached, axis=1, prepend=0)
+                    whole = np.where(whole > 0, len(COCO_RECALLS), 0)
+                result[some] = _divide(np.einsum('rh,rh->r', gained, envelope), whole[:, 0])
             results.append(result)
     return np.array(results)
 
@@ -278,8 +246,7 @@ def _totals(ranked: RankedDetections, rows: np.ndarray, ends: np.ndarray) -> np.
 def weight_rows(weights: Weights, images: int) -> np.ndarray:
     """Weights ``(R, N)`` of N images in float64; ``None`` is one row of ones.
 
-    Raises:
-        DataError: if the weights are not one column per image.
+    Another number of columns is a DataError.
     """
     rows = np.ones((1, images)) if weights is None else np.asarray(weights, np.float64)
     if rows.ndim != 2 or rows.shape[1] != images:
@@ -298,8 +265,7 @@ THRESHOLDS = 1000
 MIN_IOU = 0.5
 # 0, 0.001, ..., 0.999, bit for bit as the tool computes them.
 _RISING = 1 - np.arange(THRESHOLDS, 0, -1) / THRESHOLDS
-# The tool starts its search for the maximum here, not at minus infinity. If all scores are
-# negative, this is the maximum.
+# The tool starts its search for the maximum here: it is this where all scores are negative.
 _LOWEST_MAXIMUM = float(np.finfo(np.float32).tiny)
 
 
@@ -319,10 +285,8 @@ def count_official(
 ) -> OfficialCounts:
     """Match every image once, with scores normalised over all images.
 
-    Args:
-        predictions: one ``(P, 5)`` per image, ``x1 y1 x2 y2 score`` in pixels, in any order; scores
-            on any scale.
-        boxes: one ``(G, 4)`` per image, images in the same order.
+    For each image, ``(P, 5)``, ``x1 y1 x2 y2 score`` in pixels, in any order, scores on any scale,
+    and ``(G, 4)``.
 
     Raises:
         DataError: if the numbers of images differ, a shape is wrong or a value is not finite.
@@ -330,8 +294,7 @@ def count_official(
     _check(predictions, boxes)
     kept = [found[:, 4] for found in predictions if len(found)]
     low = min((float(some.min()) for some in kept), default=0.0)
-    high = max((float(some.max()) for some in kept), default=1.0)
-    high = max(high, _LOWEST_MAXIMUM)
+    high = max([_LOWEST_MAXIMUM, *(float(some.max()) for some in kept)])
     proposals = np.zeros((len(boxes), THRESHOLDS), np.int32)
     recalled = np.zeros_like(proposals)
     for image, (found, truth) in enumerate(zip(predictions, boxes, strict=True)):
@@ -388,7 +351,7 @@ def _check(predictions: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> No
         raise DataError(f'expected {wish}, got {len(predictions)}')
     for name, arrays, columns in (('predictions', predictions, 5), ('boxes', boxes, 4)):
         for image, array in enumerate(arrays):
-            if array.ndim != 2 or array.shape[1] != columns:
+            if array.shape[1:] != (columns,):
                 wish = f'must have the shape (n, {columns})'
                 raise DataError(f'{name}[{image}] {wish}, got {array.shape}')
             if not np.isfinite(array).all():
