@@ -21,14 +21,11 @@ from sci_plugins.functional.tensors import constant, is_exporting
 #: Smallest side in pixels: in smaller images chance makes grids.
 MIN_SIDE = 64
 _BLOCK = 8
-# Every so many rows (and columns) are looked at.
-_STEP = 8
+_STEP = 8  # every so many rows (and columns) are looked at
 # Variance of a jump, 3 (b - a) - (c - z) of the neighbours z a | b c, of white noise of variance 1.
 _JUMP = 20.0
-# Of the mean jump: edges count no more.
-_CAP = 4.0
-# A fiftieth of an 8-bit step: the floor of ratios.
-_FLOOR = 0.02 / 255
+_CAP = 4.0  # of the mean jump: edges count no more
+_FLOOR = 0.02 / 255  # a fiftieth of an 8-bit step: the floor of ratios
 # Jumps on the grid over those between, from where on it counts and where it is certain. Of 120
 # photographs (COCO, facemask, CamVid), darkened to .1 and .02, nine in ten have up to 1.4;
 # compressed at quality 70 afterwards, with noise or without, nine in ten from 1.6 on.
@@ -46,18 +43,13 @@ class BlockingEstimate(NamedTuple):
 
 @torch.no_grad()
 def estimate_blocking(image: Tensor) -> BlockingEstimate:
-    """Blocks of JPEG in each image, by itself.
+    """Blocks of JPEG in each image of RGB ``(N, 3, H, W)``, float, [0, 1], by itself.
 
-    They show in the image as it was decoded, cropped or not; a resize hides them. ``sigma`` is .5
-    to 1.1 of the standard deviation of all that noise and compression changed, on photographs
-    darkened to .3 to .03 with noise up to .004 and compressed at a quality of 85 to 50. A quality
-    above about 85 hardly shows.
-
-    Args:
-        image: RGB, ``(N, 3, H, W)``, float, [0, 1]; none is found in less than 64 x 64 pixels.
-
-    Raises:
-        ValueError: if the image has another shape.
+    They show in the image as it was decoded, cropped or not; a resize hides them, and none is found
+    in less than 64 x 64 pixels. ``sigma`` is .5 to 1.1 of the standard deviation of all that noise
+    and compression changed, on photographs darkened to .3 to .03 with noise up to .004 and
+    compressed at a quality of 85 to 50; above about 85 it hardly shows. Another shape is a
+    ValueError.
     """
     check_images('estimate_blocking', image=image)
     image = image.to(torch.promote_types(image.dtype, torch.float32))

@@ -27,10 +27,7 @@ def host_to_rgb(image: Tensor, order: str = 'bgr', white: float = 255) -> Tensor
 
 
 def rgb_to_host(image: Tensor, order: str = 'bgr', white: float = 255) -> Tensor:
-    """RGB ``(N, 3, H, W)`` in [0, 1] to a host's images in [0, ``white``], contiguous, new memory.
-
-    Differentiable; ``order``, ``'bgr'`` or ``'rgb'``, is that of the result's channels.
-    """
+    """RGB in [0, 1] to a host's images, contiguous, new memory; else as :func:`host_to_rgb`."""
     planes = image.unbind(1)
     return torch.stack(planes[::-1] if order == 'bgr' else planes, dim=1).mul_(white)
 
@@ -44,7 +41,7 @@ def valid_size(image: Tensor, color: Sequence[float]) -> tuple[int, int]:
 
     YOLOX and RTMDet pad in their pipelines and overwrite ``img_shape``, so that only the pixels
     show where the image ends. The full size if nothing or everything is fill. The image is ``(3, H,
-    W)``, any dtype; the fill colour, three values, on its scale and in its channel order.
+    W)``, any dtype; ``color``, three values, on its scale and in its channel order.
     """
     return valid_sizes([image], color)[0]
 

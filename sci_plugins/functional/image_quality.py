@@ -9,25 +9,19 @@ from torch import Tensor
 
 #: ITU-R BT.601 luma.
 LUMA = (0.299, 0.587, 0.114)
-# Pixels compared at a time: bounds the memory of the lightness order.
-_ROWS = 1024
-# From here on a value rounds to white in 8 bits.
-_WHITE = 254.5 / 255
+_ROWS = 1024  # pixels compared at a time: bounds the memory of the lightness order
+_WHITE = 254.5 / 255  # from here on a value rounds to white in 8 bits
 
 
 def to_levels(image: Tensor) -> Tensor:
-    """``floor(255 v)``, the levels of an 8-bit file, as floats in [0, 255].
-
-    Values outside [0, 1] are clamped.
-    """
+    """``floor(255 v)`` as floats in [0, 255]; values outside [0, 1] are clamped."""
     return (image.float().clamp(0, 1) * 255).floor()
 
 
 def gray_levels(image: Tensor) -> Tensor:
     """Luma by ITU-R BT.601, rounded: ``(N, 3, H, W)`` in [0, 1] to ``(N, H, W)``, 0–255.
 
-    Raises:
-        ValueError: if the shape is not ``(N, 3, H, W)``.
+    Another shape is a ValueError, here and in what is computed from them.
     """
     check_images('gray_levels', image=image)
     red, green, blue = to_levels(image).unbind(1)
@@ -43,18 +37,16 @@ def eme(image: Tensor, block: int = 8) -> Tensor:
     block (of ``block`` x ``block`` pixels) with level 0 counts 0, and incomplete blocks at the
     right and bottom edges are left out. Noise raises it just as detail does.
 
-    Of RGB ``(N, 3, H, W)``, float, [0, 1]: ``(N,)``, at least 0.
-
-    Raises:
-        ValueError: if the shape is wrong or the image is smaller than a block.
+    Of RGB ``(N, 3, H, W)``, float, [0, 1]: ``(N,)``, at least 0. An image smaller than a block is a
+    ValueError.
 
     Source: Agaian, Panetta, Grigoryan, "Transform-based image enhancement algorithms with
     performance measure", IEEE Transactions on Image Processing 10 (3), 2001.
     """
     gray = gray_levels(image).unsqueeze(1)
     if min(gray.shape[-2:]) < block:
-        wish = f'at least {block} x {block} pixels'
-        raise ValueError(f'eme: the image must have {wish}, got {tuple(image.shape)}')
+        got = f'{block} x {block} pixels, got {tuple(image.shape)}'
+        raise ValueError(f'eme: the image must have at least {got}')
     highest, lowest = F.max_pool2d(gray, block), -F.max_pool2d(-gray, block)
     ratio = torch.where(lowest > 0, highest / lowest.clamp(min=1), 1.0)
     return (20 * ratio.log()).mean(dim=(1, 2, 3))
@@ -64,12 +56,7 @@ def discrete_entropy(image: Tensor) -> Tensor:
     """Entropy of the histogram of grey levels, ``−Σ p log2 p``, in bits.
 
     Of RGB ``(N, 3, H, W)`` in [0, 1]: ``(N,)``, 0 for a single level, 8 if all 256 are equally
-    frequent.
-
-    Raises:
-        ValueError: if the shape is wrong.
-
-    Source: Shannon, "A mathematical theory of communication", 1948.
+    frequent. Source: Shannon, "A mathematical theory of communication", 1948.
     """
     levels = gray_levels(image).long().flatten(1)
     counts = torch.stack([torch.bincount(row, minlength=256) for row in levels])
@@ -87,10 +74,7 @@ def lightness_order_error(enhanced: Tensor, original: Tensor, side: int = 50) ->
     Counts grow with the longer side.
 
     Of RGB ``(N, 3, H, W)``, float, [0, 1], after and before: ``(N,)``, 0 to the number of sampled
-    pixels.
-
-    Raises:
-        ValueError: if a shape is wrong or they differ.
+    pixels. Other shapes, or two, are a ValueError.
 
     Source: Wang, Zheng, Hu, Li, "Naturalness preserved enhancement algorithm for non-uniform
     illumination images", IEEE Transactions on Image Processing 22 (9), 2013.
@@ -114,11 +98,7 @@ def _sample(image: Tensor, side: int) -> Tensor:
 
 
 def check_images(owner: str, **images: Tensor) -> None:
-    """Refuse images that do not all have the same shape ``(N, 3, H, W)``.
-
-    Raises:
-        ValueError: naming ``owner``, who asks, and the shapes.
-    """
+    """Raise ValueError if images do not all have the same shape ``(N, 3, H, W)``, for ``owner``."""
     shapes = {name: tuple(image.shape) for name, image in images.items()}
     for name, shape in shapes.items():
         if len(shape) != 4 or shape[1] != 3:
@@ -129,27 +109,21 @@ def check_images(owner: str, **images: Tensor) -> None:
 
 
 def mean_brightness(image: Tensor) -> Tensor:
-    """Mean over all channels and pixels of RGB ``(..., 3, H, W)`` in [0, 1]: ``(...)``.
-    Differentiable.
-    """
+    """Mean of all values of RGB ``(..., 3, H, W)`` in [0, 1]: ``(...)``. Differentiable."""
     return image.mean(dim=(-3, -2, -1))
 
 
 def clipped_share(image: Tensor) -> Tensor:
-    """Share of the pixels with a channel at white, where detail is lost.
-
-    Of RGB ``(..., 3, H, W)`` in [0, 1]: ``(...)``.
-    """
+    """Share of pixels with a channel at white: ``(...)``, of RGB ``(..., 3, H, W)`` in [0, 1]."""
     return (image.amax(dim=-3) >= _WHITE).to(image.dtype).mean(dim=(-2, -1))
 
 
 def color_cast(before: Tensor, after: Tensor) -> Tensor:
-    """How far the balance of red, green and blue has moved, from before to after enhancing.
+    """How far enhancing has moved the balance of red, green and blue: ``(...)``.
 
-    The largest change over the channels of ``mean of the channel / mean of all``: 0 if the balance
-    is kept, 1 if a channel weighs twice as much or vanishes, at most 3; NaN for a black image,
-    which has no balance. Both are RGB, ``(..., 3, H, W)``, float in [0, 1]; the result is
-    ``(...)``.
+    The largest change over the channels of ``mean of the channel / mean of all``, of RGB ``(..., 3,
+    H, W)``, float, [0, 1]: 0 if the balance is kept, 1 if a channel weighs twice as much or
+    vanishes, at most 3; NaN for a black image, which has none.
     """
     means = [image.mean(dim=(-2, -1)) for image in (before, after)]
     balances = [each / torch.mean(each, dim=-1, keepdim=True) for each in means]

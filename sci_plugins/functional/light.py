@@ -9,14 +9,10 @@ from torch import Tensor
 from sci_plugins.functional.image_quality import LUMA, check_images, clipped_share
 from sci_plugins.functional.tensors import constant, is_exporting, is_recorded, quantiles
 
-# Every so many pixels are looked at for quantiles.
-_STEP = 4
-# Cells along the longer side, for the unevenness.
-_CELLS = 8
-# From so many values on, the order of pooling matters.
-_LARGE = 2**16
-# One 8-bit level: the floor of logarithms.
-_FLOOR = 1 / 255
+_STEP = 4  # every so many pixels are looked at for quantiles
+_CELLS = 8  # along the longer side, for the unevenness
+_LARGE = 2**16  # from so many values on, the order of pooling matters
+_FLOOR = 1 / 255  # one 8-bit level: the floor of logarithms
 
 
 class LightStatistics(NamedTuple):
@@ -37,10 +33,8 @@ class LightStatistics(NamedTuple):
 def light_statistics(image: Tensor) -> LightStatistics:
     """Light of each image of RGB ``(N, 3, H, W)``, float, [0, 1], by itself.
 
-    Quantiles and highlights are those of every fourth pixel along both axes.
-
-    Raises:
-        ValueError: if the image has another shape.
+    Quantiles and highlights are those of every fourth pixel along both axes. Another shape is a
+    ValueError.
     """
     check_images('light_statistics', image=image)
     image = image.to(torch.promote_types(image.dtype, torch.float32))
@@ -54,8 +48,7 @@ def light_statistics(image: Tensor) -> LightStatistics:
 def to_cells(image: Tensor, cells: int) -> Tensor:
     """Means of about square regions, ``cells`` along the longer side; differentiable.
 
-    Of ``(N, C, H, W)``: ``(N, C, h, w)``, ``max(h, w) = cells``; a side with fewer pixels keeps
-    them.
+    ``(N, C, H, W)`` to ``(N, C, h, w)``, ``max(h, w) = cells``; a side of fewer pixels keeps them.
     """
     sides = image.shape[-2:]
     if is_exporting():  # any size: the same sums, as products of matrices

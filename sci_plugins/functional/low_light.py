@@ -23,18 +23,10 @@ FloatArray = NDArray[np.floating]
 
 
 def srgb_to_linear(image: FloatArray, curve: str = 'power') -> FloatArray:
-    """Pixel values to linear light.
+    """Pixel values to linear light, of any shape; both in [0, 1], white is 1.
 
-    Args:
-        image: any shape, values in [0, 1].
-        curve: ``'power'`` for ``v ** 2.2``, ``'srgb'`` for the exact curve of IEC 61966-2-1, which
-            is linear below 0.04045.
-
-    Returns:
-        Same shape and dtype, [0, 1], white = 1.
-
-    Raises:
-        ConfigError: if the curve is unknown.
+    ``curve`` is ``'power'`` for ``v ** 2.2``, ``'srgb'`` for the exact curve of IEC 61966-2-1,
+    which is linear below 0.04045; another one is a ConfigError.
     """
     check_choice('curve', curve, CURVES)
     if curve == 'power':
@@ -43,11 +35,7 @@ def srgb_to_linear(image: FloatArray, curve: str = 'power') -> FloatArray:
 
 
 def linear_to_srgb(linear: FloatArray, curve: str = 'power') -> FloatArray:
-    """Linear light to pixel values: the inverse of :func:`srgb_to_linear`, with the same arguments.
-
-    Raises:
-        ConfigError: if the curve is unknown.
-    """
+    """Linear light to pixel values: the inverse of :func:`srgb_to_linear`."""
     check_choice('curve', curve, CURVES)
     if curve == 'power':
         return np.power(linear, 1 / GAMMA)
@@ -64,9 +52,8 @@ def expose(
     """A sensor's reading of a scene: ``clip(l * gain + noise, 0, 1)``.
 
     Args:
-        linear: scene in linear light, any shape, values from 0; white is 1, lamps may be far
-            brighter.
-        gain: fraction of the light that arrives, from 0; 1 leaves the scene unchanged.
+        linear: scene in linear light, any shape, from 0; lamps may be far brighter than white, 1.
+        gain: fraction of the light that arrives, from 0.
         noise: standard deviation of the read noise in linear light (white = 1).
         shot_noise: variance per unit of signal: a value ``s = l * gain`` has the variance
             ``noise ** 2 + shot_noise * s`` (the Gaussian limit of photon counting, where
@@ -79,14 +66,13 @@ def expose(
     Raises:
         ConfigError: if an argument is out of range or the generator is missing.
     """
-    for name, value in (('gain', gain), ('noise', noise), ('shot_noise', shot_noise)):
+    for name, value in dict(gain=gain, noise=noise, shot_noise=shot_noise).items():
         check_amount(name, value)
     signal = np.asarray(linear, dtype=np.float64) * gain
     if noise or shot_noise:
         if generator is None:
-            raise ConfigError(
-                'expose: noise needs a numpy generator, to be reproducible; got generator=None'
-            )
+            wish = 'noise needs a numpy generator, to be reproducible'
+            raise ConfigError(f'expose: {wish}; got generator=None')
         deviation = np.sqrt(noise**2 + shot_noise * signal) if shot_noise else noise
         signal = signal + generator.standard_normal(signal.shape) * deviation
     return np.clip(signal, 0.0, 1.0)
@@ -105,8 +91,7 @@ def darken(
     """The same image taken with less light.
 
     With the default curve, ``shot_noise=0`` and no white balance this is the darkening of published
-    experiments: ``l = (v / 255) ** 2.2``; ``l * gain + N(0, noise)``; clip to [0, 1];
-    ``** (1 / 2.2)``; round to 8 bits.
+    experiments: ``l = (v / 255) ** 2.2``, :func:`expose`, ``** (1 / 2.2)``, round to 8 bits.
 
     ``white_balance`` holds the factors ``w`` by which the camera multiplied its channels. The
     sensor saw ``l * gain / w`` and adds noise and clips there, before the factors are applied
@@ -115,19 +100,18 @@ def darken(
     ``w**2 * noise**2 + w * shot_noise * s``. Where noise is clipped at black, the mean rises in
     proportion to ``w``: the purple tint of night images.
 
-    Source: Brooks et al., Unprocessing Images for Learned Raw Denoising, CVPR 2019. Kept: transfer
-    curve, inverse white balance, noise, and the way back. Left out: tone mapping, colour matrix,
-    Bayer mosaic (here the noise of neighbouring pixels is independent), and the highlight mask,
-    since the same factors are applied again. Their ``read`` is a variance, ``noise ** 2`` here.
+    Source: Brooks et al., Unprocessing Images for Learned Raw Denoising, CVPR 2019, without tone
+    mapping, colour matrix, Bayer mosaic (here the noise of neighbouring pixels is independent) and
+    highlight mask (the same factors are applied again). Their ``read`` is ``noise ** 2`` here.
 
     Args:
         image: uint8, any shape and channel order, for example ``(H, W, 3)``.
         gain, noise, shot_noise, generator: see :func:`expose`.
-        curve: ``'power'`` or ``'srgb'``.
+        curve: see :func:`srgb_to_linear`.
         white_balance: one factor per channel, in the order of the image's last axis; at least 1, as
             relative to the camera's least amplified channel.
-        light: fraction of ``gain`` that reaches each pixel, ``(H, W)``, in [0, 1], as
-            :func:`sci_plugins.functional.low_light.uneven_light` makes it; ``None``: all of it.
+        light: fraction of ``gain`` that reaches each pixel, ``(H, W)``, in [0, 1], as of
+            :func:`uneven_light`; ``None``: all of it.
 
     Returns:
         uint8, same shape, a new array.
@@ -141,8 +125,7 @@ def darken(
     if white_balance is not None:
         _check_white_balance(white_balance, image.shape)
     levels = srgb_to_linear(np.arange(256) / 255, curve)
-    if not noise and not shot_noise and light is None:
-        # A table of the 256 levels is enough.
+    if not noise and not shot_noise and light is None:  # a table of the 256 levels is enough
         return to_uint8(linear_to_srgb(expose(levels, gain), curve))[image]
     scene = levels[image]
     if light is not None:
@@ -152,19 +135,15 @@ def darken(
         developed = expose(scene, gain, noise, shot_noise, generator)
     else:
         factors = np.asarray(white_balance, dtype=np.float64)
-        sensor = expose(scene / factors, gain, noise, shot_noise, generator)
-        developed = sensor * factors  # to_uint8 clips values above white
-    return to_uint8(linear_to_srgb(developed, curve))
+        developed = expose(scene / factors, gain, noise, shot_noise, generator) * factors
+    return to_uint8(linear_to_srgb(developed, curve))  # clips values above white
 
 
 def compress_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     """Compress an image to JPEG and decode it, by OpenCV with 4:2:0 chroma subsampling.
 
     It is uint8, ``(H, W)``, ``(H, W, 1)`` or BGR ``(H, W, 3)``, at most 65535 pixels a side, and so
-    is the result. ``quality`` is libjpeg's, 1 to 100.
-
-    Raises:
-        ConfigError: if the quality is out of range.
+    is the result. ``quality`` is libjpeg's, 1 to 100, else a ConfigError.
     """
     check_quality('compress_jpeg: quality', quality)
     _, data = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
@@ -179,21 +158,13 @@ def to_uint8(image: FloatArray) -> NDArray[np.uint8]:
 
 
 def check_amount(name: str, value: float) -> None:
-    """Refuse anything but a finite number from 0.
-
-    Raises:
-        ConfigError: naming the argument.
-    """
+    """Raise ConfigError, naming the argument, for all but a finite number from 0."""
     if not is_number(value) or not np.isfinite(value) or value < 0:
         raise ConfigError(f'{name} must be a finite number from 0, got {value!r}')
 
 
 def check_quality(name: str, quality: int) -> None:
-    """Refuse anything but an int from 1 to 100.
-
-    Raises:
-        ConfigError: naming the argument.
-    """
+    """Raise ConfigError, naming the argument, for all but an int from 1 to 100."""
     whole = isinstance(quality, (int, np.integer)) and not isinstance(quality, bool)
     if not whole or not 1 <= quality <= 100:
         raise ConfigError(f'{name} must be an int from 1 to 100, got {quality!r}')
@@ -203,18 +174,15 @@ def _check_white_balance(factors: Sequence[float], shape: tuple[int, ...]) -> No
     for factor in factors:
         check_amount('white_balance', factor)
     if min(factors, default=0) < 1 or shape[-1:] != (len(factors),):
-        raise ConfigError(
-            'white_balance must have a factor from 1 for each channel of the last axis, '
-            f'got {tuple(factors)} for an image of shape {shape}'
-        )
+        wish = 'a factor from 1 for each channel of the last axis'
+        got = f'{tuple(factors)} for an image of shape {shape}'
+        raise ConfigError(f'white_balance must have {wish}, got {got}')
 
 
 def _check_light(light: FloatArray, shape: tuple[int, ...]) -> None:
     if light.shape != shape[:2] or not 0 <= light.min() <= light.max() <= 1:
-        raise ConfigError(
-            f'light must be {shape[:2]} with values in [0, 1], got {light.shape} with values in '
-            f'[{light.min():g}, {light.max():g}]'
-        )
+        got = f'{light.shape} with values in [{light.min():g}, {light.max():g}]'
+        raise ConfigError(f'light must be {shape[:2]} with values in [0, 1], got {got}')
 
 
 Field = NDArray[np.float64]
@@ -231,15 +199,12 @@ def uneven_light(
             ``'lamps'`` (one to three lamps, inverse square of the distance, and 3 to 10 % of
             ambient light), ``'headlights'`` (two cones of a car's lamps that widen upwards from the
             lower edge and fade with distance) or ``'vignette'`` (the natural fall-off of a lens,
-            ``cos⁴`` of the angle, up to 45 degrees in the corners).
+            ``cos⁴`` of the angle, up to 45 degrees in the corners); others are a ConfigError.
         height, width: of the image in pixels.
         generator: source of the places and sizes.
 
     Returns:
         ``(H, W)`` float32, in (0, 1], maximum 1.
-
-    Raises:
-        ConfigError: if the kind is unknown.
 
     Sources: inverse square law and Lambert's cosine (Horn, *Robot Vision*, 1986, chapter 10); the
     cosine-fourth law (ibid., section 10.3; measured in Goldman, "Vignette and exposure calibration

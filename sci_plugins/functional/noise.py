@@ -39,8 +39,8 @@ _WHITE = 12.6
 _TEXTURE = 2.5
 # The flattest blocks of pure noise show less than all of it.
 _SELECTED = 1.138
-# Ratio of the two levels' strengths: 2.1 is the 90th percentile of 80 photographs by day, 2.3
-# the lowest of the same ones darkened with noise.
+# Ratio of the two levels' strengths: 2.1 is the 90th percentile of 80 photographs by day, 2.3 the
+# lowest of the same ones darkened with noise.
 _MIXED, _PURE = 2.12, 2.33
 #: Finest detail of white noise: sqrt(1 - 2 / 4 + (6 / 16) ** 2) of its pixels' deviation.
 DETAIL_OF_NOISE = 0.80
@@ -74,11 +74,8 @@ class NoiseEstimate(NamedTuple):
 
 
 def finest_details(luma: Tensor) -> tuple[Tensor, Tensor]:
-    """The two finest levels of the à-trous pyramid of ``(N, 1, H, W)``, whose border is repeated:
-    each what the next blur takes away.
-    """
-    padded = F.pad(luma, (3, 3, 3, 3), mode='replicate')
-    once = blur(padded, 1)
+    """What the first and the second blur of ``(N, 1, H, W)`` take away; its border is repeated."""
+    once = blur(F.pad(luma, (3, 3, 3, 3), mode='replicate'), 1)
     twice = blur(once, 2)
     once = once[..., 2:-2, 2:-2]
     return luma - once, once - twice
@@ -87,8 +84,8 @@ def finest_details(luma: Tensor) -> tuple[Tensor, Tensor]:
 def blur(image: Tensor, dilation: int) -> Tensor:
     """(1, 2, 1)/4 along both axes of ``(N, C, H, W)`` with ``dilation`` pixels between.
 
-    No padding: the result is smaller by as much on each side. Sums of shifted images: a tenth of
-    the time of a convolution of one channel.
+    The result is smaller by as much on each side. A convolution of one channel takes ten times as
+    long.
     """
     for axis in (-1, -2):
         inside = image.shape[axis] - 2 * dilation
@@ -99,25 +96,21 @@ def blur(image: Tensor, dilation: int) -> Tensor:
 
 @torch.no_grad()
 def estimate_noise(image: Tensor) -> NoiseEstimate:
-    """Noise of each image, by itself.
+    """Noise of each image of RGB ``(N, 3, H, W)``, float, [0, 1], by itself.
 
     Within 10 % on flat images with noise of 2e-4 to 5e-3 in linear light. On 8-bit photographs
     darkened to 0.05 of their light and below, within 25 % from 1e-3 on for nine in ten; where
     nothing is flat, texture counts as noise, up to twice what there is.
 
-    Args:
-        image: RGB, ``(N, 3, H, W)``, float, [0, 1], at least 5 x 5 pixels.
-
     Raises:
-        ValueError: if the image has another shape or is smaller.
+        ValueError: if the image has another shape or less than 5 x 5 pixels.
     """
     check_images('estimate_noise', image=image)
     if min(image.shape[2:]) < MIN_SIDE:
         raise ValueError(f'estimate_noise: expected at least 5 x 5 pixels, got {image.shape[2:]}')
     image = image.to(torch.promote_types(image.dtype, torch.float32))
     means = noise_fused.block_means(image)
-    if means is None:
-        means = _block_means(image)
+    means = _block_means(image) if means is None else means
     luma, clipped, fine, coarse = means.unbind(1)
     # Where values are cut off at black, so is the noise.
     usable = clipped <= quantiles(clipped, 0.1).clamp_min(0.05).T
@@ -146,10 +139,9 @@ def _block_means(image: Tensor) -> Tensor:
 
 
 def _of_flat_blocks(usable: Tensor, luma: Tensor, fine: Tensor, coarse: Tensor) -> list[Tensor]:
-    """Luma and details of each image's flattest usable blocks; ``(N, B)`` to ``(N, K)``, NaN
-    beyond them.
+    """Luma and details of each image's flattest usable blocks; ``(N, B)`` to ``(N, K)``.
 
-    How many they are is never asked: a GPU would have to be waited for.
+    NaN beyond them; how many they are is never asked: a GPU would have to be waited for.
     """
     usables, blocks = usable.sum(1, keepdim=True), usable.shape[1]
     number = (usables * _PERCENT // 100).clamp_min(_FEWEST).minimum(usables)
@@ -172,8 +164,7 @@ def _median(values: Tensor) -> Tensor:
     return ordered.gather(1, (number - 1) // 2).squeeze(1)
 
 
-#: Standard deviation of each level's luma detail of white noise whose finest à-trous detail, as in
-#: :class:`sci_plugins.functional.noise.NoiseEstimate`, has the standard deviation 1.
+#: Standard deviation of each level's luma detail of white noise whose ``NoiseEstimate.sigma`` is 1.
 NOISE_OF_LEVEL = (1.130, 0.565, 0.283, 0.142)
 LEVELS = len(NOISE_OF_LEVEL)
 
@@ -187,8 +178,7 @@ def shrink_noise(linear: Tensor, sigma: Tensor, strengths: Tensor) -> Tensor:
     Args:
         linear: RGB in about linear light, such as the square of pixel values, ``(N, 3, H, W)``,
             float, [0, 1], any size.
-        sigma: noise of each image, ``(N,)``: standard deviation of the finest à-trous luma detail,
-            as :func:`sci_plugins.functional.noise.estimate_noise` gives it. Or for each level,
+        sigma: noise of each image, ``(N,)``, as of :func:`estimate_noise`. Or for each level,
             ``(N, 4)``, that of the white noise that would be as strong there.
         strengths: how many standard deviations of each level's noise to take away, finest level
             first, ``(N, 4)``, from 0; 1 is Wiener's filter, more is smoother.
@@ -203,14 +193,12 @@ def shrink_noise(linear: Tensor, sigma: Tensor, strengths: Tensor) -> Tensor:
     number, _, height, width = linear.shape
     levels = (number, LEVELS)
     if strengths.shape != levels or sigma.shape not in (levels, levels[:1]):
-        raise ValueError(
-            f'shrink_noise: expected sigma ({number},) or {levels} and strengths {levels}, got '
-            f'{tuple(sigma.shape)} and {tuple(strengths.shape)}'
-        )
-    limits = _energies(sigma, strengths)
+        wish = f'sigma ({number},) or {levels} and strengths {levels}'
+        got = f'{tuple(sigma.shape)} and {tuple(strengths.shape)}'
+        raise ValueError(f'shrink_noise: expected {wish}, got {got}')
     unit = 2**LEVELS
     image = F.pad(linear, (0, -width % unit, 0, -height % unit), mode='replicate')
-    shrunk = _shrink_level(image, list(limits.unbind(1)))
+    shrunk = _shrink_level(image, _energies(sigma, strengths).unbind(1))
     return shrunk[..., :height, :width].clamp(0, 1)
 
 
@@ -239,10 +227,9 @@ def _shrink_level(image: Tensor, limits: Sequence[Tensor]) -> Tensor:
 
 
 def wiener_weight(detail: Tensor, limit: Tensor) -> Tensor:
-    """``(E - limit)₊ / E`` with the energy ``E`` of the luma of ``detail`` around each pixel.
+    """``(E - limit)₊ / E``, ``(N, 1, H, W)``, with the energy ``E`` of the luma around each pixel.
 
-    ``detail`` is ``(N, 3, H, W)`` with even sides, ``limit``, the energy of noise, ``(N,)``; the
-    result ``(N, 1, H, W)``, [0, 1].
+    ``detail`` is ``(N, 3, H, W)`` with even sides, ``limit``, the energy of noise, ``(N,)``.
     """
     luma = torch.einsum('nchw,c->nhw', detail, constant(LUMA, detail)).unsqueeze(1)
     pairs = F.avg_pool2d(luma * luma, 2)

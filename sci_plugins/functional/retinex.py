@@ -21,10 +21,8 @@ def limit_illumination(illumination: Tensor) -> Tensor:
 def divide_illumination(image: Tensor, illumination: Tensor) -> Tensor:
     """Reflectance ``clamp(image / illumination, 0, 1)``, SCI's enhanced image.
 
-    Image and result are RGB in [0, 1], ``(N, 3, H, W)``, the illumination in [1e-4, 1].
-
-    Source: SCI (CVPR 2022, arXiv 2204.10137), eq. 1 and ``Network_woCalibrate`` of the authors'
-    code.
+    Image and result are RGB in [0, 1], ``(N, 3, H, W)``, the illumination in [1e-4, 1]. Source: SCI
+    (CVPR 2022, arXiv 2204.10137), eq. 1 and ``Network_woCalibrate`` of the authors' code.
     """
     return (image / illumination).clamp(0.0, 1.0)
 
@@ -42,10 +40,8 @@ def darkness_gate(luma: Tensor, dark: float, bright: float) -> Tensor:
     """Exactly 1 up to ``dark``, exactly 0 from ``bright``, smooth in between: ``t^2 (3 - 2t)``.
 
     ``t = (bright - luma) / (bright - dark)``, clamped to [0, 1]: the derivative is continuous, and
-    0 at both ends. Luma of any shape in [0, 1]; the result is likewise, and differentiable.
-
-    Raises:
-        ValueError: if ``dark`` is not below ``bright``.
+    0 at both ends. Luma of any shape in [0, 1]; the result is likewise, and differentiable. A
+    ValueError if ``dark`` is not below ``bright``.
     """
     if not dark < bright:
         raise ValueError(f'darkness_gate: dark must be below bright, got {dark!r} and {bright!r}')
@@ -56,8 +52,7 @@ def darkness_gate(luma: Tensor, dark: float, bright: float) -> Tensor:
 def blend(image: Tensor, enhanced: Tensor, gate: Tensor) -> Tensor:
     """``(1 - gate) image + gate enhanced``; exactly one of the two where the gate is 0 or 1.
 
-    Images are ``(N, C, H, W)``, the gate ``(N,)`` in [0, 1]. Dtype of ``image``; differentiable in
-    all three.
+    Of ``(N, C, H, W)`` and ``(N,)`` in [0, 1]; dtype of ``image``, differentiable in all three.
     """
     weight = gate.to(image).view(-1, 1, 1, 1).expand_as(image)
     return torch.lerp(image, enhanced.to(image), weight)
