@@ -81,8 +81,7 @@ class Code(Writer):
                 self.repeat_border(target, a['width'])
             rows = self.loop(zero - 2, count + 2, zero + 1)
             with rows as (y, _), self.blocks(a['width'] + 4) as x:
-                smooth = self.blur(luma, y, x - 2, 1)
-                self.store(smooth, self.at(once, stride * y + x - 2))
+                self.store(self.blur(luma, y, x - 2, 1), self.at(once, stride * y + x - 2))
             with self.loop(band, last, zero + 1) as (group, _):
                 self.sum_up(luma, once, first, group)
 

@@ -10,52 +10,35 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sci_plugins.functional.kernels.sci_fused import PASSES, Kernel, Table, find
+from sci_plugins.functional.kernels.sci_fused import PASSES, STRIDES, Kernel, Table, find
 from sci_plugins.functional.tensors import is_recorded
 
 #: Rows and columns of a block of the noise estimate, and rows of blocks at a time: in the cache.
 BLOCK, BAND = 8, 8
-#: Columns before each row of a buffer; behind it are twice as many and more.
-MARGIN = 16
-#: Keeps the slope of the square root finite at black.
-BLACK = 1e-8
-#: Energy below every noise, so that nothing is divided by 0.
-TINY = 1e-12
-#: Fewer pixels are not worth the thread that makes the code.
-MIN_PIXELS = 2**14
+MARGIN = 16  #: columns before each row of a buffer; behind it are twice as many and more
+BLACK = 1e-8  #: keeps the slope of the square root finite at black
+TINY = 1e-12  #: energy below every noise, so that nothing is divided by 0
+MIN_PIXELS = 2**14  #: fewer pixels are not worth the thread that makes the code
 
 _ROWS = ('top', 'bottom')
-_SOURCE = ('source_plane', 'source_row')
-_TARGET = ('target_plane', 'target_row')
-_HALVE = (*_SOURCE, *_TARGET, 'height', 'half')
+_SIZE = ('height', 'columns', *_ROWS)
+_HALVE = (*STRIDES, 'height', 'half')
 _LUMA = (*_HALVE, 'luma_row', 'width', 'padded', *_ROWS)
 _OTHERS = ('coarse_plane', 'coarse_row', 'shrunk_plane', 'shrunk_row', 'weight_row')
-_RISE = (
-    ('source', 'target', 'coarse', 'shrunk', 'weight'),
-    (*_SOURCE, *_TARGET, *_OTHERS, 'height', 'columns', *_ROWS),
-)
+_RISE = (('source', 'target', 'coarse', 'shrunk', 'weight'), (*STRIDES, *_OTHERS, *_SIZE))
 FUNCTIONS: Table = {
     'details': (
         ('work', 'source', 'means'),
-        (*_SOURCE, 'height', 'width', 'across', 'means_plane', 'stride', *_ROWS),
+        (*STRIDES[:2], 'height', 'width', 'across', 'means_plane', 'stride', *_ROWS),
     ),
     'halve': (('source', 'target'), (*_HALVE, *_ROWS)),
     'halve_luma': (('source', 'target', 'luma'), _LUMA),
     'halve_squares': (('source', 'target', 'luma'), _LUMA),
-    'pairs': (
-        ('luma', 'coarse', 'target'),
-        ('luma_row', 'coarse_row', 'target_row', 'height', 'columns', *_ROWS),
-    ),
-    'weigh': (
-        ('energy', 'target', 'shares', 'limit'),
-        ('energy_row', 'target_row', 'height', 'columns', *_ROWS),
-    ),
+    'pairs': (('luma', 'coarse', 'target'), ('luma_row', 'coarse_row', 'target_row', *_SIZE)),
+    'weigh': (('energy', 'target', 'shares', 'limit'), ('energy_row', 'target_row', *_SIZE)),
     'rise': _RISE,
     'rise_roots': _RISE,
-    'brighten': (
-        ('source', 'target', 'table'),
-        (*_SOURCE, *_TARGET, 'cells', 'height', 'width', *_ROWS),
-    ),
+    'brighten': (('source', 'target', 'table'), (*STRIDES, 'cells', 'height', 'width', *_ROWS)),
 }
 
 
@@ -64,16 +47,10 @@ def find_passes(image: Tensor, *others: Tensor) -> Kernel | None:
     if is_recorded():
         return None
     number, _, height, width = image.shape
-    if (
-        image.device.type != 'cpu'
-        or image.dtype != torch.float32
-        or width < 2 * MARGIN
-        or height < BLOCK
-        or number * height * width < MIN_PIXELS
-        or (torch.is_grad_enabled() and any(each.requires_grad for each in (image, *others)))
-    ):
-        return None
-    return find(PASSES)
+    has_grad = torch.is_grad_enabled() and any(each.requires_grad for each in (image, *others))
+    is_known = image.device.type == 'cpu' and image.dtype == torch.float32 and not has_grad
+    is_large = width >= 2 * MARGIN and height >= BLOCK and number * height * width >= MIN_PIXELS
+    return find(PASSES) if is_known and is_large else None
 
 
 def block_means(image: Tensor) -> Tensor | None:
@@ -135,17 +112,14 @@ def _shrink(passes: Kernel, image: Tensor, limits: Tensor) -> Tensor:
 def _coarser(
     passes: Kernel, how: str, source: Tensor, limits: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The next level, of sides to be halved ``len(limits) - 1`` times more, the same one shrunk,
-    and the weights of the details between.
-    """
+    """The next level, with room for the coarser ones, the same one shrunk, and details' weights."""
     _, height, width = source.shape
     unit = 2 ** len(limits)
     rows, columns = (-(-side // unit) * unit // 2 for side in (height, width))
     coarse, luma = _buffer(4, rows, columns), _buffer(2 * rows, 2 * columns)
     energy, weight = _buffer(rows, columns), _buffer(rows, columns)
-    strides = (*_strides(source), *_strides(coarse), height, width // 2)
-    ends = luma.stride(0), width, 2 * columns
-    passes.share(how, rows, source, coarse, luma, *strides, *ends)
+    sizes = *_strides(source), *_strides(coarse), height, width // 2, luma.stride(0), width
+    passes.share(how, rows, source, coarse, luma, *sizes, 2 * columns)
     step = coarse.stride(1), energy.stride(0)
     passes.share('pairs', rows, luma, coarse[3], energy, luma.stride(0), *step, rows, columns)
     shares = _buffer(columns).fill_(1 / 3)
@@ -167,7 +141,7 @@ def _rise(passes: Kernel, how: str, *images: Tensor) -> None:
 def brighten(
     image: Tensor, gain: Tensor, exponent: Tensor, light: Tensor, in_place: bool = False
 ) -> Tensor | None:
-    """``clamp(image * gain / exp(light) ** exponent, 0, 1)``, in the memory of ``image`` or in new.
+    """``clamp(image * gain / exp(light) ** exponent, 0, 1)``, ``in_place`` where memory allows it.
 
     Of ``(N, 3, H, W)``, ``(N,)``, ``(N,)`` and ``(N, 1, h, w)``, to be interpolated.
     """

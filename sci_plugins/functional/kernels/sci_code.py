@@ -13,18 +13,16 @@ from sci_plugins.functional.retinex import MIN_ILLUMINATION
 
 #: 2 ** f for f in [-.5, .5], highest power first: minimax, relative error 2e-9.
 _EXP2 = (1.534581e-4, 1.3399931e-3, 9.618489e-3, 5.5503286e-2, 0.24022646, 0.6931472, 1.0)
-#: Added to a small float, its last bits are the nearest integer.
-_ROUND = 1.5 * 2**23
+_ROUND = 1.5 * 2**23  #: added to a small float, its last bits are the nearest integer
 
 
 class _Int:
     """A 64-bit integer of the code that is written, with Python's operators."""
 
-    value: Any
-
     def __init__(self, b: Any, value: Any) -> None:
         value = value.value if isinstance(value, _Int) else value
-        self.b, self.value = b, ir.IntType(64)(value) if isinstance(value, int) else value
+        self.b = b
+        self.value: Any = ir.IntType(64)(value) if isinstance(value, int) else value
 
     def _with(self, name: str, other: '_Int | int') -> '_Int':
         return _Int(self.b, getattr(self.b, name)(self.value, _Int(self.b, other).value))
@@ -101,6 +99,7 @@ class Writer:
         return self.b.shuffle_vector(a, b, places)
 
     def spread(self, value: Any) -> Any:
+        """A vector of one value."""
         empty = ir.Constant(ir.VectorType(value.type, self.block), ir.Undefined)
         first = self.b.insert_element(empty, value, self.int(0))
         return self.shuffle(first, empty, [0] * self.block)
@@ -162,8 +161,8 @@ class Emitter(Writer):
     def __init__(self, kind: Kind, block: int) -> None:
         super().__init__(block)
         self.kind = kind
-        pointers = dict(zip(ARGUMENTS, [self.byte] * 2 + [self.float] * 2, strict=False))
-        self.begin('sci', pointers, ARGUMENTS[4:])
+        kinds = [self.byte] * 2 + [self.float] * 2
+        self.begin('sci', dict(zip(ARGUMENTS, kinds, strict=False)), ARGUMENTS[4:])
         self.source, self.target, self.weights, self.work = self.p.values()
 
     def weight(self, place: int) -> Any:
@@ -220,8 +219,7 @@ class Emitter(Writer):
         number = (self.left + self.useful + 3).min(self.a['width']) - first
         for row in range(2):
             line = y + row
-            inside = self._is_inside(line)
-            sources = self._places('source', line, first, inside, self.zeros)
+            sources = self._places('source', line, first, self._is_inside(line), self.zeros)
             place = first - self.left + 3
             targets = [self.at(self._row([pair], row, channel), place) for channel in range(3)]
             with self.blocks(number) as column:
@@ -255,9 +253,8 @@ class Emitter(Writer):
             values = [self.load(self.at(row, column + x)) for row in rows]
             for k in range(9):  # kernel row, output channel
                 weight = self.weight(place + (channel * 3 + x) * 9 + k)
-                for row in range(2):
-                    total = sums[row][k % 3]
-                    sums[row][k % 3] = self.fma(values[row + k // 3], weight, total)
+                for row, totals in enumerate(sums):
+                    totals[k % 3] = self.fma(values[row + k // 3], weight, totals[k % 3])
         return sums
 
     def _features(self, y: _Int, pairs: list[Any], target: Any, edge: int) -> None:

@@ -27,20 +27,16 @@ from torch import Tensor
 from sci_plugins.functional.conv3x3 import Conv
 from sci_plugins.utils.files import cache_folder, write_atomically
 
-#: Set to 0: never use this.
-SWITCH = 'SCI_PLUGINS_FUSED'
-#: Fewer pixels are not worth the thread that makes the code.
-MIN_PIXELS = 2**16
+SWITCH = 'SCI_PLUGINS_FUSED'  #: set to 0: never use this
+MIN_PIXELS = 2**16  #: fewer pixels are not worth the thread that makes the code
 _OLDEST = (0, 45)
-#: Columns of a tile: its rows fit into a first-level cache of 32 to 48 KB.
-_COLUMNS = (96, 192)
-#: Rows of a work buffer: three channels each of 6 of the image, 4 and 4 of features.
-ROWS = 3 * (6 + 4 + 4)
+_COLUMNS = (96, 192)  #: columns of a tile: its rows fit into a first-level cache of 32 to 48 KB
+ROWS = 3 * (6 + 4 + 4)  #: of a work buffer: of 3 channels 6 of the image, 4 and 4 of features
 MARGIN = 16
 _POINTERS = ('source', 'target', 'weights', 'work')
 _SIZES = ('height', 'width', 'blocks', 'top', 'bottom')
-_STRIDES = ('source_plane', 'source_row', 'target_plane', 'target_row')
-ARGUMENTS = (*_POINTERS, *_SIZES, *_STRIDES)
+STRIDES = ('source_plane', 'source_row', 'target_plane', 'target_row')
+ARGUMENTS = (*_POINTERS, *_SIZES, *STRIDES)
 #: Of functions: names of the pointers and of the integers of each.
 Table = Mapping[str, tuple[Sequence[str], Sequence[str]]]
 
@@ -58,9 +54,8 @@ class Kind(NamedTuple):
     source: Layout
     target: Layout
 
-    def functions(self) -> dict[str, int]:
-        """How many arguments each function has."""
-        return {'sci': len(ARGUMENTS)}
+    def table(self) -> Table:
+        return {'sci': (_POINTERS, ARGUMENTS[4:])}
 
     def write(self, block: int) -> str:
         """The code in LLVM's language, for vectors of ``block``."""
@@ -83,21 +78,17 @@ class Passes(NamedTuple):
     def table(self) -> Table:
         return import_module(f'{__package__}.{self.name}_fused').FUNCTIONS
 
-    def functions(self) -> dict[str, int]:
-        return {name: sum(map(len, arguments)) for name, arguments in self.table().items()}
-
     def write(self, block: int) -> str:
         code = import_module(f'{__package__}.{self.name}_code').Code
         return code(min(block, 16)).write(self.table())  # more would not fit into the registers
 
 
-#: Of the adaptive stage, and of training.
-PASSES, TRAINING = Passes('noise'), Passes('train')
+PASSES, TRAINING = Passes('noise'), Passes('train')  #: of the adaptive stage, and of training
 Code = Kind | Passes
 
 
 class Kernel:
-    """Machine code from the cache folder or made now; for ``cpu``, in LLVM's words, or this one."""
+    """Machine code for this CPU, from the cache folder or made now, or for one in LLVM's words."""
 
     def __init__(self, kind: Code, cpu: str = '', features: str = '') -> None:
         from llvmlite import binding
@@ -119,8 +110,8 @@ class Kernel:
         self._engine.add_object_file(binding.ObjectFileRef.from_data(code))
         self._engine.finalize_object()
         self._functions = {}
-        for name, arguments in kind.functions().items():
-            function = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)
+        for name, (pointers, sizes) in kind.table().items():
+            function = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len((*pointers, *sizes)))
             self._functions[name] = function(self._engine.get_function_address(name))
 
     def __call__(self, source: Tensor, target: Tensor, weights: Tensor, turned: bool) -> None:
@@ -150,10 +141,7 @@ class Kernel:
         _in_threads(run, parts)
 
     def share(self, name: str, rows: int, *arguments: Tensor | int, work: int = 0) -> None:
-        """Call a function for all rows, some in each thread.
-
-        Its arguments are a buffer of ``work`` floats if it needs one, these, and ``top, bottom``.
-        """
+        """Call a function of a buffer of ``work`` floats, if any, these and each thread's rows."""
         numbers = [each.data_ptr() if isinstance(each, Tensor) else each for each in arguments]
         step = -(-rows // torch.get_num_threads())
 

@@ -1,9 +1,8 @@
 """SCI's estimator on a GPU in one pass over the image: a Triton kernel. It is unmeasured.
 
 A program computes a tile of 26 x 58 pixels from 32 x 64: each of the three convolutions spoils one
-more pixel at the tile's edges. Intermediate results stay in registers, and neighbours are exchanged
-there and in shared memory, so that a pixel reads and writes 24 bytes (15 from 8 bits, 6 to 8 bits)
-in place of about 300.
+more pixel at the tile's edges. Intermediate results stay in registers and shared memory, so that a
+pixel reads and writes 24 bytes (15 from 8 bits, 6 to 8 bits) in place of about 300.
 """
 
 import torch

@@ -8,10 +8,7 @@ from sci_plugins.functional.kernels.train_fused import HALF_WINDOW, RADIUS
 
 
 class Code(Writer):
-    """Of one row of pixels each, with the values of ``vectors`` one after the other.
-
-    A vector is as many channels as it has places: 8 or 16.
-    """
+    """Of one row of pixels each, 8 or 16 channels a vector; ``vectors`` lie one after the other."""
 
     def body(self, name: str, *how: str) -> None:
         with self.every() as (y, _):
@@ -65,8 +62,7 @@ class Code(Writer):
     def passed(self, y: _Int, x: _Int, gain: Any, offset: Any) -> tuple[Any, Any]:
         """A pixel, and its gradient where the ReLU lets it through."""
         value = self.read('source', y, x)
-        normed = self.fma(value, gain, offset)
-        is_off = self.b.fcmp_ordered('<=', normed, self.const(0.0))
+        is_off = self.b.fcmp_ordered('<=', self.fma(value, gain, offset), self.const(0.0))
         return value, self.b.select(is_off, self.const(0.0), self.read('grad', y, x))
 
     def sums(self, y: _Int) -> None:
@@ -95,8 +91,7 @@ class Code(Writer):
             for (down, right), share in zip(HALF_WINDOW, shares, strict=True):
                 for side in (1, -1):
                     there = self.planes(y, x, side * down, side * right)
-                    value = self.pair(here, there, share, gradients)
-                    total[0] = self.b.fadd(total[0], value)
+                    total[0] = self.b.fadd(total[0], self.pair(here, there, share, gradients))
             for plane, gradient in enumerate(gradients):
                 scaled = self.b.fmul(gradient, own if plane < 3 else color)
                 row = (y * 6 + plane) * self.a['width']

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from sci_plugins.functional.kernels.sci_fused import TRAINING, Kernel, Table, find
 
-#: Fewer values are not worth it.
-MIN_VALUES = 2**16
+MIN_VALUES = 2**16  #: fewer values are not worth it
 _SIZES = ('stride', 'width', 'top', 'bottom')
 FUNCTIONS: Table = {
     'statistics': (('source', 'sums'), _SIZES),
@@ -20,14 +19,12 @@ FUNCTIONS: Table = {
     'through': (('source', 'target', 'vectors', 'grad'), _SIZES),
     'variation': (('source', 'target', 'sums', 'factors'), ('across', 'width', 'top', 'bottom')),
 }
-#: Of the 5x5 neighbourhood of the smoothness.
-RADIUS = 2
+RADIUS = 2  #: of the 5x5 neighbourhood of the smoothness
 #: Half of the 24 neighbours; the other half is its mirror image.
 HALF_WINDOW = tuple(
     (dy, dx) for dy in range(RADIUS + 1) for dx in range(-RADIUS, RADIUS + 1) if (dy, dx) > (0, 0)
 )
-# Colour beyond the borders: so far from every other that a pair with it has weight 0.
-_FAR = 1e9
+_FAR = 1e9  # colour beyond the borders: so far from every other that a pair with it has weight 0
 
 
 def statistics(features: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -97,7 +94,8 @@ def _run(
     """The target, or a new ``(rows, 2, C)``."""
     number, channels, height, width = source.shape
     kernel = _find([each for each in (source, target, *more) if each is not None])
-    if kernel is None or channels % (lanes := min(kernel.block, 16)):
+    lanes = min(kernel.block, 16) if kernel else 1
+    if kernel is None or channels % lanes:
         return None
     rows = number * height
     target = source.new_empty(rows, 2, channels) if target is None else target
