@@ -41,8 +41,7 @@ def first_derivative_only(backward: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
-#: Floats in a vector register by ``get_cpu_capability``; otherwise 4.
-LANES = {'AVX512': 16, 'AVX2': 8}
+LANES = {'AVX512': 16, 'AVX2': 8}  #: floats in a register by ``get_cpu_capability``; else 4
 
 
 class Conv(NamedTuple):
@@ -63,11 +62,9 @@ class PackedConv:
     def __call__(self, image: Tensor) -> Tensor:
         """Convolve finite ``(N, C, H, W)``; W is a multiple of ``pixels``, at least twice that.
 
+        The result is ``(N, out, H - 2, W)``, channels-last: padded with zeros left and right only.
         A single step would hit a bug: oneDNN 3.12 gives wrong values for a batch of one channel.
         A value that is not finite would spread to its whole group of pixels.
-
-        Returns:
-            ``(N, out, H - 2, W)``, channels-last: padded with zeros left and right only.
         """
         packed = F.conv2d(image, self.weight, self.bias, (1, self.pixels), padding=(0, 1))
         return _unpack(packed, self.pixels)
@@ -84,8 +81,7 @@ def _unpack(packed: Tensor, pixels: int) -> Tensor:
 @torch.compiler.assume_constant_result
 def pixels_per_step(channels: int) -> int:
     """Number of pixels of ``channels`` floats that fit in a vector register of this CPU."""
-    lanes = LANES.get(torch.backends.cpu.get_cpu_capability(), 4)
-    return max(1, lanes // channels)
+    return max(1, LANES.get(torch.backends.cpu.get_cpu_capability(), 4) // channels)
 
 
 def pack_weight(weight: Tensor, pixels: int) -> Tensor:
@@ -101,8 +97,7 @@ def pack_weight(weight: Tensor, pixels: int) -> Tensor:
     return packed.contiguous(memory_format=torch.channels_last)
 
 
-#: A strip of fewer rows is not worth a thread.
-MIN_ROWS = 16
+MIN_ROWS = 16  #: a strip of fewer rows is not worth a thread
 
 
 def conv3x3(image: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -144,18 +139,12 @@ def convolve(image: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tenso
 
 
 def grad_of_image(grad: Tensor, weight: Tensor) -> Tensor:
-    """Gradient ``(N, C, H, W)`` of the image: a convolution with the rotated kernel.
-
-    ``grad``, ``(N, out, H, W)``, is channels-last; ``weight`` is ``(out, C, 3, 3)``.
-    """
+    """Gradient of the image: ``grad`` of the result, channels-last, by the rotated kernel."""
     return convolve(grad, weight.transpose(0, 1).flip(2, 3))
 
 
 def grad_of_weight(grad: Tensor, image: Tensor) -> Tensor:
-    """Gradient ``(out, C, 3, 3)`` of the weight.
-
-    From the result's, ``(N, out, H, W)``, and the input, ``(N, C, H, W)``, both channels-last.
-    """
+    """Gradient of the weight, from ``grad`` of the result and the image, both channels-last."""
     if grad.shape[1] < image.shape[1]:
         return _correlate(grad, image).transpose(0, 1).flip(2, 3)
     return _correlate(image, grad)
@@ -194,8 +183,8 @@ def _strips(image: Tensor) -> int:
     """Number of strips of equal height to cut each image into."""
     number, _, height, _ = image.shape
     wanted = min(-(-_threads() // number), height // MIN_ROWS)
-    even = [n for n in range(max(1, wanted), 2 * wanted) if height % n == 0]
-    return even[0] if even and image.device.type == 'cpu' else 1
+    even = (n for n in range(max(1, wanted), 2 * wanted) if height % n == 0)
+    return next(even, 1) if image.device.type == 'cpu' else 1
 
 
 def _cut(image: Tensor, strips: int) -> Tensor:
@@ -213,10 +202,9 @@ def _rows_at_cuts(image: Tensor, strips: int) -> Tensor:
 def _pixels_a_step(image: Tensor, channels: int) -> int:
     if image.device.type != 'cpu' or image.dtype != torch.float32:
         return 1
-    width = image.shape[-1]
+    width, most = image.shape[-1], pixels_per_step(channels)
     # At least two steps: oneDNN 3.12 gives wrong values for a batch with one.
-    fits = [n for n in range(pixels_per_step(channels), 1, -1) if width % n == 0 and width > n]
-    return fits[0] if fits else 1
+    return next((n for n in range(most, 1, -1) if width % n == 0 and width > n), 1)
 
 
 @torch.compiler.assume_constant_result

@@ -3,8 +3,8 @@
 The same function as layer after layer, up to rounding, with less time and memory:
 
 * Only the convolution's result is kept for the backward pass.
-* Statistics, normalisation and ReLU work on pieces that stay in the cache, or are machine code: see
-  :mod:`sci_plugins.functional.kernels.train_fused`.
+* Statistics, normalisation and ReLU work on pieces that stay in the cache, or are machine code
+  (:mod:`sci_plugins.functional.kernels.train_fused`).
 * A bias before a batch normalisation enters only the running mean, and its gradient is 0.
 * PyTorch sums channels-last batch statistics value by value, with an error of about 1e-5 that the
   gradients amplify; here the error is 1e-7.
@@ -33,17 +33,15 @@ from sci_plugins.functional.conv3x3 import (
 )
 from sci_plugins.functional.kernels import train_fused
 
-#: Values in a piece per thread: three such pieces fit in the cache.
-PIECE = 2**19
+PIECE = 2**19  #: values in a piece per thread: three such pieces fit in the cache
 
 
 class ConvNorm(NamedTuple):
-    """A zero-padded 3x3 convolution, ``(out, C, 3, 3)`` and ``(out,)``, followed by a batch
-    normalisation with ``scale`` and ``shift``, each ``(out,)``."""
+    """A zero-padded 3x3 convolution, ``(out, C, 3, 3)`` and ``(out,)``, and batch normalisation."""
 
     weight: Tensor
     bias: Tensor
-    scale: Tensor
+    scale: Tensor  # ``(out,)``, as the shift
     shift: Tensor
     eps: float
 
@@ -72,10 +70,9 @@ def conv_norm_relu(
 def residual_block(
     image: Tensor, first: ConvNorm, second: ConvNorm
 ) -> tuple[Tensor, Statistics, Statistics]:
-    """``relu(norm(conv(relu(norm(conv(image)))))) + image``.
+    """``relu(norm(conv(relu(norm(conv(image)))))) + image``, with both layers' statistics.
 
-    The features between the layers are recomputed in the backward pass. Arguments and result as in
-    :func:`conv_norm_relu`, with both layers' statistics.
+    As :func:`conv_norm_relu`; the features between the layers are recomputed in the backward pass.
     """
     result, *statistics = _ResidualBlock.apply(image, *first, *second)
     return result, Statistics(*statistics[:2]), Statistics(*statistics[2:])
@@ -158,8 +155,7 @@ class _Normed(NamedTuple):
 def _conv_norm(image: Tensor, layer: ConvNorm) -> tuple[_Normed, Statistics]:
     features = convolve(image, layer.weight)
     mean, variance = train_fused.statistics(features) or _statistics(features)
-    inverse = (variance + layer.eps).rsqrt()
-    normed = _Normed(features, mean, inverse, layer.scale, layer.shift)
+    normed = _Normed(features, mean, (variance + layer.eps).rsqrt(), layer.scale, layer.shift)
     return normed, Statistics(mean + layer.bias, variance)
 
 
@@ -177,14 +173,10 @@ def _statistics(features: Tensor) -> tuple[Tensor, Tensor]:
         variances.append(_sum(scratch.square_()) / count)
         means.append(mean)
         shares.append(piece.numel() / features.numel())
-    mean = _average(means, shares)
-    between = [(each - mean).square() for each in means]
-    return mean, _average(variances, shares) + _average(between, shares)
-
-
-def _average(values: list[Tensor], shares: list[float]) -> Tensor:
-    weighted = [value * share for value, share in zip(values, shares, strict=True)]
-    return torch.stack(weighted).sum(0)
+    all_means, share = torch.stack(means), features.new_tensor(shares)[:, None]
+    mean = (all_means * share).sum(0)
+    within, between = torch.stack(variances), (all_means - mean).square()
+    return mean, (within * share).sum(0) + (between * share).sum(0)
 
 
 def _relu(normed: _Normed, shortcut: Tensor | None = None) -> Tensor:
@@ -269,9 +261,6 @@ def _sum(piece: Tensor) -> Tensor:
     return piece.sum(1).sum(0)
 
 
-_HOOKS = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_pre_hooks')
-
-
 def apply_conv(conv: nn.Module, image: Tensor) -> Tensor:
     """``conv(image)``, faster where possible."""
     if _is_fusible_conv(conv, image):
@@ -296,10 +285,9 @@ def apply_residual_block(
 ) -> Tensor:
     """``image + relu(norm2(conv2(relu(norm1(conv1(image))))))`` of (conv, norm)."""
     if _are_fusible(*first, image) and _are_fusible(*second, image):
-        layers = _parameters(*first), _parameters(*second)
-        result, statistics, statistics2 = residual_block(image, *layers)
-        _update(first[1], statistics, result)
-        _update(second[1], statistics2, result)
+        result, *found = residual_block(image, _parameters(*first), _parameters(*second))
+        for (_, norm), statistics in zip((first, second), found, strict=True):
+            _update(norm, statistics, result)
         return result
     return apply_conv_norm_relu(*second, apply_conv_norm_relu(*first, image), image)
 
@@ -350,4 +338,5 @@ def _is_fusible_conv(conv: nn.Module, image: Tensor) -> bool:
 
 
 def _has_hooks(layer: nn.Module) -> bool:
-    return any(getattr(layer, name) for name in _HOOKS)
+    hooks = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_pre_hooks')
+    return any(getattr(layer, name) for name in hooks)
