@@ -9,7 +9,6 @@ would keep a dozen tensors for each of the 12 offsets. Memory is ordered image, 
 so that each thread finds in its cache what it wrote there.
 """
 
-from collections.abc import Iterator
 from math import sqrt
 from typing import Any, Literal, get_args
 
@@ -23,11 +22,8 @@ from sci_plugins.functional.image_quality import check_images, mean_brightness
 from sci_plugins.functional.kernels import train_fused
 from sci_plugins.functional.kernels.train_fused import HALF_WINDOW, RADIUS
 
-#: How to compute the colours that weight the smoothness, see `guide_colors`.
-ColorMode = Literal['official', 'corrected']
-
-#: Weight of the fidelity term in the authors' code; smoothness has weight 1.
-FIDELITY_WEIGHT = 1.5
+ColorMode = Literal['official', 'corrected']  #: what weights the smoothness: `guide_colors`
+FIDELITY_WEIGHT = 1.5  #: weight of the fidelity term in the authors' code; smoothness has weight 1
 
 # Rows R, G, B; columns Y, Cb, Cr; RGB in [0, 1]. The authors' 0.564 (green to Y) is 0.504 in
 # BT.601; it stays, to compute their loss.
@@ -44,11 +40,8 @@ def fidelity_loss(illumination: Tensor, image: Tensor) -> Tensor:
     """Mean squared difference between the illumination and the image it is estimated from.
 
     Both are RGB, ``(N, 3, H, W)``, the illumination in [1e-4, 1], the image in [0, 1] but for the
-    later stages of a cascade; a scalar, differentiable in both.
-
-    Raises:
-        TypeError: if one of them is not a float tensor.
-        ValueError: if a shape is wrong or they differ.
+    later stages of a cascade; a scalar, differentiable in both. A TypeError if one is not float, a
+    ValueError if a shape is wrong or they differ.
     """
     _check_pair(illumination, image)
     return F.mse_loss(illumination, image)
@@ -73,7 +66,7 @@ def guide_colors(image: Tensor, color: ColorMode = 'official') -> Tensor:
 def smoothness_loss(
     illumination: Tensor, image: Tensor, sigma: float = 10.0, color: ColorMode = 'official'
 ) -> Tensor:
-    """Edge-aware total variation of the illumination in a 5x5 neighbourhood.
+    """Edge-aware total variation of the illumination in a 5x5 neighbourhood; a scalar.
 
     The sum over the 24 neighbour offsets of the mean, over all pixels with that neighbour, of
     ``w * sum_c |i_p - i_q|``, where ``w = exp(-sum_c (y_p - y_q)^2 / (2 sigma^2))`` and ``y`` is
@@ -82,17 +75,14 @@ def smoothness_loss(
 
     Args:
         illumination: RGB, ``(N, 3, H, W)``, in [1e-4, 1].
-        image: the estimator's input, same shape. Gradients reach it through the weights, because
-            the inputs of later stages depend on the calibrator.
+        image: the estimator's input, same shape. Gradients reach both, the image through the
+            weights, because the inputs of later stages depend on the calibrator.
         sigma: 10 in the authors' code (all weights are then almost 1), 0.1 in their paper.
         color: see :func:`guide_colors`.
 
-    Returns:
-        A scalar, differentiable in both.
-
     Raises:
-        TypeError, ValueError: as of :func:`fidelity_loss`, and ValueError if an image is too small
-            to have all neighbours, or ``sigma`` is not positive.
+        TypeError, ValueError: as of :func:`fidelity_loss`; ValueError if an image is too small to
+            have all neighbours, or ``sigma`` is not positive.
     """
     _check_pair(illumination, image)
     if min(image.shape[-2:]) <= RADIUS:
@@ -119,10 +109,8 @@ def exposure_loss(enhanced: Tensor, image: Tensor, target: float = 0.45) -> Tens
     A dark image should reach the target, and a brighter one keep its brightness:
     ``mean((m(enhanced) - max(m(image), target))^2)`` with ``m`` the mean over channels and pixels.
     SCI's own losses do not fix the brightness: it depends on when training stops. Images are RGB,
-    ``(N, 3, H, W)``, in [0, 1], the target in (0, 1); a scalar, differentiable in ``enhanced``.
-
-    Raises:
-        ValueError: if a shape is wrong, the shapes differ, or the target is not in (0, 1).
+    ``(N, 3, H, W)``, in [0, 1], the target in (0, 1), else a ValueError; a scalar, differentiable
+    in ``enhanced``.
 
     Source: the exposure control loss of Zero-DCE (Guo et al., CVPR 2020, eq. 6), but over whole
     images instead of 16x16 regions, squared, and with the maximum.
@@ -163,8 +151,7 @@ class _WeightedVariation(Function):
         )
 
 
-# Planes of a difference, its sign, the weight and the value of pairs.
-_PLANES = (6, 3, 1, 1)
+_PLANES = (6, 3, 1, 1)  # planes of a difference, its sign, the weight and the value of pairs
 
 
 # A custom operator, so that torch.compile calls it as it is.
@@ -184,8 +171,12 @@ def _visit_pairs(
     total = stack.new_zeros(())
     # Fresh memory for each offset would cost as much as the arithmetic.
     memory = [torch.empty_like(stack[:, :, :count]).flatten() for count in _PLANES]
-    for near, far in _pairs(height, width):
-        _, rows, _, columns = stack[near].shape
+    for dy, dx in HALF_WINDOW:
+        # Of all pixels and of their neighbours.
+        left, right = max(-dx, 0), width - max(dx, 0)
+        near = ..., slice(height - dy), slice(None), slice(left, right)
+        far = ..., slice(dy, None), slice(None), slice(left + dx, right + dx)
+        rows, columns = height - dy, right - left
         difference, sign, weight, value = (
             part[: number * rows * count * columns].view(number, rows, count, columns)
             for part, count in zip(memory, _PLANES, strict=True)
@@ -209,16 +200,7 @@ def _visit_pairs(
 @_visit_pairs.register_fake
 def _(illumination: Tensor, colors: Tensor, sigma: float, planes: int) -> tuple[Tensor, Tensor]:
     number, _, height, width = illumination.shape
-    gradient = illumination.new_empty(number, height, planes, width)
-    return illumination.new_empty(()), gradient
-
-
-def _pairs(height: int, width: int) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
-    """Indices into ``(N, H, 6, W)`` of all pixels p and their neighbours q, for each offset."""
-    for dy, dx in HALF_WINDOW:
-        left, right = max(-dx, 0), width - max(dx, 0)
-        far = ..., slice(dy, None), slice(None), slice(left + dx, right + dx)
-        yield (..., slice(height - dy), slice(None), slice(left, right)), far
+    return illumination.new_empty(()), illumination.new_empty(number, height, planes, width)
 
 
 def _dot(first: Tensor, second: Tensor, out: Tensor) -> Tensor:

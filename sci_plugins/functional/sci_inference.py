@@ -26,15 +26,11 @@ from sci_plugins.functional.conv3x3 import Conv, PackedConv
 from sci_plugins.functional.kernels.sci_fused import enhance_fused
 from sci_plugins.functional.retinex import MIN_ILLUMINATION
 
-#: Pixels of a strip per thread: buffers of a few MB stay in the cache.
-PIXELS_PER_THREAD = 128 * 1024
-#: Limit on many cores: the allocator does not keep the memory of larger strips.
-MAX_PIXELS = 4 * PIXELS_PER_THREAD
-#: With fewer rows, too much time would go into the rows around them.
-MIN_ROWS = 16
+PIXELS_PER_THREAD = 128 * 1024  #: of a strip: buffers of a few MB stay in the cache
+MAX_PIXELS = 4 * PIXELS_PER_THREAD  #: the allocator does not keep the memory of larger strips
+MIN_ROWS = 16  #: with fewer rows, too much time would go into the rows around them
 
-#: Enhanced images, and their illumination if that is wanted.
-Result = tuple[Tensor, Tensor | None]
+Result = tuple[Tensor, Tensor | None]  #: enhanced images, and their illumination if that is wanted
 
 
 class FoldedSCI(NamedTuple):
@@ -105,10 +101,7 @@ class _Strip(NamedTuple):
 
 
 def _strips(image: Tensor, radius: int, padded_width: int) -> Iterator[_Strip]:
-    """Cut a batch into strips: rows of one image, or of several small images.
-
-    The last rows of a strip may lie below the image.
-    """
+    """Rows of one image, of which the last may lie below it, or of several small images."""
     number, _, height, width = image.shape
     pixels = min(PIXELS_PER_THREAD * torch.get_num_threads(), MAX_PIXELS)
     heights = list(_heights(height, max(MIN_ROWS, pixels // padded_width)))
@@ -127,8 +120,9 @@ def _heights(height: int, most: int) -> Iterator[int]:
         rows = min(power, most)
         if 3 * rows > 4 * height:  # too many rows would be computed in vain
             rows = power // 2
-        yield max(rows, MIN_ROWS)
-        height -= max(rows, MIN_ROWS)
+        rows = max(rows, MIN_ROWS)
+        yield rows
+        height -= rows
 
 
 def _padded_width(width: int, step: int) -> int:
