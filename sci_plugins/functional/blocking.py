@@ -18,8 +18,7 @@ from sci_plugins.functional.image_quality import LUMA, check_images
 from sci_plugins.functional.noise import DETAIL_OF_NOISE
 from sci_plugins.functional.tensors import constant, is_exporting
 
-#: Smallest side in pixels: in smaller images chance makes grids.
-MIN_SIDE = 64
+MIN_SIDE = 64  #: smallest side in pixels: in smaller images chance makes grids
 _BLOCK = 8
 _STEP = 8  # every so many rows (and columns) are looked at
 # Variance of a jump, 3 (b - a) - (c - z) of the neighbours z a | b c, of white noise of variance 1.
@@ -48,8 +47,7 @@ def estimate_blocking(image: Tensor) -> BlockingEstimate:
     They show in the image as it was decoded, cropped or not; a resize hides them, and none is found
     in less than 64 x 64 pixels. ``sigma`` is .5 to 1.1 of the standard deviation of all that noise
     and compression changed, on photographs darkened to .3 to .03 with noise up to .004 and
-    compressed at a quality of 85 to 50; above about 85 it hardly shows. Another shape is a
-    ValueError.
+    compressed at a quality of 85 to 50; above it hardly shows. Other shapes are a ValueError.
     """
     check_images('estimate_blocking', image=image)
     image = image.to(torch.promote_types(image.dtype, torch.float32))

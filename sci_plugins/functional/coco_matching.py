@@ -15,36 +15,27 @@ from sci_plugins.registry import require_host
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 MAX_DETECTIONS = 100
 _ALL = (0.0, np.inf)
-#: Predictions ``(P, 5)``, boxes ``(G, 4)``, ignore ``(G,)`` of one image.
+#: Predictions ``(P, 5)``, ``x1 y1 x2 y2 score``, boxes ``(G, 4)``, ignore ``(G,)`` of one image.
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def match_coco(images: Sequence[Arrays]) -> list[RankedDetections]:
-    """Matches at COCO's ten IoU thresholds, 0.5 first.
-
-    Of predictions ``x1 y1 x2 y2 score``, boxes and ignore flags of each image; ignored boxes count
-    as crowd regions.
-    """
+    """Matches at COCO's ten IoU thresholds, 0.5 first; ignored boxes count as crowd regions."""
     return _match([_of_boxes(*each) for each in images], IOU_THRESHOLDS, [_ALL])[0]
 
 
 def match_coco_masks(images: Sequence[tuple[Any, ...]]) -> list[RankedDetections]:
-    """As :func:`match_coco`, for masks.
-
-    Of scores ``(P,)``, found masks, true masks (both run-length codes of pycocotools) and ignore
-    flags ``(G,)`` of each image.
-    """
+    """As :func:`match_coco` of scores, found and true masks (pycocotools' codes), ignore flags."""
     return _match([_of_masks(*each) for each in images], IOU_THRESHOLDS, [_ALL])[0]
 
 
 def match_coco_by_size(
     images: Sequence[Arrays], bins: Mapping[str, tuple[float, float]]
 ) -> dict[str, RankedDetections]:
-    """Matches at IoU 0.5 for the boxes in each range of areas.
+    """Matches at IoU 0.5 for the boxes in each of ``bins``: smallest and largest area in pixels.
 
     Boxes of other sizes are ignored, as are unmatched detections of other sizes: COCO's rule for
-    its small, medium and large objects. ``bins`` has the smallest and largest area in pixels, both
-    included; otherwise as :func:`match_coco`.
+    its small, medium and large objects.
     """
     boxes = [_of_boxes(*each) for each in images]
     matches = _match(boxes, IOU_THRESHOLDS[:1], list(bins.values()))
@@ -85,8 +76,8 @@ def _of_masks(
 ) -> _Shapes:
     best = np.argsort(-scores, kind='stable')[:MAX_DETECTIONS]
     areas = np.ones(len(best)), np.ones(len(true))  # in any range
-    surest, crowd = [found[i] for i in best], np.asarray(ignore, bool)
-    return _Shapes(scores[best], surest, list(true), *areas, crowd)
+    surest = [found[i] for i in best]
+    return _Shapes(scores[best], surest, list(true), *areas, np.asarray(ignore, bool))
 
 
 def _match(

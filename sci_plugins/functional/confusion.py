@@ -12,25 +12,19 @@ from sci_plugins.errors import DataError, check_at_least
 
 # The joint histogram of two uint8 maps stays in the cache; no pixel has to be masked or checked.
 _BYTE = 256
-#: More classes than any label map has whose ids are not damaged.
-MAX_CLASSES = 1024
+MAX_CLASSES = 1024  #: more classes than any label map has whose ids are not damaged
 
 
 def confusion_matrix(
     prediction: Any, truth: Any, num_classes: int, ignore_index: int = 255, void: bool = False
 ) -> np.ndarray:
-    """Count the pixels of one image by true and predicted class.
+    """Count an image's pixels: ``(C, C)``, int64, ground truth in rows, prediction in columns.
 
     Args:
-        prediction: ``(H, W)`` array or tensor of ids, whole numbers of any dtype.
-        truth: ground truth, same size; pixels of ``ignore_index`` do not count.
+        prediction, truth: ``(H, W)`` arrays or tensors of ids, whole numbers of any dtype.
         num_classes: C, at most 1024: a matrix of 8 MB.
-        ignore_index: may be one of the classes, which then never counts as ground truth.
-        void: allow ``ignore_index`` in the prediction too, as "no class".
-
-    Returns:
-        ``(C, C)``, int64: ground truth in rows, prediction in columns; with ``void`` one column
-        more, which counts pixels without a prediction.
+        ignore_index: does not count as ground truth, even where it is one of the classes.
+        void: allow ``ignore_index`` in the prediction too; one column more counts those pixels.
 
     Raises:
         ConfigError: if ``num_classes`` is out of range.
@@ -43,7 +37,8 @@ def confusion_matrix(
         raise DataError('prediction must have the size of truth, {}, got {}'.format(*sizes))
     found, true = _narrow(found), _narrow(true)
     are_bytes = num_classes < _BYTE and found.dtype == true.dtype == np.uint8
-    matrix = (_count_bytes if are_bytes else _count)(found, true, num_classes, ignore_index)
+    count = _count_bytes if are_bytes else _count
+    matrix = count(found, true, num_classes, ignore_index)
     if void:
         return matrix
     if matrix[:, -1].any():
@@ -73,11 +68,7 @@ def pixel_counts(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def iou(matrix: np.ndarray) -> np.ndarray:
-    """Intersection over union of each class, ``(..., C)``, a fraction in [0, 1].
-
-    NaN for a class that is neither in the ground truth nor predicted. ``matrix`` is as in
-    :func:`pixel_counts`; that of a set is the sum over its images.
-    """
+    """Intersection over union ``(..., C)``, see :func:`pixel_counts`; NaN where a class is not."""
     correct, true, predicted = pixel_counts(matrix)
     return ratio(correct, true + predicted - correct)
 
@@ -131,8 +122,7 @@ def _count(found: np.ndarray, true: np.ndarray, classes: int, ignored: int) -> n
     answers = found[counted].astype(np.int64)
     answers[(answers < 0) | (answers >= classes)] = classes
     joint = true[counted].astype(np.int64) * (classes + 1) + answers
-    counts = np.bincount(joint, minlength=classes * (classes + 1))
-    return counts.reshape(classes, classes + 1)
+    return np.bincount(joint, minlength=classes * (classes + 1)).reshape(classes, classes + 1)
 
 
 def _check(unknown: Any, name: str, classes: int) -> None:

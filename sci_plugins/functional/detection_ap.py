@@ -30,8 +30,7 @@ import numpy as np
 
 from sci_plugins.errors import DataError
 
-#: Of images, ``(R, N)``, see :func:`area_ap`.
-Weights = np.ndarray | None
+Weights = np.ndarray | None  #: of images, ``(R, N)``, see :func:`area_ap`
 
 
 def pairwise_iou(boxes: np.ndarray, others: np.ndarray, pixel: float = 0.0) -> np.ndarray:
@@ -52,8 +51,7 @@ def pairwise_iou(boxes: np.ndarray, others: np.ndarray, pixel: float = 0.0) -> n
     return np.divide(shared, union, out=np.zeros_like(shared), where=sides.min(axis=2) > 0)
 
 
-#: Recalls at which COCO reads the envelope of precision.
-COCO_RECALLS = np.linspace(0, 1, 101)
+COCO_RECALLS = np.linspace(0, 1, 101)  #: recalls at which COCO reads the envelope of precision
 _BLOCK = 512  # columns of a matrix with one row per image: few enough for the cache
 _CACHED = 2**14  # values of weighted hits at once
 
@@ -64,7 +62,7 @@ class RankedDetections:
 
     scores: np.ndarray  # ``(D,)``, descending; equal scores in the order of the images
     images: np.ndarray  # ``(D,)``, index of each detection's image, 0 to N - 1
-    hits: np.ndarray  # ``(D,)``, bool: true positives; others are false; ignored ones are left out
+    hits: np.ndarray  # ``(D,)``, bool: true, else false positives; ignored ones are left out
     positives: np.ndarray  # ``(N,)``, number of ground-truth boxes of each image
 
 
@@ -78,10 +76,7 @@ class RecallPrecision(NamedTuple):
 def rank(
     scores: Sequence[np.ndarray], hits: Sequence[np.ndarray], positives: Sequence[int]
 ) -> RankedDetections:
-    """Sort the matched detections of all images by descending score.
-
-    Scores and hits are one ``(P,)`` per image, in any order; positives are the numbers of boxes.
-    """
+    """Sort matched detections, ``(P,)`` of each image, by score; positives are numbers of boxes."""
     counts = [len(some) for some in scores]
     images = np.repeat(np.arange(len(counts)), counts)
     flat = np.concatenate([np.zeros(0), *scores])
@@ -112,15 +107,9 @@ def match_voc(found: np.ndarray, truth: np.ndarray, min_iou: float = 0.5) -> np.
 def area_ap(ranked: RankedDetections, weights: Weights = None) -> np.ndarray:
     """Area below the envelope of precision over recall (VOC from 2010 on).
 
-    Args:
-        weights: ``(R, N)``, how often each image counts in each of R resamples; ``None`` for one
-            resample with every image once. Copies of an image rank together where scores are equal.
-
-    Returns:
-        ``(R,)``, in [0, 1]; NaN for a resample without boxes.
-
-    Raises:
-        DataError: if ``weights`` does not have one column per image.
+    ``weights``, ``(R, N)``, is how often each image counts in each of R resamples; ``None`` for one
+    with every image once; another number of columns is a DataError. Copies of an image rank
+    together where scores are equal. Gives ``(R,)``, in [0, 1]; NaN for a resample without boxes.
     """
     return _integrate([ranked], weights, at_recalls=False)[0]
 
@@ -164,16 +153,14 @@ def recall_at_fppi(
 
 def pooled_curve(ranked: Sequence[RankedDetections], points: int = 500) -> RecallPrecision:
     """Precision over recall of classes pooled, at about ``points`` hits; empty without boxes."""
-    scores = np.concatenate([each.scores for each in ranked])
-    order = np.argsort(-scores, kind='stable')
-    hits = np.concatenate([each.hits for each in ranked])[order]
+    order = np.argsort(-np.concatenate([each.scores for each in ranked]), kind='stable')
     boxes = sum(int(each.positives.sum()) for each in ranked)
-    at = np.flatnonzero(hits)
+    at = np.flatnonzero(np.concatenate([each.hits for each in ranked])[order])
     if boxes == 0 or len(at) == 0:
         return RecallPrecision([], [])
     kept = np.unique(np.linspace(0, len(at) - 1, min(points, len(at))).round().astype(int))
-    recall = (kept + 1) / boxes
-    return RecallPrecision(recall.tolist(), ((kept + 1) / (at[kept] + 1)).tolist())
+    recall, precision = (kept + 1) / boxes, (kept + 1) / (at[kept] + 1)
+    return RecallPrecision(recall.tolist(), precision.tolist())
 
 
 def _integrate(
@@ -221,9 +208,9 @@ def _totals(ranked: RankedDetections, rows: np.ndarray, ends: np.ndarray) -> np.
     images, though: for few rows or very many images they are added up.
     """
     images, detections = len(ranked.positives), len(ranked.scores)
+    totals = np.zeros((len(rows), len(ends)))
     if 7 * len(rows) * detections < images * len(ends) * (1 + len(rows) / 70):  # measured
         step = max(1, 2**24 // detections)
-        totals = np.zeros((len(rows), len(ends)))
         for start in range(0, len(rows), step):
             part = rows[start : start + step, ranked.images]
             totals[start : start + step] = np.cumsum(part, axis=1)[:, ends]
@@ -232,7 +219,6 @@ def _totals(ranked: RankedDetections, rows: np.ndarray, ends: np.ndarray) -> np.
     largest = float(rows.max(initial=0)) * detections
     exact = largest < 2**24 and bool((rows == np.rint(rows)).all())
     small = rows.astype(np.float32) if exact else rows
-    totals = np.zeros((len(rows), len(ends)))
     for start in range(0, len(ends), _BLOCK):
         block = ends[start : start + _BLOCK]
         first = ends[start - 1] + 1 if start else 0
@@ -244,10 +230,7 @@ def _totals(ranked: RankedDetections, rows: np.ndarray, ends: np.ndarray) -> np.
 
 
 def weight_rows(weights: Weights, images: int) -> np.ndarray:
-    """Weights ``(R, N)`` of N images in float64; ``None`` is one row of ones.
-
-    Another number of columns is a DataError.
-    """
+    """Weights ``(R, N)`` in float64, ones for ``None``; a DataError if they are not of N images."""
     rows = np.ones((1, images)) if weights is None else np.asarray(weights, np.float64)
     if rows.ndim != 2 or rows.shape[1] != images:
         raise DataError(f'weights must have the shape (resamples, {images}), got {rows.shape}')
@@ -273,8 +256,7 @@ _LOWEST_MAXIMUM = float(np.finfo(np.float32).tiny)
 class OfficialCounts:
     """What each of N images adds to the curve: enough to integrate any resample."""
 
-    #: ``(N, 1000)``, predictions that first count at each threshold; column ``t`` is the threshold
-    #: ``1 - (t + 1) / 1000``
+    #: ``(N, 1000)``, predictions that first count at the threshold ``1 - (t + 1) / 1000``
     proposals: np.ndarray
     recalled: np.ndarray  # ``(N, 1000)``, boxes that are first recalled at each threshold
     boxes: np.ndarray  # ``(N,)``, number of boxes
@@ -285,11 +267,8 @@ def count_official(
 ) -> OfficialCounts:
     """Match every image once, with scores normalised over all images.
 
-    For each image, ``(P, 5)``, ``x1 y1 x2 y2 score`` in pixels, in any order, scores on any scale,
-    and ``(G, 4)``.
-
-    Raises:
-        DataError: if the numbers of images differ, a shape is wrong or a value is not finite.
+    Of each, ``(P, 5)``, ``x1 y1 x2 y2 score`` in pixels, in any order and on any scale, and ``(G,
+    4)``. Other shapes, other numbers of images, or values that are not finite are a DataError.
     """
     _check(predictions, boxes)
     kept = [found[:, 4] for found in predictions if len(found)]
@@ -305,18 +284,14 @@ def count_official(
         # The first threshold that each score reaches, 0 to 999.
         columns = THRESHOLDS - np.searchsorted(_RISING, scores, side='right')
         proposals[image] = np.bincount(columns, minlength=THRESHOLDS)
-        first = _first_recalled(found, truth, columns)
-        recalled[image] = np.bincount(first, minlength=THRESHOLDS)
+        recalled[image] = _first_recalled(found, truth, columns)
     return OfficialCounts(proposals, recalled, np.array([len(truth) for truth in boxes]))
 
 
 def official_curve(
     counts: OfficialCounts, weights: Weights = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and recall, each ``(R, 1000)``, from the highest threshold to the lowest.
-
-    Precision is NaN without proposals, recall without boxes; ``weights`` as in :func:`area_ap`.
-    """
+    """Precision and recall, each ``(R, 1000)``, from the highest threshold on; NaN for 0 / 0."""
     rows = weight_rows(weights, len(counts.boxes))
     proposals = np.cumsum(rows @ counts.proposals.astype(np.float64), axis=1)
     recalled = np.cumsum(rows @ counts.recalled.astype(np.float64), axis=1)
@@ -359,10 +334,10 @@ def _check(predictions: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> No
 
 
 def _first_recalled(found: np.ndarray, truth: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """For each recalled box, the threshold at which its best prediction first counts."""
+    """Number of boxes ``(1000,)`` whose best prediction first counts at each threshold."""
     iou = pairwise_iou(found[:, :4], truth, pixel=1)
     best = iou.argmax(axis=1)
     hits = iou[np.arange(len(found)), best] >= MIN_IOU
     first = np.full(len(truth), THRESHOLDS)
     np.minimum.at(first, best[hits], columns[hits])
-    return first[first < THRESHOLDS]
+    return np.bincount(first, minlength=THRESHOLDS)[:THRESHOLDS]

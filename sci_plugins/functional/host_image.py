@@ -32,8 +32,7 @@ def rgb_to_host(image: Tensor, order: str = 'bgr', white: float = 255) -> Tensor
     return torch.stack(planes[::-1] if order == 'bgr' else planes, dim=1).mul_(white)
 
 
-#: Smallest side of an area of the fill colour that counts as fill, not as content.
-MIN_FILL_SIZE = 9
+MIN_FILL_SIZE = 9  #: smallest side of an area of the fill colour that is not content
 
 
 def valid_size(image: Tensor, color: Sequence[float]) -> tuple[int, int]:
@@ -81,7 +80,6 @@ def fill_mask(image: Tensor, color: Sequence[float]) -> Tensor:
     if image.is_cpu and not bool(is_fill.any()):
         return is_fill
     radius = MIN_FILL_SIZE // 2
-    content = (~is_fill).float()[None]
-    eroded = 1 - F.max_pool2d(content, MIN_FILL_SIZE, stride=1, padding=radius)
+    eroded = 1 - F.max_pool2d((~is_fill).float()[None], MIN_FILL_SIZE, stride=1, padding=radius)
     opened = F.max_pool2d(eroded, MIN_FILL_SIZE, stride=1, padding=radius)
     return (opened[0] > 0) & is_fill

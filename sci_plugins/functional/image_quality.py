@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-#: ITU-R BT.601 luma.
-LUMA = (0.299, 0.587, 0.114)
+LUMA = (0.299, 0.587, 0.114)  #: ITU-R BT.601 luma
 _ROWS = 1024  # pixels compared at a time: bounds the memory of the lightness order
 _WHITE = 254.5 / 255  # from here on a value rounds to white in 8 bits
 
@@ -35,10 +34,8 @@ def eme(image: Tensor, block: int = 8) -> Tensor:
 
     ``mean over blocks of 20 ln(max / min)`` of the grey levels. As in the usual implementation, a
     block (of ``block`` x ``block`` pixels) with level 0 counts 0, and incomplete blocks at the
-    right and bottom edges are left out. Noise raises it just as detail does.
-
-    Of RGB ``(N, 3, H, W)``, float, [0, 1]: ``(N,)``, at least 0. An image smaller than a block is a
-    ValueError.
+    right and bottom edges are left out. Noise raises it just as detail does. Of RGB ``(N, 3, H,
+    W)``, float, [0, 1]: ``(N,)``, at least 0. An image smaller than a block is a ValueError.
 
     Source: Agaian, Panetta, Grigoryan, "Transform-based image enhancement algorithms with
     performance measure", IEEE Transactions on Image Processing 10 (3), 2001.
@@ -71,10 +68,8 @@ def lightness_order_error(enhanced: Tensor, original: Tensor, side: int = 50) ->
     ``y`` for which ``L(x) ≥ L(y)`` holds in only one of the images; the result is the mean of these
     counts over ``x``. Both images are sampled (not averaged) down to ``side`` pixels (50 in the
     source) on the shorter side, so that a map that keeps the order of all levels scores exactly 0.
-    Counts grow with the longer side.
-
-    Of RGB ``(N, 3, H, W)``, float, [0, 1], after and before: ``(N,)``, 0 to the number of sampled
-    pixels. Other shapes, or two, are a ValueError.
+    Counts grow with the longer side. Of RGB ``(N, 3, H, W)``, float, [0, 1], after and before:
+    ``(N,)``, 0 to the number of sampled pixels. Other shapes, or two, are a ValueError.
 
     Source: Wang, Zheng, Hu, Li, "Naturalness preserved enhancement algorithm for non-uniform
     illumination images", IEEE Transactions on Image Processing 22 (9), 2013.

@@ -33,8 +33,7 @@ class LightStatistics(NamedTuple):
 def light_statistics(image: Tensor) -> LightStatistics:
     """Light of each image of RGB ``(N, 3, H, W)``, float, [0, 1], by itself.
 
-    Quantiles and highlights are those of every fourth pixel along both axes. Another shape is a
-    ValueError.
+    Quantiles and highlights are of every fourth pixel along both axes. Other shapes: ValueError.
     """
     check_images('light_statistics', image=image)
     image = image.to(torch.promote_types(image.dtype, torch.float32))

@@ -1,10 +1,9 @@
 """Synthetic low light: a bright image as a noisy 8-bit sensor would see it in less light.
 
 Plain NumPy, because it runs in data loader workers and image generators. Channel order matters
-only to the white balance (factors in the image's own order) and JPEG (BGR).
-
-Light that does not reach all parts alike is a field to multiply linear light by, made on a small
-grid and enlarged: light that is spread by distance has no fine detail. Sharp shadows are left out.
+only to the white balance (factors in the image's own order) and JPEG (BGR). Light that does not
+reach all parts alike is a field to multiply linear light by, made on a small grid and enlarged:
+light that is spread by distance has no fine detail. Sharp shadows are left out.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,11 +14,12 @@ from numpy.typing import NDArray
 
 from sci_plugins.errors import ConfigError, check_choice, is_number
 
-#: Exponent of the simple transfer curve.
-GAMMA = 2.2
+GAMMA = 2.2  #: exponent of the simple transfer curve
 CURVES = ('power', 'srgb')
 
 FloatArray = NDArray[np.floating]
+Field = NDArray[np.float64]
+_GRID = 64
 
 
 def srgb_to_linear(image: FloatArray, curve: str = 'power') -> FloatArray:
@@ -49,7 +49,7 @@ def expose(
     shot_noise: float = 0.0,
     generator: np.random.Generator | None = None,
 ) -> FloatArray:
-    """A sensor's reading of a scene: ``clip(l * gain + noise, 0, 1)``.
+    """A sensor's reading of a scene: ``clip(l * gain + noise, 0, 1)``, float64, not yet rounded.
 
     Args:
         linear: scene in linear light, any shape, from 0; lamps may be far brighter than white, 1.
@@ -60,9 +60,6 @@ def expose(
             ``1 / shot_noise`` photons make white).
         generator: source of the noise; required if there is any.
 
-    Returns:
-        float64, same shape, [0, 1], not yet rounded to 8 bits.
-
     Raises:
         ConfigError: if an argument is out of range or the generator is missing.
     """
@@ -71,8 +68,7 @@ def expose(
     signal = np.asarray(linear, dtype=np.float64) * gain
     if noise or shot_noise:
         if generator is None:
-            wish = 'noise needs a numpy generator, to be reproducible'
-            raise ConfigError(f'expose: {wish}; got generator=None')
+            raise ConfigError('expose: noise needs a numpy generator, to be reproducible; got None')
         deviation = np.sqrt(noise**2 + shot_noise * signal) if shot_noise else noise
         signal = signal + generator.standard_normal(signal.shape) * deviation
     return np.clip(signal, 0.0, 1.0)
@@ -88,7 +84,7 @@ def darken(
     white_balance: Sequence[float] | None = None,
     light: FloatArray | None = None,
 ) -> NDArray[np.uint8]:
-    """The same image taken with less light.
+    """The same image taken with less light: a new array, uint8, same shape.
 
     With the default curve, ``shot_noise=0`` and no white balance this is the darkening of published
     experiments: ``l = (v / 255) ** 2.2``, :func:`expose`, ``** (1 / 2.2)``, round to 8 bits.
@@ -112,9 +108,6 @@ def darken(
             relative to the camera's least amplified channel.
         light: fraction of ``gain`` that reaches each pixel, ``(H, W)``, in [0, 1], as of
             :func:`uneven_light`; ``None``: all of it.
-
-    Returns:
-        uint8, same shape, a new array.
 
     Raises:
         TypeError: if the image is not uint8.
@@ -148,8 +141,7 @@ def compress_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     check_quality('compress_jpeg: quality', quality)
     _, data = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
     kind = cv2.IMREAD_COLOR if image.shape[2:] == (3,) else cv2.IMREAD_GRAYSCALE
-    decoded = cv2.imdecode(data, kind)
-    return np.asarray(decoded, dtype=np.uint8).reshape(image.shape)
+    return np.asarray(cv2.imdecode(data, kind), dtype=np.uint8).reshape(image.shape)
 
 
 def to_uint8(image: FloatArray) -> NDArray[np.uint8]:
@@ -185,14 +177,10 @@ def _check_light(light: FloatArray, shape: tuple[int, ...]) -> None:
         raise ConfigError(f'light must be {shape[:2]} with values in [0, 1], got {got}')
 
 
-Field = NDArray[np.float64]
-_GRID = 64
-
-
 def uneven_light(
     kind: str, height: int, width: int, generator: np.random.Generator
 ) -> NDArray[np.float32]:
-    """The fraction of the best-lit place's light that arrives at each pixel.
+    """Light at each pixel over that of the best-lit place: ``(H, W)``, float32, in (0, 1].
 
     Args:
         kind: ``'smooth'`` (a random field: some regions up to 30 times darker than others),
@@ -202,9 +190,6 @@ def uneven_light(
             ``cos⁴`` of the angle, up to 45 degrees in the corners); others are a ConfigError.
         height, width: of the image in pixels.
         generator: source of the places and sizes.
-
-    Returns:
-        ``(H, W)`` float32, in (0, 1], maximum 1.
 
     Sources: inverse square law and Lambert's cosine (Horn, *Robot Vision*, 1986, chapter 10); the
     cosine-fourth law (ibid., section 10.3; measured in Goldman, "Vignette and exposure calibration
@@ -266,9 +251,6 @@ def _vignette(x: Field, y: Field, generator: np.random.Generator) -> Field:
 
 
 #: What each kind of light is made by.
-KINDS: dict[str, Callable[[Field, Field, np.random.Generator], Field]] = {
-    'smooth': _smooth,
-    'lamps': _lamps,
-    'headlights': _headlights,
-    'vignette': _vignette,
-}
+KINDS: dict[str, Callable[[Field, Field, np.random.Generator], Field]] = dict(
+    smooth=_smooth, lamps=_lamps, headlights=_headlights, vignette=_vignette
+)

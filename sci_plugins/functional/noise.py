@@ -27,18 +27,12 @@ from sci_plugins.functional.kernels import noise_fused
 from sci_plugins.functional.kernels.noise_fused import BLACK, BLOCK, TINY
 from sci_plugins.functional.tensors import constant, is_exporting, quantiles
 
-#: Smallest side in pixels.
-MIN_SIDE = 5
-# Of the blocks that are not clipped: as few as say something, for they must be flat.
-_PERCENT, _FEWEST = 3, 4
-# Energy of the second level counts more: texture has it, white noise hardly.
-_COARSE = 16.0
-# Of white noise: energy of the finest level over that of the second, in the blocks chosen.
-_WHITE = 12.6
-# Of texture: how much of the finest level comes with what the second has too much. Measured.
-_TEXTURE = 2.5
-# The flattest blocks of pure noise show less than all of it.
-_SELECTED = 1.138
+MIN_SIDE = 5  #: smallest side in pixels
+_PERCENT, _FEWEST = 3, 4  # of unclipped blocks: as few as say something, for they must be flat
+_COARSE = 16.0  # energy of the second level counts more: texture has it, white noise hardly
+_WHITE = 12.6  # white noise's energy in the finest level over the second, in the blocks chosen
+_TEXTURE = 2.5  # texture in the finest level over what the second has too much; measured
+_SELECTED = 1.138  # the flattest blocks of pure noise show less than all of it
 # Ratio of the two levels' strengths: 2.1 is the 90th percentile of 80 photographs by day, 2.3 the
 # lowest of the same ones darkened with noise.
 _MIXED, _PURE = 2.12, 2.33
@@ -53,11 +47,9 @@ class NoiseEstimate(NamedTuple):
     #: robust standard deviation of the finest luma detail of the squared image, values in [0, 1];
     #: rounding to 8 bits is its floor and counts as noise
     sigma: Tensor
-    #: 1 for a sensor's noise, 0 for texture, film grain that was enlarged, or JPEG
-    whiteness: Tensor
+    whiteness: Tensor  # 1 for a sensor's noise, 0 for texture, enlarged film grain, or JPEG
     level: Tensor  # luma of the squared image where it was measured
-    #: ``sigma`` of the brighter half of the image: shot noise is strongest there
-    lit: Tensor
+    lit: Tensor  # ``sigma`` of the brighter half of the image: shot noise is strongest there
     #: finest over second finest detail, over the whole image: lower in its half size only where
     #: the image has fine detail, so that it was not enlarged
     sharpness: Tensor
@@ -84,8 +76,7 @@ def finest_details(luma: Tensor) -> tuple[Tensor, Tensor]:
 def blur(image: Tensor, dilation: int) -> Tensor:
     """(1, 2, 1)/4 along both axes of ``(N, C, H, W)`` with ``dilation`` pixels between.
 
-    The result is smaller by as much on each side. A convolution of one channel takes ten times as
-    long.
+    Smaller by as much on each side; a convolution of one channel takes ten times as long.
     """
     for axis in (-1, -2):
         inside = image.shape[axis] - 2 * dilation
@@ -100,10 +91,8 @@ def estimate_noise(image: Tensor) -> NoiseEstimate:
 
     Within 10 % on flat images with noise of 2e-4 to 5e-3 in linear light. On 8-bit photographs
     darkened to 0.05 of their light and below, within 25 % from 1e-3 on for nine in ten; where
-    nothing is flat, texture counts as noise, up to twice what there is.
-
-    Raises:
-        ValueError: if the image has another shape or less than 5 x 5 pixels.
+    nothing is flat, texture counts as noise, up to twice what there is. A ValueError for another
+    shape or less than 5 x 5 pixels.
     """
     check_images('estimate_noise', image=image)
     if min(image.shape[2:]) < MIN_SIDE:
@@ -170,7 +159,7 @@ LEVELS = len(NOISE_OF_LEVEL)
 
 
 def shrink_noise(linear: Tensor, sigma: Tensor, strengths: Tensor) -> Tensor:
-    """Shrink the details of images that are no stronger than their noise.
+    """Shrink the details of images that are no stronger than their noise; same shape, [0, 1].
 
     Where a strength is 0, that level stays; all 0 give the image back up to rounding.
     Differentiable in the image and in the strengths.
@@ -181,13 +170,8 @@ def shrink_noise(linear: Tensor, sigma: Tensor, strengths: Tensor) -> Tensor:
         sigma: noise of each image, ``(N,)``, as of :func:`estimate_noise`. Or for each level,
             ``(N, 4)``, that of the white noise that would be as strong there.
         strengths: how many standard deviations of each level's noise to take away, finest level
-            first, ``(N, 4)``, from 0; 1 is Wiener's filter, more is smoother.
-
-    Returns:
-        Same shape, [0, 1].
-
-    Raises:
-        ValueError: if a shape is wrong.
+            first, ``(N, 4)``, from 0; 1 is Wiener's filter, more is smoother. A wrong shape, here
+            or above, is a ValueError.
     """
     check_images('shrink_noise', linear=linear)
     number, _, height, width = linear.shape

@@ -9,8 +9,7 @@ from torch import Tensor
 from sci_plugins.functional.image_quality import LUMA
 from sci_plugins.functional.tensors import constant
 
-#: Lowest illumination of the authors' code; an image brightens 10,000-fold at most.
-MIN_ILLUMINATION = 1e-4
+MIN_ILLUMINATION = 1e-4  #: of the authors' code; an image brightens 10,000-fold at most
 
 
 def limit_illumination(illumination: Tensor) -> Tensor:
@@ -40,8 +39,7 @@ def darkness_gate(luma: Tensor, dark: float, bright: float) -> Tensor:
     """Exactly 1 up to ``dark``, exactly 0 from ``bright``, smooth in between: ``t^2 (3 - 2t)``.
 
     ``t = (bright - luma) / (bright - dark)``, clamped to [0, 1]: the derivative is continuous, and
-    0 at both ends. Luma of any shape in [0, 1]; the result is likewise, and differentiable. A
-    ValueError if ``dark`` is not below ``bright``.
+    0 at both ends. Luma has any shape; a ValueError if ``dark`` is not below ``bright``.
     """
     if not dark < bright:
         raise ValueError(f'darkness_gate: dark must be below bright, got {dark!r} and {bright!r}')
