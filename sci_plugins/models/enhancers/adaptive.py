@@ -20,7 +20,7 @@ from sci_plugins.functional.noise import (
     shrink_pixels,
 )
 from sci_plugins.functional.tensors import is_recorded
-from sci_plugins.models.enhancers.base import BaseEnhancer
+from sci_plugins.models.enhancers.base import BaseEnhancer, needs_gradient
 from sci_plugins.models.enhancers.sci import SCIEnhancer
 from sci_plugins.models.enhancers.weights import load_enhancer_weights
 from sci_plugins.registry import MODELS
@@ -42,9 +42,9 @@ _FEATURES = 13
 # A sigmoid stretched by this much to each side and clipped: exactly 0 can be reached and kept.
 _STRETCH = 0.05
 # Noise that only the half-size image shows, relative to the light: up to the first value all stays,
-# from the second on the stage is off: it would do harm. Of 60 COCO photographs at half their
-# size, darkened to .3 to .01 and enlarged twice, nine in ten clean ones have up to .051; nine in
-# ten with shot noise .003 at gain .05 more than .08.
+# from the second on the stage is off. Of 60 COCO photographs at half their size, darkened to .3 to
+# .01 and enlarged twice, nine in ten clean ones have up to .051; with shot noise .003 at gain .05
+# nine in ten have more than .08.
 _UNSEEN = (0.05, 0.085)
 # Of the same photographs, the noise of the brighter half counts this much beside that of the whole,
 # and by itself: texture is in it.
@@ -85,37 +85,33 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
     ``y = sqrt(shrink(x ** 2, strengths))``, ``out = clamp(y * gain / light ** exponent, 0, 1)``.
     ``light`` is SCI's illumination of regions: the estimator sees the image averaged down to
     ``cells``, its brightest channel is taken, divided by the geometric mean over the image and
-    interpolated. So the gain brightens, and the exponent evens the light out, which it does only
-    with a gain. A network of 326 parameters sets exponent, gain and strengths from the image's own
-    light and noise. Where it decides for none, as by day, the image is given back to the bit.
+    interpolated. So the gain brightens, and the exponent evens the light out, only with a gain. A
+    network of 326 parameters sets exponent, gain and strengths from the image's own light and
+    noise. Where it decides for none, as by day, the image is given back to the bit; so is one below
+    5 x 5 pixels, where there is nothing to measure.
 
     Each image is treated by itself; everything is differentiable, through the decision as far as
     its own parameters go. Computed in float32 under AMP. SCI's BatchNorm keeps its statistics in
     training too.
 
-    Noise is measured in the image that arrives and in its half size, where it is white again if
-    the image was enlarged. Strong noise that only the half size shows cannot be taken out well: the
+    Noise is measured in the image that arrives and in its half size, where it is white again if the
+    image was enlarged. Strong noise that only the half size shows cannot be taken out well: the
     image stays as it is. Noise that was compressed shows by JPEG's blocks, until the image is
     resized: its traces are shrunk and restrain the gain. So the stage belongs before a ``Resize``:
     :class:`sci_plugins.EnhanceImage`.
 
     Args:
-        cells: regions along the longer side; as many as there are pixels at most.
+        cells: regions along the longer side, 1 to 512; as many as there are pixels at most.
         illumination: SCI weights to put in place of the file's, such as ``'official/medium'``.
         weights: ``'sci_plugins/adaptive'``, which comes with this package, or a path. ``None``
             initialises; SCI's part as :class:`SCIEnhancer` does.
-
-    Shape:
-        - input: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
-        - output: same; below 5 x 5 pixels, where there is nothing to measure, the input
 
     Raises:
         ConfigError: if ``cells`` is out of range.
         CheckpointError: if weights cannot be loaded in full.
 
-    Source: ours; its parts are SCI (CVPR 2022), the Wiener filter on a pyramid (see
-    :mod:`sci_plugins.functional.noise`) and robust noise estimation (see
-    :mod:`sci_plugins.functional.noise`).
+    Source: ours, of SCI (CVPR 2022), the Wiener filter on a pyramid and robust noise estimation
+    (both in :mod:`sci_plugins.functional.noise`).
     """
 
     weight_arguments = ('weights', 'illumination')
@@ -131,13 +127,11 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         self.controller = Controller()
         #: Called with each :class:`Decision`.
         self.listeners: list[Callable[[Decision], object]] = []
-        if weights is not None:
-            load_enhancer_weights(self, weights)
-        if illumination is not None:
-            load_enhancer_weights(self.sci, illumination)
+        load_enhancer_weights(self, weights)
+        load_enhancer_weights(self.sci, illumination)
 
     def train(self, mode: bool = True) -> 'AdaptiveSCIEnhancer':
-        """Set the mode; SCI's BatchNorm keeps its own: crops are no sample of its light."""
+        """Set the mode, but for SCI's BatchNorm: crops are no sample of its light."""
         super().train(mode)
         self.sci.eval()
         return self
@@ -150,11 +144,7 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
                 state.setdefault(f'{prefix}controller.{name}', closed)
 
     def decide(self, image: Tensor) -> Decision:
-        """What is to be done to each image of ``(N, 3, H, W)``, RGB, float, [0, 1].
-
-        Raises:
-            TypeError, ValueError: as :meth:`check_input`, and below 5 x 5 pixels.
-        """
+        """What is to be done to each image; ValueError also below 5 x 5 pixels."""
         self.check_input(image)
         light, noise, coarse = statistics_of(image)
         exponent, log_gain, strengths = self.controller(light, noise, coarse)
@@ -173,16 +163,9 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         sigma = torch.stack([noise.sigma, *[2 * coarse.sigma] * (LEVELS - 1)], 1)
         blocks = blocking.sigma[:, None].expand_as(sigma)
         stronger = against * blocks > strengths * sigma
-        decision = Decision(
-            exponent=exponent * brightened,
-            gain=log_gain.exp(),
-            strengths=torch.where(stronger, against, strengths),
-            sigma=torch.where(stronger, blocks, sigma) * _STEPS,
-            light=light,
-            noise=noise,
-            coarse=coarse,
-            blocking=blocking,
-        )
+        done = exponent * brightened, log_gain.exp(), torch.where(stronger, against, strengths)
+        sigma = torch.where(stronger, blocks, sigma) * _STEPS
+        decision = Decision(*done, sigma, light, noise, coarse, blocking)
         for listen in self.listeners:
             listen(decision)
         return decision
@@ -201,9 +184,7 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
     def carry_out(self, image: Tensor, decision: Decision) -> Tensor:
         """``image``, ``(N, 3, H, W)``, with what was decided.
 
-        Steps that no image needs are left out, but not on a GPU, which would have to be waited for,
-        nor where a graph is recorded: it has to hold for other images too, and parallel training
-        waits for the gradient of every parameter.
+        Steps that no image needs are left out, but see :meth:`_does_all`.
         """
         everything = self._does_all(image)
         bright = image
@@ -223,23 +204,21 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         return result  # times 1 where all is off
 
     def regional_light(self, image: Tensor) -> Tensor:
-        """Natural logarithm of SCI's illumination of regions, of mean 0 over each image.
-
-        Of RGB ``(N, 3, H, W)``, [0, 1]: ``(N, 1, H, W)``.
-        """
+        """Natural logarithm ``(N, 1, H, W)`` of SCI's illumination of regions; its mean is 0."""
         return _enlarge(self._light_of_cells(image), image)
 
     def _light_of_cells(self, image: Tensor) -> Tensor:
-        cells = to_cells(image, self.cells)
-        cells = cells.to(self.sci.in_conv.weight.dtype)
+        cells = to_cells(image, self.cells).to(self.sci.in_conv.weight.dtype)
         light = self.sci.estimate_illumination(cells).to(image.dtype).amax(1, keepdim=True).log()
         return light - light.mean((2, 3), keepdim=True)
 
     def _does_all(self, image: Tensor) -> bool:
-        if not image.is_cpu or is_recorded():
-            return True
-        tensors = (image, *self.parameters())
-        return torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
+        """Whether no step may be left out.
+
+        A GPU would have to be waited for, what is recorded has to hold for other images too, and
+        parallel training waits for the gradient of every parameter.
+        """
+        return not image.is_cpu or is_recorded() or needs_gradient(self, image)
 
 
 def statistics_of(image: Tensor) -> tuple[LightStatistics, NoiseEstimate, NoiseEstimate]:
@@ -268,10 +247,9 @@ class Controller(nn.Module):
         """Begin with little of everything, the same for every image."""
         self.hidden.reset_parameters()
         nn.init.normal_(self.out.weight, 0, 0.05)
-        nn.init.constant_(self.out.bias, -1.0)
+        for value in (self.out.bias, self.deblocking, self.restraining):
+            nn.init.constant_(value, -1.0)
         nn.init.constant_(self.out.bias[-1:], -2.0)
-        nn.init.constant_(self.deblocking, -1.0)
-        nn.init.constant_(self.restraining, -1.0)
 
     def against_blocks(self) -> Tensor:
         """How much of what JPEG left to take away, finest level first, ``(4,)``, [0, 4]."""
@@ -302,18 +280,12 @@ def _opened(value: Tensor) -> Tensor:
 def _features(light: LightStatistics, noise: NoiseEstimate, coarse: NoiseEstimate) -> Tensor:
     """The statistics at about unit scale, ``(N, 13)``; logarithms above an 8-bit level."""
     values = torch.stack([light.mean, light.low, light.median, light.high], 1)
-    others = [
-        4 * light.mean - 1,
-        2 * (light.unevenness - 0.5),
-        0.5 * (light.highlights + 1e-3).log() + 2,
-    ]
+    others = [4 * light.mean - 1, 2 * (light.unevenness - 0.5)]
+    others += [0.5 * (light.highlights + 1e-3).log() + 2]
     for each in (noise, coarse):
         relative = each.sigma / (light.mean**2 + 1e-3)
-        others += [
-            0.5 * ((each.sigma + 2e-5).log() + 6),
-            0.5 * ((relative + 1e-3).log() + 4),
-            2 * each.whiteness - 1,
-        ]
+        others += [0.5 * ((each.sigma + 2e-5).log() + 6), 0.5 * ((relative + 1e-3).log() + 4)]
+        others += [2 * each.whiteness - 1]
     return torch.cat([(values + 1 / 255).log() + 2, torch.stack(others, 1)], 1)
 
 

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from sci_plugins.functional.kernels.sci_fused import Code
@@ -48,10 +49,9 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
 
     @property
     def receptive_radius(self) -> int | None:
-        """How far an output pixel looks to each side, in pixels.
+        """How far an output pixel looks to each side, in pixels: tiles have to overlap by it.
 
-        Tiles that overlap by this much give the same result as the whole image. ``None``: it
-        depends on the whole image, which cannot be tiled then.
+        ``None``: it depends on the whole image, which cannot be tiled then.
         """
         return None
 
@@ -62,21 +62,13 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
     def enhance_bytes(self, source: Tensor, target: Tensor, **how: Any) -> bool:
         """Enhance 8-bit images in one pass, where there is a faster way than :meth:`forward`.
 
-        Args:
-            source, target, how: see :func:`sci_plugins.functional.kernels.sci_fused.enhance_fused`.
-
-        Returns:
-            Whether ``target`` was filled. By default nothing is done.
+        Arguments as of :func:`sci_plugins.functional.kernels.sci_fused.enhance_fused`. Returns
+        whether ``target`` was filled; by default nothing is done.
         """
         return False
 
     def complete_state(self, state: dict[str, Tensor], prefix: str = '') -> None:
-        """Add to a state dict what files of an older version of this class lack.
-
-        Args:
-            state: entries by name.
-            prefix: before the names of this module's entries.
-        """
+        """Add what files of an older version lack; ``prefix`` is before this module's names."""
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         self.complete_state(state_dict, prefix)
@@ -88,12 +80,7 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
         return ', '.join(f'{k}={v!r}' for k, v in told if not isinstance(v, dict | Opaque))
 
     def check_input(self, image: Tensor) -> None:
-        """Refuse what is not a float ``(N, 3, H, W)`` tensor.
-
-        Raises:
-            TypeError: if the dtype is not a floating point type.
-            ValueError: if the shape is not ``(N, 3, H, W)``.
-        """
+        """Refuse what is not ``(N, 3, H, W)`` (ValueError) or not float (TypeError)."""
         name, shape = type(self).__name__, tuple(image.shape)
         if len(shape) != 4 or shape[1] != 3:
             raise ValueError(f'{name} expects an RGB image of shape (N, 3, H, W), got {shape}')
@@ -118,6 +105,12 @@ class RetinexEnhancer(BaseEnhancer):
         return self.illuminate(image).image
 
 
+def needs_gradient(module: nn.Module, *inputs: Tensor) -> bool:
+    """Whether autograd is on and wanted, by a parameter of the module or by an input."""
+    tensors = (*inputs, *module.parameters())
+    return torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
+
+
 def reset_parameters(module: nn.Module) -> None:
     """Initialise as SCI's authors do: convolutions N(0, 0.02), BatchNorm N(1, 0.02), biases 0."""
     for layer in module.modules():
@@ -140,8 +133,7 @@ def type_name(kind: type) -> str:
 def arguments_of(enhancer: nn.Module) -> dict[str, Any]:
     """The arguments that an enhancer was built with, defaults included, without weights' names.
 
-    Plain data, with :class:`Opaque` for anything else; an inner enhancer (behind a gate) as a
-    config.
+    Plain data, with :class:`Opaque` for anything else; an inner enhancer as a config.
     """
     given: dict[str, Any] = vars(enhancer).get('_arguments', {})
     # An inner enhancer may have been given by name: the enhancer that was built counts.

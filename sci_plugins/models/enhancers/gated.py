@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.functional.retinex import blend, darkness_gate, mean_luma
 from sci_plugins.functional.tensors import is_recorded
-from sci_plugins.models.enhancers.base import BaseEnhancer
+from sci_plugins.models.enhancers.base import BaseEnhancer, needs_gradient
 from sci_plugins.models.enhancers.build import EnhancerLike, build_enhancer
 from sci_plugins.registry import MODELS
 
@@ -22,9 +21,8 @@ class GatedEnhancer(BaseEnhancer):
     bright image costs no more than its mean. Differentiable, through the gate as well, where the
     enhancer is.
 
-    One gate per image, not per pixel: a weight for each pixel would be another tone curve, which
-    leaves the dark around a lamp at night and lights a shadow by day. The gate does not see noise:
-    a dark and noisy image is enhanced with its noise.
+    One gate per image: a weight for each pixel would be another tone curve, which leaves the dark
+    around a lamp at night and lights a shadow by day. The gate does not see noise.
 
     Args:
         enhancer: see :func:`build_enhancer`; ``'gated/sci/official/medium'`` names both.
@@ -62,10 +60,8 @@ class GatedEnhancer(BaseEnhancer):
         Not while a graph is recorded, nor if parameters need a gradient: parallel training fails
         if only some ranks use a parameter.
         """
-        if not gate.is_cpu or is_recorded():
-            return False
-        trains = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
-        return not trains and not bool(gate.any())
+        may_look = gate.is_cpu and not is_recorded() and not needs_gradient(self)
+        return may_look and not bool(gate.any())
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Also takes a checkpoint of the enhancer alone (of a model without the gate)."""

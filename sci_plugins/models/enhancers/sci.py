@@ -32,11 +32,9 @@ class SCIEnhancer(RetinexEnhancer):
     1)``.
 
     Args:
-        layers: how often the shared residual block is applied, 0 to 100. The authors' weights have
-            1.
-        channels: hidden width, at most 1024; the authors' weights have 3. ``None``: no hidden
-            layer, one convolution from the image to the illumination (chain 3-3); ``layers`` must
-            be 0 then.
+        layers: how often the shared residual block is applied, 0 to 100; 1 in the authors' weights.
+        channels: hidden width, at most 1024; 3 in the authors' weights. ``None``: one convolution
+            from the image to the illumination, with ``layers=0``.
         weights: ``'official/easy'``, ``'official/medium'`` or ``'official/difficult'`` (the
             authors' files, downloaded once and checked), ``'sci_plugins/NAME'`` (files of this
             package), or a path. ``None`` initialises as the authors do, see
@@ -75,7 +73,7 @@ class SCIEnhancer(RetinexEnhancer):
 
     @property
     def receptive_radius(self) -> int:
-        """One pixel per 3x3 convolution: the first, ``layers``, the last."""
+        """One pixel per 3x3 convolution."""
         return 1 if self.channels is None else 2 + self.layers
 
     def estimate_illumination(self, image: Tensor) -> Tensor:
@@ -113,9 +111,8 @@ class SCIEnhancer(RetinexEnhancer):
     def folds(self, image: Tensor) -> bool:
         """Whether ``image`` takes the fast path, the same function up to rounding.
 
-        It does if BatchNorm uses its running statistics, no gradient is wanted, nothing is traced
-        or compiled, autocast is off, and there are hidden layers, all of them plain ones without
-        hooks.
+        For float images on a CPU or CUDA with BatchNorm in eval mode and plain hidden layers,
+        without gradients, hooks, autocast, tracing or compiling.
         """
         return (
             type(image) is Tensor
@@ -123,16 +120,11 @@ class SCIEnhancer(RetinexEnhancer):
             and image.device.type in _FOLDED_DEVICES
             and self.channels is not None
             and self._has_plain_layers(image)
-            and not self._needs_gradient(image)
+            and unpack_dual(image).tangent is None
+            and not base.needs_gradient(self, image)
             and not is_recorded()
             and not torch.is_autocast_enabled(image.device.type)
         )
-
-    def _needs_gradient(self, image: Tensor) -> bool:
-        if unpack_dual(image).tangent is not None:
-            return True
-        tensors = (image, *self.parameters())
-        return torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
 
     def _has_plain_layers(self, image: Tensor) -> bool:
         norm = self.block_norm
