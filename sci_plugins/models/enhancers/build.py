@@ -65,8 +65,8 @@ def _published(
 ) -> ShortName:
     """A system whose files are published; ``FILE`` may be one of a training of ours.
 
-    ``special`` are arguments that fit the file of one name after the slash alone, ``always`` those
-    of all its files.
+    ``special`` are arguments that fit the file of one name after the slash, ``always`` those of
+    all.
     """
 
     def read(text: str) -> dict[str, Any]:
@@ -83,59 +83,35 @@ SHIPPED_ADAPTIVE = 'sci_plugins/adaptive'
 #: All short names. A class has its arguments, sizes and recipe from its constructor.
 SHORT_NAMES = {
     'none': ShortName('IdentityEnhancer', None, "'none'"),
-    'gamma': ShortName(
-        'GammaEnhancer', lambda text: dict(gamma=_number(text)), "'gamma', 'gamma/0.4'"
-    ),
-    'exposure': ShortName(
-        'MeanMatchEnhancer', lambda text: dict(target=_number(text)), "'exposure/0.4'"
-    ),
+    'gamma': ShortName('GammaEnhancer', lambda text: dict(gamma=_number(text)),
+        "'gamma', 'gamma/0.4'"),
+    'exposure': ShortName('MeanMatchEnhancer', lambda text: dict(target=_number(text)),
+        "'exposure/0.4'"),
     'clahe': ShortName('CLAHEEnhancer', None, "'clahe'"),
     'histeq': ShortName('HistogramEqualizationEnhancer', None, "'histeq'"),
     'lime': ShortName('LIMEEnhancer', None, "'lime'"),
-    'sci': ShortName(
-        'SCIEnhancer',
-        lambda weights: config_of_weights(weights),
-        "'sci/official/medium', 'sci/FILE.pth'",
-        "its weights: for example 'sci/official/medium'",
-    ),
-    'adaptive': ShortName(
-        'AdaptiveSCIEnhancer',
-        _adaptive,
+    'sci': ShortName('SCIEnhancer', config_of_weights, "'sci/official/medium', 'sci/FILE.pth'",
+        "its weights: for example 'sci/official/medium'"),
+    'adaptive': ShortName('AdaptiveSCIEnhancer', _adaptive,
         "'adaptive', 'adaptive/FILE.pth', 'adaptive/sci/official/medium'",
-        otherwise=SHIPPED_ADAPTIVE,
-    ),
+        otherwise=SHIPPED_ADAPTIVE),
     'zero-dce': _published('ZeroDCEEnhancer', 'zero-dce', dict(official={})),
-    'zero-dce++': _published(
-        'ZeroDCEEnhancer', 'zero-dce++', dict(official={}), separable=True, scale=12
-    ),
+    'zero-dce++': _published('ZeroDCEEnhancer', 'zero-dce++', dict(official={}),
+        separable=True, scale=12),
     'ruas': _published('RUASNetEnhancer', 'ruas', dict(lol=dict(denoise=True), upe={}, dark={})),
-    'iat': _published(
-        'IATEnhancer', 'iat', {'lol': {}, 'lol-v2': dict(normalized=True), 'exposure': {}}
-    ),
-    'onnx': ShortName(
-        'OnnxEnhancer',
-        lambda weights: dict(weights=weights),
-        "'onnx/FILE.onnx'",
-        "its file: for example 'onnx/FILE.onnx'",
-    ),
-    'gated': ShortName(
-        'GatedEnhancer',
-        lambda inner: dict(enhancer=parse_enhancer(inner)),
+    'iat': _published('IATEnhancer', 'iat',
+        {'lol': {}, 'lol-v2': dict(normalized=True), 'exposure': {}}),
+    'onnx': ShortName('OnnxEnhancer', lambda weights: dict(weights=weights), "'onnx/FILE.onnx'",
+        "its file: for example 'onnx/FILE.onnx'"),
+    'gated': ShortName('GatedEnhancer', lambda inner: dict(enhancer=parse_enhancer(inner)),
         "'gated/NAME' with one of these",
-        "another enhancer: for example 'gated/sci/official/medium'",
-    ),
-    'temporal': ShortName(
-        'TemporalEnhancer',
-        lambda inner: dict(enhancer=parse_enhancer(inner)),
-        "'temporal/NAME' for video",
-        "another enhancer: for example 'temporal/adaptive'",
-    ),
-}
-_FORMS = (
-    ', '.join(short.example for short in SHORT_NAMES.values())
-    + ', "SCIEnhancer(channels=8, weights=\'FILE.pth\')", or "my_file.MyEnhancer(gain=3)" '
-    'of your own'
-)
+        "another enhancer: for example 'gated/sci/official/medium'"),
+    'temporal': ShortName('TemporalEnhancer', lambda inner: dict(enhancer=parse_enhancer(inner)),
+        "'temporal/NAME' for video", "another enhancer: for example 'temporal/adaptive'"),
+}  # fmt: skip
+_CALL = '"SCIEnhancer(channels=8, weights=\'FILE.pth\')"'
+_OWN_CALL = 'or "my_file.MyEnhancer(gain=3)" of your own'
+_FORMS = ', '.join([*(short.example for short in SHORT_NAMES.values()), _CALL, _OWN_CALL])
 _MOST_WRAPPERS = 8  # two are enough
 _WRAPPERS = re.compile('gated/|temporal/')
 _DOTTED = re.compile(r'[A-Za-z_]\w*(\.[A-Za-z_]\w*)+')
@@ -163,20 +139,15 @@ def build_enhancer(enhancer: EnhancerLike) -> BaseEnhancer:
     if isinstance(enhancer, Mapping):
         enhancer = _build_from_config(dict(enhancer))
     if not isinstance(enhancer, BaseEnhancer):
-        raise ConfigError(
-            'an enhancer must be a BaseEnhancer, a config dict or a name such as '
-            f'{_FORMS}; got {type(enhancer).__name__}'
-        )
+        wish, got = f'a BaseEnhancer, a config dict or a name such as {_FORMS}', type(enhancer)
+        raise ConfigError(f'an enhancer must be {wish}; got {got.__name__}')
     return enhancer
 
 
 def parse_enhancer(text: str) -> dict[str, Any]:
-    """The config dict that a short name or a call stands for.
+    """The config dict that a short name or a call stands for; ConfigError if it is neither.
 
     ``'sci/FILE'`` looks into the file: the type and sizes that it was trained with.
-
-    Raises:
-        ConfigError: if ``text`` is neither.
     """
     text = text.strip()
     wrappers = len(_WRAPPERS.findall(text))
@@ -227,10 +198,9 @@ def _build_from_config(config: dict[str, Any]) -> BaseEnhancer:
         raise ConfigError("an enhancer config needs 'type', e.g. 'sci_plugins.SCIEnhancer'")
     cls = kind if isinstance(kind, type) else _find_class(str(kind))
     if not (isinstance(cls, type) and issubclass(cls, BaseEnhancer)):
-        raise ConfigError(
-            f'unknown enhancer type {kind!r}: expected a BaseEnhancer with its scope, as in '
-            "'sci_plugins.SCIEnhancer', or with its module, as in 'my_file.MyEnhancer'"
-        )
+        scoped, own = "as in 'sci_plugins.SCIEnhancer'", "as in 'my_file.MyEnhancer'"
+        wish = f'a BaseEnhancer with its scope, {scoped}, or with its module, {own}'
+        raise ConfigError(f'unknown enhancer type {kind!r}: expected {wish}')
     weights, loads = config.get('weights'), 'weights' in inspect.signature(cls).parameters
     try:
         # A user's own class may not load them itself.
