@@ -38,10 +38,8 @@ def save_enhancer(enhancer: nn.Module, path: PathLike, **recipe: Any) -> str:
     state = {name: value.detach().cpu().clone() for name, value in enhancer.state_dict().items()}
     versions = dict(sci_plugins=__version__, python=platform.python_version())
     versions |= dict(torch=str(torch.__version__), mmengine=str(mmengine.__version__))
-    told = dict(
-        written_by=f'{MARK} {__version__}', input='RGB, float, values in [0, 1], (N, 3, H, W)'
-    )
-    meta = {**told, 'versions': versions, **plain(recipe), **building_of(enhancer)}
+    told = dict(input='RGB, float, values in [0, 1], (N, 3, H, W)', versions=versions)
+    meta = dict(written_by=f'{MARK} {__version__}', **told) | plain(recipe) | building_of(enhancer)
     # Into memory first: torch would write the file's name into the file.
     content = io.BytesIO()
     torch.save(dict(state_dict=state, meta=meta), content)
@@ -52,9 +50,7 @@ def save_enhancer(enhancer: nn.Module, path: PathLike, **recipe: Any) -> str:
 def building_of(enhancer: nn.Module) -> dict[str, Any]:
     """``dict(type=…, arguments=…)``, from which an enhancer can be built again.
 
-    Raises:
-        ConfigError: if its constructor got something that is not plain data, or its class
-            cannot be imported.
+    Raises ConfigError if an argument is not plain data, or its class cannot be imported.
     """
     kind, arguments, why = type(enhancer), arguments_of(enhancer), ''
     if kind.__module__ == '__main__' or '<locals>' in kind.__qualname__:
@@ -78,10 +74,8 @@ _HARMLESS = 4096
 def saved_building(content: Any) -> tuple[str, dict[str, Any]]:
     """Type and arguments of the enhancer in a file's content, without a gate around it.
 
-    Both are empty if the file has neither: the authors' files, a host's checkpoint.
-
-    Raises:
-        CheckpointError: if they are not text and a dict.
+    Both are empty if the file has neither: the authors' files, a host's checkpoint. Raises
+    CheckpointError if they are not text and a dict.
     """
     meta = content.get('meta') if isinstance(content, Mapping) else None
     _expect(meta, Mapping, 'meta', 'a dict')
@@ -99,9 +93,8 @@ def saved_building(content: Any) -> tuple[str, dict[str, Any]]:
 def plain_arguments(kind: type, said: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that the constructor of ``kind`` takes, without ``weights``.
 
-    Raises:
-        CheckpointError: if one is not plain data: numbers and text; for your own class also
-            lists and dicts of these.
+    Raises CheckpointError if one is not plain data: numbers and text; for your own class also lists
+    and dicts of these.
     """
     taken = inspect.signature(kind).parameters
     files = getattr(kind, 'weight_arguments', BaseEnhancer.weight_arguments)
@@ -119,9 +112,8 @@ def changed_arguments(
 ) -> dict[str, Any]:
     """Of the arguments in a file, those that ``kind`` takes and that differ from its defaults.
 
-    Raises:
-        CheckpointError: if they are not plain data, or would build more than the file's ``tensors``
-            hold; the check allocates no memory.
+    Raises CheckpointError if they are not plain data, or would build more than the file's
+    ``tensors`` hold; the check allocates no memory.
     """
     taken = inspect.signature(kind).parameters
     found = plain_arguments(kind, said).items()

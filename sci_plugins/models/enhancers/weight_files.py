@@ -116,8 +116,7 @@ def find_weight_file(name: PathLike) -> WeightFile:
             :data:`PUBLISHED`, or a path.
 
     Raises:
-        ConfigError: if the name is unknown.
-        FileNotFoundError: if there is no such file.
+        ConfigError, FileNotFoundError: if there is no such name or file.
         CheckpointError: if a published file has another hash or cannot be downloaded.
     """
     name = bare_name(os.fspath(name))

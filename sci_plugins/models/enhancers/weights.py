@@ -31,23 +31,21 @@ def merge_aliases(
         owner: the module, for the errors.
 
     Raises:
-        CheckpointError: if there are more or fewer blocks, or the names of one tensor hold
-            different values.
+        CheckpointError: for another number of blocks, or if the names of one tensor hold different
+            values.
     """
     blocks = {key.split('.')[1] for key in entries if key.startswith('blocks.')}
     if blocks and layers is not None and len(blocks) != layers:
-        raise CheckpointError(
-            f'wrong architecture: it has {len(blocks)} blocks, the {owner} layers={layers}'
-        )
+        told = f'it has {len(blocks)} blocks, the {owner} layers={layers}'
+        raise CheckpointError(f'wrong architecture: {told}')
     state: dict[str, Tensor] = {}
     for key, value in entries.items():
         name = key
         for pattern, replacement in renaming:
             name = pattern.sub(replacement, name)
         if name in state and not torch.equal(state[name], value):
-            raise CheckpointError(
-                f'{owner}: {show_name(key)} differs from the block that it should share'
-            )
+            told = f'{show_name(key)} differs from the block that it should share'
+            raise CheckpointError(f'{owner}: {told}')
         state[name] = value
     return state
 
@@ -76,12 +74,11 @@ def _naming(name: str) -> Iterator[None]:
 def load_enhancer_weights(module: nn.Module, name: str | None) -> None:
     """Load ``name`` into an enhancer, strictly, and log one line; ``None`` loads nothing.
 
-    It is ``official/...``, ``sci_plugins/...`` or a path. The file may hold the estimator alone,
-    the authors' whole network, our learner, or a host model with the enhancer inside.
+    The file, see :func:`find_weight_file`, may hold the estimator alone, the authors' whole
+    network, our learner, or a host model with the enhancer inside.
 
     Raises:
-        ConfigError: if the name is unknown.
-        FileNotFoundError: if there is no such file.
+        ConfigError, FileNotFoundError: if there is no such name or file.
         CheckpointError: if the file is damaged, holds code, or was made for another architecture;
             ``module`` is then unchanged.
     """
@@ -120,8 +117,7 @@ def load_without_denormals(module: nn.Module, name: str | None) -> None:
 def tensors_of(content: Any) -> dict[str, Tensor]:
     """The tensors of a checkpoint by name, without a parallel wrapper's prefix.
 
-    Raises:
-        CheckpointError: if it is no state dict, nor a mapping with one under ``'state_dict'``.
+    Raises CheckpointError if it is no state dict, nor a mapping with one under ``'state_dict'``.
     """
     state = content.get('state_dict', content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping):
@@ -131,10 +127,7 @@ def tensors_of(content: Any) -> dict[str, Tensor]:
 
 
 def find_estimator(tensors: Tensors, first: str) -> dict[str, Tensor]:
-    """The entries of the estimator whose first layer is ``first``, without prefix.
-
-    Empty if it is in none of the usual places.
-    """
+    """The entries of the estimator whose first layer is ``first``, without prefix; or none."""
     for prefix in _PREFIXES:
         # A layer's entry, or a parameter of the enhancer itself.
         if any(f'{key}.'.startswith(f'{prefix}{first}.') for key in tensors):
@@ -172,9 +165,8 @@ def _check_recipe(module: nn.Module, content: Any) -> None:
     for key, wanted in arguments_of(module).items():
         stored = saved.get(key)
         if isinstance(wanted, int) and stored is not None and wanted != stored:
-            raise CheckpointError(
-                f'wrong architecture: it has {key}={show_name(stored)}, the enhancer {key}={wanted}'
-            )
+            told = f'it has {key}={show_name(stored)}, the enhancer {key}={wanted}'
+            raise CheckpointError(f'wrong architecture: {told}')
 
 
 def _check_against(module: nn.Module, state: Tensors, owner: str) -> None:
@@ -218,10 +210,8 @@ def config_of_weights(name: str) -> dict[str, Any]:
 
     Our files name type and arguments; for others (the authors' files, a host's checkpoint) the
     shapes and the names of the blocks give SCI's sizes. Only what differs from the defaults is set.
-    A gate around the enhancer is left out: ``'gated/sci/FILE'`` names both.
-
-    If a file cannot be read or understood, the config is the default ``SCIEnhancer``, and loading
-    says what is wrong. Official files (``official/...``) fit the default and are not read.
+    A gate around the enhancer is left out. If a file cannot be read or understood, the config is
+    the default ``SCIEnhancer``, and loading says what is wrong.
 
     Raises:
         CheckpointError: if the file cannot hold what its recipe or its shapes say.
@@ -241,10 +231,8 @@ def config_of_weights(name: str) -> dict[str, Any]:
         kind = export.loaded_class(wanted)
         if kind is None and 'arguments' in (content.get('meta') or {}):
             shown = show_name(wanted)
-            raise ConfigError(
-                f'{name} holds weights of {shown}, which is not imported: name the class, as in '
-                f'"{shown}(weights={name!r})"'
-            )
+            advice = f'name the class, as in "{shown}(weights={name!r})"'
+            raise ConfigError(f'{name} holds weights of {shown}, which is not imported: {advice}')
         if kind is None or wanted in (_SCI, export.GATED):
             kind, said = export.loaded_class(_SCI), _sizes_by_shape(tensors) | said
         arguments = export.changed_arguments(kind, said, tensors)  # type: ignore[arg-type]
@@ -254,9 +242,7 @@ def config_of_weights(name: str) -> dict[str, Any]:
 def saved_arguments(kind: type[BaseEnhancer], name: str) -> dict[str, Any]:
     """The arguments in a file of weights; empty if its enhancer is not a ``kind``.
 
-    Raises:
-        CheckpointError: if the file cannot be read, or cannot hold what its recipe says.
-        FileNotFoundError: if there is no such file.
+    Raises CheckpointError as :func:`changed_arguments`, and as :func:`find_weight_file`.
     """
     content = read_checkpoint(find_weight_file(name).path)
     with _naming(name):
@@ -302,10 +288,8 @@ _AUTHORS_CALIBRATOR_NAMES = (
 def load_learner_weights(estimator: nn.Module, calibrator: nn.Module | None, name: str) -> None:
     """Load ``name`` into the estimator and, if the file has one, into the calibrator.
 
-    Otherwise the calibrator is left as it is, with a line in the log. Strict.
-
-    Raises:
-        ConfigError, FileNotFoundError, CheckpointError: as :func:`load_enhancer_weights`.
+    Otherwise the calibrator is left as it is, with a line in the log. Errors as of
+    :func:`load_enhancer_weights`.
     """
     if calibrator is None:
         load_enhancer_weights(estimator, name)
