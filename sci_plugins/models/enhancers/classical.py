@@ -55,8 +55,8 @@ class GammaEnhancer(BaseEnhancer):
 class MeanMatchEnhancer(BaseEnhancer):
     """Multiplies a dark image so that its mean luma becomes ``target``, differentiable.
 
-    The simplest rival of any network: one gain for each image, the exact inverse of a shorter
-    exposure except for the sensor's noise. A brighter image stays as it is, to the bit.
+    The simplest rival of any network: the exact inverse of a shorter exposure except for the
+    sensor's noise. A brighter image stays as it is, to the bit.
 
     Args:
         target: mean BT.601 luma of the pixel values, in (0, 1). If bright pixels clip, the mean
@@ -88,10 +88,7 @@ class MeanMatchEnhancer(BaseEnhancer):
 
 
 class LightnessEnhancer(BaseEnhancer):
-    """An 8-bit operation of OpenCV on CIELAB lightness; colour (a, b) stays.
-
-    Not differentiable: the output carries no gradient. It is in steps of 1/255.
-    """
+    """An 8-bit operation of OpenCV on CIELAB lightness; colour stays; without gradient."""
 
     @abstractmethod
     def map_lightness(self, lightness: np.ndarray) -> np.ndarray:
@@ -126,9 +123,8 @@ class CLAHEEnhancer(LightnessEnhancer):
         super().__init__()
         check_above(0, 'CLAHEEnhancer', below=_MOST, clip_limit=clip_limit)
         if not isinstance(tile_grid, tuple | list) or len(tile_grid) != 2:
-            raise ConfigError(
-                f'CLAHEEnhancer: tile_grid must be (columns, rows), got {tile_grid!r}'
-            )
+            told = f'tile_grid must be (columns, rows), got {tile_grid!r}'
+            raise ConfigError(f'CLAHEEnhancer: {told}')
         columns, rows = tile_grid
         check_at_least(1, 'CLAHEEnhancer: tile_grid', columns=columns, rows=rows)
         self.clip_limit, self.tile_grid = clip_limit, (columns, rows)

@@ -61,10 +61,8 @@ class LIMEEnhancer(RetinexEnhancer):
 def solve_smooth(first: Tensor, across: Tensor, down: Tensor) -> Tensor:
     """``t`` with ``t - d(across * dt) - d(down * dt) = first``, nearly; see the class.
 
-    Args:
-        first: ``(N, 1, H, W)``, any range.
-        across, down: weight of the difference between a pixel and its right or lower neighbour,
-            0 or more, same shape; the last column or row is not used.
+    All are ``(N, 1, H, W)``. ``across`` and ``down``, 0 or more, weigh the difference between a
+    pixel and its right or lower neighbour; their last column or row is not used.
     """
     found = first
     for step in (1, 2, 3):

@@ -29,10 +29,7 @@ def import_onnxruntime() -> Any:
 class OnnxNetwork:
     """An ONNX file with a single input, a batch of images; copied and pickled by its path.
 
-    Args:
-        path: the file.
-        owner: name of the model, for error messages.
-        advice: what to say beside that there is no such file.
+    Error messages name its ``owner``, and ``advice`` where there is no such file.
 
     Raises:
         MissingDependencyError: if onnxruntime is not installed.
@@ -61,9 +58,7 @@ class OnnxNetwork:
     def run(self, batch: Tensor) -> dict[str, Tensor]:
         """The network's outputs by name, float32, without gradients, on the device of ``batch``.
 
-        Raises:
-            ConfigError: if the file was exported for another size than that of ``batch``, ``(N, C,
-                H, W)``.
+        Raises ConfigError if the file was exported for another size of ``batch``, ``(N, C, H, W)``.
         """
         shape = tuple(batch.shape)
         fixed = zip(self.input_shape, shape, strict=True)
@@ -73,8 +68,8 @@ class OnnxNetwork:
         array = np.ascontiguousarray(batch.detach().cpu().float().numpy())
         session = self._open()
         outputs = session.run(None, {session.get_inputs()[0].name: array})
-        tensors = [torch.from_numpy(value).to(batch.device) for value in outputs]
-        return dict(zip(self.output_names, tensors, strict=True))
+        pairs = zip(self.output_names, outputs, strict=True)
+        return {name: torch.from_numpy(value).to(batch.device) for name, value in pairs}
 
     def _open(self) -> Any:
         if self._session is None:
@@ -107,8 +102,7 @@ class OnnxEnhancer(BaseEnhancer):
         weights: the file.
 
     Raises:
-        MissingDependencyError: if onnxruntime is not installed.
-        FileNotFoundError: if there is no such file.
+        MissingDependencyError, FileNotFoundError: if onnxruntime or the file is missing.
         CheckpointError: if it is not an ONNX file, or takes something else than RGB images; when
             images are enhanced, also if it gives something else, NaN or infinite values.
         ConfigError: when images are enhanced that have another size than the file was exported for.
@@ -119,9 +113,8 @@ class OnnxEnhancer(BaseEnhancer):
         self.network = OnnxNetwork(weights, type(self).__name__)
         shape = self.network.input_shape
         if len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):
-            raise CheckpointError(
-                f'{weights}: expected an input of shape (N, 3, H, W), got {tuple(shape)}'
-            )
+            wish = 'an input of shape (N, 3, H, W)'
+            raise CheckpointError(f'{weights}: expected {wish}, got {tuple(shape)}')
         #: Of the file: another one is another enhancer.
         self.sha256 = file_sha256(self.network.path)
 
@@ -132,8 +125,7 @@ class OnnxEnhancer(BaseEnhancer):
         return torch.cat([self._enhance_one(each[None]) for each in image])
 
     def _enhance_one(self, image: Tensor) -> Tensor:
-        outputs = self.network.run(image)
-        enhanced = next(iter(outputs.values()))
+        enhanced = next(iter(self.network.run(image).values()))
         if enhanced.shape != image.shape:
             wish, got = tuple(image.shape), tuple(enhanced.shape)
             told = f'expected an output of shape {wish}, got {got}'

@@ -29,16 +29,13 @@ class RUASEnhancer(RetinexEnhancer):
     localmax(u) - (u - x) / 2`` is a guess at the illumination, whose second term takes back part of
     the brightening of the step before; ``f = g + relu(conv(relu(conv(g))))``; ``t =
     clamp(sigmoid(conv(f)) + x, 1e-4, 1)``; ``u = x / t``. All steps share one set of weights; the
-    last ``t`` is the result.
-
-    Unrolled like the illumination part of RUAS, but with three plain convolutions in place of a
-    network that a search found, and as in SCI the sigmoid is added to the image.
+    last ``t`` is the result. Three plain convolutions stand in place of RUAS's searched network,
+    and the sigmoid is added to the image as in SCI.
 
     Args:
         iterations: number of steps, 1 to 100.
         channels: hidden width of the residual block, 1 to 1024.
-        weights: path of a file that one of our trainings exported. ``None`` initialises like SCI,
-            see :func:`reset_parameters`.
+        weights: path of a file that one of our trainings exported. ``None`` initialises like SCI.
 
     Raises:
         ConfigError: if ``iterations`` or ``channels`` is out of range.
@@ -107,8 +104,7 @@ class RUASNetEnhancer(RetinexEnhancer):
     Raises:
         CheckpointError: if ``weights`` cannot be loaded in full.
 
-    Source: as of :class:`RUASEnhancer`. The authors save the denoised image clipped; here it is
-    clamped to [0, 1].
+    Source: as of :class:`RUASEnhancer`. The authors save the denoised image clipped, as here.
     """
 
     def __init__(self, denoise: bool = False, weights: str | None = None) -> None:

@@ -52,23 +52,20 @@ class TemporalEnhancer(BaseEnhancer):
     your own too, or the gate of :class:`GatedEnhancer`): exponentially, with a dead band of 3 %, so
     that a lamp that passes or noise changes little. Where the light changes as a whole, the
     decision follows at once: smoothed, it would let through what it takes away. ``'full'`` also
-    averages the picture along time, and with it the illumination that is estimated from it,
-    wherever nothing moved. (The illumination alone cannot be: SCI's holds the pixel itself, whose
-    noise it takes out by division.) ``'none'`` treats each frame by itself. Frames to come are
-    never used. A scene cut starts anew; so does another frame size.
+    averages the picture, and with it the illumination estimated from it, wherever nothing moved.
+    (The illumination alone cannot be: SCI's holds the pixel itself, whose noise it takes out by
+    division.) ``'none'`` treats each frame by itself. Frames to come are never used. A scene cut
+    starts anew; so does another frame size.
 
-    The images of a batch are consecutive frames of the stream. The state is of this object, not of
-    its weights: use one for each stream, and call :meth:`reset` between streams.
+    The images of a batch are consecutive frames of the stream; gradients flow within a frame. The
+    state is of this object, not of its weights: use one for each stream, and call :meth:`reset`
+    between streams.
 
     Args:
         enhancer: see :func:`build_enhancer`; ``'temporal/NAME'`` names both.
         temporal: ``'none'``, ``'gain'`` or ``'full'``.
-        seconds: time constant of the smoothing.
+        seconds: time constant of the smoothing, 0 to 3600.
         fps: frames in a second, where :meth:`step` is not told how much time went by.
-
-    Shape:
-        - input and output: ``(N, 3, H, W)``, RGB, float, [0, 1]: N frames in order. Gradients flow
-          within a frame, not along time
 
     Raises:
         ConfigError: if an argument is out of range or ``enhancer`` names none.
@@ -115,11 +112,9 @@ class TemporalEnhancer(BaseEnhancer):
         return torch.cat([self.step(frame[None]) for frame in image]) if len(image) else image
 
     def step(self, frame: Tensor, seconds: float | None = None) -> Tensor:
-        """The next frame of the stream.
+        """The next frame of the stream, ``(1, 3, H, W)``, RGB, float, [0, 1].
 
-        Args:
-            frame: ``(1, 3, H, W)``, RGB, float, [0, 1].
-            seconds: since the frame before; ``None``: ``1 / fps``.
+        ``seconds`` have passed since the frame before, by default ``1 / fps``.
         """
         if self.temporal == 'none':
             return self.enhancer(frame)
