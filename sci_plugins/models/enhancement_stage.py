@@ -1,7 +1,6 @@
 """Enhancement in front of any PyTorch model: ``nn.Sequential(EnhancementStage(…), model)``.
 
-Knows nothing of the model behind it, nor of any framework. What it does is also the
-step of the data preprocessors in front of MMEngine's models.
+Knows nothing of the model, nor of a framework; the data preprocessors take the same step.
 """
 
 import math
@@ -23,7 +22,6 @@ from sci_plugins.models.enhancers.sci import prepare_kernels
 Batch = Sequence[Tensor] | Tensor
 Sizes = Sequence[tuple[int, int]]
 Images = TypeVar('Images', Tensor, list[Tensor])
-_NORMS = (nn.modules.batchnorm._NormBase,)
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 #: Integers that images of more than 8 bits come in.
 _WIDE = (torch.uint16, torch.int32)
@@ -50,15 +48,14 @@ class _Values:
 class ValueCheck:
     """Refuses batches of images that are not colour on the scale that they should be on.
 
-    Values a little outside the scale are left to be clamped: colour augmentation makes them.
-    Refused are NaN and infinite values, those far outside, and a negative mean (in training one
-    below -50 of 255: colour augmentation makes it of dark photographs). What a batch may show by
-    chance is refused three times in a row, in training ten times: all values within [0, 1] where
-    white is above 1 (all-zero images do not count), and small values on both sides of zero. uint8
-    images are never refused.
+    Refused are NaN, infinite values, those far outside (a little outside is clamped later), and a
+    negative mean (in training below -50 of 255, which colour augmentation makes of dark images);
+    three times in a row, in training ten times, also what a batch may show by chance: all values
+    within [0, 1] where white is above 1 (all-zero images do not count), and small ones on both
+    sides of zero. uint8 images are never refused.
 
-    Values on a GPU are read when they have come, one batch later or more, so that it never waits.
-    What is remembered of earlier batches is part of no copy, pickle or checkpoint.
+    Values on a GPU are read one batch later or more, so that it never waits. What is remembered of
+    earlier batches is part of no copy, pickle or checkpoint.
 
     Args:
         white: upper end of the scale, an ``input_max``.
@@ -85,11 +82,8 @@ class ValueCheck:
     ) -> None:
         """Look at a batch, and at earlier ones whose values have come from the GPU.
 
-        Args:
-            images: each of any shape but not empty; float, or integer beside uint8.
-            training: whether they may be augmented.
-            paths: their files, for errors.
-            advice: what to do about normalised images.
+        The images, each of any shape but not empty, are float or integer, and augmented in
+        ``training``. ``advice`` says what to do about normalised ones.
 
         Raises:
             DataError: naming the values, the likely cause and the remedy.
@@ -154,6 +148,10 @@ def _numbers_of(image: Tensor) -> Tensor:
     return torch.stack([number.float() for number in (low, high, mean, between)])
 
 
+def _norms_in(module: nn.Module) -> list[nn.Module]:
+    return [each for each in module.modules() if isinstance(each, nn.modules.batchnorm._NormBase)]
+
+
 def is_taken_out() -> bool:
     """Whether the model is on its way into another format: trace, export, ONNX."""
     return torch.jit.is_tracing() or is_exporting()
@@ -165,11 +163,7 @@ def place_of(paths: Sequence[str], index: int) -> str:
 
 
 class EnhancementStep(nn.Module):
-    """What enhances the images of a model, each by itself; a base of modules that call it.
-
-    Per image: the model's channel order and scale -> RGB [0, 1] -> enhance, in float32 also under
-    autocast -> back.
-    """
+    """What enhances the images of a model, each by itself; a base of modules that call it."""
 
     enhancer: BaseEnhancer
     input_max: float = 255.0
@@ -186,13 +180,10 @@ class EnhancementStep(nn.Module):
         input_max: float = 255.0,
         check_values: bool = True,
     ) -> None:
-        """Build the enhancer and set how it takes part in training.
+        """Arguments and errors as of :class:`EnhancementStage`.
 
-        Arguments as of :class:`EnhancementStage`. The channel order is never guessed from
-        ``bgr_to_rgb``: YOLOX and RTMDet leave that off and load BGR.
-
-        Raises:
-            ConfigError: if an argument is out of range.
+        The channel order is never guessed from ``bgr_to_rgb``: YOLOX and RTMDet leave that off and
+        load BGR.
         """
         check_choice('input_order', input_order, ('bgr', 'rgb'))
         values = ValueCheck(input_max)
@@ -211,9 +202,8 @@ class EnhancementStep(nn.Module):
         if self.frozen:
             self.enhancer.eval()
         elif self.norm_eval:
-            for module in self.enhancer.modules():
-                if isinstance(module, _NORMS):
-                    module.eval()
+            for norm in _norms_in(self.enhancer):
+                norm.eval()
         return self
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> 'EnhancementStep':
@@ -228,13 +218,13 @@ class EnhancementStep(nn.Module):
         return self
 
     def check_images(self, images: Batch, training: bool, paths: Sequence[str] = ()) -> None:
-        """Refuse what cannot be colour images ``(3, H, W)`` on the scale of ``input_max``.
+        """Refuse what cannot be colour images, before they go to a GPU if possible.
 
-        Before they go to a GPU, if possible. Arguments as of :meth:`ValueCheck.check`.
+        Arguments as of :meth:`ValueCheck.check`.
 
         Raises:
-            DataError: if there are none, or one has not three channels, is of another dtype, or
-                fails the :class:`ValueCheck`.
+            DataError: if there are none, one is no uint8 or float ``(3, H, W)``, or the
+                :class:`ValueCheck` fails.
         """
         if len(images) == 0:
             raise DataError('the batch is empty: expected at least one image')
@@ -263,10 +253,8 @@ class EnhancementStep(nn.Module):
         """Images ``(3, H, W)``, uint8, or float in [0, ``input_max``], not checked, enhanced.
 
         Same size and scale, float32. In training, areas of the fill colour inside an image stay as
-        well. On a GPU, neighbours of the same size go through the enhancer as one batch.
-
-        Args:
-            sizes: of :meth:`valid_sizes`, if they are known.
+        well. On a GPU, neighbours of the same size are one batch. ``sizes`` are those of
+        :meth:`valid_sizes`.
         """
         sizes = sizes or self.valid_sizes(images)
         crops = [image[:, :h, :w] for image, (h, w) in zip(images, sizes, strict=True)]
@@ -277,11 +265,10 @@ class EnhancementStep(nn.Module):
 
     def _group(self, images: Sequence[Tensor]) -> list[list[Tensor]]:
         """Neighbours that go through together; each alone on a CPU, whose caches are small."""
-        if images[0].is_cpu or any(m.training for m in self.modules() if isinstance(m, _NORMS)):
+        if images[0].is_cpu or any(norm.training for norm in _norms_in(self)):
             return [[image] for image in images]
-        return [
-            list(group) for _, group in groupby(images, lambda image: (image.shape, image.dtype))
-        ]
+        groups = groupby(images, lambda image: (image.shape, image.dtype))
+        return [list(group) for _, group in groups]
 
     def _keep_fill(self, image: Tensor, enhanced: Tensor, training: bool) -> Tensor:
         if enhanced.shape != image.shape:
@@ -289,8 +276,7 @@ class EnhancementStep(nn.Module):
             whole[:, : enhanced.shape[1], : enhanced.shape[2]] = enhanced
             enhanced = whole
         if training and self.fill_color is not None:
-            mask = fill_mask(image, self.fill_color)
-            enhanced = torch.where(mask, image.float(), enhanced)
+            return torch.where(fill_mask(image, self.fill_color), image.float(), enhanced)
         return enhanced
 
     def _enhance_batch(self, images: Sequence[Tensor], training: bool) -> Tensor:
@@ -318,29 +304,26 @@ class EnhancementStep(nn.Module):
 class EnhancementStage(EnhancementStep):
     """An enhancer as the first module of any model, as in ``nn.Sequential(stage, model)``.
 
-    Stands before the model's own normalisation: images come in as they were loaded. Every image is
-    enhanced by itself, so that its result does not depend on its batch.
+    Stands before the model's own normalisation: images come in as they were loaded. Each is
+    enhanced by itself, in float32 also under autocast.
 
     Args:
-        enhancer: an enhancer, a config dict, or a name such as ``'sci/official/medium'``; whatever
-            :func:`build_enhancer` takes.
+        enhancer: see :func:`build_enhancer`.
         input_order: channel order of the images, ``'rgb'`` or ``'bgr'``.
-        input_max: white of float images: 255, or 1 for what torchvision's ``to_tensor`` gives, or
-            65535 for 16 bits, which may then be integers too. Values a little outside [0,
-            ``input_max``] are clamped, others refused. uint8 images are in [0, 255] in any case.
-        fill_color: colour on the scale and in the channel order of the images that they are padded
-            with at the bottom and right edge, and that stays as it is; in train mode, areas of it
-            inside the image (mosaic) as well. ``None`` if they are not padded.
+        input_max: white of float images: 255, 1 (torchvision's ``to_tensor``), or 65535 for 16
+            bits, which may then be integers too. Values a little outside [0, ``input_max``] are
+            clamped, others refused. uint8 images are in [0, 255] in any case.
+        fill_color: colour, as in the images, that they are padded with at the bottom and right edge
+            and that stays; in train mode, areas of it inside the image (mosaic) as well.
         frozen: no gradients reach the enhancer, and it stays in eval mode; ``False`` trains it with
             the model's task.
         norm_eval: its BatchNorm layers keep their statistics in training.
         check_values: refuse images on another scale, see :class:`ValueCheck`.
 
     Shape:
-        - input: ``(N, 3, H, W)``, or a list of ``(3, H, W)`` whose sizes may differ; uint8, or
-          float in [0, ``input_max``]
-        - output: the same; float on the scale and of the dtype of the input, for uint8 float32 in
-          [0, 255]. A list gives a list.
+        - input: ``(N, 3, H, W)``, or a list of ``(3, H, W)`` of any sizes; uint8, or float in [0,
+          ``input_max``]
+        - output: likewise, on the input's scale; of its dtype, for uint8 float32
 
     Raises:
         ConfigError: if an argument is out of range.
@@ -362,17 +345,12 @@ class EnhancementStage(EnhancementStep):
         )
 
     def forward(self, images: Images) -> Images:
-        """Enhance a batch, or a list of images.
-
-        Raises:
-            DataError: see :meth:`check_images`.
-        """
+        """Enhance a batch, or a list of images; DataError as of :meth:`check_images`."""
         is_batch = isinstance(images, Tensor)
         if not (images.ndim == 4 if isinstance(images, Tensor) else _is_list(images)):
             got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-            raise DataError(
-                f'expected images of shape (N, 3, H, W) or a list of (3, H, W), got {got}'
-            )
+            wish = 'images of shape (N, 3, H, W) or a list of (3, H, W)'
+            raise DataError(f'expected {wish}, got {got}')
         self.check_images(images, self.training)
         pairs = zip(images, self.enhance_images(images, self.training), strict=True)
         enhanced = [new.to(old.dtype) if old.is_floating_point() else new for old, new in pairs]

@@ -1,8 +1,6 @@
 """The plug-in point: enhancement in front of a host, as part of its model.
 
-A host's data preprocessor is an ``nn.Module`` that MMEngine calls before ``forward``, with
-gradients on in training. Enhancing there leaves the host, its checkpoint keys and its tools as they
-are.
+MMEngine calls a host's data preprocessor before ``forward``, with gradients on in training.
 """
 
 import copy
@@ -35,9 +33,8 @@ class EnhancementMixin(EnhancementStep):
 
     Args:
         enhancer: a config dict, or a name such as ``'sci/official/medium'``.
-        frozen, norm_eval, input_order, fill_color, input_max, check_values: see
-            :class:`EnhancementStage`.
-        kwargs: all arguments of the host's class.
+        kwargs: those of :class:`EnhancementStage` (``input_order`` is ``'bgr'`` by default), and of
+            the host's class.
 
     Raises:
         ConfigError: if an argument is out of range.
@@ -58,11 +55,7 @@ class EnhancementMixin(EnhancementStep):
         self.setup_enhancement(enhancer, **dict(fill_color=self.default_fill_color) | own)
 
     def setup_enhancement(self, *args: Any, **kwargs: Any) -> None:
-        """As in :class:`EnhancementStage`, on the host's device.
-
-        Raises:
-            ConfigError: if an argument is out of range.
-        """
+        """As :meth:`EnhancementStep.setup_enhancement`, on the host's device."""
         self.keep_pairs = False
         self.kept_pairs = []
         super().setup_enhancement(*args, **kwargs)
@@ -72,11 +65,8 @@ class EnhancementMixin(EnhancementStep):
     def forward(self, data: dict, training: bool = False) -> dict | list:
         """Enhance ``data['inputs']``, then do what the host does.
 
-        They are a list of ``(3, H, W)`` or one ``(N, 3, H, W)``, uint8, or float in [0,
-        ``input_max``].
-
-        Raises:
-            DataError: see :meth:`EnhancementStep.check_images`.
+        They are a list of ``(3, H, W)`` or one ``(N, 3, H, W)``; DataError as of
+        :meth:`check_images`.
         """
         samples = data.get('data_samples')
         named = samples if isinstance(samples, Sequence) else ()
@@ -155,10 +145,7 @@ _warned: WeakSet[nn.Module] = WeakSet()
 
 
 def watch_export(model: nn.Module, on: bool = True) -> None:
-    """Warn when a model is traced or exported, which leaves its data preprocessor out.
-
-    That is the one with an enhancer; ``on=False`` ends it.
-    """
+    """Warn, or with ``on=False`` no longer, when a model is exported without its enhancer."""
     hooks = model._forward_pre_hooks
     mine = [key for key, hook in hooks.items() if hook is _warn_of_export]
     if on and not mine:

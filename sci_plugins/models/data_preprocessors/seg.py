@@ -11,11 +11,8 @@ from sci_plugins.registry import MODELS
 class EnhancedSegDataPreProcessor(EnhancementMixin, SegDataPreProcessor):
     """mmseg's ``SegDataPreProcessor`` (its spelling) with an enhancer in front.
 
-    Arguments as of :class:`EnhancementMixin`. mmseg's pipelines do not pad, so no colour is taken
-    for fill unless you name one.
-
-    Raises:
-        ConfigError: if an argument is out of range.
+    Arguments and errors as of :class:`EnhancementMixin`. mmseg's pipelines do not pad, so no colour
+    is taken for fill unless you name one.
     """
 
     # mmsegmentation 1.2 spells it itself.
