@@ -24,10 +24,9 @@ Host = nn.Module | Mapping[str, Any]
 class TwoLooks(BaseModel):
     """A host's model whose :meth:`test_step` may look at raw and at enhanced images.
 
-    For tests only. A second inference is made only where the enhancer changes a batch: behind a
-    gate or an adaptive stage that is off, it costs the enhancer alone. The prediction of an image
-    that stays as it is, is the raw one. Checkpoints of the plain or the enhanced model load
-    unchanged.
+    For tests only. A second inference is made only where the enhancer changes a batch; the
+    prediction of an image that stays as it is, is the raw one. Checkpoints of the plain or the
+    enhanced model load unchanged.
 
     Args:
         host: a model with an enhancing data preprocessor, or its config.
@@ -39,9 +38,7 @@ class TwoLooks(BaseModel):
         ConfigError: if there is no enhancer.
     """
 
-    def __init__(
-        self, host: Host, data_preprocessor: Any = None, init_cfg: dict | None = None
-    ) -> None:
+    def __init__(self, host: Host, data_preprocessor: Any = None, init_cfg: Any = None) -> None:
         super().__init__(init_cfg=init_cfg)
         # Replaced by the property below: the host's own must not be registered twice.
         del self._modules['data_preprocessor']
@@ -61,8 +58,7 @@ class TwoLooks(BaseModel):
     def test_step(self, data: Any) -> list:
         """Predictions for a batch of the data loader, as data samples of the host.
 
-        Raises:
-            ConfigError: if the model predicts something else than what is combined here.
+        Raises ConfigError if the model predicts something else than what is combined here.
         """
         before, after = (self._prepare(data, enhanced) for enhanced in (False, True))
         # A preprocessor may copy no samples: the second look would overwrite the first's.
@@ -88,11 +84,7 @@ class TwoLooks(BaseModel):
         raise ConfigError(f'{name} is for tests: train its host, then put it in {name}')
 
     def forward(self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor') -> Any:
-        """The host's raw tensors for preprocessed inputs.
-
-        Raises:
-            ConfigError: in any mode but ``'tensor'``: it starts from the data loader's images.
-        """
+        """The host's raw tensors for preprocessed inputs; ConfigError for another mode."""
         if mode != 'tensor':
             name = type(self).__name__
             raise ConfigError(f'{name} works in test_step, not in forward(mode={mode!r})')
@@ -137,13 +129,10 @@ def _changed(before: Tensor, after: Tensor) -> list[bool]:
 def merge_logits(first: Tensor, second: Tensor, weight: float = 0.5) -> Tensor:
     """Logits of the weighted mean of two predictions' class probabilities.
 
-    ``log((1 - weight) softmax(first) + weight softmax(second))``, computed in the log domain so
-    that improbable classes do not underflow. ``first`` and ``second`` are ``(C, ...)`` logits,
-    classes first; ``weight``, of ``second``, is in [0, 1].
-
-    Returns:
-        ``(C, ...)``, at least float32: log probabilities, which are logits too. With a weight of 0
-        or 1, the input itself.
+    ``log((1 - weight) softmax(first) + weight softmax(second))``, in the log domain, so that
+    improbable classes do not underflow. Both are ``(C, ...)`` logits, classes first; the result is
+    at least float32, log probabilities. With a weight, in [0, 1], of 0 or 1, it is the input
+    itself.
 
     Raises:
         ConfigError: if the weight is out of range.
@@ -152,21 +141,14 @@ def merge_logits(first: Tensor, second: Tensor, weight: float = 0.5) -> Tensor:
     _check(weight, first, second)
     if weight in (0, 1):
         return second if weight else first
-    parts = [
-        at_least_float32(logits).log_softmax(dim=0) + math.log(share)
-        for logits, share in ((first, 1 - weight), (second, weight))
-    ]
-    return parts[0].logaddexp(parts[1])
+    one, other = (at_least_float32(logits).log_softmax(dim=0) for logits in (first, second))
+    return torch.logaddexp(one + math.log(1 - weight), other + math.log(weight))
 
 
 def merge_probabilities(first: Tensor, second: Tensor, weight: float = 0.5) -> Tensor:
     """``(1 - weight) first + weight second``, for a single-channel head after its sigmoid.
 
-    Arguments and shape as in :func:`merge_logits`, but of probabilities in [0, 1].
-
-    Raises:
-        ConfigError: if the weight is out of range.
-        DataError: if the shapes differ.
+    Otherwise as :func:`merge_logits`.
     """
     _check(weight, first, second)
     if weight in (0, 1):
@@ -200,16 +182,12 @@ def merge_detections(
     the two is empty, the other is not suppressed any further.
 
     Args:
-        first: ``bboxes`` ``(N, 4)`` as ``(x1, y1, x2, y2)``, ``scores``, perhaps ``labels`` and
-            other entries.
-        second: the same entries.
+        first, second: ``bboxes`` ``(N, 4)`` as ``(x1, y1, x2, y2)``, ``scores``, perhaps ``labels``
+            and other entries, the same in both.
         weight: of ``second``, in [0, 1]. The scores of the one that weighs less are multiplied by
             the ratio of both weights; at 0.5 all stay.
         iou_threshold: boxes overlap above this intersection over union, in [0, 1].
-        most: keep at most this many, the best ones; ``None``: all.
-
-    Returns:
-        Scores in descending order.
+        most: keep at most this many, the best ones, which come first; ``None``: all.
 
     Raises:
         ConfigError: if the weight is out of range.
@@ -254,7 +232,8 @@ def _suppression_of(host: Any) -> dict[str, Any]:
 class RawEnhancedMerge(TwoLooks):
     """Merges a network's predictions for the raw and the enhanced image.
 
-    For tests only, see :class:`TwoLooks`. The host infers both versions of the image in full.
+    For tests only, see :class:`TwoLooks`. The host infers both versions of the image in full, but
+    with a weight of 0 or 1 only that one, whose prediction is then given exactly.
 
     Segmentors: the class with the largest ``(1 - weight) softmax(raw) + weight softmax(enhanced)``.
     A single-channel head is merged after its sigmoid and compared with its own threshold. Heads
@@ -264,9 +243,6 @@ class RawEnhancedMerge(TwoLooks):
 
     Detectors: :func:`merge_detections` at the IoU of the ``nms`` in the host's ``test_cfg`` (0.5 if
     there is none), and at most its ``max_per_img``. The samples hold ``pred_instances``.
-
-    A weight of 0 gives exactly the raw prediction, 1 exactly the enhanced one, each at the cost of
-    one inference; an image that the enhancer leaves as it is gets exactly the raw one.
 
     A config takes the host's model, enhancer included, unchanged::
 
@@ -310,7 +286,7 @@ class RawEnhancedMerge(TwoLooks):
         return super().test_step(data)
 
     def _combine(self, raw: Any, enhanced: Any) -> Any:
-        if all(_has_boxes(sample) for sample in (raw, enhanced)):
+        if _has_boxes(raw) and _has_boxes(enhanced):
             first, second = raw.pred_instances, enhanced.pred_instances
             settings = _suppression_of(self.host)
             enhanced.pred_instances = merge_detections(first, second, self.weight, **settings)
@@ -346,15 +322,14 @@ def _lacks(sample: Any, owner: str, wish: str) -> ConfigError:
     return ConfigError(f'{owner} needs a model that returns {wish}, got {got}')
 
 
-#: Predictions that make a detector's confidence: the best ones count.
+#: How many predictions make a detector's confidence: the best ones.
 TOP = 20
 
 
 def segmentation_confidence(logits: Tensor) -> float:
     """Mean over pixels of the likeliest class's probability, in [0, 1].
 
-    ``logits`` are ``(C, H, W)``; of a single-channel head, as mmseg gives it, the probability after
-    the sigmoid.
+    Of logits ``(C, H, W)``; of a single-channel head, as mmseg gives it, the probability itself.
     """
     logits = at_least_float32(logits)
     classes = logits.softmax(0) if len(logits) > 1 else torch.cat([logits, 1 - logits])
@@ -362,10 +337,7 @@ def segmentation_confidence(logits: Tensor) -> float:
 
 
 def detection_confidence(scores: Tensor) -> float:
-    """Sum of the best 20 scores: how many objects there are, weighted by how sure each is; 0 to 20.
-
-    ``scores`` are those of one image, after non-maximum suppression, ``(N,)``, in [0, 1].
-    """
+    """Sum of the best 20 scores ``(N,)`` of an image, each in [0, 1], after suppression."""
     return float(at_least_float32(scores).topk(min(TOP, len(scores))).values.sum())
 
 
@@ -373,14 +345,10 @@ def detection_confidence(scores: Tensor) -> float:
 class RawEnhancedSelect(TwoLooks):
     """Keeps, for each image, the prediction that the network is surer of: raw or enhanced.
 
-    For tests only, see :class:`TwoLooks`. On a tie the raw image stays. Each sample that
-    :meth:`test_step` gives has ``selected``, ``'raw'`` or ``'enhanced'``, as metainfo. It helps
-    where image statistics cannot tell what the network knows (a segmentor trained at dusk), and
-    fails where the network is confidently wrong. Config and arguments as of
-    :class:`RawEnhancedMerge`, without ``weight``.
-
-    Raises:
-        ConfigError: if there is no enhancer.
+    For tests only. Config, arguments (without ``weight``) and errors as of
+    :class:`RawEnhancedMerge`. On a tie the raw image stays. The metainfo of each sample says
+    ``selected``: ``'raw'`` or ``'enhanced'``. It helps where image statistics cannot tell what the
+    network knows (a segmentor trained at dusk), and fails where the network is confidently wrong.
 
     Source: the mean maximum probability as confidence is Hendrycks and Gimpel, "A Baseline for
     Detecting Misclassified and Out-of-Distribution Examples in Neural Networks", ICLR 2017.
