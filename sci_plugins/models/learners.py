@@ -38,9 +38,9 @@ class SelfCalibratedLearner(BaseModel):
     calibrator(r_t)``. The loss is the sum of the losses of ``(i_t, x_t)`` over all stages.
     Inference uses the estimator alone, once.
 
-    The calibrator's output for the last stage would not affect any loss, so it is not computed, as
-    it is in the authors' code. Losses and gradients are the same; only the running statistics of
-    the *calibrator's* BatchNorm layers differ, which are used by a cascade in eval mode alone.
+    The calibrator's output for the last stage, which affects no loss, is not computed as it is in
+    the authors' code: only the running statistics of the *calibrator's* BatchNorm layers differ,
+    which only a cascade in eval mode uses.
 
     Args:
         estimator: a :class:`RetinexEnhancer`, its config or its name (see :func:`build_enhancer`);
@@ -55,9 +55,6 @@ class SelfCalibratedLearner(BaseModel):
             contain the calibrator too; a file of an estimator alone leaves the calibrator freshly
             initialised.
         data_preprocessor: see ``mmengine.model.BaseModel``.
-
-    Shape:
-        - inputs: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
 
     Raises:
         ConfigError: if ``stages`` is out of range or the estimator has no illumination.
@@ -116,15 +113,12 @@ class SelfCalibratedLearner(BaseModel):
                 :class:`Stage`.
 
         Raises:
-            TypeError: if ``inputs`` is not a float tensor.
-            ValueError: if its shape or the mode is wrong.
+            TypeError, ValueError: if ``inputs`` or the mode is another one.
         """
         if not isinstance(inputs, Tensor):
             advice = "set collate_fn=dict(type='default_collate') in the dataloader"
-            raise TypeError(
-                'SelfCalibratedLearner expects a stacked batch of images, got '
-                f'{type(inputs).__name__}: {advice}'
-            )
+            told = f'expects a stacked batch of images, got {type(inputs).__name__}: {advice}'
+            raise TypeError(f'SelfCalibratedLearner {told}')
         self.estimator.check_input(inputs)
         if mode == 'loss':
             stages = self.cascade(inputs)
@@ -151,17 +145,13 @@ def _build(module: nn.Module | dict | None, default: str) -> nn.Module:
 class SelfCalibrator(nn.Module):
     """Computes from a stage's enhanced image the change to the next stage's input.
 
-    ``f = relu(bn(conv(r)))``; ``layers`` times, with one shared block,
-    ``f = f + relu(bn(conv(relu(bn(conv(f))))))``; the result is
-    ``r - sigmoid(conv(f))``.
+    ``f = relu(bn(conv(r)))``; ``layers`` times, with one shared block, ``f = f +
+    relu(bn(conv(relu(bn(conv(f))))))``; the result is ``r - sigmoid(conv(f))``, in [-1, 1], for
+    ``r`` ``(N, 3, H, W)``, RGB, float, in [0, 1].
 
     Args:
         layers: how often the shared block is applied; the authors use 3, at most 100.
         channels: hidden width, at most 1024; the authors use 16.
-
-    Shape:
-        - input: enhanced image, ``(N, 3, H, W)``, RGB, float, in [0, 1]
-        - output: same shape, in [-1, 1]; the next stage's input is image + output
 
     Raises:
         ConfigError: if ``layers`` or ``channels`` is out of range.

@@ -19,11 +19,7 @@ class _Loss(nn.Module):
 
 @MODELS.register_module()
 class FidelityLoss(_Loss):
-    """Weighted :func:`sci_plugins.functional.losses.fidelity_loss`, at least float32.
-
-    Raises:
-        ValueError: if ``weight`` is negative.
-    """
+    """Weighted :func:`~sci_plugins.functional.losses.fidelity_loss`; ValueError below weight 0."""
 
     def __init__(self, weight: float = FIDELITY_WEIGHT) -> None:
         super().__init__()
@@ -63,14 +59,12 @@ class SmoothnessLoss(_Loss):
 class SCILoss(nn.Module):
     """Weighted fidelity and smoothness of an illumination map.
 
+    ``forward(illumination, image)`` gives ``dict(fidelity=scalar, smoothness=scalar)``, weights
+    applied, in at least float32; the loss is their sum.
+
     Args:
         fidelity_weight, smoothness_weight: of :class:`FidelityLoss` and :class:`SmoothnessLoss`.
         sigma, color: see :func:`sci_plugins.functional.losses.smoothness_loss`.
-
-    Shape:
-        - illumination, image: ``(N, 3, H, W)``, RGB, float; half precision is computed in float32
-        - output: ``dict(fidelity=scalar, smoothness=scalar)``, weights applied; the loss is their
-          sum
 
     Raises:
         ValueError: if a weight is negative, ``sigma`` is not positive or ``color`` is unknown; and

@@ -1,6 +1,6 @@
 """What a frozen network makes of an untouched image, as the aim for what stands in front of it.
 
-No labels: the network itself, on the bright image, teaches the stage that has to give it a dark one
+Without labels, the network itself, on the bright image, teaches the stage that gives it a dark one
 (Hinton et al., "Distilling the Knowledge in a Neural Network", 2015). Losses are per image, so that
 an image that gets worse can be told from one that gets better.
 """
@@ -43,9 +43,8 @@ class Teacher(ABC):
     def aim(self, bright: Tensor, labels: Sequence[Any] | None = None) -> Any:
         """What should be seen: by default what is seen in the untouched images.
 
-        Args:
-            bright: ``(N, 3, H, W)``, RGB in [0, 1].
-            labels: the host's data sample of each, for teachers that need the truth.
+        They are ``(N, 3, H, W)``, RGB in [0, 1]; ``labels``, the host's data sample of each, are
+        for teachers that need the truth.
         """
         return self.look(bright)
 
@@ -75,13 +74,10 @@ class PixelTeacher(Teacher):
 
 
 class JointTeacher(Teacher):
-    """Several teachers at once: a stage for networks that nobody tuned it to.
+    """Two or more teachers at once: a stage for networks that nobody tuned it to.
 
     The mean of their distances, each in units of what darkness costs it: its mean distance on the
     pairs that :meth:`weigh` was given.
-
-    Args:
-        teachers: two or more.
     """
 
     def __init__(self, teachers: Sequence[Teacher]) -> None:
@@ -113,12 +109,7 @@ class Seen(NamedTuple):
 
 
 class _Host(Teacher):
-    """A model in eval mode and without gradients, with the data preprocessor that takes images.
-
-    Args:
-        model: frozen from here on.
-        input_order: channel order of the images that its data preprocessor takes.
-    """
+    """A model, frozen from here on, with the data preprocessor that takes its images."""
 
     def __init__(self, model: nn.Module, input_order: str = 'bgr') -> None:
         self.model: Any = unwrap_model(model).requires_grad_(False).eval()
@@ -142,10 +133,8 @@ class NetworkTeacher(_Host):
     def __init__(self, model: nn.Module, input_order: str = 'bgr') -> None:
         super().__init__(model, input_order)
         if not (_gives_logits(self.model) or hasattr(self.model, 'extract_feat')):
-            raise ConfigError(
-                f'cannot tune to {type(self.model).__name__}: expected an mmseg segmentor or an '
-                'mmdet detector, through which gradients pass'
-            )
+            wish = 'an mmseg segmentor or an mmdet detector, through which gradients pass'
+            raise ConfigError(f'cannot tune to {type(self.model).__name__}: expected {wish}')
 
     def look(self, image: Tensor) -> Seen:
         batch = list(rgb_to_host(image, self.input_order))
@@ -187,11 +176,7 @@ class TaskTeacher(_Host):
             hub.update_info('epoch', _AFTER_TRAINING)
 
     def aim(self, bright: Tensor, labels: Sequence[Any] | None = None) -> Sequence[Any]:
-        """The labels.
-
-        Raises:
-            ConfigError: if there are none.
-        """
+        """The labels; ConfigError if there are none."""
         if labels is None:
             raise ConfigError('the training loss of a network needs labelled images')
         return labels
@@ -200,11 +185,7 @@ class TaskTeacher(_Host):
         return image
 
     def distance(self, seen: Tensor, aim: Sequence[Any]) -> Tensor:
-        """The loss of each image, ``(N,)``.
-
-        Raises:
-            ConfigError: if the model gives no loss for these labels.
-        """
+        """The loss of each image, ``(N,)``; ConfigError if the model gives none for these labels."""
         return torch.stack([self._loss(*pair) for pair in zip(seen, aim, strict=True)])
 
     def _loss(self, image: Tensor, label: Any) -> Tensor:
@@ -222,10 +203,8 @@ class TaskTeacher(_Host):
             raise
         except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError,
                 TypeError, ValueError) as error:  # fmt: skip
-            raise ConfigError(
-                f'{name} gives no training loss for the images of its train_dataloader '
-                f'({tell_cause(error)})'
-            ) from error
+            told = f'no training loss for the images of its train_dataloader ({tell_cause(error)})'
+            raise ConfigError(f'{name} gives {told}') from error
         finally:
             self.model.training = False
         return total
@@ -277,8 +256,8 @@ def _head_distance(head: Any, seen: list[list[Tensor]], aim: list[list[Tensor]])
 def _objects(maps: list[list[Tensor]], classes: int, softmax: bool) -> list[Tensor]:
     """How likely there is an object, ``(N, anchors, h, w)`` for each level.
 
-    The likeliest class's probability; times that of an object or of its centre where the head
-    gives such a map, without which a class score says little about background (YOLOX).
+    The likeliest class's probability; times that of an object or of its centre where the head gives
+    such a map, without which a class score says little about background (YOLOX).
     """
     found = []
     for level, scores in enumerate(maps[0]):

@@ -29,7 +29,8 @@ class S3FDVGG(SSDVGG):
     """VGG-16 with outputs of strides 4, 8, 16 and 32 (section 3.1).
 
     mmdet's ``SSDVGG`` with its layer names (its checkpoint ``open-mmlab://vgg16_caffe`` fits), but
-    with VGG's pool5, of stride 2, and a conv_fc6 to match. Images may have any size.
+    with VGG's pool5, of stride 2, and a conv_fc6 to match. Normalised images ``(N, 3, H, W)`` of
+    any size give maps of 256, 512, 512 and 1024 channels.
 
     Args:
         fc6_dilation: 1 gives the receptive fields of table 1. Re-implementations use 3, for which
@@ -37,10 +38,6 @@ class S3FDVGG(SSDVGG):
             map on the anchor grid (the authors' file pads by 3 without dilation, which shifts the
             maps of strides 32 to 128 off it).
         init_cfg: as in ``SSDVGG``.
-
-    Shape:
-        - input: ``(N, 3, H, W)``, normalised
-        - output: 4 maps of 256, 512, 512 and 1024 channels
 
     Raises:
         ConfigError: if ``fc6_dilation`` is below 1.
@@ -78,15 +75,11 @@ class S3FDNeck(SSDNeck):
     mmdet's ``SSDNeck`` makes the maps (conv6_1 to conv7_2), but normalises only one.
 
     Args:
-        in_channels: channels of conv3_3, conv4_3, conv5_3, conv_fc7.
-        out_channels: those and the channels of conv6_2, conv7_2.
+        in_channels: channels of conv3_3, conv4_3, conv5_3, conv_fc7, the input maps.
+        out_channels: those and the channels of conv6_2, conv7_2, which follow in the output.
         level_strides, level_paddings: of conv6_2 and conv7_2.
         l2_norm_scales: initial scales of conv3_3, conv4_3, conv5_3; learned per channel.
         **kwargs: those of ``SSDNeck``.
-
-    Shape:
-        - input: maps of ``in_channels``
-        - output: maps of ``out_channels``, as many more as there are ``level_strides``
 
     Raises:
         ConfigError: if there are more scales than input maps.
@@ -122,10 +115,8 @@ def max_out_background(scores: Tensor, classes: int = 1) -> Tensor:
     Most false positives come from the smallest anchors, which are by far the most numerous. The
     maximum of several background scores classifies them as faces less often.
 
-    Args:
-        scores: ``(N, classes + K, H, W)``, before the softmax, one anchor per location; the K
-            background scores come last, as in mmdet (in the authors' files they come first). The
-            result is ``(N, classes + 1, H, W)``.
+    Of scores ``(N, classes + K, H, W)`` before the softmax, the K of the background last as in
+    mmdet (in the authors' files first): ``(N, classes + 1, H, W)``.
     """
     background = scores[:, classes:].amax(dim=1, keepdim=True)
     return torch.cat([scores[:, :classes], background], dim=1)
@@ -198,13 +189,10 @@ def compensate_matches(
     Args:
         overlaps: IoU of each face with each anchor, ``(F, A)``; below 0 for anchors to leave out.
         matches: result of stage one, ``(A,)``, integers: 0 for background, -1 for ignored anchors,
-            ``f + 1`` for the face ``f``.
+            ``f + 1`` for the face ``f``; so is what is returned.
         min_iou: anchors of stage two need a larger IoU than this, in [0, 1).
         top_n: replaces the average. If all faces of an image are tiny, the average is one and helps
             none of them.
-
-    Returns:
-        ``matches`` with those of stage two, ``(A,)``.
     """
     counts = torch.bincount(matches.clamp(min=0), minlength=len(overlaps) + 1)[1:]
     if top_n is None:
@@ -257,9 +245,7 @@ class ScaleCompensatedAssigner(MaxIoUAssigner):
 
     Args:
         pos_iou_thr: threshold of stage one; an anchor below it is background.
-        compensation_iou_thr: anchors of stage two need a larger IoU than this.
-        top_n: faces with fewer anchors get more, up to this number; ``None`` for the average of the
-            image.
+        compensation_iou_thr, top_n: ``min_iou`` and ``top_n`` of stage two.
         min_pos_iou: smallest IoU of a face with its best anchor. Above 0, because a face that no
             anchor overlaps would take the first one.
         **kwargs: those of ``MaxIoUAssigner``.

@@ -1,7 +1,4 @@
-"""YuNet, a small face detector, frozen, to test enhancers with.
-
-onnxruntime runs its ONNX file on the CPU.
-"""
+"""YuNet, a small frozen face detector to test enhancers with: an ONNX file, run on the CPU."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,8 +39,7 @@ def decode_yunet(outputs: Mapping[str, Tensor], height: int, width: int) -> tupl
     Raises:
         ValueError: if a map does not have the number of cells for this size.
 
-    Source: Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence
-    Research 2023, section 3; the results agree with OpenCV's ``FaceDetectorYN``.
+    Source: as of :class:`YuNetONNX`, section 3; the results agree with OpenCV's ``FaceDetectorYN``.
     """
     boxes, scores = [], []
     for stride in YUNET_STRIDES:
@@ -74,9 +70,8 @@ _ADVICE = (
 class YuNetONNX(BaseDetector):
     """YuNet from its ONNX file, as an mmdet detector of one class, for tests only.
 
-    It shows what an enhancer does to a real detector that has never seen enhanced images. It has no
-    PyTorch parameters and no gradients, so nothing can be trained through it. It needs its ONNX
-    file when it is built, and no other checkpoint.
+    It shows what an enhancer does to a real detector that has never seen enhanced images. Nothing
+    can be trained through it, and it needs no checkpoint but its ONNX file.
 
     The input is the host's, BGR on the [0, 255] scale, not normalised. The data preprocessor pads
     it with black to a multiple of 32, after an enhancer in it.
@@ -90,13 +85,12 @@ class YuNetONNX(BaseDetector):
         init_cfg: as in mmdet, without effect.
 
     Raises:
-        MissingDependencyError: if onnxruntime is not installed.
-        FileNotFoundError: if there is no such file.
+        MissingDependencyError, FileNotFoundError: if onnxruntime or the file is missing.
         CheckpointError: if the file is not an ONNX file, or not YuNet.
         ConfigError: if an argument is out of range.
 
-    Source: Wu et al., Machine Intelligence Research 2023; github.com/opencv/opencv_zoo, Apache-2.0
-    (``face_detection_yunet``).
+    Source: Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence
+    Research 2023; github.com/opencv/opencv_zoo, Apache-2.0 (``face_detection_yunet``).
     """
 
     def __init__(
@@ -130,16 +124,10 @@ class YuNetONNX(BaseDetector):
     ) -> Sequence:
         """Detections of a batch: the samples, each with ``pred_instances``.
 
-        These are ``bboxes`` ``(x1, y1, x2, y2)`` inside the image, ``scores`` in descending order,
-        and ``labels`` 0.
-
-        Args:
-            batch_inputs: ``(N, 3, H, W)``, BGR on the [0, 255] scale, H and W multiples of 32.
-            batch_data_samples: with ``img_shape`` and ``scale_factor``.
-            rescale: return boxes in pixels of the original image.
-
-        Raises:
-            ConfigError: if the network does not take this size.
+        These are ``bboxes`` ``(x1, y1, x2, y2)`` inside the image, in pixels of the original one
+        with ``rescale``, ``scores`` in descending order, and ``labels`` 0. Images are ``(N, 3, H,
+        W)``, BGR in [0, 255], H and W multiples of 32; samples have ``img_shape`` and
+        ``scale_factor``. ConfigError for another size.
         """
         outputs = self._forward(batch_inputs)
         boxes, scores = decode_yunet(outputs, *batch_inputs.shape[-2:])
