@@ -40,47 +40,44 @@ class PublishedFile(NamedTuple):
     licence: str = ''  # what its authors say, for the log; empty for SCI's own (MIT)
 
 
-_GITHUB = 'https://github.com'
-_RUAS = f'{_GITHUB}/KarelZhang/RUAS/raw/f621bb19ceffbe27b2d9625bb806bc7cc60aea7b/ckpt'
-_IAT = (
-    f'{_GITHUB}/cuiziteng/Illumination-Adaptive-Transformer/raw/'
-    'c76472265247f47cea57649af28b15018bb64cb1/IAT_enhance'
-)
-_ZERO = (
-    f'{_GITHUB}/Li-Chongyi/Zero-DCE/raw/e0f4adc54d0f23348c4a9b84acc08fe8778d5bfd/'
-    'Zero-DCE_code/snapshots'
-)
-_ZERO_PLUS = (
-    f'{_GITHUB}/Li-Chongyi/Zero-DCE_extension/raw/09f202b690f82da939b8e6ec8535960ae97ad8bd/'
-    'Zero-DCE++/snapshots_Zero_DCE++'
-)
-_UNSTATED = 'its authors state no licence: ask them before you use it'
 _ACADEMIC = 'academic use only, CC BY-NC 4.0'
-_APACHE = 'Apache-2.0'
-# Folder on the authors' pages, file, size, licence and hash, by ``SYSTEM/NAME``.
-_ROWS = {
-    'zero-dce/official': (_ZERO, 'Epoch99.pth', 320_017, _ACADEMIC,
+# Of each system: repository on GitHub, commit, folder, size of each file and licence.
+_PAGES = {
+    'zero-dce': ('Li-Chongyi/Zero-DCE', 'e0f4adc54d0f23348c4a9b84acc08fe8778d5bfd',
+        'Zero-DCE_code/snapshots', 320_017, _ACADEMIC),
+    'zero-dce++': ('Li-Chongyi/Zero-DCE_extension', '09f202b690f82da939b8e6ec8535960ae97ad8bd',
+        'Zero-DCE++/snapshots_Zero_DCE++', 52_395, _ACADEMIC),
+    'ruas': ('KarelZhang/RUAS', 'f621bb19ceffbe27b2d9625bb806bc7cc60aea7b', 'ckpt', 31_374,
+        'its authors state no licence: ask them before you use it'),
+    'iat': ('cuiziteng/Illumination-Adaptive-Transformer',
+        'c76472265247f47cea57649af28b15018bb64cb1', 'IAT_enhance', 427_160, 'Apache-2.0'),
+}  # fmt: skip
+# Name there and hash of each file, by ``SYSTEM/NAME``.
+_FILES = {
+    'zero-dce/official': ('Epoch99.pth',
         'a4395acb874f320375d9704997cef874eaaaaa26a1777ceb29a92b70f74c3612'),
-    'zero-dce++/official': (_ZERO_PLUS, 'Epoch99.pth', 52_395, _ACADEMIC,
+    'zero-dce++/official': ('Epoch99.pth',
         'ca8855b90df9a80fa4195a831f33d3476b1964f787eb70602797c773067f3b84'),
-    'ruas/lol': (_RUAS, 'lol.pt', 31_374, _UNSTATED,
-        'f45a881a9b836fff4a3172481f28c9eb4d91bc4df54ec064092f39ce40abcdcd'),
-    'ruas/upe': (_RUAS, 'upe.pt', 31_374, _UNSTATED,
-        '2252d3d909e346b547232c7015f034685aac75181171c6caf90ee12d87ca36c1'),
-    'ruas/dark': (_RUAS, 'dark.pt', 31_374, _UNSTATED,
-        '59083ec4dd4a2b7926c182a4add1519b9646a3aca6c39cfdb7d496fe885828e4'),
-    'iat/lol': (_IAT, 'best_Epoch_lol_v1.pth', 427_160, _APACHE,
+    'ruas/lol': ('lol.pt', 'f45a881a9b836fff4a3172481f28c9eb4d91bc4df54ec064092f39ce40abcdcd'),
+    'ruas/upe': ('upe.pt', '2252d3d909e346b547232c7015f034685aac75181171c6caf90ee12d87ca36c1'),
+    'ruas/dark': ('dark.pt', '59083ec4dd4a2b7926c182a4add1519b9646a3aca6c39cfdb7d496fe885828e4'),
+    'iat/lol': ('best_Epoch_lol_v1.pth',
         '6fb32236152283d3f3633ea1b79601c7e819efbf9d87d6b4767e1db0f1f3435b'),
-    'iat/lol-v2': (_IAT, 'best_Epoch_lol.pth', 427_160, _APACHE,
+    'iat/lol-v2': ('best_Epoch_lol.pth',
         '9564b7e10882e688ac817ae6fd164544d05b9f74232de56c33ed7f9dabf7bdc4'),
-    'iat/exposure': (_IAT, 'best_Epoch_exposure.pth', 427_160, _APACHE,
+    'iat/exposure': ('best_Epoch_exposure.pth',
         '15a9494582f028bef996d4af7145860eaa5d67799d2b0625ed93ff8c546ea3ee'),
 }  # fmt: skip
+
+
+def _published(system: str, file: str, sha256: str) -> PublishedFile:
+    repository, commit, folder, size, licence = _PAGES[system]
+    address = f'https://github.com/{repository}/raw/{commit}/{folder}/{file}'
+    return PublishedFile(f'{system}/{file}', address, size, sha256, licence)
+
+
 #: Other systems' files, by ``SYSTEM/NAME``.
-PUBLISHED = {
-    name: PublishedFile(f'{name.split("/")[0]}/{file}', f'{page}/{file}', size, sha256, licence)
-    for name, (page, file, size, licence, sha256) in _ROWS.items()
-}
+PUBLISHED = {name: _published(name.split('/')[0], *row) for name, row in _FILES.items()}
 
 
 def is_published(name: str) -> bool:
@@ -182,10 +179,9 @@ def _download(address: str, path: Path, file: PublishedFile) -> None:
     try:
         download(address, memory, **limits)  # type: ignore[arg-type]
     except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f'cannot download {address} ({error}); put the file at {path}, or set '
-            f'{WEIGHTS_VARIABLE} to a folder or mirror that has it'
-        ) from error
+        advice = f'set {WEIGHTS_VARIABLE} to a folder or mirror that has it'
+        told = f'cannot download {address} ({error}); put the file at {path}, or {advice}'
+        raise CheckpointError(told) from error
     content = memory.getvalue()
     _check_hash(content, file, address)
     write_atomically(path, content)  # several ranks or workers may download at once
@@ -194,6 +190,5 @@ def _download(address: str, path: Path, file: PublishedFile) -> None:
 def _check_hash(content: bytes, file: PublishedFile, where: str) -> None:
     found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
-        raise CheckpointError(
-            f'{where} is not the official {file.place}: expected sha256 {file.sha256}, got {found}'
-        )
+        told = f'expected sha256 {file.sha256}, got {found}'
+        raise CheckpointError(f'{where} is not the official {file.place}: {told}')
