@@ -123,7 +123,8 @@ def changed_arguments(
 
 
 def _check_size(kind: type[BaseEnhancer], arguments: dict[str, Any], tensors: Tensors) -> None:
-    told = show_name(', '.join(f'{key}={value!r}' for key, value in arguments.items()))
+    shown = ', '.join(f'{key}={value!r}' for key, value in arguments.items())
+    told = f'its recipe says {show_name(shown)}'
     is_ours = type_name(kind).startswith('sci_plugins.')
     total = sum(abs(value) for value in _leaves(arguments) if isinstance(value, int))
     if not arguments or (total <= _HARMLESS and not is_ours):
@@ -136,11 +137,9 @@ def _check_size(kind: type[BaseEnhancer], arguments: dict[str, Any], tensors: Te
             wanted = sum(value.numel() for value in kind(**arguments).state_dict().values())
     except Exception as error:
         if is_ours:
-            problem = show_name(first_line(error), 200)
-            raise CheckpointError(f'its recipe says {told}: {problem}') from error
+            raise CheckpointError(f'{told}: {show_name(first_line(error), 200)}') from error
     if wanted > have or (is_ours and total > max(have, _HARMLESS)):
-        problem = f'such a {kind.__name__} has more values than the file'
-        raise CheckpointError(f'its recipe says {told}: {problem}')
+        raise CheckpointError(f'{told}: such a {kind.__name__} has more values than the file')
 
 
 def loaded_class(name: str) -> type[BaseEnhancer] | None:

@@ -16,23 +16,18 @@ from sci_plugins.models.enhancers.export import Tensors
 from sci_plugins.models.enhancers.weight_files import bare_name, find_weight_file
 from sci_plugins.utils.checkpoint import read_checkpoint
 
-Renaming = tuple[re.Pattern[str], str]
-
 
 def merge_aliases(
-    entries: Tensors, renaming: Sequence[Renaming], layers: int | None, owner: str
+    entries: Tensors, renaming: Sequence[tuple[str, str]], layers: int | None, owner: str
 ) -> dict[str, Tensor]:
     """A file's entries by our names, each tensor once.
 
-    Args:
-        entries: of one module, without its prefix.
-        renaming: pattern at the start of a name, and its replacement; other names stay.
-        layers: expected number of ``blocks.K``, if the file has any; ``None``: any number.
-        owner: the module, for the errors.
+    ``entries`` are those of one module, without its prefix. ``renaming`` replaces what a pattern
+    finds in a name. ``layers`` is the expected number of ``blocks.K``, if the file has any and it
+    is not ``None``.
 
-    Raises:
-        CheckpointError: for another number of blocks, or if the names of one tensor hold different
-            values.
+    Raises CheckpointError, naming the ``owner``, for another number of blocks, or if the names of
+    one tensor hold different values.
     """
     blocks = {key.split('.')[1] for key in entries if key.startswith('blocks.')}
     if blocks and layers is not None and len(blocks) != layers:
@@ -42,7 +37,7 @@ def merge_aliases(
     for key, value in entries.items():
         name = key
         for pattern, replacement in renaming:
-            name = pattern.sub(replacement, name)
+            name = re.sub(pattern, replacement, name)
         if name in state and not torch.equal(state[name], value):
             told = f'{show_name(key)} differs from the block that it should share'
             raise CheckpointError(f'{owner}: {told}')
@@ -56,9 +51,9 @@ _IN_HOST = 'data_preprocessor.enhancer.'
 _PREFIXES = ('', 'enhance.', 'estimator.', 'enhancer.', _IN_HOST, f'{_IN_HOST}enhancer.')
 # The authors' names. `conv` and every `blocks.k` are one shared block there.
 _AUTHORS_NAMES = (
-    (re.compile(r'^(?:conv|blocks\.\d+)\.0\.'), 'block_conv.'),
-    (re.compile(r'^(?:conv|blocks\.\d+)\.1\.'), 'block_norm.'),
-    (re.compile(r'^(in_conv|out_conv)\.0\.'), r'\1.'),
+    (r'^(?:conv|blocks\.\d+)\.0\.', 'block_conv.'),
+    (r'^(?:conv|blocks\.\d+)\.1\.', 'block_norm.'),
+    (r'^(in_conv|out_conv)\.0\.', r'\1.'),
 )
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.int32)
 
@@ -275,13 +270,12 @@ def _sizes_by_shape(tensors: Tensors) -> dict[str, Any]:
 _CALIBRATOR_PREFIXES = ('calibrate.', 'calibrator.')  # the authors' network, our learner
 # The authors' names. `convs` and every `blocks.k` are one shared block there.
 _AUTHORS_CALIBRATOR_NAMES = (
-    (re.compile(r'^in_conv\.0\.'), 'in_conv.'),
-    (re.compile(r'^in_conv\.1\.'), 'in_norm.'),
-    (re.compile(r'^(?:convs|blocks\.\d+)\.0\.'), 'block_conv1.'),
-    (re.compile(r'^(?:convs|blocks\.\d+)\.1\.'), 'block_norm1.'),
-    (re.compile(r'^(?:convs|blocks\.\d+)\.3\.'), 'block_conv2.'),
-    (re.compile(r'^(?:convs|blocks\.\d+)\.4\.'), 'block_norm2.'),
-    (re.compile(r'^out_conv\.0\.'), 'out_conv.'),
+    (r'^(in_conv|out_conv)\.0\.', r'\1.'),
+    (r'^in_conv\.1\.', 'in_norm.'),
+    (r'^(?:convs|blocks\.\d+)\.0\.', 'block_conv1.'),
+    (r'^(?:convs|blocks\.\d+)\.1\.', 'block_norm1.'),
+    (r'^(?:convs|blocks\.\d+)\.3\.', 'block_conv2.'),
+    (r'^(?:convs|blocks\.\d+)\.4\.', 'block_norm2.'),
 )
 
 
