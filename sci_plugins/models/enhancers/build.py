@@ -65,8 +65,7 @@ def _published(
 ) -> ShortName:
     """A system whose files are published; ``FILE`` may be one of a training of ours.
 
-    ``special`` are arguments that fit the file of one name after the slash, ``always`` those of
-    all.
+    ``special`` are arguments that fit the file of that name alone, ``always`` those of all.
     """
 
     def read(text: str) -> dict[str, Any]:
@@ -225,17 +224,15 @@ def _find_class(kind: str) -> Any:
     scopes = {'sci_plugins', 'mmengine', *HOSTS}
     if module and module.partition('.')[0] not in scopes:
         try:
-            found = getattr(import_module(module), name, None)
-        except ModuleNotFoundError as error:
-            if not f'{module}.'.startswith(f'{error.name}.'):  # one that it imports
-                raise ConfigError(f'cannot import {module}: {tell_cause(error)}') from error
-            found = None
+            if (found := getattr(import_module(module), name, None)) is not None:
+                return found
         except (SciPluginsError, OSError):
             raise
         except Exception as error:  # a user's module may raise anything
-            raise ConfigError(f'cannot import {module}: {tell_cause(error)}') from error
-        if found is not None:
-            return found
+            # Another module that is missing is one that it imports.
+            missing = error.name if isinstance(error, ModuleNotFoundError) else ''
+            if not missing or not f'{module}.'.startswith(f'{missing}.'):
+                raise ConfigError(f'cannot import {module}: {tell_cause(error)}') from error
     try:
         return MODELS.get(kind)
     except RuntimeError:  # MMEngine's error for a dotted name that imports nothing
