@@ -67,8 +67,7 @@ class SCILoss(nn.Module):
         sigma, color: see :func:`sci_plugins.functional.losses.smoothness_loss`.
 
     Raises:
-        ValueError: if a weight is negative, ``sigma`` is not positive or ``color`` is unknown; and
-            what the two functions raise.
+        ValueError: as the two losses and their functions.
     """
 
     def __init__(
@@ -85,10 +84,8 @@ class SCILoss(nn.Module):
         self.smoothness = SmoothnessLoss(smoothness_weight, sigma, color)
 
     def forward(self, illumination: Tensor, image: Tensor) -> dict[str, Tensor]:
-        return dict(
-            fidelity=self.fidelity(illumination, image),
-            smoothness=self.smoothness(illumination, image),
-        )
+        pair = illumination, image
+        return dict(fidelity=self.fidelity(*pair), smoothness=self.smoothness(*pair))
 
 
 @MODELS.register_module()
@@ -98,10 +95,7 @@ class ExposureLoss(_Loss):
     Args:
         target: mean brightness that dark images should reach, in (0, 1); brighter ones should keep
             theirs.
-        weight: factor.
-
-    Raises:
-        ConfigError: if an argument is out of range.
+        weight: above 0. What is out of range raises ConfigError.
     """
 
     def __init__(self, target: float = 0.45, weight: float = 100.0) -> None:

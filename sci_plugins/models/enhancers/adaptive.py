@@ -85,14 +85,13 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
     ``y = sqrt(shrink(x ** 2, strengths))``, ``out = clamp(y * gain / light ** exponent, 0, 1)``.
     ``light`` is SCI's illumination of regions: the estimator sees the image averaged down to
     ``cells``, its brightest channel is taken, divided by the geometric mean over the image and
-    interpolated. So the gain brightens, and the exponent evens the light out, only with a gain. A
-    network of 326 parameters sets exponent, gain and strengths from the image's own light and
-    noise. Where it decides for none, as by day, the image is given back to the bit; so is one below
-    5 x 5 pixels, where there is nothing to measure.
+    interpolated. A network of 326 parameters sets exponent, gain and strengths from the image's
+    light and noise; the exponent, which evens the light out, only with a gain. Where it decides for
+    none, as by day, the image is given back to the bit; so is one below 5 x 5 pixels, where there
+    is nothing to measure.
 
-    Each image is treated by itself; everything is differentiable, through the decision as far as
-    its own parameters go. Computed in float32 under AMP. SCI's BatchNorm keeps its statistics in
-    training too.
+    Everything is differentiable, through the decision as far as its own parameters go, and computed
+    in float32 under AMP. SCI's BatchNorm keeps its statistics in training too.
 
     Noise is measured in the image that arrives and in its half size, where it is white again if the
     image was enlarged. Strong noise that only the half size shows cannot be taken out well: the
@@ -106,12 +105,8 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         weights: ``'sci_plugins/adaptive'``, which comes with this package, or a path. ``None``
             initialises; SCI's part as :class:`SCIEnhancer` does.
 
-    Raises:
-        ConfigError: if ``cells`` is out of range.
-        CheckpointError: if weights cannot be loaded in full.
-
-    Source: ours, of SCI (CVPR 2022), the Wiener filter on a pyramid and robust noise estimation
-    (both in :mod:`sci_plugins.functional.noise`).
+    Source: ours, of SCI (CVPR 2022), and noise estimation and a Wiener filter on a pyramid, see
+    :mod:`sci_plugins.functional.noise`.
     """
 
     weight_arguments = ('weights', 'illumination')
@@ -192,15 +187,15 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
             bright = shrink_pixels(image, decision.sigma / _STEPS, decision.strengths)
             noisy = (decision.strengths > 0).any(1)
             if everything or not bool(noisy.all()):
-                bright = torch.where(_of_images(noisy), bright, image)
+                bright = torch.where(noisy.view(-1, 1, 1, 1), bright, image)
         light = image.new_zeros(1, 1, 1, 1)
         if everything or bool((decision.exponent > 0).any()):
             light = self._light_of_cells(bright)
         result = brighten(bright, decision.gain, decision.exponent, light, bright is not image)
         if result is None:
             light = _enlarge(light, image) if everything or light.numel() > 1 else light
-            factor = _of_images(decision.gain) * torch.exp(-_of_images(decision.exponent) * light)
-            result = (bright * factor).clamp(0, 1)
+            gain, exponent = (each.view(-1, 1, 1, 1) for each in (decision.gain, decision.exponent))
+            result = (bright * (gain * torch.exp(-exponent * light))).clamp(0, 1)
         return result  # times 1 where all is off
 
     def regional_light(self, image: Tensor) -> Tensor:
@@ -305,8 +300,3 @@ def _rise(value: Tensor, low: float, high: float) -> Tensor:
 
 def _enlarge(light: Tensor, image: Tensor) -> Tensor:
     return F.interpolate(light, image.shape[2:], mode='bilinear', align_corners=False)
-
-
-def _of_images(value: Tensor) -> Tensor:
-    """``(N,)`` to be multiplied by images."""
-    return value.view(-1, 1, 1, 1)

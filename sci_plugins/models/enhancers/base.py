@@ -34,7 +34,8 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
 
     A subclass implements :meth:`forward`, differentiable where possible, and keeps the images of a
     batch independent of one another in eval mode. Its constructor's arguments are remembered, so
-    that a file of its weights says how to build it.
+    that a file of its weights says how to build it. Ours refuse arguments out of their range by a
+    ConfigError, and ``weights`` that cannot be loaded in full by a CheckpointError.
     """
 
     #: Arguments of the constructor that name files: a saved file holds what they loaded.
@@ -151,16 +152,15 @@ def _remembering(init: Callable) -> Callable:
         # The called class comes before its bases, and has to be first: the constructor may
         # load weights, which compares these arguments with the file's.
         if '_arguments' not in vars(self):
-            vars(self)['_arguments'] = _bind(signature, self, args, kwargs)
+            vars(self)['_arguments'] = _bind(signature, self, *args, **kwargs)
         init(self, *args, **kwargs)
 
     return remember
 
 
-def _bind(signature: inspect.Signature, *call: Any) -> dict[str, Any]:
-    module, args, kwargs = call
+def _bind(signature: inspect.Signature, /, *args: Any, **kwargs: Any) -> dict[str, Any]:
     try:
-        bound = signature.bind(module, *args, **kwargs)
+        bound = signature.bind(*args, **kwargs)
     except TypeError:  # the call itself raises it again
         return {}
     bound.apply_defaults()

@@ -33,10 +33,7 @@ class GammaEnhancer(BaseEnhancer):
     """``image ** gamma`` (torchvision's ``adjust_gamma``), differentiable.
 
     Args:
-        gamma: below 1 brightens; 1 / 2.2 undoes a linear-light encoding.
-
-    Raises:
-        ConfigError: if ``gamma`` is not above 0.
+        gamma: above 0; below 1 brightens; 1 / 2.2 undoes a linear-light encoding.
     """
 
     receptive_radius = 0
@@ -62,9 +59,6 @@ class MeanMatchEnhancer(BaseEnhancer):
         target: mean BT.601 luma of the pixel values, in (0, 1). If bright pixels clip, the mean
             stays below it.
         max_gain: largest factor, at least 1: a black frame is not turned into noise.
-
-    Raises:
-        ConfigError: if an argument is out of range.
     """
 
     def __init__(self, target: float = 0.4, max_gain: float = 20.0) -> None:
@@ -112,11 +106,8 @@ class CLAHEEnhancer(LightnessEnhancer):
     """Contrast-limited adaptive histogram equalisation (OpenCV's ``CLAHE``).
 
     Args:
-        clip_limit: contrast limit of each tile's histogram.
+        clip_limit: contrast limit of each tile's histogram, above 0.
         tile_grid: number of tiles ``(columns, rows)``.
-
-    Raises:
-        ConfigError: if an argument is not above 0.
     """
 
     def __init__(self, clip_limit: float = 2.0, tile_grid: tuple[int, int] = (8, 8)) -> None:

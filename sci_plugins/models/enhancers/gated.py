@@ -17,9 +17,8 @@ class GatedEnhancer(BaseEnhancer):
     """Enhances dark images, leaves bright ones untouched, blends between.
 
     The mean luma of each image sets a gate: up to ``dark`` the result is the enhanced image, from
-    ``bright`` on the original, both to the bit; between, a smooth ramp mixes the two. On a CPU, a
-    bright image costs no more than its mean. Differentiable, through the gate as well, where the
-    enhancer is.
+    ``bright`` on the original, both to the bit; between, a smooth ramp mixes the two.
+    Differentiable, through the gate as well. On a CPU, a bright image costs no more than its mean.
 
     One gate per image: a weight for each pixel would be another tone curve, which leaves the dark
     around a lamp at night and lights a shadow by day. The gate does not see noise.
@@ -29,11 +28,7 @@ class GatedEnhancer(BaseEnhancer):
         dark: mean luma, in [0, 1], up to which the gate is open. By the defaults, 97 % of 500
             images by day (facemask, CamVid) are above ``bright``, at a twentieth of their light 94
             % below ``dark``, as are 98 % of LOL's low-light photographs.
-        bright: mean luma above ``dark`` from which on the gate is closed.
-
-    Raises:
-        ConfigError: if the limits are out of range or in the wrong order, or ``enhancer`` names
-            none.
+        bright: mean luma, in [0, 1] and above ``dark`` from which on the gate is closed.
     """
 
     def __init__(self, enhancer: EnhancerLike, dark: float = 0.16, bright: float = 0.25) -> None:
@@ -57,8 +52,8 @@ class GatedEnhancer(BaseEnhancer):
     def may_skip(self, gate: Tensor) -> bool:
         """Whether no image needs the enhancer: on a CPU, for a GPU would have to be waited for.
 
-        Not while a graph is recorded, nor if parameters need a gradient: parallel training fails
-        if only some ranks use a parameter.
+        Not while a graph is recorded, nor if parameters need a gradient: parallel training fails if
+        only some ranks use a parameter.
         """
         may_look = gate.is_cpu and not is_recorded() and not needs_gradient(self)
         return may_look and not bool(gate.any())

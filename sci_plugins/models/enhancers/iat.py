@@ -23,16 +23,13 @@ class IATEnhancer(BaseEnhancer):
     A small convolutional network gives ``mul`` and ``add`` for each pixel; attention of ten learned
     queries over the whole image gives one 3x3 colour matrix and one gamma. 91,154 parameters.
 
-    Computed in float32 under AMP: its floor of 1e-8 is 0 in float16. BatchNorm keeps its
-    statistics in training too, so that the images of a batch stay independent.
+    Computed in float32 under AMP: its floor of 1e-8 is 0 in float16. BatchNorm keeps its statistics
+    in training too: the images of a batch stay independent.
 
     Args:
         normalized: the network sees ``(x - .5) / .5``, as the authors feed ``'iat/lol-v2'``.
         weights: ``'iat/lol'``, ``'iat/lol-v2'`` (with ``normalized``), ``'iat/exposure'``, or a
             path. ``None`` initialises with PyTorch's defaults and curves that change nothing.
-
-    Raises:
-        CheckpointError: if ``weights`` cannot be loaded in full.
 
     Source: Cui et al., "You Only Need 90K Parameters to Adapt Light", BMVC 2022, arXiv 2205.14871.
     """
@@ -174,12 +171,8 @@ class _Attention(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         queries = self.q.expand(len(tokens), -1, -1)
-        seen = F.scaled_dot_product_attention(
-            _split_heads(queries), _split_heads(self.k(tokens)), _split_heads(self.v(tokens))
-        )
+        parts = queries, self.k(tokens), self.v(tokens)
+        # Each ``(N, L, 64)`` to ``(N, 4, L, 16)``.
+        heads = (each.unflatten(2, (_HEADS, -1)).transpose(1, 2) for each in parts)
+        seen = F.scaled_dot_product_attention(*heads)
         return self.proj(seen.transpose(1, 2).flatten(2))
-
-
-def _split_heads(tokens: Tensor) -> Tensor:
-    """``(N, L, 64)`` to ``(N, 4, L, 16)``."""
-    return tokens.unflatten(2, (_HEADS, -1)).transpose(1, 2)

@@ -33,17 +33,12 @@ class SCIEnhancer(RetinexEnhancer):
 
     Args:
         layers: how often the shared residual block is applied, 0 to 100; 1 in the authors' weights.
-        channels: hidden width, at most 1024; 3 in the authors' weights. ``None``: one convolution
-            from the image to the illumination, with ``layers=0``.
+        channels: hidden width, 1 to 1024; 3 in the authors' weights. ``None``: one convolution
+            from the image to the illumination, for ``layers=0`` alone.
         weights: ``'official/easy'``, ``'official/medium'`` or ``'official/difficult'`` (the
             authors' files, downloaded once and checked), ``'sci_plugins/NAME'`` (files of this
             package), or a path. ``None`` initialises as the authors do, see
             :func:`reset_parameters`.
-
-    Raises:
-        ConfigError: if ``layers`` or ``channels`` is out of range, or ``layers`` is not 0 where
-            there is no hidden layer.
-        CheckpointError: if ``weights`` cannot be loaded in full.
 
     Source: Ma et al., "Toward Fast, Flexible, and Robust Low-Light Image Enhancement", CVPR 2022,
     arXiv 2204.10137; github.com/vis-opt-group/SCI.
