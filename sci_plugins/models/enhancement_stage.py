@@ -346,8 +346,9 @@ class EnhancementStage(EnhancementStep):
 
     def forward(self, images: Images) -> Images:
         """Enhance a batch, or a list of images; DataError as of :meth:`check_images`."""
-        is_batch = isinstance(images, Tensor)
-        if not (images.ndim == 4 if isinstance(images, Tensor) else _is_list(images)):
+        is_batch = isinstance(images, Tensor) and images.ndim == 4
+        is_list = isinstance(images, list | tuple) and all(map(torch.is_tensor, images))
+        if not (is_batch or is_list):
             got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
             wish = 'images of shape (N, 3, H, W) or a list of (3, H, W)'
             raise DataError(f'expected {wish}, got {got}')
@@ -363,10 +364,6 @@ class EnhancementStage(EnhancementStep):
 
 def _keep_dtype(changed: Tensor, tensor: Tensor) -> Tensor:
     return changed if changed.dtype == tensor.dtype else tensor.to(changed.device)
-
-
-def _is_list(images: Any) -> bool:
-    return isinstance(images, list | tuple) and all(isinstance(each, Tensor) for each in images)
 
 
 def _three(color: float | Sequence[float] | None) -> tuple[float, ...] | None:

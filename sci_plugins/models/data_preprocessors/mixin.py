@@ -56,8 +56,7 @@ class EnhancementMixin(EnhancementStep):
 
     def setup_enhancement(self, *args: Any, **kwargs: Any) -> None:
         """As :meth:`EnhancementStep.setup_enhancement`, on the host's device."""
-        self.keep_pairs = False
-        self.kept_pairs = []
+        self.keep_pairs, self.kept_pairs = False, []
         super().setup_enhancement(*args, **kwargs)
         device: Any = self.device
         self.enhancer.to(device)
@@ -65,8 +64,7 @@ class EnhancementMixin(EnhancementStep):
     def forward(self, data: dict, training: bool = False) -> dict | list:
         """Enhance ``data['inputs']``, then do what the host does.
 
-        They are a list of ``(3, H, W)`` or one ``(N, 3, H, W)``; DataError as of
-        :meth:`check_images`.
+        They are a list of ``(3, H, W)`` or one ``(N, 3, H, W)``; DataError as :meth:`check_images`.
         """
         samples = data.get('data_samples')
         named = samples if isinstance(samples, Sequence) else ()
@@ -95,9 +93,8 @@ class EnhancementMixin(EnhancementStep):
     def _normalize(self, images: Any, sizes: Sizes) -> list[Tensor]:
         """Images enhanced and normalised in one pass; none where that is not possible."""
         host: Any = self
-        if not self._is_known or not host._enable_normalize:
-            return []
-        if not isinstance(images, list | tuple) or not all(map(_is_whole, images, sizes)):
+        can_do = self._is_known and host._enable_normalize and isinstance(images, list | tuple)
+        if not can_do or not all(map(_is_whole, images, sizes)):
             return []
         turned = getattr(host, self.normalizes)
         mean, std = host.mean.float(), host.std.float()  # the model may be in half precision
@@ -147,11 +144,10 @@ _warned: WeakSet[nn.Module] = WeakSet()
 def watch_export(model: nn.Module, on: bool = True) -> None:
     """Warn, or with ``on=False`` no longer, when a model is exported without its enhancer."""
     hooks = model._forward_pre_hooks
-    mine = [key for key, hook in hooks.items() if hook is _warn_of_export]
-    if on and not mine:
-        model.register_forward_pre_hook(_warn_of_export)
-    for key in [] if on else mine:
+    for key in [key for key, hook in hooks.items() if hook is _warn_of_export]:
         del hooks[key]
+    if on:
+        model.register_forward_pre_hook(_warn_of_export)
 
 
 def _warn_of_export(model: nn.Module, _: Any) -> None:
