@@ -32,7 +32,6 @@ class TwoLooks(BaseModel):
         host: a model with an enhancing data preprocessor, or its config.
         data_preprocessor: used if the model's config has none; MMEngine's Runner passes the one at
             the top level of a config.
-        init_cfg: as in MMEngine.
 
     Raises:
         ConfigError: if there is no enhancer.
@@ -179,7 +178,7 @@ def merge_detections(
 
     Non-maximum suppression, class by class: of boxes that overlap, the one with the highest score
     stays, with all that belongs to it, such as its mask; on a tie the one of ``first``. If one of
-    the two is empty, the other is not suppressed any further.
+    the two is empty, the other is not suppressed any further. The best come first.
 
     Args:
         first, second: ``bboxes`` ``(N, 4)`` as ``(x1, y1, x2, y2)``, ``scores``, perhaps ``labels``
@@ -187,7 +186,7 @@ def merge_detections(
         weight: of ``second``, in [0, 1]. The scores of the one that weighs less are multiplied by
             the ratio of both weights; at 0.5 all stay.
         iou_threshold: boxes overlap above this intersection over union, in [0, 1].
-        most: keep at most this many, the best ones, which come first; ``None``: all.
+        most: keep at most this many; ``None``: all.
 
     Raises:
         ConfigError: if the weight is out of range.
@@ -232,17 +231,16 @@ def _suppression_of(host: Any) -> dict[str, Any]:
 class RawEnhancedMerge(TwoLooks):
     """Merges a network's predictions for the raw and the enhanced image.
 
-    For tests only, see :class:`TwoLooks`. The host infers both versions of the image in full, but
-    with a weight of 0 or 1 only that one, whose prediction is then given exactly.
+    For tests only, see :class:`TwoLooks`. With a weight of 0 or 1, only one of them is inferred,
+    and given exactly.
 
-    Segmentors: the class with the largest ``(1 - weight) softmax(raw) + weight softmax(enhanced)``.
-    A single-channel head is merged after its sigmoid and compared with its own threshold. Heads
-    whose scores are not logits (Mask2Former) are merged as if they were. The samples hold
-    ``pred_sem_seg`` and, as ``seg_logits``, the merged log probabilities (probabilities of a
-    single-channel head).
+    Segmentors: the class with the largest ``(1 - weight) softmax(raw) + weight softmax(enhanced)``,
+    for a single-channel head by its sigmoid and its own threshold. Heads whose scores are not
+    logits (Mask2Former) are merged as if they were. The samples hold ``pred_sem_seg`` and, as
+    ``seg_logits``, the merged log probabilities (probabilities of a single-channel head).
 
-    Detectors: :func:`merge_detections` at the IoU of the ``nms`` in the host's ``test_cfg`` (0.5 if
-    there is none), and at most its ``max_per_img``. The samples hold ``pred_instances``.
+    Detectors: :func:`merge_detections` by the ``nms`` and ``max_per_img`` of the host's
+    ``test_cfg`` (else 0.5 and all). The samples hold ``pred_instances``.
 
     A config takes the host's model, enhancer included, unchanged::
 
@@ -250,9 +248,8 @@ class RawEnhancedMerge(TwoLooks):
 
     Args:
         host: an mmseg segmentor or mmdet detector with an enhancing data preprocessor, or its
-            config.
+            config; ``segmentor`` is its older name.
         weight: of the enhanced image, in [0, 1].
-        segmentor: the older name of ``host``.
         **kwargs: those of :class:`TwoLooks`.
 
     Raises:
@@ -291,18 +288,16 @@ class RawEnhancedMerge(TwoLooks):
             settings = _suppression_of(self.host)
             enhanced.pred_instances = merge_detections(first, second, self.weight, **settings)
             return enhanced
-        return self._merge_logits(_logits(raw), _logits(enhanced), enhanced)
-
-    def _merge_logits(self, raw: Tensor, enhanced: Tensor, sample: Any) -> Any:
-        if len(raw) > 1:
-            merged = merge_logits(raw, enhanced, self.weight)
+        pair = _logits(raw), _logits(enhanced)
+        if len(pair[0]) > 1:
+            merged = merge_logits(*pair, self.weight)
             classes = merged.argmax(dim=0, keepdim=True)
         else:
-            merged = merge_probabilities(raw, enhanced, self.weight)
+            merged = merge_probabilities(*pair, self.weight)
             classes = (merged > self.host.decode_head.threshold).to(merged)
         found = dict(seg_logits=PixelData(data=merged), pred_sem_seg=PixelData(data=classes))
-        sample.set_data(found)
-        return sample
+        enhanced.set_data(found)
+        return enhanced
 
 
 def _has_boxes(sample: Any) -> bool:
