@@ -39,21 +39,20 @@ class SelfCalibratedLearner(BaseModel):
     Inference uses the estimator alone, once.
 
     The calibrator's output for the last stage, which affects no loss, is not computed as it is in
-    the authors' code: only the running statistics of the *calibrator's* BatchNorm layers differ,
-    which only a cascade in eval mode uses.
+    the authors' code: only the running statistics of its BatchNorm layers differ, which only a
+    cascade in eval mode uses.
 
     Args:
-        estimator: a :class:`RetinexEnhancer`, its config or its name (see :func:`build_enhancer`);
-            by default the authors'.
-        calibrator: module or config; by default the authors'. Ignored if ``stages`` is 1.
+        estimator: a :class:`RetinexEnhancer`, or what :func:`build_enhancer` makes one of.
+        calibrator: module or config. Ignored if ``stages`` is 1.
         stages: length of the cascade, at most 100; 3 in the authors' code. 1 trains the estimator
             alone, as the authors do for fine-tuning.
-        loss: module or config of the loss of one stage; by default the authors'.
-        exposure: config of a loss ``(enhanced, image) -> scalar`` for the first stage, the only one
-            at inference, such as :class:`ExposureLoss`; ``None`` for none, as in the authors' code.
-        weights: initial weights, as in ``SCIEnhancer``. The authors' files (``'official/medium'``)
-            contain the calibrator too; a file of an estimator alone leaves the calibrator freshly
-            initialised.
+        loss: module or config of the loss of one stage; this, estimator and calibrator are the
+            authors' by default.
+        exposure: config of another loss ``(enhanced, image) -> scalar`` for the first stage, the
+            only one at inference, such as :class:`ExposureLoss`.
+        weights: initial weights, as in ``SCIEnhancer``. A file of an estimator alone, unlike the
+            authors' own (``'official/medium'``), leaves the calibrator freshly initialised.
         data_preprocessor: see ``mmengine.model.BaseModel``.
 
     Raises:
@@ -103,11 +102,9 @@ class SelfCalibratedLearner(BaseModel):
         return stages
 
     def forward(self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor') -> Any:
-        """Run the cascade, or the estimator alone.
+        """Run the cascade, or the estimator alone, on RGB float images ``(N, 3, H, W)`` in [0, 1].
 
         Args:
-            inputs: images, ``(N, 3, H, W)``, RGB, float, values in [0, 1].
-            data_samples: ignored; a host's loop may pass it.
             mode: ``'loss'`` for ``dict(loss_fidelity=…, loss_smoothness=…)``, each summed over the
                 stages; ``'predict'`` for the enhanced images; ``'tensor'`` for the list of
                 :class:`Stage`.

@@ -185,7 +185,7 @@ class TaskTeacher(_Host):
         return image
 
     def distance(self, seen: Tensor, aim: Sequence[Any]) -> Tensor:
-        """The loss of each image, ``(N,)``; ConfigError if the model gives none for these labels."""
+        """The loss of each image, ``(N,)``; ConfigError if there is none for these labels."""
         return torch.stack([self._loss(*pair) for pair in zip(seen, aim, strict=True)])
 
     def _loss(self, image: Tensor, label: Any) -> Tensor:

@@ -37,7 +37,6 @@ class S3FDVGG(SSDVGG):
             the weights of conv_fc6 were sampled from VGG's fc6. Either way the padding keeps the
             map on the anchor grid (the authors' file pads by 3 without dilation, which shifts the
             maps of strides 32 to 128 off it).
-        init_cfg: as in ``SSDVGG``.
 
     Raises:
         ConfigError: if ``fc6_dilation`` is below 1.
@@ -97,16 +96,13 @@ class S3FDNeck(SSDNeck):
         if len(l2_norm_scales) > len(in_channels):
             wish = f'at most {len(in_channels)} l2_norm_scales, one per input'
             raise ConfigError(f'S3FDNeck: expected {wish}, got {len(l2_norm_scales)}')
-        super().__init__(
-            in_channels, out_channels, level_strides, level_paddings, l2_norm_scale=None, **kwargs
-        )
+        levels = in_channels, out_channels, level_strides, level_paddings
+        super().__init__(*levels, l2_norm_scale=None, **kwargs)
         self.l2_norms = nn.ModuleList(map(SafeL2Norm, in_channels, l2_norm_scales))
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        maps = list(inputs)
-        for level, norm in enumerate(self.l2_norms):
-            maps[level] = norm(maps[level])
-        return super().forward(maps)
+        normed = [norm(each) for norm, each in zip(self.l2_norms, inputs, strict=False)]
+        return super().forward([*normed, *inputs[len(normed) :]])
 
 
 def max_out_background(scores: Tensor, classes: int = 1) -> Tensor:
@@ -128,7 +124,8 @@ class S3FDHead(SSDHead):
 
     Loss, hard negative mining and decoding are ``SSDHead``'s. It divides both sums of the loss by
     the number of positives, as section 3.4 does: in ``lambda / N_cls * L_cls + 1 / N_reg * L_reg``,
-    ``N_cls`` is four times that (three negatives per positive), and ``lambda`` is 4.
+    ``N_cls`` is four times that (three negatives per positive), and ``lambda`` is 4. Scores are
+    ``(N, num_classes + 1, H, W)`` for each level, background last, boxes ``(N, 4, H, W)``.
 
     Args:
         num_classes: without background.
@@ -138,14 +135,8 @@ class S3FDHead(SSDHead):
         **kwargs: those of ``SSDHead``: ``anchor_generator`` (with one anchor per location on the
             first level), ``bbox_coder``, ``train_cfg``, ``test_cfg``.
 
-    Shape:
-        - input: one map per level, ``(N, in_channels[i], H, W)``
-        - output: two lists, scores ``(N, num_classes + 1, H, W)``, background last, and boxes
-          ``(N, 4, H, W)``
-
     Raises:
-        ConfigError: if ``max_out`` is below 1, or the first level has more than one anchor per
-            location.
+        ConfigError: if ``max_out`` is below 1, or the first level has several anchors per location.
     """
 
     def __init__(
@@ -164,9 +155,8 @@ class S3FDHead(SSDHead):
         # mmdet's box decoding reads loss_cls, which SSDHead does not set.
         self.loss_cls = None
         conv: Any = self.cls_convs[0][-1]
-        self.cls_convs[0][-1] = nn.Conv2d(
-            conv.in_channels, num_classes + max_out, conv.kernel_size, padding=conv.padding
-        )
+        sizes = conv.in_channels, num_classes + max_out, conv.kernel_size
+        self.cls_convs[0][-1] = nn.Conv2d(*sizes, padding=conv.padding)
 
     def forward(self, x: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         scores, boxes = super().forward(x)
@@ -223,16 +213,14 @@ def _best_free(
 
 def _share_out(matches: Tensor, wanted: Tensor, anchors: Tensor, faces: Tensor) -> Tensor:
     is_wanted = wanted > 0
-    highest = wanted.new_zeros(len(matches)).scatter_reduce(
-        0, anchors[is_wanted], wanted[is_wanted], 'amax'
-    )
+    highest = wanted.new_zeros(len(matches))
+    highest.scatter_reduce_(0, anchors[is_wanted], wanted[is_wanted], 'amax')
     wins = is_wanted & (wanted == highest[anchors])
     numbers = (faces[:, None] + 1).expand_as(anchors)
     # The first of equals: with plain assignment that would depend on the device.
     nobody = len(faces) + int(faces.max()) + 1
-    winner = matches.new_full((len(matches),), nobody).scatter_reduce(
-        0, anchors[wins], numbers[wins], 'amin'
-    )
+    winner = torch.full_like(matches, nobody)
+    winner.scatter_reduce_(0, anchors[wins], numbers[wins], 'amin')
     return torch.where(winner < nobody, winner, matches)
 
 
@@ -279,8 +267,7 @@ class ScaleCompensatedAssigner(MaxIoUAssigner):
         if overlaps.numel() == 0:
             return result
         limits = self.compensation_iou_thr, self.top_n
-        matches = compensate_matches(overlaps, result.gt_inds, *limits)
+        result.gt_inds = matches = compensate_matches(overlaps, result.gt_inds, *limits)
         matched = matches > 0
-        result.gt_inds = matches
         result.labels[matched] = gt_labels[matches[matched] - 1]
         return result

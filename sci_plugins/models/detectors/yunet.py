@@ -47,8 +47,7 @@ def decode_yunet(outputs: Mapping[str, Tensor], height: int, width: int) -> tupl
         rows, columns = height // stride, width // stride
         if box.shape[1] != rows * columns:
             wish = f'{rows * columns} cells for an input of {width}x{height}'
-            told = f'the map of stride {stride} must have {wish}, got {box.shape[1]}'
-            raise ValueError(told)
+            raise ValueError(f'the map of stride {stride} must have {wish}, got {box.shape[1]}')
         # (column, row) of each cell, row by row.
         cells = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).flip(1)
         center = (box[..., :2] + cells.to(box)) * stride
@@ -60,18 +59,14 @@ def decode_yunet(outputs: Mapping[str, Tensor], height: int, width: int) -> tupl
 
 
 _NAME = 'YuNetONNX'
-_ADVICE = (
-    '; set model.weights, or the environment variable that the config builds it from, such as '
-    'SCI_PLUGINS_DATA'
-)
+_ADVICE = "; set model.weights, or its config's environment variable, such as SCI_PLUGINS_DATA"
 
 
 @MODELS.register_module()
 class YuNetONNX(BaseDetector):
     """YuNet from its ONNX file, as an mmdet detector of one class, for tests only.
 
-    It shows what an enhancer does to a real detector that has never seen enhanced images. Nothing
-    can be trained through it, and it needs no checkpoint but its ONNX file.
+    Nothing can be trained through it, and it needs no checkpoint but its ONNX file.
 
     The input is the host's, BGR on the [0, 255] scale, not normalised. The data preprocessor pads
     it with black to a multiple of 32, after an enhancer in it.
@@ -82,7 +77,6 @@ class YuNetONNX(BaseDetector):
         iou_threshold: of the non-maximum suppression, in (0, 1].
         max_per_img: keep at most this many boxes, the best ones.
         data_preprocessor: by default ``DetDataPreprocessor`` with ``pad_size_divisor=32``.
-        init_cfg: as in mmdet, without effect.
 
     Raises:
         MissingDependencyError, FileNotFoundError: if onnxruntime or the file is missing.
@@ -108,8 +102,7 @@ class YuNetONNX(BaseDetector):
         check_at_least(1, _NAME, max_per_img=max_per_img)
         padding = dict(type='mmdet.DetDataPreprocessor', pad_size_divisor=32)
         super().__init__(data_preprocessor=data_preprocessor or padding, init_cfg=init_cfg)
-        self.score_thr, self.iou_threshold = score_thr, iou_threshold
-        self.max_per_img = max_per_img
+        self.score_thr, self.iou_threshold, self.max_per_img = score_thr, iou_threshold, max_per_img
         # As other detectors say it.
         self.test_cfg = dict(nms=dict(iou_threshold=iou_threshold), max_per_img=max_per_img)
         self.network = OnnxNetwork(weights, _NAME, _ADVICE)

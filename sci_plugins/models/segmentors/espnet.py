@@ -92,15 +92,13 @@ class _Encoder(nn.Module):
 class ESPNet(BaseModule):
     """ESPNet as an mmseg backbone that gives class scores; :class:`ScoresHead` hands them on.
 
-    A segmentor trained by others (69 mIoU on CamVid), which has never seen enhanced images. Its
-    layers are named as in the authors' files: ``backbone.`` before each name makes a checkpoint of
-    one of them.
+    Trained by others (69 mIoU on CamVid), it has never seen enhanced images. Its layers are named
+    as in the authors' files: ``backbone.`` before each name makes a checkpoint of one of them.
 
     Args:
         classes: the authors' last one stands for unlabelled pixels.
         kept: how many of them are given, the first ones; ``None``: all.
         p, q: how many pyramids at a quarter and at an eighth of the size.
-        init_cfg: as in mmseg.
 
     Raises:
         ConfigError: if a number is below 1.
@@ -137,8 +135,7 @@ class ESPNet(BaseModule):
 class ScoresHead(BaseDecodeHead):
     """An mmseg head for a backbone whose output is the class scores.
 
-    Arguments are those of ``BaseDecodeHead``; ``channels`` and ``in_channels`` are the number of
-    classes.
+    Its ``channels`` and ``in_channels`` are the number of classes.
     """
 
     def __init__(self, **settings: Any) -> None:
