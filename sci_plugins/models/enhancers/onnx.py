@@ -1,6 +1,7 @@
 """Networks in ONNX files, run by ONNX Runtime on the CPU; any enhancer as one."""
 
 import os
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,9 @@ def import_onnxruntime() -> Any:
 class OnnxNetwork:
     """An ONNX file with a single input, a batch of images; copied and pickled by its path.
 
-    Error messages name its ``owner``, and ``advice`` where there is no such file.
-
-    Raises:
-        MissingDependencyError: if onnxruntime is not installed.
-        FileNotFoundError: if there is no such file.
-        CheckpointError: if it is not an ONNX file, or has several inputs.
+    Error messages name its ``owner``, and ``advice`` where there is no such file. These are
+    MissingDependencyError or FileNotFoundError if onnxruntime or the file is missing, and
+    CheckpointError if it is not an ONNX file, or has several inputs.
     """
 
     def __init__(self, path: PathLike, owner: str, advice: str = '') -> None:
@@ -43,8 +41,7 @@ class OnnxNetwork:
         self.owner = owner
         if not self.path.is_file():
             raise FileNotFoundError(f'{owner}: there is no ONNX file {self.path}{advice}')
-        self._session: Any = None
-        inputs = self._open().get_inputs()
+        inputs = self._session.get_inputs()
         if len(inputs) != 1:
             names = ', '.join(each.name for each in inputs)
             raise CheckpointError(f'{self.path}: expected one input, got {names}')
@@ -53,7 +50,7 @@ class OnnxNetwork:
     @property
     def output_names(self) -> list[str]:
         """Names of the outputs of :meth:`run`."""
-        return [each.name for each in self._open().get_outputs()]
+        return [each.name for each in self._session.get_outputs()]
 
     def run(self, batch: Tensor) -> dict[str, Tensor]:
         """The network's outputs by name, float32, without gradients, on the device of ``batch``.
@@ -66,46 +63,40 @@ class OnnxNetwork:
             told = f'accepts only batches of shape {tuple(self.input_shape)}, got {shape}'
             raise ConfigError(f'{self.owner}: {self.path.name} {told}')
         array = np.ascontiguousarray(batch.detach().cpu().float().numpy())
-        session = self._open()
-        outputs = session.run(None, {session.get_inputs()[0].name: array})
+        outputs = self._session.run(None, {self._session.get_inputs()[0].name: array})
         pairs = zip(self.output_names, outputs, strict=True)
         return {name: torch.from_numpy(value).to(batch.device) for name, value in pairs}
 
-    def _open(self) -> Any:
-        if self._session is None:
-            onnxruntime = import_onnxruntime()
-            options = onnxruntime.SessionOptions()
-            # By default onnxruntime uses all cores, whatever OMP_NUM_THREADS says.
-            options.intra_op_num_threads = torch.get_num_threads()
-            providers = ['CPUExecutionProvider']
-            try:
-                self._session = onnxruntime.InferenceSession(str(self.path), options, providers)
-            except Exception as error:  # onnxruntime has one class for each cause
-                told = f'is damaged or not an ONNX file: {first_line(error)}'
-                raise CheckpointError(f'{self.path} {told}') from error
-        return self._session
+    @cached_property
+    def _session(self) -> Any:
+        onnxruntime = import_onnxruntime()
+        options = onnxruntime.SessionOptions()
+        # By default onnxruntime uses all cores, whatever OMP_NUM_THREADS says.
+        options.intra_op_num_threads = torch.get_num_threads()
+        try:
+            return onnxruntime.InferenceSession(str(self.path), options, ['CPUExecutionProvider'])
+        except Exception as error:  # onnxruntime has one class for each cause
+            told = f'is damaged or not an ONNX file: {first_line(error)}'
+            raise CheckpointError(f'{self.path} {told}') from error
 
     def __getstate__(self) -> dict[str, Any]:
         # A session belongs to its process; a copy opens its own.
-        return dict(self.__dict__, _session=None)
+        return {name: value for name, value in vars(self).items() if name != '_session'}
 
 
 @MODELS.register_module()
 class OnnxEnhancer(BaseEnhancer):
     """An enhancer in an ONNX file, run by ONNX Runtime on the CPU.
 
-    The file, best exported with dynamic sizes, takes one input, RGB images ``(N, 3, H, W)``,
-    float32, [0, 1], and its first output is the enhanced images in the same form; what is outside
-    [0, 1] is clamped. Images go in one by one. No gradients: nothing can be trained through it.
-
-    Args:
-        weights: the file.
+    The file ``weights``, best exported with dynamic sizes, takes one input, RGB images ``(N, 3, H,
+    W)``, float32, [0, 1], and its first output is the enhanced images in the same form; what is
+    outside [0, 1] is clamped. Images go in one by one. No gradients: nothing can be trained through
+    it.
 
     Raises:
         MissingDependencyError, FileNotFoundError: if onnxruntime or the file is missing.
-        CheckpointError: if it is not an ONNX file, or takes something else than RGB images; when
-            images are enhanced, also if it gives something else, NaN or infinite values.
-        ConfigError: when images are enhanced that have another size than the file was exported for.
+        CheckpointError: if it is not such a file; later also if it gives something else or NaN.
+        ConfigError: for images of another size than the file was exported for.
     """
 
     def __init__(self, weights: str) -> None:
