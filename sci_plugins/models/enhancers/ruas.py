@@ -1,5 +1,7 @@
 """RUAS as its authors published it, and a plain estimator by unrolled iterations after it."""
 
+from collections import OrderedDict
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +19,8 @@ from sci_plugins.registry import MODELS
 #: How much of the last step's brightening the next guess takes back.
 _RECTIFICATION = 0.5
 # Of RUAS itself.
-_STAGES, _SLOPE, _DARKEST = 3, 0.05, 0.001
+_STAGES, _DARKEST = 3, 0.001
+_leaky = partial(F.leaky_relu, negative_slope=0.05)
 _NOISE_CHANNELS, _NOISE_BLOCKS = 6, 3
 
 
@@ -107,7 +110,7 @@ class RUASNetEnhancer(RetinexEnhancer):
         self.enhance_net = nn.Module()
         cells = (nn.ModuleDict(dict(cell=_LightCell())) for _ in range(_STAGES))
         self.enhance_net.iems = nn.ModuleList(cells)
-        self.denoise_net = _Noise()
+        self.denoise_net = _noise_net()
         base.reset_parameters(self)
         load_enhancer_weights(self, weights)
 
@@ -170,17 +173,12 @@ class _LightCell(_Cell):
         return torch.sigmoid(light).clamp(_DARKEST, 1.0)
 
 
-class _Noise(nn.Module):
-    """The noise of an image, ``(N, 3, H, W)``."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, _NOISE_CHANNELS, 3, padding=1)
-        self.nrms = nn.Sequential(*[_NoiseCell() for _ in range(_NOISE_BLOCKS)])
-        self.activate = nn.Sequential(nn.Conv2d(_NOISE_CHANNELS, 3, 3, padding=1))
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.activate(self.nrms(self.stem(image)))
+def _noise_net() -> nn.Sequential:
+    """From an image, ``(N, 3, H, W)``, its noise."""
+    stem = nn.Conv2d(3, _NOISE_CHANNELS, 3, padding=1)
+    cells = nn.Sequential(*[_NoiseCell() for _ in range(_NOISE_BLOCKS)])
+    last = nn.Sequential(nn.Conv2d(_NOISE_CHANNELS, 3, 3, padding=1))
+    return nn.Sequential(OrderedDict(stem=stem, nrms=cells, activate=last))
 
 
 class _NoiseCell(_Cell):
@@ -196,7 +194,3 @@ class _NoiseCell(_Cell):
         d3 = _leaky(own.c3_d['op'](r2) + r2)
         r4 = _leaky(_leaky(own.c3_r['op'](r2) + 2 * r2))
         return self.c5(torch.cat([d1, d2, d3, r4], 1))
-
-
-def _leaky(features: Tensor) -> Tensor:
-    return F.leaky_relu(features, _SLOPE)

@@ -1,5 +1,7 @@
 """Zero-DCE and Zero-DCE++: a network that estimates brightening curves for each pixel."""
 
+from collections import OrderedDict
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,7 +14,6 @@ from sci_plugins.registry import MODELS
 _CHANNELS, _ITERATIONS = 32, 8
 # Inputs of the seven layers: the last three see an earlier layer beside the one before.
 _INPUTS = (3, *[_CHANNELS] * 3, *[2 * _CHANNELS] * 3)
-_MOST_REDUCTION = 64
 
 
 @MODELS.register_module()
@@ -39,14 +40,14 @@ class ZeroDCEEnhancer(BaseEnhancer):
 
     def __init__(self, separable: bool = False, scale: int = 1, weights: str | None = None) -> None:
         super().__init__()
-        check_at_least(1, 'ZeroDCEEnhancer', most=_MOST_REDUCTION, scale=scale)
+        check_at_least(1, 'ZeroDCEEnhancer', most=64, scale=scale)
         self.separable, self.scale = separable, scale
         last = 3 if separable else 3 * _ITERATIONS
         outputs = (*[_CHANNELS] * (len(_INPUTS) - 1), last)
         # Named as in the authors' files, which load as they are.
         for index, (before, after) in enumerate(zip(_INPUTS, outputs, strict=True), start=1):
             plain = nn.Conv2d(before, after, 3, padding=1)
-            self.add_module(f'e_conv{index}', _Separable(before, after) if separable else plain)
+            self.add_module(f'e_conv{index}', _separable(before, after) if separable else plain)
         reset_parameters(self)
         load_without_denormals(self, weights)
 
@@ -89,13 +90,7 @@ class ZeroDCEEnhancer(BaseEnhancer):
         return torch.tanh(seven(torch.cat([x1, x6], 1)))
 
 
-class _Separable(nn.Module):
+def _separable(inputs: int, outputs: int) -> nn.Sequential:
     """Each channel by itself, then the channels of each pixel."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.depth_conv = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs)
-        self.point_conv = nn.Conv2d(inputs, outputs, 1)
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.point_conv(self.depth_conv(image))
+    depth = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs)
+    return nn.Sequential(OrderedDict(depth_conv=depth, point_conv=nn.Conv2d(inputs, outputs, 1)))

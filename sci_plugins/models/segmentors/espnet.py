@@ -39,6 +39,7 @@ class _Pyramid(nn.Module):
     """
 
     act: nn.PReLU
+    bn: nn.Module
 
     def __init__(self, inputs: int, outputs: int, down: bool = False, add: bool = False) -> None:
         super().__init__()
@@ -48,11 +49,9 @@ class _Pyramid(nn.Module):
             wide = outputs - 4 * part if each == 1 else part
             setattr(self, f'd{each}', _conv(part, wide, 3, dilation=each))
         # In the authors' files the norm is flat where the size halves, and a part of its own else.
-        if down:
-            for name, module in _norm(outputs).items():
-                setattr(self, name, module)
-        else:
-            self.bn = nn.Sequential(_norm(outputs))
+        norm = _norm(outputs) if down else OrderedDict(bn=nn.Sequential(_norm(outputs)))
+        for name, module in norm.items():
+            self.add_module(name, module)
         self.down, self.add = down, add
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,10 +97,8 @@ class ESPNet(BaseModule):
     Args:
         classes: the authors' last one stands for unlabelled pixels.
         kept: how many of them are given, the first ones; ``None``: all.
-        p, q: how many pyramids at a quarter and at an eighth of the size.
-
-    Raises:
-        ConfigError: if a number is below 1.
+        p, q: how many pyramids at a quarter and at an eighth of the size. Below 1, all raise
+            ConfigError.
 
     Source: Mehta et al., "ESPNet: Efficient Spatial Pyramid of Dilated Convolutions for Semantic
     Segmentation", ECCV 2018; github.com/sacmehta/ESPNet (MIT).
