@@ -1,7 +1,4 @@
-"""The plug-in point: enhancement in front of a host, as part of its model.
-
-MMEngine calls a host's data preprocessor before ``forward``, with gradients on in training.
-"""
+"""The plug-in point: enhancement in front of a host, as part of its model."""
 
 import copy
 import inspect
@@ -30,14 +27,8 @@ class EnhancementMixin(EnhancementStep):
 
     Comes before the host's class in the bases, as in ``class EnhancedX(EnhancementMixin, X)``: the
     step of :class:`EnhancementStage` on the host's ``inputs``, then the host's own ``forward``.
-
-    Args:
-        enhancer: a config dict, or a name such as ``'sci/official/medium'``.
-        kwargs: those of :class:`EnhancementStage` (``input_order`` is ``'bgr'`` by default), and of
-            the host's class.
-
-    Raises:
-        ConfigError: if an argument is out of range.
+    Takes the arguments of both (``input_order`` is ``'bgr'`` by default), and raises the errors of
+    the stage.
     """
 
     #: Of the class itself: its host normalises as MMEngine's ``ImgDataPreprocessor`` does, where
@@ -94,7 +85,8 @@ class EnhancementMixin(EnhancementStep):
         """Images enhanced and normalised in one pass; none where that is not possible."""
         host: Any = self
         can_do = self._is_known and host._enable_normalize and isinstance(images, list | tuple)
-        if not can_do or not all(map(_is_whole, images, sizes)):
+        is_padded = list(sizes) != [tuple(image.shape[1:]) for image in images]
+        if not can_do or is_padded or any(image.dtype != torch.uint8 for image in images):
             return []
         turned = getattr(host, self.normalizes)
         mean, std = host.mean.float(), host.std.float()  # the model may be in half precision
@@ -131,11 +123,6 @@ class EnhancementMixin(EnhancementStep):
             told = f'{type(self.enhancer).__name__} keeps the weights that it has'
             print_log(f'the checkpoint holds no enhancer: {told}', 'current')
         super()._load_from_state_dict(state_dict, prefix, *rest)
-
-
-def _is_whole(image: Tensor, size: tuple[int, int]) -> bool:
-    """Whether it is an 8-bit image without padding."""
-    return image.dtype == torch.uint8 and size == tuple(image.shape[1:])
 
 
 _warned: WeakSet[nn.Module] = WeakSet()
