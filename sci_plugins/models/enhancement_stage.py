@@ -1,13 +1,9 @@
-"""Enhancement in front of any PyTorch model: ``nn.Sequential(EnhancementStage(…), model)``.
-
-Knows nothing of the model, nor of a framework; the data preprocessors take the same step.
-"""
+"""Enhancement in front of any PyTorch model, of which it knows nothing, nor of a framework."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -35,8 +31,7 @@ _SMALL = 8
 _IN_A_ROW, _IN_A_ROW_AUGMENTED = 3, 10
 
 
-@dataclass(frozen=True)
-class _Values:
+class _Values(NamedTuple):
     """Of a batch: for each image smallest, largest and mean value, and any inside (0, 1)."""
 
     numbers: Tensor
@@ -46,7 +41,7 @@ class _Values:
 
 
 class ValueCheck:
-    """Refuses batches of images that are not colour on the scale that they should be on.
+    """Refuses batches of images that are not colour on the scale up to ``white``.
 
     Refused are NaN, infinite values, those far outside (a little outside is clamped later), and a
     negative mean (in training below -50 of 255, which colour augmentation makes of dark images);
@@ -55,13 +50,8 @@ class ValueCheck:
     sides of zero. uint8 images are never refused.
 
     Values on a GPU are read one batch later or more, so that it never waits. What is remembered of
-    earlier batches is part of no copy, pickle or checkpoint.
-
-    Args:
-        white: upper end of the scale, an ``input_max``.
-
-    Raises:
-        ConfigError: if ``white`` is not a finite number above 0.
+    earlier batches is part of no copy, pickle or checkpoint. ConfigError if ``white`` is not finite
+    and above 0.
     """
 
     def __init__(self, white: float) -> None:
@@ -83,10 +73,8 @@ class ValueCheck:
         """Look at a batch, and at earlier ones whose values have come from the GPU.
 
         The images, each of any shape but not empty, are float or integer, and augmented in
-        ``training``. ``advice`` says what to do about normalised ones.
-
-        Raises:
-            DataError: naming the values, the likely cause and the remedy.
+        ``training``. ``advice`` says what to do about normalised ones. The DataError names the
+        values, the likely cause and the remedy.
         """
         late, self._waiting = self._waiting, []
         given = [image.detach() for image in images if image.dtype != torch.uint8]
@@ -220,11 +208,8 @@ class EnhancementStep(nn.Module):
     def check_images(self, images: Batch, training: bool, paths: Sequence[str] = ()) -> None:
         """Refuse what cannot be colour images, before they go to a GPU if possible.
 
-        Arguments as of :meth:`ValueCheck.check`.
-
-        Raises:
-            DataError: if there are none, one is no uint8 or float ``(3, H, W)``, or the
-                :class:`ValueCheck` fails.
+        Arguments as of :meth:`ValueCheck.check`. Raises DataError if there are none, one is no
+        uint8 or float ``(3, H, W)``, or the :class:`ValueCheck` fails.
         """
         if len(images) == 0:
             raise DataError('the batch is empty: expected at least one image')
@@ -247,9 +232,7 @@ class EnhancementStep(nn.Module):
         """As :meth:`enhance_images`, one image."""
         return self.enhance_images([image], training)[0]
 
-    def enhance_images(
-        self, images: Batch, training: bool, sizes: Sizes | None = None
-    ) -> list[Tensor]:
+    def enhance_images(self, images: Batch, training: bool, sizes: Sizes = ()) -> list[Tensor]:
         """Images ``(3, H, W)``, uint8, or float in [0, ``input_max``], not checked, enhanced.
 
         Same size and scale, float32. In training, areas of the fill colour inside an image stay as
@@ -305,7 +288,7 @@ class EnhancementStage(EnhancementStep):
     """An enhancer as the first module of any model, as in ``nn.Sequential(stage, model)``.
 
     Stands before the model's own normalisation: images come in as they were loaded. Each is
-    enhanced by itself, in float32 also under autocast.
+    enhanced by itself, in float32 also under autocast. Arguments out of range raise ConfigError.
 
     Args:
         enhancer: see :func:`build_enhancer`.
@@ -313,8 +296,9 @@ class EnhancementStage(EnhancementStep):
         input_max: white of float images: 255, 1 (torchvision's ``to_tensor``), or 65535 for 16
             bits, which may then be integers too. Values a little outside [0, ``input_max``] are
             clamped, others refused. uint8 images are in [0, 255] in any case.
-        fill_color: colour, as in the images, that they are padded with at the bottom and right edge
-            and that stays; in train mode, areas of it inside the image (mosaic) as well.
+        fill_color: colour, on the scale and in the channel order of the images, of their padding at
+            the bottom and right edge, which stays; in train mode, areas of it inside the image
+            (mosaic) as well. ``None``: no padding.
         frozen: no gradients reach the enhancer, and it stays in eval mode; ``False`` trains it with
             the model's task.
         norm_eval: its BatchNorm layers keep their statistics in training.
@@ -324,9 +308,6 @@ class EnhancementStage(EnhancementStep):
         - input: ``(N, 3, H, W)``, or a list of ``(3, H, W)`` of any sizes; uint8, or float in [0,
           ``input_max``]
         - output: likewise, on the input's scale; of its dtype, for uint8 float32
-
-    Raises:
-        ConfigError: if an argument is out of range.
     """
 
     def __init__(
