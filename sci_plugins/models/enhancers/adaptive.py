@@ -36,9 +36,7 @@ _STRONG = 0.1
 _STEPS = 256.0
 # Before the sigmoid, a strength that stays 0.
 _CLOSED = -4.0
-_MOST_CELLS = 512
-_HIDDEN = 16
-_FEATURES = 13
+_MOST_CELLS, _HIDDEN, _FEATURES = 512, 16, 13
 # A sigmoid stretched by this much to each side and clipped: exactly 0 can be reached and kept.
 _STRETCH = 0.05
 # Noise that only the half-size image shows, relative to the light: up to the first value all stays,
@@ -139,7 +137,7 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
                 state.setdefault(f'{prefix}controller.{name}', closed)
 
     def decide(self, image: Tensor) -> Decision:
-        """What is to be done to each image; ValueError also below 5 x 5 pixels."""
+        """What is to be done to each image ``(N, 3, H, W)``; ValueError also below 5 x 5 pixels."""
         self.check_input(image)
         light, noise, coarse = statistics_of(image)
         exponent, log_gain, strengths = self.controller(light, noise, coarse)

@@ -28,13 +28,10 @@ class Enhanced(NamedTuple):
 class BaseEnhancer(nn.Module, metaclass=ABCMeta):
     """RGB image in, RGB image of the same size out.
 
-    Shape:
-        - input: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
-        - output: same shape, dtype, channel order and range
-
-    A subclass implements :meth:`forward`, differentiable where possible, and keeps the images of a
-    batch independent of one another in eval mode. Its constructor's arguments are remembered, so
-    that a file of its weights says how to build it. Ours refuse arguments out of their range by a
+    Both are ``(N, 3, H, W)``, RGB, float, values in [0, 1], of the same dtype. A subclass
+    implements :meth:`forward`, differentiable where possible, and keeps the images of a batch
+    independent of one another in eval mode. Its constructor's arguments are remembered, so that a
+    file of its weights says how to build it. Ours refuse arguments out of their range by a
     ConfigError, and ``weights`` that cannot be loaded in full by a CheckpointError.
     """
 

@@ -119,19 +119,17 @@ _DOTTED = re.compile(r'[A-Za-z_]\w*(\.[A-Za-z_]\w*)+')
 def build_enhancer(enhancer: EnhancerLike) -> BaseEnhancer:
     """Make an enhancer from whatever names one.
 
-    Args:
-        enhancer: an enhancer; a config ``dict(type='sci_plugins.X', ...)``; a string that begins
-            with one of :data:`SHORT_NAMES`, such as ``'gamma/0.4'``, ``'sci/WEIGHTS'`` with the
-            weights' name or path, ``'adaptive'``, ``'adaptive/FILE'`` for one that was tuned,
-            ``'adaptive/sci/WEIGHTS'`` for another illumination in it, ``'gated/NAME'`` with one of
-            these names; or a call such as ``"GammaEnhancer(gamma=0.4)"``. Your own class is named
-            with its module: ``"my_file.MyEnhancer(gain=3)"``. With ``weights``, a file of
-            :func:`save_enhancer`, the file's arguments are the defaults.
+    That is an enhancer; a config ``dict(type='sci_plugins.X', ...)``; a string that begins with one
+    of :data:`SHORT_NAMES`, such as ``'gamma/0.4'``, ``'sci/WEIGHTS'`` with the weights' name or
+    path, ``'adaptive'``, ``'adaptive/FILE'`` for one that was tuned, ``'adaptive/sci/WEIGHTS'`` for
+    another illumination in it, ``'gated/NAME'`` with one of these names; or a call such as
+    ``"GammaEnhancer(gamma=0.4)"``. Your own class is named with its module:
+    ``"my_file.MyEnhancer(gain=3)"``. With ``weights``, a file of :func:`save_enhancer`, the file's
+    arguments are the defaults.
 
     Raises:
         ConfigError: if the string or dict names no enhancer.
-        CheckpointError: if its weights cannot be loaded.
-        FileNotFoundError: if there is no such file of weights.
+        CheckpointError, FileNotFoundError: if its weights cannot be loaded.
     """
     if isinstance(enhancer, str):
         enhancer = parse_enhancer(enhancer)

@@ -25,11 +25,8 @@ def save_enhancer(enhancer: nn.Module, path: PathLike, **recipe: Any) -> str:
     class as ``"my_file.MyEnhancer(weights='path/to/file.pth')"``. Equal content gives equal files,
     to the byte. The file is written whole or not at all, into a new folder if need be.
 
-    Args:
-        enhancer: module; its class and its constructor's arguments go into ``meta``.
-        path: file to write.
-        recipe: more entries for ``meta``: data, steps, seed, licence, …. They replace our own, such
-            as ``input``.
+    ``meta`` holds the enhancer's class and its constructor's arguments, and what ``recipe`` says of
+    data, steps, seed, licence, …, also in place of our own entries, such as ``input``.
 
     Raises:
         ConfigError: if it cannot be built again from a file, see :func:`building_of`.

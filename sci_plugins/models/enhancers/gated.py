@@ -28,7 +28,7 @@ class GatedEnhancer(BaseEnhancer):
         dark: mean luma, in [0, 1], up to which the gate is open. By the defaults, 97 % of 500
             images by day (facemask, CamVid) are above ``bright``, at a twentieth of their light 94
             % below ``dark``, as are 98 % of LOL's low-light photographs.
-        bright: mean luma, in [0, 1] and above ``dark`` from which on the gate is closed.
+        bright: mean luma, in [0, 1] and above ``dark``, from which on the gate is closed.
     """
 
     def __init__(self, enhancer: EnhancerLike, dark: float = 0.16, bright: float = 0.25) -> None:

@@ -18,10 +18,6 @@ from sci_plugins.models.enhancers.base import Enhanced, RetinexEnhancer
 from sci_plugins.models.enhancers.weights import load_enhancer_weights
 from sci_plugins.registry import MODELS
 
-#: What the fast path accepts; anything else is computed layer by layer.
-_FOLDED_DTYPES = (torch.float32, torch.float64)
-_FOLDED_DEVICES = ('cpu', 'cuda')
-
 
 @MODELS.register_module()
 class SCIEnhancer(RetinexEnhancer):
@@ -33,12 +29,11 @@ class SCIEnhancer(RetinexEnhancer):
 
     Args:
         layers: how often the shared residual block is applied, 0 to 100; 1 in the authors' weights.
-        channels: hidden width, 1 to 1024; 3 in the authors' weights. ``None``: one convolution
-            from the image to the illumination, for ``layers=0`` alone.
+        channels: hidden width, 1 to 1024; 3 in the authors' weights. ``None``: one convolution from
+            the image to the illumination, for ``layers=0`` alone.
         weights: ``'official/easy'``, ``'official/medium'`` or ``'official/difficult'`` (the
             authors' files, downloaded once and checked), ``'sci_plugins/NAME'`` (files of this
-            package), or a path. ``None`` initialises as the authors do, see
-            :func:`reset_parameters`.
+            package), or a path. ``None`` initialises as the authors do.
 
     Source: Ma et al., "Toward Fast, Flexible, and Robust Low-Light Image Enhancement", CVPR 2022,
     arXiv 2204.10137; github.com/vis-opt-group/SCI.
@@ -80,7 +75,6 @@ class SCIEnhancer(RetinexEnhancer):
         return limit_illumination(torch.sigmoid(apply_conv(self.out_conv, features)) + image)
 
     def illuminate(self, image: Tensor) -> Enhanced:
-        """Enhanced image and illumination of ``image``, ``(N, 3, H, W)`` in [0, 1]."""
         self.check_input(image)
         if self.folds(image):
             enhanced, light = enhance_folded(image, self._folded(), illumination=True)
@@ -111,8 +105,8 @@ class SCIEnhancer(RetinexEnhancer):
         """
         return (
             type(image) is Tensor
-            and image.dtype in _FOLDED_DTYPES
-            and image.device.type in _FOLDED_DEVICES
+            and image.dtype in (torch.float32, torch.float64)
+            and image.device.type in ('cpu', 'cuda')
             and self.channels is not None
             and self._has_plain_layers(image)
             and unpack_dual(image).tangent is None

@@ -105,16 +105,12 @@ class WeightFile(NamedTuple):
 def find_weight_file(name: PathLike) -> WeightFile:
     """Resolve a name to a file.
 
-    Published files come from ``$SCI_PLUGINS_WEIGHTS`` if that is set, else from the cache folder,
-    into which they are downloaded once from their authors' repository.
+    It is ``official/NAME``, ``sci_plugins/NAME`` (also behind ``sci/``), ``SYSTEM/NAME`` of
+    :data:`PUBLISHED`, or a path. Published files come from ``$SCI_PLUGINS_WEIGHTS`` if that is set,
+    else from the cache folder, into which they are downloaded once from their authors' repository.
 
-    Args:
-        name: ``official/NAME``, ``sci_plugins/NAME`` (also behind ``sci/``), ``SYSTEM/NAME`` of
-            :data:`PUBLISHED`, or a path.
-
-    Raises:
-        ConfigError, FileNotFoundError: if there is no such name or file.
-        CheckpointError: if a published file has another hash or cannot be downloaded.
+    Raises ConfigError or FileNotFoundError if there is no such name or file, CheckpointError if a
+    published file has another hash or cannot be downloaded.
     """
     name = bare_name(os.fspath(name))
     kind, _, short = name.partition('/')
@@ -160,15 +156,14 @@ def _official(short: str) -> PublishedFile:
 
 def _find_published(file: PublishedFile) -> Path:
     source = os.environ.get(WEIGHTS_VARIABLE, '')
-    if source and '://' not in source:
-        path = Path(os.path.expanduser(source)) / file.place
-        if not path.is_file():
+    is_folder = source and '://' not in source
+    folder = Path(os.path.expanduser(source)) if is_folder else cache_folder() / 'weights'
+    path = folder / file.place
+    if not path.is_file():
+        if is_folder:
             raise FileNotFoundError(f'{WEIGHTS_VARIABLE} is set, but {path} does not exist')
-    else:
-        path = cache_folder() / 'weights' / file.place
-        if not path.is_file():
-            mirrored = f'{source.rstrip("/")}/{file.place}'
-            _download(mirrored if source else file.address, path, file)
+        mirrored = f'{source.rstrip("/")}/{file.place}'
+        _download(mirrored if source else file.address, path, file)
     _check_hash(path.read_bytes(), file, str(path))
     return path
 

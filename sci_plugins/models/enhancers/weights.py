@@ -70,12 +70,8 @@ def load_enhancer_weights(module: nn.Module, name: str | None) -> None:
     """Load ``name`` into an enhancer, strictly, and log one line; ``None`` loads nothing.
 
     The file, see :func:`find_weight_file`, may hold the estimator alone, the authors' whole
-    network, our learner, or a host model with the enhancer inside.
-
-    Raises:
-        ConfigError, FileNotFoundError: if there is no such name or file.
-        CheckpointError: if the file is damaged, holds code, or was made for another architecture;
-            ``module`` is then unchanged.
+    network, our learner, or a host model with the enhancer inside. Also raises CheckpointError if
+    it is damaged, holds code, or was made for another architecture; ``module`` is then unchanged.
     """
     if name is None:
         return
@@ -110,10 +106,7 @@ def load_without_denormals(module: nn.Module, name: str | None) -> None:
 
 
 def tensors_of(content: Any) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name, without a parallel wrapper's prefix.
-
-    Raises CheckpointError if it is no state dict, nor a mapping with one under ``'state_dict'``.
-    """
+    """Tensors of a checkpoint, parallel prefixes taken off; CheckpointError if no state dict."""
     state = content.get('state_dict', content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping):
         raise CheckpointError(f'expected a state dict, got a {type(content).__name__}')
@@ -208,10 +201,8 @@ def config_of_weights(name: str) -> dict[str, Any]:
     A gate around the enhancer is left out. If a file cannot be read or understood, the config is
     the default ``SCIEnhancer``, and loading says what is wrong.
 
-    Raises:
-        CheckpointError: if the file cannot hold what its recipe or its shapes say.
-        ConfigError: if the file names a class that is not imported. A file is data: it imports
-            nothing.
+    Raises CheckpointError if the file cannot hold what its recipe or its shapes say, ConfigError if
+    its class is not imported: a file is data and imports nothing.
     """
     sci = dict(type=_SCI, weights=name)
     if name.startswith('official/'):
@@ -235,10 +226,7 @@ def config_of_weights(name: str) -> dict[str, Any]:
 
 
 def saved_arguments(kind: type[BaseEnhancer], name: str) -> dict[str, Any]:
-    """The arguments in a file of weights; empty if its enhancer is not a ``kind``.
-
-    Raises CheckpointError as :func:`changed_arguments`, and as :func:`find_weight_file`.
-    """
+    """The arguments in a file of weights, checked; empty if its enhancer is not a ``kind``."""
     content = read_checkpoint(find_weight_file(name).path)
     with _naming(name):
         wanted, said = export.saved_building(content)
