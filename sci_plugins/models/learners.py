@@ -38,9 +38,9 @@ class SelfCalibratedLearner(BaseModel):
     calibrator(r_t)``. The loss is the sum of the losses of ``(i_t, x_t)`` over all stages.
     Inference uses the estimator alone, once.
 
-    The calibrator's output for the last stage, which affects no loss, is not computed as it is in
-    the authors' code: only the running statistics of its BatchNorm layers differ, which only a
-    cascade in eval mode uses.
+    The calibrator's output for the last stage, which affects no loss, is left out, unlike in the
+    authors' code: only the running statistics of its BatchNorm layers differ, which only a cascade
+    in eval mode uses.
 
     Args:
         estimator: a :class:`RetinexEnhancer`, or what :func:`build_enhancer` makes one of.
@@ -104,13 +104,9 @@ class SelfCalibratedLearner(BaseModel):
     def forward(self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor') -> Any:
         """Run the cascade, or the estimator alone, on RGB float images ``(N, 3, H, W)`` in [0, 1].
 
-        Args:
-            mode: ``'loss'`` for ``dict(loss_fidelity=…, loss_smoothness=…)``, each summed over the
-                stages; ``'predict'`` for the enhanced images; ``'tensor'`` for the list of
-                :class:`Stage`.
-
-        Raises:
-            TypeError, ValueError: if ``inputs`` or the mode is another one.
+        ``mode='loss'`` gives ``dict(loss_fidelity=…, loss_smoothness=…)``, each summed over the
+        stages, ``'predict'`` the enhanced images, ``'tensor'`` the list of :class:`Stage`.
+        TypeError or ValueError for other inputs or modes.
         """
         if not isinstance(inputs, Tensor):
             advice = "set collate_fn=dict(type='default_collate') in the dataloader"
@@ -147,11 +143,9 @@ class SelfCalibrator(nn.Module):
     ``r`` ``(N, 3, H, W)``, RGB, float, in [0, 1].
 
     Args:
-        layers: how often the shared block is applied; the authors use 3, at most 100.
-        channels: hidden width, at most 1024; the authors use 16.
-
-    Raises:
-        ConfigError: if ``layers`` or ``channels`` is out of range.
+        layers: how often the shared block is applied, 0 to 100; the authors use 3.
+        channels: hidden width, 1 to 1024; the authors use 16. What is out of range raises
+            ConfigError.
 
     Source: SCI (CVPR 2022, arXiv 2204.10137), `CalibrateNetwork` of the authors' code.
     """

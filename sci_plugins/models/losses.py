@@ -36,8 +36,7 @@ class FidelityLoss(_Loss):
 class SmoothnessLoss(_Loss):
     """Weighted :func:`sci_plugins.functional.losses.smoothness_loss`, at least float32.
 
-    Raises:
-        ValueError: if ``weight`` is negative, ``sigma`` is not positive or ``color`` is unknown.
+    ValueError if ``weight`` is negative, ``sigma`` is not positive or ``color`` is unknown.
     """
 
     def __init__(
@@ -60,14 +59,8 @@ class SCILoss(nn.Module):
     """Weighted fidelity and smoothness of an illumination map.
 
     ``forward(illumination, image)`` gives ``dict(fidelity=scalar, smoothness=scalar)``, weights
-    applied, in at least float32; the loss is their sum.
-
-    Args:
-        fidelity_weight, smoothness_weight: of :class:`FidelityLoss` and :class:`SmoothnessLoss`.
-        sigma, color: see :func:`sci_plugins.functional.losses.smoothness_loss`.
-
-    Raises:
-        ValueError: as the two losses and their functions.
+    applied, in at least float32; the loss is their sum. Arguments and errors as of
+    :class:`FidelityLoss` and :class:`SmoothnessLoss`.
     """
 
     def __init__(

@@ -41,11 +41,7 @@ class Teacher(ABC):
 
     @torch.no_grad()
     def aim(self, bright: Tensor, labels: Sequence[Any] | None = None) -> Any:
-        """What should be seen: by default what is seen in the untouched images.
-
-        They are ``(N, 3, H, W)``, RGB in [0, 1]; ``labels``, the host's data sample of each, are
-        for teachers that need the truth.
-        """
+        """What should be seen: by default what is seen in ``bright``, whatever the ``labels``."""
         return self.look(bright)
 
     @abstractmethod
@@ -124,10 +120,8 @@ class NetworkTeacher(_Host):
     head (RetinaNet, FCOS, YOLOX, RTMDet, SSD, TOOD, ...): the divergence of the scores and the
     difference of boxes and other maps, weighted by the scores on the untouched image, and the
     neck's features. Two-stage detectors: the features and the outputs of the region proposal
-    network. Others, such as DETR and Mask2Former: the features alone.
-
-    Raises:
-        ConfigError: if it has neither features nor logits, such as a network in an ONNX file.
+    network. Others, such as DETR and Mask2Former: the features alone. ConfigError for a network
+    with neither, such as one in an ONNX file.
     """
 
     def __init__(self, model: nn.Module, input_order: str = 'bgr') -> None:
@@ -190,24 +184,21 @@ class TaskTeacher(_Host):
 
     def _loss(self, image: Tensor, label: Any) -> Tensor:
         batch = [rgb_to_host(image[None], self.input_order)[0]]
-        name = type(self.model).__name__
         # DETR's forward passes keep what their loss needs only if the flag of the whole says so;
         # its parts, and so BatchNorm and Dropout, stay in eval mode.
         self.model.training = True
         try:
             with seeded(0):
                 ready = self._preprocessor(dict(inputs=batch, data_samples=[label]), True)
-                losses = self.model(**ready, mode='loss')
-                total: Tensor = self.model.parse_losses(losses)[0]
+                return self.model.parse_losses(self.model(**ready, mode='loss'))[0]
         except SciPluginsError:
             raise
         except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError,
                 TypeError, ValueError) as error:  # fmt: skip
             told = f'no training loss for the images of its train_dataloader ({tell_cause(error)})'
-            raise ConfigError(f'{name} gives {told}') from error
+            raise ConfigError(f'{type(self.model).__name__} gives {told}') from error
         finally:
             self.model.training = False
-        return total
 
 
 def _gives_logits(model: Any) -> bool:
@@ -278,10 +269,7 @@ def _by_anchor(maps: Tensor, anchors: int) -> Tensor:
 
 
 def _divergence(seen: Tensor, aim: Tensor, dim: int | None) -> Tensor:
-    """Kullback-Leibler divergence of probabilities, from logits, summed over the classes.
-
-    They are in ``dim``; ``None``: each logit is a yes or no.
-    """
+    """Kullback-Leibler divergence, classes in ``dim`` of the logits; ``None``: each a yes or no."""
     if dim is not None and aim.shape[dim] > 1:
         wanted = aim.log_softmax(dim)
         return (wanted.exp() * (wanted - seen.log_softmax(dim))).sum(dim)

@@ -29,12 +29,10 @@ class TwoLooks(BaseModel):
     enhanced model load unchanged.
 
     Args:
-        host: a model with an enhancing data preprocessor, or its config.
+        host: a model with an enhancing data preprocessor, without which ConfigError is raised, or
+            its config.
         data_preprocessor: used if the model's config has none; MMEngine's Runner passes the one at
             the top level of a config.
-
-    Raises:
-        ConfigError: if there is no enhancer.
     """
 
     def __init__(self, host: Host, data_preprocessor: Any = None, init_cfg: Any = None) -> None:
@@ -133,9 +131,7 @@ def merge_logits(first: Tensor, second: Tensor, weight: float = 0.5) -> Tensor:
     at least float32, log probabilities. With a weight, in [0, 1], of 0 or 1, it is the input
     itself.
 
-    Raises:
-        ConfigError: if the weight is out of range.
-        DataError: if the shapes differ.
+    Raises ConfigError if the weight is out of range, DataError if the shapes differ.
     """
     _check(weight, first, second)
     if weight in (0, 1):
@@ -145,10 +141,7 @@ def merge_logits(first: Tensor, second: Tensor, weight: float = 0.5) -> Tensor:
 
 
 def merge_probabilities(first: Tensor, second: Tensor, weight: float = 0.5) -> Tensor:
-    """``(1 - weight) first + weight second``, for a single-channel head after its sigmoid.
-
-    Otherwise as :func:`merge_logits`.
-    """
+    """``(1 - weight) first + weight second`` of sigmoids; else as :func:`merge_logits`."""
     _check(weight, first, second)
     if weight in (0, 1):
         return second if weight else first
@@ -188,9 +181,7 @@ def merge_detections(
         iou_threshold: boxes overlap above this intersection over union, in [0, 1].
         most: keep at most this many; ``None``: all.
 
-    Raises:
-        ConfigError: if the weight is out of range.
-        DataError: if the boxes have not four numbers.
+    Raises ConfigError if the weight is out of range, DataError if boxes have not four numbers.
     """
     _check(weight)
     heavier = max(weight, 1 - weight)
@@ -247,13 +238,10 @@ class RawEnhancedMerge(TwoLooks):
         model = dict(_delete_=True, type='sci_plugins.RawEnhancedMerge', host=_base_.model)
 
     Args:
-        host: an mmseg segmentor or mmdet detector with an enhancing data preprocessor, or its
-            config; ``segmentor`` is its older name.
-        weight: of the enhanced image, in [0, 1].
+        host: an mmseg segmentor or mmdet detector, as of :class:`TwoLooks`; ``segmentor`` is its
+            older name.
+        weight: of the enhanced image, in [0, 1], else ConfigError.
         **kwargs: those of :class:`TwoLooks`.
-
-    Raises:
-        ConfigError: if the weight is out of range or there is no enhancer.
     """
 
     def __init__(

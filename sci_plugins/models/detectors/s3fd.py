@@ -33,13 +33,10 @@ class S3FDVGG(SSDVGG):
     any size give maps of 256, 512, 512 and 1024 channels.
 
     Args:
-        fc6_dilation: 1 gives the receptive fields of table 1. Re-implementations use 3, for which
-            the weights of conv_fc6 were sampled from VGG's fc6. Either way the padding keeps the
-            map on the anchor grid (the authors' file pads by 3 without dilation, which shifts the
-            maps of strides 32 to 128 off it).
-
-    Raises:
-        ConfigError: if ``fc6_dilation`` is below 1.
+        fc6_dilation: at least 1, else ConfigError. 1 gives the receptive fields of table 1.
+            Re-implementations use 3, for which the weights of conv_fc6 were sampled from VGG's fc6.
+            Either way the padding keeps the map on the anchor grid (the authors' file pads by 3
+            without dilation, which shifts the maps of strides 32 to 128 off it).
     """
 
     def __init__(self, fc6_dilation: int = 1, init_cfg: dict | list[dict] | None = None) -> None:
@@ -78,10 +75,8 @@ class S3FDNeck(SSDNeck):
         out_channels: those and the channels of conv6_2, conv7_2, which follow in the output.
         level_strides, level_paddings: of conv6_2 and conv7_2.
         l2_norm_scales: initial scales of conv3_3, conv4_3, conv5_3; learned per channel.
+            ConfigError for more of them than input maps.
         **kwargs: those of ``SSDNeck``.
-
-    Raises:
-        ConfigError: if there are more scales than input maps.
     """
 
     def __init__(
@@ -131,12 +126,9 @@ class S3FDHead(SSDHead):
         num_classes: without background.
         in_channels: of each level.
         max_out: number of background scores on the first level, of which the largest counts
-            (section 3.3); 1 for an ordinary head.
+            (section 3.3); 1 for an ordinary head, ConfigError below.
         **kwargs: those of ``SSDHead``: ``anchor_generator`` (with one anchor per location on the
-            first level), ``bbox_coder``, ``train_cfg``, ``test_cfg``.
-
-    Raises:
-        ConfigError: if ``max_out`` is below 1, or the first level has several anchors per location.
+            first level, else ConfigError), ``bbox_coder``, ``train_cfg``, ``test_cfg``.
     """
 
     def __init__(
@@ -180,9 +172,8 @@ def compensate_matches(
         overlaps: IoU of each face with each anchor, ``(F, A)``; below 0 for anchors to leave out.
         matches: result of stage one, ``(A,)``, integers: 0 for background, -1 for ignored anchors,
             ``f + 1`` for the face ``f``; so is what is returned.
-        min_iou: anchors of stage two need a larger IoU than this, in [0, 1).
-        top_n: replaces the average. If all faces of an image are tiny, the average is one and helps
-            none of them.
+        min_iou: in [0, 1).
+        top_n: replaces the average, which is one, and helps no face, where all are tiny.
     """
     counts = torch.bincount(matches.clamp(min=0), minlength=len(overlaps) + 1)[1:]
     if top_n is None:
@@ -229,17 +220,14 @@ class ScaleCompensatedAssigner(MaxIoUAssigner):
     """Scale compensation anchor matching (S3FD, section 3.2).
 
     Stage one is mmdet's ``MaxIoUAssigner`` as SSD uses it, with the threshold lowered from 0.5 to
-    0.35. Stage two is :func:`compensate_matches`.
+    0.35. Stage two is :func:`compensate_matches`. ConfigError for what is out of range.
 
     Args:
         pos_iou_thr: threshold of stage one; an anchor below it is background.
-        compensation_iou_thr, top_n: ``min_iou`` and ``top_n`` of stage two.
+        compensation_iou_thr, top_n: ``min_iou``, below ``pos_iou_thr``, and ``top_n`` of stage two.
         min_pos_iou: smallest IoU of a face with its best anchor. Above 0, because a face that no
             anchor overlaps would take the first one.
         **kwargs: those of ``MaxIoUAssigner``.
-
-    Raises:
-        ConfigError: if a threshold or ``top_n`` is out of range.
     """
 
     def __init__(

@@ -29,15 +29,12 @@ def decode_yunet(outputs: Mapping[str, Tensor], height: int, width: int) -> tupl
 
     Args:
         outputs: ``cls_S``, ``obj_S`` ``(N, cells, 1)`` and ``bbox_S`` ``(N, cells, 4)`` for each
-            stride S of 8, 16 and 32, cells row by row.
+            stride S of 8, 16 and 32, cells row by row; ValueError for another number of cells.
         height, width: of the network's input, in pixels, multiples of 32.
 
     Returns:
         Boxes ``(N, all cells, 4)`` as ``(x1, y1, x2, y2)`` in pixels of the input, not clipped, and
         scores ``(N, all cells)`` in [0, 1].
-
-    Raises:
-        ValueError: if a map does not have the number of cells for this size.
 
     Source: as of :class:`YuNetONNX`, section 3; the results agree with OpenCV's ``FaceDetectorYN``.
     """
@@ -72,16 +69,13 @@ class YuNetONNX(BaseDetector):
     it with black to a multiple of 32, after an enhancer in it.
 
     Args:
-        weights: path of the ONNX file, exported with dynamic sizes.
-        score_thr: drop boxes with a lower score, in [0, 1].
+        weights: path of the ONNX file, exported with dynamic sizes. Errors as of
+            :class:`OnnxNetwork`, and CheckpointError if it is not YuNet.
+        score_thr: drop boxes with a lower score, in [0, 1]. What is out of range raises
+            ConfigError.
         iou_threshold: of the non-maximum suppression, in (0, 1].
         max_per_img: keep at most this many boxes, the best ones.
         data_preprocessor: by default ``DetDataPreprocessor`` with ``pad_size_divisor=32``.
-
-    Raises:
-        MissingDependencyError, FileNotFoundError: if onnxruntime or the file is missing.
-        CheckpointError: if the file is not an ONNX file, or not YuNet.
-        ConfigError: if an argument is out of range.
 
     Source: Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence
     Research 2023; github.com/opencv/opencv_zoo, Apache-2.0 (``face_detection_yunet``).
