@@ -26,7 +26,6 @@ _CHARBONNIER = 1e-4
 _FEATURES = 0.5
 # Weight of a place without objects, against 1 for a certain object.
 _BACKGROUND = 0.02
-_AFTER_TRAINING = 10**6
 
 
 class Teacher(ABC):
@@ -167,7 +166,7 @@ class TaskTeacher(_Host):
         # TOOD's loss asks how far its training is: it is over.
         hub = MessageHub.get_current_instance()
         if hub.get_info('epoch') is None:
-            hub.update_info('epoch', _AFTER_TRAINING)
+            hub.update_info('epoch', 10**6)
 
     def aim(self, bright: Tensor, labels: Sequence[Any] | None = None) -> Sequence[Any]:
         """The labels; ConfigError if there are none."""

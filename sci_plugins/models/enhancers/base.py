@@ -58,10 +58,9 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
         """Enhance a batch of images, ``(N, 3, H, W)`` RGB in [0, 1]."""
 
     def enhance_bytes(self, source: Tensor, target: Tensor, **how: Any) -> bool:
-        """Enhance 8-bit images in one pass, where there is a faster way than :meth:`forward`.
+        """Enhance 8-bit images in one pass, if there is a faster way: whether it filled ``target``.
 
-        Arguments as of :func:`sci_plugins.functional.kernels.sci_fused.enhance_fused`. Returns
-        whether ``target`` was filled; by default nothing is done.
+        Arguments as of :func:`sci_plugins.functional.kernels.sci_fused.enhance_fused`.
         """
         return False
 
@@ -105,8 +104,9 @@ class RetinexEnhancer(BaseEnhancer):
 
 def needs_gradient(module: nn.Module, *inputs: Tensor) -> bool:
     """Whether autograd is on and wanted, by a parameter of the module or by an input."""
-    tensors = (*inputs, *module.parameters())
-    return torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
+    if not torch.is_grad_enabled():
+        return False
+    return any(each.requires_grad for each in (*inputs, *module.parameters()))
 
 
 def reset_parameters(module: nn.Module) -> None:

@@ -32,8 +32,7 @@ class IdentityEnhancer(BaseEnhancer):
 class GammaEnhancer(BaseEnhancer):
     """``image ** gamma`` (torchvision's ``adjust_gamma``), differentiable.
 
-    Args:
-        gamma: above 0; below 1 brightens; 1 / 2.2 undoes a linear-light encoding.
+    ``gamma`` is above 0: below 1 brightens, 1 / 2.2 undoes a linear-light encoding.
     """
 
     receptive_radius = 0
@@ -105,9 +104,8 @@ class LightnessEnhancer(BaseEnhancer):
 class CLAHEEnhancer(LightnessEnhancer):
     """Contrast-limited adaptive histogram equalisation (OpenCV's ``CLAHE``).
 
-    Args:
-        clip_limit: contrast limit of each tile's histogram, above 0.
-        tile_grid: number of tiles ``(columns, rows)``.
+    ``clip_limit``, above 0, limits the contrast of each tile's histogram; ``tile_grid`` is the
+    number of tiles ``(columns, rows)``.
     """
 
     def __init__(self, clip_limit: float = 2.0, tile_grid: tuple[int, int] = (8, 8)) -> None:

@@ -37,8 +37,7 @@ class OnnxNetwork:
 
     def __init__(self, path: PathLike, owner: str, advice: str = '') -> None:
         require_host(owner, 'onnxruntime', 'onnx')
-        self.path = Path(os.path.expanduser(path))
-        self.owner = owner
+        self.path, self.owner = Path(os.path.expanduser(path)), owner
         if not self.path.is_file():
             raise FileNotFoundError(f'{owner}: there is no ONNX file {self.path}{advice}')
         inputs = self._session.get_inputs()
