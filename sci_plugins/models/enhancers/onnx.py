@@ -117,9 +117,8 @@ class OnnxEnhancer(BaseEnhancer):
     def _enhance_one(self, image: Tensor) -> Tensor:
         enhanced = next(iter(self.network.run(image).values()))
         if enhanced.shape != image.shape:
-            wish, got = tuple(image.shape), tuple(enhanced.shape)
-            told = f'expected an output of shape {wish}, got {got}'
-            raise CheckpointError(f'{self.network.path}: {told}')
+            shapes = f'{tuple(image.shape)}, got {tuple(enhanced.shape)}'
+            raise CheckpointError(f'{self.network.path}: expected an output of shape {shapes}')
         if not bool(enhanced.isfinite().all()):
             raise CheckpointError(f'{self.network.path}: the output holds NaN or infinite values')
         return enhanced.clamp(0, 1).to(image)

@@ -1,7 +1,6 @@
 """Enhancement in front of any model; plain PyTorch and the preprocessors are the oracles."""
 
 import copy
-import dataclasses
 import itertools
 import pickle
 from typing import Any
@@ -362,7 +361,7 @@ def test_values_still_on_their_way_are_judged_later(monkeypatch: pytest.MonkeyPa
     arrived, real = [], module._measure
 
     def measure(*args: Any) -> Any:
-        return dataclasses.replace(real(*args), is_here=lambda: bool(arrived))
+        return real(*args)._replace(is_here=lambda: bool(arrived))
 
     monkeypatch.setattr(module, '_measure', measure)
     stage, bad = _stage(), _filled(-2, 1)
