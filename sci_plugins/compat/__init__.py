@@ -30,14 +30,12 @@ EXTENSION_NAME = 'mmcv._ext'
 
 
 class StandInLoader(Loader):
-    """Fills the module ``mmcv._ext`` with operations that torchvision computes."""
+    """Fills the module ``mmcv._ext``, which Python makes, with what torchvision computes."""
 
-    def create_module(self, spec: ModuleSpec) -> None:
-        """Let Python make an empty module."""
+    def create_module(self, spec: ModuleSpec) -> None: ...
 
     def exec_module(self, module: ModuleType) -> None:
-        """Fill ``module``; torch and torchvision are imported here, not earlier."""
-        from sci_plugins.compat.ops import fill
+        from sci_plugins.compat.ops import fill  # torch and torchvision are imported here
 
         fill(module)
 
@@ -46,7 +44,6 @@ class StandInFinder(MetaPathFinder):
     """Finds ``mmcv._ext`` and nothing else."""
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """The stand-in's spec for ``mmcv._ext``, else None."""
         if fullname != EXTENSION_NAME:
             return None
         return spec_from_loader(fullname, StandInLoader(), origin='sci_plugins.compat')
@@ -56,8 +53,7 @@ def install_mmcv_ops() -> None:
     """Make ``mmcv._ext`` importable where mmcv has no compiled extension.
 
     The finder comes last on ``sys.meta_path``, so that Python's own finders find a compiled
-    extension first. Nothing is imported before a host asks for ``mmcv._ext``. Calling this again
-    changes nothing.
+    extension first. Calling this again changes nothing.
     """
     if not any(isinstance(finder, StandInFinder) for finder in sys.meta_path):
         sys.meta_path.append(StandInFinder())

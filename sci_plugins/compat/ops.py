@@ -1,13 +1,10 @@
 """What stands in for ``mmcv._ext``: its operations by torchvision or plain PyTorch.
 
-torchvision computes non-maximum suppression, RoIAlign and deformable convolution (plain and
-modulated). The functions keep mmcv's calling convention: the caller passes the tensors to write
-into, scratch buffers (``columns``, ``ones``) that are ignored here, and the geometry by keyword.
-Both libraries order the offsets alike: for each group of channels and each kernel position, row by
-row, first y, then x.
-
-The hosts compute the sigmoid focal loss and multi-scale deformable attention in plain PyTorch on
-the CPU, and call the extension for CUDA tensors: the same plain PyTorch stands in here.
+The functions keep mmcv's calling convention: the caller passes the tensors to write into, scratch
+buffers (``columns``, ``ones``) that are ignored here, and the geometry by keyword. Both libraries
+order the offsets alike: for each group of channels and each kernel position, row by row, first y,
+then x. The hosts compute the sigmoid focal loss and multi-scale deformable attention in plain
+PyTorch on the CPU, and call the extension for CUDA tensors: the same plain PyTorch stands in here.
 """
 
 import re
@@ -33,8 +30,7 @@ except (ImportError, RuntimeError) as error:  # RuntimeError: built for another 
 def as_computed(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Convert all ``tensors`` to float64 if one of them is float64, else to float32.
 
-    torchvision's kernels want one dtype for all arguments, and not all of them support half
-    precision on the CPU; torchvision's own autocast rules compute in float32 as well.
+    torchvision's kernels want one dtype, which on the CPU cannot always be half precision.
     """
     has_double = any(tensor.dtype == torch.float64 for tensor in tensors)
     dtype = torch.float64 if has_double else torch.float32
@@ -50,17 +46,17 @@ def _deform_conv_arguments(
 ) -> tuple[Any, ...]:
     """torchvision's arguments, from mmcv's: image, weight, offset and, if modulated, a mask."""
     image, weight, _, *mask = operands
-    # torchvision wants a tensor even where there is no mask or no bias.
-    mask = mask or [image.new_zeros(image.shape[0], 1)]
-    bias = image.new_zeros(weight.shape[0]) if bias is None else bias
-    is_modulated = len(operands) == 4
-    names = _MODULATED_NAMES if is_modulated else _PLAIN_NAMES
+    names = _MODULATED_NAMES if mask else _PLAIN_NAMES
     window = (geometry[name] for name in (*names, 'group', 'deformable_group'))
-    return *as_computed(*operands[:3], *mask, bias), *window, is_modulated
+    # torchvision wants a tensor even where there is no mask or no bias.
+    given = mask or [image.new_zeros(image.shape[0], 1)]
+    bias = image.new_zeros(weight.shape[0]) if bias is None else bias
+    return *as_computed(*operands[:3], *given, bias), *window, bool(mask)
 
 
-def _deform_conv_gradients(grad_output: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
-    """Gradients of image, weight, offset, mask and bias."""
+def _deform_conv_gradients(grad_output: Tensor, *given: Any) -> tuple[Tensor, ...]:
+    """Gradients of image, weight, offset, mask and bias, from what gives the arguments."""
+    arguments = _deform_conv_arguments(*given)
     grad_output = grad_output.to(arguments[0].dtype)
     return torch.ops.torchvision._deform_conv2d_backward(grad_output, *arguments)
 
@@ -80,23 +76,20 @@ def deform_conv_forward(*tensors: Tensor, **geometry: int) -> None:
 def deform_conv_backward_input(*tensors: Tensor, **geometry: int) -> None:
     """Add to the image's gradient and overwrite the offset's, as mmcv's kernels do."""
     image, offset, grad_output, grad_image, grad_offset, weight, *_ = tensors
-    arguments = _deform_conv_arguments((image, weight, offset), geometry)
-    of_image, _, of_offset, *_ = _deform_conv_gradients(grad_output, *arguments)
-    grad_image.add_(of_image)
-    grad_offset.copy_(of_offset)
+    gradients = _deform_conv_gradients(grad_output, (image, weight, offset), geometry)
+    grad_image.add_(gradients[0])
+    grad_offset.copy_(gradients[2])
 
 
 def deform_conv_backward_parameters(*tensors: Tensor, scale: float, **geometry: int) -> None:
     """Add ``scale`` times the gradient of the weight to that buffer.
 
-    torchvision computes all gradients at once, so a backward pass costs twice what mmcv's pair of
-    kernels would.
+    torchvision computes all gradients at once: a backward pass costs twice what mmcv's would.
     """
     image, offset, grad_output, grad_weight, *_ = tensors
     # mmcv does not pass the weight, but its gradient depends on nothing but its shape.
-    arguments = _deform_conv_arguments((image, grad_weight, offset), geometry)
-    _, of_weight, *_ = _deform_conv_gradients(grad_output, *arguments)
-    grad_weight.add_(of_weight.to(grad_weight.dtype), alpha=scale)
+    gradients = _deform_conv_gradients(grad_output, (image, grad_weight, offset), geometry)
+    grad_weight.add_(gradients[1].to(grad_weight.dtype), alpha=scale)
 
 
 def modulated_deform_conv_forward(*tensors: Tensor, with_bias: bool, **geometry: int) -> None:
@@ -115,14 +108,12 @@ def modulated_deform_conv_forward(*tensors: Tensor, with_bias: bool, **geometry:
 def modulated_deform_conv_backward(*tensors: Tensor, with_bias: bool, **geometry: int) -> None:
     """Write all gradients into the given tensors, as mmcv's kernels do.
 
-    These are those of the forward pass without the output, in its order; then gradient buffers:
-    image, weight and bias, to add to, offset and mask, to overwrite; then the gradient of the
-    output.
+    The tensors are those of the forward pass without the output; then gradient buffers: image,
+    weight and bias, to add to, offset and mask, to overwrite; then the gradient of the output.
     """
     image, weight, bias, _, offset, mask, _, *buffers, grad_output = tensors
-    operands = image, weight, offset, mask
-    arguments = _deform_conv_arguments(operands, geometry, bias if with_bias else None)
-    gradients = _deform_conv_gradients(grad_output, *arguments)
+    operands, bias_or_none = (image, weight, offset, mask), bias if with_bias else None
+    gradients = _deform_conv_gradients(grad_output, operands, geometry, bias_or_none)
     # Of torchvision: image, weight, offset, mask, bias.
     for buffer, gradient in zip(buffers[:2], gradients[:2], strict=True):
         buffer.add_(gradient)
@@ -138,19 +129,12 @@ INSTALL = 'pip install --no-build-isolation --no-cache-dir --no-deps --force-rei
 
 
 class MissingOpError(SciPluginsError, NotImplementedError):
-    """An mmcv operation that only its compiled extension has.
-
-    Args:
-        name: the operation that was called.
-        available: the operations that the stand-in has.
-    """
+    """The operation ``name`` of mmcv, which only its compiled extension has."""
 
     def __init__(self, name: str, available: Sequence[str]) -> None:
         there = f'their replacement by torchvision has only {", ".join(available)}'
-        told = (
-            f'mmcv has no compiled ops here, and {there}; compile them (10-20 minutes): {INSTALL}'
-        )
-        super().__init__(f'mmcv op {name}: {told}')
+        told = f'mmcv has no compiled ops here, and {there}; compile them (10-20 minutes)'
+        super().__init__(f'mmcv op {name}: {told}: {INSTALL}')
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
@@ -158,10 +142,8 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
 
     Args:
         boxes, scores: ``(N, 4)``, x1, y1, x2, y2 in pixels; ``(N,)``.
-        iou_threshold: drop boxes whose IoU with a kept one is above this; a box exactly at the
-            threshold stays.
-        offset: 0, or 1 if ``x2`` and ``y2`` are the last pixels inside the box, so that its width
-            is ``x2 - x1 + offset``.
+        iou_threshold: drop boxes whose IoU with a kept one is above this.
+        offset: 0, or 1 if ``x2`` and ``y2`` are the last pixels inside the box.
 
     Returns:
         int64 indices by descending score; equal scores keep their order.
@@ -178,13 +160,12 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     return torch.ops.torchvision.nms(boxes, scores, iou_threshold)
 
 
-def _roi_align_settings(settings: Mapping[str, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """torchvision's arguments, before and after the shape that only the backward pass takes."""
+def _roi_align_window(settings: Mapping[str, Any]) -> list[Any]:
+    """torchvision's arguments; its backward pass has the features' shape after the first three."""
     if settings['pool_mode'] == 0:  # maximum
         raise MissingOpError("roi_align with pool_mode='max'", ["pool_mode='avg'"])
     names = ('spatial_scale', 'aligned_height', 'aligned_width', 'sampling_ratio', 'aligned')
-    window = tuple(settings[name] for name in names)
-    return window[:3], window[3:]
+    return [settings[name] for name in names]
 
 
 def roi_align_forward(
@@ -204,21 +185,19 @@ def roi_align_forward(
     Raises:
         MissingOpError: for maximum pooling (``pool_mode`` 0).
     """
-    before, after = _roi_align_settings(settings)
-    pooled = torch.ops.torchvision.roi_align(*as_computed(features, rois), *before, *after)
-    output.copy_(pooled)
+    operands, window = as_computed(features, rois), _roi_align_window(settings)
+    output.copy_(torch.ops.torchvision.roi_align(*operands, *window))
 
 
 def roi_align_backward(*tensors: Tensor, **settings: Any) -> None:
     """Add the gradient of the features to the last of the tensors, ``(N, C, H, W)``.
 
-    Before it come the output's gradient, the regions and two that are ignored. Other arguments and
-    errors as in :func:`roi_align_forward`.
+    Before it come the output's gradient, the regions and two that are ignored; see
+    :func:`roi_align_forward`.
     """
     grad_output, rois, *_, grad_input = tensors
-    before, after = _roi_align_settings(settings)
-    operands = as_computed(grad_output, rois)
-    window = *before, *grad_input.shape, *after
+    operands, window = as_computed(grad_output, rois), _roi_align_window(settings)
+    window[3:3] = grad_input.shape
     grad_input.add_(torch.ops.torchvision._roi_align_backward(*operands, *window))
 
 
@@ -284,16 +263,13 @@ def ms_deform_attn_backward(*tensors: Tensor, im2col_step: int) -> None:
         buffer.copy_(gradient)
 
 
-OPS = {
-    op.__name__: op
-    for op in (
-        nms, roi_align_forward, roi_align_backward, deform_conv_forward,
-        deform_conv_backward_input, deform_conv_backward_parameters,
-        modulated_deform_conv_forward, modulated_deform_conv_backward,
-        sigmoid_focal_loss_forward, sigmoid_focal_loss_backward, ms_deform_attn_forward,
-        ms_deform_attn_backward,
-    )
-}  # fmt: skip
+_BUILT = (
+    nms, roi_align_forward, roi_align_backward, deform_conv_forward, deform_conv_backward_input,
+    deform_conv_backward_parameters, modulated_deform_conv_forward, modulated_deform_conv_backward,
+    sigmoid_focal_loss_forward, sigmoid_focal_loss_backward, ms_deform_attn_forward,
+    ms_deform_attn_backward,
+)  # fmt: skip
+OPS = {op.__name__: op for op in _BUILT}
 
 
 def _missing_op(name: str) -> Any:
