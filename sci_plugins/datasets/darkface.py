@@ -8,16 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from sci_plugins.datasets import text_labels
 from sci_plugins.datasets.check_report import NAMED
-from sci_plugins.datasets.text_labels import (
-    FACE,
-    Box,
-    TextLabelDataset,
-    is_count,
-    is_upright,
-    line_error,
-    parse_numbers,
-)
+from sci_plugins.datasets.text_labels import FACE, Box, TextLabelDataset, is_upright, line_error
 from sci_plugins.errors import ConfigError, DataError, check_choice
 from sci_plugins.registry import DATASETS
 from sci_plugins.utils.files import read_numbered_lines, write_atomically
@@ -31,11 +24,7 @@ DOUBLED = 'duplicate box'
 
 
 def read_upright_boxes(path: str | Path) -> list[tuple[int, Box]]:
-    """Boxes of :func:`read_numbered_boxes`, all with ``x1 < x2`` and ``y1 < y2``.
-
-    Raises:
-        DataError: as :func:`read_numbered_boxes`, and for an empty or inverted box.
-    """
+    """Boxes of :func:`read_numbered_boxes`; an empty or inverted one is a DataError too."""
     numbered = read_numbered_boxes(path)
     for number, box in numbered:
         if not is_upright(box):
@@ -50,17 +39,16 @@ def read_numbered_boxes(path: str | Path) -> list[tuple[int, Box]]:
     Windows line ends and fractions are fine. A box may be empty or inverted.
 
     Raises:
-        DataError: naming file and line, if the file is missing, is not text, or does not follow
-            this layout.
+        DataError: naming file and line, if it is missing, not text, or of another layout.
     """
     lines = read_numbered_lines(Path(path), 'label file')
     number, text = lines[0] if lines else (1, '')
-    if not is_count(text):
+    if not text_labels.is_count(text):
         got = repr(text) if text else 'an empty file'
         raise line_error(path, number, 'the number of boxes', got)
     if len(lines) - 1 != int(text):
         raise line_error(path, number, f'{text} boxes to follow', str(len(lines) - 1))
-    numbered = [(number, text, parse_numbers(text.split())) for number, text in lines[1:]]
+    numbered = [(n, text, text_labels.parse_numbers(text.split())) for n, text in lines[1:]]
     for number, text, box in numbered:
         if len(box) != 4:
             raise line_error(path, number, 'four finite numbers x1 y1 x2 y2', repr(text))
@@ -70,12 +58,9 @@ def read_numbered_boxes(path: str | Path) -> list[tuple[int, Box]]:
 def strange_boxes(
     path: str | Path, numbered: Sequence[tuple[int, Box]], size: tuple[int, int] | None = None
 ) -> list[tuple[str, str]]:
-    """What is odd about the boxes of one label file: a (kind, sentence) for each odd box.
+    """What is odd about the boxes of :func:`read_numbered_boxes`: a (kind, sentence) for each.
 
-    Args:
-        path: the file, for the sentences.
-        numbered: boxes with their lines, from :func:`read_numbered_boxes`.
-        size: (width, height) of the image, ``None`` if unknown.
+    ``size`` is the image's (width, height), ``None`` if unknown.
     """
     found = []
     seen: set[Box] = set()
@@ -140,9 +125,7 @@ class Split:
 
 
 _REGDET = 'REGDet, github.com/sherrycattt/REGDet, splits/'
-_HLA = (
-    'HLA-Face, github.com/daooshee/HLA-Face-Code at 9444d6d, train_code/dataset/mf_dsfd_dark_face_'
-)
+_HLA = 'HLA-Face, github.com/daooshee/HLA-Face-Code at 9444d6d, train_code/dataset/mf_dsfd_'
 _HASHED = (
     'ours, because the list behind the 5400/600 of MAET, FeatEnHancer and YOLA is not '
     'public: the 600 ids whose decimal text has the smallest sha256 are held out'
@@ -150,8 +133,8 @@ _HASHED = (
 SPLITS = {
     'regdet_train': Split('regdet_test', False, 5000, 36733, f'{_REGDET}train.txt'),
     'regdet_test': Split('regdet_test', True, 1000, 7116, f'{_REGDET}test.txt'),
-    'hlaface_train': Split('hlaface_val', False, 5500, 40179, f'{_HLA}train_5500.txt'),
-    'hlaface_val': Split('hlaface_val', True, 500, 3670, f'{_HLA}val_500.txt'),
+    'hlaface_train': Split('hlaface_val', False, 5500, 40179, f'{_HLA}dark_face_train_5500.txt'),
+    'hlaface_val': Split('hlaface_val', True, 500, 3670, f'{_HLA}dark_face_val_500.txt'),
     'hashed_train': Split('hashed_test', False, 5400, 39408, _HASHED),
     'hashed_test': Split('hashed_test', True, 600, 4441, _HASHED),
     'all': Split('', False, IMAGES, FACES['2019'], 'every labelled image'),
@@ -159,11 +142,7 @@ SPLITS = {
 
 
 def split_ids(name: str) -> list[str]:
-    """Ids of a split's images, in numerical order.
-
-    Raises:
-        ConfigError: if there is no such split.
-    """
+    """Ids of a split's images, in numerical order; see :func:`find_split`."""
     split = find_split(name)
     everything = list(map(str, range(1, IMAGES + 1)))
     if not split.held_out:
@@ -174,11 +153,7 @@ def split_ids(name: str) -> list[str]:
 
 
 def find_split(name: str) -> Split:
-    """The split of this name.
-
-    Raises:
-        ConfigError: if there is no such split.
-    """
+    """The split of this name; ConfigError if there is none."""
     check_choice('split', name, SPLITS)
     return SPLITS[name]
 
@@ -199,22 +174,16 @@ def annotation_version(faces: int, split: str = 'all') -> str:
     """``'2019'``, ``'2021'`` or ``'unknown'``, from the number of faces in all labels of a split.
 
     Of parts of the set only the counts of 2019 are known. With another count a part is
-    ``'unknown'``: it may be of 2021, or damaged.
-
-    Raises:
-        ConfigError: if there is no such split.
+    ``'unknown'``: it may be of 2021, or damaged. See :func:`find_split`.
     """
     known = FACES if split == 'all' else {'2019': find_split(split).faces_2019}
     return next((year for year, count in known.items() if count == faces), UNKNOWN)
 
 
 def find_version(labels: str | Path, faces: int, split: str | None) -> str | None:
-    """The annotation version, from all 6000 labels if they are there, else from a split.
+    """The annotation version, from all 6000 label files if they are there, else from a split.
 
-    Args:
-        labels: folder of the label files.
-        faces: number of faces in the split.
-        split: its name, ``None`` for other images, of which the version is ``None``.
+    ``faces`` are those in the split; without one, for other images, the version is ``None``.
     """
     everything = count_faces(labels, split_ids('all'))
     if everything is not None:
@@ -245,8 +214,7 @@ class DarkFaceDataset(TextLabelDataset):
         ann_file: instead of ``split``, a text file with one image per line, of which the first word
             counts (``ID`` or ``ID.png``). Without either, every image of the folder is used, in the
             order of the ids, and every label needs its image.
-        data_prefix: folders of images and labels below ``data_root``; ``None`` for
-            ``dict(img='image', label='label')``.
+        data_prefix: as in :class:`TextLabelDataset`, with ``img`` and ``label``.
         img_suffix: suffix of the image files.
         **kwargs: those of :class:`TextLabelDataset`, whose errors this has too.
 
@@ -256,21 +224,16 @@ class DarkFaceDataset(TextLabelDataset):
 
     NAME: ClassVar[str] = 'DARK FACE'
     METAINFO: ClassVar[dict] = dict(FACE, dataset_name=NAME)
+    FOLDERS: ClassVar[dict[str, str]] = dict(img='image', label='label')
 
     def __init__(
-        self,
-        *args: Any,
-        split: str | None = None,
-        data_prefix: dict[str, str] | None = None,
-        img_suffix: str = '.png',
-        **kwargs: Any,
+        self, *args: Any, split: str | None = None, img_suffix: str = '.png', **kwargs: Any
     ) -> None:
         if split is not None:
             find_split(split)
         self.split, self.img_suffix = split, img_suffix
         self._strange_boxes: list[str] = []
-        data_prefix = data_prefix or dict(img='image', label='label')
-        super().__init__(*args, data_prefix=data_prefix, **kwargs)
+        super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """One record per image: path, id, size, and ``instances`` with the boxes."""
@@ -321,8 +284,8 @@ class DarkFaceDataset(TextLabelDataset):
 
     def _check_images(self, images: Path, names: list[str]) -> None:
         there = {path.name for path in images.iterdir()}
-        missing = [file for n in names if (file := f'{n}{self.img_suffix}') not in there]
-        if missing:
+        files = [f'{name}{self.img_suffix}' for name in names]
+        if missing := [file for file in files if file not in there]:
             told = f'{len(missing)} of {len(names)} are missing'
             raise DataError(f'{images / missing[0]}: there is no such image ({told})')
 

@@ -24,11 +24,9 @@ _HARMLESS = darkface.OVERHANGING, darkface.DOUBLED
 def check_darkface(
     root: PathLike, *, split: str | None = None, size: Size = IMAGE_SIZE, workers: int = 2
 ) -> CheckReport:
-    """Look at every image and every label below ``image/`` and ``label/``.
+    """Look at every image and every label below ``image/`` and ``label/``, or of one split.
 
-    Args:
-        split: check only the images of this split; each must exist.
-        size: expected (width, height) of every image.
+    ``size`` is the expected (width, height) of every image.
 
     Raises:
         ConfigError: if there is no such split.
@@ -72,15 +70,13 @@ def _files(report: CheckReport, folder: Path, suffix: str, wanted: Ids | None) -
 
 
 def _check_pairs(report: CheckReport, root: Path, images: Ids, labels: Ids, wanted: Ids) -> None:
+    image, label = 'image/{}.png'.format, 'label/{}.txt'.format
     for name in (each for each in wanted if each not in images):
-        report.add('missing image', f'image/{name}.png is in the split but does not exist')
-    for kind, there, file, others, other in (
-        ('image without label', images, 'image/{}.png', labels, 'label/{}.txt'),
-        ('label without image', labels, 'label/{}.txt', images, 'image/{}.png'),
-    ):
-        for name in there:
-            if name not in others:
-                report.add(kind, f'{root}/{file.format(name)}: {other.format(name)} does not exist')
+        report.add('missing image', f'{image(name)} is in the split but does not exist')
+    for name in (each for each in images if each not in labels):
+        report.add('image without label', f'{root}/{image(name)}: {label(name)} does not exist')
+    for name in (each for each in labels if each not in images):
+        report.add('label without image', f'{root}/{label(name)}: {image(name)} does not exist')
 
 
 def _check_images(

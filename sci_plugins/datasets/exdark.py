@@ -3,14 +3,9 @@
 from pathlib import Path
 from typing import Any, ClassVar
 
+from sci_plugins.datasets import text_labels
 from sci_plugins.datasets.night_layouts import Names
-from sci_plugins.datasets.text_labels import (
-    Box,
-    TextLabelDataset,
-    is_upright,
-    line_error,
-    parse_numbers,
-)
+from sci_plugins.datasets.text_labels import Box, TextLabelDataset, is_upright, line_error
 from sci_plugins.errors import DataError, check_choice, shorten
 from sci_plugins.registry import DATASETS
 from sci_plugins.utils.files import read_numbered_lines
@@ -35,12 +30,10 @@ def read_objects(path: str | Path) -> list[Object]:
     """Objects of one image: ``(class name, (x1, y1, x2, y2))`` in the order of the file.
 
     The first line is ``% bbGt version=3``, each further one ``CLASS left top width height`` in
-    pixels and seven unused numbers on occlusion and orientation. As in the file, a box may be empty
-    or extend beyond the image.
+    pixels and seven unused numbers. A box may be empty or extend beyond the image.
 
     Raises:
-        DataError: naming file and line, if the file is missing, is not text, or does not follow
-            this layout.
+        DataError: naming file and line, if it is missing, not text, or of another layout.
     """
     lines = read_numbered_lines(Path(path), 'annotation file')
     head = lines[0][1] if lines else ''
@@ -53,7 +46,7 @@ def _parse(path: str | Path, number: int, text: str) -> Object:
     name, *words = text.split()
     if name not in CLASSES:
         raise line_error(path, number, f'a class of {", ".join(CLASSES)}', repr(name))
-    numbers = parse_numbers(words[:4])
+    numbers = text_labels.parse_numbers(words[:4])
     if len(numbers) != 4:
         raise line_error(path, number, 'CLASS left top width height', repr(text))
     left, top, width, height = numbers
@@ -63,15 +56,12 @@ def _parse(path: str | Path, number: int, text: str) -> Object:
 def read_class_list(path: str | Path, splits: tuple[str, ...] = ()) -> list[str]:
     """Image names of ``imageclasslist.txt``, or of any list with one name per line.
 
-    Args:
-        path: the list. Columns: name, class, lighting, indoor or outdoor, experiment (1 train, 2
-            val, 3 test); a heading with ``|`` is skipped.
-        splits: keep the images of these experiments; empty keeps all, and needs only the first
-            column.
+    Its columns are name, class, lighting, indoor or outdoor, experiment (1 train, 2 val, 3 test); a
+    heading with ``|`` is skipped. Without ``splits`` all are kept, and the name is enough.
 
     Raises:
-        DataError: naming file and line, if the file is missing, a line lacks a column or is a
-            duplicate, or no image is left.
+        DataError: naming file and line, if it is missing, a line lacks a column or is a duplicate,
+            or no image is left.
     """
     wanted = {SPLITS[name] for name in splits}
     names: dict[str, None] = {}
@@ -98,17 +88,15 @@ CLASS_LIST = 'imageclasslist.txt'
 class ExDarkDataset(TextLabelDataset):
     """7363 images of 12 classes, ``CLASS/NAME.png``, with ``CLASS/NAME.png.txt``.
 
-    The folders are those of the two archives; the file ``imageclasslist.txt`` of the data set's
-    repository has its own split of 3000, 1800 and 2563 images. For other splits, such as MAET's
-    80/20, pass ``ann_file``. The case of file names does not matter. Empty boxes are ignored, with
-    one warning. Objects of classes that ``metainfo`` lacks are left out.
+    The file ``imageclasslist.txt`` of the data set's repository has its own split of 3000, 1800 and
+    2563 images. For others, such as MAET's 80/20, pass ``ann_file``. The case of file names does
+    not matter. Empty boxes are ignored, as are objects of classes that ``metainfo`` lacks.
 
     Args:
         split: ``'train'``, ``'val'``, ``'test'`` or several of them, as listed in ``ann_file``.
         ann_file: a list with one image name per line; with ``split`` alone it is
             ``imageclasslist.txt``. Without either every annotated image is used.
-        data_prefix: folders below ``data_root``; ``None`` for ``dict(img='ExDark',
-            ann='ExDark_Annno')``.
+        data_prefix: as in :class:`TextLabelDataset`, with ``img`` and ``ann``.
         **kwargs: those of :class:`TextLabelDataset`, whose errors this has too.
 
     Raises:
@@ -117,21 +105,16 @@ class ExDarkDataset(TextLabelDataset):
 
     NAME: ClassVar[str] = 'ExDark'
     METAINFO: ClassVar[dict] = dict(classes=CLASSES, palette=_PALETTE)
+    FOLDERS: ClassVar[dict[str, str]] = dict(img='ExDark', ann='ExDark_Annno')
 
     def __init__(
-        self,
-        *args: Any,
-        split: Names | None = None,
-        ann_file: str = '',
-        data_prefix: dict[str, str] | None = None,
-        **kwargs: Any,
+        self, *args: Any, split: Names | None = None, ann_file: str = '', **kwargs: Any
     ) -> None:
         self.splits = (split,) if isinstance(split, str) else tuple(split or ())
         for name in self.splits:
             check_choice('split', name, SPLITS, 'ExDark')
-        data_prefix = data_prefix or dict(img='ExDark', ann='ExDark_Annno')
         listed = ann_file or (CLASS_LIST if self.splits else '')
-        super().__init__(*args, ann_file=listed, data_prefix=data_prefix, **kwargs)
+        super().__init__(*args, ann_file=listed, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """One record per image: path, id, size, and ``instances`` with the boxes."""
@@ -142,8 +125,7 @@ class ExDarkDataset(TextLabelDataset):
         else:
             names = [path.name.removesuffix('.txt') for path in annotations.values()]
         records = [self._load_record(name, images, annotations) for name in names]
-        empty = sum(instance['ignore_flag'] for each in records for instance in each['instances'])
-        if empty:
+        if empty := sum(box['ignore_flag'] for each in records for box in each['instances']):
             self.log(f'ignored {empty} empty boxes')
         return records
 
@@ -151,12 +133,10 @@ class ExDarkDataset(TextLabelDataset):
         self, name: str, images: dict[str, Path], annotations: dict[str, Path]
     ) -> dict:
         key = name.lower()
-        for kind, prefix, found in (
-            ('image', 'img', key in images),
-            ('annotation', 'ann', f'{key}.txt' in annotations),
-        ):
-            if not found:
-                raise DataError(f'ExDark: {name} has no {kind} below {self.data_prefix[prefix]}')
+        if key not in images:
+            raise DataError(f'ExDark: {name} has no image below {self.data_prefix["img"]}')
+        if f'{key}.txt' not in annotations:
+            raise DataError(f'ExDark: {name} has no annotation below {self.data_prefix["ann"]}')
         numbers = {kind: number for number, kind in enumerate(self.metainfo['classes'])}
         objects = [
             (box, numbers[kind], not is_upright(box))

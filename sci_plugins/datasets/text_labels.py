@@ -51,6 +51,7 @@ class TextLabelDataset(BaseDetDataset):
     """Base of data sets that make mmdet's records themselves.
 
     Args:
+        data_prefix: folders below ``data_root``, if not those of the set's layout.
         filter_cfg: ``dict(filter_empty_gt=True)`` leaves out training images without an object that
             counts.
         **kwargs: those of ``mmdet.datasets.BaseDetDataset``.
@@ -62,13 +63,15 @@ class TextLabelDataset(BaseDetDataset):
     """
 
     NAME: ClassVar[str]
+    FOLDERS: ClassVar[dict[str, str]] = dict(img_path='')
+
+    def __init__(
+        self, *args: Any, data_prefix: dict[str, str] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, data_prefix=data_prefix or self.FOLDERS, **kwargs)
 
     def folder(self, key: str = 'img') -> Path:
-        """A folder of ``data_prefix``.
-
-        Raises:
-            DataError: if it does not exist.
-        """
+        """A folder of ``data_prefix``, which must exist."""
         folder = Path(self.data_prefix[key])
         if not folder.is_dir():
             raise DataError(f'{self.NAME}: folder {folder} does not exist')
@@ -79,11 +82,7 @@ class TextLabelDataset(BaseDetDataset):
     ) -> dict[str, Any]:
         """mmdet's record of one image.
 
-        Args:
-            objects: boxes ``(x1, y1, x2, y2)``, class indices, and whether they are ignored.
-
-        Raises:
-            DataError: naming the file, if it is missing or not an image.
+        ``objects`` are boxes ``(x1, y1, x2, y2)``, class indices, and whether they are ignored.
         """
         size = dict(zip(('width', 'height'), read_image_size(image), strict=True))
         instances = [

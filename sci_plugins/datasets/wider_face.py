@@ -6,15 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sci_plugins.datasets.text_labels import (
-    FACE,
-    Box,
-    TextLabelDataset,
-    is_count,
-    is_upright,
-    line_error,
-    parse_numbers,
-)
+from sci_plugins.datasets import text_labels
+from sci_plugins.datasets.text_labels import FACE, Box, TextLabelDataset, is_upright, line_error
 from sci_plugins.errors import ConfigError, DataError, shorten
 from sci_plugins.registry import DATASETS
 from sci_plugins.utils.files import read_numbered_lines
@@ -39,8 +32,7 @@ def read_wider_face(path: str | Path) -> dict[str, list[WiderFace]]:
     zeros if there is none.
 
     Raises:
-        DataError: naming file and line, if the file is missing, is not text, or does not follow
-            this layout.
+        DataError: naming file and line, if it is missing, not text, or of another layout.
     """
     lines = iter(read_numbered_lines(Path(path), 'annotation file'))
     images: dict[str, list[WiderFace]] = {}
@@ -60,7 +52,7 @@ def _read_faces(path: str | Path, name: str, lines: Iterator[tuple[int, str]]) -
     number, text = next(lines, (0, ''))
     if not text:
         raise DataError(f'{path}: ends before the number of faces of {shorten(name)}')
-    if not is_count(text):
+    if not text_labels.is_count(text):
         raise line_error(path, number, f'the number of faces of {name}', repr(text))
     count = int(text)
     # An image without faces has one line, of zeros.
@@ -74,7 +66,7 @@ def _parse(path: str | Path, name: str, line: tuple[int, str] | None) -> WiderFa
     if line is None:
         raise DataError(f'{path}: ends before the last face of {shorten(name)}')
     number, text = line
-    values = parse_numbers(text.split(), int)
+    values = text_labels.parse_numbers(text.split(), int)
     if len(values) != 10:
         raise line_error(path, number, f'ten whole numbers {_COLUMNS}', repr(text))
     x, y, width, height, blur, _, _, invalid, occlusion, _ = values
@@ -86,7 +78,7 @@ class WiderFaceTextDataset(TextLabelDataset):
     """``wider_face_split/wider_face_{train,val}_bbx_gt.txt``, without conversion to XML.
 
     Faces that are marked as invalid or have an empty box are ignored: finding them is neither right
-    nor wrong. The two limits ignore more faces.
+    nor wrong.
 
     Args:
         ann_file: the text file, below ``data_root``.
@@ -105,7 +97,7 @@ class WiderFaceTextDataset(TextLabelDataset):
     def __init__(
         self, *args: Any, max_blur: int = 2, max_occlusion: int = 2, **kwargs: Any
     ) -> None:
-        for name, value in (('max_blur', max_blur), ('max_occlusion', max_occlusion)):
+        for name, value in dict(max_blur=max_blur, max_occlusion=max_occlusion).items():
             if value not in (0, 1, 2):
                 raise ConfigError(f'WIDER FACE: {name} must be 0, 1 or 2, got {value!r}')
         self.max_blur, self.max_occlusion = max_blur, max_occlusion
@@ -113,12 +105,11 @@ class WiderFaceTextDataset(TextLabelDataset):
 
     def load_data_list(self) -> list[dict]:
         """One record per image: path, id, size, and ``instances`` with the boxes."""
-        folder = self.folder()
-        records, flags = [], []
+        folder, records = self.folder(), []
         for name, faces in read_wider_face(self.ann_file).items():
             objects = [(face.box, 0, self._is_ignored(face)) for face in faces]
-            flags += [ignored for *_, ignored in objects]
             records.append(self.record(folder / name, name.removesuffix('.jpg'), objects))
+        flags = [face['ignore_flag'] for record in records for face in record['instances']]
         told = f'{len(records)} images, {len(flags)} faces, {sum(flags)} of them ignored'
         self.log(told, logging.INFO)
         return records
