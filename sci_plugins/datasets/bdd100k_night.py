@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from mmengine.logging import print_log
 
 from sci_plugins.datasets.check_report import CheckReport
-from sci_plugins.datasets.night_layouts import Names, NightLayout, choose
+from sci_plugins.datasets.night_layouts import Names, NightLayout, choose, listed
 from sci_plugins.datasets.segmentation_check import check_segmentation
 from sci_plugins.datasets.segmentation_folder import SegmentationFolderDataset
 from sci_plugins.errors import DataError
@@ -38,14 +38,10 @@ BDD100K = NightLayout(
 #: Label files below the root, newest release first; the last three are folders with one file per
 #: image.
 SOURCES = (
-    'labels/det_20/det_train.json',
-    'labels/det_20/det_val.json',
-    'labels/bdd100k_labels_images_train.json',
-    'labels/bdd100k_labels_images_val.json',
-    'labels/100k/train',
-    'labels/100k/val',
-    'labels/100k/test',
-)
+    'labels/det_20/det_train.json', 'labels/det_20/det_val.json',
+    'labels/bdd100k_labels_images_train.json', 'labels/bdd100k_labels_images_val.json',
+    'labels/100k/train', 'labels/100k/val', 'labels/100k/test',
+)  # fmt: skip
 #: Images of ``val`` taken at night.
 _NIGHT_VAL = 87
 #: The values of the attribute.
@@ -56,12 +52,12 @@ _BETWEEN = re.compile(r'[\s,]*')
 
 
 def find_sources(root: Path, given: Names | None = None) -> list[Path]:
-    """Label files (or folders of them) below ``root``: the given ones, or those of :data:`SOURCES`.
+    """Label files (or folders of them) below ``root``: all the given ones, or :data:`SOURCES`.
 
     Raises:
         DataError: if there are none, or a given one is missing.
     """
-    names = [given] if isinstance(given, str) else given or SOURCES
+    names = listed(given) or SOURCES
     paths = [root / name for name in names if given or (root / name).exists()]
     for path in paths:
         if not path.exists():
@@ -77,10 +73,8 @@ def find_sources(root: Path, given: Names | None = None) -> list[Path]:
 def read_times_of_day(sources: Sequence[Path], stems: Collection[str]) -> dict[str, str]:
     """Image name without suffix -> time of day, for those in the files.
 
-    Large files are read piece by piece, and only as far as needed.
-
-    Raises:
-        DataError: naming the file, if it is not a BDD100K label file.
+    Large files are read piece by piece, and only as far as needed. A DataError names a file that is
+    not BDD100K's.
     """
     wanted = set(stems)
     found: dict[str, str] = {}
@@ -121,10 +115,8 @@ def _stem(source: Path, frame: Any) -> str:
 def iterate_frames(path: Path) -> Iterator[Any]:
     """Entries of a file ``[...]`` or ``{"frames": [...]}``, without holding them all.
 
-    The file of 70,000 images is over a gigabyte, and many times that once parsed.
-
-    Raises:
-        DataError: naming the file, if it is neither or truncated.
+    The file of 70,000 images is over a gigabyte, and many times that once parsed. A DataError names
+    a file that is neither or truncated.
     """
     try:
         with path.open(encoding='utf-8') as file:
@@ -172,14 +164,10 @@ def check_bdd100k(
     """:func:`check_segmentation` of the images of one time of day, or several.
 
     Args:
-        root, timeofday, attributes: as of :class:`BDD100KNightDataset`.
+        root, timeofday, attributes: as of :class:`BDD100KNightDataset`, with its errors.
         write_lists: a folder for the lists ``night_SPLIT.txt``, for ``ann_file``.
         overwrite: replace lists with other names.
         **options: those of :func:`check_segmentation`.
-
-    Raises:
-        ConfigError: if there is no such time of day.
-        DataError: also if no label file has the time of day.
     """
     wanted = choose(BDD100K.name, 'timeofday', timeofday, TIMES_OF_DAY)
     parts = BDD100K.parts(root, BDD100K.splits)
@@ -187,10 +175,8 @@ def check_bdd100k(
     if not any(stems.values()):
         raise DataError(f'BDD100K: found no *.jpg below {Path(root, "images/10k")}')
     sources = find_sources(Path(root), attributes)
-    times = read_times_of_day(sources, {stem for some in stems.values() for stem in some})
-    chosen = {
-        split: [stem for stem in some if times.get(stem) in wanted] for split, some in stems.items()
-    }
+    times = read_times_of_day(sources, [*chain.from_iterable(stems.values())])
+    chosen = {k: [stem for stem in some if times.get(stem) in wanted] for k, some in stems.items()}
     published = {'val': _NIGHT_VAL} if wanted == ('night',) else {}
     parts = [
         replace(part, published=published.get(part.name), chosen=frozenset(chosen[part.name]))
@@ -200,8 +186,7 @@ def check_bdd100k(
     layout = replace(BDD100K, name=f'BDD100K, {" or ".join(wanted)},')
     report = check_segmentation(layout, root, parts=parts, **options)
     report.facts['time of day from'] = ', '.join(map(str, sources))
-    rows = [_time_row(split, some, times) for split, some in stems.items() if some]
-    report.tables['time of day'] = rows
+    report.tables['time of day'] = [_time_row(k, some, times) for k, some in stems.items() if some]
     if write_lists is not None:
         start = Path(write_lists, '-'.join(wanted).replace('/', '-'))
         _write_lists({Path(f'{start}_{k}.txt'): some for k, some in chosen.items()}, overwrite)
@@ -211,11 +196,8 @@ def check_bdd100k(
 def _write_lists(lists: Mapping[Path, list[str]], overwrite: bool) -> None:
     texts = {path: ''.join(f'{n}\n' for n in names).encode() for path, names in lists.items()}
     # A list cannot hold a mark: an equal one stays, another one is refused.
-    changed = {
-        path: text
-        for path, text in texts.items()
-        if text and not (path.is_file() and path.read_bytes() == text)
-    }
+    same = {path for path, text in texts.items() if path.is_file() and path.read_bytes() == text}
+    changed = {path: text for path, text in texts.items() if text and path not in same}
     check_outputs(*changed, overwrite=overwrite)
     for path, text in changed.items():
         write_atomically(path, text)
@@ -239,8 +221,7 @@ class BDD100KNightDataset(SegmentationFolderDataset):
 
     Args:
         timeofday: one or several of :data:`TIMES_OF_DAY`.
-        attributes: label files (or folders with one file per image) below ``data_root``, instead of
-            the usual ones.
+        attributes: label files, or folders of them, below ``data_root``, instead of the usual ones.
         ann_file: a list with one image name per line, instead of the label files.
         **kwargs: those of :class:`SegmentationFolderDataset`.
 

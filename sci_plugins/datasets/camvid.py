@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sci_plugins.datasets.night_layouts import CAMVID, IGNORED, LabelCode, Names, NightLayout
+from sci_plugins.datasets import night_layouts
+from sci_plugins.datasets.night_layouts import IGNORED, LabelCode, Names, NightLayout, listed
 from sci_plugins.datasets.segmentation_folder import SegmentationFolderDataset
 from sci_plugins.errors import DataError
 from sci_plugins.registry import DATASETS
@@ -19,7 +20,7 @@ CAMVID_LAYOUT = NightLayout(
     labels='{split}annot',
     img_suffix='.jpg',
     label_suffix='.png',
-    code=LabelCode(dict(enumerate(CAMVID)), frozenset([_VOID, IGNORED])),
+    code=LabelCode(dict(enumerate(night_layouts.CAMVID)), frozenset([_VOID, IGNORED])),
     counts=dict(train=367, val=101, test=233),
     size=(480, 360),
     palette=_PALETTE,
@@ -39,11 +40,10 @@ class CamVidDataset(SegmentationFolderDataset):
     Args:
         include_prefix: keep only frames whose name begins with this (or one of these), if given.
         exclude_prefix: leave out frames whose name begins with this (or one of these).
-        **kwargs: those of :class:`SegmentationFolderDataset`.
+        **kwargs: those of :class:`SegmentationFolderDataset`, whose errors this has too.
 
     Raises:
-        ConfigError: if there is no such split.
-        DataError: if no frame is left, or a folder, an image or a label map is missing.
+        DataError: if no frame is left.
     """
 
     LAYOUT: ClassVar[NightLayout] = CAMVID_LAYOUT
@@ -51,10 +51,7 @@ class CamVidDataset(SegmentationFolderDataset):
     def __init__(
         self, *args: Any, include_prefix: Names = (), exclude_prefix: Names = (), **kwargs: Any
     ) -> None:
-        given = (include_prefix or (), exclude_prefix or ())
-        self.include_prefix, self.exclude_prefix = (
-            (each,) if isinstance(each, str) else tuple(each) for each in given
-        )
+        self.include_prefix, self.exclude_prefix = listed(include_prefix), listed(exclude_prefix)
         super().__init__(*args, **kwargs)
 
     def choose_images(self, images: list[Path]) -> list[Path]:

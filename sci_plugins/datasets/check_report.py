@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,8 +27,7 @@ class Problem:
 
     kind: str  # such as ``'unreadable image'``
     text: str  # a sentence that names the file
-    #: whether training on the data would fail or mislead; otherwise it is a note
-    is_error: bool = True
+    is_error: bool = True  # training would fail or mislead; otherwise it is a note
 
 
 @dataclass
@@ -37,8 +35,7 @@ class CheckReport:
     """Result of checking one data set."""
 
     name: str  # of the data set
-    #: what was counted, in the order of the text
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)  # what was counted, in order
     #: name -> rows, each a dict with the same keys
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)  # in the order in which they were found
@@ -49,11 +46,9 @@ class CheckReport:
         return [problem for problem in self.problems if problem.is_error]
 
     def add(self, kind: str, text: str, is_error: bool = True) -> None:
-        """Add a :class:`Problem`."""
         self.problems.append(Problem(kind, text, is_error))
 
     def note(self, kind: str, text: str) -> None:
-        """Add a :class:`Problem` that is no error."""
         self.add(kind, text, is_error=False)
 
     def to_json(self) -> str:
@@ -71,10 +66,10 @@ class CheckReport:
             lines += ['', name, indent(table, '  ')]
         for word, is_error in (('ERROR', True), ('note', False)):
             chosen = [each for each in self.problems if each.is_error == is_error]
-            for kind, count in Counter(each.kind for each in chosen).items():
+            for kind in dict.fromkeys(each.kind for each in chosen):
                 texts = [f'  {each.text}' for each in chosen if each.kind == kind]
-                more = [f'  and {count - NAMED} more'] if count > NAMED else []
-                lines += ['', f'{word}: {kind} ({count})', *texts[:NAMED], *more]
+                more = [f'  and {len(texts) - NAMED} more'] if len(texts) > NAMED else []
+                lines += ['', f'{word}: {kind} ({len(texts)})', *texts[:NAMED], *more]
         count = len(self.errors)
         told = f'NOT usable: {count} error{"s" * (count > 1)}'
         return '\n'.join([*lines, '', told if count else 'usable for training'])
@@ -90,10 +85,7 @@ def in_threads(
 
 
 def image_digest(path: Path) -> tuple[tuple[int, int] | str, str]:
-    """Shape ``(H, W)`` and hash of the decoded pixels, whatever the file's format.
-
-    What is wrong with it, and an empty hash, if it cannot be decoded.
-    """
+    """Shape ``(H, W)`` and hash of a file's pixels; what is wrong, and ``''``, if it has none."""
     try:
         pixels = read_picture(path).pixels
     except (DataError, OSError) as error:

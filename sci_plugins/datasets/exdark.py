@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sci_plugins.datasets import text_labels
-from sci_plugins.datasets.night_layouts import Names
+from sci_plugins.datasets.night_layouts import Names, listed
 from sci_plugins.datasets.text_labels import Box, TextLabelDataset, is_upright, line_error
 from sci_plugins.errors import DataError, check_choice, shorten
 from sci_plugins.registry import DATASETS
@@ -110,11 +110,11 @@ class ExDarkDataset(TextLabelDataset):
     def __init__(
         self, *args: Any, split: Names | None = None, ann_file: str = '', **kwargs: Any
     ) -> None:
-        self.splits = (split,) if isinstance(split, str) else tuple(split or ())
+        self.splits = listed(split)
         for name in self.splits:
             check_choice('split', name, SPLITS, 'ExDark')
-        listed = ann_file or (CLASS_LIST if self.splits else '')
-        super().__init__(*args, ann_file=listed, **kwargs)
+        ann_file = ann_file or (CLASS_LIST if self.splits else '')
+        super().__init__(*args, ann_file=ann_file, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """One record per image: path, id, size, and ``instances`` with the boxes."""

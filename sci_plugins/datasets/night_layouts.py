@@ -50,13 +50,14 @@ def find_files(folder: Path, suffix: str) -> list[Path]:
     return list_files(folder, [suffix], ignore_case=False).files if folder.is_dir() else []
 
 
-def choose(data: str, argument: str, value: Names | None, known: Sequence[str]) -> tuple[str, ...]:
-    """One or several of the known names, as a tuple.
+def listed(names: Names | None) -> tuple[str, ...]:
+    """One name, several or none, as a tuple."""
+    return (names,) if isinstance(names, str) else tuple(names or ())
 
-    Raises:
-        ConfigError: naming data set, argument and value, for anything else.
-    """
-    chosen = (value,) if isinstance(value, str) else tuple(value or ())
+
+def choose(data: str, argument: str, value: Names | None, known: Sequence[str]) -> tuple[str, ...]:
+    """One or several of the known names, as a tuple; ConfigError for anything else."""
+    chosen = listed(value)
     if not chosen or not set(chosen) <= set(known) or len(set(chosen)) < len(chosen):
         raise ConfigError(
             f'{data}: {argument} must be one or several of {", ".join(known)}; got {value!r}'
@@ -101,13 +102,9 @@ class LabelCode:
         return self.ignored | self.classes.keys()
 
     def label_map(self, chosen: Mapping[int, int] | None = None) -> dict[int, int] | None:
-        """Stored value -> value to train on, for mmseg's ``LoadAnnotations``.
+        """Stored value -> value to train on, where they differ, for mmseg's ``LoadAnnotations``.
 
-        Args:
-            chosen: mmseg's own map from class index to class index, for a subset of the classes.
-
-        Returns:
-            The values that change; ``None`` if none does.
+        ``chosen`` is mmseg's own map from class to class, for some of them. ``None`` changes none.
         """
         chosen = chosen or {}
         changed = dict.fromkeys(set(range(len(self.classes))) - self.known(), UNKNOWN)
@@ -134,10 +131,8 @@ def _runs(numbers: frozenset[int]) -> str:
 
 def describe_colours(path: Any, shape: tuple[int, ...]) -> str:
     """One line about a colour picture in place of a label map."""
-    return (
-        f'{path}: expected one channel of class numbers, got a colour picture of the label map '
-        f'({shape[-1]} channels)'
-    )
+    got = f'a colour picture of the label map ({shape[-1]} channels)'
+    return f'{path}: expected one channel of class numbers, got {got}'
 
 
 def describe_sizes(path: Any, label: tuple[int, ...], image: Any, shape: tuple[int, ...]) -> str:
@@ -145,10 +140,9 @@ def describe_sizes(path: Any, label: tuple[int, ...], image: Any, shape: tuple[i
     return f'{path}: is {label[1]}x{label[0]}, its image {image} is {shape[1]}x{shape[0]}'
 
 
+_HINT = "these look like Cityscapes' *ids*, not trainIds"
 #: Cityscapes' classes as trainIds.
-TRAIN_IDS = LabelCode(
-    dict(enumerate(CITYSCAPES)), hint="these look like Cityscapes' *ids*, not trainIds"
-)
+TRAIN_IDS = LabelCode(dict(enumerate(CITYSCAPES)), hint=_HINT)
 #: The same classes as Cityscapes' ids; every other id up to 33 is ignored.
 IDS = LabelCode(
     dict(zip((7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33), CITYSCAPES, strict=True)),
@@ -165,8 +159,7 @@ class Overlap(NamedTuple):
 
     part: str  # such as ``'night/val'``
     text: str  # the report's words about them, after the part's name
-    #: only about images of this recording, with their number. Any of its frames in a training set
-    #: is an error.
+    #: only about images of this recording; any of its frames in a training set is an error
     recording: str = ''
     is_error: bool = False  # whether having them is an error
 
@@ -234,11 +227,7 @@ class NightLayout:
     def parts(
         self, root: PathLike, split: Names | None, condition: Names | None = None
     ) -> list[Part]:
-        """The parts of one or several splits, condition by condition; ``None``: the default one.
-
-        Raises:
-            ConfigError: if there is no such split or condition.
-        """
+        """The parts of some splits (see :func:`choose`), by condition; ``None``: the first."""
         splits = choose(self.name, 'split', split, self.splits)
         known = self.conditions or (() if condition else ('',))
         conditions = choose(self.name, 'condition', condition or known[:1], known)
@@ -246,7 +235,7 @@ class NightLayout:
 
     def _part(self, root: Path, condition: str, split: str) -> Part:
         words = dict(condition=condition, split=split)
-        places = [(self.images, self.labels), *([self.elsewhere] if self.elsewhere else [])]
+        places = [pair for pair in ((self.images, self.labels), self.elsewhere) if pair]
         pairs = [tuple(root / place.format(**words) for place in pair) for pair in places]
         images, labels = next((pair for pair in pairs if pair[0].is_dir()), pairs[0])
         there = None if split in self.unlabelled else labels
@@ -262,10 +251,6 @@ class NightLayout:
         return name
 
     def recording_of(self, path: str | Path) -> str | None:
-        """The recording of a frame; ``None`` if its name does not contain it.
-
-        Consecutive frames of a recording look nearly the same. They are not independent, neither
-        for an interval nor between a training and a test set.
-        """
+        """The recording of a frame, of which others look nearly the same; ``None`` if unknown."""
         match = re.match(self.recording, self.frame_name(path)) if self.recording else None
         return match[1] if match else None

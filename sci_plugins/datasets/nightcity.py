@@ -36,22 +36,13 @@ RELEASES = dict(original=NIGHTCITY, fine=NIGHTCITY_FINE)
 
 
 def layout_of(release: str) -> NightLayout:
-    """Layout of ``'original'`` or ``'fine'``.
-
-    Raises:
-        ConfigError: if there is no such release.
-    """
+    """Layout of ``'original'`` or ``'fine'``; ConfigError for another."""
     check_choice('release', release, RELEASES, 'NightCity')
     return RELEASES[release]
 
 
 def check_nightcity(root: PathLike, *, release: str = 'original', **options: Any) -> CheckReport:
-    """:func:`check_segmentation` of a release.
-
-    Raises:
-        ConfigError: if there is no such release.
-        DataError: if there is nothing to check.
-    """
+    """:func:`check_segmentation` of a release, see :func:`layout_of`."""
     return check_segmentation(layout_of(release), root, **options)
 
 
@@ -67,11 +58,10 @@ class NightCityDataset(SegmentationFolderDataset):
 
     Args:
         release: ``'original'`` or ``'fine'``; kept in ``metainfo['release']``.
-        **kwargs: those of :class:`SegmentationFolderDataset`.
+        **kwargs: those of :class:`SegmentationFolderDataset`, whose errors this has too.
 
     Raises:
-        ConfigError: if there is no such release or split.
-        DataError: naming it, if a folder, an image or a label map is missing.
+        ConfigError: if there is no such release.
     """
 
     LAYOUT: ClassVar[NightLayout] = NIGHTCITY

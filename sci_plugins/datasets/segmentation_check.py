@@ -30,10 +30,8 @@ class Found:
 
     images: dict[Path, str]  # image -> hash of its pixels, ``''`` if it cannot be decoded
     labels: int = 0  # number of readable label maps
-    #: value -> number of pixels in all label maps
-    pixels: Counter[int] = field(default_factory=Counter)
-    #: value -> number of label maps with it
-    in_images: Counter[int] = field(default_factory=Counter)
+    pixels: Counter[int] = field(default_factory=Counter)  # value -> pixels in all label maps
+    in_images: Counter[int] = field(default_factory=Counter)  # value -> label maps with it
 
 
 def check_segmentation(
@@ -59,17 +57,14 @@ def check_segmentation(
         DataError: if there is nothing to check, or a folder of ``against`` has no image.
     """
     report = CheckReport(f'{layout.name} in {root}')
-    if parts is None:
-        parts = layout.parts(root, layout.splits, condition)
+    parts = layout.parts(root, layout.splits, condition) if parts is None else parts
     there = [part for part in parts if part.exists()]
     if not there:
         places = ', '.join(str(part.folder.images) for part in parts)
         raise DataError(f'{report.name}: nothing to check, found none of {places}')
     found = {part.name: _check_part(report, layout, part, workers) for part in there}
-    report.facts = {
-        'images': sum(len(each.images) for each in found.values()),
-        'label maps': sum(each.labels for each in found.values()),
-    }
+    report.facts['images'] = sum(len(each.images) for each in found.values())
+    report.facts['label maps'] = sum(each.labels for each in found.values())
     report.tables['parts'] = [_part_row(part, found.get(part.name)) for part in parts]
     for part in parts:
         if part.name not in found:
@@ -77,10 +72,8 @@ def check_segmentation(
         elif found[part.name].labels:
             _describe_classes(report, part, layout.code, found[part.name])
     note_overlaps(report, layout, {name: each.images for name, each in found.items()})
-    tested, own = (
-        {part.name: found[part.name].images for part in there if part.is_test == is_test}
-        for is_test in (True, False)
-    )
+    tested = {part.name: found[part.name].images for part in there if part.is_test}
+    own = {part.name: found[part.name].images for part in there if not part.is_test}
     find_leaks(report, layout, tested, own, against, content, workers)
     return report
 
@@ -137,16 +130,10 @@ def _look(pair: tuple[Path, Path | None]) -> _Look:
 
 
 def load_as_mmseg(path: PathLike) -> np.ndarray:
-    """A label map as mmseg's ``LoadAnnotations`` gets it, even if it has colours.
+    """A label map as mmseg trains on it: ``(H, W)``, or ``(H, W, C)`` if it has colours.
 
     ``utils.images.read_label_map`` is stricter, and undoes Pillow's stretching of 2- and 4-bit grey
-    levels. mmseg trains on the stretched levels, so the check must see them.
-
-    Returns:
-        ``(H, W)``, palette images as their indices, or ``(H, W, C)`` of a colour picture.
-
-    Raises:
-        DataError: naming the file, if it cannot be read.
+    levels, which mmseg does not. A DataError names a file that cannot be read.
     """
     try:
         with Image.open(path) as image:
@@ -169,8 +156,8 @@ def _judge(
     if isinstance(shape, str):
         report.add('unreadable image', shape)
     elif size is not None and shape != size[::-1]:
-        text = f'{image}: expected {size[0]}x{size[1]}, got {shape[1]}x{shape[0]}'
-        report.note('other size', text)
+        wish = f'expected {size[0]}x{size[1]}'
+        report.note('other size', f'{image}: {wish}, got {shape[1]}x{shape[0]}')
     if isinstance(label_shape, str):
         report.add('unreadable label map', label_shape)
     if not isinstance(label_shape, tuple):
@@ -188,12 +175,10 @@ def _judge(
 
 
 def _part_row(part: Part, found: Found | None) -> dict[str, Any]:
-    return {
-        'part': part.name,
-        'images': len(found.images) if found else '-',
-        'published': '?' if part.published is None else part.published,
-        'label maps': found.labels if found else '-',
-    }
+    images, labels = (len(found.images), found.labels) if found else ('-', '-')
+    published = '?' if part.published is None else part.published
+    row = dict(part=part.name, images=images, published=published)
+    return row | {'label maps': labels}
 
 
 def _describe_classes(report: CheckReport, part: Part, code: LabelCode, found: Found) -> None:
@@ -227,7 +212,7 @@ FRAME = 'LEAKAGE: test frame in a training set'
 RECORDING = 'LEAKAGE: recording of the test set in a training set'
 CONTENT = 'LEAKAGE: test image in a training set, by its pixels'
 OVERLAP = 'LEAKAGE: frames shared with another data set'
-_Images = Mapping[str, Collection[Path]]
+_Sets = Mapping[str, Collection[Path]]
 _Digests = Mapping[str, Mapping[Path, str]]
 
 
@@ -235,22 +220,15 @@ def find_leaks(
     report: CheckReport,
     layout: NightLayout,
     tested: _Digests,
-    own: _Images,
+    own: _Sets,
     against: Sequence[PathLike] = (),
     content: bool = False,
     workers: int = 2,
 ) -> None:
-    """Look for test images in the set's own training part and in other sets.
+    """Look for test images in the set's own training parts and in folders of others, ``against``.
 
-    Args:
-        report: gets the findings, and a fact that sums them up.
-        tested: part -> its images, each with its :func:`image_digest`.
-        own: training part -> its images.
-        against: folders of other training sets.
-        content: compare pixels as well as names.
-
-    Raises:
-        DataError: if a folder of ``against`` has no images.
+    ``tested`` and ``own`` hold the images of each part, the first with their :func:`image_digest`,
+    which is compared if ``content`` is. A DataError names a folder without images.
     """
     others = {str(root): training_images(Path(root)) for root in against}
     check_frames(report, layout, tested, own, strict=False)
@@ -265,11 +243,7 @@ def find_leaks(
 
 
 def training_images(root: Path) -> list[Path]:
-    """All images below a folder, without label maps and daytime reference photographs.
-
-    Raises:
-        DataError: if there are none.
-    """
+    """All images below a folder (DataError for none), without label maps and daytime references."""
     images = [
         path
         for suffix in _SUFFIXES
@@ -283,20 +257,12 @@ def training_images(root: Path) -> list[Path]:
 
 
 def check_frames(
-    report: CheckReport,
-    layout: NightLayout,
-    tested: _Images,
-    training: _Images,
-    strict: bool = True,
+    report: CheckReport, layout: NightLayout, tested: _Sets, training: _Sets, strict: bool = True
 ) -> None:
     """Report test frames, and recordings of the test set, among training images.
 
-    Args:
-        tested: part -> images on which results are measured.
-        training: set (or part) -> images to train on. A file that is in both is skipped, so that
-            this may be the whole folder of a data set.
-        strict: any frame of a recording in the layout's ``overlaps`` is an error; other shared
-            recordings are notes.
+    A file that is in both is skipped, so that ``training`` may have the whole folder of a set. If
+    ``strict``, any frame of a recording in the layout's ``overlaps`` is an error, not a note.
     """
     reserved = {each.recording for each in layout.overlaps} if strict else set()
     for name, images in _untested(tested, training):
@@ -306,18 +272,15 @@ def check_frames(
             for path in images:
                 frame = layout.frame_name(path)
                 if frame in by_name and not _MERE_NUMBER.fullmatch(frame):
-                    text = f'{path}: is the frame {frame} of {part}, {by_name[frame]}'
-                    report.add(FRAME, text)
+                    report.add(FRAME, f'{path}: is the frame {frame} of {part}, {by_name[frame]}')
             test_clips = _by_recording(layout, tests)
             for clip in sorted(test_clips.keys() & clips.keys()):
-                text = (
-                    f'{name}: {len(clips[clip])} frames of {clip}, such as {clips[clip][0]}; '
-                    f'{len(test_clips[clip])} frames of {part} are from this recording'
-                )
-                report.add(RECORDING, text, is_error=clip in reserved)
+                text = f'{name}: {len(clips[clip])} frames of {clip}, such as {clips[clip][0]}'
+                same = f'{len(test_clips[clip])} frames of {part} are from this recording'
+                report.add(RECORDING, f'{text}; {same}', is_error=clip in reserved)
 
 
-def _untested(tested: _Images, training: _Images) -> Iterator[tuple[str, list[Path]]]:
+def _untested(tested: _Sets, training: _Sets) -> Iterator[tuple[str, list[Path]]]:
     """Training sets without the test images themselves."""
     tests = {path.resolve() for images in tested.values() for path in images}
     for name, images in training.items():
@@ -332,15 +295,8 @@ def _by_recording(layout: NightLayout, images: Iterable[Path]) -> dict[str, list
     return clips
 
 
-def check_content(
-    report: CheckReport, tested: _Digests, training: _Images, workers: int = 2
-) -> None:
-    """Report training images that have a test image's pixels, whatever their names.
-
-    Args:
-        tested: part -> image -> its :func:`image_digest`.
-        training: set -> images to train on; test images themselves are skipped.
-    """
+def check_content(report: CheckReport, tested: _Digests, training: _Sets, workers: int = 2) -> None:
+    """Report training images with a test image's :func:`image_digest`, whatever their names."""
     by_digest = {
         digest: (part, path) for part, digests in tested.items() for path, digest in digests.items()
     }
@@ -352,7 +308,7 @@ def check_content(
                 report.add(CONTENT, f'{path}: is {test} of {part}')
 
 
-def note_overlaps(report: CheckReport, layout: NightLayout, images: _Images) -> None:
+def note_overlaps(report: CheckReport, layout: NightLayout, images: _Sets) -> None:
     """Report frames that the set is known to share with another one; ``images`` by part."""
     for part, text, recording, is_error in layout.overlaps:
         shared = list(images.get(part, ()))

@@ -27,11 +27,10 @@ class SegmentationFolderDataset(BaseSegDataset):
     Args:
         split: one or several of the layout's splits.
         condition: one or several of its conditions, ``None`` for the default.
-        ann_file: a text file with one image per line, its path below the image folder (with or
-            without the suffix); only these images are used.
+        ann_file: a list of the images to use, one path below the image folder per line, with or
+            without the suffix.
         data_prefix: instead of ``split`` and ``condition``, as everywhere in mmseg.
-        img_suffix, seg_map_suffix: how the names of images and label maps end, instead of the
-            layout's suffixes.
+        img_suffix, seg_map_suffix: how the names of images and label maps end, if not as usual.
         layout: instead of ``LAYOUT``, for subclasses whose set has several releases.
         **kwargs: those of ``mmseg.datasets.BaseSegDataset``.
 
@@ -91,8 +90,7 @@ class SegmentationFolderDataset(BaseSegDataset):
 
     def load_data_list(self) -> list[dict]:
         """One record per image: paths, ``clip`` and what mmseg's transforms need."""
-        listed = self._read_list()
-        records = []
+        listed, records = self._read_list(), []
         for folder in self.folders:
             images = self._find_images(folder)
             if listed is not None:
@@ -144,11 +142,9 @@ class SegmentationFolderDataset(BaseSegDataset):
     def _check_labels_when_loaded(self) -> None:
         """Put a check after the pipeline's step that loads the label map."""
         check = CheckLabelMap(len(self.metainfo['classes']), self.ignore_index)
-        steps = self.pipeline.transforms
-        for index, step in enumerate(steps):
-            if type(step).__name__ == 'LoadAnnotations':
-                steps.insert(index + 1, check)
-                return
+        names = [type(step).__name__ for step in self.pipeline.transforms]
+        if 'LoadAnnotations' in names:
+            self.pipeline.transforms.insert(names.index('LoadAnnotations') + 1, check)
 
 
 def _only_listed(folder: FolderPair, images: list[Path], listed: set[str]) -> list[Path]:
