@@ -58,7 +58,6 @@ def check_coco(path: str | Path, scored: bool = False, masks: bool = False) -> N
     file is checked once, one that is not on this machine's disks not at all.
 
     Args:
-        path: of the file.
         scored: also require ``iscrowd``, which pycocotools needs to compute AP.
         masks: also check ``segmentation``, which is not read otherwise.
 
@@ -84,7 +83,7 @@ def _check(path: str, scored: bool, masks: bool, *_: int) -> None:
     unknown = _without(categories, (each.category_id for each in annotations))
     refuse('annotations[{}].category_id: expected the id of a category, got {}', unknown)
     if scored:
-        bare = [(index, '') for index, each in enumerate(annotations) if each.iscrowd is None]
+        bare = [(i, '') for i, each in enumerate(annotations) if each.iscrowd is None]
         refuse('annotations[{}]: iscrowd is missing, which COCO AP needs', bare)
     lone = _without(images, (each.image_id for each in annotations))
     if len(lone) == len(annotations):
@@ -109,16 +108,14 @@ def _check_masks(
 
     mmdet passes over polygons of an odd length or below 6, pycocotools does not.
     """
-    drawn = [(index, each) for index, each in enumerate(annotations) if each['image_id'] in sizes]
-    for index, each in drawn:
-        if problem := wrong_mask(each.get('segmentation'), sizes[each['image_id']]):
-            raise DataError(f'{path}: annotations[{index}].segmentation{problem}')
-    parts = [
-        (index, len(part))
-        for index, each in drawn
-        for part in each['segmentation']
-        if isinstance(part, list) and (len(part) % 2 or len(part) < 6)
-    ]
+    parts = []
+    for index, each in enumerate(annotations):
+        if each['image_id'] in sizes:
+            mask = each.get('segmentation')
+            if problem := wrong_mask(mask, sizes[each['image_id']]):
+                raise DataError(f'{path}: annotations[{index}].segmentation{problem}')
+            lengths = [len(part) for part in mask if isinstance(part, list)]
+            parts += [(index, n) for n in lengths if n % 2 or n < 6]
     told = 'annotations[{}].segmentation: expected x, y of three points or more, got {} numbers'
     (_refuse if scored else _warn)(path, told if scored else told + ': ignored {} such', parts)
 
@@ -173,8 +170,7 @@ Found = Sequence[tuple[int, Hashable]]
 
 def _repeated(values: Iterable[Hashable]) -> Found:
     first: dict[Hashable, int] = {}
-    pairs = list(enumerate(values))
-    return [(index, value) for index, value in pairs if first.setdefault(value, index) != index]
+    return [(i, each) for i, each in enumerate(values) if first.setdefault(each, i) != i]
 
 
 def _without(known: Iterable[Hashable], values: Iterable[Hashable]) -> Found:

@@ -17,30 +17,23 @@ SPLITS = (None, 'train', 'test')
 
 
 def hashed_split(file_name: str, test_fraction: float) -> str:
-    """``'train'`` or ``'test'`` for an image, from the hash of its name alone.
-
-    Other images, their order and their ids do not matter: adding or removing an image changes the
-    split of no other.
-    """
-    stem = PurePosixPath(file_name).stem
-    digest = hashlib.sha256(os.fsencode(stem)).digest()
+    """``'train'`` or ``'test'`` for an image, from the hash of its name alone, not from others."""
+    digest = hashlib.sha256(os.fsencode(PurePosixPath(file_name).stem)).digest()
     position = int.from_bytes(digest[:4], 'big') / 2**32
     return 'test' if position < test_fraction else 'train'
 
 
 @DATASETS.register_module()
 class CocoFaceDataset(CocoDataset):
-    """mmdet's ``CocoDataset`` with one class, ``face``, and two more options.
+    """mmdet's ``CocoDataset`` with one class, ``face``, a smallest size, and a split by file name.
 
-    For a set without a split this adds one that is reproducible from the file names. ``CocoMetric``
-    reads *all* images of its ``ann_file`` and counts untested ones as missed: with ``split``, leave
-    its ``ann_file`` out and pack ``'instances'`` as a meta key.
+    ``CocoMetric`` reads *all* images of its ``ann_file`` and counts untested ones as missed: with
+    ``split``, leave its ``ann_file`` out and pack ``'instances'`` as a meta key.
 
     Args:
         split: ``'train'``, ``'test'`` or ``None`` for all images.
         test_fraction: the expected share of ``'test'``, in (0, 1).
-        min_size: ignore faces whose ``sqrt(width * height)`` in the original image is below this
-            many pixels: finding them is neither right nor wrong.
+        min_size: ignore faces whose ``sqrt(width * height)`` in the original image is below this.
         **kwargs: those of ``mmdet.datasets.CocoDataset``.
 
     Raises:

@@ -25,9 +25,7 @@ class Draw:
 
     def generator(self) -> torch.Generator | None:
         """A new CPU generator; without a seed ``None``, for PyTorch's own."""
-        if self.seed is None:
-            return None
-        return torch.Generator().manual_seed(self.seed)
+        return None if self.seed is None else torch.Generator().manual_seed(self.seed)
 
 
 class _Seeded:
@@ -40,9 +38,7 @@ class _Seeded:
 
 @DATA_SAMPLERS.register_module()
 class SeededSampler(_Seeded, DefaultSampler):
-    """MMEngine's ``DefaultSampler`` for epoch-based loops, with the same arguments.
-
-    Yields :class:`Draw` in place of bare indices.
+    """MMEngine's ``DefaultSampler`` for epoch-based loops, which yields :class:`Draw` here.
 
     Raises:
         ConfigError: if ``seed`` is none, see :func:`sci_plugins.errors.check_seed`.
@@ -55,12 +51,9 @@ class SeededSampler(_Seeded, DefaultSampler):
 
 @DATA_SAMPLERS.register_module()
 class SeededInfiniteSampler(_Seeded, InfiniteSampler):
-    """MMEngine's ``InfiniteSampler`` for iteration-based loops, with the same arguments.
+    """MMEngine's ``InfiniteSampler`` for iteration-based loops, else as :class:`SeededSampler`.
 
-    Yields :class:`Draw` in place of bare indices; resumed, it continues with the right one.
-
-    Raises:
-        ConfigError: if ``seed`` is none, see :func:`sci_plugins.errors.check_seed`.
+    Resumed, it continues with the right :class:`Draw`.
     """
 
     def _infinite_indices(self) -> Iterator[Draw]:
