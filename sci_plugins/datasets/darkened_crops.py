@@ -38,8 +38,7 @@ class Batch(NamedTuple):
 
     bright: Tensor  # as they are, ``(N, 3, H, W)``, RGB, [0, 1]
     dark: Tensor  # the same, darkened; some stay as they are
-    #: the host's data sample of each, with its truth; ``None`` without labels
-    labels: Sequence[Any] | None = None
+    labels: Sequence[Any] | None = None  # the host's data sample of each, with its truth
 
     def singles(self) -> 'list[Batch]':
         """Each image by itself."""
@@ -55,40 +54,33 @@ class Darkness:
     untouched: float = 0.25  # share that stays as it is: what is bright and clean must not change
     by_day: float = 0.1  # share of the others that keeps all of its light, and may be noisy
     gain: tuple[float, float] = (0.01, 1.0)  # fraction of the light
-    #: as in :class:`sci_plugins.SynthesizeLowLight`; ``noisy`` and ``shot`` are the shares that
-    #: have them
-    noise: tuple[float, float] = (2e-4, 5e-3)
-    noisy: float = 0.7
+    noise: tuple[float, float] = (2e-4, 5e-3)  # as in :class:`sci_plugins.SynthesizeLowLight`
+    noisy: float = 0.7  # share with such noise
     shot_noise: tuple[float, float] = (1e-4, 6e-3)
-    shot: float = 0.35
-    #: shares in uneven light, with coloured noise by white balance, and compressed as JPEG of
-    #: quality 55 to 95
-    uneven: float = 0.4
-    balanced: float = 0.25
-    compressed: float = 0.2
-    #: share of all crops that are resized afterwards, as pipelines do before a network sees them,
-    #: by a factor between ``scale``'s, bilinearly
-    resized: float = 0.4
-    scale: tuple[float, float] = (0.5, 2.0)
+    shot: float = 0.35  # share with shot noise
+    uneven: float = 0.4  # share in uneven light
+    balanced: float = 0.25  # share with coloured noise, by white balance
+    compressed: float = 0.2  # share compressed as JPEG of quality 55 to 95
+    resized: float = 0.4  # share of all that is resized afterwards, as pipelines do, bilinearly
+    scale: tuple[float, float] = (0.5, 2.0)  # by which factors
 
     def apply(self, crop: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """A crop, ``(H, W, 3)`` uint8 RGB, in the dark; same shape and dtype."""
-        if generator.random() < self.untouched:
-            return crop
         draw = generator.random
+        if draw() < self.untouched:
+            return crop
         gain = 1.0 if draw() < self.by_day else log_uniform(self.gain, draw())
         noise = log_uniform(self.noise, draw()) if draw() < self.noisy else 0.0
         shot = log_uniform(self.shot_noise, draw()) if draw() < self.shot else 0.0
-        light = None
-        if generator.random() < self.uneven:
+        light = balance = None
+        if draw() < self.uneven:
             kind = list(KINDS)[generator.integers(len(KINDS))]
             light = uneven_light(kind, crop.shape[0], crop.shape[1], generator)
-        balance = None
-        if generator.random() < self.balanced:
+        if draw() < self.balanced:
             red, blue = (generator.uniform(*each) for each in RANDOM_WHITE_BALANCE)
             balance = (red, 1.0, blue)
         dark = darken(crop, gain, noise, shot, generator, white_balance=balance, light=light)
-        if generator.random() < self.compressed:
+        if draw() < self.compressed:
             dark = compress_jpeg(dark[..., ::-1], int(generator.integers(55, 96)))[..., ::-1]
         return np.ascontiguousarray(dark)
 
@@ -105,13 +97,10 @@ class DarkenedCrops:
 
     Args:
         bright: files and folders of photographs by day.
-        as_they_are: files and folders of real dark photographs that are to stay as the network
-            knows them: their crops are both sides of a pair.
+        as_they_are: those of real dark photographs that are to stay as the network knows them:
+            their crops are both sides of a pair.
         share: of the crops that come from ``as_they_are``, if there are any.
         crop_size: side in pixels; smaller images are left out.
-        batch_size: crops of a batch.
-        darkness: how they are darkened.
-        seed: of everything.
 
     Raises:
         DataError: if there is no image, or all are dark or smaller than a crop.
@@ -136,7 +125,6 @@ class DarkenedCrops:
 
     @property
     def files(self) -> list[Path]:
-        """All image files."""
         return [*self.bright.files, *(self.as_they_are.files if self.as_they_are else ())]
 
     @property
@@ -145,7 +133,6 @@ class DarkenedCrops:
         return self.bright.skipped | (self.as_they_are.skipped if self.as_they_are else {})
 
     def batch(self, number: int) -> Batch:
-        """The batch of that number, of square crops."""
         generator = np.random.default_rng([self.seed, number])
         pairs = [self._pair(generator) for _ in range(self.batch_size)]
         bright, dark = (torch.stack([_to_tensor(pair[k]) for pair in pairs]) for k in (0, 1))
@@ -165,11 +152,9 @@ class DarkenedCrops:
             if crop.mean() >= 255 * MIN_MEAN:
                 dark, size = self.darkness.apply(crop, generator), (self.size, self.size)
                 return _resize(crop, size), _resize(dark, size)
-        raise DataError(
-            f'the photographs are too dark to teach anything: {_TRIES} crops in a row have a mean '
-            f'below {MIN_MEAN:g} (white is 1); give photographs by day, and dark ones by '
-            '--as-they-are'
-        )
+        told = f'{_TRIES} crops in a row have a mean below {MIN_MEAN:g} (white is 1)'
+        advice = 'give photographs by day, and dark ones by --as-they-are'
+        raise DataError(f'the photographs are too dark to teach anything: {told}; {advice}')
 
 
 class LabelledImages:
@@ -184,9 +169,6 @@ class LabelledImages:
             the scale of 255, and ``data_samples`` with the truth.
         indices: which of its images.
         input_order: channel order of its images, ``'bgr'`` or ``'rgb'``.
-        batch_size: images of a batch.
-        darkness: how they are darkened.
-        seed: of everything.
     """
 
     def __init__(
@@ -218,17 +200,13 @@ class LabelledImages:
     def _pair(self, generator: np.random.Generator) -> Batch:
         index = self.indices[int(generator.integers(len(self.indices)))]
         item = self._load(index, int(generator.integers(2**32)))
-        image: Any = item.get('inputs')
-        sample: Any = item.get('data_samples')
+        image, sample = item.get('inputs'), item.get('data_samples')
+        sample = {} if sample is None else sample
         if not isinstance(image, Tensor) or image.ndim != 3 or image.shape[0] != 3:
             raise DataError('the train_dataloader must give colour images of shape (3, H, W)')
-        if sample is None or not (
-            'gt_sem_seg' in sample or 'labels' in sample.get('gt_instances', ())
-        ):
-            raise DataError(
-                'the train_dataloader of the config gives images without labels: its pipeline '
-                'needs LoadAnnotations before it packs'
-            )
+        if not ('gt_sem_seg' in sample or 'labels' in sample.get('gt_instances', ())):
+            told = 'images without labels: its pipeline needs LoadAnnotations before it packs'
+            raise DataError(f'the train_dataloader of the config gives {told}')
         self._values.check([image], True, [str(sample.get('img_path', ''))])
         rgb = host_to_rgb(image[None], self.input_order)
         bright = (rgb[0].permute(1, 2, 0) * 255).round().byte().numpy()
@@ -239,13 +217,12 @@ class LabelledImages:
         try:
             with seeded(seed):
                 item: dict[str, Any] = self.dataset[index]
+            return item
         except (SciPluginsError, OSError):
             raise
         except Exception as error:  # whatever a host's pipeline raises for a broken file
-            raise DataError(
-                f'image {index} of the train_dataloader cannot be loaded ({tell_cause(error)})'
-            ) from error
-        return item
+            told = f'cannot be loaded ({tell_cause(error)})'
+            raise DataError(f'image {index} of the train_dataloader {told}') from error
 
     def _darken(self, image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """In the dark, perhaps at another size: it is resized before and after."""
@@ -275,9 +252,9 @@ class _Photographs:
         self._cache: dict[int, np.ndarray] = {}
 
     def crop(self, size: int, generator: np.random.Generator) -> np.ndarray:
-        """A random crop of a random image, shrunk or not, mirrored or not: ``(S, S, 3)`` uint8.
+        """A random crop of a random image, perhaps shrunk or mirrored: ``(S, S, 3)`` uint8.
 
-        Of side ``size``, or as large as the image allows.
+        ``S`` is ``size``, or what the image allows.
         """
         image = self._read_or_next(int(generator.integers(len(self.files))))
         size = min(size, *image.shape[:2])
@@ -291,9 +268,7 @@ class _Photographs:
 
     def _read_or_next(self, index: int) -> np.ndarray:
         for step in range(len(self.files)):
-            position = (index + step) % len(self.files)
-            image = self._read(position)
-            if image is not None:
+            if (image := self._read((index + step) % len(self.files))) is not None:
                 return image
         first = next(iter(self.skipped.values()))
         raise DataError(f'none of {len(self.files)} images can be used; first: {first}')

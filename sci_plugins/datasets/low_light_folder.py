@@ -56,8 +56,7 @@ class LowLightFolder(Dataset):
     sends with an index; with a bare index they follow PyTorch's global generator.
 
     Args:
-        data_root: one or several folders, searched with all their subfolders; the images are sorted
-            by path. May also be a single file.
+        data_root: one or several folders or files, searched by :func:`find_images`.
         max_size: shrink an image whose longer side exceeds this many pixels.
         crop_size: side in pixels of a random square crop, taken after shrinking; ``None`` keeps
             whole images.
@@ -69,8 +68,8 @@ class LowLightFolder(Dataset):
 
     Raises:
         ConfigError: if a size is not an int or too small.
-        DataError: if a folder is missing or has no image, or an image is smaller than the crop or
-            than 5 pixels; when an item is read, if its file is not an image. Each names the path.
+        DataError: naming the path, if a folder is missing or has no image, or an image is smaller
+            than the crop or than 5 pixels; when an item is read, if its file is not an image.
     """
 
     data_root: PathLike | Sequence[PathLike]
@@ -87,7 +86,7 @@ class LowLightFolder(Dataset):
         root = self.data_root
         roots = [root] if isinstance(root, str | os.PathLike) else root
         self.files = [path for root in roots for path in find_images(root)]
-        self._cache: dict[int, np.ndarray] | None = {} if self.cache else None
+        self._cache: dict[int, np.ndarray] = {}
         self._check_image_sizes()
 
     def __len__(self) -> int:
@@ -121,11 +120,12 @@ class LowLightFolder(Dataset):
 
     def _read(self, index: int) -> np.ndarray:
         """Decoded and shrunk image, ``(H, W, 3)`` uint8."""
-        if self._cache is None:
-            return shrink(read_image(self.files[index]), self.max_size)
-        if index not in self._cache:
-            self._cache[index] = shrink(read_image(self.files[index]), self.max_size)
-        return self._cache[index]
+        if index in self._cache:
+            return self._cache[index]
+        image = shrink(read_image(self.files[index]), self.max_size)
+        if self.cache:
+            self._cache[index] = image
+        return image
 
     def _check_image_sizes(self) -> None:
         """Refuse small images at the start, from their headers, not after hours."""
@@ -141,10 +141,7 @@ class LowLightFolder(Dataset):
 def find_images(folder: PathLike) -> list[Path]:
     """All images in ``folder`` and its subfolders, in natural order; or the one file.
 
-    The log says what was skipped, see :func:`sci_plugins.utils.folders.list_files`.
-
-    Raises:
-        DataError: if the folder is missing or has no image.
+    The log says what was skipped. A DataError names a folder that is missing or has no image.
     """
     root = Path(os.path.expanduser(folder))
     if root.is_file():
@@ -198,15 +195,12 @@ def _random_crop(
 def stack_images(batch: Sequence[dict[str, Any]], mixed: str = 'refuse') -> dict:
     """Stack the images of a batch; for a loader's ``collate_fn``.
 
-    Items of our data sets (``inputs``, RGB ``(3, H, W)``, and ``data_samples``) become
-    ``dict(inputs=(N, 3, H, W), data_samples=list of N)``.
-
-    Args:
-        mixed: what to do with images of several sizes: ``'refuse'`` them, or ``'crop'`` each around
-            its centre to the smallest height and the smallest width of the batch.
+    Items of our data sets become ``dict(inputs=(N, 3, H, W), data_samples=list of N)``. With
+    ``mixed='crop'`` images of several sizes are cropped around their centres to the smallest height
+    and the smallest width of the batch.
 
     Raises:
-        ConfigError: if ``mixed`` is neither.
+        ConfigError: if ``mixed`` is neither ``'refuse'`` nor ``'crop'``.
         DataError: if sizes differ and ``mixed`` is ``'refuse'``; names two of the images.
     """
     check_choice('mixed', mixed, ('refuse', 'crop'), 'stack_images')
@@ -214,14 +208,10 @@ def stack_images(batch: Sequence[dict[str, Any]], mixed: str = 'refuse') -> dict
     samples = [item['data_samples'] for item in batch]
     other = next((i for i, image in enumerate(images) if image.shape != images[0].shape), 0)
     if other and mixed == 'refuse':
-        first, second = (
-            f'{samples[i].img_path} ({images[i].shape[-1]}x{images[i].shape[-2]})'
-            for i in (0, other)
-        )
-        raise DataError(
-            f'a batch needs images of one size, got {first} and {second}: set the '
-            "data set's crop_size, batch_size=1, or collate_fn.mixed='crop'"
-        )
+        sizes = [f'{image.shape[-1]}x{image.shape[-2]}' for image in images]
+        first, second = (f'{samples[i].img_path} ({sizes[i]})' for i in (0, other))
+        advice = "set the data set's crop_size, batch_size=1, or collate_fn.mixed='crop'"
+        raise DataError(f'a batch needs images of one size, got {first} and {second}: {advice}')
     if other:
         height, width = (min(image.shape[axis] for image in images) for axis in (-2, -1))
         images = [_crop_center(image, height, width) for image in images]

@@ -30,19 +30,14 @@ LAYOUTS = {
 class PairedLowLightDataset(Dataset):
     """Pairs of a dark photograph and the same scene in good light.
 
-    Partners have the same path below their folders, except for the suffix.
-
-    An item is ``dict(inputs=image, data_samples=sample)``; ``sample.reference`` is the bright
-    partner, both ``(3, H, W)``, RGB, float32, in [0, 1].
+    Partners have the same path below their folders, except for the suffix. An item is
+    ``dict(inputs=image, data_samples=sample)``; ``sample.reference`` is the bright partner, both
+    ``(3, H, W)``, RGB, float32, in [0, 1].
 
     Args:
         data_root: folder of the data set.
-        layout: ``'pairs'`` (``low`` and ``normal`` or ``high``), ``'lol-train'``
-            (``our485/low|high``), ``'lol-test'`` (``eval15/low|high``), ``'lsrw'``
-            (``Huawei/low|high`` and ``Nikon/low|high`` of one split) or ``'fivek'`` (``input`` and
-            ``expertC``).
-        folders: instead of a layout, names of the dark and the bright folder: ``('input',
-            'expertA')``.
+        layout: one of :data:`LAYOUTS`.
+        folders: instead, names of the dark and the bright folder: ``('input', 'expertA')``.
         max_size: shrink both images if their longer side exceeds this many pixels.
 
     Raises:
