@@ -19,11 +19,8 @@ class CheckLabelMap(BaseTransform):
     mmseg's metric skips it silently. Put this after ``LoadAnnotations``, as the data sets of this
     package do.
 
-    Required Keys:
-
-    - gt_seg_map (np.uint8), ``(H, W)``, class indices
-    - seg_map_path
-    - ori_shape, ``(H, W)`` of the image as loaded; not checked where it is missing
+    Required keys are ``gt_seg_map``, ``(H, W)`` uint8, class indices; ``seg_map_path``; and, where
+    sizes are to be checked, ``ori_shape``, ``(H, W)`` of the image as loaded.
 
     Raises:
         DataError: naming the file.

@@ -43,8 +43,7 @@ class EnhanceImage(BaseTransform):
 
     Raises:
         ConfigError: if an argument is out of range.
-        DataError: if an image is not ``(H, W, 3)``, has another dtype, or is on another scale,
-            see :class:`ValueCheck`.
+        DataError: if an image is not ``(H, W, 3)``, has another dtype, or is on another scale.
     """
 
     enhancer: Any
@@ -92,23 +91,14 @@ class EnhanceImage(BaseTransform):
 class ReplaceImage(BaseTransform):
     """Put another file in the place of the loaded image: what another program made of it.
 
-    Required Keys:
-        - img: ``(H, W, 3)``, uint8
-        - img_path
-
-    Modified Keys:
-        - img: same shape and dtype
-
-    Args:
-        files: ``img_path`` -> the file that takes its place.
-        input_order: channel order of the loaded image, ``'bgr'`` or ``'rgb'``.
+    Required keys are ``img``, ``(H, W, 3)`` uint8, which is modified, and ``img_path``.
 
     Raises:
         DataError: naming the file, if it cannot be read, or has another size or depth.
     """
 
-    files: Mapping[str, str]
-    input_order: str = 'bgr'
+    files: Mapping[str, str]  # ``img_path`` -> the file that takes its place
+    input_order: str = 'bgr'  # channel order of the loaded image, or ``'rgb'``
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         image, path = results['img'], self.files[results['img_path']]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from sci_plugins.datasets.night_layouts import listed
 from sci_plugins.errors import ConfigError, check_choice, check_seed
 from sci_plugins.functional import low_light
 from sci_plugins.registry import TRANSFORMS
@@ -27,39 +28,33 @@ class SynthesizeLowLight(BaseTransform):
 
     Put it right after the image is loaded. With a ``seed``, all random values depend only on the
     seed and the image's file name (its pixels if it has none): every variant of a comparison sees
-    the same dark image, whatever the worker or the order. The noise is drawn in the channel order
-    of the image. Each setting is drawn independently: a range for one of them changes neither the
-    others nor the noise pattern.
+    the same dark image. Each setting is drawn independently: a range for one of them changes
+    neither the others nor the noise, which is drawn in the image's channel order.
 
     The model, in this order: pixel values to linear light by ``curve``; ``gain``; white balance
     undone; Gaussian noise of variance ``noise ** 2 + shot_noise * signal``; clip to [0, 1]; white
-    balance applied; back through the curve; 8 bits; JPEG. It is the part of Brooks et al.,
-    Unprocessing Images for Learned Raw Denoising, CVPR 2019, that
-    :func:`sci_plugins.functional.low_light.darken` describes. With numbers for ``gain`` and
+    balance applied; back through the curve; 8 bits; JPEG. Its source, Brooks et al., CVPR 2019, is
+    described in :func:`sci_plugins.functional.low_light.darken`. With numbers for ``gain`` and
     ``noise`` alone it is the darkening of published experiments,
     ``((v / 255) ** 2.2 * gain + N(0, noise)) ** (1 / 2.2)``.
 
     Required Keys:
-
-    - img (np.uint8)
-    - img_path (optional)
+        - img: uint8
+        - img_path (optional)
 
     Modified Keys:
-
-    - img (np.uint8)
+        - img: same shape and dtype
 
     Added Keys:
-
-    - low_light (dict: gain, noise, shot_noise, white_balance as (red, blue), jpeg_quality and
-      uneven of this image)
+        - low_light: dict with the ``gain``, ``noise``, ``shot_noise``, ``white_balance`` (red,
+          blue), ``jpeg_quality`` and ``uneven`` of this image
 
     Args:
         gain: fraction of the light that arrives; ``(low, high)`` draws it per image, uniformly in
             its logarithm.
-        noise: standard deviation of the read noise in linear light, white = 1; or ``(low, high)``
-            as for the gain.
-        shot_noise: variance per unit of signal in linear light; or ``(low, high)`` as for the
-            gain. Brooks et al. draw from (1e-4, 1.2e-2).
+        noise: standard deviation of the read noise in linear light, white = 1; or a range.
+        shot_noise: variance per unit of signal in linear light; or a range. Brooks et al. draw from
+            (1e-4, 1.2e-2).
         seed: for the same dark image each time; ``None``, for training, draws a new one each time
             from NumPy's global state, which MMEngine seeds per worker.
         curve: ``'power'`` (2.2) or ``'srgb'``, see
@@ -72,11 +67,10 @@ class SynthesizeLowLight(BaseTransform):
             to high; ``None``: no JPEG.
         channel_order: of the image, ``'bgr'`` as mmcv loads it, or ``'rgb'``. Only
             ``white_balance`` and ``jpeg_quality`` depend on it.
-        uneven: light that does not reach all parts alike: ``'smooth'``, ``'lamps'``,
+        uneven: light that does not reach all parts alike, ``'smooth'``, ``'lamps'``,
             ``'headlights'`` or ``'vignette'``, see
-            :func:`sci_plugins.functional.low_light.uneven_light`; several of them, or
-            ``'random'`` for all, draw one for each image. ``gain`` is then that of the best-lit
-            place. ``None``: even light.
+            :func:`sci_plugins.functional.low_light.uneven_light`; several of them, or ``'random'``
+            for all, draw one for each image. ``gain`` is then that of the best-lit place.
 
     Raises:
         ConfigError: if an argument is out of range.
@@ -115,10 +109,8 @@ class SynthesizeLowLight(BaseTransform):
         """Darken ``results['img']``; the labels stay as they are."""
         image = results['img']
         if image.dtype != np.uint8:
-            raise TypeError(
-                'SynthesizeLowLight expects a uint8 image, so put it right after '
-                f'LoadImageFromFile(to_float32=False); got dtype {image.dtype}'
-            )
+            wish = 'a uint8 image, so put it right after LoadImageFromFile(to_float32=False)'
+            raise TypeError(f'SynthesizeLowLight expects {wish}; got dtype {image.dtype}')
         key = self._key(results)
         generator = np.random.default_rng(key)
         # Drawn even for a single value, so that the noise does not depend on the range.
@@ -148,22 +140,16 @@ class SynthesizeLowLight(BaseTransform):
 
     def _draw_settings(self, generator: np.random.Generator) -> dict[str, Any]:
         draws = generator.random(5)
-        settings: dict[str, Any] = dict(
-            noise=log_uniform(self.noise, draws[0]),
-            shot_noise=log_uniform(self.shot_noise, draws[1]),
-            white_balance=None,
-            jpeg_quality=None,
-            uneven=None,
-        )
+        noise, shot = log_uniform(self.noise, draws[0]), log_uniform(self.shot_noise, draws[1])
+        balance = quality = None
         if self.white_balance is not None:
-            settings['white_balance'] = tuple(
-                float(low + (high - low) * draw)
-                for (low, high), draw in zip(self.white_balance, draws[2:4], strict=True)
-            )
+            pairs = zip(self.white_balance, draws[2:4], strict=True)
+            balance = tuple(float(low + (high - low) * draw) for (low, high), draw in pairs)
         if self.jpeg_quality is not None:
             low, high = self.jpeg_quality
-            settings['jpeg_quality'] = low + int((high - low + 1) * draws[4])
-        return settings
+            quality = low + int((high - low + 1) * draws[4])
+        settings = dict(noise=noise, shot_noise=shot, white_balance=balance, jpeg_quality=quality)
+        return settings | dict(uneven=None)
 
     def _factors(self, red_and_blue: Range | None) -> tuple[float, ...] | None:
         if red_and_blue is None:
@@ -199,10 +185,8 @@ def _read_range(
     for value in values:
         check(f'SynthesizeLowLight: {name}', value)
     if len(values) != 2 or values[0] > values[1] or (values[0] == 0 < values[1]):
-        raise ConfigError(
-            f'SynthesizeLowLight: {name} must be a number or (low, high) with '
-            f'0 < low <= high, got {amount!r}'
-        )
+        wish = f'{name} must be a number or (low, high) with 0 < low <= high'
+        raise ConfigError(f'SynthesizeLowLight: {wish}, got {amount!r}')
     return kind(values[0]), kind(values[1])
 
 
@@ -212,24 +196,19 @@ def _read_white_balance(white_balance: str | Sequence[Amount] | None) -> tuple[R
     if white_balance == 'random':
         return RANDOM_WHITE_BALANCE
     if not isinstance(white_balance, (list, tuple)) or len(white_balance) != 2:
-        raise ConfigError(
-            "SynthesizeLowLight: white_balance must be None, 'random' or (red, blue), "
-            f'got {white_balance!r}'
-        )
+        wish = "white_balance must be None, 'random' or (red, blue)"
+        raise ConfigError(f'SynthesizeLowLight: {wish}, got {white_balance!r}')
     red, blue = (_read_range('white_balance', amount) for amount in white_balance)
     if min(red[0], blue[0]) < 1:
-        raise ConfigError(
-            f'SynthesizeLowLight: white_balance must have factors from 1, got {white_balance!r}'
-        )
+        wish = 'white_balance must have factors from 1'
+        raise ConfigError(f'SynthesizeLowLight: {wish}, got {white_balance!r}')
     return red, blue
 
 
 def _read_kinds(uneven: str | Sequence[str] | None) -> tuple[str, ...]:
-    if uneven is None:
-        return ()
     if uneven == 'random':
         return tuple(low_light.KINDS)
-    kinds = (uneven,) if isinstance(uneven, str) else tuple(uneven)
+    kinds = listed(uneven)
     for kind in kinds:
         check_choice('uneven', kind, low_light.KINDS, 'SynthesizeLowLight')
     return kinds
