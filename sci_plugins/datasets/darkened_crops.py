@@ -3,9 +3,8 @@
 Crops of photographs, or the labelled images of a network's own data set.
 """
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ from sci_plugins.errors import DataError, SciPluginsError, tell_cause
 from sci_plugins.functional.host_image import host_to_rgb
 from sci_plugins.functional.low_light import KINDS, compress_jpeg, darken, uneven_light
 from sci_plugins.models.enhancement_stage import ValueCheck
+from sci_plugins.utils.folders import PathLike
 from sci_plugins.utils.images import read_image
 from sci_plugins.utils.seeds import seeded
 
@@ -90,47 +90,39 @@ class Darkness:
         return log_uniform(self.scale, draw()) if draw() < self.resized else 1.0
 
 
+@dataclass(eq=False)
 class DarkenedCrops:
     """Endless, seeded batches of crops from folders of photographs.
 
     Batch ``k`` depends on the seed and ``k`` alone, so that a run can be resumed.
 
-    Args:
-        bright: files and folders of photographs by day.
-        as_they_are: those of real dark photographs that are to stay as the network knows them:
-            their crops are both sides of a pair.
-        share: of the crops that come from ``as_they_are``, if there are any.
-        crop_size: side in pixels; smaller images are left out.
-
     Raises:
         DataError: if there is no image, or all are dark or smaller than a crop.
     """
 
-    def __init__(
-        self,
-        bright: Sequence[str | os.PathLike[str]],
-        as_they_are: Sequence[str | os.PathLike[str]] = (),
-        *,
-        share: float = 0.15,
-        crop_size: int = 192,
-        batch_size: int = 6,
-        darkness: Darkness | None = None,
-        seed: int = 0,
-    ) -> None:
-        self.bright = _Photographs(bright, crop_size)
-        self.as_they_are = _Photographs(as_they_are, crop_size) if as_they_are else None
-        self.share, self.batch_size, self.seed = share, batch_size, seed
-        self.size = crop_size
-        self.darkness = darkness or Darkness()
+    bright: Sequence[PathLike]  # files and folders of photographs by day
+    #: those of real dark photographs that are to stay as the network knows them: their crops are
+    #: both sides of a pair
+    as_they_are: Sequence[PathLike] = ()
+    _: KW_ONLY
+    share: float = 0.15  # of the crops that come from ``as_they_are``, if there are any
+    crop_size: int = 192  # side in pixels; smaller images are left out
+    batch_size: int = 6
+    darkness: Darkness = field(default_factory=Darkness)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._bright = _Photographs(self.bright, self.crop_size)
+        self._as_they_are = _Photographs(self.as_they_are, self.crop_size)
 
     @property
     def files(self) -> list[Path]:
-        return [*self.bright.files, *(self.as_they_are.files if self.as_they_are else ())]
+        return self._bright.files + self._as_they_are.files
 
     @property
     def skipped(self) -> dict[str, str]:
         """File -> why it cannot be used, of those that have been tried."""
-        return self.bright.skipped | (self.as_they_are.skipped if self.as_they_are else {})
+        return self._bright.skipped | self._as_they_are.skipped
 
     def batch(self, number: int) -> Batch:
         generator = np.random.default_rng([self.seed, number])
@@ -143,48 +135,41 @@ class DarkenedCrops:
         return [self.batch(number)]
 
     def _pair(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        if self.as_they_are is not None and generator.random() < self.share:
-            crop = self.as_they_are.crop(self.size, generator)
+        if self.as_they_are and generator.random() < self.share:
+            crop = self._as_they_are.crop(self.crop_size, generator)
             return crop, crop
         for _ in range(_TRIES):
-            side = round(self.size / self.darkness.draw_scale(generator))
-            crop = self.bright.crop(side, generator)
+            side = round(self.crop_size / self.darkness.draw_scale(generator))
+            crop = self._bright.crop(side, generator)
             if crop.mean() >= 255 * MIN_MEAN:
-                dark, size = self.darkness.apply(crop, generator), (self.size, self.size)
+                dark, size = self.darkness.apply(crop, generator), (self.crop_size, self.crop_size)
                 return _resize(crop, size), _resize(dark, size)
         told = f'{_TRIES} crops in a row have a mean below {MIN_MEAN:g} (white is 1)'
         advice = 'give photographs by day, and dark ones by --as-they-are'
         raise DataError(f'the photographs are too dark to teach anything: {told}; {advice}')
 
 
+@dataclass(eq=False)
 class LabelledImages:
     """Endless, seeded batches of a network's labelled images, some of them in the dark.
 
     Each image by itself, as the data set's own pipeline gives it, since sizes differ. Images that
     are dark already, below :data:`MIN_MEAN`, stay as they are. Batch ``k`` depends on the seed and
     ``k`` alone, if the pipeline draws its random numbers from Python, NumPy or PyTorch.
-
-    Args:
-        dataset: of mmdet or mmseg; its pipeline packs ``inputs`` ``(3, H, W)``, uint8 or float on
-            the scale of 255, and ``data_samples`` with the truth.
-        indices: which of its images.
-        input_order: channel order of its images, ``'bgr'`` or ``'rgb'``.
     """
 
-    def __init__(
-        self,
-        dataset: Any,
-        indices: Sequence[int],
-        input_order: str = 'bgr',
-        *,
-        batch_size: int = 6,
-        darkness: Darkness | None = None,
-        seed: int = 0,
-    ) -> None:
-        self.dataset, self.indices, self.input_order = dataset, indices, input_order
-        self.batch_size, self.seed = batch_size, seed
-        self.darkness = darkness or Darkness()
-        self.files = _files_of(dataset, indices)
+    #: of mmdet or mmseg; its pipeline packs ``inputs``, ``(3, H, W)``, uint8 or float on the scale
+    #: of 255, and ``data_samples`` with the truth
+    dataset: Any
+    indices: Sequence[int]  # which of its images
+    input_order: str = 'bgr'  # channel order of its images, or ``'rgb'``
+    _: KW_ONLY
+    batch_size: int = 6
+    darkness: Darkness = field(default_factory=Darkness)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.files = _files_of(self.dataset, self.indices)
         self.skipped: dict[str, str] = {}
         self._values = ValueCheck(255)
 
@@ -245,7 +230,7 @@ def _files_of(dataset: Any, indices: Sequence[int]) -> list[Path]:
 class _Photographs:
     """Images by their files; those that are too small or cannot be read are passed over."""
 
-    def __init__(self, paths: Sequence[str | os.PathLike[str]], size: int) -> None:
+    def __init__(self, paths: Sequence[PathLike], size: int) -> None:
         self.files = [path for root in paths for path in find_images(root)]
         self.size = size
         self.skipped: dict[str, str] = {}
