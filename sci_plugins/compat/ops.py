@@ -179,11 +179,8 @@ def roi_align_forward(
         output: ``(R, C, aligned_height, aligned_width)``, overwritten.
         settings: ``aligned_height`` and ``aligned_width``, cells per region; ``spatial_scale``,
             size of the features over size of the image; ``sampling_ratio``, samples per cell and
-            direction, 0 for one per feature pixel; ``pool_mode``, 1 for the average; ``aligned``,
-            whether pixel centres lie at half coordinates.
-
-    Raises:
-        MissingOpError: for maximum pooling (``pool_mode`` 0).
+            direction, 0 for one per feature pixel; ``pool_mode``, 1 for the average (a
+            MissingOpError for 0); ``aligned``, whether pixel centres lie at half coordinates.
     """
     operands, window = as_computed(features, rois), _roi_align_window(settings)
     output.copy_(torch.ops.torchvision.roi_align(*operands, *window))
@@ -234,14 +231,10 @@ def sigmoid_focal_loss_backward(*tensors: Tensor, **settings: Any) -> None:
 def ms_deform_attn_forward(*tensors: Tensor, im2col_step: int) -> Tensor:
     """Sample ``value`` at the given locations of all levels; return the weighted sum.
 
-    Args:
-        tensors: ``value``, ``(N, keys of all levels, heads, channels)``, levels one after the
-            other; their ``(levels, 2)``, height and width; where each begins, not needed; sampling
-            locations, ``(N, queries, heads, levels, points, 2)``, x and y in [0, 1] over each
-            level; their weights, without the last dimension.
-
-    Returns:
-        ``(N, queries, heads * channels)``.
+    It is ``(N, queries, heads * channels)``. The tensors are ``value``, ``(N, keys of all levels,
+    heads, channels)``, levels one after the other; their ``(levels, 2)``, height and width; where
+    each begins, not needed; sampling locations, ``(N, queries, heads, levels, points, 2)``, x and y
+    in [0, 1] over each level; their weights, without the last dimension.
     """
     from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
 

@@ -42,10 +42,8 @@ SOURCES = (
     'labels/bdd100k_labels_images_train.json', 'labels/bdd100k_labels_images_val.json',
     'labels/100k/train', 'labels/100k/val', 'labels/100k/test',
 )  # fmt: skip
-#: Images of ``val`` taken at night.
-_NIGHT_VAL = 87
-#: The values of the attribute.
-TIMES_OF_DAY = ('daytime', 'night', 'dawn/dusk', 'undefined')
+_NIGHT_VAL = 87  # images of ``val`` taken at night
+TIMES_OF_DAY = ('daytime', 'night', 'dawn/dusk', 'undefined')  # values of the attribute
 _CHUNK = 1 << 22
 _DECODER = json.JSONDecoder()
 _BETWEEN = re.compile(r'[\s,]*')
@@ -214,16 +212,16 @@ class BDD100KNightDataset(SegmentationFolderDataset):
     """``images/10k/SPLIT/*.jpg`` with ``labels/sem_seg/masks/SPLIT/*.png``.
 
     Cityscapes' 19 classes as trainIds, 1280x720. The detection labels in :data:`SOURCES` say which
-    images were taken at night (``attributes.timeofday``). Images in none of these files are left
-    out; the log says how many. Reading a file of 70,000 images slows down every start:
-    ``tools/prepare_data.py bdd100k ROOT --write-lists FOLDER`` reads it once and writes lists for
-    ``ann_file``. Every image comes from a different drive, so ``clip`` is its name.
+    images were taken at night. Images in none of these files are left out; the log says how many.
+    Reading 70,000 entries slows down every start: ``tools/prepare_data.py bdd100k ROOT
+    --write-lists FOLDER`` does so once, and writes lists for ``ann_file``. Every image comes from a
+    different drive, so ``clip`` is its name.
 
     Args:
         timeofday: one or several of :data:`TIMES_OF_DAY`.
         attributes: label files, or folders of them, below ``data_root``, instead of the usual ones.
         ann_file: a list with one image name per line, instead of the label files.
-        **kwargs: those of :class:`SegmentationFolderDataset`.
+        **kwargs: those of :class:`SegmentationFolderDataset`, whose errors this has too.
 
     Raises:
         ConfigError: if there is no such time of day.
@@ -240,7 +238,6 @@ class BDD100KNightDataset(SegmentationFolderDataset):
         super().__init__(*args, **kwargs)
 
     def choose_images(self, images: list[Path]) -> list[Path]:
-        """Those taken at the wanted time of day, unless a list names the images."""
         if self.ann_file:
             return images
         sources = find_sources(Path(self.data_root or '.'), self.attributes)

@@ -55,7 +55,6 @@ class CamVidDataset(SegmentationFolderDataset):
         super().__init__(*args, **kwargs)
 
     def choose_images(self, images: list[Path]) -> list[Path]:
-        """Frames of the wanted sequences."""
         include, exclude = self.include_prefix or ('',), self.exclude_prefix
         left = [each for each in images if each.name.startswith(include)]
         chosen = [each for each in left if not each.name.startswith(exclude)]

@@ -38,8 +38,7 @@ class CocoFaceDataset(CocoDataset):
 
     Raises:
         ConfigError: if an option is out of range.
-        DataError: if the annotation file fails :func:`check_coco` or has no category ``face``, or
-            the split has no image.
+        DataError: if the annotation file is wrong (:func:`check_coco`), without faces or images.
     """
 
     METAINFO: ClassVar[dict] = FACE
@@ -59,7 +58,6 @@ class CocoFaceDataset(CocoDataset):
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Images of the split, as ``CocoDataset`` describes them."""
         check_coco(self.ann_file)
         data_list = super().load_data_list()
         if not self.cat_ids:
@@ -71,7 +69,6 @@ class CocoFaceDataset(CocoDataset):
         return data_list
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
-        """mmdet's record of one image, with small faces ignored."""
         data_info = super().parse_data_info(raw_data_info)
         for instance in data_info['instances']:
             x1, y1, x2, y2 = instance['bbox']

@@ -106,10 +106,8 @@ def write_boxes(path: str | Path, boxes: Iterable[Sequence[float]]) -> None:
     write_atomically(path, '\n'.join([str(len(lines)), *lines]) + '\n')
 
 
-#: The labelled images are named 1 to 6000.
-IMAGES = 6000
-#: Faces in all images, by the year of the annotations.
-FACES = {'2019': 43849, '2021': 50396}
+IMAGES = 6000  # the labelled images are named 1 to 6000
+FACES = {'2019': 43849, '2021': 50396}  # in all images, by the year of the annotations
 UNKNOWN = 'unknown'
 
 
@@ -205,14 +203,13 @@ class DarkFaceDataset(TextLabelDataset):
     """Images ``image/ID.png`` and labels ``label/ID.txt``, see :func:`read_numbered_boxes`.
 
     There are two annotation versions, with 43,849 faces (2019) and 50,396 (2021), whose results
-    cannot be compared. ``metainfo['annotation_version']`` says which one was found, see
-    :func:`find_version`. ``DarkFaceMetric`` and ``CocoMetric`` get the ground truth if the pipeline
-    packs ``'instances'`` as a meta key.
+    cannot be compared; ``metainfo['annotation_version']`` says which one was found. Metrics get the
+    ground truth if the pipeline packs ``'instances'`` as a meta key.
 
     Args:
         split: one of :data:`SPLITS`, such as ``'regdet_test'``; kept in ``metainfo['split']``.
-        ann_file: instead of ``split``, a text file with one image per line, of which the first word
-            counts (``ID`` or ``ID.png``). Without either, every image of the folder is used, in the
+        ann_file: instead of ``split``, a list with one image per line, ``ID`` or ``ID.png``, of
+            which the first word counts. Without either, every image of the folder is used, in the
             order of the ids, and every label needs its image.
         data_prefix: as in :class:`TextLabelDataset`, with ``img`` and ``label``.
         img_suffix: suffix of the image files.
@@ -236,7 +233,6 @@ class DarkFaceDataset(TextLabelDataset):
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """One record per image: path, id, size, and ``instances`` with the boxes."""
         images = self.folder()
         names = self._names(images)
         self._check_images(images, names)

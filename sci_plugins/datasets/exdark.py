@@ -20,8 +20,7 @@ _PALETTE = [
     (220, 20, 60), (0, 0, 230), (0, 226, 252), (0, 60, 100), (0, 0, 142), (255, 77, 255),
     (153, 69, 1), (120, 166, 157), (0, 182, 199), (106, 0, 228), (250, 170, 30), (119, 11, 32),
 ]  # fmt: skip
-#: Last column of ``imageclasslist.txt``.
-SPLITS = {'train': '1', 'val': '2', 'test': '3'}
+SPLITS = {'train': '1', 'val': '2', 'test': '3'}  # last column of ``imageclasslist.txt``
 _HEAD = '% bbGt'
 Object = tuple[str, Box]
 
@@ -117,7 +116,6 @@ class ExDarkDataset(TextLabelDataset):
         super().__init__(*args, ann_file=ann_file, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """One record per image: path, id, size, and ``instances`` with the boxes."""
         images = self._index('img')
         annotations = self._index('ann', '.txt')
         if self.ann_file:

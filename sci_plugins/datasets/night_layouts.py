@@ -1,7 +1,4 @@
-"""Where a segmentation set keeps its files, declared once for all code that reads it.
-
-docs/night_segmentation.md shows how to add your own set.
-"""
+"""Where a segmentation set keeps its files; docs/night_segmentation.md shows how to add yours."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,8 +10,7 @@ from typing import Any, NamedTuple
 from sci_plugins.errors import ConfigError
 from sci_plugins.utils.folders import PathLike, list_files
 
-#: One name or several.
-Names = str | Sequence[str]
+Names = str | Sequence[str]  # one or several
 
 
 class FolderPair(NamedTuple):
@@ -76,17 +72,12 @@ CAMVID = (
     'sky', 'building', 'pole', 'road', 'pavement', 'tree', 'sign', 'fence', 'car',
     'pedestrian', 'bicyclist',
 )  # fmt: skip
-#: Lists of classes that the command line knows by name.
-CLASS_NAMES = dict(cityscapes=CITYSCAPES, camvid=CAMVID)
+CLASS_NAMES = dict(cityscapes=CITYSCAPES, camvid=CAMVID)  # those the command line knows by name
 
-#: mmseg's value of pixels that losses and metrics ignore.
-IGNORED = 255
-#: Replaces unknown stored values that would pass for a class.
-UNKNOWN = 254
-#: At most this many unknown values of a label map are listed in a message.
-_NAMED = 8
-#: Cityscapes' ids are below this, its trainIds below 19.
-_IDS = 34
+IGNORED = 255  # mmseg's value of pixels that losses and metrics ignore
+UNKNOWN = 254  # replaces unknown stored values that would pass for a class
+_NAMED = 8  # at most so many unknown values of a label map are listed in a message
+_IDS = 34  # Cityscapes' ids are below this, its trainIds below 19
 
 
 @dataclass(frozen=True)
@@ -172,8 +163,7 @@ class Part:
     folder: FolderPair  # where its images and label maps are
     published: int | None = None  # number of images according to its authors, ``None`` if unknown
     is_test: bool = False  # whether results are measured on it
-    #: use only images with these names (without suffix); ``None``: all
-    chosen: frozenset[str] | None = None
+    chosen: frozenset[str] | None = None  # names of images, without suffix, to use; ``None``: all
 
     def exists(self) -> bool:
         """Whether the folder of its images or of its label maps is there."""
@@ -196,32 +186,24 @@ class NightLayout:
     name: str  # of the set, for messages
     images: str  # folder of a split's images, below the set's root; subfolders are searched
     labels: str  # folder of its label maps
-    #: how the names of images and of label maps end; the rest of the names is equal
-    img_suffix: str
-    label_suffix: str
+    img_suffix: str  # how the names of images end
+    label_suffix: str  # how those of label maps end; the rest of the names is equal
     code: LabelCode = TRAIN_IDS  # what the values of the label maps mean
-    #: names of the splits. Those that begin with ``train`` are for training; results are measured
-    #: on the others.
+    #: results are measured on those whose name does not begin with ``train``
     splits: tuple[str, ...] = ('train', 'val', 'test')
-    #: names of the conditions, if the set has several; the first is the default
-    conditions: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()  # if the set has several; the first is the default
     unlabelled: tuple[str, ...] = ()  # splits without public label maps
     part: str = '{split}'  # name of a split (of a condition) in reports
-    #: part -> number of images according to the authors, where known
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)  # part -> images, by the authors
     size: tuple[int, int] | None = None  # (width, height) of every image, ``None`` if they vary
-    #: RGB of each class; empty for Cityscapes' or mmseg's random colours
-    palette: tuple[tuple[int, int, int], ...] = ()
-    #: pattern at the start of a frame's name (without suffix) whose first group is the recording;
-    #: ``''`` if names do not tell
+    palette: tuple[tuple[int, int, int], ...] = ()  # RGB of each class, if not mmseg's
+    #: pattern at the start of a frame's name whose first group is the recording, if names tell
     recording: str = ''
     overlaps: tuple[Overlap, ...] = ()  # frames that other sets have too
-    #: a second (images, labels), used if the first does not exist
-    elsewhere: tuple[str, str] | None = None
+    elsewhere: tuple[str, str] | None = None  # (images, labels) if the first do not exist
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of their indices."""
         return tuple(self.code.classes.values())
 
     def parts(

@@ -10,16 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from sci_plugins.datasets import night_layouts
 from sci_plugins.datasets.check_report import CheckReport, image_digest, in_threads
-from sci_plugins.datasets.night_layouts import (
-    LabelCode,
-    Names,
-    NightLayout,
-    Part,
-    describe_colours,
-    describe_sizes,
-    find_files,
-)
+from sci_plugins.datasets.night_layouts import LabelCode, Names, NightLayout, Part, find_files
 from sci_plugins.errors import DataError, first_line
 from sci_plugins.utils.folders import PathLike
 
@@ -163,9 +156,10 @@ def _judge(
     if not isinstance(label_shape, tuple):
         return
     if not isinstance(shape, str) and label_shape[:2] != shape:
-        report.add('sizes that differ', describe_sizes(label, label_shape, image, shape))
+        text = night_layouts.describe_sizes(label, label_shape, image, shape)
+        report.add('sizes that differ', text)
     if len(label_shape) != 2:
-        report.add('RGB-encoded label map', describe_colours(label, label_shape))
+        report.add('RGB-encoded label map', night_layouts.describe_colours(label, label_shape))
         return
     code = layout.code
     if unknown := {value: n for value, n in look.values.items() if value not in code.known()}:
@@ -205,8 +199,7 @@ _SUFFIXES = '.png', '.jpg', '.jpeg'
 _LABEL_FOLDER = re.compile(r'gt([A-Z_].*)?|labels?|lbl|masks?|.*annot')
 # ACDC's daytime photograph of a place has the name of the frame but is another picture.
 _BY_DAY = '_rgb_ref_anon'
-# Any set may have a 17.png.
-_MERE_NUMBER = re.compile(r'\d{1,7}')
+_MERE_NUMBER = re.compile(r'\d{1,7}')  # any set may have a 17.png
 
 FRAME = 'LEAKAGE: test frame in a training set'
 RECORDING = 'LEAKAGE: recording of the test set in a training set'

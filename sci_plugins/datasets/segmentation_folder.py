@@ -20,9 +20,8 @@ class SegmentationFolderDataset(BaseSegDataset):
     """Base of data sets whose folders follow a :class:`NightLayout`.
 
     A subclass sets ``LAYOUT``, which also gives its ``METAINFO``. Records are sorted by path and
-    have the key ``clip``: the recording of a video frame, else the image's own name. Every image
-    must have its label map and every label map its image; label maps are checked as they are loaded
-    (:class:`CheckLabelMap`).
+    have the key ``clip``, see :meth:`clip_of`. Every image must have its label map and every label
+    map its image; label maps are checked as they are loaded (:class:`CheckLabelMap`).
 
     Args:
         split: one or several of the layout's splits.
@@ -89,7 +88,6 @@ class SegmentationFolderDataset(BaseSegDataset):
         return images
 
     def load_data_list(self) -> list[dict]:
-        """One record per image: paths, ``clip`` and what mmseg's transforms need."""
         listed, records = self._read_list(), []
         for folder in self.folders:
             images = self._find_images(folder)

@@ -14,8 +14,7 @@ from sci_plugins.utils.images import read_image_size
 
 # Labels can be read without mmdet, to check and to score a folder.
 BaseDetDataset: Any = host_class('mmdet.datasets.BaseDetDataset')
-#: ``(x1, y1, x2, y2)`` in pixels.
-Box = tuple[float, float, float, float]
+Box = tuple[float, float, float, float]  # ``(x1, y1, x2, y2)`` in pixels
 FACE = dict(classes=('face',), palette=[(220, 20, 60)])
 #: Most digits of a number of objects, and largest coordinate: more would overflow.
 _DIGITS, _FARTHEST = 9, 1e9
@@ -52,13 +51,11 @@ class TextLabelDataset(BaseDetDataset):
 
     Args:
         data_prefix: folders below ``data_root``, if not those of the set's layout.
-        filter_cfg: ``dict(filter_empty_gt=True)`` leaves out training images without an object that
-            counts.
+        filter_cfg: ``dict(filter_empty_gt=True)`` leaves out training images where nothing counts.
         **kwargs: those of ``mmdet.datasets.BaseDetDataset``.
 
     Raises:
-        DataError: naming the file (and line), if a folder, an image or a label file is missing or
-            does not follow the layout.
+        DataError: naming the file and line, if one is missing or does not follow the layout.
         MissingDependencyError: if mmdet is not installed.
     """
 
@@ -92,7 +89,6 @@ class TextLabelDataset(BaseDetDataset):
         return dict(img_path=str(image), img_id=img_id, **size, instances=instances)
 
     def filter_data(self) -> list[dict]:
-        """The records without those that ``filter_cfg`` leaves out."""
         if self.test_mode or not (self.filter_cfg or {}).get('filter_empty_gt', False):
             return self.data_list
         flags = [[each['ignore_flag'] for each in record['instances']] for record in self.data_list]

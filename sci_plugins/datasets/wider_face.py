@@ -104,7 +104,6 @@ class WiderFaceTextDataset(TextLabelDataset):
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """One record per image: path, id, size, and ``instances`` with the boxes."""
         folder, records = self.folder(), []
         for name, faces in read_wider_face(self.ann_file).items():
             objects = [(face.box, 0, self._is_ignored(face)) for face in faces]

@@ -16,8 +16,7 @@ class CheckLabelMap(BaseTransform):
     """Refuse a label map of another size, with colours, or with unknown classes.
 
     A class that the model does not have crashes training on a GPU without naming a file, and
-    mmseg's metric skips it silently. Put this after ``LoadAnnotations``, as the data sets of this
-    package do.
+    mmseg's metric skips it silently. Put this after ``LoadAnnotations``, as our data sets do.
 
     Required keys are ``gt_seg_map``, ``(H, W)`` uint8, class indices; ``seg_map_path``; and, where
     sizes are to be checked, ``ori_shape``, ``(H, W)`` of the image as loaded.
