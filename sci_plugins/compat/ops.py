@@ -138,15 +138,12 @@ class MissingOpError(SciPluginsError, NotImplementedError):
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Non-maximum suppression: indices of the boxes that no better box overlaps too much.
+    """Indices, int64, by descending score (stable), of boxes that no better one overlaps too much.
 
     Args:
         boxes, scores: ``(N, 4)``, x1, y1, x2, y2 in pixels; ``(N,)``.
         iou_threshold: drop boxes whose IoU with a kept one is above this.
         offset: 0, or 1 if ``x2`` and ``y2`` are the last pixels inside the box.
-
-    Returns:
-        int64 indices by descending score; equal scores keep their order.
     """
     if offset:
         # Moving the far corner by 1 adds 1 to the sides. In float64, because batched_nms shifts

@@ -57,14 +57,12 @@ def find_sources(root: Path, given: Names | None = None) -> list[Path]:
     """
     names = listed(given) or SOURCES
     paths = [root / name for name in names if given or (root / name).exists()]
-    for path in paths:
-        if not path.exists():
-            raise DataError(f'{path}: there is no such label file')
+    if missing := [path for path in paths if not path.exists()]:
+        raise DataError(f'{missing[0]}: there is no such label file')
     if not paths:
-        raise DataError(
-            f'BDD100K: {root} has none of {", ".join(SOURCES)}, which have the time of day: '
-            'download the detection labels, or list the images in ann_file'
-        )
+        told = f'{root} has none of {", ".join(SOURCES)}, which have the time of day'
+        advice = 'download the detection labels, or list the images in ann_file'
+        raise DataError(f'BDD100K: {told}: {advice}')
     return paths
 
 
@@ -247,10 +245,8 @@ class BDD100KNightDataset(SegmentationFolderDataset):
         all_of_them = f'{len(images)} images of {images[0].parent}'
         if not chosen:
             seen = ', '.join(f'{n} {time}' for time, n in Counter(times.values()).items())
-            raise DataError(
-                f'{BDD100K.name}: none of the {all_of_them} is {wish} according to {names} '
-                f'({seen or "none is listed there"})'
-            )
+            told = f'according to {names} ({seen or "none is listed there"})'
+            raise DataError(f'{BDD100K.name}: none of the {all_of_them} is {wish} {told}')
         told = f'{len(images) - len(times)} are in none of {names}'
         print_log(f'{BDD100K.name}: {len(chosen)} of {all_of_them} are {wish}; {told}', 'current')
         return chosen

@@ -273,10 +273,9 @@ class DarkFaceDataset(TextLabelDataset):
         """Refuse labels without an image, which would be dropped silently."""
         labels, _ = files_by_id(self.data_prefix['label'], '.txt')
         if alone := [path for name, path in labels.items() if name not in names]:
-            raise DataError(
-                f'{alone[0]}: has no image in {images} ({len(alone)} such labels); '
-                'to use a part of the set, pass split or ann_file'
-            )
+            told = f'has no image in {images} ({len(alone)} such labels)'
+            advice = 'to use a part of the set, pass split or ann_file'
+            raise DataError(f'{alone[0]}: {told}; {advice}')
 
     def _check_images(self, images: Path, names: list[str]) -> None:
         there = {path.name for path in images.iterdir()}

@@ -32,8 +32,7 @@ def check_darkface(
         ConfigError: if there is no such split.
         DataError: if one of the two folders is missing or there is nothing to check.
     """
-    # In order, and quick to look up.
-    wanted = dict.fromkeys(darkface.split_ids(split)) if split else None
+    wanted = dict.fromkeys(darkface.split_ids(split)) if split else None  # in order
     root = Path(root)
     report = CheckReport(f'DARK FACE in {root}')
     images = _files(report, root / 'image', '.png', wanted)
@@ -93,8 +92,7 @@ def _check_images(
         sizes[name] = width, height = shape[1], shape[0]
         if sizes[name] != size:
             report.add('wrong size', f'{path}: expected {size[0]}x{size[1]}, got {width}x{height}')
-        twin = seen.setdefault(content, path)
-        if twin is not path:
+        if (twin := seen.setdefault(content, path)) is not path:
             report.note('identical images', f'{path}: same pixels as {twin}')
     return sizes
 

@@ -116,29 +116,26 @@ class ExDarkDataset(TextLabelDataset):
         super().__init__(*args, ann_file=ann_file, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        images = self._index('img')
-        annotations = self._index('ann', '.txt')
+        images, labels = self._index('img'), self._index('ann', '.txt')
         if self.ann_file:
             names = read_class_list(self.ann_file, self.splits)
         else:
-            names = [path.name.removesuffix('.txt') for path in annotations.values()]
-        records = [self._load_record(name, images, annotations) for name in names]
+            names = [path.name.removesuffix('.txt') for path in labels.values()]
+        records = [self._load_record(name, images, labels) for name in names]
         if empty := sum(box['ignore_flag'] for each in records for box in each['instances']):
             self.log(f'ignored {empty} empty boxes')
         return records
 
-    def _load_record(
-        self, name: str, images: dict[str, Path], annotations: dict[str, Path]
-    ) -> dict:
+    def _load_record(self, name: str, images: dict[str, Path], labels: dict[str, Path]) -> dict:
         key = name.lower()
         if key not in images:
             raise DataError(f'ExDark: {name} has no image below {self.data_prefix["img"]}')
-        if f'{key}.txt' not in annotations:
+        if f'{key}.txt' not in labels:
             raise DataError(f'ExDark: {name} has no annotation below {self.data_prefix["ann"]}')
         numbers = {kind: number for number, kind in enumerate(self.metainfo['classes'])}
         objects = [
             (box, numbers[kind], not is_upright(box))
-            for kind, box in read_objects(annotations[f'{key}.txt'])
+            for kind, box in read_objects(labels[f'{key}.txt'])
             if kind in numbers
         ]
         return self.record(images[key], Path(name).stem, objects)

@@ -41,8 +41,7 @@ def make_sample(
     return sample
 
 
-#: SCI's smoothness compares a pixel with the 5x5 pixels around it.
-MIN_SIDE = 5
+MIN_SIDE = 5  # SCI's smoothness compares a pixel with the 5x5 pixels around it
 
 
 @DATASETS.register_module()
@@ -55,28 +54,21 @@ class LowLightFolder(Dataset):
     batches. Crops and mirroring follow the seed that ``SeededSampler`` or ``SeededInfiniteSampler``
     sends with an index; with a bare index they follow PyTorch's global generator.
 
-    Args:
-        data_root: one or several folders or files, searched by :func:`find_images`.
-        max_size: shrink an image whose longer side exceeds this many pixels.
-        crop_size: side in pixels of a random square crop, taken after shrinking; ``None`` keeps
-            whole images.
-        flip: mirror half of the images, at random, left to right.
-        cache: keep decoded images (3 bytes per pixel) in memory, in every worker of the loader, so
-            best with ``num_workers=0``.
-        skip_unreadable: replace an unreadable image by the next readable one, and name it in
-            ``data_samples.skipped`` (which ``SkippedImagesHook`` counts). ``False`` raises.
-
     Raises:
         ConfigError: if a size is not an int or too small.
         DataError: naming the path, if a folder is missing or has no image, or an image is smaller
             than the crop or than 5 pixels; when an item is read, if its file is not an image.
     """
 
+    #: one or several folders or files, searched by :func:`find_images`
     data_root: PathLike | Sequence[PathLike]
-    max_size: int | None = None
-    crop_size: int | None = None
-    flip: bool = False
+    max_size: int | None = None  # shrink an image whose longer side exceeds this many pixels
+    crop_size: int | None = None  # side of a random square crop, taken after shrinking
+    flip: bool = False  # mirror half of the images, at random, left to right
+    #: keep decoded images, 3 bytes per pixel, in every worker: best with ``num_workers=0``
     cache: bool = False
+    #: replace an unreadable image, instead of raising, by the next readable one, and name it in
+    #: ``data_samples.skipped``, which ``SkippedImagesHook`` counts
     skip_unreadable: bool = False
 
     def __post_init__(self) -> None:

@@ -121,13 +121,11 @@ def _runs(numbers: frozenset[int]) -> str:
 
 
 def describe_colours(path: Any, shape: tuple[int, ...]) -> str:
-    """One line about a colour picture in place of a label map."""
     got = f'a colour picture of the label map ({shape[-1]} channels)'
     return f'{path}: expected one channel of class numbers, got {got}'
 
 
 def describe_sizes(path: Any, label: tuple[int, ...], image: Any, shape: tuple[int, ...]) -> str:
-    """One line about a label map and an image of different shapes ``(H, W)``."""
     return f'{path}: is {label[1]}x{label[0]}, its image {image} is {shape[1]}x{shape[0]}'
 
 

@@ -34,12 +34,6 @@ class PairedLowLightDataset(Dataset):
     ``dict(inputs=image, data_samples=sample)``; ``sample.reference`` is the bright partner, both
     ``(3, H, W)``, RGB, float32, in [0, 1].
 
-    Args:
-        data_root: folder of the data set.
-        layout: one of :data:`LAYOUTS`.
-        folders: instead, names of the dark and the bright folder: ``('input', 'expertA')``.
-        max_size: shrink both images if their longer side exceeds this many pixels.
-
     Raises:
         ConfigError: if the layout is unknown.
         DataError: if a folder is missing or an image has no partner; when an item is read, if a
@@ -47,9 +41,9 @@ class PairedLowLightDataset(Dataset):
     """
 
     data_root: PathLike
-    layout: str = 'pairs'
-    folders: Sequence[str] | None = None
-    max_size: int | None = None
+    layout: str = 'pairs'  # one of :data:`LAYOUTS`
+    folders: Sequence[str] | None = None  # instead, the dark one and the bright one
+    max_size: int | None = None  # shrink both images if their longer side exceeds this
 
     def __post_init__(self) -> None:
         check_choice('layout', self.layout, LAYOUTS, 'PairedLowLightDataset')

@@ -180,16 +180,11 @@ def _describe_classes(report: CheckReport, part: Part, code: LabelCode, found: F
     names = dict(code.classes)
     for value in sorted(found.pixels):
         names.setdefault(value, 'ignored' if value in code.ignored else 'OUT OF RANGE')
-    report.tables[f'label values of {part.name}'] = [
-        {
-            'value': value,
-            'class': name,
-            'pixels': found.pixels[value],
-            'percent': f'{100 * found.pixels[value] / total:.3f}',
-            'label maps': found.in_images[value],
-        }
-        for value, name in names.items()
-    ]
+    rows = report.tables[f'label values of {part.name}'] = []
+    for value, name in names.items():
+        pixels, percent = found.pixels[value], f'{100 * found.pixels[value] / total:.3f}'
+        row = {'value': value, 'class': name, 'pixels': pixels, 'percent': percent}
+        rows.append(row | {'label maps': found.in_images[value]})
     if empty := [name for value, name in code.classes.items() if value not in found.pixels]:
         report.note('class without pixels', f'{part.name}: no pixel of {", ".join(empty)}')
 

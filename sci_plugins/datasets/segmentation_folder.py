@@ -41,8 +41,7 @@ class SegmentationFolderDataset(BaseSegDataset):
 
     LAYOUT: ClassVar[NightLayout]
     METAINFO: ClassVar[dict]
-    #: Stored value -> value to train on, ``None`` if none changes.
-    label_map: dict[int, int] | None
+    label_map: dict[int, int] | None  # stored value -> value to train on, if one changes
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -96,10 +95,8 @@ class SegmentationFolderDataset(BaseSegDataset):
             chosen = self.choose_images(images)
             records += [self._record(image, folder.label_of(image)) for image in chosen]
         if listed:
-            raise DataError(
-                f'{self.layout.name}: found no {min(listed)} of {self.ann_file} below '
-                f'{self.folders[0].images} ({len(listed)} such images)'
-            )
+            told = f'below {self.folders[0].images} ({len(listed)} such images)'
+            raise DataError(f'{self.layout.name}: found no {min(listed)} of {self.ann_file} {told}')
         self._check_labels_exist(records)
         return records
 

@@ -28,12 +28,8 @@ class EnhanceImage(BaseTransform):
     Runs in the data loader's workers, without gradients. The data preprocessor enhances the resized
     image instead; the results differ.
 
-    Required Keys:
-        - img: ``(H, W, 3)``, uint8, or float in [0, ``input_max``]; values a little outside
-          are clamped
-
-    Modified Keys:
-        - img: same shape and dtype; uint8 is truncated, as SCI's authors save their results
+    Modifies ``img``, ``(H, W, 3)``, uint8, or float in [0, ``input_max``]: values a little outside
+    are clamped. Shape and dtype stay; uint8 is truncated, as SCI's authors save their results.
 
     Args:
         enhancer: a config dict, or a name such as ``'sci/official/medium'``.

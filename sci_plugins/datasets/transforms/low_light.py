@@ -38,16 +38,8 @@ class SynthesizeLowLight(BaseTransform):
     ``noise`` alone it is the darkening of published experiments,
     ``((v / 255) ** 2.2 * gain + N(0, noise)) ** (1 / 2.2)``.
 
-    Required Keys:
-        - img: uint8
-        - img_path (optional)
-
-    Modified Keys:
-        - img: same shape and dtype
-
-    Added Keys:
-        - low_light: dict with the ``gain``, ``noise``, ``shot_noise``, ``white_balance`` (red,
-          blue), ``jpeg_quality`` and ``uneven`` of this image
+    Modifies ``img``, uint8, and adds ``low_light``, a dict with the ``gain``, ``noise``,
+    ``shot_noise``, ``white_balance`` (red, blue), ``jpeg_quality`` and ``uneven`` of this image.
 
     Args:
         gain: fraction of the light that arrives; ``(low, high)`` draws it per image, uniformly in
