@@ -169,16 +169,15 @@ class LabelledImages:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        self.files = _files_of(self.dataset, self.indices)
+        has_infos = hasattr(self.dataset, 'get_data_info')
+        infos = map(self.dataset.get_data_info, self.indices) if has_infos else ()
+        named = [info.get(key) for info in infos for key in ('img_path', 'seg_map_path')]
+        self.files = [Path(each) for each in named if each]
         self.skipped: dict[str, str] = {}
         self._values = ValueCheck(255)
 
     def parts(self, number: int) -> list[Batch]:
-        """The batch of that number, image by image.
-
-        Raises:
-            DataError: if an image cannot be loaded, has no labels, or is not on the scale of 255.
-        """
+        """The batch of that number, image by image; a DataError names one that cannot be used."""
         generator = np.random.default_rng([self.seed, number])
         return [self._pair(generator) for _ in range(self.batch_size)]
 
@@ -216,15 +215,6 @@ class LabelledImages:
         size = (max(1, round(width / scale)), max(1, round(height / scale)))
         dark = self.darkness.apply(_resize(image, size), generator)
         return _resize(dark, (width, height))
-
-
-def _files_of(dataset: Any, indices: Sequence[int]) -> list[Path]:
-    """Images and label maps, as far as a data set names them."""
-    if not hasattr(dataset, 'get_data_info'):
-        return []
-    infos = (dataset.get_data_info(index) for index in indices)
-    named = [info.get(key) for info in infos for key in ('img_path', 'seg_map_path')]
-    return [Path(each) for each in named if each]
 
 
 class _Photographs:

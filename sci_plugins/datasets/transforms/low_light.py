@@ -108,10 +108,10 @@ class SynthesizeLowLight(BaseTransform):
         # Drawn even for a single value, so that the noise does not depend on the range.
         gain = log_uniform(self.gain, generator.random())
         settings = self._draw_settings(np.random.default_rng([*key, 1]))
-        light = None
+        light = kind = None
         if self.uneven:
             places = np.random.default_rng([*key, 2])
-            settings['uneven'] = kind = self.uneven[places.integers(len(self.uneven))]
+            kind = self.uneven[places.integers(len(self.uneven))]
             light = low_light.uneven_light(kind, image.shape[0], image.shape[1], places)
         noises = settings['noise'], settings['shot_noise']
         factors = self._factors(settings['white_balance'])
@@ -119,7 +119,7 @@ class SynthesizeLowLight(BaseTransform):
         if settings['jpeg_quality'] is not None:
             dark = self._compress(dark, settings['jpeg_quality'])
         results['img'] = dark
-        results['low_light'] = dict(gain=gain, **settings)
+        results['low_light'] = dict(gain=gain, **settings, uneven=kind)
         return results
 
     def _key(self, results: dict) -> list[int]:
@@ -140,8 +140,7 @@ class SynthesizeLowLight(BaseTransform):
         if self.jpeg_quality is not None:
             low, high = self.jpeg_quality
             quality = low + int((high - low + 1) * draws[4])
-        settings = dict(noise=noise, shot_noise=shot, white_balance=balance, jpeg_quality=quality)
-        return settings | dict(uneven=None)
+        return dict(noise=noise, shot_noise=shot, white_balance=balance, jpeg_quality=quality)
 
     def _factors(self, red_and_blue: Range | None) -> tuple[float, ...] | None:
         if red_and_blue is None:
@@ -152,8 +151,7 @@ class SynthesizeLowLight(BaseTransform):
     def _compress(self, image: np.ndarray, quality: int) -> np.ndarray:
         if self.channel_order == 'bgr' or image.ndim < 3:
             return low_light.compress_jpeg(image, quality)
-        bgr = low_light.compress_jpeg(np.ascontiguousarray(image[..., ::-1]), quality)
-        return np.ascontiguousarray(bgr[..., ::-1])
+        return np.ascontiguousarray(low_light.compress_jpeg(image[..., ::-1], quality)[..., ::-1])
 
     def __repr__(self) -> str:
         told = ', '.join(f'{name}={value!r}' for name, value in vars(self).items())
