@@ -1,9 +1,8 @@
 """Which of the two families of host packages is installed, and what mmcv lacks there.
 
 OpenMMLab's own packages and their successors, ``onedl-*``, have the same import names. Without its
-compiled extension ``mmcv.ops`` cannot be imported, hence neither ``mmdet.models`` nor
-``mmseg.models``; :class:`StandInFinder` finds a stand-in. It lives here because installing it must
-not import torch: a host asks for ``mmcv._ext`` later, if at all.
+compiled extension neither ``mmcv.ops`` nor a host's ``models`` can be imported;
+:class:`StandInFinder` finds a stand-in, here because installing it must not import torch.
 """
 
 import os

@@ -35,8 +35,7 @@ BDD100K = NightLayout(
     size=(1280, 720),
 )
 
-#: Label files below the root, newest release first; the last three are folders with one file per
-#: image.
+#: Label files below the root, newest release first; the last are folders, one file per image.
 SOURCES = (
     'labels/det_20/det_train.json', 'labels/det_20/det_val.json',
     'labels/bdd100k_labels_images_train.json', 'labels/bdd100k_labels_images_val.json',
@@ -50,10 +49,9 @@ _BETWEEN = re.compile(r'[\s,]*')
 
 
 def find_sources(root: Path, given: Names | None = None) -> list[Path]:
-    """Label files (or folders of them) below ``root``: all the given ones, or :data:`SOURCES`.
+    """All given label files (or folders of them), else what ``root`` has of :data:`SOURCES`.
 
-    Raises:
-        DataError: if there are none, or a given one is missing.
+    A DataError says if there is none, or which given one is missing.
     """
     names = listed(given) or SOURCES
     paths = [root / name for name in names if given or (root / name).exists()]
@@ -69,8 +67,7 @@ def find_sources(root: Path, given: Names | None = None) -> list[Path]:
 def read_times_of_day(sources: Sequence[Path], stems: Collection[str]) -> dict[str, str]:
     """Image name without suffix -> time of day, for those in the files.
 
-    Large files are read piece by piece, and only as far as needed. A DataError names a file that is
-    not BDD100K's.
+    Files are read only as far as needed. A DataError names one that is not BDD100K's.
     """
     wanted = set(stems)
     found: dict[str, str] = {}
@@ -109,10 +106,9 @@ def _stem(source: Path, frame: Any) -> str:
 
 
 def iterate_frames(path: Path) -> Iterator[Any]:
-    """Entries of a file ``[...]`` or ``{"frames": [...]}``, without holding them all.
+    """Entries of a file ``[...]`` or ``{"frames": [...]}``, else a DataError that names it.
 
-    The file of 70,000 images is over a gigabyte, and many times that once parsed. A DataError names
-    a file that is neither or truncated.
+    They are not all held: of 70,000 images it has over a gigabyte, and many times that parsed.
     """
     try:
         with path.open(encoding='utf-8') as file:

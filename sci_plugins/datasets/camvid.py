@@ -35,15 +35,12 @@ class CamVidDataset(SegmentationFolderDataset):
 
     Label 11 (void) becomes 255, which mmseg's losses and metrics ignore. Frames are named
     ``SEQUENCE_FRAME``; ``0001TP`` was filmed at dusk, the others by day. Frames of one recording,
-    ``clip``, are not independent.
+    ``clip``, are not independent. That none is left is a DataError.
 
     Args:
         include_prefix: keep only frames whose name begins with this (or one of these), if given.
         exclude_prefix: leave out frames whose name begins with this (or one of these).
         **kwargs: those of :class:`SegmentationFolderDataset`, whose errors this has too.
-
-    Raises:
-        DataError: if no frame is left.
     """
 
     LAYOUT: ClassVar[NightLayout] = CAMVID_LAYOUT

@@ -29,10 +29,8 @@ def read_objects(path: str | Path) -> list[Object]:
     """Objects of one image: ``(class name, (x1, y1, x2, y2))`` in the order of the file.
 
     The first line is ``% bbGt version=3``, each further one ``CLASS left top width height`` in
-    pixels and seven unused numbers. A box may be empty or extend beyond the image.
-
-    Raises:
-        DataError: naming file and line, if it is missing, not text, or of another layout.
+    pixels and seven unused numbers. A box may be empty or extend beyond the image. A DataError
+    names file and line, if it is missing, not text, or of another layout.
     """
     lines = read_numbered_lines(Path(path), 'annotation file')
     head = lines[0][1] if lines else ''
@@ -56,11 +54,9 @@ def read_class_list(path: str | Path, splits: tuple[str, ...] = ()) -> list[str]
     """Image names of ``imageclasslist.txt``, or of any list with one name per line.
 
     Its columns are name, class, lighting, indoor or outdoor, experiment (1 train, 2 val, 3 test); a
-    heading with ``|`` is skipped. Without ``splits`` all are kept, and the name is enough.
-
-    Raises:
-        DataError: naming file and line, if it is missing, a line lacks a column or is a duplicate,
-            or no image is left.
+    heading with ``|`` is skipped. Without ``splits`` all are kept, and the name is enough. A
+    DataError names file and line, if it is missing, a line lacks a column or is a duplicate, or no
+    image is left.
     """
     wanted = {SPLITS[name] for name in splits}
     names: dict[str, None] = {}
@@ -92,14 +88,11 @@ class ExDarkDataset(TextLabelDataset):
     not matter. Empty boxes are ignored, as are objects of classes that ``metainfo`` lacks.
 
     Args:
-        split: ``'train'``, ``'val'``, ``'test'`` or several of them, as listed in ``ann_file``.
+        split: ``'train'``, ``'val'``, ``'test'`` or several of them (else a ConfigError).
         ann_file: a list with one image name per line; with ``split`` alone it is
             ``imageclasslist.txt``. Without either every annotated image is used.
         data_prefix: as in :class:`TextLabelDataset`, with ``img`` and ``ann``.
         **kwargs: those of :class:`TextLabelDataset`, whose errors this has too.
-
-    Raises:
-        ConfigError: if there is no such split.
     """
 
     NAME: ClassVar[str] = 'ExDark'

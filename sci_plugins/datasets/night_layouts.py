@@ -55,9 +55,8 @@ def choose(data: str, argument: str, value: Names | None, known: Sequence[str]) 
     """One or several of the known names, as a tuple; ConfigError for anything else."""
     chosen = listed(value)
     if not chosen or not set(chosen) <= set(known) or len(set(chosen)) < len(chosen):
-        raise ConfigError(
-            f'{data}: {argument} must be one or several of {", ".join(known)}; got {value!r}'
-        )
+        wish = f'one or several of {", ".join(known)}'
+        raise ConfigError(f'{data}: {argument} must be {wish}; got {value!r}')
     return chosen
 
 
@@ -138,8 +137,7 @@ IDS = LabelCode(
     frozenset([*range(7), 9, 10, 14, 15, 16, 18, 29, 30, IGNORED]),
 )
 
-#: Suffixes that say what a file is, not what it shows. `_rgb_ref_anon` is not among them: ACDC's
-#: daytime photograph has the name of its night frame but is another picture.
+# Suffixes that say what a file is, not what it shows, as ACDC's `_rgb_ref_anon` would: by day.
 _KINDS = ('_rgb_anon', '_leftImg8bit')
 
 

@@ -1,7 +1,7 @@
 """Samplers whose items carry their own seed, so that a resumed run draws the same crops.
 
-MMEngine saves no random state. Here the random part of a sample depends only on the run's seed, the
-epoch and the index, not on workers, processes or the point of an interruption.
+MMEngine saves no random state. Here a sample depends only on the run's seed, the epoch and the
+index, not on workers, processes or the point of an interruption.
 """
 
 from collections.abc import Iterator
@@ -40,8 +40,7 @@ class _Seeded:
 class SeededSampler(_Seeded, DefaultSampler):
     """MMEngine's ``DefaultSampler`` for epoch-based loops, which yields :class:`Draw` here.
 
-    Raises:
-        ConfigError: if ``seed`` is none, see :func:`sci_plugins.errors.check_seed`.
+    A wrong ``seed`` is a ConfigError, see :func:`sci_plugins.errors.check_seed`.
     """
 
     def __iter__(self) -> Iterator[Draw]:

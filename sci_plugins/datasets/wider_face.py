@@ -28,11 +28,8 @@ class WiderFace:
 def read_wider_face(path: str | Path) -> dict[str, list[WiderFace]]:
     """Image name, such as ``0--Parade/x.jpg``, -> its faces.
 
-    For each image the file has its name, the number of faces, and one line per face, or a line of
-    zeros if there is none.
-
-    Raises:
-        DataError: naming file and line, if it is missing, not text, or of another layout.
+    For each image the file has its name, the number of faces, and a line per face, or one of zeros.
+    A DataError names file and line, if it is missing, not text, or of another layout.
     """
     lines = iter(read_numbered_lines(Path(path), 'annotation file'))
     images: dict[str, list[WiderFace]] = {}
@@ -77,18 +74,14 @@ def _parse(path: str | Path, name: str, line: tuple[int, str] | None) -> WiderFa
 class WiderFaceTextDataset(TextLabelDataset):
     """``wider_face_split/wider_face_{train,val}_bbx_gt.txt``, without conversion to XML.
 
-    Faces that are marked as invalid or have an empty box are ignored: finding them is neither right
-    nor wrong.
+    Faces that are marked as invalid or have an empty box are ignored.
 
     Args:
         ann_file: the text file, below ``data_root``.
         data_prefix: such as ``dict(img='WIDER_train/images')``, below ``data_root``.
         max_blur: ignore faces with more blur, 0 (clear) to 2 (heavy: keep all).
-        max_occlusion: ignore faces with more occlusion, 0 to 2 (keep all).
+        max_occlusion: ignore faces with more occlusion, 0 to 2 (keep all; else a ConfigError).
         **kwargs: those of :class:`TextLabelDataset`, whose errors this has too.
-
-    Raises:
-        ConfigError: if a limit is out of range.
     """
 
     NAME: ClassVar[str] = 'WIDER FACE'
