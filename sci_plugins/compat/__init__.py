@@ -31,8 +31,6 @@ EXTENSION_NAME = 'mmcv._ext'
 class StandInLoader(Loader):
     """Fills the module ``mmcv._ext``, which Python makes, with what torchvision computes."""
 
-    def create_module(self, spec: ModuleSpec) -> None: ...
-
     def exec_module(self, module: ModuleType) -> None:
         from sci_plugins.compat.ops import fill  # torch and torchvision are imported here
 

@@ -55,7 +55,7 @@ def _deform_conv_arguments(
 
 
 def _deform_conv_gradients(grad_output: Tensor, *given: Any) -> tuple[Tensor, ...]:
-    """Gradients of image, weight, offset, mask and bias, from what gives the arguments."""
+    """Gradients of image, weight, offset, mask and bias of the convolution that is given."""
     arguments = _deform_conv_arguments(*given)
     grad_output = grad_output.to(arguments[0].dtype)
     return torch.ops.torchvision._deform_conv2d_backward(grad_output, *arguments)

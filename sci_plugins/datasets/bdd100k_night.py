@@ -108,7 +108,7 @@ def _stem(source: Path, frame: Any) -> str:
 def iterate_frames(path: Path) -> Iterator[Any]:
     """Entries of a file ``[...]`` or ``{"frames": [...]}``, else a DataError that names it.
 
-    They are not all held: of 70,000 images it has over a gigabyte, and many times that parsed.
+    One at a time: the file of 70,000 images has over a gigabyte, and many times that once parsed.
     """
     try:
         with path.open(encoding='utf-8') as file:

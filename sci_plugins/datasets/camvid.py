@@ -35,7 +35,7 @@ class CamVidDataset(SegmentationFolderDataset):
 
     Label 11 (void) becomes 255, which mmseg's losses and metrics ignore. Frames are named
     ``SEQUENCE_FRAME``; ``0001TP`` was filmed at dusk, the others by day. Frames of one recording,
-    ``clip``, are not independent. That none is left is a DataError.
+    ``clip``, are not independent. A DataError says if none is left.
 
     Args:
         include_prefix: keep only frames whose name begins with this (or one of these), if given.

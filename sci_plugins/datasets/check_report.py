@@ -85,7 +85,7 @@ def in_threads(
 
 
 def image_digest(path: Path) -> tuple[tuple[int, int] | str, str]:
-    """Shape ``(H, W)`` and hash of a file's pixels; what is wrong, and ``''``, if it has none."""
+    """Shape ``(H, W)`` and hash of the decoded pixels; else what is wrong with it, and ``''``."""
     try:
         pixels = read_picture(path).pixels
     except (DataError, OSError) as error:

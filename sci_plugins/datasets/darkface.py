@@ -113,7 +113,8 @@ UNKNOWN = 'unknown'
 class Split:
     """One list of images."""
 
-    held_out: str  # the split kept for testing: this one, or what this leaves out; ``''``: none
+    held_out: str  # the list of the images kept for testing, ``''`` for none
+    is_held_out: bool  # whether this split is that list; else it is all other images
     images: int  # number of images
     faces_2019: int  # number of faces in the annotations of 2019
     source: str  # who made the list, and where it is published
@@ -126,13 +127,13 @@ _HASHED = (
     'public: the 600 ids whose decimal text has the smallest sha256 are held out'
 )
 SPLITS = {
-    'regdet_train': Split('regdet_test', 5000, 36733, f'{_REGDET}train.txt'),
-    'regdet_test': Split('regdet_test', 1000, 7116, f'{_REGDET}test.txt'),
-    'hlaface_train': Split('hlaface_val', 5500, 40179, f'{_HLA}dark_face_train_5500.txt'),
-    'hlaface_val': Split('hlaface_val', 500, 3670, f'{_HLA}dark_face_val_500.txt'),
-    'hashed_train': Split('hashed_test', 5400, 39408, _HASHED),
-    'hashed_test': Split('hashed_test', 600, 4441, _HASHED),
-    'all': Split('', IMAGES, FACES['2019'], 'every labelled image'),
+    'regdet_train': Split('regdet_test', False, 5000, 36733, f'{_REGDET}train.txt'),
+    'regdet_test': Split('regdet_test', True, 1000, 7116, f'{_REGDET}test.txt'),
+    'hlaface_train': Split('hlaface_val', False, 5500, 40179, f'{_HLA}dark_face_train_5500.txt'),
+    'hlaface_val': Split('hlaface_val', True, 500, 3670, f'{_HLA}dark_face_val_500.txt'),
+    'hashed_train': Split('hashed_test', False, 5400, 39408, _HASHED),
+    'hashed_test': Split('hashed_test', True, 600, 4441, _HASHED),
+    'all': Split('', False, IMAGES, FACES['2019'], 'every labelled image'),
 }
 
 
@@ -144,9 +145,7 @@ def split_ids(name: str) -> list[str]:
         return everything
     path = Path(__file__).parent / 'splits' / f'darkface_{split.held_out}.txt'
     held_out = dict.fromkeys(path.read_text(encoding='utf-8').split())
-    if split.held_out == name:
-        return list(held_out)
-    return [each for each in everything if each not in held_out]
+    return list(held_out) if split.is_held_out else [n for n in everything if n not in held_out]
 
 
 def find_split(name: str) -> Split:
@@ -208,7 +207,7 @@ class DarkFaceDataset(TextLabelDataset):
     Args:
         split: one of :data:`SPLITS`, such as ``'regdet_test'``; kept in ``metainfo['split']``.
         ann_file: instead of ``split``, a list with ``ID`` or ``ID.png`` at the start of each line.
-            Without either, every image is used, in the order of the ids, and every label needs one.
+            Without either, every image is used, by id, and every label needs its image.
         data_prefix: as in :class:`TextLabelDataset`, with ``img`` and ``label``.
         img_suffix: suffix of the image files.
         **kwargs: those of :class:`TextLabelDataset`, whose errors this has too.

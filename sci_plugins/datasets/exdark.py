@@ -88,7 +88,7 @@ class ExDarkDataset(TextLabelDataset):
     not matter. Empty boxes are ignored, as are objects of classes that ``metainfo`` lacks.
 
     Args:
-        split: ``'train'``, ``'val'``, ``'test'`` or several of them (else a ConfigError).
+        split: ``'train'``, ``'val'``, ``'test'`` or several, as in ``ann_file`` (else ConfigError).
         ann_file: a list with one image name per line; with ``split`` alone it is
             ``imageclasslist.txt``. Without either every annotated image is used.
         data_prefix: as in :class:`TextLabelDataset`, with ``img`` and ``ann``.

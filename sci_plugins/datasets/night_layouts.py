@@ -137,7 +137,7 @@ IDS = LabelCode(
     frozenset([*range(7), 9, 10, 14, 15, 16, 18, 29, 30, IGNORED]),
 )
 
-# Suffixes that say what a file is, not what it shows, as ACDC's `_rgb_ref_anon` would: by day.
+# Suffixes that say what a file is, not what it shows: `_rgb_ref_anon` is the same place by day.
 _KINDS = ('_rgb_anon', '_leftImg8bit')
 
 
@@ -229,6 +229,6 @@ class NightLayout:
         return name
 
     def recording_of(self, path: str | Path) -> str | None:
-        """The recording of a frame, of which others look nearly the same; ``None`` if unknown."""
+        """A frame's recording, whose frames are not independent; ``None`` if not in its name."""
         match = re.match(self.recording, self.frame_name(path)) if self.recording else None
         return match[1] if match else None

@@ -33,10 +33,8 @@ class SynthesizeLowLight(BaseTransform):
 
     The model, in this order: pixel values to linear light by ``curve``; ``gain``; white balance
     undone; Gaussian noise of variance ``noise ** 2 + shot_noise * signal``; clip to [0, 1]; white
-    balance applied; back through the curve; 8 bits; JPEG. Its source, Brooks et al., CVPR 2019, is
-    described in :func:`sci_plugins.functional.low_light.darken`. With numbers for ``gain`` and
-    ``noise`` alone it is the darkening of published experiments,
-    ``((v / 255) ** 2.2 * gain + N(0, noise)) ** (1 / 2.2)``.
+    balance applied; back through the curve; 8 bits; JPEG. Sources, Brooks et al., CVPR 2019, and
+    published experiments, are in :func:`sci_plugins.functional.low_light.darken`.
 
     Modifies ``img``, uint8, and adds ``low_light``, a dict with the ``gain``, ``noise``,
     ``shot_noise``, ``white_balance`` (red, blue), ``jpeg_quality`` and ``uneven`` of this image.
