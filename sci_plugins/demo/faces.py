@@ -5,6 +5,7 @@ test scenes share no photograph, face crop or printed pattern. The source does n
 belongs to, so the same person may occasionally be in both.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -12,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sci_plugins.demo.render import Array, Camera, Scene, add_glow, arriving_light, single
+from sci_plugins.demo import render
+from sci_plugins.demo.render import Array, Camera, Ends, Random, Scene, Window, single
 from sci_plugins.demo.rooms import build_room
 from sci_plugins.demo.streets import build_street
 from sci_plugins.functional.low_light import srgb_to_linear
@@ -41,6 +43,7 @@ _SKIN = ((1.0, 0.66, 0.48), (1.0, 0.6, 0.4), (1.0, 0.54, 0.33), (1.0, 0.48, 0.27
 _OVERSAMPLING = 2
 #: Mean brightness that the camera's automatic exposure aims at, in linear light.
 _EXPOSURE = (0.13, 0.24)
+Box = tuple[int, int, int, int]  # x1, y1, x2, y2 in whole pixels
 
 
 class Material(NamedTuple):
@@ -52,17 +55,13 @@ class Material(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """A person, or a thing that is no face, on the ground.
+    """A person, or a thing that is no face, on the ground."""
 
-    ``x``, ``y`` and ``size`` are the centre and height in pixels of the face or of the round thing;
-    ``ground`` is the row where it stands and ``z`` its distance in metres.
-    """
-
-    x: float
+    x: float  # centre of the face or of the round thing, in pixels
     y: float
-    size: float
-    ground: float
-    z: float
+    size: float  # its height in pixels
+    ground: float  # row where the figure stands
+    z: float  # distance in metres
     kind: str = 'face'
 
     @property
@@ -71,8 +70,8 @@ class Figure(NamedTuple):
         return self.kind in ('face', 'back')
 
     @property
-    def box(self) -> tuple[int, int, int, int]:
-        """Bounding box of the face, ``(x1, y1, x2, y2)`` in whole pixels."""
+    def box(self) -> Box:
+        """Bounding box of the face."""
         x, y, right, down = self.x, self.y, self.size * _ASPECT / 2, self.size / 2
         return round(x - right), round(y - down), round(x + right), round(y + down)
 
@@ -94,7 +93,7 @@ class Oval(NamedTuple):
     feather: float = 0.1
 
     @property
-    def window(self) -> tuple[slice, slice]:
+    def window(self) -> Window:
         """Rows and columns of the canvas that it may cover."""
         a, b = self.a * 1.1 + 1, self.b * 1.1 + 1
         return _limited(self.y - b, self.y + b, HEIGHT), _limited(self.x - a, self.x + a, WIDTH)
@@ -121,7 +120,7 @@ class Limb(NamedTuple):
     width: float
 
     @property
-    def window(self) -> tuple[slice, slice]:
+    def window(self) -> Window:
         """Rows and columns of the canvas that it may cover."""
         (x1, y1), (x2, y2), reach = self.start, self.stop, self.width / 2 + 1
         rows = _limited(min(y1, y2) - reach, max(y1, y2) + reach, HEIGHT)
@@ -138,27 +137,17 @@ class Limb(NamedTuple):
 
 
 class Painter:
-    """Blends the shapes of a figure into a picture, behind what stands nearer.
+    """Blends the shapes of a figure, lit by a scene, into ``picture`` behind what is nearer."""
 
-    Args:
-        picture: radiance ``(240, 320, 3)``, painted in place.
-        scene: the background, which hides and lights what is painted.
-        figure: tells the place.
-        generator: source of all that differs between figures.
-    """
-
-    def __init__(
-        self, picture: Array, scene: Scene, figure: Figure, generator: np.random.Generator
-    ) -> None:
+    def __init__(self, picture: Array, scene: Scene, figure: Figure, generator: Random) -> None:
         self.picture, self.figure, self.generator = picture, figure, generator
         # Share of each pixel where nothing of the background is nearer.
         free = single(scene.canvas.nearness <= 1 / figure.z)
         self._seen = cv2.resize(free, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-        camera, step = scene.canvas.camera, _OVERSAMPLING
-        nearness = single(1 / figure.z)
-        place = camera.unproject(single(figure.x * step), single(figure.y * step), nearness)
+        u, v = single((figure.x, figure.y)) * _OVERSAMPLING
+        place = scene.canvas.camera.unproject(u, v, single(1 / figure.z))
         #: RGB light that reaches the side that we see.
-        self.light = arriving_light(place - single((0, 0, 0.5)), scene.ambient, scene.lights)
+        self.light = scene.light_at(place - single((0, 0, 0.5)))
 
     def paint(self, shape: Oval | Limb, colour: NDArray, alpha: float = 1.0) -> None:
         """Blend a colour ``(3,)``, or an image of the shape's window, into the picture."""
@@ -197,27 +186,24 @@ def load_material(split: str) -> Material:
     photos = []
     for name in PHOTOS[split]:
         photo = getattr(data, name)()
-        photo = np.atleast_3d(photo[0] if isinstance(photo, tuple) else photo)
-        rgb = np.broadcast_to(photo, (*photo.shape[:2], max(3, photo.shape[2])))[..., :3]
+        photo = photo[0] if isinstance(photo, tuple) else photo
+        rgb = np.dstack([photo] * 3)[..., :3]  # some are grey
         photos.append(srgb_to_linear(rgb.astype(np.float32) / 255))
     return Material(photos, patches[:100][side], others[side])
 
 
-def draw_face_scene(
-    generator: np.random.Generator, material: Material
-) -> tuple[Array, list[tuple[int, int, int, int]]]:
+def draw_face_scene(generator: Random, material: Material) -> tuple[Array, list[Box]]:
     """Draw people in a street (two of three scenes) or in a room.
 
     Returns:
         Radiance ``(240, 320, 3)``, RGB, linear light, white is 1, lamps far above it; and the boxes
-        of the faces, ``(x1, y1, x2, y2)``, all inside the picture. Distractors (``DISTRACTORS``)
-        have no box.
+        of the faces, all inside the picture. Distractors (``DISTRACTORS``) have no box.
     """
     scene, sides, depth = _build_place(generator, material)
     figures = _place_figures(generator, scene, sides, depth)
     picture = _paint_figures(generator, scene, figures, material)
     exposure = generator.uniform(*_EXPOSURE) / float(np.minimum(picture, 1).mean())
-    picture = add_glow(picture * single(np.clip(exposure, 0.5, 2.5)))
+    picture = render.add_glow(picture * single(np.clip(exposure, 0.5, 2.5)))
     return picture, [figure.box for figure in figures if figure.kind == 'face']
 
 
@@ -226,9 +212,7 @@ def _limited(start: float, stop: float, size: int) -> slice:
     return slice(first, min(max(int(stop) + 1, first), size))
 
 
-def _build_place(
-    generator: np.random.Generator, material: Material
-) -> tuple[Scene, tuple[float, float], float]:
+def _build_place(generator: Random, material: Material) -> tuple[Scene, Ends, float]:
     """A background, the sides between which one can stand, and how far away, in metres."""
     size = (WIDTH * _OVERSAMPLING, HEIGHT * _OVERSAMPLING)
     camera = Camera.draw(generator, size, (0.8, 1.0), (0.24, 0.4), (1.8, 2.5))
@@ -239,9 +223,7 @@ def _build_place(
     return scene, (layout.walls[0] + 0.4, layout.walls[1] - 0.4), 60.0
 
 
-def _place_figures(
-    generator: np.random.Generator, scene: Scene, sides: tuple[float, float], depth: float
-) -> list[Figure]:
+def _place_figures(generator: Random, scene: Scene, sides: Ends, depth: float) -> list[Figure]:
     """Figures that do not hide each other's faces; the logarithm of their size is uniform."""
     faces = generator.integers(FACES_PER_SCENE[0], FACES_PER_SCENE[1] + 1)
     others = generator.integers(DISTRACTORS_PER_SCENE[0], DISTRACTORS_PER_SCENE[1] + 1)
@@ -259,7 +241,7 @@ def _place_figures(
 
 
 def _paint_figures(
-    generator: np.random.Generator, scene: Scene, figures: list[Figure], material: Material
+    generator: Random, scene: Scene, figures: list[Figure], material: Material
 ) -> Array:
     """The radiance of a background with figures in front of it, ``(240, 320, 3)``."""
     picture = cv2.resize(scene.radiance(), (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
@@ -269,7 +251,7 @@ def _paint_figures(
     return picture
 
 
-def _random_figure(generator: np.random.Generator, camera: Camera, kind: str) -> Figure:
+def _random_figure(generator: Random, camera: Camera, kind: str) -> Figure:
     """A figure of a usual height at a random place on the ground."""
     low, high = np.log(FACE_SIZES)
     size = round(float(np.exp(generator.uniform(low, high))))
@@ -282,27 +264,23 @@ def _random_figure(generator: np.random.Generator, camera: Camera, kind: str) ->
         metres = generator.uniform(0.2, 0.3)
         centre = metres / 2 if kind == 'ball' else generator.uniform(1.0, 1.8)
     z = camera.focal / _OVERSAMPLING * metres / size
-    places = np.array([(0.0, centre, z), (0.0, 0.0, z)])
-    (_, y), (_, ground) = camera.project(places) / _OVERSAMPLING
+    places = camera.project(np.array([(0.0, centre, z), (0.0, 0.0, z)]))
+    y, ground = places[:, 1] / _OVERSAMPLING
     margin = size * _ASPECT / 2 + 1
     return Figure(generator.uniform(margin, WIDTH - margin), float(y), size, float(ground), z, kind)
 
 
 def _is_free(scene: Scene, figure: Figure) -> bool:
-    """Whether it is inside the picture and nothing nearer covers the face or half of the rest.
-
-    Of a near person at least the shoulders are inside.
-    """
+    """Whether it is inside the picture and nothing nearer covers the face or half of the rest."""
     _, y1, _, y2 = figure.box
-    below = 1.0 * figure.size if figure.is_person else 0.0
+    below = figure.size if figure.is_person else 0  # at least the shoulders are inside
     if y1 < 1 or y2 + below > HEIGHT - 1 or figure.z < 1.2:
         return False
-    left, top, right, bottom = (max(0, round(value)) for value in figure.outline)
-    whole = _seen(scene, figure.z, (left, top, right, bottom))
-    return _seen(scene, figure.z, figure.box) == 1 and whole > 0.5
+    whole = [max(0, round(value)) for value in figure.outline]
+    return _seen(scene, figure.z, figure.box) == 1 and _seen(scene, figure.z, whole) > 0.5
 
 
-def _seen(scene: Scene, z: float, box: tuple[int, int, int, int]) -> float:
+def _seen(scene: Scene, z: float, box: Sequence[int]) -> float:
     """Share of a box where nothing of the background is nearer than ``z``."""
     x1, y1, x2, y2 = (_OVERSAMPLING * value for value in box)
     return float((scene.canvas.nearness[y1:y2, x1:x2] <= 1 / z).mean())
@@ -354,7 +332,7 @@ def _draw_body(painter: Painter, skin: NDArray) -> None:
     painter.paint(torso, _folds(torso, generator) * coat)
 
 
-def _folds(oval: Oval, generator: np.random.Generator) -> Array:
+def _folds(oval: Oval, generator: Random) -> Array:
     """Shading of cloth in the oval's window: folds, darker at the sides, ``(h, w, 1)``."""
     right, down = oval.offsets()
     shape = (down.shape[0], right.shape[1])

@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
-#: World points ``(N, 3)`` -> albedo ``(N, 3)`` and emitted light ``(N, 3)``.
-Paint = Callable[[Array], tuple[Array, Array]]
+Random = np.random.Generator
 Point = Sequence[float] | NDArray
+#: World points ``(N, 3)`` -> albedo and emitted light, each ``(N, 3)`` or the same for all.
+Paint = Callable[[Array], tuple[Point, Point | int]]
 #: World points of a flat polygon.
 Corners = Sequence[tuple[float, float, float]] | NDArray
+Ends = tuple[float, float]
+Window = tuple[slice, slice]  # rows and columns
 _NEAREST = 1.0
 
 
@@ -35,13 +38,10 @@ class Camera(NamedTuple):
     height: float
 
     @classmethod
-    def draw(
-        cls, generator: np.random.Generator, size: tuple[int, int], focal: tuple[float, float],
-        horizon: tuple[float, float], height: tuple[float, float],
-    ) -> 'Camera':  # fmt: skip
-        """A camera between limits; focal length and horizon over the size in pixels."""
-        fractions = (generator.uniform(*each) for each in (focal, horizon, height))
-        return cls(*size, size[0] * next(fractions), size[1] * next(fractions), next(fractions))
+    def draw(cls, generator: Random, size: tuple[int, int], *limits: Ends) -> 'Camera':
+        """A camera between limits of focal length and horizon, over the size, and of height."""
+        focal, horizon, height = (generator.uniform(*each) for each in limits)
+        return cls(*size, size[0] * focal, size[1] * horizon, height)
 
     def project(self, points: Array) -> Array:
         """Pixel positions ``(N, 2)`` of world points ``(N, 3)`` with z > 0."""
@@ -63,19 +63,6 @@ class Light(NamedTuple):
 
     position: Point
     power: Point
-
-
-def arriving_light(points: Array, ambient: NDArray, lights: list[Light]) -> Array:
-    """RGB light that reaches world points, ``(..., 3)``: the sky's and the lamps'.
-
-    A lamp's light falls with the distance squared.
-    """
-    arriving = np.broadcast_to(single(ambient), points.shape).copy()
-    for lamp in lights:
-        offset = points - single(lamp.position)
-        distance2 = np.square(offset).sum(axis=-1, keepdims=True)
-        arriving += single(lamp.power) / (distance2 + 2.0)
-    return arriving
 
 
 class Canvas:
@@ -106,23 +93,21 @@ class Canvas:
         """Draw a disc that faces the camera."""
         if centre[2] < _NEAREST:
             return
-        middle = self.camera.project(single(centre)[None])[0]
+        (middle,) = self.camera.project(single(centre)[None])
         size = self.camera.focal * radius / float(centre[2])
         window = self._window(np.stack([middle - size, middle + size]))
         rows, columns = np.ogrid[window]
         inside = np.hypot(columns + 0.5 - middle[0], rows + 0.5 - middle[1]) <= size
         self._paint(window, inside, (0.0, 0.0, 1 / float(centre[2])), label, paint)
 
-    def _window(self, pixels: Array) -> tuple[slice, slice]:
-        """Rows and columns of the picture that enclose some pixel positions."""
+    def _window(self, pixels: Array) -> Window:
+        """The part of the picture that encloses some pixel positions."""
         size = np.array((self.camera.width, self.camera.height_px))
         x1, y1 = np.clip(np.floor(pixels.min(0)), 0, size).astype(int)
         x2, y2 = np.clip(np.ceil(pixels.max(0)) + 1, (x1, y1), size).astype(int)
         return slice(y1, y2), slice(x1, x2)
 
-    def _paint(
-        self, window: tuple[slice, slice], inside: NDArray, plane: Any, label: int, paint: Paint
-    ) -> None:
+    def _paint(self, window: Window, inside: NDArray, plane: Any, label: int, paint: Paint) -> None:
         """Where it is nearest; ``plane``: coefficients of ``1 / z``, see :func:`_plane`."""
         rows, columns = np.nonzero(inside)
         rows, columns = rows + window[0].start, columns + window[1].start
@@ -134,8 +119,7 @@ class Canvas:
         at = rows[seen], columns[seen]
         points = self.camera.unproject(u[seen], v[seen], nearness[seen])
         self.albedo[at], self.emission[at] = paint(points)
-        self.nearness[at] = nearness[seen]
-        self.label[at] = label
+        self.nearness[at], self.label[at] = nearness[seen], label
 
 
 class Scene(NamedTuple):
@@ -145,6 +129,14 @@ class Scene(NamedTuple):
     ambient: NDArray  # RGB light from the sky, on everything
     haze: NDArray  # RGB colour that distant things fade to
     lights: list[Light]
+
+    def light_at(self, points: Array) -> Array:
+        """RGB light that reaches world points, ``(..., 3)``; a lamp's falls as 1 / distance²."""
+        arriving = np.broadcast_to(single(self.ambient), points.shape).copy()
+        for lamp in self.lights:
+            distance2 = np.square(points - single(lamp.position)).sum(axis=-1, keepdims=True)
+            arriving += single(lamp.power) / (distance2 + 2.0)
+        return arriving
 
     def radiance(self, reach: float = 160.0) -> Array:
         """RGB ``(H, W, 3)`` at the canvas' size, without glow.
@@ -156,9 +148,8 @@ class Scene(NamedTuple):
         rows, columns = np.indices(canvas.label.shape, dtype=np.float32)[:, ::2, ::2]
         nearness = canvas.nearness[::2, ::2]
         points = canvas.camera.unproject(columns + 0.5, rows + 0.5, nearness)
-        arriving = arriving_light(points, self.ambient, self.lights)
         clear = cv2.resize(np.exp(-points[..., 2] / reach), size)[..., None]
-        radiance = canvas.albedo * cv2.resize(arriving, size)
+        radiance = canvas.albedo * cv2.resize(self.light_at(points), size)
         hazy = radiance * clear + single(self.haze) * (1 - clear)
         return np.where((canvas.nearness > 0)[..., None], hazy, 0) + canvas.emission
 
@@ -172,14 +163,9 @@ def add_glow(radiance: Array) -> Array:
     return radiance + 0.1 * cv2.resize(single(halo), radiance.shape[1::-1])
 
 
-def plain(colour: NDArray | tuple, emission: NDArray | tuple = (0, 0, 0)) -> Paint:
+def plain(colour: Point, emission: Point | int = 0) -> Paint:
     """Paint of one colour that emits ``emission``."""
-
-    def paint(points: Array) -> tuple[Array, Array]:
-        albedo, light = (np.broadcast_to(single(v), (len(points), 3)) for v in (colour, emission))
-        return albedo, light
-
-    return paint
+    return lambda points: (colour, emission)
 
 
 def grain(points: Array, tile: Array, axes: tuple[int, int], scale: float) -> Array:
@@ -189,15 +175,13 @@ def grain(points: Array, tile: Array, axes: tuple[int, int], scale: float) -> Ar
     return tile[first, second][:, None]
 
 
-def noise_tile(generator: np.random.Generator) -> Array:
+def noise_tile(generator: Random) -> Array:
     """Tileable noise around 1 with fine and coarse parts, ``(128, 128)``."""
-    size = 128
-    tile = np.ones((size, size), np.float32)
-    for cells, amount in ((8, 0.12), (32, 0.1), (128, 0.1)):
-        part = generator.normal(0, amount, (cells, cells)).astype(np.float32)
+    tile = np.ones((128, 128), np.float32)
+    for step, amount in ((16, 0.12), (4, 0.1), (1, 0.1)):
+        part = single(generator.normal(0, amount, (128 // step, 128 // step)))
         # Wrapped before it is enlarged, so that tiles join without a seam.
-        step, part = size // cells, np.pad(part, 1, mode='wrap')
-        large = cv2.resize(part, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)
+        large = cv2.resize(np.pad(part, 1, mode='wrap'), None, fx=step, fy=step)
         tile += large[step:-step, step:-step]
     return np.clip(tile, 0.3, 1.7)
 
@@ -216,5 +200,5 @@ def _clip_near(corners: Array) -> Array:
 
 def _plane(pixels: Array, nearness: NDArray) -> Array:
     """Coefficients of ``1 / z`` of a flat polygon, which is affine in the pixel position."""
-    system = np.column_stack([pixels, np.ones(len(pixels))])
-    return np.linalg.lstsq(system.astype(np.float64), nearness, rcond=None)[0].astype(np.float32)
+    system = np.column_stack([pixels, np.ones(len(pixels))])  # double precision
+    return single(np.linalg.lstsq(system, nearness, rcond=None)[0])

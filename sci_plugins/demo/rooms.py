@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sci_plugins.demo import render
-from sci_plugins.demo.render import Array, Camera, Canvas, Light, Paint, Scene
+from sci_plugins.demo.render import Array, Camera, Canvas, Ends, Light, Random, Scene, plain
 
-_Ends = tuple[float, float]
 #: Nothing in a room has a label.
 _NO_LABEL = 0
 #: How far pictures, windows and doors stand out from the wall, in metres.
@@ -29,13 +28,8 @@ class Room(NamedTuple):
     height: float
 
 
-def build_room(
-    camera: Camera, generator: np.random.Generator, photos: list[Array]
-) -> tuple[Scene, Room]:
-    """Draw a room as a camera sees it from its open side, not yet lit.
-
-    ``photos`` for its walls are ``(H, W, 3)``, RGB, linear light.
-    """
+def build_room(camera: Camera, generator: Random, photos: list[Array]) -> tuple[Scene, Room]:
+    """Draw a room from its open side, not yet lit; its photos are ``(H, W, 3)``, linear RGB."""
     canvas = Canvas(camera, _NO_LABEL)
     left, right = -generator.uniform(2.4, 4.0), generator.uniform(2.4, 4.0)
     room = Room(left, right, generator.uniform(6.5, 10.0), generator.uniform(2.7, 3.3))
@@ -48,28 +42,27 @@ def build_room(
     return Scene(canvas, ambient, np.zeros(3), lights), room
 
 
-def _draw_shell(canvas: Canvas, room: Room, tile: Array, generator: np.random.Generator) -> None:
+def _draw_shell(canvas: Canvas, room: Room, tile: Array, generator: Random) -> None:
     """Draw floor, ceiling and three walls."""
     x1, x2, deep, high = room
     boards = np.array(_WOOD[generator.integers(len(_WOOD))]) * generator.uniform(0.8, 1.2)
     board = generator.uniform(0.15, 0.6)
     walls = generator.uniform(0.25, 0.6) * generator.uniform((0.8, 0.75, 0.65), (1, 1, 1))
 
-    def floor(points: Array) -> tuple[Array, Array]:
+    def floor(points: Array) -> tuple[NDArray, int]:
         joints = (points[:, :1] % board) < 0.02
-        colour = np.where(joints, 0.4, 1) * boards * render.grain(points, tile, (0, 2), 14)
-        return render.single(colour), 0 * points
+        return np.where(joints, 0.4, 1) * boards * render.grain(points, tile, (0, 2), 14), 0
 
-    def wall(points: Array) -> tuple[Array, Array]:
+    def wall(points: Array) -> tuple[NDArray, int]:
         # Both the side walls and the far one: their grain runs along x + z.
         along = np.column_stack([points[:, 0] + points[:, 2], points[:, 1]])
         skirting = points[:, 1:2] < 0.1
         colour = walls * (0.8 + 0.2 * render.grain(along, tile, (0, 1), 30))
-        return render.single(np.where(skirting, 0.5 * boards, colour)), 0 * points
+        return np.where(skirting, 0.5 * boards, colour), 0
 
     surface = partial(canvas.polygon, label=_NO_LABEL)
     surface([(x1, 0, 1), (x2, 0, 1), (x2, 0, deep), (x1, 0, deep)], paint=floor)
-    white = render.plain(np.full(3, generator.uniform(0.5, 0.75)))
+    white = plain(np.full(3, generator.uniform(0.5, 0.75)))
     surface([(x1, high, 1), (x2, high, 1), (x2, high, deep), (x1, high, deep)], paint=white)
     surface([(x1, 0, deep), (x2, 0, deep), (x2, high, deep), (x1, high, deep)], paint=wall)
     for x in (x1, x2):
@@ -77,7 +70,7 @@ def _draw_shell(canvas: Canvas, room: Room, tile: Array, generator: np.random.Ge
 
 
 class Panel(NamedTuple):
-    """A rectangle on a wall: ``axis`` runs along the wall (0 for x, 2 for z), ``at`` is where."""
+    """An upright rectangle: ``axis`` is that of the wall (0 for x, 2 for z), ``at`` is where."""
 
     axis: int
     at: float
@@ -91,21 +84,15 @@ class Panel(NamedTuple):
         first, last = self.start - border, self.stop + border
         low, high = self.bottom - border, self.top + border
         at = self.at - np.sign(self.at) * relief
-        flat = ((first, low), (last, low), (last, high), (first, high))
-        return np.array(
-            [(along, up, at) if self.axis == 0 else (at, up, along) for along, up in flat]
-        )
+        corners = np.array([(first, low, at), (last, low, at), (last, high, at), (first, high, at)])
+        return corners if self.axis == 0 else corners[:, ::-1]
 
 
-def _hang_photos(
-    canvas: Canvas, room: Room, photos: list[Array], generator: np.random.Generator
-) -> None:
+def _hang_photos(canvas: Canvas, room: Room, photos: list[Array], generator: Random) -> None:
     """Hang framed photographs, side by side, on the far wall and on one side wall."""
     side = room.left if generator.random() < 0.5 else room.right
-    for axis, at, start, stop in (
-        (0, room.depth, room.left + 0.4, 0.0),
-        (2, side, 2.5, room.depth - 0.6),
-    ):
+    far, beside = (0, room.depth, room.left + 0.4, 0.0), (2, side, 2.5, room.depth - 0.6)
+    for axis, at, start, stop in (far, beside):
         along = start + generator.uniform(0, 0.6)
         while True:
             photo = photos[generator.integers(len(photos))]
@@ -114,46 +101,45 @@ def _hang_photos(
             if along + width > stop:
                 break
             panel = Panel(axis, at, along, along + width, up, up + height)
-            frame = render.plain(generator.uniform(0.02, 0.5) * np.ones(3))
+            frame = plain(generator.uniform(0.02, 0.5) * np.ones(3))
             canvas.polygon(panel.corners(0.05, _RELIEF), _NO_LABEL, frame)
             canvas.polygon(panel.corners(0.0, 2 * _RELIEF), _NO_LABEL, _photo_paint(photo, panel))
             along += width + generator.uniform(0.5, 1.6)
 
 
-def _photo_paint(photo: Array, panel: Panel) -> Paint:
+def _photo_paint(photo: Array, panel: Panel) -> render.Paint:
     """A print of a photograph that fills the panel."""
     small = cv2.resize(photo, (160, 120), interpolation=cv2.INTER_AREA)
 
-    def paint(points: Array) -> tuple[Array, Array]:
+    def paint(points: Array) -> tuple[NDArray, int]:
         right = (points[:, panel.axis] - panel.start) / (panel.stop - panel.start)
         down = (panel.top - points[:, 1]) / (panel.top - panel.bottom)
         columns = np.clip(right * 160, 0, 159).astype(int)
         rows = np.clip(down * 120, 0, 119).astype(int)
-        return small[rows, columns] * np.float32(0.8), 0 * points
+        return small[rows, columns] * np.float32(0.8), 0
 
     return paint
 
 
-def _draw_window(canvas: Canvas, room: Room, generator: np.random.Generator) -> None:
+def _draw_window(canvas: Canvas, room: Room, generator: Random) -> None:
     """Draw a window with an evening sky in the far wall."""
     start = generator.uniform(0.3, room.right - 1.7)
     panel = Panel(0, room.depth, start, start + generator.uniform(1.0, 1.6), 0.9, 2.2)
     zenith = generator.uniform((0.02, 0.04, 0.1), (0.15, 0.25, 0.5))
     horizon = generator.uniform((0.1, 0.1, 0.12), (0.7, 0.5, 0.45))
 
-    def glass(points: Array) -> tuple[Array, Array]:
+    def glass(points: Array) -> tuple[NDArray, NDArray]:
         up = (points[:, 1:2] - panel.bottom) / (panel.top - panel.bottom)
         across = points[:, :1] - (panel.start + panel.stop) / 2
         bars = (np.abs(across) < 0.03) | (np.abs(up - 0.6) < 0.025)
         sky = horizon + (zenith - horizon) * np.clip(up, 0, 1)
-        albedo, emission = np.where(bars, 0.6, 0.02) + 0 * sky, np.where(bars, 0, sky)
-        return render.single(albedo), render.single(emission)
+        return np.where(bars, 0.6, 0.02), np.where(bars, 0, sky)
 
-    canvas.polygon(panel.corners(0.08, _RELIEF), _NO_LABEL, render.plain((0.6, 0.6, 0.58)))
+    canvas.polygon(panel.corners(0.08, _RELIEF), _NO_LABEL, plain((0.6, 0.6, 0.58)))
     canvas.polygon(panel.corners(0.0, 2 * _RELIEF), _NO_LABEL, glass)
 
 
-def _furnish(canvas: Canvas, room: Room, generator: np.random.Generator) -> None:
+def _furnish(canvas: Canvas, room: Room, generator: Random) -> None:
     """Put cupboards and sofas along the walls, and sometimes a table on one side."""
     for wall in (room.left, room.right):
         z, inwards = generator.uniform(2.5, 4.5), -np.sign(wall)
@@ -173,7 +159,7 @@ def _furnish(canvas: Canvas, room: Room, generator: np.random.Generator) -> None
             z += length + generator.uniform(0.4, 2.0)
 
 
-def _box(canvas: Canvas, x: _Ends, y: _Ends, z: _Ends, colour: NDArray) -> None:
+def _box(canvas: Canvas, x: Ends, y: Ends, z: Ends, colour: NDArray) -> None:
     """Draw a box that stands parallel to the walls: front, top and both sides."""
     (x1, x2), (y1, y2), (z1, z2) = sorted(x), y, z
     for shade, corners in (
@@ -182,10 +168,10 @@ def _box(canvas: Canvas, x: _Ends, y: _Ends, z: _Ends, colour: NDArray) -> None:
         (0.6, [(x1, y1, z1), (x1, y1, z2), (x1, y2, z2), (x1, y2, z1)]),
         (0.6, [(x2, y1, z1), (x2, y1, z2), (x2, y2, z2), (x2, y2, z1)]),
     ):
-        canvas.polygon(corners, _NO_LABEL, render.plain(colour * shade))
+        canvas.polygon(corners, _NO_LABEL, plain(colour * shade))
 
 
-def _hang_lamps(canvas: Canvas, room: Room, generator: np.random.Generator) -> list[Light]:
+def _hang_lamps(canvas: Canvas, room: Room, generator: Random) -> list[Light]:
     """Hang globes from the ceiling; returns their light."""
     colour = generator.uniform((1.0, 0.7, 0.4), (1.0, 0.95, 0.85))
     x = generator.uniform(0.4 * room.left, 0.4 * room.right)
@@ -193,10 +179,9 @@ def _hang_lamps(canvas: Canvas, room: Room, generator: np.random.Generator) -> l
     lights = []
     for z in places.tolist():
         up = room.height - 0.45
-        left, right, top = x - 0.015, x + 0.015, room.height
-        cord = [(left, up, z), (right, up, z), (right, top, z), (left, top, z)]
-        canvas.polygon(cord, _NO_LABEL, render.plain((0.02,) * 3))
-        shade = render.plain((0.5, 0.5, 0.5), _LAMP_RADIANCE * colour)
+        cord = Panel(0, z, x - 0.015, x + 0.015, up, room.height)
+        canvas.polygon(cord.corners(), _NO_LABEL, plain((0.02,) * 3))
+        shade = plain((0.5, 0.5, 0.5), _LAMP_RADIANCE * colour)
         canvas.disc((x, up, z), 0.13, _NO_LABEL, shade)
         lights.append(Light((x, up - 0.2, z), 2.2 * colour))
     return lights

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sci_plugins.demo import render
-from sci_plugins.demo.render import Array, Camera, Canvas, Corners, Light, Paint, Scene
+from sci_plugins.demo.render import Array, Camera, Canvas, Corners, Light, Random, Scene, plain
 
 STREET_CLASSES = ('road', 'pavement', 'building', 'sky', 'car', 'lamp', 'tree', 'person')
 #: RGB, close to Cityscapes' colours.
@@ -41,9 +41,7 @@ def _upright(points: Sequence[tuple[float, float]], x: float, z: float, y: float
     return [(x + across, y + up, z) for across, up in points]
 
 
-def draw_car(
-    canvas: Canvas, x: float, z: float, towards: bool, generator: np.random.Generator
-) -> None:
+def draw_car(canvas: Canvas, x: float, z: float, towards: bool, generator: Random) -> None:
     """Draw a car centred at ``x`` whose nearest end is at ``z``."""
     paint = generator.uniform(0.03, 0.6) * generator.uniform(0.3, 1.0, 3)
     if generator.random() < 0.4:  # many cars are grey, white or black
@@ -56,18 +54,16 @@ def draw_car(
 
     for index, (start, stop) in enumerate(pairwise(_OUTLINE)):
         corners = [(left, *start), (right, *start), (right, *stop), (left, *stop)]
-        panel = render.plain((_GLASS if index in _GLASS_PANELS else paint) * _PANEL_SHADE[index])
+        panel = plain((_GLASS if index in _GLASS_PANELS else paint) * _PANEL_SHADE[index])
         canvas.polygon([place(*corner) for corner in corners], CAR, panel)
     angles = np.linspace(0, 2 * np.pi, 14, endpoint=False)
     rim = np.stack([0 * angles, np.sin(angles), np.cos(angles)], axis=1) * _WHEEL
     for side, out in ((left, -0.02), (right, 0.02)):
-        shade = render.plain(paint * _SIDE_SHADE)
-        canvas.polygon([place(side, *point) for point in _OUTLINE], CAR, shade)
-        window = [place(side + out, *point) for point in _SIDE_WINDOW]
-        canvas.polygon(window, CAR, render.plain(_GLASS))
+        canvas.polygon([place(side, *point) for point in _OUTLINE], CAR, plain(paint * _SIDE_SHADE))
+        canvas.polygon([place(side + out, *point) for point in _SIDE_WINDOW], CAR, plain(_GLASS))
         for along in (0.8, 3.4):
             centre = np.array(place(side + out, along, _WHEEL / tall))
-            canvas.polygon(centre + rim, CAR, render.plain(_RUBBER))
+            canvas.polygon(centre + rim, CAR, plain(_RUBBER))
     _draw_car_lamps(canvas, x, z, towards, (0.0, 0.0, 0.0))
 
 
@@ -80,28 +76,25 @@ def light_car(canvas: Canvas, x: float, z: float, towards: bool) -> Light:
     return Light((x, 0.6, z - 0.8), (0.5, 0.02, 0.01))
 
 
-def _draw_car_lamps(
-    canvas: Canvas, x: float, z: float, towards: bool, glow: tuple[float, ...]
-) -> None:
+def _draw_car_lamps(canvas: Canvas, x: float, z: float, towards: bool, glow: render.Point) -> None:
     glass = (0.6, 0.6, 0.6) if towards else (0.35, 0.03, 0.02)
     # Lit lamps are a little nearer than the unlit ones that they are drawn over.
     near = z - (0.06 if any(glow) else 0.05)
     for side in (-0.62, 0.62):
-        canvas.disc(np.array((x + side, 0.66, near)), 0.11, CAR, render.plain(glass, glow))
+        canvas.disc(np.array((x + side, 0.66, near)), 0.11, CAR, plain(glass, glow))
 
 
-def draw_person(canvas: Canvas, x: float, z: float, generator: np.random.Generator) -> None:
+def draw_person(canvas: Canvas, x: float, z: float, generator: Random) -> None:
     """Draw a pedestrian, seen from the front or from behind."""
     size = generator.uniform(1.55, 1.9) / 1.8
-    coat, trousers = (
-        generator.uniform(0.03, 0.5) * generator.uniform(0.3, 1.0, 3) for _ in range(2)
-    )
+    coat = generator.uniform(0.03, 0.5) * generator.uniform(0.3, 1.0, 3)
+    trousers = generator.uniform(0.03, 0.5) * generator.uniform(0.3, 1.0, 3)
     skin = generator.uniform(0.12, 0.45) * np.array((1.0, 0.6, 0.42))
     stride = generator.uniform(0.04, 0.26)
 
     def part(points: Sequence[tuple[float, float]], colour: NDArray, step: float) -> None:
         flat = [(across * size + x, up * size, z - step) for across, up in points]
-        canvas.polygon(flat, PERSON, render.plain(colour))
+        canvas.polygon(flat, PERSON, plain(colour))
 
     for side in (-1, 1):
         foot = side * stride
@@ -114,16 +107,16 @@ def draw_person(canvas: Canvas, x: float, z: float, generator: np.random.Generat
     part(torso, coat, 0.02)
     head = np.array((x, 1.64 * size, z - 0.03))
     hair = generator.uniform(0.01, 0.15) * np.array((1.0, 0.75, 0.5))
-    canvas.disc(head, 0.125 * size, PERSON, render.plain(hair))
+    canvas.disc(head, 0.125 * size, PERSON, plain(hair))
     if generator.random() < 0.6:
-        canvas.disc(head - (0, 0.03, 0.02), 0.1 * size, PERSON, render.plain(skin))
+        canvas.disc(head - (0, 0.03, 0.02), 0.1 * size, PERSON, plain(skin))
 
 
-def draw_tree(canvas: Canvas, x: float, z: float, generator: np.random.Generator) -> None:
+def draw_tree(canvas: Canvas, x: float, z: float, generator: Random) -> None:
     """Draw a trunk and a crown of many clusters of leaves."""
     trunk, crown = generator.uniform(1.8, 3.0), generator.uniform(1.1, 2.2)
     corners = [(-0.16, 0), (0.16, 0), (0.1, trunk + crown), (-0.1, trunk + crown)]
-    canvas.polygon(_upright(corners, x, z), TREE, render.plain((0.07, 0.05, 0.035)))
+    canvas.polygon(_upright(corners, x, z), TREE, plain((0.07, 0.05, 0.035)))
     green = np.array((0.5, 1.0, 0.28)) * generator.uniform(0.7, 1.3, 3)
     centre = np.array((x, trunk + crown, z))
     # A far tree covers few pixels and needs fewer clusters of leaves.
@@ -133,23 +126,19 @@ def draw_tree(canvas: Canvas, x: float, z: float, generator: np.random.Generator
         # The top gets more light from the sky.
         shade = 0.06 + 0.05 * offset[1] / crown + generator.uniform(0, 0.05)
         radius, leaves = crown * generator.uniform(0.1, 0.24), green * max(shade, 0.015)
-        canvas.disc(centre + offset, radius, TREE, render.plain(leaves))
+        canvas.disc(centre + offset, radius, TREE, plain(leaves))
 
 
 def draw_lamp(canvas: Canvas, x: float, z: float, height: float, colour: NDArray) -> Light:
-    """Draw a street lamp whose arm reaches over the road, towards ``x = 0``; returns its light.
-
-    In metres: the pole at ``x`` and ``z``, the height of the head. ``colour`` is RGB, brightest
-    channel 1.
-    """
-    steel = render.plain((0.12, 0.13, 0.14))
+    """Draw a street lamp whose arm reaches towards ``x = 0``, in linear RGB; returns its light."""
+    steel = plain((0.12, 0.13, 0.14))
     pole = [(-0.08, 0), (0.08, 0), (0.06, height), (-0.06, height)]
     canvas.polygon(_upright(pole, x, z), LAMP, steel)
     end = x - np.sign(x) * 1.6
     arm = [(x, height - 0.1), (x, height + 0.05), (end, height + 0.2), (end, height + 0.1)]
     canvas.polygon(_upright(arm, 0.0, z), LAMP, steel)
     head = [(-0.35, 0), (0.35, 0), (0.25, 0.18), (-0.25, 0.18)]
-    lit = render.plain((0.2, 0.2, 0.2), _LAMP_RADIANCE * colour)
+    lit = plain((0.2, 0.2, 0.2), _LAMP_RADIANCE * colour)
     canvas.polygon(_upright(head, end, z - 0.01, height), LAMP, lit)
     return Light((end, height - 0.3, z), 22.0 * colour)
 
@@ -175,13 +164,12 @@ class Layout(NamedTuple):
         return self.left_kerb - self.pavement, self.right_kerb + self.pavement
 
 
-def draw_street(generator: np.random.Generator) -> tuple[Array, NDArray[np.uint8]]:
+def draw_street(generator: Random) -> tuple[Array, NDArray[np.uint8]]:
     """Draw a scene.
 
     Returns:
         Radiance ``(192, 384, 3)``, RGB, linear light, white is 1, lamps far above it; and the
-        labels ``(192, 384)`` uint8, indices of ``STREET_CLASSES``. ``functional.low_light.expose``
-        turns the radiance into a photograph.
+        labels ``(192, 384)`` uint8, indices of ``STREET_CLASSES``.
     """
     size = (WIDTH * _OVERSAMPLING, HEIGHT * _OVERSAMPLING)
     camera = Camera.draw(generator, size, (0.62, 0.8), (0.42, 0.52), (1.3, 1.8))
@@ -191,12 +179,9 @@ def draw_street(generator: np.random.Generator) -> tuple[Array, NDArray[np.uint8
     return radiance, scene.canvas.label[::_OVERSAMPLING, ::_OVERSAMPLING].copy()
 
 
-def build_street(
-    camera: Camera, generator: np.random.Generator, people: bool = True
-) -> tuple[Scene, Layout]:
+def build_street(camera: Camera, generator: Random, people: bool = True) -> tuple[Scene, Layout]:
     """Draw a street as a camera sees it, not yet lit, with or without people."""
-    canvas = Canvas(camera, SKY)
-    half = generator.uniform(3.2, 4.8)
+    canvas, half = Canvas(camera, SKY), generator.uniform(3.2, 4.8)
     shift = generator.uniform(-2.2, 0.5)  # the camera drives on the right-hand side
     layout = Layout(shift - half, shift + half, generator.uniform(2.2, 3.8))
     tile = render.noise_tile(generator)
@@ -208,27 +193,23 @@ def build_street(
     return Scene(canvas, ambient, 0.5 * horizon, lights), layout
 
 
-def _draw_ground(
-    canvas: Canvas, layout: Layout, tile: Array, generator: np.random.Generator
-) -> None:
+def _draw_ground(canvas: Canvas, layout: Layout, tile: Array, generator: Random) -> None:
     asphalt = generator.uniform(0.06, 0.14) * generator.uniform(0.9, 1.1, 3)
     slabs = generator.uniform(0.2, 0.38) * generator.uniform(0.85, 1.1, 3)
     middle = (layout.left_kerb + layout.right_kerb) / 2
     dash = generator.uniform(3, 6)
 
-    def road(points: Array) -> tuple[Array, Array]:
+    def road(points: Array) -> tuple[NDArray, int]:
         x, _, z = points.T
         dashes = (np.abs(x - middle) < 0.08) & (z % (2 * dash) < dash)
         edges = np.minimum(x - layout.left_kerb, layout.right_kerb - x)
         lines = dashes | (np.abs(edges - 0.3) < 0.06)
-        colour = np.where(lines[:, None], 0.6, asphalt * render.grain(points, tile, (0, 2), 9))
-        return render.single(colour), 0 * points
+        return np.where(lines[:, None], 0.6, asphalt * render.grain(points, tile, (0, 2), 9)), 0
 
-    def pavement(points: Array) -> tuple[Array, Array]:
+    def pavement(points: Array) -> tuple[NDArray, int]:
         x, _, z = points.T
         joints = ((x % 0.8) < 0.05) | ((z % 0.8) < 0.05)
-        colour = slabs * render.grain(points, tile, (0, 2), 5)
-        return render.single(colour * np.where(joints, 0.6, 1)[:, None]), 0 * points
+        return slabs * render.grain(points, tile, (0, 2), 5) * np.where(joints, 0.6, 1)[:, None], 0
 
     left, right = layout.walls
     for x1, x2, label, paint in (
@@ -239,9 +220,7 @@ def _draw_ground(
         canvas.polygon([(x1, 0, 1), (x2, 0, 1), (x2, 0, 400), (x1, 0, 400)], label, paint)
 
 
-def _draw_houses(
-    canvas: Canvas, layout: Layout, tile: Array, generator: np.random.Generator
-) -> None:
+def _draw_houses(canvas: Canvas, layout: Layout, tile: Array, generator: Random) -> None:
     """Rows of houses on both sides, with gaps, and sometimes one across the end."""
     for wall in layout.walls:
         z = generator.uniform(-6, 2)
@@ -260,7 +239,7 @@ def _draw_houses(
         canvas.polygon(_upright(across, 0.0, _FAR), BUILDING, front)
 
 
-def _facade(generator: np.random.Generator, tile: Array, along: int, windows: bool = True) -> Paint:
+def _facade(generator: Random, tile: Array, along: int, windows: bool = True) -> render.Paint:
     """A wall with rows of windows, some lit, along axis ``along``: 0 for x, 2 for z."""
     colour = generator.uniform(0.15, 0.5) * _STONE[generator.integers(len(_STONE))]
     colour = colour * generator.uniform(0.85, 1.0, 3)
@@ -271,7 +250,7 @@ def _facade(generator: np.random.Generator, tile: Array, along: int, windows: bo
     warmth = generator.uniform((0.9, 0.55, 0.25), (1.0, 0.85, 0.7), (64, 16, 3))
     warmth *= generator.uniform(0.4, 1.6, (64, 16, 1))
 
-    def paint(points: Array) -> tuple[Array, Array]:
+    def paint(points: Array) -> tuple[NDArray, NDArray]:
         across, up = points[:, along] / cell, points[:, 1] / floor
         column = np.floor(across).astype(int) % 64
         row = np.clip(np.floor(up).astype(int), 0, 15)
@@ -279,15 +258,12 @@ def _facade(generator: np.random.Generator, tile: Array, along: int, windows: bo
         glass &= np.abs(up % 1 - 0.52) < open_height / 2
         shining = (glass & lit[column, row])[:, None]
         wall = colour * render.grain(points, tile, (along, 1), 6)
-        emission = np.where(shining, warmth[column, row], 0)
-        return render.single(np.where(glass[:, None], 0.05, wall)), render.single(emission)
+        return np.where(glass[:, None], 0.05, wall), np.where(shining, warmth[column, row], 0)
 
     return paint
 
 
-def _furnish(
-    canvas: Canvas, layout: Layout, generator: np.random.Generator, people: bool
-) -> list[Light]:
+def _furnish(canvas: Canvas, layout: Layout, generator: Random, people: bool) -> list[Light]:
     """Draw lamps, trees, cars and perhaps people; returns the lights."""
     lights = _draw_lamps(canvas, layout, generator)
     for side, kerb in ((-1, layout.left_kerb), (1, layout.right_kerb)):
@@ -315,7 +291,7 @@ def _furnish(
     return lights
 
 
-def _draw_lamps(canvas: Canvas, layout: Layout, generator: np.random.Generator) -> list[Light]:
+def _draw_lamps(canvas: Canvas, layout: Layout, generator: Random) -> list[Light]:
     """Draw sodium or white lamps on one or both sides."""
     colour = np.array((1.0, 0.55, 0.18) if generator.random() < 0.5 else (1.0, 0.93, 0.8))
     height, step = generator.uniform(4.5, 6.5), generator.uniform(14, 24)
@@ -328,7 +304,7 @@ def _draw_lamps(canvas: Canvas, layout: Layout, generator: np.random.Generator) 
     ]
 
 
-def _draw_sky(canvas: Canvas, generator: np.random.Generator) -> NDArray:
+def _draw_sky(canvas: Canvas, generator: Random) -> NDArray:
     """Draw an evening sky with soft clouds; returns its colour at the horizon."""
     zenith = generator.uniform((0.05, 0.09, 0.2), (0.2, 0.28, 0.5))
     horizon = generator.uniform((0.3, 0.25, 0.25), (0.8, 0.55, 0.5))
@@ -338,6 +314,5 @@ def _draw_sky(canvas: Canvas, generator: np.random.Generator) -> NDArray:
     clouds = cv2.resize(clouds, canvas.label.shape[::-1], interpolation=cv2.INTER_CUBIC)
     colour = colour * (1 + generator.uniform(0, 0.35) * np.tanh(clouds))[..., None]
     sky = canvas.nearness == 0
-    canvas.emission[sky] = np.clip(colour, 0.01, 1)[sky]
-    canvas.label[sky] = SKY
+    canvas.emission[sky] = np.clip(colour, 0.01, 1)[sky]  # the label is there from the start
     return horizon
