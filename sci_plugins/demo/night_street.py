@@ -21,14 +21,11 @@ NIGHT_STREETS = NightLayout(
 
 @DATASETS.register_module()
 class NightStreetDataset(SegmentationFolderDataset):
-    """Images ``*_leftImg8bit.png`` with labels ``*_gtFine_labelTrainIds.png``.
+    """Images ``*_leftImg8bit.png`` with labels ``*_gtFine_labelTrainIds.png``, 255 is ignored.
 
-    The classes are those of the built-in demo; 255 is ignored. ``metainfo`` with a subset of the
-    classes ignores the others, as in mmseg.
-
-    Args:
-        **kwargs: those of :class:`SegmentationFolderDataset`; ``data_prefix`` may be such as
-            ``dict(img_path='leftImg8bit/test_dark', seg_map_path='gtFine/test')``.
+    ``metainfo`` with a subset of the demo's classes ignores the others, as in mmseg. The arguments
+    are those of :class:`SegmentationFolderDataset`; ``data_prefix`` may be such as
+    ``dict(img_path='leftImg8bit/test_dark', seg_map_path='gtFine/test')``.
     """
 
     LAYOUT: ClassVar[NightLayout] = NIGHT_STREETS

@@ -37,9 +37,8 @@ class Lighting(NamedTuple):
 
     def describe(self) -> str:
         """The lighting in words, for tables."""
-        if self == BRIGHT:
-            return 'bright, as trained'
-        return f'gain {self.gain:g}, read noise {self.noise:g}'
+        told = f'gain {self.gain:g}, read noise {self.noise:g}'
+        return 'bright, as trained' if self == BRIGHT else told
 
 
 BRIGHT = Lighting(1.0, 0.0, 0.0)
@@ -74,13 +73,10 @@ def prepare_demo(
     two processes generate it at once.
 
     Args:
-        root: folder to hold them; ``None`` is :func:`demo_folder`.
+        root: folder to hold them, which is returned; ``None`` is :func:`demo_folder`.
         splits: ``'train'``, ``'test'`` or both.
         counts: numbers of images that differ from ``COUNTS``.
         progress: show a bar for each new folder.
-
-    Returns:
-        The folder that holds ``faces_SPLIT`` and ``streets_SPLIT``.
 
     Raises:
         ConfigError: if a split or a name in ``counts`` is unknown.
@@ -102,9 +98,7 @@ def prepare_demo(
     return folder
 
 
-def _make(
-    target: Path, count: int, split: str, write: Callable[[Path, str, int], None], progress: bool
-) -> None:
+def _make(target: Path, count: int, split: str, write: Callable[..., None], progress: bool) -> None:
     """Write ``count`` scenes to a temporary folder, then rename it to ``target``."""
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f'.{target.name}.'))
@@ -128,39 +122,29 @@ def _write_face_scene(root: Path, split: str, index: int) -> None:
     key = (0, SPLITS.index(split), index)
     radiance, boxes = draw_face_scene(np.random.default_rng([SEED, *key]), load_material(split))
     for suffix, photo in _photos(radiance, split, key):
-        _write(root / f'image{suffix}' / f'{index + 1}.png', photo)
-    (root / 'label').mkdir(exist_ok=True)
+        write_image(root / f'image{suffix}' / f'{index + 1}.png', photo)
     write_boxes(root / 'label' / f'{index + 1}.txt', boxes)
 
 
 def _write_street(root: Path, split: str, index: int) -> None:
     key = (1, SPLITS.index(split), index)
     radiance, labels = draw_street(np.random.default_rng([SEED, *key]))
-    name = f'demo_{index + 1:06d}'
+    name = f'demo/demo_{index + 1:06d}'
     for suffix, photo in _photos(radiance, split, key):
-        path = root / 'leftImg8bit' / f'{split}{suffix}' / 'demo' / f'{name}_leftImg8bit.png'
-        _write(path, photo)
-    path = root / 'gtFine' / split / 'demo' / f'{name}_gtFine_labelTrainIds.png'
-    _write(path, labels)
+        write_image(root / 'leftImg8bit' / f'{split}{suffix}' / f'{name}_leftImg8bit.png', photo)
+    write_image(root / 'gtFine' / split / f'{name}_gtFine_labelTrainIds.png', labels)
 
 
 def _photos(
     radiance: NDArray[np.float32], split: str, key: tuple[int, ...]
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """A scene under each condition, and the end of its folder's name.
-
-    Lamps above white stay saturated in the dark.
-    """
+    """A scene under each condition, and the end of its folder's name."""
     for number, (name, condition) in enumerate(_conditions(split)):
         generator = np.random.default_rng([SEED, *key, number])
+        # Lamps above white stay saturated in the dark.
         photo = to_uint8(linear_to_srgb(expose(radiance, *condition, generator)))
         yield '' if condition == BRIGHT else f'_{name}', photo
 
 
 def _conditions(split: str) -> list[tuple[str, Lighting]]:
     return [('bright', BRIGHT)] if split == 'train' else list(CONDITIONS.items())
-
-
-def _write(path: Path, image: NDArray[np.uint8]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_image(path, image)

@@ -40,10 +40,8 @@ class Task(NamedTuple):
     config: str
     weights: str
     metric: str
-    #: Key of the image folder in ``data_prefix``, and the folder of the bright images.
-    prefix: tuple[str, str]
-    #: What a reader sees in the pictures.
-    caption: str
+    prefix: tuple[str, str]  # key of ``data_prefix``, and the folder of the bright images
+    caption: str  # what a reader sees in the pictures
 
 
 TASKS = dict(
@@ -74,22 +72,15 @@ class Row(NamedTuple):
     task: str
     condition: str
     images: int
-    #: Variant name -> the task's metric.
-    values: dict[str, float]
-    #: Variant name -> its difference from no enhancement, with a 95 % interval.
-    changes: dict[str, Interval]
+    values: dict[str, float]  # variant -> the task's metric
+    changes: dict[str, Interval]  # variant -> its difference from no enhancement, with its interval
 
 
 def run_demo(
-    out: str | Path,
-    configs: str | Path,
-    *,
-    enhancer: str = DEFAULT_ENHANCER,
-    data: str | Path | None = None,
-    images: int | None = None,
-    verbose: bool = True,
-) -> list[Row]:
-    """Compare networks without and with enhancement on generated images.
+    out: str | Path, configs: str | Path, *, enhancer: str = DEFAULT_ENHANCER,
+    data: str | Path | None = None, images: int | None = None, verbose: bool = True,
+) -> list[Row]:  # fmt: skip
+    """Compare networks without and with enhancement on generated images; gives the table's rows.
 
     The variants are a plain gamma curve, the enhancer, the enhancer behind a gate (``gated/``),
     which leaves bright images alone, and the adaptive stage.
@@ -102,9 +93,6 @@ def run_demo(
         data: folder of the generated images; ``None`` is the cache folder.
         images: number of test images of each task; ``None`` takes all.
         verbose: leave what the hosts print on the console, not in ``console.log``.
-
-    Returns:
-        The rows of the table.
 
     Raises:
         ConfigError: if ``configs`` does not hold the demo's configs, or ``images`` is below 1.
@@ -149,8 +137,8 @@ def configure(
     cfg = load_config(str(configs / TASKS[name].config))
     dataset, (key, folder) = cfg.test_dataloader.dataset, TASKS[name].prefix
     dataset.data_root = str(root / f'{name}_test')
-    is_bright = CONDITIONS[condition] == BRIGHT
-    dataset.data_prefix[key] = folder if is_bright else f'{folder}_{condition}'
+    bright = CONDITIONS[condition] == BRIGHT
+    dataset.data_prefix[key] = folder if bright else f'{folder}_{condition}'
     if images is not None:
         dataset.indices = images
     return cfg
@@ -164,10 +152,8 @@ def describe(condition: str) -> str:
 def _compare(cfg: Config, out: Path, name: str, condition: str, enhancer: str) -> Comparison:
     folder, weights = out / name / condition, Path(__file__).parent / TASKS[name].weights
     variants = list(dict.fromkeys(_variants(enhancer)))
-    drawn: Any = dict(pictures=_PICTURES, changed=0, report=False)
-    comparison = compare(
-        cfg, str(weights), variants, metric=TASKS[name].metric, work_dir=folder, **drawn
-    )
+    options: Any = dict(pictures=_PICTURES, changed=0, report=False, metric=TASKS[name].metric)
+    comparison = compare(cfg, str(weights), variants, work_dir=folder, **options)
     shutil.rmtree(folder / 'runs', ignore_errors=True)  # MMEngine's empty log folders
     # In one folder, where a reader looks first.
     source, target = folder / 'pictures', _picture_folder(out, name, condition)
@@ -208,22 +194,21 @@ def _report(rows: list[Row], enhancer: str, out: Path, root: Path) -> str:
     parts = [_INTRODUCTION, *markdown_table(_HEAD, table), '', _READING]
     for name, task in TASKS.items():
         parts += [f'## {task.title[0].upper()}{task.title[1:]}', '']
-        for condition in CONDITIONS:
-            pictures = sorted(_picture_folder(out, name, condition).glob('*.jpg'))
-            row = next(row for row in rows if (row.task, row.condition) == (name, condition))
-            parts += [f'### {name}, {describe(condition)}', '', _verdict(row, enhancer), '']
-            parts += [f'![{condition}]({path.relative_to(out)})' for path in pictures[:1]]
-            told = f'All metrics: [table]({name}/{condition}/comparison.md).'
+        for row in (row for row in rows if row.task == name):
+            pictures = sorted(_picture_folder(out, name, row.condition).glob('*.jpg'))
+            parts += [f'### {name}, {describe(row.condition)}', '', _verdict(row, enhancer), '']
+            parts += [f'![{row.condition}]({path.relative_to(out)})' for path in pictures[:1]]
+            told = f'All metrics: [table]({name}/{row.condition}/comparison.md).'
             parts += ['', task.caption, '', told, '']
     parts += [f'The images and their labels are in `{root}`. {MARK} {__version__}.']
     return '\n'.join(parts) + '\n'
 
 
-def _best(row: Row, enhancer: str) -> tuple[str, str] | None:
-    """Label and variant name of the highest value; the first of equals, so "without" wins."""
-    pairs = list(zip(_LABELS, _variants(enhancer), strict=True))
+def _best(row: Row, enhancer: str) -> tuple[str, str]:
+    """Label and variant of the highest value, the first of equals; empty if none is defined."""
+    pairs = zip(_LABELS, _variants(enhancer), strict=True)
     known = [pair for pair in pairs if not math.isnan(row.values.get(pair[1], math.nan))]
-    return max(known, key=lambda pair: row.values[pair[1]], default=None)
+    return max(known, key=lambda pair: row.values[pair[1]], default=('', ''))
 
 
 def _told(row: Row, name: str) -> Cell:
@@ -236,23 +221,21 @@ def _told(row: Row, name: str) -> Cell:
 
 def _verdict(row: Row, enhancer: str) -> str:
     """Which variant is best here, and whether it is shown to differ from none."""
-    best = _best(row, enhancer)
-    if best is None:
+    label, name = _best(row, enhancer)
+    told, bare = _told(row, name), _told(row, 'none').value
+    if not label:
         return '**Best here: undefined.**'
-    told, bare = _told(row, best[1]), _told(row, 'none').value
-    if best[1] == 'none':
+    if name == 'none':
         return f'**Best here: no enhancement, {bare}.**'
-    return (
-        f'**Best here: {best[0]}, {told.value}; without: {bare}.** The change is {told.delta} '
-        f'({told.interval}): {told.verdict}.'
-    )
+    change = f'The change is {told.delta} ({told.interval}): {told.verdict}.'
+    return f'**Best here: {label}, {told.value}; without: {bare}.** {change}'
 
 
 def _table_row(row: Row, enhancer: str) -> list[str]:
-    told, best = [_told(row, name) for name in _variants(enhancer)], _best(row, enhancer)
+    told = [_told(row, name) for name in _variants(enhancer)]
     head = [f'{row.task} ({TASKS[row.task].metric})', describe(row.condition)]
     head += [*(each.value for each in told), told[2].delta, told[2].interval]
-    return [*head, *(each.verdict for each in told[2:]), best[0] if best else '']
+    return [*head, *(each.verdict for each in told[2:]), _best(row, enhancer)[0]]
 
 
 _INTRODUCTION = """# Does SCI help a network that was trained by day?
