@@ -34,7 +34,7 @@ def draw_sample(
         kind: ``'gt'`` or ``'pred'``.
         image: RGB, uint8, ``(H, W, 3)``, at the network's scale.
         sample: the host's data sample; without such a result the image stays bare.
-        palette: RGB colour of each class, for label maps.
+        palette: RGB colour of each class.
     """
     if f'{kind}_sem_seg' in sample:
         return overlay_labels(image, sample.get(f'{kind}_sem_seg').data[0].cpu().numpy(), palette)
@@ -49,20 +49,13 @@ def draw_sample(
 
 
 def draw_boxes(
-    image: np.ndarray,
-    boxes: Any,
-    sample: Any,
-    color: BoxColors,
+    image: np.ndarray, boxes: Any, sample: Any, color: BoxColors,
     scores: Sequence[float] | None = None,
-) -> np.ndarray:
+) -> np.ndarray:  # fmt: skip
     """Draw boxes, given in pixels of the original image, on the image at the network's scale.
 
-    Args:
-        image: RGB, uint8, ``(H, W, 3)``.
-        boxes: ``(N, 4)``, ``x1, y1, x2, y2``.
-        sample: tells the scale of the image.
-        color: of all boxes, or of each.
-        scores: ``N`` scores to write above the boxes; ``None`` writes nothing.
+    The image is RGB, uint8, ``(H, W, 3)``, the boxes are ``(N, 4)``, ``x1, y1, x2, y2``. ``sample``
+    tells the scale; ``scores`` are written above the boxes.
     """
     boxes = torch.as_tensor(getattr(boxes, 'tensor', boxes)).float().cpu().reshape(-1, 4)
     large, zoom = enlarge(image)
@@ -88,17 +81,14 @@ def _write_scores(image: np.ndarray, boxes: Tensor, scores: Sequence[float]) -> 
 
 
 def box_colors(labels: Any, palette: Sequence[Any] | None, single: str) -> BoxColors:
-    """One colour per box if the palette of the data set has several classes, else the ``single``
-    one.
+    """One colour per box if its class is known and the palette has several, else ``single``.
 
     The palettes of data sets are made for label maps: some of their colours are too dark for lines
-    on dark images, so boxes have their own. ``labels`` is the class of each box; ``None`` if
-    unknown.
+    on dark images, so boxes have their own.
     """
-    count = 0 if palette is None else len(palette)
-    if labels is None or count < 2:
+    if labels is None or palette is None or len(palette) < 2:
         return single
-    colors = class_colors(count)
+    colors = class_colors(len(palette))
     return [colors[int(label)] for label in labels]
 
 
@@ -109,11 +99,9 @@ def palette_of(metainfo: Mapping[str, Any]) -> Sequence[Any] | None:
 
 
 def class_colors(count: int) -> list[tuple[int, int, int]]:
-    """Bright RGB colours for the boxes of ``count`` classes, spread over all hues.
-
-    Saturation alternates, because the hues of neighbouring classes are close.
-    """
+    """Bright RGB colours for the boxes of ``count`` classes, spread over all hues."""
     order = np.arange(count)
+    # Saturation alternates, because the hues of neighbouring classes are close.
     colors = _of_hues(order * 180 // max(count, 1), np.where(order % 2, 110, 255), 255)
     return [(red, green, blue) for red, green, blue in colors.tolist()]
 
@@ -133,13 +121,11 @@ def overlay_labels(
     large, _ = enlarge(image)
     size = (large.shape[1], large.shape[0])
     labels = cv2.resize(labels.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    colors = np.zeros((256, 3), np.uint8)
     chosen = np.asarray(palette or _of_hues(np.arange(255) * 37 % 180, 200, 230), np.uint8)
+    colors = np.zeros((256, 3), np.uint16)  # twice a channel overflows 8 bits
     colors[: len(chosen)] = chosen
-    known = (labels < len(chosen))[..., None]
-    # 16 bits, because twice a channel overflows 8.
-    mixed = (large.astype(np.uint16) + 2 * colors.astype(np.uint16)[labels]) // 3
-    return np.where(known, mixed, large).astype(np.uint8)
+    mixed = (large + 2 * colors[labels]) // 3
+    return np.where((labels < len(chosen))[..., None], mixed, large).astype(np.uint8)
 
 
 def enlarge(image: np.ndarray) -> tuple[np.ndarray, float]:
@@ -186,11 +172,8 @@ def place_beside(left: Image.Image, right: Image.Image) -> Image.Image:
 
 
 def image_cell(caption: str, image: Tensor) -> tuple[str, np.ndarray]:
-    """A cell for :func:`make_grid`: a caption with the image's mean, and the image.
-
-    The image is RGB, ``(3, H, W)``, float in [0, 1]; it comes at a cell's width, truncated to 8
-    bits, as in saved files.
-    """
+    """A cell for :func:`make_grid`: ``image``, RGB, ``(3, H, W)``, in [0, 1], and its mean."""
+    # Truncated to 8 bits, as in saved files.
     pixels = (image.detach().float().cpu().clamp(0, 1) * 255).to(torch.uint8)
     array = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
     return f'{caption}, mean {float(image.mean()):.2f}', enlarge(array)[0]

@@ -14,15 +14,11 @@ class TensorboardVisBackend(_TensorboardVisBackend):
     """MMEngine's backend; without the package ``tensorboard`` it logs that and does nothing.
 
     The same scalars are in ``vis_data/scalars.json``, which MMEngine's ``LocalVisBackend`` writes.
-
-    Args:
-        save_dir: folder for the event files; given by the Visualizer.
     """
 
     def _init_env(self) -> None:
         if find_spec('tensorboard') is not None:
-            super()._init_env()
-            return
+            return super()._init_env()
         self._tensorboard = _Nothing()
         print_log(
             'no TensorBoard curves, because it is not installed: pip install "sci_plugins[train]"; '

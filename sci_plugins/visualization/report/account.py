@@ -49,11 +49,7 @@ NOT_A_TRAINING_RUN = (
 
 
 class Account:
-    """Everything that is reported of a comparison, in order.
-
-    Args:
-        comparison: the results, with the analysis of each against the base.
-    """
+    """Everything that is reported of a comparison, in order."""
 
     def __init__(self, comparison: Comparison) -> None:
         about, rows = comparison.about, cells.rows_of(comparison)
@@ -65,38 +61,31 @@ class Account:
         self.labels = [self.base, *cells.labels_of(rows)] if rows else []  # the base first
         images = count(rows[0].base.images if rows else 0, 'image')
         against = f', compared with {self.base!r} by {self.metric}' if self.metric else ''
-        #: what was compared with what
+        # what was compared with what; the verdicts in a few words; condition and sentence
         self.question = f'{about.get("config", "comparison")}, {images}{against}'
-        #: the verdicts in a few words
         self.headline = ': '.join(filter(None, (still_open(comparison), headline(rows))))
-        #: condition and sentence
         self.answers = [(row.condition, sentence(row, self.metric)) for row in rows]
         self.method, few = method_of(rows, about)  # how the intervals were computed
-        #: for the headline, where few units are drawn
+        # where few units are drawn: for the headline, the captions of intervals, and a paragraph
         self.caveat = f', but from only {few}' if few else ''
-        #: the same for the caption of every table with intervals
         self.mark = f' Only {few} to resample: see the warning.' if few else ''
+        self.few = _FEW.format(few) if few else ''
         self.judged = len(analyses)  # number of verdicts
-        #: style, mark, verdict and meaning of each that occurs
-        self.meanings = _meanings(rows)
-        #: for how many comparisons the verdicts are corrected, and how
+        self.meanings = _meanings(rows)  # style, mark, verdict and meaning of each that occurs
+        # for how many comparisons the verdicts are corrected, and how
         self.family = _family(analyses, str(about.get('correction')), self.metric)
-        #: the deciding metric, conditions down and variants across
+        # the deciding metric, conditions down and variants across
         self.matrix = matrix(rows, self.metric) if self.metric else None
         self.forests = forests(rows)  # the same with bars, one table per condition
-        by_light, by_size = sections.by_group(rows), sections.by_size(rows)
-        self.strata = [*sections.by_seed(rows), *by_light, *by_size]
+        self.strata = [*sections.by_seed(rows), *sections.by_group(rows), *sections.by_size(rows)]
         self.classes = sections.by_class(rows)
-        #: what adaptive stages decided, by condition and variant
-        self.decisions = sections.decision_tables(rows)
-        #: all other metrics, and those of the config's own evaluator: one table per condition
+        self.decisions = sections.decision_tables(rows)  # of adaptive stages
+        # all other metrics, and those of the config's own evaluator: one table per condition
         self.metrics, self.host_numbers = sections.all_metrics(rows), sections.host_numbers(rows)
-        #: title and text of all that limits what the numbers say; for the top
-        self.few = _FEW.format(few) if few else ''  # a paragraph
+        # title and text of all that limits what the numbers say; for the top
         self.warnings = cautions(comparison, rows, self.few)
-        #: metric -> what it is
         self.definitions = definitions_of(n for found in analyses for n in found.intervals)
-        #: the shared protocol, weights, versions, environment, settings
+        # the shared protocol, weights, versions, environment, settings
         self.facts = facts_of(about, rows[0].base.protocol if rows else {})
         self.diffs = about.get('config_diff') or {}  # model -> unified diff of its config
 
@@ -164,8 +153,7 @@ def sentence(row: ConditionRows, metric: str) -> str:
 
 def _judged(row: ConditionRows) -> list[str]:
     if len(row.analyses) == 1:
-        ((label, found),) = row.analyses.items()
-        return [_single(label, found, row.verdict(label))]
+        return [_single(*each, row.verdict(each[0])) for each in row.analyses.items()]
     by_verdict: dict[str, dict[str, VariantAnalysis]] = {}
     for label, found in row.analyses.items():
         by_verdict.setdefault(row.verdict(label), {})[label] = found
@@ -228,10 +216,9 @@ def _detectable(found: Mapping[str, VariantAnalysis]) -> str:
     """What so many images can show, of the variant that is hardest to tell."""
     hardest = max(found.values(), key=lambda each: each.main.detectable)
     main, places = hardest.main, places_of(hardest.metric)
-    many = f'about {float(f"{main.needed:.1e}"):,.0f}'
     return (
         f' ({main.units:,} show differences from {plain(main.detectable, places)} on; '
-        f'{plain(main.margin, places)} takes {many})'
+        f'{plain(main.margin, places)} takes about {float(f"{main.needed:.1e}"):,.0f})'
     )
 
 
@@ -252,33 +239,20 @@ def matrix(rows: Sequence[ConditionRows], metric: str) -> cells.Table:
     for row in rows:
         known = (each.values[metric][0] for each in row.analyses.values() if metric in each.values)
         before = next(known, _host_value(row.base, metric))
-        found = {r.variant: _main_cell(r, before, metric, row.fallen) for r in row.others}
-        told = [found.get(column) for column in columns]
-        lines.append((row.condition, plain(before, places_of(metric)), told))
+        told = {}
+        for each in row.others:
+            found = cells.difference_of(each.analysis, metric) if each.analysis else None
+            found = found or ((before, _host_value(each, metric)), None, metric)
+            told[each.variant] = cells.make_cell(*found, stands=each.variant not in row.fallen)
+        base_value, in_order = plain(before, places_of(metric)), [told.get(e) for e in columns]
+        lines.append((row.condition, base_value, in_order))
     title = 'Verdicts' if cells.all_analyses(rows) else 'Differences'
     return cells.Table(title, 'images', columns, lines, base=rows[0].base.variant).turned('variant')
 
 
-def _main_cell(
-    result: VariantResult, before: float, metric: str, fallen: Collection[str]
-) -> cells.Cell:
-    found = result.analysis
-    if found is None or metric not in found.values:
-        return cells.make_cell((before, _host_value(result, metric)), None, metric)
-    stands = result.variant not in fallen
-    return cells.make_cell(found.values[metric], found.intervals[metric], metric, stands=stands)
-
-
 def forests(rows: Sequence[ConditionRows]) -> list[cells.Table]:
     """The deciding metric as bars, one table per condition, all on one axis."""
-    scale = cells.scale_over([found.main for found in cells.all_analyses(rows)])
-
-    def told(row: ConditionRows, name: str) -> dict[str, cells.Cell | None]:
-        found, stands = row.analyses[name], name not in row.fallen
-        values = found.values[found.metric]
-        return {'': cells.make_cell(values, found.main, found.metric, scale, stands)}
-
-    return cells.strata(rows, told, scale)
+    return cells.strata(rows, lambda e: {'': cells.difference_of(e, e.metric)}, judged=True)
 
 
 # What the numbers rest on
@@ -291,11 +265,9 @@ def method_of(rows: Sequence[ConditionRows], about: Mapping[str, Any]) -> tuple[
         return _NO_RESAMPLES, ''
     unit = str(about.get('resampling') or 'images')
     fewest = min(analyses, key=lambda found: found.units)
-    units = f'{fewest.units:,} {unit}'
-    if unit != 'images':
-        units += f' ({count(fewest.images, "image")})'
+    images = '' if unit == 'images' else f' ({count(fewest.images, "image")})'
     text = (
-        f'Paired bootstrap: {units} drawn with replacement '
+        f'Paired bootstrap: {fewest.units:,} {unit}{images} drawn with replacement '
         f'{count(fewest.resamples, "time")} (seed {fewest.seed}), the same draw for the '
         'base and the variant; the interval holds the middle 95 % of the differences.'
     )
@@ -303,20 +275,16 @@ def method_of(rows: Sequence[ConditionRows], about: Mapping[str, Any]) -> tuple[
 
 
 def facts_of(about: Mapping[str, Any], protocol: Mapping[str, str]) -> list[cells.Facts]:
-    """Non-empty tables of protocol, weights, versions, environment and all other settings.
-
-    Where results do not share the protocol a line on top says so.
-    """
+    """Non-empty tables of protocol, weights, versions, environment and all other settings."""
     known = {name: value for name, value in protocol.items() if value}
     settings = {key: value for key, value in about.items() if key not in _HAVE_TABLES}
+    what, weights = ('what', 'value'), ('variant', 'weights', 'sha256')
     tables = [
-        cells.Facts('Protocol', ('what', 'value'), _as_text(known)),
-        cells.Facts(
-            'Weights of the enhancers', ('variant', 'weights', 'sha256'), weights_of(about)
-        ),
+        cells.Facts('Protocol', what, _as_text(known)),
+        cells.Facts('Weights of the enhancers', weights, weights_of(about)),
         cells.Facts('Versions', ('package', 'version'), _as_text(versions_of(about))),
-        cells.Facts('Environment', ('what', 'value'), _as_text(about.get('environment') or {})),
-        cells.Facts('What was measured', ('what', 'value'), _as_text(settings)),
+        cells.Facts('Environment', what, _as_text(about.get('environment') or {})),
+        cells.Facts('What was measured', what, _as_text(settings)),
     ]
     return [table for table in tables if table.rows]
 
@@ -336,11 +304,9 @@ def versions_of(about: Mapping[str, Any]) -> dict[str, str]:
 
 def weights_of(about: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """Variant, name and sha256 of its weights."""
-    rows: list[tuple[str, ...]] = []
-    for variant, weights in (about.get('weights') or {}).items():
-        found = weights if isinstance(weights, Mapping) else dict(name=weights)
-        rows.append((variant, str(found.get('name', '')), str(found.get('sha256') or '')))
-    return rows
+    weights = (about.get('weights') or {}).items()
+    known = ((n, each if isinstance(each, Mapping) else dict(name=each)) for n, each in weights)
+    return [(n, str(each.get('name', '')), str(each.get('sha256') or '')) for n, each in known]
 
 
 # What limits the numbers
@@ -350,15 +316,18 @@ _WEAK = (
     '{}. A network that hardly works without enhancement cannot tell what enhancement costs, and '
     'any change is large beside its number.'
 )
+_EQUAL = "Equal to the base's on every image, to the bit: {}."
 _SEEN = '{} in the training set of {} (same files): its numbers are too good.'
 
 
 def cautions(
-    comparison: Comparison, rows: Sequence[ConditionRows], few: str = ''
+    comparison: Comparison, rows: Sequence[ConditionRows], few: str
 ) -> list[tuple[str, str]]:
     """Title and text of each, the gravest first; ``few``: what to say of too few units."""
     every = [(f'{row.condition}, {each.variant}: ', each) for row in rows for each in row.all]
-    bases = ((row.condition, row.base) for row in rows if row.base.weakness)
+    protocols = differing_protocols(each for _, each in every)
+    bases = [(row.condition, row.base) for row in rows if row.base.weakness]
+    weak = [f'{condition}, {base.variant}: {base.weakness}' for condition, base in bases]
     constant = [where + each.constant for where, each in every if each.constant]
     same = ((row.condition, [n for n, e in row.analyses.items() if e.identical]) for row in rows)
     identical = [f'{condition}: {cells.listing(names)}' for condition, names in same if names]
@@ -370,14 +339,10 @@ def cautions(
         'Seen in training': _seen(comparison.about),
         'Few units': [few],
         'Two numbers of one metric': _differences(every),
-        'Different protocols': _joined(
-            'These results do not share {}.', differing_protocols(each for _, each in every)
-        ),
-        'Weak base': _joined(_WEAK, [f'{c}, {base.variant}: {base.weakness}' for c, base in bases]),
+        'Different protocols': _joined('These results do not share {}.', protocols),
+        'Weak base': _joined(_WEAK, weak),
         'Constant predictions': _joined('The same for every image: {}.', constant),
-        'Identical results': _joined(
-            "Equal to the base's on every image, to the bit: {}.", identical
-        ),
+        'Identical results': _joined(_EQUAL, identical),
     }
     return [(title, text) for title, texts in found.items() for text in texts if text]
 

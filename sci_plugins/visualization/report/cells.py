@@ -2,9 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from sci_plugins.evaluation.comparison import (
     is_percentage,
     percent_factor,
 )
-from sci_plugins.evaluation.conditions import Condition
 
 DASH = '–'
 #: Verdict -> class of its cells in the style sheet, and a mark that needs no colour.
@@ -51,12 +50,9 @@ def places_of(metric: str) -> int:
 
 def in_percent(result: VariantResult) -> VariantResult:
     """A result as reports show it: average precision from 0 to 100."""
-    found = result.analysis
-    return replace(
-        result,
-        metrics={name: value * percent_factor(name) for name, value in result.metrics.items()},
-        analysis=None if found is None else found.scaled(percent_factor),
-    )
+    metrics = {name: value * percent_factor(name) for name, value in result.metrics.items()}
+    analysis = result.analysis and result.analysis.scaled(percent_factor)
+    return replace(result, metrics=metrics, analysis=analysis)
 
 
 def plain(value: float, places: int, sign: str = '-') -> str:
@@ -66,9 +62,8 @@ def plain(value: float, places: int, sign: str = '-') -> str:
     value = 0.0 if abs(value) < bootstrap.NOISE else value
     text = f'{value:{sign}.{places}f}'
     if float(text) == 0:
-        # The sign decides the verdict, so it must not be rounded away.
         text = f'{0:.{places}f}'
-        if value:
+        if value:  # the sign decides the verdict, so it must not be rounded away
             shortest: Any = dict(precision=1, unique=False, fractional=False, trim='-')
             text = np.format_float_positional(value, sign=sign == '+', **shortest)
     return text.replace('-', '−')
@@ -81,9 +76,8 @@ def signed(value: float, places: int) -> str:
 
 def interval(low: float, high: float, places: int) -> str:
     """Both ends, signed; a dash if undefined."""
-    if math.isnan(low) or math.isnan(high):
-        return DASH
-    return f'{signed(low, places)} to {signed(high, places)}'
+    known = not (math.isnan(low) or math.isnan(high))
+    return f'{signed(low, places)} to {signed(high, places)}' if known else DASH
 
 
 def listing(names: Sequence[str]) -> str:
@@ -103,8 +97,7 @@ def count(number: int, one: str, many: str | None = None) -> str:
 
 
 _PADDING = 0.04  # of the range, at either end
-_STEPS = (1, 2, 5, 10)
-_MOST_TICKS = 5
+_STEPS, _MOST_TICKS = (1, 2, 5, 10), 5
 
 
 @dataclass(frozen=True)
@@ -157,8 +150,7 @@ def decimals_of(step: float) -> int:
 _MOST_COLUMNS = 8
 
 
-@dataclass(frozen=True)
-class Bar:
+class Bar(NamedTuple):
     """An interval on an axis: ends and difference in percent of its length."""
 
     low: float
@@ -168,10 +160,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Cell:
-    """A result beside the base's as text, and its interval as a bar if it is drawn.
-
-    Without an interval there is no verdict.
-    """
+    """A result beside the base's as text; with an interval also a verdict, and a bar if drawn."""
 
     base: str
     value: str
@@ -184,14 +173,12 @@ class Cell:
     @property
     def style(self) -> str:
         """Class in the style sheet."""
-        return MARKS[self.verdict][0] + ' hollow' * (not self.stands) if self.verdict else 'plain'
+        return MARKS.get(self.verdict, ('plain', ''))[0] + ' hollow' * (not self.stands)
 
     @property
     def mark(self) -> str:
         """Mark of the verdict."""
-        if not self.verdict:
-            return ''
-        return MARKS[self.verdict][1] if self.stands else HOLLOW[self.verdict]
+        return MARKS.get(self.verdict, ('plain', ''))[1] if self.stands else HOLLOW[self.verdict]
 
     @property
     def label(self) -> str:
@@ -209,10 +196,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells under ``columns``, one row per name; ``None`` where nothing was measured.
-
-    The base's values have a column of their own or, if the table was turned, a row, ``base_row``.
-    """
+    """Cells under ``columns``, one row per name; ``None`` where nothing was measured."""
 
     title: str
     corner: str
@@ -220,15 +204,11 @@ class Table:
     rows: list[tuple[str, str, list[Cell | None]]]  # name, base's value, cells
     base: str = ''  # heading of the base's values; empty: no such column
     scale: Scale | None = None
-    base_row: tuple[str, ...] = ()
+    base_row: tuple[str, ...] = ()  # these values, if the table was turned: not a column, but a row
     note: str = ''
 
     def turned(self, corner: str) -> 'Table':
-        """The transposed table, if this one is too wide and that one is narrower.
-
-        Args:
-            corner: what the columns are.
-        """
+        """The transposed table with this ``corner``, if this one is too wide and that narrower."""
         if len(self.columns) <= max(_MOST_COLUMNS, len(self.rows)):
             return self
         names, bases, cells = zip(*self.rows, strict=True)
@@ -244,8 +224,7 @@ class Table:
         return ', '.join(f'{MARKS[each][1]} {each}: {found[each]}' for each in there)
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(NamedTuple):
     """A table of plain text: what was decided, what a comparison was made with."""
 
     title: str
@@ -253,21 +232,24 @@ class Facts:
     rows: list[tuple[str, ...]]
 
 
-def make_cell(
-    values: tuple[float, float],
-    found: Interval | None,
-    metric: str,
-    scale: Scale | None = None,
-    stands: bool = True,
-) -> Cell:
-    """A cell of one difference.
+#: Numbers of the base and of the other, the interval of the difference if there is one, and the
+#: name of the metric.
+Difference = tuple[tuple[float, float], Interval | None, str]
 
-    Args:
-        values: of the base and of the other.
-        found: the interval of the difference, if there is one.
-        metric: its name, which determines the decimals.
-        scale: the axis to draw the interval on, if it is drawn.
-        stands: whether its verdict holds after the correction.
+
+def difference_of(found: VariantAnalysis, name: str) -> Difference | None:
+    """A metric of a variant; ``None`` without an interval."""
+    known = found.intervals.get(name)
+    return None if known is None else (found.values[name], known, name)
+
+
+def make_cell(
+    values: tuple[float, float], found: Interval | None, metric: str, scale: Scale | None = None,
+    stands: bool = True,
+) -> Cell:  # fmt: skip
+    """A cell of a difference (see :data:`Difference`), drawn on an axis if ``scale`` is given.
+
+    ``metric`` determines the decimals; ``stands``: its verdict holds after the correction.
     """
     places = places_of(metric)
     before, after = (plain(value, places) for value in values)
@@ -313,23 +295,25 @@ class ConditionRows:
         return {each.variant: each.analysis for each in self.others if each.analysis is not None}
 
 
-def strata(
-    rows: Sequence[ConditionRows],
-    parts_of: Callable[[ConditionRows, str], Mapping[str, Cell | None]],
-    scale: Scale,
-) -> list[Table]:
+#: Gives title of a part of the set -> difference.
+PartsOf = Callable[[VariantAnalysis], dict[str, Difference | None]]
+
+
+def strata(rows: Sequence[ConditionRows], parts_of: PartsOf, judged: bool = False) -> list[Table]:
     """A table for each condition that has analyses, variants down and parts of the set across.
 
-    Args:
-        rows: the conditions.
-        parts_of: gives title of a part -> cell, for a condition and a variant.
-        scale: the axis of the cells' bars.
+    All are drawn on one axis. ``judged``: their verdicts are those that are corrected.
     """
+    every = [part for each in all_analyses(rows) for part in parts_of(each).values()]
+    scale = scale_over([part[1] for part in every if part and part[1]])
     tables = []
     for row in (row for row in rows if row.analyses):
-        told = {name: parts_of(row, name) for name in row.analyses}
-        columns = list(dict.fromkeys(title for each in told.values() for title in each))
-        lines = [(name, '', [each.get(title) for title in columns]) for name, each in told.items()]
+        parts = {name: parts_of(found) for name, found in row.analyses.items()}
+        columns, lines = list(dict.fromkeys(t for each in parts.values() for t in each)), []
+        for name, known in parts.items():
+            stands = not (judged and name in row.fallen)
+            told = [part and make_cell(*part, scale, stands) for part in map(known.get, columns)]
+            lines.append((name, '', told))
         tables.append(Table(row.condition, 'variant', columns, lines, scale=scale))
     return tables
 
@@ -342,7 +326,7 @@ def rows_of(comparison: Comparison) -> list[ConditionRows]:
         hidden = {name for result in results for name in result.members}
         name = next((r.variant for r in results if wanted in r.members), wanted)
         results = [result for result in results if result.variant not in hidden]
-        base = _base(results, name, condition)
+        base = _base(results, name)
         others = [result for result in results if result is not base]
         rows.append(ConditionRows(condition.name, base, others))
     return corrected(rows, str(comparison.about.get('correction')))
@@ -355,10 +339,11 @@ def corrected(rows: Sequence[ConditionRows], method: str) -> list[ConditionRows]
     method = method if method in bootstrap.CORRECTIONS else 'none'
     differs = bootstrap.adjust([each.p for each in mains], method)
     same = bootstrap.adjust([each.p_same for each in mains], method)
-    fallen = set()
-    for key, main, *p in zip(keys, mains, differs, same, strict=True):
-        if main.verdict in HOLLOW and p[main.verdict == bootstrap.SAME] > bootstrap.ALPHA:
-            fallen.add(key)
+    fallen = {
+        key
+        for key, main, *p in zip(keys, mains, differs, same, strict=True)
+        if main.verdict in HOLLOW and p[main.verdict == bootstrap.SAME] > bootstrap.ALPHA
+    }
     names = (frozenset(n for n in row.analyses if (row.condition, n) in fallen) for row in rows)
     return [replace(row, fallen=each) for row, each in zip(rows, names, strict=True)]
 
@@ -368,12 +353,10 @@ def labels_of(rows: Sequence[ConditionRows]) -> list[str]:
     return list(dict.fromkeys(other.variant for row in rows for other in row.others))
 
 
-def _base(
-    results: Sequence[VariantResult], name: str | None, condition: Condition
-) -> VariantResult:
+def _base(results: Sequence[VariantResult], name: str | None) -> VariantResult:
     """The base's result; an empty one if it was not measured."""
-    names = [name, *(each.analysis.base for each in results if each.analysis)]
-    other = VariantResult(name, condition, {}, 0.0, results[0].images) if name else results[0]
+    names, first = [name, *(each.analysis.base for each in results if each.analysis)], results[0]
+    other = VariantResult(name, first.condition, {}, 0.0, first.images) if name else first
     return next((result for result in results if result.variant in names), other)
 
 

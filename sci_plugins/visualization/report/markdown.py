@@ -21,10 +21,7 @@ _HOST_NUMBERS = (
 
 
 def tell_comparison(comparison: Comparison) -> str:
-    """The whole text in GitHub's Markdown; the answer comes before the details.
-
-    Names cannot break its tables.
-    """
+    """The whole text in GitHub's Markdown, whose tables no name can break."""
     account = Account(comparison)
     parts = [f'# Does it help? {escape(account.question)}', '']
     parts += [f'**{escape(account.headline + account.caveat)}.**', '']
@@ -47,12 +44,7 @@ def escape(text: str) -> str:
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines of a table, the first column aligned left, all others right.
-
-    Args:
-        head: of the columns.
-        rows: a text for each column.
-    """
+    """Lines of a table, the first column aligned left, all others right."""
     lines = [[*map(escape, cells)] for cells in (head, *rows)]
     lines.insert(1, ['---', *['---:'] * (len(head) - 1)])
     return [f'| {" | ".join(cells)} |' for cells in lines]

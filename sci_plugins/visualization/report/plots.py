@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,12 +32,9 @@ class Sheet:
     condition: str  # name of the condition that the image was seen under
     variant: str  # what the base is compared with, as in the tables; empty: all are on it
     image: str  # its name
-    #: by how much Δ of the set falls when the image is left out, in the unit of the metric; above 0
-    #: for an image that gained
-    effect: float
+    effect: float  # by how much Δ of the set falls without it, in the unit of the metric; gain: > 0
     path: Path  # JPEG file of the sheet
-    #: what the adaptive stage decided for it; empty for an image that gained or lost
-    decided: str = ''
+    decided: str = ''  # by the adaptive stage; empty for an image that gained or lost
     unlabelled: bool = False  # whether it shows detections without ground truth
 
 
@@ -47,8 +44,7 @@ LEFT, TOP, RIGHT, BOTTOM = 46, 10, 348, 246
 _COLORS, _DASHES = 6, 4
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """A curve: its path, and its style by its number in the order of the legend (0: the base)."""
 
     label: str
@@ -56,8 +52,7 @@ class Line:
     style: str
 
 
-@dataclass(frozen=True)
-class Plot:
+class Plot(NamedTuple):
     """Curves of one condition; ticks are positions and labels."""
 
     title: str
@@ -78,8 +73,7 @@ def draw_curves(
 ) -> list[Plot]:
     """One drawing per condition, all with the same axes.
 
-    ``labels`` are of the base and of all others, in the order of the legend, ``curves`` by
-    condition's name and label.
+    ``labels`` are the legend's, the base first; ``curves`` by condition's name and label.
 
     Raises:
         DataError: if recall and precision of a curve differ in length.
@@ -121,7 +115,7 @@ def _path(curve: Curve, end: float) -> str:
 
 
 def across(recall: Any, end: float) -> Any:
-    """Position of a recall in the drawing; ``end`` is the end of the axis."""
+    """Position of a recall on an axis that ends at ``end``."""
     return LEFT + (RIGHT - LEFT) * recall / end
 
 
@@ -136,27 +130,18 @@ _BARS_LEFT, _BARS_RIGHT, BARS_TOP, BARS_BOTTOM = 10, 230, 10, 116
 _BINS = 16
 
 
-@dataclass(frozen=True)
-class Histogram:
-    """How many images have which value: bars as ``(x, y, width, height)``, and the axis.
-
-    ``most`` is the number of images of the tallest bar.
-    """
+class Histogram(NamedTuple):
+    """How many images have which value."""
 
     title: str
     text: str
-    most: int
-    bars: list[tuple[float, float, float, float]]
+    most: int  # images of the tallest bar
+    bars: list[tuple[float, float, float, float]]  # x, y, width, height
     ticks: list[tuple[float, str]]
 
 
 def draw_histogram(title: str, values: Sequence[float]) -> Histogram:
-    """A drawing of the distribution of some numbers, in 16 bins from the least to the most.
-
-    Args:
-        title: what they are.
-        values: at least one, finite.
-    """
+    """The distribution of ``values``, at least one and finite, in 16 bins of equal width."""
     counts = np.histogram(values, _BINS)[0]
     step = (_BARS_RIGHT - _BARS_LEFT) / _BINS
     heights = ((BARS_BOTTOM - BARS_TOP) * counts / counts.max()).tolist()

@@ -1,19 +1,15 @@
-"""The HTML report: the account and pictures rendered by a template.
-
-Pictures are embedded as they are, or smaller or fewer if they take too much space.
-"""
+"""The HTML report: the account and pictures rendered by a template."""
 
 import base64
 import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import starmap
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 
@@ -34,8 +30,7 @@ _LEVELS = (None, (1600, 80), (1100, 70), (800, 60))
 _SAMPLE = 6
 
 
-@dataclass(frozen=True)
-class EmbeddedSheet:
+class EmbeddedSheet(NamedTuple):
     """A sheet, its JPEG in base64 and its columns; empty, with the reason, if it cannot be read."""
 
     sheet: Sheet
@@ -49,15 +44,12 @@ class EmbeddedSheet:
 def collect(sheets: Sequence[Sheet], budget: int = BUDGET) -> tuple[list[EmbeddedSheet], str]:
     """Pictures of all sheets, or of as many as fit, in the order given, and what was done to them.
 
-    Where they are too large, they are made smaller, down to 800 pixels across; if that is not
-    enough, those of every condition and variant that changed least are left out. ``budget`` is
-    bytes of base64 that all may take together.
+    Where they take more than ``budget`` bytes of base64, they are made smaller, down to 800 pixels
+    across; then those of every condition and variant that changed least are left out.
     """
     if not sheets:
         return [], ''
-    for level in _LEVELS:
-        if _estimate(sheets, level) > budget:
-            continue
+    for level in (level for level in _LEVELS if _estimate(sheets, level) <= budget):
         pictures = list(_until(budget, (_read(sheet, level) for sheet in sheets)))
         if len(pictures) == len(sheets):
             return pictures, _note(level, 0)
@@ -120,10 +112,8 @@ def _encode(image: Image.Image, width: int, quality: int) -> tuple[bytes, tuple[
 def _note(level: tuple[int, int] | None, left_out: int) -> str:
     told = ''
     if level is not None:
-        told = (
-            f'To keep this file small, pictures are at most {level[0]} pixels wide (JPEG quality '
-            f'{level[1]}).'
-        )
+        told = f'at most {level[0]} pixels wide (JPEG quality {level[1]}).'
+        told = f'To keep this file small, pictures are {told}'
     if left_out:
         sheets = count(left_out, 'sheet')
         told += f" Left out {sheets} with smaller effects; all are in the comparison's folder."
@@ -134,11 +124,9 @@ _TEMPLATES = Path(__file__).parent / 'templates'
 
 
 def render_report(
-    comparison: Comparison,
-    curves: Mapping[tuple[str, str], Curve],
-    sheets: Sequence[Sheet],
+    comparison: Comparison, curves: Mapping[tuple[str, str], Curve], sheets: Sequence[Sheet],
     legend: Sequence[tuple[str, tuple[int, int, int]]] = (),
-) -> str:
+) -> str:  # fmt: skip
     """Render a comparison as one self-contained HTML page, UTF-8 when it is written to a file.
 
     It needs no network. A script of its own sorts tables and enlarges pictures; without it
@@ -147,8 +135,7 @@ def render_report(
 
     Args:
         comparison: the results, with the analysis of each against the base.
-        curves: precision against recall, by the condition's name and the variant's name in the
-            tables.
+        curves: precision against recall, by the names of condition and variant in the tables.
         sheets: pictures: evenly spaced images, those that gained and lost most, examples.
         legend: names and RGB colours in [0, 255] of the classes in the pictures.
 
@@ -163,7 +150,7 @@ def render_report(
     changed = _by([each for each in alone if each.sheet.variant], 'condition')
     decided = _by([each for each in pictures if each.sheet.decided], 'condition', 'variant')
     page = _environment().get_template('report.html.j2')
-    told = page.render(
+    return page.render(
         account=account,
         caveat=NOT_A_TRAINING_RUN,
         drawing=plots,
@@ -184,7 +171,6 @@ def render_report(
         diffs={label: diff_lines(text) for label, text in account.diffs.items()},
         version=__version__,
     )
-    return str(told)
 
 
 @cache  # compiling the templates takes a second

@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,18 +18,9 @@ from sci_plugins.evaluation.comparison import (
 )
 from sci_plugins.evaluation.decisions import QUANTILES
 from sci_plugins.visualization.report import cells
-from sci_plugins.visualization.report.cells import Cell, ConditionRows, Facts, Scale, Table
+from sci_plugins.visualization.report.cells import Cell, ConditionRows, Facts, Table, difference_of
 
 _SIZE = re.compile(r'(?P<metric>.+)_(?P<bin>below_\d+px|\d+_to_\d+px|above_\d+px)')
-
-
-@dataclass(frozen=True)
-class Section:
-    """Tables of one subject, one per condition."""
-
-    title: str
-    note: str
-    tables: list[Table]
 
 
 #: Heading of the decisions, and the text below it.
@@ -46,11 +38,17 @@ SEEDS = (
 )
 
 
-@dataclass(frozen=True)
-class DecisionTable:
+class Section(NamedTuple):
+    """Tables of one subject, one per condition."""
+
+    title: str
+    note: str
+    tables: list[Table]
+
+
+class DecisionTable(NamedTuple):
     """What a contender's adaptive stage decided under a condition."""
 
-    #: as in the other tables
     condition: str
     variant: str
     text: str  # how many images were left as they are
@@ -87,12 +85,14 @@ def by_class(rows: Sequence[ConditionRows]) -> list[Section]:
     names = [name.partition('/') for row in rows for name in _metric_names(row)]
     sections = []
     for metric in dict.fromkeys(each[0] for each in names if each[1]):
-        known = [[n for n in _metric_names(row) if n.startswith(f'{metric}/')] for row in rows]
-        scale, tables = _scale(rows, {name for names in known for name in names}), []
-        for row, every in zip(rows, known, strict=True):
-            there, absent = split_classes(every, [each.values for each in row.analyses.values()])
+        prefix, tables = f'{metric}/', []
+        every = (pair for each in cells.all_analyses(rows) for pair in each.intervals.items())
+        scale = cells.scale_over([found for name, found in every if name.startswith(prefix)])
+        for row in rows:
+            known = [name for name in _metric_names(row) if name.startswith(prefix)]
+            there, absent = split_classes(known, [each.values for each in row.analyses.values()])
             if there:
-                table = _metric_table(row, there, scale, f'{metric}/').turned('variant')
+                table = _metric_table(row, there, scale, prefix).turned('variant')
                 note = f'Not in these images: {cells.listing(absent)}.' if absent else ''
                 tables.append(replace(table, note=note))
         sections.append(Section(f'{metric} by class', f'Δ of {metric} of each class.', tables))
@@ -107,6 +107,15 @@ def by_size(rows: Sequence[ConditionRows]) -> list[Section]:
         title = match['bin'].replace('_', ' ').replace('px', ' px')
         bins.setdefault(match['metric'], {})[title] = match[0]
     return [_size_section(rows, metric, names) for metric, names in bins.items()]
+
+
+def _size_section(rows: Sequence[ConditionRows], metric: str, names: dict[str, str]) -> Section:
+    """``names``: title of each size -> name of its metric."""
+    tables = cells.strata(
+        rows, lambda found: {title: difference_of(found, name) for title, name in names.items()}
+    )
+    title, note = f'{metric} by size of the objects', f'Δ of {metric} for objects of each size.'
+    return Section(title, note, tables)
 
 
 def by_group(rows: Sequence[ConditionRows]) -> list[Section]:
@@ -124,9 +133,9 @@ def by_seed(rows: Sequence[ConditionRows]) -> list[Section]:
         told = []
         for label, found in row.analyses.items():
             if seeds := found.seeds:
-                pairs = zip(seeds.names, seeds.bases, seeds.values, strict=True)
-                metric = found.metric
-                lines += [(n, '', [cells.make_cell((b, v), None, metric)]) for n, b, v in pairs]
+                pairs = zip(seeds.bases, seeds.values, strict=True)
+                changes = [cells.make_cell(pair, None, found.metric) for pair in pairs]
+                lines += [(n, '', [cell]) for n, cell in zip(seeds.names, changes, strict=True)]
                 told.append(f'{label}: p = {cells.plain(seeds.p, 3)}')
         if lines:
             note = f'Sign flips, {"; ".join(told)}.'
@@ -135,10 +144,7 @@ def by_seed(rows: Sequence[ConditionRows]) -> list[Section]:
 
 
 def host_numbers(rows: Sequence[ConditionRows]) -> list[Table]:
-    """Results of the config's own evaluator.
-
-    A number that the records have too gets an interval.
-    """
+    """Results of the config's own evaluator, with an interval where the records have them too."""
     tables = []
     for row in rows:
         lines = []
@@ -165,59 +171,29 @@ def _metric_names(row: ConditionRows) -> list[str]:
     return list(dict.fromkeys(name for each in row.analyses.values() for name in each.intervals))
 
 
-def _scale(rows: Sequence[ConditionRows], names: Container[str]) -> Scale:
-    """One axis for all intervals of these metrics."""
-    every = (pair for each in cells.all_analyses(rows) for pair in each.intervals.items())
-    return cells.scale_over([found for name, found in every if name in names])
-
-
-def _cell(found: VariantAnalysis, name: str, scale: Scale | None) -> Cell | None:
-    """A metric of a variant; ``None`` without an interval."""
-    if name not in found.intervals:
-        return None
-    return cells.make_cell(found.values[name], found.intervals[name], name, scale)
-
-
 def _metric_table(
-    row: ConditionRows, names: Sequence[str], scale: Scale | None = None, prefix: str = ''
+    row: ConditionRows, names: Sequence[str], scale: cells.Scale | None = None, prefix: str = ''
 ) -> Table:
     """Metrics of ``names`` down, without their ``prefix``; variants across."""
     lines = []
     for name in names:
-        told = [_cell(found, name, scale) for found in row.analyses.values()]
+        known = (difference_of(found, name) for found in row.analyses.values())
+        told = [each and cells.make_cell(*each, scale) for each in known]
         base = next(each.base for each in told if each is not None)
         lines.append((name.removeprefix(prefix), base, told))
     corner, base = 'class' if prefix else 'metric', row.base.variant
     return Table(row.condition, corner, list(row.analyses), lines, base, scale)
 
 
-def _size_section(rows: Sequence[ConditionRows], metric: str, names: dict[str, str]) -> Section:
-    """``names``: title of each size -> name of its metric."""
-    scale = _scale(rows, names.values())
-
-    def told(row: ConditionRows, label: str) -> dict[str, Cell | None]:
-        return {title: _cell(row.analyses[label], name, scale) for title, name in names.items()}
-
-    title, note = f'{metric} by size of the objects', f'Δ of {metric} for objects of each size.'
-    return Section(title, note, cells.strata(rows, told, scale))
-
-
 def _group_section(rows: Sequence[ConditionRows], key: str) -> Section:
-    analyses = cells.all_analyses(rows)
-    scale = cells.scale_over([e.interval for a in analyses for e in a.groups.get(key, ())])
+    def parts(found: VariantAnalysis) -> dict[str, cells.Difference | None]:
+        groups = found.groups.get(key, ())
+        titles = [f'{each.name} ({cells.count(each.images, "image")})' for each in groups]
+        told = [((each.base, each.value), each.interval, found.metric) for each in groups]
+        return dict(zip(titles, told, strict=True))
 
-    def told(row: ConditionRows, label: str) -> dict[str, Cell | None]:
-        found = row.analyses[label]
-        parts = {
-            f'{e.name} ({cells.count(e.images, "image")})': e for e in found.groups.get(key, ())
-        }
-        return {
-            title: cells.make_cell((each.base, each.value), each.interval, found.metric, scale)
-            for title, each in parts.items()
-        }
-
-    metric = analyses[0].metric
+    metric = cells.all_analyses(rows)[0].metric
     note = f'Δ of {metric} on each part of the images.'
     if key == 'brightness':
         note += ' Split by the mean luma (0 to 1) of the tested image.'
-    return Section(f'{metric} by {key} of the images', note, cells.strata(rows, told, scale))
+    return Section(f'{metric} by {key} of the images', note, cells.strata(rows, parts))
