@@ -66,7 +66,6 @@ class Figure(NamedTuple):
 
     @property
     def is_person(self) -> bool:
-        """Whether it has a body."""
         return self.kind in ('face', 'back')
 
     @property
@@ -94,7 +93,7 @@ class Oval(NamedTuple):
 
     @property
     def window(self) -> Window:
-        """Rows and columns of the canvas that it may cover."""
+        """The part of the canvas that it may cover."""
         a, b = self.a * 1.1 + 1, self.b * 1.1 + 1
         return _limited(self.y - b, self.y + b, HEIGHT), _limited(self.x - a, self.x + a, WIDTH)
 
@@ -121,13 +120,12 @@ class Limb(NamedTuple):
 
     @property
     def window(self) -> Window:
-        """Rows and columns of the canvas that it may cover."""
         (x1, y1), (x2, y2), reach = self.start, self.stop, self.width / 2 + 1
         rows = _limited(min(y1, y2) - reach, max(y1, y2) + reach, HEIGHT)
         return rows, _limited(min(x1, x2) - reach, max(x1, x2) + reach, WIDTH)
 
     def coverage(self) -> Array:
-        """Alpha in [0, 1] of the pixels in the window: by the distance from the middle line."""
+        """The same, by the distance from the middle line."""
         rows, columns = np.ogrid[self.window]
         along = np.subtract(self.stop, self.start)
         right, down = columns + 0.5 - self.start[0], rows + 0.5 - self.start[1]
@@ -172,11 +170,7 @@ class Painter:
 
 @cache
 def load_material(split: str) -> Material:
-    """Photographs and patches of ``'train'`` or ``'test'``, from the installed wheel.
-
-    Raises:
-        MissingDependencyError: if scikit-image is not installed.
-    """
+    """That of ``'train'`` or ``'test'``; MissingDependencyError without scikit-image."""
     require_host('the demo', 'skimage', 'demo')  # its photographs
     from skimage import data
 
@@ -193,11 +187,10 @@ def load_material(split: str) -> Material:
 
 
 def draw_face_scene(generator: Random, material: Material) -> tuple[Array, list[Box]]:
-    """Draw people in a street (two of three scenes) or in a room.
+    """Draw people in a street (two of three scenes) or in a room: radiance and boxes of the faces.
 
-    Returns:
-        Radiance ``(240, 320, 3)``, RGB, linear light, white is 1, lamps far above it; and the boxes
-        of the faces, all inside the picture. Distractors (``DISTRACTORS``) have no box.
+    Radiance is ``(240, 320, 3)``, RGB, linear light, white is 1, lamps far above it. The boxes are
+    inside the picture; ``DISTRACTORS`` have none.
     """
     scene, sides, depth = _build_place(generator, material)
     figures = _place_figures(generator, scene, sides, depth)
@@ -208,8 +201,7 @@ def draw_face_scene(generator: Random, material: Material) -> tuple[Array, list[
 
 
 def _limited(start: float, stop: float, size: int) -> slice:
-    first = min(max(int(start), 0), size)
-    return slice(first, min(max(int(stop) + 1, first), size))
+    return slice(*np.clip((int(start), int(stop) + 1), 0, size).tolist())
 
 
 def _build_place(generator: Random, material: Material) -> tuple[Scene, Ends, float]:
@@ -225,8 +217,8 @@ def _build_place(generator: Random, material: Material) -> tuple[Scene, Ends, fl
 
 def _place_figures(generator: Random, scene: Scene, sides: Ends, depth: float) -> list[Figure]:
     """Figures that do not hide each other's faces; the logarithm of their size is uniform."""
-    faces = generator.integers(FACES_PER_SCENE[0], FACES_PER_SCENE[1] + 1)
-    others = generator.integers(DISTRACTORS_PER_SCENE[0], DISTRACTORS_PER_SCENE[1] + 1)
+    faces = generator.integers(*FACES_PER_SCENE, endpoint=True)
+    others = generator.integers(*DISTRACTORS_PER_SCENE, endpoint=True)
     kinds = generator.choice(list(DISTRACTORS), others, p=list(DISTRACTORS.values()))
     figures: list[Figure] = []
     for kind in ['face'] * faces + kinds.tolist():
@@ -245,9 +237,9 @@ def _paint_figures(
 ) -> Array:
     """The radiance of a background with figures in front of it, ``(240, 320, 3)``."""
     picture = cv2.resize(scene.radiance(), (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-    # Painter's algorithm, far to near.
-    for figure in sorted(figures, key=lambda figure: -figure.z):
-        _DRAW[figure.kind](Painter(picture, scene, figure, generator), material)
+    for figure in sorted(figures, key=lambda figure: -figure.z):  # far to near
+        draw = _draw_person if figure.is_person else _DRAW_THING[figure.kind]
+        draw(Painter(picture, scene, figure, generator), material)
     return picture
 
 
@@ -307,8 +299,8 @@ def _draw_person(painter: Painter, material: Material) -> None:
     painter.paint(Oval(x, y - 0.06 * size, _HAIR * size * _ASPECT / 2, _HAIR * size / 2), hair)
     if kind == 'face':
         oval = Oval(x, y, size * _ASPECT / 2, size / 2, feather=0.2)
-        patch = painter.fit_patch(material.faces, oval)
-        painter.paint(oval, patch * skin * generator.uniform(1.1, 2.0))
+        patch = painter.fit_patch(material.faces, oval) * skin
+        painter.paint(oval, patch * generator.uniform(1.1, 2.0))
 
 
 def _draw_body(painter: Painter, skin: NDArray) -> None:
@@ -344,7 +336,6 @@ def _folds(oval: Oval, generator: Random) -> Array:
 
 
 def _draw_ball(painter: Painter, material: Material) -> None:
-    """Paint a ball on the ground, in two colours."""
     generator, (x, y, size, ground, *_) = painter.generator, painter.figure
     painter.paint(Oval(x, ground, 0.6 * size, 0.16 * size, feather=0.9), np.zeros(3), 0.55)
     oval = Oval(x, y, size / 2, size / 2)
@@ -367,7 +358,6 @@ def _draw_balloon(painter: Painter, material: Material) -> None:
 
 
 def _draw_lamp(painter: Painter, material: Material) -> None:
-    """Paint a glowing globe on a pole."""
     generator, (x, y, size, ground, *_) = painter.generator, painter.figure
     painter.paint(Oval(x, ground, 0.5 * size, 0.12 * size), 0.04 * painter.light)
     painter.paint(Limb((x, y), (x, ground), 0.14 * size), 0.05 * painter.light)
@@ -376,9 +366,7 @@ def _draw_lamp(painter: Painter, material: Material) -> None:
     painter.paint(oval, _round(oval) * glow)
 
 
-_DRAW = dict(
-    face=_draw_person, back=_draw_person, ball=_draw_ball, balloon=_draw_balloon, lamp=_draw_lamp
-)
+_DRAW_THING = dict(ball=_draw_ball, balloon=_draw_balloon, lamp=_draw_lamp)
 
 
 def _round(oval: Oval) -> Array:

@@ -7,17 +7,6 @@ from sci_plugins.datasets.segmentation_folder import SegmentationFolderDataset
 from sci_plugins.demo.streets import STREET_CLASSES, STREET_PALETTE
 from sci_plugins.registry import DATASETS
 
-NIGHT_STREETS = NightLayout(
-    name='night streets',
-    images='leftImg8bit/{split}',
-    labels='gtFine/{split}',
-    img_suffix='_leftImg8bit.png',
-    label_suffix='_gtFine_labelTrainIds.png',
-    code=LabelCode(dict(enumerate(STREET_CLASSES))),
-    splits=('train', 'test'),
-    palette=STREET_PALETTE,
-)
-
 
 @DATASETS.register_module()
 class NightStreetDataset(SegmentationFolderDataset):
@@ -28,4 +17,13 @@ class NightStreetDataset(SegmentationFolderDataset):
     ``dict(img_path='leftImg8bit/test_dark', seg_map_path='gtFine/test')``.
     """
 
-    LAYOUT: ClassVar[NightLayout] = NIGHT_STREETS
+    LAYOUT: ClassVar[NightLayout] = NightLayout(
+        name='night streets',
+        images='leftImg8bit/{split}',
+        labels='gtFine/{split}',
+        img_suffix='_leftImg8bit.png',
+        label_suffix='_gtFine_labelTrainIds.png',
+        code=LabelCode(dict(enumerate(STREET_CLASSES))),
+        splits=('train', 'test'),
+        palette=STREET_PALETTE,
+    )

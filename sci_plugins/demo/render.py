@@ -71,8 +71,7 @@ class Canvas:
     def __init__(self, camera: Camera, sky_label: int) -> None:
         shape = (camera.height_px, camera.width)
         self.camera = camera
-        self.albedo = np.zeros((*shape, 3), np.float32)
-        self.emission = np.zeros((*shape, 3), np.float32)
+        self.albedo, self.emission = np.zeros((2, *shape, 3), np.float32)
         self.nearness = np.zeros(shape, np.float32)
         self.label = np.full(shape, sky_label, np.uint8)
 
@@ -83,7 +82,7 @@ class Canvas:
             return
         pixels = self.camera.project(near)
         window = rows, columns = self._window(pixels)
-        mask = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
+        mask = np.zeros_like(self.label[window])
         if mask.size:
             outline = np.rint(pixels - single((columns.start, rows.start)))
             cv2.fillPoly(mask, [outline.astype(np.int32)], 1)
@@ -139,10 +138,7 @@ class Scene(NamedTuple):
         return arriving
 
     def radiance(self, reach: float = 160.0) -> Array:
-        """RGB ``(H, W, 3)`` at the canvas' size, without glow.
-
-        Haze takes all but 1/e of the contrast in ``reach`` metres.
-        """
+        """RGB ``(H, W, 3)`` without glow; haze leaves 1/e of the contrast in ``reach`` metres."""
         canvas, size = self.canvas, self.canvas.label.shape[::-1]
         # Light changes slowly: every second pixel in both directions is enough.
         rows, columns = np.indices(canvas.label.shape, dtype=np.float32)[:, ::2, ::2]

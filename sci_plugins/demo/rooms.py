@@ -43,7 +43,6 @@ def build_room(camera: Camera, generator: Random, photos: list[Array]) -> tuple[
 
 
 def _draw_shell(canvas: Canvas, room: Room, tile: Array, generator: Random) -> None:
-    """Draw floor, ceiling and three walls."""
     x1, x2, deep, high = room
     boards = np.array(_WOOD[generator.integers(len(_WOOD))]) * generator.uniform(0.8, 1.2)
     board = generator.uniform(0.15, 0.6)
@@ -122,7 +121,6 @@ def _photo_paint(photo: Array, panel: Panel) -> render.Paint:
 
 
 def _draw_window(canvas: Canvas, room: Room, generator: Random) -> None:
-    """Draw a window with an evening sky in the far wall."""
     start = generator.uniform(0.3, room.right - 1.7)
     panel = Panel(0, room.depth, start, start + generator.uniform(1.0, 1.6), 0.9, 2.2)
     zenith = generator.uniform((0.02, 0.04, 0.1), (0.15, 0.25, 0.5))

@@ -30,7 +30,6 @@ _HEAD = (
     'task', 'images', *_LABELS, 'Δ SCI', '95 % interval', 'verdict on SCI', 'on gated SCI',
     'on adaptive', 'best',
 )  # fmt: skip
-_UNDEFINED = Interval(math.nan, math.nan, math.nan)
 
 
 class Task(NamedTuple):
@@ -46,24 +45,18 @@ class Task(NamedTuple):
 
 TASKS = dict(
     faces=Task(
-        'dark faces: a RetinaNet trained on bright images, AP50',
-        'faces_retinanet_tiny.py',
-        'demo_faces_retinanet_tiny.pth',
-        'bbox_mAP_50',
-        ('img', 'image'),
+        'dark faces: a RetinaNet trained on bright images, AP50', 'faces_retinanet_tiny.py',
+        'demo_faces_retinanet_tiny.pth', 'bbox_mAP_50', ('img', 'image'),
         '*Green: the faces to find. Red: what the network found, with its score (from 0.3). What '
         'has no green box is there to mislead: people seen from behind, printed balloons, balls, '
         'globe lamps, photographs on a wall.*',
     ),
     streets=Task(
-        'night streets: an FCN trained on bright images, mIoU',
-        'streets_fcn_unet_tiny.py',
-        'demo_streets_fcn_unet_tiny.pth',
-        'mIoU',
-        ('img_path', 'leftImg8bit/test'),
+        'night streets: an FCN trained on bright images, mIoU', 'streets_fcn_unet_tiny.py',
+        'demo_streets_fcn_unet_tiny.pth', 'mIoU', ('img_path', 'leftImg8bit/test'),
         f'*Colours: {", ".join(STREET_CLASSES)} as in Cityscapes.*',
     ),
-)
+)  # fmt: skip
 
 
 class Row(NamedTuple):
@@ -115,8 +108,7 @@ def run_demo(
             with quiet_hosts(out / 'console.log', verbose):
                 comparison = _compare(cfg, out, name, condition, enhancer)
             rows.append(_row(name, condition, comparison))
-            # MMEngine collects garbage for each data set, which takes half a second with a host
-            # imported: exempt the host.
+            # MMEngine collects garbage for each data set: half a second, unless hosts are exempt.
             gc.freeze()
     results = [
         row._asdict()
@@ -215,8 +207,8 @@ def _told(row: Row, name: str) -> Cell:
     """A variant's value, its change, the interval of that and the verdict, in percent."""
     metric = TASKS[row.task].metric
     value = percent_factor(metric) * row.values.get(name, math.nan)
-    change = row.changes.get(name, _UNDEFINED).scaled(percent_factor(metric))
-    return make_cell((math.nan, value), change, metric)
+    change = row.changes.get(name, Interval(math.nan, math.nan, math.nan))
+    return make_cell((math.nan, value), change.scaled(percent_factor(metric)), metric)
 
 
 def _verdict(row: Row, enhancer: str) -> str:

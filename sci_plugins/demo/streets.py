@@ -32,6 +32,12 @@ _PANEL_SHADE = (0.75, 0.95, 0.8, 1.15, 0.8, 1.1, 0.75)
 _SIDE_SHADE = 0.6
 _GLASS = np.array((0.03, 0.035, 0.045))
 _RUBBER = (0.015, 0.015, 0.017)
+WIDTH, HEIGHT = 384, 192
+#: Drawn this many times larger, then averaged down.
+_OVERSAMPLING = 2
+_FAR = 90.0
+#: Plaster, sandstone, brick, concrete.
+_STONE = np.array(((1.0, 0.95, 0.85), (1.0, 0.82, 0.6), (0.85, 0.42, 0.3), (0.75, 0.78, 0.8)))
 #: Radiance of a street lamp's head; white is 1.
 _LAMP_RADIANCE = 40.0
 
@@ -143,14 +149,6 @@ def draw_lamp(canvas: Canvas, x: float, z: float, height: float, colour: NDArray
     return Light((end, height - 0.3, z), 22.0 * colour)
 
 
-WIDTH, HEIGHT = 384, 192
-#: Drawn this many times larger, then averaged down.
-_OVERSAMPLING = 2
-_FAR = 90.0
-#: Plaster, sandstone, brick, concrete.
-_STONE = np.array(((1.0, 0.95, 0.85), (1.0, 0.82, 0.6), (0.85, 0.42, 0.3), (0.75, 0.78, 0.8)))
-
-
 class Layout(NamedTuple):
     """Where the road lies, in metres to the right of the camera."""
 
@@ -165,11 +163,10 @@ class Layout(NamedTuple):
 
 
 def draw_street(generator: Random) -> tuple[Array, NDArray[np.uint8]]:
-    """Draw a scene.
+    """Draw a scene: radiance and labels.
 
-    Returns:
-        Radiance ``(192, 384, 3)``, RGB, linear light, white is 1, lamps far above it; and the
-        labels ``(192, 384)`` uint8, indices of ``STREET_CLASSES``.
+    Radiance is ``(192, 384, 3)``, RGB, linear light, white is 1, lamps far above it; the labels are
+    ``(192, 384)``, uint8, indices of ``STREET_CLASSES``.
     """
     size = (WIDTH * _OVERSAMPLING, HEIGHT * _OVERSAMPLING)
     camera = Camera.draw(generator, size, (0.62, 0.8), (0.42, 0.52), (1.3, 1.8))
@@ -314,5 +311,5 @@ def _draw_sky(canvas: Canvas, generator: Random) -> NDArray:
     clouds = cv2.resize(clouds, canvas.label.shape[::-1], interpolation=cv2.INTER_CUBIC)
     colour = colour * (1 + generator.uniform(0, 0.35) * np.tanh(clouds))[..., None]
     sky = canvas.nearness == 0
-    canvas.emission[sky] = np.clip(colour, 0.01, 1)[sky]  # the label is there from the start
+    canvas.emission[sky] = np.clip(colour, 0.01, 1)[sky]
     return horizon
