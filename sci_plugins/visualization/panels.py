@@ -23,18 +23,14 @@ GAP = 4
 CELL_WIDTH = 480
 
 BoxColors = str | list[tuple[int, int, int]]
+Palette = Sequence[Any] | None  # RGB colour of each class
 
 
-def draw_sample(
-    kind: str, image: np.ndarray, sample: Any, palette: Sequence[Any] | None
-) -> np.ndarray:
+def draw_sample(kind: str, image: np.ndarray, sample: Any, palette: Palette) -> np.ndarray:
     """The image with its ground truth or with what the model found, boxes or a label map.
 
-    Args:
-        kind: ``'gt'`` or ``'pred'``.
-        image: RGB, uint8, ``(H, W, 3)``, at the network's scale.
-        sample: the host's data sample; without such a result the image stays bare.
-        palette: RGB colour of each class.
+    ``kind`` is ``'gt'`` or ``'pred'``. The image is RGB, uint8, ``(H, W, 3)``, at the network's
+    scale; it stays bare if ``sample``, the host's, has no such result.
     """
     if f'{kind}_sem_seg' in sample:
         return overlay_labels(image, sample.get(f'{kind}_sem_seg').data[0].cpu().numpy(), palette)
@@ -80,19 +76,16 @@ def _write_scores(image: np.ndarray, boxes: Tensor, scores: Sequence[float]) -> 
     return np.asarray(picture)
 
 
-def box_colors(labels: Any, palette: Sequence[Any] | None, single: str) -> BoxColors:
-    """One colour per box if its class is known and the palette has several, else ``single``.
-
-    The palettes of data sets are made for label maps: some of their colours are too dark for lines
-    on dark images, so boxes have their own.
-    """
+def box_colors(labels: Any, palette: Palette, single: str) -> BoxColors:
+    """One colour per box if its class is known and the palette has several, else ``single``."""
     if labels is None or palette is None or len(palette) < 2:
         return single
+    # Palettes are made for label maps: some colours are too dark for lines on dark images.
     colors = class_colors(len(palette))
     return [colors[int(label)] for label in labels]
 
 
-def palette_of(metainfo: Mapping[str, Any]) -> Sequence[Any] | None:
+def palette_of(metainfo: Mapping[str, Any]) -> Palette:
     """A data set's palette, cut to one colour per class if it has more."""
     palette, classes = metainfo.get('palette'), metainfo.get('classes')
     return palette if palette is None or classes is None else palette[: len(classes)]
@@ -114,9 +107,7 @@ def _of_hues(hues: np.ndarray, saturation: np.ndarray | int, value: int) -> np.n
     return cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
 
 
-def overlay_labels(
-    image: np.ndarray, labels: np.ndarray, palette: Sequence[Any] | None
-) -> np.ndarray:
+def overlay_labels(image: np.ndarray, labels: np.ndarray, palette: Palette) -> np.ndarray:
     """Blend a label map over the image, two to one; ignored pixels show the image."""
     large, _ = enlarge(image)
     size = (large.shape[1], large.shape[0])

@@ -2,21 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sci_plugins.evaluation import bootstrap
+from sci_plugins.evaluation import comparison as results
 from sci_plugins.evaluation.analysis import VariantAnalysis
 from sci_plugins.evaluation.bootstrap import HELPS, HURTS, SAME, TOO_FEW
-from sci_plugins.evaluation.comparison import (
-    Comparison,
-    VariantResult,
-    definitions_of,
-    differing_protocols,
-    find_metric,
-    main_metric,
-    name_in_records,
-)
+from sci_plugins.evaluation.comparison import Comparison, VariantResult
 from sci_plugins.visualization.report import cells, sections
 from sci_plugins.visualization.report.cells import ConditionRows, count, places_of, plain, signed
 
@@ -42,6 +35,13 @@ _FEW = (
     f'Only {{}} to resample: with fewer than {bootstrap.FEW_UNITS} the intervals are unreliable, '
     'usually too narrow. Treat the verdicts as hints.'
 )
+_UNFINISHED = '{} of {} measured. Still missing: {}. The same command with --resume goes on.'
+_WEAK = (
+    '{}. A network that hardly works without enhancement cannot tell what enhancement costs, and '
+    'any change is large beside its number.'
+)
+_EQUAL = "Equal to the base's on every image, to the bit: {}."
+_SEEN = '{} in the training set of {} (same files): its numbers are too good.'
 NOT_A_TRAINING_RUN = (
     'The interval shows how much the difference depends on the choice of images. It says nothing '
     'about another training run of the model, or about other cameras and scenes.'
@@ -84,7 +84,7 @@ class Account:
         self.metrics, self.host_numbers = sections.all_metrics(rows), sections.host_numbers(rows)
         # title and text of all that limits what the numbers say; for the top
         self.warnings = cautions(comparison, rows, self.few)
-        self.definitions = definitions_of(n for found in analyses for n in found.intervals)
+        self.definitions = results.definitions_of(n for found in analyses for n in found.intervals)
         # the shared protocol, weights, versions, environment, settings
         self.facts = facts_of(about, rows[0].base.protocol if rows else {})
         self.diffs = about.get('config_diff') or {}  # model -> unified diff of its config
@@ -119,11 +119,8 @@ def _deciding_metric(rows: Sequence[ConditionRows], wanted: str | None) -> str:
         return found.metric
     # Only the host's numbers exist here, so a metric of the records cannot decide.
     for metrics in (each.metrics for row in rows for each in row.all if each.metrics):
-        return find_metric(metrics, wanted or '') or main_metric(metrics)
+        return results.find_metric(metrics, wanted or '') or results.main_metric(metrics)
     return ''
-
-
-# The answer
 
 
 def headline(rows: Sequence[ConditionRows]) -> str:
@@ -167,8 +164,8 @@ def _without_interval(row: ConditionRows, metric: str) -> list[str]:
     if not bare:
         return []
     before, places = _host_value(row.base, metric), places_of(metric)
-    changes = {each.variant: _host_value(each, metric) - before for each in bare}
-    told = ', '.join(f'{name} {_change(change, places)}' for name, change in changes.items())
+    changes = [_change(_host_value(each, metric) - before, places) for each in bare]
+    told = ', '.join(f'{each.variant} {change}' for each, change in zip(bare, changes, strict=True))
     notes = dict.fromkeys(result.note for result in (row.base, *bare) if result.note)
     reason = f' ({", ".join(notes)})' if notes else ''
     return [f'without an interval{reason}, so no verdict: {metric} of {told}']
@@ -185,7 +182,7 @@ def _change(difference: float, places: int) -> str:
 def _host_value(result: VariantResult, metric: str) -> float:
     """The host's number for a metric of its own or of the records."""
     for name, value in result.metrics.items():
-        if metric in (name, name_in_records(name, [metric])):
+        if metric in (name, results.name_in_records(name, [metric])):
             return value
     return math.nan
 
@@ -244,18 +241,17 @@ def matrix(rows: Sequence[ConditionRows], metric: str) -> cells.Table:
             found = cells.difference_of(each.analysis, metric) if each.analysis else None
             found = found or ((before, _host_value(each, metric)), None, metric)
             told[each.variant] = cells.make_cell(*found, stands=each.variant not in row.fallen)
-        base_value, in_order = plain(before, places_of(metric)), [told.get(e) for e in columns]
-        lines.append((row.condition, base_value, in_order))
+        in_order = [told.get(column) for column in columns]
+        lines.append((row.condition, plain(before, places_of(metric)), in_order))
     title = 'Verdicts' if cells.all_analyses(rows) else 'Differences'
     return cells.Table(title, 'images', columns, lines, base=rows[0].base.variant).turned('variant')
 
 
 def forests(rows: Sequence[ConditionRows]) -> list[cells.Table]:
     """The deciding metric as bars, one table per condition, all on one axis."""
-    return cells.strata(rows, lambda e: {'': cells.difference_of(e, e.metric)}, judged=True)
-
-
-# What the numbers rest on
+    return cells.strata(
+        rows, lambda found: {'': cells.difference_of(found, found.metric)}, judged=True
+    )
 
 
 def method_of(rows: Sequence[ConditionRows], about: Mapping[str, Any]) -> tuple[str, str]:
@@ -309,23 +305,13 @@ def weights_of(about: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [(n, str(each.get('name', '')), str(each.get('sha256') or '')) for n, each in known]
 
 
-# What limits the numbers
-
-_UNFINISHED = '{} of {} measured. Still missing: {}. The same command with --resume goes on.'
-_WEAK = (
-    '{}. A network that hardly works without enhancement cannot tell what enhancement costs, and '
-    'any change is large beside its number.'
-)
-_EQUAL = "Equal to the base's on every image, to the bit: {}."
-_SEEN = '{} in the training set of {} (same files): its numbers are too good.'
-
-
-def cautions(
-    comparison: Comparison, rows: Sequence[ConditionRows], few: str
-) -> list[tuple[str, str]]:
+def cautions(comparison: Comparison, rows: list[ConditionRows], few: str) -> list[tuple[str, str]]:
     """Title and text of each, the gravest first; ``few``: what to say of too few units."""
     every = [(f'{row.condition}, {each.variant}: ', each) for row in rows for each in row.all]
-    protocols = differing_protocols(each for _, each in every)
+    known = (comparison.about.get('seen_in_training') or {}).items()
+    are = ('test image is', 'test images are')
+    seen = [(count(number, *are), label or 'the config') for label, number in known if number]
+    protocols = results.differing_protocols(each for _, each in every)
     bases = [(row.condition, row.base) for row in rows if row.base.weakness]
     weak = [f'{condition}, {base.variant}: {base.weakness}' for condition, base in bases]
     constant = [where + each.constant for where, each in every if each.constant]
@@ -336,7 +322,7 @@ def cautions(
     done, total = len(left) - len(still), count(len(left), 'condition')
     found: dict[str, Iterable[str]] = {
         'Unfinished': [_UNFINISHED.format(done, total, '; '.join(still))] if still else [],
-        'Seen in training': _seen(comparison.about),
+        'Seen in training': [_SEEN.format(*each) for each in seen],
         'Few units': [few],
         'Two numbers of one metric': _differences(every),
         'Different protocols': _joined('These results do not share {}.', protocols),
@@ -367,13 +353,6 @@ def _missing(comparison: Comparison) -> dict[str, list[str]]:
         name: [variant for variant in variants if (name, variant) not in done]
         for name in planned.get('conditions', [])
     }
-
-
-def _seen(about: Mapping[str, Any]) -> Iterator[str]:
-    for label, number in (about.get('seen_in_training') or {}).items():
-        if number:
-            images = count(number, 'test image is', 'test images are')
-            yield _SEEN.format(images, label or 'the config')
 
 
 def _differences(every: Sequence[tuple[str, VariantResult]]) -> Iterable[str]:

@@ -41,6 +41,14 @@ MEANINGS = {
     NOT_SHOWN: 'the interval contains zero, which does not prove that there is no difference',
     UNCORRECTED: 'true of the interval alone, not after the correction for all comparisons',
 }
+_PADDING = 0.04  # of an axis' range, at either end
+_STEPS, _MOST_TICKS = (1, 2, 5, 10), 5
+#: More columns than this do not fit on a desktop screen.
+_MOST_COLUMNS = 8
+#: Numbers of the base and of the other, the interval if there is one, and the metric.
+Difference = tuple[tuple[float, float], Interval | None, str]
+#: Gives title of a part of the set -> difference.
+PartsOf = Callable[[VariantAnalysis], dict[str, Difference | None]]
 
 
 def places_of(metric: str) -> int:
@@ -96,10 +104,6 @@ def count(number: int, one: str, many: str | None = None) -> str:
     return f'{number:,} {one if number == 1 else many or one + "s"}'
 
 
-_PADDING = 0.04  # of the range, at either end
-_STEPS, _MOST_TICKS = (1, 2, 5, 10), 5
-
-
 @dataclass(frozen=True)
 class Scale:
     """A linear axis from ``low`` to ``high`` with zero on it; ``flat``: all values are 0."""
@@ -146,10 +150,6 @@ def decimals_of(step: float) -> int:
     return max(0, -math.floor(math.log10(step) + 1e-9))
 
 
-#: More columns than this do not fit on a desktop screen.
-_MOST_COLUMNS = 8
-
-
 class Bar(NamedTuple):
     """An interval on an axis: ends and difference in percent of its length."""
 
@@ -177,7 +177,6 @@ class Cell:
 
     @property
     def mark(self) -> str:
-        """Mark of the verdict."""
         return MARKS.get(self.verdict, ('plain', ''))[1] if self.stands else HOLLOW[self.verdict]
 
     @property
@@ -230,11 +229,6 @@ class Facts(NamedTuple):
     title: str
     head: tuple[str, ...]
     rows: list[tuple[str, ...]]
-
-
-#: Numbers of the base and of the other, the interval of the difference if there is one, and the
-#: name of the metric.
-Difference = tuple[tuple[float, float], Interval | None, str]
 
 
 def difference_of(found: VariantAnalysis, name: str) -> Difference | None:
@@ -295,10 +289,6 @@ class ConditionRows:
         return {each.variant: each.analysis for each in self.others if each.analysis is not None}
 
 
-#: Gives title of a part of the set -> difference.
-PartsOf = Callable[[VariantAnalysis], dict[str, Difference | None]]
-
-
 def strata(rows: Sequence[ConditionRows], parts_of: PartsOf, judged: bool = False) -> list[Table]:
     """A table for each condition that has analyses, variants down and parts of the set across.
 
@@ -309,7 +299,7 @@ def strata(rows: Sequence[ConditionRows], parts_of: PartsOf, judged: bool = Fals
     tables = []
     for row in (row for row in rows if row.analyses):
         parts = {name: parts_of(found) for name, found in row.analyses.items()}
-        columns, lines = list(dict.fromkeys(t for each in parts.values() for t in each)), []
+        columns, lines = list(dict.fromkeys(title for each in parts.values() for title in each)), []
         for name, known in parts.items():
             stands = not (judged and name in row.fallen)
             told = [part and make_cell(*part, scale, stands) for part in map(known.get, columns)]
@@ -327,8 +317,7 @@ def rows_of(comparison: Comparison) -> list[ConditionRows]:
         name = next((r.variant for r in results if wanted in r.members), wanted)
         results = [result for result in results if result.variant not in hidden]
         base = _base(results, name)
-        others = [result for result in results if result is not base]
-        rows.append(ConditionRows(condition.name, base, others))
+        rows.append(ConditionRows(condition.name, base, [e for e in results if e is not base]))
     return corrected(rows, str(comparison.about.get('correction')))
 
 

@@ -101,8 +101,7 @@ def _method(account: Account) -> list[str]:
     lines += ['', '## Method', '', f'{escape(account.method)} {NOT_A_TRAINING_RUN}']
     lines += ['', '## Made with'] if account.facts else []
     for facts in account.facts:
-        lines += ['', f'### {facts.title}', '']
-        lines += markdown_table(facts.head, facts.rows)
+        lines += ['', f'### {facts.title}', '', *markdown_table(facts.head, facts.rows)]
     for label, text in account.diffs.items():
         fence = '`' * max(3, 1 + max(map(len, re.findall('`+', text)), default=0))
         lines += ['', f'## {escape(label)}: changes in the config', '', f'{fence}diff', text, fence]

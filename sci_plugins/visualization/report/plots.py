@@ -11,6 +11,15 @@ import numpy as np
 from sci_plugins.errors import DataError
 from sci_plugins.visualization.report.cells import ConditionRows, decimals_of, round_step
 
+#: The drawing, in units of about a pixel: whole, and the area of the curves.
+WIDTH, HEIGHT = 360, 290
+LEFT, TOP, RIGHT, BOTTOM = 46, 10, 348, 246
+_COLORS, _DASHES = 6, 4
+#: The same of a histogram and its bars.
+BARS_WIDTH, BARS_HEIGHT = 240, 150
+_BARS_LEFT, _BARS_RIGHT, BARS_TOP, BARS_BOTTOM = 10, 230, 10, 116
+_BINS = 16
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -36,12 +45,6 @@ class Sheet:
     path: Path  # JPEG file of the sheet
     decided: str = ''  # by the adaptive stage; empty for an image that gained or lost
     unlabelled: bool = False  # whether it shows detections without ground truth
-
-
-#: The drawing, in units of about a pixel: whole, and the area of the curves.
-WIDTH, HEIGHT = 360, 290
-LEFT, TOP, RIGHT, BOTTOM = 46, 10, 348, 246
-_COLORS, _DASHES = 6, 4
 
 
 class Line(NamedTuple):
@@ -74,9 +77,6 @@ def draw_curves(
     """One drawing per condition, all with the same axes.
 
     ``labels`` are the legend's, the base first; ``curves`` by condition's name and label.
-
-    Raises:
-        DataError: if recall and precision of a curve differ in length.
     """
     highest = max((max(curve.recall, default=0) for curve in curves.values()), default=1)
     step = round_step(highest / 5) if highest > 0 else 1.0
@@ -122,12 +122,6 @@ def across(recall: Any, end: float) -> Any:
 def up(precision: Any) -> Any:
     """Position of a precision in [0, 1] in the drawing."""
     return BOTTOM - (BOTTOM - TOP) * precision
-
-
-#: A histogram, in units of about a pixel: whole, and the area of the bars.
-BARS_WIDTH, BARS_HEIGHT = 240, 150
-_BARS_LEFT, _BARS_RIGHT, BARS_TOP, BARS_BOTTOM = 10, 230, 10, 116
-_BINS = 16
 
 
 class Histogram(NamedTuple):

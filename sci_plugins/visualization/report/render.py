@@ -28,6 +28,9 @@ BUDGET = 8_000_000
 #: Widths in pixels and JPEG qualities to try, best first; ``None``: the file as it is.
 _LEVELS = (None, (1600, 80), (1100, 70), (800, 60))
 _SAMPLE = 6
+_SMALLER = 'To keep this file small, pictures are at most {} pixels wide (JPEG quality {}).'
+_LEFT_OUT = " Left out {} with smaller effects; all are in the comparison's folder."
+_TEMPLATES = Path(__file__).parent / 'templates'
 
 
 class EmbeddedSheet(NamedTuple):
@@ -91,10 +94,13 @@ def _read(sheet: Sheet, level: tuple[int, int] | None) -> EmbeddedSheet:
         with Image.open(io.BytesIO(content)) as image:
             names = image.info.get('comment', b'').decode(errors='replace').split('\n')[1:]
             # The page declares every picture as JPEG, so other formats are converted.
-            if level is None and image.format == 'JPEG':
-                size = image.size
-            else:
-                content, size = _encode(image, *(level or (image.width, 90)))
+            if level is not None or image.format != 'JPEG':
+                width, quality = level or (image.width, 90)
+                image.thumbnail((width, image.height))  # decodes only as much as needed
+                buffer = io.BytesIO()
+                image.convert('RGB').save(buffer, 'JPEG', quality=quality)
+                content = buffer.getvalue()
+            size = image.size
     except (OSError, ValueError, SyntaxError) as error:
         # One lost picture must not cost the report of a comparison that took hours.
         return EmbeddedSheet(sheet, '', problem=type(error).__name__)
@@ -102,25 +108,9 @@ def _read(sheet: Sheet, level: tuple[int, int] | None) -> EmbeddedSheet:
     return EmbeddedSheet(sheet, base64.b64encode(content).decode(), *size, columns)
 
 
-def _encode(image: Image.Image, width: int, quality: int) -> tuple[bytes, tuple[int, int]]:
-    image.thumbnail((width, image.height))  # decodes only as much as needed
-    buffer = io.BytesIO()
-    image.convert('RGB').save(buffer, 'JPEG', quality=quality)
-    return buffer.getvalue(), image.size
-
-
 def _note(level: tuple[int, int] | None, left_out: int) -> str:
-    told = ''
-    if level is not None:
-        told = f'at most {level[0]} pixels wide (JPEG quality {level[1]}).'
-        told = f'To keep this file small, pictures are {told}'
-    if left_out:
-        sheets = count(left_out, 'sheet')
-        told += f" Left out {sheets} with smaller effects; all are in the comparison's folder."
-    return told
-
-
-_TEMPLATES = Path(__file__).parent / 'templates'
+    told = _SMALLER.format(*level) if level else ''
+    return told + (_LEFT_OUT.format(count(left_out, 'sheet')) if left_out else '')
 
 
 def render_report(

@@ -8,14 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sci_plugins.evaluation import comparison
 from sci_plugins.evaluation.analysis import VariantAnalysis
-from sci_plugins.evaluation.comparison import (
-    VariantResult,
-    agrees,
-    name_in_records,
-    percent_factor,
-    split_classes,
-)
 from sci_plugins.evaluation.decisions import QUANTILES
 from sci_plugins.visualization.report import cells
 from sci_plugins.visualization.report.cells import Cell, ConditionRows, Facts, Table, difference_of
@@ -90,7 +84,8 @@ def by_class(rows: Sequence[ConditionRows]) -> list[Section]:
         scale = cells.scale_over([found for name, found in every if name.startswith(prefix)])
         for row in rows:
             known = [name for name in _metric_names(row) if name.startswith(prefix)]
-            there, absent = split_classes(known, [each.values for each in row.analyses.values()])
+            values = [found.values for found in row.analyses.values()]
+            there, absent = comparison.split_classes(known, values)
             if there:
                 table = _metric_table(row, there, scale, prefix).turned('variant')
                 note = f'Not in these images: {cells.listing(absent)}.' if absent else ''
@@ -158,11 +153,11 @@ def host_numbers(rows: Sequence[ConditionRows]) -> list[Table]:
     return tables
 
 
-def _host_cell(name: str, before: float, result: VariantResult) -> Cell:
+def _host_cell(name: str, before: float, result: comparison.VariantResult) -> Cell:
     values, analysis, found = (before, result.metrics.get(name, math.nan)), result.analysis, None
-    if analysis is not None and (own := name_in_records(name, analysis.intervals)):
-        pairs, unit = zip(values, analysis.values[own], strict=True), percent_factor(own)
-        if all(agrees(host / unit, record / unit, own) for host, record in pairs):
+    if analysis is not None and (own := comparison.name_in_records(name, analysis.intervals)):
+        pairs, unit = zip(values, analysis.values[own], strict=True), comparison.percent_factor(own)
+        if all(comparison.agrees(host / unit, record / unit, own) for host, record in pairs):
             found = analysis.intervals[own]
     return cells.make_cell(values, found, name)
 
