@@ -41,11 +41,8 @@ def check_at_least(
 ) -> None:
     """Refuse arguments below ``least`` or above ``most``, and those that are not finite.
 
-    Args:
-        least: smallest allowed value; where it is an int, so must the values be.
-        owner: class to name in front, for arguments that come from a config.
-        most: largest allowed value.
-        values: the arguments by name.
+    Where ``least`` is an int, so must the values be. ``owner`` is the class to name in front, for
+    arguments that come from a config.
 
     Raises:
         ConfigError: such as ``steps must be at least 1, got 0``.
@@ -65,11 +62,7 @@ def check_at_least(
 
 
 def check_above(low: float, owner: str = '', /, *, below: float = math.inf, **values: Any) -> None:
-    """Refuse what is not a number above ``low`` and below ``below``; see :func:`check_at_least`.
-
-    Raises:
-        ConfigError: such as ``gamma must be above 0, got 0``.
-    """
+    """As :func:`check_at_least`, for numbers above ``low`` and below ``below``."""
     wish = f'above {low:g}' if below > 1 else f'in ({low:g}, {below:g})'
     prefix = f'{owner}: ' if owner else ''
     for name, value in values.items():
@@ -83,29 +76,17 @@ def is_number(value: Any) -> bool:
 
 
 def check_seed(seed: Any, owner: str = '') -> None:
-    """Refuse what Python, NumPy and PyTorch do not all take.
-
-    Raises:
-        ConfigError: unless it is an int from 0 to 2**32 - 1.
-    """
+    """``ConfigError`` unless it is an int that Python, NumPy and PyTorch all take: to 2**32 - 1."""
     check_at_least(0, owner, most=2**32 - 1, seed=seed)
 
 
 def check_workers(workers: Any) -> None:
-    """Refuse a number of threads that no machine has.
-
-    Raises:
-        ConfigError: unless it is an int from 1 to 256.
-    """
+    """``ConfigError`` unless it is an int from 1 to 256: no machine has more threads."""
     check_at_least(1, most=256, workers=workers)
 
 
 def check_choice(name: str, value: Any, known: Iterable[Any], owner: str = '') -> None:
-    """Refuse what is not among the known values.
-
-    Raises:
-        ConfigError: such as ``split must be one of train, test; got 'val'``.
-    """
+    """``ConfigError`` such as ``split must be one of train, test; got 'val'``."""
     choices = list(known)
     if value not in choices:
         prefix = f'{owner}: ' if owner else ''
@@ -158,13 +139,9 @@ def describe_unpickling(name: str, error: pickle.UnpicklingError) -> str:
 
 
 def describe_damage(name: str, error: BaseException) -> str:
-    """One line for a file that cannot be unpickled.
-
-    Only the first sentence of the message is kept: torch's second one is often advice
-    to load the file unsafely.
-    """
-    sentence = first_line(error).split('. ')[0]
-    kind = type(error).__name__
+    """One line for a file that cannot be unpickled."""
+    # Torch's second sentence is often advice to load the file unsafely.
+    sentence, kind = first_line(error).split('. ')[0], type(error).__name__
     # Some messages are a bare number, which means nothing without its type.
     whole = ' ' in sentence or sentence == kind
     return _tell_damage(name, sentence if whole else f'{kind} {sentence}')

@@ -1,11 +1,9 @@
 """The scope ``sci_plugins``: children of MMEngine's root registries.
 
-``type='sci_plugins.X'`` resolves in any config, whatever its
-``default_scope``, because MMEngine imports ``<scope>.registry`` by itself. An
-ImportError in this file would be swallowed there, so it imports nothing heavy.
-
-Modules that need a host package are imported only when they are asked for by
-name: an mmseg user need not have mmdet, and the reverse.
+``type='sci_plugins.X'`` resolves in any config, whatever its ``default_scope``, because MMEngine
+imports ``<scope>.registry`` by itself. An ImportError in this file would be swallowed there, so it
+imports nothing heavy. What needs a host is imported only when asked for by name: an mmseg user need
+not have mmdet, and the reverse.
 """
 
 from collections.abc import Mapping
@@ -23,16 +21,11 @@ Kind = TypeVar('Kind', bound=Registry)
 
 
 class Host(NamedTuple):
-    """A family of models that an enhancer can stand in front of.
-
-    Its package is named as its scope.
-    """
+    """A family of models that an enhancer can stand in front of; its package is its scope."""
 
     install: str  # how to install it, for an error
     preprocessor: str  # its class of data preprocessors
-    #: ours in front of it, with a ``type`` of its own for configs; where there is none, ``attach``
-    #: makes one
-    enhanced: str | None
+    enhanced: str | None  # ours, with a ``type`` for configs; if ``None``, ``attach`` makes one
     #: steps of its pipelines that load an image
     loaders: tuple[str, ...] = ('LoadImageFromFile', 'LoadImageFromNDArray')
     fill_color: float | None = None  # what its pipelines pad with; ``None`` if they do not
@@ -52,8 +45,7 @@ _NEEDING: dict[str, dict[str, tuple[str, ...]]] = {
     'mmdet': {
         'models.data_preprocessors.det': ('EnhancedDetDataPreprocessor',),
         'models.detectors.s3fd': ('S3FDVGG', 'S3FDNeck', 'S3FDHead', 'ScaleCompensatedAssigner'),
-        # Needs onnxruntime as well, which it asks for by itself.
-        'models.detectors.yunet': ('YuNetONNX',),
+        'models.detectors.yunet': ('YuNetONNX',),  # asks for onnxruntime by itself
         'datasets.darkface': ('DarkFaceDataset',),
         'datasets.exdark': ('ExDarkDataset',),
         'datasets.wider_face': ('WiderFaceTextDataset',),
@@ -79,25 +71,18 @@ HOST_MODULES = {
 
 
 def type_name_of(node: Any) -> str:
-    """Bare name of what a config's ``type`` builds; empty without one.
-
-    The ``type`` is a name, with or without scope or module, or, as in pure-Python configs, the
-    class itself.
-    """
+    """Bare name of what a config's ``type``, a name or a class, builds; empty without one."""
     kind = node.get('type') if isinstance(node, Mapping) else None
     return str(getattr(kind, '__name__', kind or '')).rpartition('.')[2]
 
 
 def is_type(node: Any, *names: str) -> bool:
-    """Whether a config builds one of the named classes; see :func:`type_name_of`."""
+    """Whether a config builds one of the named classes."""
     return type_name_of(node) in names
 
 
 def scope_of(cfg: Mapping[str, Any]) -> str:
-    """The scope that a config's names are looked up in.
-
-    A pure-Python config needs none; then it is the host that its model is of.
-    """
+    """The scope that a config's names are looked up in; without one, the host of its model."""
     if cfg.get('default_scope'):
         return str(cfg['default_scope'])
     kind = (cfg.get('model') or {}).get('type')
@@ -108,24 +93,20 @@ def scope_of(cfg: Mapping[str, Any]) -> str:
 
 
 def require_host(name: str, package: str, extra: str | None = None) -> None:
-    """Refuse to go on without ``package``, which ``name`` needs.
+    """Raise ``MissingDependencyError`` without ``package``, which ``name`` needs.
 
-    Raises:
-        MissingDependencyError: naming what to install; ``extra`` is that of this package which
-            installs it, not needed for a host.
+    ``extra`` is that of this package which installs it, not needed for a host.
     """
     if find_spec(package) is None:
         install = f'pip install "sci_plugins[{extra}]"' if extra else HOSTS[package].install
-        raise MissingDependencyError(
-            f'{name} needs the package {package}, which is not installed: {install}'
-        )
+        told = f'{name} needs the package {package}, which is not installed'
+        raise MissingDependencyError(f'{told}: {install}')
 
 
 def host_class(path: str) -> Any:
     """A host's class to derive from, such as ``'mmseg.datasets.BaseSegDataset'``.
 
-    For a module that is of use without the host too: then it is a stand-in, whose instances cannot
-    be made: ``MissingDependencyError`` names what to install.
+    Without the host it is a stand-in: making an instance raises ``MissingDependencyError``.
     """
     module, _, name = path.rpartition('.')
     host = path.partition('.')[0]
@@ -166,12 +147,6 @@ TRANSFORMS = _child(Registry, 'TRANSFORMS', 'datasets.transforms')
 HOOKS = _child(Registry, 'HOOKS', 'engine.hooks')
 METRICS = _child(Registry, 'METRICS', 'evaluation.metrics')
 VISBACKENDS = _child(Registry, 'VISBACKENDS', 'visualization')
+_KINDS = [f'sci_plugins.evaluation.{k}_records' for k in ('detection', 'instance', 'segmentation')]
 #: Classes of :class:`sci_plugins.ImageRecords`; MMEngine has no such registry.
-RECORDS = Registry(
-    'image records',
-    scope='sci_plugins',
-    locations=[
-        f'sci_plugins.evaluation.{kind}_records'
-        for kind in ('detection', 'instance', 'segmentation')
-    ],
-)
+RECORDS = Registry('image records', scope='sci_plugins', locations=_KINDS)
