@@ -37,12 +37,12 @@ _SIDE = 32
 class Deployable(nn.Module):
     """Enhancement, normalisation and network of a built model as one plain module.
 
-    Without what only pipelines know: the images are not padded, so that their sides have to be
-    multiples of :attr:`divisor`, and areas of a fill colour are enhanced like the rest.
+    Images are not padded: their sides have to be multiples of :attr:`divisor`. Areas of a fill
+    colour are enhanced like the rest.
 
     Args:
-        model: of mmdet or mmseg, whose ``mode='tensor'`` needs no data samples; it is copied. Its
-            enhancer, if it has one, is part of the result.
+        model: of mmdet or mmseg, whose ``mode='tensor'`` needs no data samples; it is copied, with
+            its enhancer, if it has one.
 
     Shape:
         - images: ``(N, 3, H, W)``, uint8, channels in :attr:`order`
@@ -70,15 +70,14 @@ class Deployable(nn.Module):
         self.flips = any(getattr(preprocessor, name, False) for name in flips)
         divisors = ('pad_size_divisor', 'size_divisor')
         self.divisor = max(int(getattr(preprocessor, name, None) or 1) for name in divisors)
+        own = preprocessor._enable_normalize
         for name, plain in (('mean', torch.zeros(3, 1, 1)), ('std', torch.ones(3, 1, 1))):
-            own = preprocessor._enable_normalize
             self.register_buffer(name, getattr(preprocessor, name).clone() if own else plain)
         # A copy, which no longer warns that its preprocessor is left out.
         self.network = detach(copy.deepcopy(unwrap_model(model)))
         self.eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Raw outputs of the network for a batch of uint8 images."""
         pixels = rgb_to_host(self.enhancer(host_to_rgb(images, self.order)), self.order)
         pixels = pixels.flip(1) if self.flips else pixels
         pixels = (pixels - self.mean) / self.std
@@ -132,17 +131,14 @@ def export_onnx(
     """Write a :class:`Deployable` or :func:`deployable_enhancer` as ONNX, and check the file.
 
     ONNX Runtime, and OpenVINO where it is installed, have to give PyTorch's numbers at two sizes
-    and two batch sizes, as far as the file takes them; else nothing is written.
+    and two batch sizes, as far as the file takes them; else nothing is written. Returns lines that
+    say what was written and how exact it is.
 
     Args:
         module: in eval mode.
         path: of the file.
-        size: height and width that it is traced at; ``None``: small ones. They count where the
-            network fixes its size.
+        size: height and width of tracing, which count where the network fixes its size.
         about: further entries of the file's metadata; all are JSON.
-
-    Returns:
-        Lines that say what was written and how exact it is.
 
     Raises:
         ConfigError: if the model cannot be exported, or the file gives other numbers.
@@ -173,30 +169,25 @@ def _images(count: int, height: int, width: int) -> Tensor:
 def _translate(module: Any, images: Tensor) -> Any:
     name = type(getattr(module, 'network', module.enhancer)).__name__
     if any(isinstance(part, TemporalEnhancer) for part in module.modules()):
-        raise ConfigError(
-            'cannot export TemporalEnhancer: it remembers frames, which no graph of ONNX does; '
-            'export the enhancer that it steadies'
-        )
+        why = 'it remembers frames, which no graph of ONNX does'
+        raise ConfigError(f'cannot export TemporalEnhancer: {why}; export what it steadies')
     try:
         with torch.no_grad():
             count = len(module(images))
     except SciPluginsError:
         raise
     except Exception as error:
-        raise ConfigError(
-            f'cannot export {name}: its raw outputs need data samples, as those of two-stage '
-            f'detectors and DETRs do ({tell_cause(error)})'
-        ) from error
+        told = 'its raw outputs need data samples, as those of two-stage detectors and DETRs do'
+        raise ConfigError(f'cannot export {name}: {told} ({tell_cause(error)})') from error
     if not count:
         raise ConfigError(f"cannot export {name}: its mode='tensor' gives no tensors")
     try:
         with warnings.catch_warnings(), patch('torch.nn.functional.adaptive_avg_pool2d', _pool):
             warnings.simplefilter('ignore')
-            names: Any = dict(input_names=['images'])
-            names |= dict(output_names=[f'output_{index}' for index in range(count)])
             shapes = (dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO),)
             how: Any = dict(dynamo=True, dynamic_shapes=shapes, optimize=False, verbose=False)
-            program = torch.onnx.export(module, (images,), **names, **how)
+            how['output_names'] = [f'output_{index}' for index in range(count)]
+            program = torch.onnx.export(module, (images,), input_names=['images'], **how)
     except Exception as error:  # the exporter has many
         cause = tell_cause(error.__cause__ or error)
         raise ConfigError(f'cannot export {name}: {cause}') from error
@@ -250,10 +241,8 @@ def _check(
             raise ConfigError(f'{runtime}: expected {len(wanted)} outputs, got {len(found)}')
         worst = float(np.max(list(map(difference, found, wanted))))  # NaN stays NaN
         if not worst <= TOLERANCE:
-            raise ConfigError(
-                f'not written: {runtime} differs from PyTorch by {worst:.1e} of the largest value, '
-                f'more than {TOLERANCE:g}'
-            )
+            apart = f'{worst:.1e} of the largest value, more than {TOLERANCE:g}'
+            raise ConfigError(f'not written: {runtime} differs from PyTorch by {apart}')
         yield f'{runtime}: at most {worst:.1e} from PyTorch, relative, at {told}'
 
 
@@ -296,12 +285,7 @@ def load_openvino(
 
 
 def about_files(enhancer: Any, checkpoint: str | None = None) -> dict[str, str]:
-    """Names and hashes of the files that a model is made of, for the metadata.
-
-    Args:
-        enhancer: its name or config; ``None``: it has none.
-        checkpoint: of the network.
-    """
+    """Metadata: names and hashes of the files of an enhancer, if any, and of the network."""
     found = {} if checkpoint is None else dict(checkpoint_sha256=file_sha256(Path(checkpoint)))
     if isinstance(enhancer, str):
         found['enhancer_name'] = enhancer
