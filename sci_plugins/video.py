@@ -56,14 +56,11 @@ def enhance(
     """Enhance frames one after the other, without flicker; never looks ahead.
 
     Args:
-        frames: ``(H, W, 3)``, uint8, RGB; a camera's loop, a list, a generator.
+        frames: ``(H, W, 3)``, uint8, RGB, as those that come out; any iterable.
         enhancer: whatever :func:`sci_plugins.build_enhancer` takes.
         temporal: see :class:`sci_plugins.TemporalEnhancer`.
         fps: frames in a second.
         device: such as ``'cpu'`` or ``'cuda'``.
-
-    Yields:
-        For each frame one of its shape, uint8, RGB.
 
     Raises:
         ConfigError: if an argument is out of range.
@@ -89,10 +86,10 @@ def enhance_video(
 ) -> VideoSummary:
     """Enhance a video file, a camera or a stream into an H.264 file.
 
-    Times of frames and a file's sound are kept; phones' rotation is carried out. The work is
-    written in segments of 300 frames into ``OUT.parts``, from which the same call goes on, to the
-    same frames, after it was interrupted; the folder goes when the video is whole. Where the
-    input breaks off or its frames change size, the frames so far become the video.
+    Times of frames and a file's sound are kept; phones' rotation is carried out. Segments of 300
+    frames are kept in ``OUT.parts`` until the video is whole: after an interruption the same call
+    goes on from there, to the same frames. Where the input breaks off or its frames change size,
+    the frames so far become the video.
 
     Args:
         source: file; number of a camera; or address, such as ``rtsp://…``.
@@ -178,10 +175,10 @@ class _Reader:
 @contextmanager
 def _opened(source: Any) -> Iterator[_Reader]:
     av = _import_av()
-    name = f'camera {source}' if isinstance(source, int) else str(source)
+    name = str(source)
     options: dict[str, Any] = dict(file=name)
     if isinstance(source, int):
-        options = dict(file=f'/dev/video{source}', format='v4l2')
+        name, options = f'camera {source}', dict(file=f'/dev/video{source}', format='v4l2')
     elif '://' in name:
         options |= dict(timeout=_PATIENCE)
     elif not os.path.isfile(name):
@@ -207,9 +204,7 @@ def _import_av() -> Any:
 class _Parts:
     """Segments of an unfinished video: a folder beside it, with the settings of its run."""
 
-    def __init__(
-        self, out: Path, settings: Mapping[str, Any], *, anew: bool, is_live: bool
-    ) -> None:
+    def __init__(self, out: Path, settings: dict[str, Any], *, anew: bool, is_live: bool) -> None:
         self.folder = out.with_name(f'{out.name}.parts')
         about = self.folder / 'settings.json'
         if self.folder.exists() and not (about.is_file() and is_ours(about)):
@@ -218,41 +213,38 @@ class _Parts:
             self.remove()
         if self.folder.exists():
             if is_live:
-                raise ConfigError(
-                    f'{self.folder} holds an unfinished recording: choose another name, or forget '
-                    'it with --overwrite'
-                )
+                advice = 'choose another name, or forget it with --overwrite'
+                raise ConfigError(f'{self.folder} holds an unfinished recording: {advice}')
             earlier: dict[str, Any] = {}
             with suppress(OSError, ValueError):
                 earlier = json.loads(about.read_text())
             if any(earlier.get(name) != value for name, value in settings.items()):
-                raise ConfigError(
-                    f'{self.folder} is of a run with other settings: finish that one, or pass '
-                    '--overwrite'
-                )
+                advice = 'finish that one, or pass --overwrite'
+                raise ConfigError(f'{self.folder} is of a run with other settings: {advice}')
         write_json(about, settings)
         self.quality, self.limit, self.is_live = settings['quality'], settings['limit'], is_live
         self.files: list[Path] = []
         self.state: dict[str, Any] = {}
-        while (state := self._state_file(len(self.files))).exists():
+        while (state := self.unfinished.with_suffix('.pth')).exists():
             self.state = torch.load(state, weights_only=True)
-            self.files.append(state.with_suffix('.nut'))
-
-    def _state_file(self, number: int) -> Path:
-        return self.folder / f'{number:06d}.pth'
+            self.files.append(self.unfinished)
 
     @property
     def unfinished(self) -> Path:
-        """The segment that is being written."""
-        return self._state_file(len(self.files)).with_suffix('.nut')
+        """The segment that is being written; once it is whole, its state is beside it."""
+        return self.folder / f'{len(self.files):06d}.nut'
 
-    def close(self, state: dict[str, Any]) -> None:
-        """The segment is whole; ``state`` goes on after it."""
+    def close(
+        self, encoder: '_Encoder', stage: TemporalEnhancer, frames: int, last: int | None
+    ) -> None:
+        """The segment is whole; the state after it is kept."""
+        encoder.close()
+        until = float((last or 0) * encoder.time_base)
+        self.state = dict(stream=stage.stream_state(), frames=frames, time=last, until=until)
         data = io.BytesIO()
-        torch.save(state, data)
-        write_atomically(self._state_file(len(self.files)), data.getvalue(), sync=True)
+        torch.save(self.state, data)
+        write_atomically(self.unfinished.with_suffix('.pth'), data.getvalue(), sync=True)
         self.files.append(self.unfinished)
-        self.state = state
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -284,7 +276,7 @@ def _write_parts(
             if show:
                 _show(enhanced)
             if encoder.frames == _FRAMES_OF_SEGMENT:
-                _finish(encoder, parts, stage, summary.frames, last)
+                parts.close(encoder, stage, summary.frames, last)
                 encoder = None
     except KeyboardInterrupt:
         if not parts.is_live:
@@ -292,17 +284,9 @@ def _write_parts(
     finally:
         bar.close()
         if encoder is not None:
-            _finish(encoder, parts, stage, summary.frames, last)
+            parts.close(encoder, stage, summary.frames, last)
     summary.stopped, summary.cuts = reader.stopped, stage.cuts
     return summary
-
-
-def _finish(
-    encoder: '_Encoder', parts: _Parts, stage: TemporalEnhancer, frames: int, last: int | None
-) -> None:
-    encoder.close()
-    until = float((last or 0) * encoder.time_base)
-    parts.close(dict(stream=stage.stream_state(), frames=frames, time=last, until=until))
 
 
 class _Encoder:
