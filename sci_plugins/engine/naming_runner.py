@@ -5,9 +5,9 @@ It warns of label maps without an image, which mmseg's own data sets pass over.
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS, METRICS, Registry
 from mmengine.runner import Runner
 from PIL import UnidentifiedImageError
-from torch import nn
 from torch.utils.data import DataLoader
 
 from sci_plugins.compat import make_printable
@@ -37,9 +36,8 @@ from sci_plugins.version import __version__
 def tell_lone_labels(dataset: Any) -> None:
     """Warn of label maps without an image in a data set's folders, or in those of sets inside it.
 
-    mmseg lists the images of a folder and looks for their label maps, so it does not notice a
-    missing image. Data sets chosen by a list and folders on another machine are not checked. The
-    same folders are searched once.
+    mmseg looks for the label map of each image alone. Data sets chosen by a list and folders on
+    another machine are not checked.
     """
     for each in data_sets_in(dataset):
         prefix = getattr(each, 'data_prefix', None) or {}
@@ -52,19 +50,40 @@ def tell_lone_labels(dataset: Any) -> None:
 @cache  # a comparison loads one set dozens of times
 def _tell(pair: FolderPair) -> None:
     if alone := pair.labels_without_image(pair.find_images()):
-        told = f'ignored {len(alone)} such label maps'
-        text = f'{alone[0]} has no image in {pair.images}: {told}'
+        text = f'{alone[0]} has no image in {pair.images}: ignored {len(alone)} such label maps'
         print_log(text, logger='current', level=logging.WARNING)
+
+
+def _naming_the_cause(run: Callable[..., Any]) -> Callable[..., Any]:
+    """An error of ``run`` names the setting of the weights, or the label map, it comes from."""
+
+    @wraps(run)
+    def named(self: 'NamingRunner') -> Any:
+        try:
+            return run(self)
+        except (CheckpointError, FileNotFoundError) as error:
+            advice = '' if self._resume else advise(self.cfg.to_dict(), str(error))
+            if not advice:
+                raise
+            raise CheckpointError(f'{error}{advice}') from error
+        except (IndexError, RuntimeError) as error:
+            message = _describe_label_maps(error, self._batch)
+            if message is None:
+                raise
+            raise DataError(message) from error
+        finally:
+            self._batch = None
+
+    return named
 
 
 class NamingRunner(Runner):
     """MMEngine's Runner with errors that name the file they come from.
 
-    The hosts' own readers say "need at least one array to concatenate" for a folder without images,
-    and ``!buf.empty()`` for an empty file, with the file's name nowhere: these become
-    ``DataError``. So does a label map of another size than its image, in :meth:`train`, :meth:`val`
-    and :meth:`test`. Initial weights that cannot be loaded raise ``CheckpointError`` with the
-    setting that names them.
+    The hosts say "need at least one array to concatenate" for a folder without images: what they
+    cannot read raises ``DataError``, and so does a label map of another size than its image, in
+    :meth:`train`, :meth:`val` and :meth:`test`. Initial weights that cannot be loaded raise
+    ``CheckpointError`` with the setting that names them.
     """
 
     _batch: Any = None
@@ -87,10 +106,7 @@ class NamingRunner(Runner):
 
     @master_only
     def dump_config(self) -> None:
-        """Write the whole config into the work dir, as MMEngine does, but over no user's file.
-
-        Such as the config itself, where that lies in the work dir.
-        """
+        """Write the whole config into the work dir, as MMEngine does, but over no user's file."""
         path = Path(self.work_dir, f'{Path(self.cfg.filename or self.timestamp).stem}.py')
         if path.exists() and not is_ours(path):
             whole = Path(self._log_dir, 'vis_data', 'config.py')
@@ -104,38 +120,9 @@ class NamingRunner(Runner):
             self._batch = kwargs.get('data_batch')
         super().call_hook(fn_name, **kwargs)
 
-    def train(self) -> nn.Module:
-        """As in MMEngine."""
-        with self._naming_the_cause():
-            return super().train()
-
-    def val(self) -> dict:
-        """As in MMEngine."""
-        with self._naming_the_cause():
-            return super().val()
-
-    def test(self) -> dict:
-        """As in MMEngine."""
-        with self._naming_the_cause():
-            return super().test()
-
-    @contextmanager
-    def _naming_the_cause(self) -> Iterator[None]:
-        """An error names the setting of the weights, or the label map, that it comes from."""
-        try:
-            yield
-        except (CheckpointError, FileNotFoundError) as error:
-            advice = '' if self._resume else advise(self.cfg.to_dict(), str(error))
-            if not advice:
-                raise
-            raise CheckpointError(f'{error}{advice}') from error
-        except (IndexError, RuntimeError) as error:
-            message = _describe_label_maps(error, self._batch)
-            if message is None:
-                raise
-            raise DataError(message) from error
-        finally:
-            self._batch = None
+    train = _naming_the_cause(Runner.train)
+    val = _naming_the_cause(Runner.val)
+    test = _naming_the_cause(Runner.test)
 
     @staticmethod
     def build_dataloader(
@@ -144,8 +131,7 @@ class NamingRunner(Runner):
         """As in MMEngine; warns of label maps without an image.
 
         Raises:
-            DataError: if the data set is empty, or its annotations cannot be read or are not
-                what COCO's must be.
+            DataError: if the data set is empty, or its annotations cannot be read or are faulty.
         """
         for each in data_set_configs(_get(dataloader, 'dataset')):
             _check_coco(each, DATASETS)
@@ -165,11 +151,7 @@ class NamingRunner(Runner):
         return loader
 
     def build_evaluator(self, evaluator: dict | list | Evaluator) -> Evaluator:
-        """As in MMEngine.
-
-        Raises:
-            DataError: if a metric's annotations are not what COCO's must be.
-        """
+        """As in MMEngine; ``DataError`` if a metric's annotations are not what COCO's must be."""
         metrics = _get(evaluator, 'metrics') or evaluator
         for each in metrics if isinstance(metrics, list | tuple) else [metrics]:
             _check_coco(each, METRICS)
@@ -243,11 +225,7 @@ def _tell_file(path: str, error: Exception) -> str:
 
 
 def _describe_data_set(config: Any) -> str | None:
-    """Read annotations again, one data set at a time, to find the one that failed.
-
-    ``None`` where all can be read, or the data set cannot be built at all: then something other
-    than its annotations is wrong.
-    """
+    """The data set whose annotations cannot be read, ``None`` if something else is wrong."""
     for each in data_set_configs(config):
         with suppress(Exception):
             dataset = DATASETS.build({**each, 'lazy_init': True})
