@@ -31,8 +31,7 @@ register_backend(_BACKEND, AtomicBackend, force=True)
 class AtomicCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook``, safe against a full disk and a killed process.
 
-    MMEngine deletes the oldest checkpoint, or the best one so far, writes the new one in place,
-    then overwrites ``last_checkpoint``: an interruption can leave no checkpoint that loads. Here
+    MMEngine deletes the oldest or the best checkpoint before it writes the new one in place. Here
     every file is written to a temporary one and renamed, and an outdated checkpoint is deleted
     last, from the run's own folder. Takes the arguments of ``CheckpointHook`` except
     ``backend_args`` and ``file_client_args``: files are local.
@@ -97,9 +96,6 @@ class AtomicCheckpointHook(CheckpointHook):
 def newest_checkpoint(work_dir: str | Path) -> Path | None:
     """The checkpoint that a run in ``work_dir`` resumes from, ``None`` if there is none.
 
-    MMEngine writes absolute paths into ``last_checkpoint``. A folder that was moved or copied would
-    resume from the other one's file, so only the name counts here.
-
     Raises:
         DataError: if ``last_checkpoint`` names a file that is not in the folder.
     """
@@ -107,7 +103,7 @@ def newest_checkpoint(work_dir: str | Path) -> Path | None:
     if not pointer.is_file():
         return None
     recorded = pointer.read_text(encoding='utf-8', errors='replace').strip()
-    found = Path(work_dir) / Path(recorded).name
+    found = Path(work_dir) / Path(recorded).name  # the folder in it is wrong after a move or a copy
     if not found.is_file():
         told = f'{work_dir} holds no checkpoint of that name: name one with --resume FILE'
         raise DataError(f'{pointer} names {recorded or "no file"}, and {told}')

@@ -1,6 +1,5 @@
 """Train SCI without a colour cast: treat red, green and blue alike."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +28,9 @@ def symmetrize_channels(module: nn.Module) -> None:
         is_conv = isinstance(layer, nn.Conv2d)
         channels = {layer.in_channels, layer.out_channels} if is_conv else {layer.num_features}
         if channels != {3}:
-            told = f'needs layers of 3 channels, got {layer}: set channels=3'
-            raise ConfigError(f'channel symmetry {told}')
-        values: Sequence[Any] = [layer.bias]
+            wish = 'layers of 3 channels'
+            raise ConfigError(f'channel symmetry needs {wish}, got {layer}: set channels=3')
+        values: list[Any] = [layer.bias]
         if is_conv:
             own = torch.eye(3, dtype=torch.bool, device=layer.weight.device)
             # In float64 the mean of equal float32 values is that value, so projecting again when a
@@ -40,7 +39,7 @@ def symmetrize_channels(module: nn.Module) -> None:
             same, other = weight[own].mean(0), weight[~own].mean(0)
             layer.weight.copy_(torch.where(own[..., None, None], same, other))
         else:
-            values = [layer.weight, layer.bias, layer.running_mean, layer.running_var]
+            values += [layer.weight, layer.running_mean, layer.running_var]
         for value in values:
             if value is not None:
                 value.fill_(value.double().mean())
@@ -52,15 +51,14 @@ class ChannelSymmetryHook(Hook):
     """Keeps the estimator symmetric in red, green and blue (projected gradient).
 
     SCI's losses do not constrain the colour balance: training on LOL from scratch ends in a red or
-    magenta cast (the authors' issue 29, reproduced here). After each step the weights are projected
-    onto those that treat all channels alike.
+    magenta cast (the authors' issue 29). After each step the weights are projected onto those that
+    treat all channels alike.
 
     Args:
         module: path of the estimator inside the model.
 
     Raises:
-        ConfigError: before training, if there is no such module or a layer does not have three
-            channels.
+        ConfigError: before training, without such a module or if a layer has not three channels.
     """
 
     priority = 'HIGH'

@@ -21,14 +21,13 @@ from sci_plugins.utils.model_parts import data_sets_in
 class DecisionsHook(Hook):
     """Collects the decisions of an :class:`AdaptiveSCIEnhancer` in a test run.
 
-    The stage may be in the model (in its data preprocessor, also behind a gate or in a model that
-    looks at both images) or in the pipeline (:class:`EnhanceImage`); only where that runs in other
-    processes (``num_workers``) are its images loaded again after the run. Of several views of an
-    image (test-time augmentation) the first one counts. Of a batch in which not every image was
-    decided on (a closed gate, images below 5 x 5 pixels) nothing is kept.
+    The stage may be anywhere in the model or in the pipeline (:class:`EnhanceImage`); where that
+    runs in other processes (``num_workers``), images are loaded again after the run. Of several
+    views of an image (test-time augmentation) the first one counts. Of a batch in which not every
+    image was decided on (a closed gate, images below 5 x 5 pixels) nothing is kept.
 
-    After the run ``found`` holds a decision by the image's position in the set on the main process,
-    those of all processes, and ``None`` on the others.
+    After the run ``found`` holds the decisions of all processes by the image's position in the set
+    on the main process, and ``None`` on the others.
     """
 
     priority = 'LOW'  # before the hooks that enhance images once more, for pictures

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sci_plugins.errors import ConfigError, check_above
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancers import RetinexEnhancer
-from sci_plugins.registry import HOOKS, MODELS
+from sci_plugins.registry import HOOKS, HOSTS, MODELS
 from sci_plugins.utils.model_parts import inner_preprocessor, unwrap_model
 
 #: Side of the smallest image that has all the neighbours of SCI's smoothness loss.
@@ -23,9 +23,6 @@ _SMALLEST = 3
 @dataclass(eq=False)
 class EnhancementLossHook(Hook):
     """Adds ``loss_enhance_*`` to what the model's ``mode='loss'`` returns ("SCI+").
-
-    The data preprocessor keeps input and illumination of each image of a batch; a forward hook on
-    the model turns them into losses, which the host treats like its own.
 
     Args:
         weight: factor on every term.
@@ -44,10 +41,9 @@ class EnhancementLossHook(Hook):
         self.loss = MODELS.build(self.loss or dict(type='sci_plugins.SCILoss'))
 
     def before_train(self, runner: Runner) -> None:
-        preprocessor = _check_preprocessor(inner_preprocessor(runner.model))
+        preprocessor: Any = _check_preprocessor(inner_preprocessor(runner.model))
         preprocessor.keep_pairs = True
-        device: Any = preprocessor.device
-        self.loss.to(device)
+        self.loss.to(preprocessor.device)
         self._handle: Any = unwrap_model(runner.model).register_forward_hook(self._add_losses)
 
     def after_train(self, runner: Runner) -> None:
@@ -63,11 +59,7 @@ class EnhancementLossHook(Hook):
         return {**output, **self.enhancement_losses(pairs)}
 
     def enhancement_losses(self, pairs: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-        """The enhancer's loss terms, averaged over the images of a batch.
-
-        Args:
-            pairs: per image (input, illumination), ``(1, 3, H, W)`` in [0, 1].
-        """
+        """Mean terms of images, each (input, illumination), ``(1, 3, H, W)`` in [0, 1]."""
         terms = [self.loss(_large_enough(light), _large_enough(image)) for image, light in pairs]
         means = {name: torch.stack([term[name] for term in terms]).mean() for name in terms[0]}
         return {f'loss_enhance_{name}': self.weight * mean for name, mean in means.items()}
@@ -82,11 +74,10 @@ def _large_enough(image: Tensor) -> Tensor:
 
 def _check_preprocessor(preprocessor: Any) -> EnhancementMixin:
     if not isinstance(preprocessor, EnhancementMixin):
-        lacks = (
-            "a model with an enhancer: set data_preprocessor.type to 'sci_plugins."
-            "EnhancedDetDataPreprocessor' or 'sci_plugins.EnhancedSegDataPreProcessor'; got "
-            f'{type(preprocessor).__name__}'
-        )
+        names = [host.enhanced for host in HOSTS.values() if host.enhanced]
+        ours = ' or '.join(f"'sci_plugins.{name}'" for name in names)
+        got = type(preprocessor).__name__
+        lacks = f'a model with an enhancer: set data_preprocessor.type to {ours}; got {got}'
     elif preprocessor.frozen:
         lacks = 'a trainable enhancer: set data_preprocessor.frozen=False'
     elif not isinstance(preprocessor.enhancer, RetinexEnhancer):

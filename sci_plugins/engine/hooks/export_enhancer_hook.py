@@ -20,14 +20,13 @@ from sci_plugins.utils.model_parts import find_part
 class ExportEnhancerHook(Hook):
     """Writes ``dict(state_dict=…, meta=recipe)`` of a part of the model.
 
-    See :func:`sci_plugins.models.enhancers.export.save_enhancer`. ``meta`` holds architecture,
-    steps, seed, versions, and the settings of model, optimizer and data, without local paths.
+    See :func:`sci_plugins.models.enhancers.export.save_enhancer`. ``meta`` holds also steps, seed
+    and the settings of model, optimizer and data, without local paths.
 
     Args:
         file: file name, relative to the work directory.
         module: path of the enhancer inside the model.
-        meta: further entries of ``meta``, plain Python types: data, licence, …. They replace
-            entries of the same name.
+        meta: further or other entries of ``meta``, plain Python types: data, licence, ….
 
     Raises:
         ConfigError: before training, if the model has no such module or it cannot be saved.

@@ -21,10 +21,9 @@ _NAMES_SHOWN = 8
 class FiniteLossHook(Hook):
     """Ends a run whose loss or gradient becomes NaN or infinite, naming the images.
 
-    The failing step has already changed the model, so nothing more is saved: the disk keeps the
-    last good state. A checkpoint with NaN or infinite entries is never written. The gradient is
-    checked where it is clipped, since its norm is known then; mixed precision skips such steps
-    itself.
+    The failing step has already changed the model, so nothing more is saved, nor ever a checkpoint
+    with NaN or infinite entries. The gradient is checked where it is clipped, since its norm is
+    known then; mixed precision skips such steps itself.
 
     Raises:
         TrainingError: with iteration, images and the last good checkpoint.
@@ -51,9 +50,8 @@ class FiniteLossHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         for name, value in checkpoint['state_dict'].items():
             if isinstance(value, Tensor) and not bool(torch.isfinite(value).all()):
-                place = f'at iteration {runner.iter + 1}, not saved'
-                told = f'{name} holds NaN or infinite values {place}'
-                raise TrainingError(f'{told}; {_last_checkpoint(runner)}')
+                told = f'{name} holds NaN or infinite values at iteration {runner.iter + 1}'
+                raise TrainingError(f'{told}, not saved; {_last_checkpoint(runner)}')
 
 
 def _image_names(data_batch: Any) -> str:

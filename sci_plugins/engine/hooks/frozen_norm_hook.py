@@ -13,9 +13,8 @@ from sci_plugins.registry import HOOKS
 class FrozenNormHook(Hook):
     """Puts all BatchNorm layers in eval mode before each training step.
 
-    Results then do not depend on how a batch is split: several processes compute what one does with
-    the same global batch. In train mode each process would normalise with the statistics of its own
-    share. Scale and shift are still trained.
+    Several processes then compute what one does with the same global batch; in train mode each
+    would normalise with the statistics of its own share. Scale and shift are still trained.
     """
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:

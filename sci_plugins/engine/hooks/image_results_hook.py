@@ -42,9 +42,8 @@ class ImageResultsHook(Hook):
     """Collects the results of a test run image by image.
 
     After the run ``results`` holds one :class:`ImageResult` per image of the set, in its order, on
-    the main process, and ``None`` on the others. Images that samplers repeat to give every process
-    the same number appear once. ``kind`` is the class of ``RECORDS`` that accepts the model's
-    outputs, ``None`` if none does; ``run`` is what it may look at.
+    the main process, and ``None`` on the others. ``kind`` is the class of ``RECORDS`` that accepts
+    the model's outputs, ``None`` if none does; ``run`` is what it may look at.
 
     Args:
         input_order: channel order that the pipeline loads, ``'bgr'`` or ``'rgb'``.
@@ -112,8 +111,5 @@ class ImageResultsHook(Hook):
 
 
 def sampled_positions(loader: Any) -> list[int]:
-    """Positions in the data set of the images that this process tests, in order.
-
-    The loader's sampler repeats its order, as MMEngine's do within an epoch.
-    """
+    """Positions of this process's images, if the sampler repeats its order, as MMEngine's do."""
     return [int(getattr(item, 'index', item)) for batch in loader.batch_sampler for item in batch]

@@ -70,13 +70,9 @@ class SampleKeeperHook(Hook):
 def keep_sample(
     index: int, model: Any, image: Tensor, output: Any, input_max: float = 255.0
 ) -> KeptSample:
-    """Make a :class:`KeptSample`.
+    """Make a :class:`KeptSample`, of a model that may be wrapped and may have an enhancer.
 
-    Args:
-        index: position in the test set.
-        model: may be wrapped; its data preprocessor may have an enhancer.
-        image: ``(3, H, W)``, uint8 or in [0, ``input_max``], as the data loader gives it.
-        output: the model's prediction.
+    The image is as the data loader gives it: ``(3, H, W)``, uint8 or in [0, ``input_max``].
     """
     preprocessor = inner_preprocessor(model)
     enhanced = image
@@ -92,10 +88,7 @@ def keep_sample(
 
 
 def image_at(batch: Any, place: int) -> Any:
-    """The image at a place of a batch, as the data loader gives it.
-
-    Of test-time augmentation, which has lists of views, the first view that is not flipped.
-    """
+    """The image at a place of a batch; of test-time augmentation the first unflipped view."""
     views = batch['inputs']
     if not isinstance(views[0], list | tuple):
         return views[place]
