@@ -1,7 +1,7 @@
 """Reading and writing photographs and label maps.
 
-Pillow decodes files of 8 bits per channel, as the authors' code does; OpenCV those of 16,
-which Pillow reduces to 8 if they have colours.
+Pillow decodes files of 8 bits per channel, as the authors' code does; OpenCV those of 16, which
+Pillow reduces to 8 if they have colours.
 """
 
 import io
@@ -22,9 +22,7 @@ from sci_plugins.errors import DataError, first_line
 from sci_plugins.utils.files import MARK, write_atomically
 from sci_plugins.utils.folders import PathLike, check_regular_file
 
-#: Largest image that is opened, in pixels; OpenCV's own limit.
-MAX_PIXELS = 2**30
-
+MAX_PIXELS = 2**30  # of an image that is opened; OpenCV's own limit
 _READABLE = ('PNG', 'JPEG', 'BMP', 'TIFF', 'WEBP')
 # Pillow's mode -> (mode to convert to, and that where one colour is transparent)
 _MODES = {
@@ -32,11 +30,9 @@ _MODES = {
     'PA': ('RGBA', 'RGBA'), 'RGB': ('RGB', 'RGBA'), 'RGBX': ('RGB', 'RGB'),
     'RGBA': ('RGBA', 'RGBA'), 'CMYK': ('RGB', 'RGB'), 'YCbCr': ('RGB', 'RGB'),
 }  # fmt: skip
-# Pillow's modes of files that OpenCV decodes to RGB or RGBA; not CMYK, whose four
-# channels it takes for RGBA.
+# Pillow's modes of files that OpenCV decodes to RGB or RGBA; CMYK it takes for RGBA.
 _DEEP_COLOUR = ('LA', 'RGB', 'RGBX', 'RGBA')
-# Colour type of PNG's header: OpenCV gives such an image as RGBA.
-_GREY_WITH_ALPHA = 4
+_PNG_COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}  # number of channels -> colour type in the header
 _OPEN_LOCK = Lock()
 
 
@@ -46,11 +42,8 @@ class Picture:
 
     #: ``(H, W, 3)`` RGB or ``(H, W, 1)`` grey; uint8, uint16, or float32 in [0, 1]
     pixels: np.ndarray
-    #: ``(H, W)`` opacity of the same dtype, ``None`` where there is none
-    alpha: np.ndarray | None = None
-    #: colour profile as stored in the file, ``None`` where there is none. 16-bit files cannot keep
-    #: it.
-    icc_profile: bytes | None = None
+    alpha: np.ndarray | None = None  # ``(H, W)`` opacity of the same dtype
+    icc_profile: bytes | None = None  # as stored in the file; 16-bit files cannot keep it
 
 
 def open_lazily(path: Path) -> Image.Image:
@@ -60,8 +53,8 @@ def open_lazily(path: Path) -> Image.Image:
         DataError: if the header claims more than ``MAX_PIXELS`` pixels.
         OSError: if the file is missing or not a PNG, JPEG, BMP, TIFF or WebP.
     """
-    # Pillow refuses more than 180 megapixels as an attack; a mosaic or a scan may have
-    # more. The limit is global, so it is lifted only while the file is opened.
+    # Pillow refuses more than 180 megapixels as an attack; a mosaic or a scan may have more. The
+    # limit is global, so it is lifted only while the file is opened.
     with _OPEN_LOCK:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -102,10 +95,10 @@ def _decode_deep(path: Path, image: Image.Image) -> Picture:
     if image.mode not in _DEEP_COLOUR:
         raise DataError(f'{path}: 16-bit pixels of kind {image.mode!r} are not supported')
     has_alpha = array.shape[2] == 4 and image.mode != 'RGBX'
-    alpha = array[..., 3] if has_alpha else None
-    if image.format == 'PNG' and _png_depth_and_kind(path)[1] == _GREY_WITH_ALPHA:
-        return Picture(array[..., :1], alpha)
-    return Picture(array[..., 2::-1], alpha)
+    # OpenCV gives grey with alpha as RGBA.
+    is_grey = image.format == 'PNG' and _png_depth_and_kind(path)[1] == _PNG_COLOURS[2]
+    pixels = array[..., :1] if is_grey else array[..., 2::-1]
+    return Picture(pixels, array[..., 3] if has_alpha else None)
 
 
 def _refuse_what_opencv_misreads(path: Path, image: Image.Image) -> None:
@@ -124,8 +117,8 @@ def _decode_float(path: Path, image: Image.Image) -> Picture:
         raise DataError(f'{path} holds NaN or infinite values')
     low, high = float(array.min()), float(array.max())
     if low < 0 or high > 1:
-        told = f'values from {low:.4g} to {high:.4g}; float images must lie in [0, 1]'
-        raise DataError(f'{path} holds {told}')
+        got = f'values from {low:.4g} to {high:.4g}'
+        raise DataError(f'{path} holds {got}; float images must lie in [0, 1]')
     return Picture(array[..., None])
 
 
@@ -141,7 +134,6 @@ IMAGE_FORMATS = {
     '.bmp': 'BMP', '.jpeg': 'JPEG', '.jpg': 'JPEG', '.png': 'PNG', '.tif': 'TIFF', '.tiff': 'TIFF',
     '.webp': 'WEBP',
 }  # fmt: skip
-
 #: zlib's level; 1 stands for its run lengths alone: for photographs a third of level 3's time.
 PNG_LEVEL = 1
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
@@ -156,7 +148,7 @@ def read_picture(path: PathLike) -> Picture:
     """Decode a PNG, JPEG, BMP, TIFF or still WebP file, whatever its suffix.
 
     Palette, CMYK and YCbCr become RGB; 1-bit becomes 8-bit grey. Depth, grey and alpha stay. Float
-    TIFFs are read where they are grey and within [0, 1].
+    TIFFs must be grey and within [0, 1].
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -203,13 +195,9 @@ def _opened(path: Path, what: str, wish: str) -> Iterator[Image.Image]:
 
 
 def read_image(path: PathLike) -> np.ndarray:
-    """Read any image file as RGB ``(H, W, 3)`` uint8, upright.
+    """Read any image file, as :func:`read_picture`, as RGB ``(H, W, 3)`` uint8, upright.
 
     Grey is repeated, 16 bits are cut to 8, alpha is left out.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        DataError: as :func:`read_picture`.
     """
     pixels = read_picture(path).pixels
     if pixels.dtype == np.uint16:
@@ -228,10 +216,7 @@ def header_size(path: PathLike) -> tuple[int, int]:
 
 
 def storable_dtype(path: PathLike, dtype: Any) -> np.dtype:
-    """The dtype to save an image of ``dtype`` with in the format of ``path``.
-
-    JPEG, BMP and WebP hold uint8, PNG uint8 and uint16, TIFF also float32.
-    """
+    """The dtype to save an image of ``dtype`` with in the format of ``path``."""
     kind = _format_of(Path(path))
     if kind in ('JPEG', 'BMP', 'WEBP'):
         return np.dtype(np.uint8)
@@ -244,12 +229,12 @@ def encode_picture(path: PathLike, picture: Picture, png_level: int = PNG_LEVEL)
     """The bytes of a file in the format that the suffix of ``path`` names.
 
     PNG, BMP and TIFF are lossless; JPEG (without chroma subsampling) and WebP have quality 95.
-    Encoded in memory: an encoder that writes to a file may overlook that the disk is full.
     ``png_level`` is from 0, large and fast, to 9.
 
     Raises:
         DataError: if the format cannot hold the depth or the alpha channel.
     """
+    # In memory: an encoder that writes to a file may overlook that the disk is full.
     path = Path(path)
     kind = _format_of(path)
     if picture.pixels.dtype != storable_dtype(path, picture.pixels.dtype):
@@ -263,12 +248,7 @@ def encode_picture(path: PathLike, picture: Picture, png_level: int = PNG_LEVEL)
 
 
 def write_picture(path: PathLike, picture: Picture) -> None:
-    """Save what :func:`encode_picture` gives, whole or not at all; makes missing folders.
-
-    Raises:
-        DataError: if the format cannot hold the depth or the alpha channel.
-        OSError: if the file cannot be written.
-    """
+    """Save what :func:`encode_picture` gives by :func:`write_atomically`."""
     write_atomically(path, encode_picture(path, picture))
 
 
@@ -284,12 +264,7 @@ def write_sheet(path: PathLike, sheet: Image.Image, columns: Iterable[str] = ())
 
 
 def read_sheet(path: PathLike) -> tuple[Image.Image, list[str]]:
-    """What :func:`write_sheet` wrote: the pictures, RGB, and the names of the columns.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        DataError: naming the file, if it is damaged.
-    """
+    """Pictures, RGB, and names of columns of :func:`write_sheet`; ``DataError`` if damaged."""
     with _opened(Path(path), 'sheet', 'sheet') as sheet:
         columns = sheet.info.get('comment', b'').decode(errors='replace').split('\n')[1:]
         return sheet.convert('RGB'), columns
@@ -312,10 +287,6 @@ def _with_alpha(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     return pixels if alpha is None else np.concatenate([pixels, alpha[..., None]], axis=2)
 
 
-#: Colour types of PNG by the number of channels.
-_PNG_COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}
-
-
 def _encode_png(picture: Picture, level: int) -> memoryview:
     """All rows as differences from the row above: sections 9 and 11 of the PNG specification."""
     array = _with_alpha(picture.pixels, picture.alpha)
@@ -333,8 +304,8 @@ def _encode_png(picture: Picture, level: int) -> memoryview:
     if picture.icc_profile is not None and array.dtype == np.uint8:
         parts[b'iCCP'] = b'ICC Profile\0\0' + zlib.compress(picture.icc_profile)
     parts |= {b'IDAT': packer.compress(filtered.data) + packer.flush(), b'IEND': b''}
-    content = io.BytesIO(b'\x89PNG\r\n\x1a\n')
-    content.seek(0, io.SEEK_END)
+    content = io.BytesIO()
+    content.write(b'\x89PNG\r\n\x1a\n')
     for name, part in parts.items():
         content.write(struct.pack('>I', len(part)) + name)
         content.write(part)
@@ -365,11 +336,7 @@ def _encode_with_opencv(path: Path, picture: Picture, kind: str) -> memoryview:
 
 
 def read_image_size(path: PathLike) -> tuple[int, int]:
-    """``(width, height)`` in pixels as stored, without decoding the image.
-
-    Raises:
-        DataError: naming the file, if it is missing or not an image.
-    """
+    """Width and height in pixels as stored, without decoding; ``DataError`` if it is no image."""
     try:
         with open_lazily(Path(path)) as image:
             return image.size
@@ -382,15 +349,11 @@ def read_image_size(path: PathLike) -> tuple[int, int]:
 # Pillow's modes of what holds one number per pixel; 'P' gives indices, not colours.
 _ONE_NUMBER = ('1', 'L', 'P', 'I;16', 'I;16B', 'I')
 # Pillow stretches grey of so many bits to the range of a byte; palettes it leaves.
-_GREY = 0
 _STRETCHED = {2: 85, 4: 17}
 
 
 def read_label_map(path: PathLike) -> np.ndarray:
-    """Read the ids of a PNG file of 1 to 16 bits, as grey levels or palette indices.
-
-    Returns:
-        ``(H, W)``, uint8, or uint16 from a file of 16 bits.
+    """The ids in a PNG file, grey levels or palette indices: ``(H, W)``, uint8; of 16 bits uint16.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -407,4 +370,5 @@ def read_label_map(path: PathLike) -> np.ndarray:
         values = np.asarray(image)
     if depth == 16:
         return values.astype(np.uint16)
-    return values.astype(np.uint8) // np.uint8(_STRETCHED.get(depth, 1) if kind == _GREY else 1)
+    is_grey = kind == _PNG_COLOURS[1]
+    return values.astype(np.uint8) // np.uint8(_STRETCHED.get(depth, 1) if is_grey else 1)
