@@ -56,19 +56,13 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Refuse arguments that are empty or not text.
-
-    Raises:
-        ConfigError: for nothing but spaces, NUL bytes, line breaks and other control
-            characters, and bytes that are not UTF-8.
-    """
+    """``ConfigError`` for arguments that are blank, or not UTF-8 without control characters."""
     for before, text in zip(['', *arguments], arguments, strict=False):
         if not text.strip():
             raise ConfigError(f'empty argument {"after " + before if before else ""}'.strip())
         if _NO_TEXT.search(text):
-            raise ConfigError(
-                f'an argument must be UTF-8 text without control characters, got {text!r}'
-            )
+            wish = 'UTF-8 text without control characters'
+            raise ConfigError(f'an argument must be {wish}, got {text!r}')
 
 
 def _user_message(error: Exception) -> str | None:
@@ -104,35 +98,20 @@ def _one_line(text: str) -> str:
 #: Errors of the hosts: class, what is in their message, and what the user is told. There ``{0}`` is
 #: the first line of the message, ``{1}`` the first group of the pattern.
 _HOST_ERRORS: tuple[tuple[type[Exception], str, str], ...] = (
-    (
-        TypeError,
-        r'^\S+\.__init__\(\) (?:got an unexpected|missing \d+ required)|^\S+\(\) takes no arg',
-        "{0}: check the config's arguments for it",
-    ),
-    (
-        TypeError,
-        'is not a callable object$',
-        "unknown type of an optimizer: check the config's optim_wrapper.optimizer",
-    ),
-    (
-        TypeError,  # no data preprocessor stacked them
-        r'^conv2d\(\) .* got \(list,',
-        'the model got a list of images, not a batch: its config has no data_preprocessor that '
-        'stacks them',
-    ),
-    (
-        RuntimeError,
-        'expected weight to be at least 1',
-        "{0}: check the config's channels and num_classes",
-    ),
-    (
-        IndexError,
-        r'Target (-?\d+) is out of bounds',
-        'a label map has the class {1}, which the model does not have: check the label maps, '
-        'num_classes and reduce_zero_label',
-    ),
+    (TypeError,
+     r'^\S+\.__init__\(\) (?:got an unexpected|missing \d+ required)|^\S+\(\) takes no arg',
+     "{0}: check the config's arguments for it"),
+    (TypeError, 'is not a callable object$',
+     "unknown type of an optimizer: check the config's optim_wrapper.optimizer"),
+    (TypeError, r'^conv2d\(\) .* got \(list,',
+     'the model got a list of images: its config has no data_preprocessor that makes a batch'),
+    (RuntimeError, 'expected weight to be at least 1',
+     "{0}: check the config's channels and num_classes"),
+    (IndexError, r'Target (-?\d+) is out of bounds',
+     'a label map has the class {1}, which the model does not have: check the label maps, '
+     'num_classes and reduce_zero_label'),
     (ValueError, 'embedded null', 'the name of a file or folder holds a NUL byte'),
-)
+)  # fmt: skip
 
 
 def describe_host_error(error: Exception) -> str | None:
@@ -150,14 +129,12 @@ def _describe_process(error: Exception) -> str | None:
     is_gloo = isinstance(error, RuntimeError) and 'gloo/' in text
     if not is_gloo and not re.match('Dist.*Error', type(error).__name__):
         return None
+    subject = 'another process of this run'
     if re.search('time(d )?.?out', text, re.IGNORECASE):
         causes = 'it hangs, was stopped, or works on something that takes longer'
-        return (
-            f'another process of this run has not answered for as long as --timeout says: {causes}'
-        )
+        return f'{subject} has not answered for as long as --timeout says: {causes}'
     cause = re.search(r'\.cc:\d+\] (.+?)\. ', text)
-    told = cause[1] if cause else first_line(error)
-    return f'another process of this run ended, see what it said: {told}'
+    return f'{subject} ended, see what it said: {cause[1] if cause else first_line(error)}'
 
 
 class _Quiet(io.StringIO):
@@ -179,13 +156,10 @@ class _Quiet(io.StringIO):
 
 @contextmanager
 def quiet_hosts(log: PathLike, verbose: bool = False) -> Iterator[None]:
-    """Keep what the hosts print off the console; it goes to the end of a file.
+    """Keep what the hosts print, unless ``verbose``, off the console.
 
+    It goes to the end of the file ``log``, if that has a name and its folder is there in the end.
     Their warnings are shown once; of what Python warns about in them, nothing.
-
-    Args:
-        log: the file; empty: none. Nothing is written where its folder is missing at the end.
-        verbose: leave everything on the console instead.
     """
     if verbose:
         yield
@@ -244,10 +218,8 @@ def add_judging_arguments(parser: argparse.ArgumentParser) -> None:
     """How contenders are judged, and whether the report is written."""
     add = parser.add_argument_group('judging').add_argument
     add('--base', metavar='NAME', help='what all others are compared with (default: the first)')
-    text = (
-        'what the bootstrap draws: images, clips (frames whose names give the same match of REGEX),'
-        ' or blocks of N consecutive images'
-    )
+    text = 'images, clips (frames whose names give the same match of REGEX), or blocks of N images'
+    text = f'what the bootstrap draws: {text} in a row'
     add('--resample', default='images', metavar='images|clips:REGEX|blocks:N', help=text)
     add('--resamples', type=int, default=1000, help='number of bootstrap resamples')
     add('--seed', type=int, default=0, help='seed of the bootstrap')
@@ -259,12 +231,7 @@ def add_judging_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def text_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Aligned columns for reading; those with numbers in them to the right.
-
-    Args:
-        head: titles of the columns; the first column stays on the left.
-        rows: cells, of any type. Text that begins with a digit is a number too.
-    """
+    """Aligned columns, to the right where a cell, of any type, begins like a number."""
     cells = [[str(cell) for cell in row] for row in rows]
     table = PrettyTable(list(head), border=False, left_padding_width=0, right_padding_width=1)
     table.align = 'l'
@@ -302,10 +269,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     add('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help=text)
     text = 'allow checkpoints that are not plain data (they can execute code)'
     add('--trust-checkpoint', action='store_true', help=text)
-    text = (
-        'give up when another process has not answered for so long (default: 10, or what the config'
-        ' says in env_cfg.dist_cfg)'
-    )
+    text = 'how long to wait for another process (default: 10, or what env_cfg.dist_cfg says)'
     add('--timeout', type=float, metavar='MINUTES', help=text)
     # torchrun of torch < 2 passes it; newer ones set an environment variable.
     add('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
