@@ -34,14 +34,9 @@ _FORCE_VARIABLE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
 
 
 def read_checkpoint(path: PathLike, *, trust: bool = False, map_location: Any = 'cpu') -> Any:
-    """Read a checkpoint without executing anything that it holds.
+    """Read a checkpoint by :func:`load_torch_file`, which executes nothing that it holds.
 
-    What is read, and within how much memory: see :func:`load_torch_file`.
-
-    Args:
-        path: file written by ``torch.save``.
-        trust: allow arbitrary pickled objects, which can run code.
-        map_location: as in ``torch.load``.
+    ``trust`` allows arbitrary pickled objects, which can run code.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -66,10 +61,9 @@ def read_checkpoint(path: PathLike, *, trust: bool = False, map_location: Any = 
 def use_safe_loading(*, trust: bool = False) -> None:
     """Make MMEngine and the hosts load checkpoints as data in this process; ``trust`` ends it.
 
-    MMEngine's own loader falls back to ``weights_only=False`` where a file does not load safely,
-    also one of an address or of a backbone. Then all are read as :func:`read_checkpoint` does, and
-    torch is told to refuse code wherever else it loads. Addresses that cannot be loaded are named
-    in one line, see :func:`guard_addresses`. The command line tools call this first.
+    MMEngine's own loader falls back to ``weights_only=False`` where a file does not load safely.
+    Then all are read as :func:`read_checkpoint` does, also from addresses, see
+    :func:`guard_addresses`, and torch refuses code wherever else it loads.
     """
     from mmengine.runner import checkpoint as loaders
     from mmengine.runner.checkpoint import CheckpointLoader
@@ -102,13 +96,9 @@ def _load_url(
 
 
 def _place(url: str, folder: str | None = None) -> Path:
-    """The file in torch's cache for an address.
-
-    Its name, as torch has it, if a hash in that tells it from others, as those of torchvision and
-    OpenMMLab do. ``epoch_12.pth`` may be anybody's.
-    """
+    """The file in torch's cache for an address."""
     name = Path(urlparse(url).path).name
-    if not re.search(r'-[0-9a-f]{8,}\.', name):
+    if not re.search(r'-[0-9a-f]{8,}\.', name):  # no hash in it: `epoch_12.pth` may be anybody's
         name = f'{hashlib.sha256(url.encode()).hexdigest()[:8]}-{name}'
     return Path(folder or Path(torch.hub.get_dir(), 'checkpoints')) / name
 
@@ -122,10 +112,9 @@ def _read(path: Path, map_location: Any, trust: bool = False) -> Any:
 def load_fully(model: nn.Module, content: Any, name: str) -> None:
     """Load a host's checkpoint, and refuse one that lacks parameters of the model.
 
-    MMEngine loads with ``strict=False`` and logs what is missing or of another shape; such a model
-    would be evaluated with random weights. Entries that the model does not have (an auxiliary head)
-    are fine; so is a missing enhancer. The model may be wrapped; ``content`` is of
-    :func:`read_checkpoint`.
+    MMEngine only logs what is missing or of another shape; such a model would be evaluated with
+    random weights. Entries that the model does not have (an auxiliary head) are fine; so is a
+    missing enhancer. The model may be wrapped; ``content`` is of :func:`read_checkpoint`.
 
     Raises:
         CheckpointError: saying how many parameters do not fit, and naming one and the checkpoint.
@@ -139,8 +128,8 @@ def load_fully(model: nn.Module, content: Any, name: str) -> None:
     for key, value in tensors.items():  # of a file read with trust; others are refused before
         is_strided = value.layout == torch.strided
         if not is_strided or value.is_meta or value.is_quantized or value.is_nested:
-            told = f'entry {errors.show_name(key)} is not a dense tensor with values'
-            raise CheckpointError(f'{name}: {told}')
+            entry = errors.show_name(key)
+            raise CheckpointError(f'{name}: entry {entry} is not a dense tensor with values')
     try:
         missing = set(inner.load_state_dict(state, strict=False).missing_keys)
     except RuntimeError as error:
@@ -167,9 +156,8 @@ MOST_BYTES = 8 * 2**30
 def guard_addresses() -> None:
     """Let MMEngine's loaders of addresses name what they cannot load.
 
-    For ``https://``, ``torchvision://``, ``open-mmlab://`` and the like MMEngine lets ``<urlopen
-    error [Errno -2] Name or service not known>`` through. They then raise ``CheckpointError``, at
-    the latest ``TIMEOUT`` seconds after a server fell silent. Calling it again changes nothing.
+    Those of ``https://``, ``torchvision://``, ``open-mmlab://`` and the like then raise
+    ``CheckpointError``, at the latest ``TIMEOUT`` seconds after a server fell silent.
     """
     from mmengine.runner.checkpoint import CheckpointLoader
 
@@ -179,12 +167,7 @@ def guard_addresses() -> None:
 
 
 def advise(config: Mapping[str, Any], message: str) -> str:
-    """How to replace the weights that ``message``, an error, names by another file.
-
-    Returns:
-        The end of a sentence, from its semicolon on; ``''`` if it names no checkpoint of the
-            config.
-    """
+    """The end of an error that names weights: how to replace them; ``''`` if it names none."""
     for key, name in _checkpoints(config):
         if name in message:
             whole = key.removesuffix('.checkpoint')

@@ -30,16 +30,11 @@ _OLDER_MARKS = (b'"sci_plugins": "', b'- versions: sci_plugins ')
 def write_atomically(
     path: PathLike, content: str | bytes | memoryview, *, sync: bool = False
 ) -> None:
-    """Write text (UTF-8) or bytes to ``path``, whole or not at all.
+    """Write text (UTF-8) or bytes to ``path``, whole or not at all; makes missing folders.
 
-    By :func:`new_file`: after any failure an older file is intact, and several processes may write
-    into one folder. As with ``open``: links are followed, an older file keeps its permissions, and
-    a write-protected one is not replaced. A device or a pipe, such as ``/dev/stdout``, is written
-    to directly. Makes missing folders.
-
-    Args:
-        sync: wait until the bytes are on the disk; needed where another file, such as a log, is
-            about to say so.
+    As with ``open``, links are followed, an older file keeps its permissions, and a write-protected
+    one is not replaced. A device or a pipe, such as ``/dev/stdout``, is written to directly.
+    ``sync`` waits until the bytes are on the disk, for where another file is about to say so.
 
     Raises:
         OSError: naming the file, if it cannot be written in full.
@@ -66,12 +61,9 @@ def write_atomically(
 
 @contextmanager
 def new_file(path: Path) -> Iterator[IO[bytes]]:
-    """A hidden file of a unique name beside ``path``, which takes its place at the end.
+    """A hidden file beside ``path``, open and unbuffered, which takes its place at the end.
 
     After any error, and for whoever looks in the meantime, ``path`` is as before.
-
-    Yields:
-        The open file, unbuffered: see :func:`write_all`.
     """
     # Independent of the name of `path`, which may be as long as a name can be.
     beside = path.with_name(f'.sci_plugins-{secrets.token_hex(8)}.tmp')
@@ -87,11 +79,7 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_all(file: IO[bytes], data: bytes | memoryview) -> None:
-    """Write all; a nearly full disk, or more than 2 GB, takes only a part in one call.
-
-    Raises:
-        OSError: if that is not possible.
-    """
+    """Write all, or raise ``OSError``; a nearly full disk takes a part of it, as do 2 GB."""
     rest = memoryview(data)
     while len(rest):
         written = file.write(rest)
@@ -105,13 +93,8 @@ MARK = 'Written by sci_plugins'
 
 
 def write_json(path: PathLike, content: str | Mapping[str, Any]) -> None:
-    """Write a JSON object, or the text of one, marked as ours; see :func:`check_outputs`.
-
-    Raises:
-        OSError: naming the file, if it cannot be written in full.
-    """
-    entries = json.loads(content) if isinstance(content, str) else content
-    write_atomically(path, to_json(entries))
+    """Write a JSON object, or the text of one, marked as ours, by :func:`write_atomically`."""
+    write_atomically(path, to_json(json.loads(content) if isinstance(content, str) else content))
 
 
 def to_json(content: Mapping[str, Any]) -> str:
@@ -127,14 +110,13 @@ def check_outputs(
 
     Args:
         outputs: files that a tool is about to write; ``None`` is passed over.
-        inputs: files that it reads, or folders of them: never written over. A JSON file or
-            a file of records in a folder is none if it is ours.
-        overwrite: whether a file that no tool of this package wrote may be replaced; ``None``
-            if that cannot be asked for.
+        inputs: files that it reads, or folders of them: never written over, but for JSON files and
+            files of records of ours in a folder.
+        overwrite: whether somebody else's file may be replaced; ``None``: it cannot be asked for.
 
     Raises:
-        ConfigError: naming the first output that is a folder, an input, named twice, or a
-            file of somebody else.
+        ConfigError: naming the first output that is a folder, an input, named twice, or of somebody
+            else.
     """
     read = {os.path.realpath(path): path for path in inputs}
     seen: set[str] = set()
@@ -152,10 +134,9 @@ def check_outputs(
         if around and not (is_free and path.suffix in ('.json', '.npz')) and path.is_file():
             raise ConfigError(f'cannot write {path}: it is a file of the input {around[0]}')
         if not is_free and not overwrite:
-            more = '' if overwrite is None else ', or pass --overwrite (overwrite=True)'
-            raise ConfigError(
-                f'{path} exists and was not written by this package: choose another name{more}'
-            )
+            advice = 'choose another name'
+            advice += '' if overwrite is None else ', or pass --overwrite (overwrite=True)'
+            raise ConfigError(f'{path} exists and was not written by this package: {advice}')
 
 
 def is_ours(path: PathLike) -> bool:
@@ -170,9 +151,8 @@ def is_ours(path: PathLike) -> bool:
 def file_slug(name: str) -> str:
     """A name that any file system takes; no two names give the same one."""
     slug = re.sub(r'[^A-Za-z0-9_.=-]+', '-', name).strip('-.')[:80]
-    if slug == name:
-        return slug
-    return f'{slug}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:6]}'
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()
+    return slug if slug == name else f'{slug}-{digest[:6]}'
 
 
 #: Folder for downloaded weights and generated demo data.
@@ -187,14 +167,10 @@ def shipped(folder: str) -> Path:
 
 
 def cache_folder() -> Path:
-    """``$SCI_PLUGINS_CACHE``, else ``$XDG_CACHE_HOME/sci_plugins``, else ``~/.cache``.
-
-    The folder need not exist yet.
-    """
-    if os.environ.get(CACHE_VARIABLE):
-        return Path(os.path.expanduser(os.environ[CACHE_VARIABLE]))
+    """``$SCI_PLUGINS_CACHE``, else in ``$XDG_CACHE_HOME`` or ``~/.cache``; need not exist yet."""
     base = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
-    return Path(os.path.expanduser(base)) / 'sci_plugins'
+    folder = os.environ.get(CACHE_VARIABLE) or os.path.join(base, 'sci_plugins')
+    return Path(os.path.expanduser(folder))
 
 
 # Longer than the longest path of a file.
@@ -204,8 +180,7 @@ _LONGEST_LINE = 5000
 def read_numbered_lines(path: Path, kind: str = 'file') -> list[tuple[int, str]]:
     """Lines of a UTF-8 file that are not blank, stripped, with their numbers from 1.
 
-    Windows line ends and a byte order mark are fine. ``kind`` says what the file is, for the
-    message.
+    Windows line ends and a byte order mark are fine. ``kind`` of file is for the message.
 
     Raises:
         DataError: naming the file, if it is missing or is not text; and the line, if that holds a
@@ -234,11 +209,7 @@ _DAMAGED = (
 
 
 def write_arrays(path: PathLike, arrays: Mapping[str, Any]) -> None:
-    """Write arrays by name to a compressed ``.npz`` file, whole or not at all.
-
-    Raises:
-        OSError: naming the file, if it cannot be written in full.
-    """
+    """Write arrays by name to a compressed ``.npz`` file, by :func:`write_atomically`."""
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
     with ZipFile(content, 'a') as archive:
@@ -251,8 +222,8 @@ def reading_arrays(path: PathLike, what: str) -> Iterator[Any]:
     """The arrays of an ``.npz`` file by name, of ``what`` in words; the file is data, never code.
 
     Raises:
-        DataError: naming the file and the cause, if it is missing, damaged or of another kind, or
-            if the code inside the ``with`` refuses what it holds.
+        DataError: naming the file and the cause, if it is missing, damaged or of another kind, also
+            where the code inside the ``with`` finds it so.
     """
     try:
         with np.load(Path(path), allow_pickle=False) as content:

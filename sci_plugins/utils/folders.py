@@ -19,12 +19,9 @@ _FRAMES = 'videos: sci-plugins video; their frames alone: ffmpeg -i VIDEO FOLDER
 class FolderListing:
     """What a folder holds, by kind."""
 
-    #: those that were asked for, in natural order (``img2`` before ``img10``)
-    files: list[Path] = field(default_factory=list)
-    #: kind of what was passed over -> how many files
-    skipped: Counter[str] = field(default_factory=Counter)
-    #: links that lead to a folder which is looked through already
-    loops: list[Path] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)  # those asked for, by :func:`natural_key`
+    skipped: Counter[str] = field(default_factory=Counter)  # how many of each kind
+    loops: list[Path] = field(default_factory=list)  # links to a folder looked through already
 
     @property
     def note(self) -> str:
@@ -45,14 +42,12 @@ def list_files(
     ignore_case: bool = True,
     leave_out: Iterable[PathLike] = (),
 ) -> FolderListing:
-    """Look through a folder.
+    """The regular files in a folder whose names end in one of ``suffixes``.
 
     Links to folders are followed, each folder once. Hidden files and folders are passed over, among
-    them the ``._NAME`` companions that macOS writes. Only regular files are listed: a named pipe
-    would be waited for, and a broken link cannot be read.
+    them the ``._NAME`` companions that macOS writes.
 
     Args:
-        suffixes: endings of the names of the files wanted, such as ``.png``.
         ignore_case: whether ``.PNG`` is ``.png``; ``suffixes`` are in lower case then.
         recursive: whether to look into subfolders.
         leave_out: folders that are not looked into, such as that of the results.
@@ -87,12 +82,9 @@ def natural_key(path: Path | str) -> list[tuple[int, int, str]]:
 def match_by_name(
     paths: Sequence[str], folder: PathLike, suffixes: Collection[str]
 ) -> dict[str, Path]:
-    """Path -> the file below ``folder`` with its name, whatever the suffix.
+    """Path -> the file below ``folder`` with its name, whatever the suffix; else ``DataError``.
 
     Where names repeat among the paths, so must the folders below their common one.
-
-    Raises:
-        DataError: if a path has no such file, or several.
     """
     repeat = len({Path(path).stem for path in paths}) < len(set(paths))
 
@@ -120,7 +112,7 @@ def check_regular_file(path: PathLike, what: str = 'file') -> Path:
     """Refuse what cannot be read like a file before it is opened: a pipe would hang.
 
     Raises:
-        FileNotFoundError: if there is no such file; ``what`` it is, is in the message.
+        FileNotFoundError: such as ``image not found: a.png``, where ``what`` is ``image``.
         DataError: if it is a folder, a pipe, a socket or a device.
     """
     path = Path(path)
@@ -168,9 +160,7 @@ def _kind_of(path: Path, is_wanted: bool) -> str:
 
 
 def _special_kind(path: Path) -> str:
-    if path.is_fifo():
-        return 'named pipe'
-    return 'socket' if path.is_socket() else 'device'
+    return 'named pipe' if path.is_fifo() else 'socket' if path.is_socket() else 'device'
 
 
 def video_advice(suffixes: Iterable[str]) -> str:

@@ -17,13 +17,10 @@ from sci_plugins.version import __version__
 
 #: Package -> the distributions that install it.
 _PACKAGES = {
-    'torch': ('torch',),
-    'torchvision': ('torchvision',),
-    **DISTRIBUTIONS,
-    'pycocotools': ('pycocotools',),
-    'numpy': ('numpy',),
+    'torch': ('torch',), 'torchvision': ('torchvision',), **DISTRIBUTIONS,
+    'pycocotools': ('pycocotools',), 'numpy': ('numpy',),
     'opencv': ('opencv-python', 'opencv-python-headless'),
-}
+}  # fmt: skip
 
 
 def package_versions() -> dict[str, str]:
@@ -50,11 +47,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def check_device(device: str | torch.device) -> torch.device:
-    """The device of a name, if this machine can compute on it.
-
-    Raises:
-        ConfigError: if the name is unknown, or the device is not there.
-    """
+    """The device of a name, if this machine can compute on it, else ``ConfigError``."""
     try:
         found = torch.device(device)
     except (RuntimeError, TypeError):
@@ -74,10 +67,9 @@ def check_device(device: str | torch.device) -> torch.device:
 
 
 def _cpu_name() -> str:
-    try:
+    text = ''
+    with suppress(OSError):
         text = Path('/proc/cpuinfo').read_text(encoding='utf-8', errors='replace')
-    except OSError:
-        text = ''
     match = re.search(r'^model name\s*:\s*(.+)$', text, re.MULTILINE)
     return match.group(1) if match else platform.processor() or platform.machine()
 

@@ -14,24 +14,17 @@ _WRAPPERS = (BaseTTAModel, BaseAveragedModel, AveragedModel)
 
 
 def unwrap_model(model: nn.Module) -> Any:
-    """The model itself, out of all that is wrapped around it, also one inside another.
-
-    That is a parallel wrapper, an averaged model (EMA) or one for test-time augmentation
-    (``DetTTAModel``, ``SegTTAModel``).
-    """
+    """The model inside parallel wrappers, averaged models (EMA) and test-time augmentation."""
     while is_model_wrapper(model) or isinstance(model, _WRAPPERS):
         model = model.module  # type: ignore[assignment]
     return model
 
 
 def find_part(model: nn.Module, path: str, kind: type[Part], owner: str) -> Part:
-    """The module at a dotted path inside a model, which may be wrapped.
-
-    Such as ``'data_preprocessor.enhancer'``.
+    """The module at a path such as ``'data_preprocessor.enhancer'`` in a model, wrapped or not.
 
     Raises:
-        ConfigError: naming ``owner``, who asks, if there is no such module or it is not of a
-            ``kind``.
+        ConfigError: naming ``owner``, who asks, if there is none or it is of another kind.
     """
     model = unwrap_model(model)
     try:
@@ -45,27 +38,19 @@ def find_part(model: nn.Module, path: str, kind: type[Part], owner: str) -> Part
 
 
 def inner_preprocessor(model: nn.Module) -> Any:
-    """The data preprocessor that sees the images, whatever it is; ``None`` without one.
-
-    ``MultiBranchDataPreprocessor`` (semi-supervised training) holds another one that
-    does the work for each of its branches.
-    """
+    """The data preprocessor that sees the images, whatever it is; ``None`` without one."""
     return innermost(getattr(unwrap_model(model), 'data_preprocessor', None))
 
 
 def innermost(preprocessor: Any) -> Any:
-    """The data preprocessor inside another, or itself."""
+    """The data preprocessor inside another, as in semi-supervised training, or itself."""
     while isinstance(getattr(preprocessor, 'data_preprocessor', None), nn.Module):
         preprocessor = preprocessor.data_preprocessor
     return preprocessor
 
 
 def find_preprocessor(model: nn.Module) -> BaseDataPreprocessor:
-    """The data preprocessor that sees the images of a model, which may be wrapped.
-
-    Raises:
-        ConfigError: if there is none, or it is not one of MMEngine's.
-    """
+    """As :func:`inner_preprocessor`; ``ConfigError`` if it is none of MMEngine's."""
     found = inner_preprocessor(model)
     if not isinstance(found, BaseDataPreprocessor):
         wish = "a subclass of MMEngine's BaseDataPreprocessor, such as DetDataPreprocessor"

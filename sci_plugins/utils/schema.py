@@ -1,7 +1,6 @@
-"""JSON as dataclasses, and back: what a file holds is checked where it is read.
+"""JSON as dataclasses, and back: their type hints are the schema of what a file holds.
 
-The type hints of a dataclass are the schema of its JSON object. Keys that a class does not
-have are ignored, so that files of other versions can be read.
+Keys that a class does not have are ignored, so that files of other versions can be read.
 """
 
 import json
@@ -41,12 +40,7 @@ class _MismatchError(Exception):
 
 
 def read_json(path: PathLike) -> Any:
-    """The content of a JSON file, UTF-8.
-
-    Raises:
-        OSError: if the file is missing or cannot be read.
-        DataError: naming the file, if it is not JSON.
-    """
+    """The content of a JSON file, UTF-8; ``OSError`` if there is none, ``DataError`` if no JSON."""
     try:
         return json.loads(Path(path).read_text(encoding='utf-8'))
     except (ValueError, RecursionError) as error:
@@ -54,30 +48,26 @@ def read_json(path: PathLike) -> Any:
 
 
 def from_content(kind: type[T], content: Any, where: PathLike) -> T:
-    """An object of a dataclass from the content of a JSON file.
+    """An object of a dataclass from the content of a JSON file, which :func:`to_content` gave.
 
-    The fields of ``kind`` are numbers, text, lists, dicts and such classes; ``content`` is what
-    :func:`to_content` gave, or an older or edited form of it.
+    The fields of ``kind`` are numbers, text, lists, dicts and such classes; ``where`` is the file.
 
     Raises:
-        DataError: such as ``x.json: results[2].images: expected a whole number, got 'x'``;
-            ``where`` is the file.
+        DataError: such as ``x.json: results[2].images: expected a whole number, got 'x'``.
     """
     schema: Any = kind
     try:
-        found: T = _reader(schema)(content)
+        return _reader(schema)(content)
     except _MismatchError as error:
         raise DataError(f'{where}: {error}') from None
     except RecursionError:
         raise DataError(f'{where}: lists or objects are nested too deeply') from None
-    return found
 
 
 def to_content(value: Any) -> Any:
     """What JSON can hold: objects for dataclasses, null for NaN and infinity.
 
-    Flags are there where they differ from their default, and properties that a class names in
-    ``ALSO_IN_JSON`` for readers of the file.
+    Left out are flags that have their default; added, properties in a class's ``ALSO_IN_JSON``.
     """
     if is_dataclass(value):
         flags = {each.name: each.default for each in fields(value) if each.type is bool}

@@ -10,11 +10,7 @@ import torch
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Python's, NumPy's and PyTorch's random numbers from a seed; afterwards all is as it was.
-
-    Args:
-        seed: from 0 to 2**32 - 1.
-    """
+    """Random numbers of Python, NumPy and PyTorch from a seed below 2**32, until the end."""
     python, numpy = random.getstate(), np.random.get_state()
     # Those of a GPU that is in use; asking for all would warn of many.
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
