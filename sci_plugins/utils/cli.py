@@ -21,18 +21,16 @@ from sci_plugins.utils.folders import PathLike
 # Control characters, and what Python makes of bytes that are not UTF-8.
 _NO_TEXT = re.compile('[\x00-\x1f\x7f\ud800-\udfff]')
 _LONGEST = 1000  # of a message, which may quote any argument
-#: Set to 1 to get the traceback of an error that is otherwise reported in one line.
-TRACEBACK_VARIABLE = 'SCI_PLUGINS_TRACEBACK'
+TRACEBACK_VARIABLE = 'SCI_PLUGINS_TRACEBACK'  # 1: a traceback instead of the one line
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Run a tool and exit: 2 and one line for a user's mistake, 130 for Ctrl-C.
 
-    A mistake is a :class:`SciPluginsError`, an ``OSError`` (missing file, full disk), a type that
-    no registry knows, a checkpoint that torch refuses because it holds code, or one of
-    :func:`describe_host_error`. Anything else is a bug of this package and keeps its traceback.
-
-    Modules in the current folder can be named, such as ``my_file.MyEnhancer``.
+    A mistake is a :class:`SciPluginsError`, an ``OSError`` (missing file, full disk), a checkpoint
+    that torch refuses because it holds code, or one of :func:`describe_host_error`. Anything else
+    is a bug of this package and keeps its traceback. Modules in the current folder can be named,
+    such as ``my_file.MyEnhancer``.
     """
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # last: no file there hides an installed package
@@ -69,22 +67,11 @@ def _user_message(error: Exception) -> str | None:
     """One line for a mistake that the user can fix, ``None`` for a bug of ours."""
     if isinstance(error, (SciPluginsError, OSError)):
         return _one_line(str(error)) or type(error).__name__
-    if isinstance(error, ModuleNotFoundError):
-        return describe_missing(error)
+    if isinstance(error, ModuleNotFoundError) and error.name in DISTRIBUTIONS:
+        return f'this needs the package {error.name}, which is not installed: {INSTALL}'
     if isinstance(error, pickle.UnpicklingError):
         return describe_unpickling('a checkpoint', error)
-    # What MMEngine says of a misspelt `type` in a config.
-    unknown = re.search(r'\S+ is not in the [\w: ]+ registry', str(error))
-    if isinstance(error, KeyError) and unknown:
-        return f"{unknown[0].lstrip(chr(39))}: check the config's spelling and scope"
     return describe_host_error(error)
-
-
-def describe_missing(error: ModuleNotFoundError) -> str | None:
-    """One line where a package of the hosts is missing, ``None`` for another module."""
-    if error.name not in DISTRIBUTIONS:
-        return None
-    return f'this needs the package {error.name}, which is not installed: {INSTALL}'
 
 
 def _one_line(text: str) -> str:
@@ -98,6 +85,8 @@ def _one_line(text: str) -> str:
 #: Errors of the hosts: class, what is in their message, and what the user is told. There ``{0}`` is
 #: the first line of the message, ``{1}`` the first group of the pattern.
 _HOST_ERRORS: tuple[tuple[type[Exception], str, str], ...] = (
+    (KeyError, r"'*(\S+ is not in the [\w: ]+ registry)",
+     "{1}: check the config's spelling and scope"),
     (TypeError,
      r'^\S+\.__init__\(\) (?:got an unexpected|missing \d+ required)|^\S+\(\) takes no arg',
      "{0}: check the config's arguments for it"),
@@ -124,7 +113,6 @@ def describe_host_error(error: Exception) -> str | None:
 
 
 def _describe_process(error: Exception) -> str | None:
-    """Another process of this run died, or did not answer in time."""
     text = str(error)
     is_gloo = isinstance(error, RuntimeError) and 'gloo/' in text
     if not is_gloo and not re.match('Dist.*Error', type(error).__name__):
@@ -189,8 +177,7 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
     """``--device``: what PyTorch calls it, or auto for a GPU if there is one."""
-    text = 'cpu, cuda or auto (default: %(default)s)'
-    parser.add_argument('--device', default='cpu', type=_device, help=text)
+    parser.add_argument('--device', default='cpu', type=_device, help='cpu, cuda or auto')
 
 
 def _device(text: str) -> str:
@@ -231,7 +218,7 @@ def add_judging_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def text_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Aligned columns, to the right where a cell, of any type, begins like a number."""
+    """Aligned columns; all but the first to the right if a cell of theirs begins like a number."""
     cells = [[str(cell) for cell in row] for row in rows]
     table = PrettyTable(list(head), border=False, left_padding_width=0, right_padding_width=1)
     table.align = 'l'
@@ -242,7 +229,6 @@ def text_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return '\n'.join(line.rstrip() for line in dedent(table.get_string()).splitlines())
 
 
-#: Help of ``--tta``.
 TTA_HELP = 'test-time augmentation, by the tta_model and tta_pipeline of the config'
 
 
