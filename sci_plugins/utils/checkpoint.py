@@ -5,7 +5,6 @@ import logging
 import os
 import pickle
 import re
-import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial, wraps
@@ -29,8 +28,7 @@ from sci_plugins.utils.model_parts import unwrap_model
 from sci_plugins.utils.torch_file import load_torch_file
 from sci_plugins.version import __version__
 
-# Read by torch.load at each call; it overrules the argument of the caller.
-_FORCE_VARIABLE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
+_FORCE_VARIABLE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'  # overrules the argument in each torch.load
 
 
 def read_checkpoint(path: PathLike, *, trust: bool = False, map_location: Any = 'cpu') -> Any:
@@ -66,13 +64,11 @@ def use_safe_loading(*, trust: bool = False) -> None:
     :func:`guard_addresses`, and torch refuses code wherever else it loads.
     """
     from mmengine.runner import checkpoint as loaders
-    from mmengine.runner.checkpoint import CheckpointLoader
 
     def load(filename: str, map_location: Any = None) -> Any:
-        path = os.path.expanduser(filename)
-        return read_checkpoint(path, trust=trust, map_location=map_location)
+        return read_checkpoint(os.path.expanduser(filename), trust=trust, map_location=map_location)
 
-    CheckpointLoader.register_scheme(prefixes='', loader=load, force=True)
+    loaders.CheckpointLoader.register_scheme(prefixes='', loader=load, force=True)
     guard_addresses()
     # What the loaders of all names and addresses end in.
     loaders.load_url = partial(_load_url, trust=trust)
@@ -146,11 +142,9 @@ def load_fully(model: nn.Module, content: Any, name: str) -> None:
         print_log(message, 'current', logging.WARNING)
 
 
-#: Seconds that a server may stay silent; without a limit a connection waits for minutes.
-TIMEOUT = 20.0
-#: Seconds that a download may take, and bytes of it: weights of today's networks have up to 4 GB.
-SECONDS = 3600.0
-MOST_BYTES = 8 * 2**30
+TIMEOUT = 20.0  # seconds that a server may stay silent; without it a connection waits for minutes
+SECONDS = 3600.0  # that a download may take
+MOST_BYTES = 8 * 2**30  # of a download: weights of today's networks have up to 4 GB
 
 
 def guard_addresses() -> None:
@@ -178,22 +172,17 @@ def advise(config: Mapping[str, Any], message: str) -> str:
 def _guard(loader: Callable) -> Callable:
     @wraps(loader)
     def load(filename: str, map_location: Any = None) -> Any:
-        before = socket.getdefaulttimeout()
-        socket.setdefaulttimeout(before or TIMEOUT)
         try:
             return loader(filename, map_location)
         except SciPluginsError:
             raise
         except Exception as error:  # a server may answer anything
             raise CheckpointError(_tell(filename, error)) from error
-        finally:
-            socket.setdefaulttimeout(before)
 
     return load
 
 
 def _tell(name: str, error: Exception) -> str:
-    """What could not be loaded, from where, and why."""
     address = _address(name)
     if address is None:
         return f'cannot load weights {name}: MMEngine knows no such name'
@@ -235,13 +224,10 @@ def _checkpoints(node: Any, key: str = '') -> Iterator[tuple[str, str]]:
 def download(
     address: str, file: IO[bytes], *, most: int, seconds: float, silent: float, bar: bool = False
 ) -> None:
-    """Write what an address gives to an open file; after an error it holds a part.
+    """Write what ``http://``, ``https://``, ``ftp://`` or ``file://…`` gives to an open file.
 
-    Args:
-        address: ``http://``, ``https://``, ``ftp://`` or ``file://``.
-        most: bytes, of which nothing longer is taken.
-        seconds, silent: for all of it, however the server answers; that the server may stay silent.
-        bar: show how far it is.
+    At most ``most`` bytes and ``seconds``, however the server answers, which may stay silent for
+    ``silent`` seconds. After an error the file holds a part.
 
     Raises:
         OSError: if it cannot be had, is longer, is cut off, or takes longer.
