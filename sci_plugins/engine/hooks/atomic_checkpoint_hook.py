@@ -16,15 +16,13 @@ _BACKEND = 'sci_plugins_atomic'
 _POINTER = 'last_checkpoint'  # MMEngine's name of the file that names the newest one
 
 
+@register_backend(_BACKEND, force=True)
 class AtomicBackend(LocalBackend):
     """MMEngine's local files, written to a temporary file and renamed."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         # Synced because `last_checkpoint` will point here and an older checkpoint is deleted.
         write_atomically(filepath, obj, sync=True)
-
-
-register_backend(_BACKEND, AtomicBackend, force=True)
 
 
 @HOOKS.register_module()
@@ -94,11 +92,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
 
 def newest_checkpoint(work_dir: str | Path) -> Path | None:
-    """The checkpoint that a run in ``work_dir`` resumes from, ``None`` if there is none.
-
-    Raises:
-        DataError: if ``last_checkpoint`` names a file that is not in the folder.
-    """
+    """What a run in ``work_dir`` resumes from, if anything; ``DataError`` if it is not there."""
     pointer = Path(work_dir) / _POINTER
     if not pointer.is_file():
         return None

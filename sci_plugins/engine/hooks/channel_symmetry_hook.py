@@ -15,12 +15,10 @@ from sci_plugins.utils.model_parts import find_part
 
 @torch.no_grad()
 def symmetrize_channels(module: nn.Module) -> None:
-    """Average a three-channel estimator over all permutations of its channels, in place.
+    """Average an estimator over all permutations of its channels, in place.
 
-    Afterwards swapping two channels of the input swaps the same two of the output.
-
-    Raises:
-        ConfigError: if a convolution or BatchNorm has another number of channels than 3.
+    Afterwards swapping two channels of the input swaps the same two of the output. A convolution
+    or BatchNorm with another number of channels than 3 raises ``ConfigError``.
     """
     for layer in module.modules():
         if not isinstance(layer, nn.Conv2d | nn.BatchNorm2d):

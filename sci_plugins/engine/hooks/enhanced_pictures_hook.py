@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import is_main_process
+from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
@@ -32,8 +32,7 @@ class EnhancedPicturesHook(Hook):
     Mean brightness, share of clipped pixels and colour cast are logged as scalars ``pictures/…``.
 
     Args:
-        interval: epochs or iterations between sheets.
-        by_epoch: whether ``interval`` counts epochs; else iterations.
+        interval, by_epoch: epochs, or else iterations, between sheets.
         data_root: folders or image files; ``None`` takes the training set.
         count: number of images, evenly spaced over those.
         max_size: images whose longer side exceeds this many pixels are shrunk to it.
@@ -96,9 +95,8 @@ class EnhancedPicturesHook(Hook):
         kind: type[BaseEnhancer] = BaseEnhancer  # type: ignore[type-abstract]
         return find_part(runner.model, self.module, kind, 'EnhancedPicturesHook')
 
+    @master_only
     def _write(self, runner: Runner, step: int, iteration: int) -> None:
-        if not is_main_process():
-            return
         enhancer = self._find_enhancer(runner)
         modes = {part: part.training for part in enhancer.modules()}
         enhancer.eval()

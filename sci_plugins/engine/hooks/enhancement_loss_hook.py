@@ -15,8 +15,7 @@ from sci_plugins.models.enhancers import RetinexEnhancer
 from sci_plugins.registry import HOOKS, HOSTS, MODELS
 from sci_plugins.utils.model_parts import inner_preprocessor, unwrap_model
 
-#: Side of the smallest image that has all the neighbours of SCI's smoothness loss.
-_SMALLEST = 3
+_SMALLEST = 3  # side of an image that has all the neighbours of SCI's smoothness loss
 
 
 @HOOKS.register_module()

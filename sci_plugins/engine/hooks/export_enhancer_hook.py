@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import is_main_process
+from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
@@ -44,18 +44,16 @@ class ExportEnhancerHook(Hook):
         building_of(self._find_module(runner))
         check_outputs(Path(runner.work_dir) / self.file)
 
+    @master_only
     def after_train(self, runner: Runner) -> None:
-        if not is_main_process():
-            return
         path = Path(runner.work_dir) / self.file
-        recipe: dict[str, Any] = dict(steps=runner.iter, epochs=runner.epoch, seed=runner.seed)
         # What the result depends on, without folders: they mean nothing on another machine.
         settings = {key: runner.cfg.get(key) for key in ('model', 'optim_wrapper', 'train_cfg')}
         loader = runner.cfg.train_dataloader
         dataset = {key: loader.dataset[key] for key in loader.dataset if key != 'data_root'}
         settings |= dict(batch_size=loader.get('batch_size'), dataset=dataset)
-        recipe |= dict(training=settings)
-        digest = save_enhancer(self._find_module(runner), path, **recipe | (self.meta or {}))
+        own: Any = dict(steps=runner.iter, epochs=runner.epoch, seed=runner.seed, training=settings)
+        digest = save_enhancer(self._find_module(runner), path, **own | (self.meta or {}))
         runner.logger.info(f'enhancer exported to {path} (sha256 {digest})')
 
     def _find_module(self, runner: Runner) -> nn.Module:

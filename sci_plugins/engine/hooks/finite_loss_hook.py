@@ -13,8 +13,7 @@ from torch import Tensor
 from sci_plugins.errors import TrainingError
 from sci_plugins.registry import HOOKS
 
-#: A line has room for about this many image names.
-_NAMES_SHOWN = 8
+_NAMES_SHOWN = 8  # for about as many images a line has room
 
 
 @HOOKS.register_module()

@@ -28,12 +28,9 @@ class ImageResult:
 
     index: int  # position in the test set
     path: str  # image file; empty if the samples have none
-    #: mean BT.601 luma in [0, 1] of the input at the network's scale, before the model's enhancer
-    #: and without padding; NaN if it is not an RGB image
+    #: mean BT.601 luma in [0, 1] of the network's input, unenhanced and unpadded; NaN if not RGB
     luma: float
-    #: what the class of records keeps of the image; ``None`` without ground truth, or if no class
-    #: accepts the outputs
-    kept: Any = None
+    kept: Any = None  # what the class of records keeps; ``None`` without ground truth or class
 
 
 @HOOKS.register_module()
