@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
@@ -25,13 +24,13 @@ from sci_plugins.models.enhancers.onnx import import_onnxruntime
 from sci_plugins.models.enhancers.weight_files import file_sha256
 from sci_plugins.registry import require_host
 from sci_plugins.utils.files import write_atomically
+from sci_plugins.utils.folders import PathLike
 from sci_plugins.utils.model_parts import find_preprocessor, unwrap_model
 from sci_plugins.version import __version__
 
-#: Largest difference to PyTorch, relative to the largest value of an output.
-TOLERANCE = 1e-4
-#: Sides of the traced images are multiples of this, and of the model's own divisor.
-_SIDE = 32
+TOLERANCE = 1e-4  # difference to PyTorch, relative to the largest value of an output
+_SIDE = 32  # sides of traced images are multiples of it, and of the model's own divisor
+_Run = Callable[[np.ndarray], list[np.ndarray]]  # uint8 images -> all outputs
 
 
 class Deployable(nn.Module):
@@ -59,10 +58,9 @@ class Deployable(nn.Module):
         super().__init__()
         preprocessor: Any = find_preprocessor(model)
         if not hasattr(preprocessor, '_enable_normalize'):
-            raise ConfigError(
-                f'cannot export {type(unwrap_model(model)).__name__}: expected a data preprocessor '
-                f'that normalises as mmdet or mmseg do, got {type(preprocessor).__name__}'
-            )
+            name, got = type(unwrap_model(model)).__name__, type(preprocessor).__name__
+            wish = 'a data preprocessor that normalises as mmdet or mmseg do'
+            raise ConfigError(f'cannot export {name}: expected {wish}, got {got}')
         enhanced = isinstance(preprocessor, EnhancementMixin)
         self.order: str = preprocessor.input_order if enhanced else 'bgr'
         self.enhancer = copy.deepcopy(preprocessor.enhancer) if enhanced else nn.Identity()
@@ -122,12 +120,9 @@ def deployable_enhancer(enhancer: Any, order: str = 'bgr') -> nn.Module:
 
 
 def export_onnx(
-    module: Any,
-    path: str | os.PathLike[str],
-    *,
-    size: tuple[int, int] | None = None,
+    module: Any, path: PathLike, *, size: tuple[int, int] | None = None,
     about: Mapping[str, Any] | None = None,
-) -> list[str]:
+) -> list[str]:  # fmt: skip
     """Write a :class:`Deployable` or :func:`deployable_enhancer` as ONNX, and check the file.
 
     ONNX Runtime, and OpenVINO where it is installed, have to give PyTorch's numbers at two sizes
@@ -202,10 +197,8 @@ def _translate(module: Any, images: Tensor) -> Any:
 def _pool(image: Tensor, output_size: Any) -> Tensor:
     """Adaptive pooling as products of matrices: PyTorch's own is traced for one size."""
     counts = output_size if isinstance(output_size, tuple | list) else (output_size, output_size)
-    down, across = (
-        averages(image, side, side if count is None else count)
-        for side, count in zip(image.shape[-2:], counts, strict=True)
-    )
+    sides = zip(image.shape[-2:], counts, strict=True)
+    down, across = (averages(image, side, side if n is None else n) for side, n in sides)
     return down @ image @ across.T
 
 
@@ -222,7 +215,6 @@ def _describe(proto: Any, module: Any, about: Mapping[str, Any]) -> None:
 def _check(
     module: nn.Module, content: bytes, dims: list[int], size: tuple[int, int], step: int
 ) -> Iterator[str]:
-    """One line for each runtime."""
     other = (size[0] + 2 * step, size[1] - step) if size[1] > step else (size[0], size[1] + step)
     shapes = [(n, *each) for n in ({dims[0]} if dims[0] else {1, 2}) for each in (size, other)]
     shapes = [s for s in shapes if all(d in (0, v) for d, v in zip(dims[2:], s[1:], strict=True))]
@@ -254,16 +246,13 @@ def difference(found: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.abs(found - wanted).max(initial=0)) / scale
 
 
-def runtimes() -> dict[str, Callable[..., Callable[[np.ndarray], list[np.ndarray]]]]:
-    """What runs a file here: name -> ``load(content, threads=0)``, which gives a call.
-
-    The call takes uint8 images and gives all outputs; 0 threads are the runtime's own number.
-    """
-    found = {'ONNX Runtime': load_onnxruntime}
+def runtimes() -> dict[str, Callable[..., _Run]]:
+    """What runs a file here: name -> ``load(content, threads=0)``; 0 threads: its own number."""
+    found: dict[str, Callable[..., _Run]] = {'ONNX Runtime': load_onnxruntime}
     return found | ({'OpenVINO': load_openvino} if find_spec('openvino') else {})
 
 
-def load_onnxruntime(content: bytes, threads: int = 0) -> Callable[[np.ndarray], list[np.ndarray]]:
+def load_onnxruntime(content: bytes, threads: int = 0) -> _Run:
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -272,9 +261,7 @@ def load_onnxruntime(content: bytes, threads: int = 0) -> Callable[[np.ndarray],
     return lambda images: session.run(None, {'images': images})
 
 
-def load_openvino(
-    content: bytes, threads: int = 0, precision: str = 'f32'
-) -> Callable[[np.ndarray], list[np.ndarray]]:
+def load_openvino(content: bytes, threads: int = 0, precision: str = 'f32') -> _Run:
     """Not in OpenVINO's own precision: bfloat16, where the processor has it, is 3e-3 away."""
     import openvino
 

@@ -26,13 +26,12 @@ from sci_plugins.models.enhancers import TemporalEnhancer
 from sci_plugins.models.enhancers.temporal import Temporal
 from sci_plugins.registry import require_host
 from sci_plugins.utils.files import check_outputs, is_ours, write_atomically, write_json
+from sci_plugins.utils.folders import PathLike
 
-#: What stands in front of a video unless another enhancer is named.
-DEFAULT_ENHANCER = 'adaptive'
+DEFAULT_ENHANCER = 'adaptive'  # in front of a video unless another one is named
 _OUTPUTS = ('.mp4', '.mkv', '.mov')
 _FRAMES_OF_SEGMENT = 300
-# A pause in front of a live stream's frame, in seconds, beyond which it has ended.
-_PATIENCE = 10.0
+_PATIENCE = 10.0  # seconds: after a longer pause a live stream has ended
 
 
 @dataclass
@@ -46,13 +45,9 @@ class VideoSummary:
 
 
 def enhance(
-    frames: Iterable[np.ndarray],
-    enhancer: Spec = DEFAULT_ENHANCER,
-    *,
-    temporal: Temporal = 'gain',
-    fps: float = 30.0,
-    device: str = 'cpu',
-) -> Iterator[np.ndarray]:
+    frames: Iterable[np.ndarray], enhancer: Spec = DEFAULT_ENHANCER, *,
+    temporal: Temporal = 'gain', fps: float = 30.0, device: str = 'cpu',
+) -> Iterator[np.ndarray]:  # fmt: skip
     """Enhance frames one after the other, without flicker; never looks ahead.
 
     Args:
@@ -71,19 +66,10 @@ def enhance(
 
 
 def enhance_video(
-    source: str | os.PathLike[str] | int,
-    out: str | os.PathLike[str],
-    enhancer: Spec = DEFAULT_ENHANCER,
-    *,
-    temporal: Temporal = 'gain',
-    seconds: float = 0.5,
-    quality: int = 18,
-    limit: int | None = None,
-    device: str = 'cpu',
-    overwrite: bool = False,
-    show: bool = False,
-    progress: bool = False,
-) -> VideoSummary:
+    source: PathLike | int, out: PathLike, enhancer: Spec = DEFAULT_ENHANCER, *,
+    temporal: Temporal = 'gain', seconds: float = 0.5, quality: int = 18, limit: int | None = None,
+    device: str = 'cpu', overwrite: bool = False, show: bool = False, progress: bool = False,
+) -> VideoSummary:  # fmt: skip
     """Enhance a video file, a camera or a stream into an H.264 file.
 
     Times of frames and a file's sound are kept; phones' rotation is carried out. Segments of 300
@@ -94,12 +80,10 @@ def enhance_video(
     Args:
         source: file; number of a camera; or address, such as ``rtsp://…``.
         out: ``.mp4``, ``.mkv`` or ``.mov``.
-        enhancer: whatever :func:`sci_plugins.build_enhancer` takes.
-        temporal, seconds: see :class:`sci_plugins.TemporalEnhancer`.
-        quality: H.264's constant rate factor: 0 keeps every 8-bit value of the encoder's colours,
-            18 is close to the eye's limit, 51 is worst.
+        enhancer, temporal, device: as of :func:`enhance`.
+        seconds: see :class:`sci_plugins.TemporalEnhancer`.
+        quality: H.264's constant rate factor: 0 is best, 18 close to the eye's limit, 51 worst.
         limit: most frames to take; a camera goes on until Ctrl-C without one.
-        device: such as ``'cpu'`` or ``'cuda'``.
         overwrite: replace ``out`` and forget an unfinished run.
         show: show the frames in a window too (needs OpenCV with windows).
         progress: show a progress bar.
@@ -253,7 +237,6 @@ class _Parts:
 def _write_parts(
     reader: _Reader, parts: _Parts, stage: TemporalEnhancer, show: bool, progress: bool
 ) -> VideoSummary:
-    """Enhance all frames that no segment has yet."""
     done = parts.state.get('frames', 0)
     if done:
         stage.resume_stream(parts.state['stream'])
