@@ -1,13 +1,10 @@
-"""Errors that a user can fix: one line with the argument, what it must be and what it is.
+"""Errors that a user can fix: one line with the argument, what it must be and what it is."""
 
-Errors of other libraries are condensed to one line here as well.
-"""
-
-import math
 import pickle
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from math import inf
 from numbers import Integral, Real
 from typing import Any
 
@@ -36,9 +33,7 @@ class MissingDependencyError(SciPluginsError, ImportError):
     """An optional package (mmdet, mmseg, ...) is needed and not installed."""
 
 
-def check_at_least(
-    least: float, owner: str = '', /, *, most: float = math.inf, **values: Any
-) -> None:
+def check_at_least(least: float, owner: str = '', /, *, most: float = inf, **values: Any) -> None:
     """Refuse arguments below ``least`` or above ``most``, and those that are not finite.
 
     Where ``least`` is an int, so must the values be. ``owner`` is the class to name in front, for
@@ -55,13 +50,13 @@ def check_at_least(
             raise ConfigError(f'{prefix}{name} must be {noun} at least {least:g}, got {value!r}')
         if not value >= least:  # also NaN
             raise ConfigError(f'{prefix}{name} must be at least {least:g}, got {value}')
-        if value == math.inf:
+        if value == inf:
             raise ConfigError(f'{prefix}{name} must be finite, got {value}')
         if value > most:
             raise ConfigError(f'{prefix}{name} must be at most {most:.10g}, got {value}')
 
 
-def check_above(low: float, owner: str = '', /, *, below: float = math.inf, **values: Any) -> None:
+def check_above(low: float, owner: str = '', /, *, below: float = inf, **values: Any) -> None:
     """As :func:`check_at_least`, for numbers above ``low`` and below ``below``."""
     wish = f'above {low:g}' if below > 1 else f'in ({low:g}, {below:g})'
     prefix = f'{owner}: ' if owner else ''

@@ -132,7 +132,6 @@ class HostAwareRegistry(Registry):
 
 
 def _child(kind: type[Kind], root: str, folder: str) -> Kind:
-    """Our child of one of MMEngine's registries, filled from a folder of ours."""
     parent: Registry = getattr(mmengine.registry, root)
     locations = [f'sci_plugins.{folder}']
     return kind(parent.name, parent=parent, scope='sci_plugins', locations=locations)

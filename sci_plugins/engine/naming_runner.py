@@ -1,7 +1,4 @@
-"""MMEngine's Runner, except that an error in a host's files names the file.
-
-It warns of label maps without an image, which mmseg's own data sets pass over.
-"""
+"""MMEngine's Runner, except that it names files with errors, and label maps without an image."""
 
 import logging
 import os
@@ -128,10 +125,9 @@ class NamingRunner(Runner):
     def build_dataloader(
         dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
-        """As in MMEngine; warns of label maps without an image.
+        """As in MMEngine, but warns of label maps without an image.
 
-        Raises:
-            DataError: if the data set is empty, or its annotations cannot be read or are faulty.
+        ``DataError`` if the data set is empty, or its annotations cannot be read or are faulty.
         """
         for each in data_set_configs(_get(dataloader, 'dataset')):
             _check_coco(each, DATASETS)
@@ -192,7 +188,7 @@ def name_loaders(dataset: Any) -> None:
 
 
 class _NamedLoader:
-    """A ``Load…`` step of a pipeline whose errors become ``DataError``."""
+    """A ``Load…`` step whose errors become ``DataError``."""
 
     def __init__(self, loader: Any) -> None:
         self.loader = loader

@@ -21,30 +21,25 @@ from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.utils.folders import PathLike, check_regular_file
 from sci_plugins.version import __version__
 
-# A file of ours says so in its first or last bytes.
-_SEARCHED = 2**16
+_SEARCHED = 2**16  # bytes at the begin and the end, where a file of ours says so
 # What version 0.1.0 wrote into its JSON files and its Markdown.
 _OLDER_MARKS = (b'"sci_plugins": "', b'- versions: sci_plugins ')
 
 
-def write_atomically(
-    path: PathLike, content: str | bytes | memoryview, *, sync: bool = False
-) -> None:
+def write_atomically(path: PathLike, data: str | bytes | memoryview, *, sync: bool = False) -> None:
     """Write text (UTF-8) or bytes to ``path``, whole or not at all; makes missing folders.
 
     As with ``open``, links are followed, an older file keeps its permissions, and a write-protected
     one is not replaced. A device or a pipe, such as ``/dev/stdout``, is written to directly.
-    ``sync`` waits until the bytes are on the disk, for where another file is about to say so.
-
-    Raises:
-        OSError: naming the file, if it cannot be written in full.
+    ``sync`` waits until the bytes are on the disk, for where another file is about to say so. An
+    ``OSError`` names the file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_symlink():
         path = Path(os.path.realpath(path))
     # File names in it may not be text.
-    data = content.encode(errors='backslashreplace') if isinstance(content, str) else content
+    data = data.encode(errors='backslashreplace') if isinstance(data, str) else data
     try:
         if path.exists() and not path.is_file():
             path.write_bytes(data)
@@ -155,8 +150,7 @@ def file_slug(name: str) -> str:
     return slug if slug == name else f'{slug}-{digest[:6]}'
 
 
-#: Folder for downloaded weights and generated demo data.
-CACHE_VARIABLE = 'SCI_PLUGINS_CACHE'
+CACHE_VARIABLE = 'SCI_PLUGINS_CACHE'  # folder for downloaded weights and generated demo data
 
 
 def shipped(folder: str) -> Path:
@@ -173,8 +167,7 @@ def cache_folder() -> Path:
     return Path(os.path.expanduser(folder))
 
 
-# Longer than the longest path of a file.
-_LONGEST_LINE = 5000
+_LONGEST_LINE = 5000  # longer than the longest path of a file
 
 
 def read_numbered_lines(path: Path, kind: str = 'file') -> list[tuple[int, str]]:
@@ -221,9 +214,8 @@ def write_arrays(path: PathLike, arrays: Mapping[str, Any]) -> None:
 def reading_arrays(path: PathLike, what: str) -> Iterator[Any]:
     """The arrays of an ``.npz`` file by name, of ``what`` in words; the file is data, never code.
 
-    Raises:
-        DataError: naming the file and the cause, if it is missing, damaged or of another kind, also
-            where the code inside the ``with`` finds it so.
+    ``DataError``, with file and cause, if it is missing, damaged or of another kind, also where the
+    code inside the ``with`` finds it so.
     """
     try:
         with np.load(Path(path), allow_pickle=False) as content:

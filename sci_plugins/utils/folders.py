@@ -35,13 +35,9 @@ class FolderListing:
 
 
 def list_files(
-    folder: PathLike,
-    suffixes: Collection[str],
-    *,
-    recursive: bool = True,
-    ignore_case: bool = True,
-    leave_out: Iterable[PathLike] = (),
-) -> FolderListing:
+    folder: PathLike, suffixes: Collection[str], *, recursive: bool = True,
+    ignore_case: bool = True, leave_out: Iterable[PathLike] = (),
+) -> FolderListing:  # fmt: skip
     """The regular files in a folder whose names end in one of ``suffixes``.
 
     Links to folders are followed, each folder once. Hidden files and folders are passed over, among
@@ -109,7 +105,7 @@ def match_by_name(
 
 
 def check_regular_file(path: PathLike, what: str = 'file') -> Path:
-    """Refuse what cannot be read like a file before it is opened: a pipe would hang.
+    """Refuse what is no file before it is opened: a pipe would hang.
 
     Raises:
         FileNotFoundError: such as ``image not found: a.png``, where ``what`` is ``image``.
@@ -135,17 +131,10 @@ def _walk(folder: Path, recursive: bool, seen: set[str], loops: list[Path]) -> I
     with os.scandir(folder) as entries:
         ordered = sorted(entries, key=lambda entry: natural_key(entry.name))
     for entry in ordered:
-        if not _is_folder(entry):
+        if not os.path.isdir(entry):  # entry.is_dir() raises for a link that points to itself
             yield Path(entry.path)
         elif recursive and not entry.name.startswith('.'):
             yield from _walk(Path(entry.path), recursive, seen, loops)
-
-
-def _is_folder(entry: 'os.DirEntry[str]') -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that points to itself
-        return False
 
 
 def _kind_of(path: Path, is_wanted: bool) -> str:

@@ -72,8 +72,7 @@ def _bits(path: Path, image: Image.Image) -> int:
     """Bits a channel; Pillow's mode hides them for colour."""
     if image.format == 'PNG':
         return _png_depth_and_kind(path)[0]
-    tags = getattr(image, 'tag_v2', {})
-    return max(tags.get(258, (8,))) if image.format == 'TIFF' else 8
+    return max(getattr(image, 'tag_v2', {}).get(258, (8,))) if image.format == 'TIFF' else 8
 
 
 def _png_depth_and_kind(path: Path) -> tuple[int, int]:
@@ -137,8 +136,7 @@ IMAGE_FORMATS = {
 #: zlib's level; 1 stands for its run lengths alone: for photographs a third of level 3's time.
 PNG_LEVEL = 1
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    # No chroma subsampling: enhancing has already amplified the colour noise.
-    'JPEG': dict(quality=95, subsampling=0),
+    'JPEG': dict(quality=95, subsampling=0),  # enhancing amplified the colour noise
     'TIFF': dict(compression='tiff_lzw'),
     'WEBP': dict(quality=95),
 }
@@ -229,10 +227,8 @@ def encode_picture(path: PathLike, picture: Picture, png_level: int = PNG_LEVEL)
     """The bytes of a file in the format that the suffix of ``path`` names.
 
     PNG, BMP and TIFF are lossless; JPEG (without chroma subsampling) and WebP have quality 95.
-    ``png_level`` is from 0, large and fast, to 9.
-
-    Raises:
-        DataError: if the format cannot hold the depth or the alpha channel.
+    ``png_level`` is from 0, large and fast, to 9. ``DataError`` if the format cannot hold the depth
+    or the alpha channel.
     """
     # In memory: an encoder that writes to a file may overlook that the disk is full.
     path = Path(path)

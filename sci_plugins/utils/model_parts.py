@@ -53,11 +53,10 @@ def find_preprocessor(model: nn.Module) -> BaseDataPreprocessor:
     """As :func:`inner_preprocessor`; ``ConfigError`` if it is none of MMEngine's."""
     found = inner_preprocessor(model)
     if not isinstance(found, BaseDataPreprocessor):
-        wish = "a subclass of MMEngine's BaseDataPreprocessor, such as DetDataPreprocessor"
-        raise ConfigError(
-            f'{type(unwrap_model(model)).__name__} has no data preprocessor to enhance in: '
-            f'expected {wish}, got {type(found).__name__}; give its config a data_preprocessor'
-        )
+        owner, got = type(unwrap_model(model)).__name__, type(found).__name__
+        wish = "expected a subclass of MMEngine's BaseDataPreprocessor, such as DetDataPreprocessor"
+        told = f'{owner} has no data preprocessor to enhance in: {wish}, got {got}'
+        raise ConfigError(f'{told}; give its config a data_preprocessor')
     return found
 
 

@@ -22,8 +22,7 @@ Read = Callable[[Any], Any]
 #: A float that is NaN where there is nothing to measure: null in JSON. A float within limits
 #: is an ``Annotated[float, low, high]``.
 Measured = Annotated[float, None]
-# Larger numbers are damage; sums and drawings of them would overflow.
-_MOST = 1e100
+_MOST = 1e100  # larger numbers are damage; sums and drawings of them would overflow
 
 
 class _MismatchError(Exception):

@@ -32,8 +32,7 @@ from sci_plugins.errors import show_name, tell_cause
 #: optimizer and its log has some 20,000; a step takes 2 µs and at most 220 bytes.
 _MOST_STEPS = 5_000_000
 _MOST_LEVELS = 100
-#: Bytes that an expanded tensor (stride 0) may seem to have beyond its storage.
-_MOST_EXPANDED = 2**24
+_MOST_EXPANDED = 2**24  # bytes that a tensor with stride 0 may seem to have beyond its storage
 _LEGACY = (0x1950A86A20F9469CFC6C, 1001)  # magic number and version of the older format
 
 _Load = Callable[[str, torch.dtype, int, str], Any]  # by key, type, bytes and device
@@ -42,11 +41,8 @@ _Load = Callable[[str, torch.dtype, int, str], Any]  # by key, type, bytes and d
 def load_torch_file(path: Path, map_location: Any = 'cpu') -> Any:
     """Read dense tensors, numpy's numbers, plain Python types, MMEngine's log histories.
 
-    Attributes that somebody set on a tensor are left out.
-
-    Args:
-        path: a file of ``torch.save``, in today's format (zip) or that of before 1.6.
-        map_location: as in ``torch.load``.
+    From a file of ``torch.save``, in today's format (zip) or that of before 1.6; ``map_location``
+    is as in ``torch.load``. Attributes that somebody set on a tensor are left out.
 
     Raises:
         OSError: if the file cannot be opened.
@@ -125,11 +121,7 @@ def _read_zip(file: IO[bytes], map_location: Any) -> Any:
 
 
 def _check_members(members: list[zipfile.ZipInfo], size: int) -> str:
-    """The folder in which the members of a file are.
-
-    torch compresses none: one that is, or members that overlap, can hold a million times what the
-    file has.
-    """
+    """The folder of the members; compressed or overlapping ones hold a million times the file."""
     names = [member.filename for member in members]
     root = names[0].split('/')[0] if names else ''
     if f'{root}/constants.pkl' in names:
@@ -254,7 +246,6 @@ def _interpret(file: IO[bytes], load: _Load | None = None) -> Any:
 
 
 def _collect(stack: list[Any], step: str, items: list[Any]) -> None:
-    """Make a tuple of ``items``, or put them into the list or dict before them."""
     if step.startswith('TUPLE'):
         stack.append(tuple(items))
     elif step.startswith('APPEND') and type(stack[-1]) is list:
@@ -330,7 +321,7 @@ def _set_state(value: Any, state: Any) -> None:
 
 
 def _check_versions(metadata: Any) -> None:
-    """Of the modules that a state dict comes from; torch reads them when it is loaded."""
+    """Of a state dict's modules; torch reads them when it is loaded."""
     plain = {int, bool, str, type(None)}
     entries = metadata.values() if type(metadata) in (dict, OrderedDict) else [None]
     if not all(type(e) is dict and {*map(type, e.values())} <= plain for e in entries):
