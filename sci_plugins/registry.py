@@ -146,6 +146,6 @@ TRANSFORMS = _child(Registry, 'TRANSFORMS', 'datasets.transforms')
 HOOKS = _child(Registry, 'HOOKS', 'engine.hooks')
 METRICS = _child(Registry, 'METRICS', 'evaluation.metrics')
 VISBACKENDS = _child(Registry, 'VISBACKENDS', 'visualization')
-_KINDS = [f'sci_plugins.evaluation.{k}_records' for k in ('detection', 'instance', 'segmentation')]
+_HOMES = [f'sci_plugins.evaluation.{k}_records' for k in ('detection', 'instance', 'segmentation')]
 #: Classes of :class:`sci_plugins.ImageRecords`; MMEngine has no such registry.
-RECORDS = Registry('image records', scope='sci_plugins', locations=_KINDS)
+RECORDS = Registry('image records', scope='sci_plugins', locations=_HOMES)

@@ -34,7 +34,7 @@ _FORCE_VARIABLE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'  # overrules the argument in e
 def read_checkpoint(path: PathLike, *, trust: bool = False, map_location: Any = 'cpu') -> Any:
     """Read a checkpoint by :func:`load_torch_file`, which executes nothing that it holds.
 
-    ``trust`` allows arbitrary pickled objects, which can run code.
+    ``trust`` allows any pickled objects, which can run code; ``map_location``: see ``torch.load``.
 
     Raises:
         FileNotFoundError: if there is no such file.
