@@ -74,7 +74,7 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_all(file: IO[bytes], data: bytes | memoryview) -> None:
-    """Write all, or raise ``OSError``; a nearly full disk takes a part of it, as do 2 GB."""
+    """Write all, or raise ``OSError``: a call may take a part (disk nearly full, over 2 GB)."""
     rest = memoryview(data)
     while len(rest):
         written = file.write(rest)

@@ -8,7 +8,7 @@ import io
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -207,10 +207,9 @@ def read_image(path: PathLike) -> np.ndarray:
 
 def header_size(path: PathLike) -> tuple[int, int]:
     """Width and height by the file's header; zeros where that cannot be read."""
-    try:
+    with suppress(Exception):  # reading it in full will say what is wrong
         return read_image_size(path)
-    except Exception:  # reading it in full will say what is wrong
-        return 0, 0
+    return 0, 0
 
 
 def storable_dtype(path: PathLike, dtype: Any) -> np.dtype:
