@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.random import Generator
 
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.functional.confusion import ratio
@@ -23,19 +24,17 @@ from sci_plugins.functional.detection_ap import RecallPrecision, weight_rows
 from sci_plugins.registry import RECORDS
 from sci_plugins.utils.files import reading_arrays, write_arrays
 
+#: Metric -> ``(R,)``, its number for each of R resamples.
+Numbers = dict[str, np.ndarray]
+
 
 class ImageSet:
-    """Names and ground truth of a test set, from the data set's own list.
-
-    Args:
-        dataset: a data set of MMEngine, or a wrapper around several.
-    """
+    """Names and ground truth of a data set of MMEngine, or of a wrapper around several."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
-        self.infos: list[dict] = []
-        if hasattr(dataset, 'get_data_info'):
-            self.infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+        places = range(len(dataset)) if hasattr(dataset, 'get_data_info') else ()
+        self.infos: list[dict] = [dataset.get_data_info(place) for place in places]
         self.paths = [str(info.get('img_path', '')) for info in self.infos]
         self.ids = image_ids(self.paths)
 
@@ -107,9 +106,8 @@ class RunInfo:
 class ImageRecords(ABC):
     """One model's results on one image set, for the numbers of the set and of resamples.
 
-    Subclass it, register the subclass with ``@RECORDS.register_module()``, and the
-    comparison gives its metrics intervals, verdicts, tables and a report. For the mean of
-    one number per image, subclass :class:`MeanRecords`.
+    A subclass with ``@RECORDS.register_module()`` gets intervals, verdicts, tables and a report
+    from the comparison. For means of one number per image there is :class:`MeanRecords`.
     """
 
     #: Metric -> its definition, with the unit. ``METRIC/CLASS`` stands for every class.
@@ -129,10 +127,9 @@ class ImageRecords(ABC):
     @classmethod
     @abstractmethod
     def accepts(cls, output: Any, run: RunInfo) -> bool:
-        """Whether this class keeps results like ``output``.
+        """Whether this class keeps results like ``output``, the host's data sample.
 
-        Asked once per run, with the model's first output (the host's data sample). Classes
-        of other packages are asked before ours, the last registered first.
+        Asked once per run, with the first; other packages' classes before ours, the newest first.
         """
 
     @classmethod
@@ -140,7 +137,7 @@ class ImageRecords(ABC):
     def keep(cls, output: Any, run: RunInfo) -> Any:
         """What to keep of one image: small, on the CPU, and picklable.
 
-        ``None`` if the image has no ground truth; then the set has no records.
+        ``None`` if it has no ground truth; then the set has no records.
         """
 
     @classmethod
@@ -159,14 +156,11 @@ class ImageRecords(ABC):
         return list(self.definitions)
 
     @abstractmethod
-    def compute(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """The named metrics, some of :attr:`names`, for every row of weights.
+    def compute(self, weights: np.ndarray, names: Sequence[str]) -> Numbers:
+        """The named metrics for every row of weights; NaN where it leaves nothing to measure.
 
-        ``weights`` are ``(R, N)``, float64, how often each image counts, 0 or more. Both are
-        checked by :meth:`resampled`.
-
-        Returns:
-            Name -> ``(R,)``; NaN where a row leaves nothing to measure.
+        ``weights`` are ``(R, N)``, float64, how often each image counts, 0 or more. Both arguments
+        are checked by :meth:`resampled`.
         """
 
     @abstractmethod
@@ -179,22 +173,18 @@ class ImageRecords(ABC):
         """The records back from :meth:`arrays` and ``ids``."""
 
     def metrics(self, names: Sequence[str] | None = None) -> dict[str, float]:
-        """The numbers of the whole set, or the named ones; NaN where there is nothing to measure.
-
-        Raises:
-            ConfigError: if there is no such metric.
-        """
+        """The numbers of the whole set, see :meth:`resampled`."""
         return {name: float(value[0]) for name, value in self.resampled(None, names).items()}
 
     def resampled(
         self, weights: np.ndarray | None = None, names: Sequence[str] | None = None
-    ) -> dict[str, np.ndarray]:
-        """The same numbers for resamples of the images: name -> ``(R,)``, in the order asked for.
+    ) -> Numbers:
+        """The numbers for resamples of the images; NaN where there is nothing to measure.
 
         Args:
             weights: ``(R, N)``, how often each image counts in each resample, in the order of
                 :attr:`ids`; rows of zeros and ones select subsets. ``None``: the set itself.
-            names: some of :attr:`names`; ``None``: all.
+            names: some of :attr:`names`, and the order of the result; ``None``: all.
 
         Raises:
             ConfigError: if there is no such metric.
@@ -208,9 +198,7 @@ class ImageRecords(ABC):
         found = self.compute(rows, wanted)
         return {name: found[name] for name in wanted}
 
-    def drawn(
-        self, weights: np.ndarray, names: Sequence[str], rng: np.random.Generator
-    ) -> dict[str, np.ndarray]:
+    def drawn(self, weights: np.ndarray, names: Sequence[str], rng: Generator) -> Numbers:
         """The same for draws of the bootstrap; ``rng`` is for what else may be drawn."""
         return self.resampled(weights, names)
 
@@ -250,10 +238,7 @@ class ImageRecords(ABC):
         return own == its
 
     def why_hosts_differ(self, run: RunInfo) -> str:
-        """Why the evaluator's number differs, and which one is right; empty if unknown.
-
-        Asked after the run, if a number does differ.
-        """
+        """Why the evaluator's number differs, where it does, and which is right; else empty."""
         return ''
 
     def curve(self) -> RecallPrecision | None:
@@ -262,18 +247,12 @@ class ImageRecords(ABC):
 
     @classmethod
     def define(cls, names: Iterable[str]) -> dict[str, str]:
-        """Definitions of the named metrics, ``METRIC/CLASS`` once for all classes.
-
-        Unknown names are skipped.
-        """
+        """Definitions of the known among these metrics, ``METRIC/CLASS`` once for all classes."""
         general = dict.fromkeys(f'{n.partition("/")[0]}/CLASS' if '/' in n else n for n in names)
         return {name: cls.definitions[name] for name in general if name in cls.definitions}
 
     def save(self, path: str | os.PathLike[str], **more: np.ndarray) -> None:
-        """Write one compressed ``.npz`` file, whole or not at all.
-
-        It may hold ``more`` arrays, which :meth:`load` ignores.
-        """
+        """Write a compressed ``.npz``, whole or not at all; :meth:`load` ignores ``more``."""
         kind, ids = np.array(type(self).__name__), np.array(self.ids, dtype=str)
         write_arrays(path, dict(kind=kind, ids=ids, **self.arrays(), **more))
 
@@ -330,7 +309,7 @@ class MeanRecords(ImageRecords):
         """In the order of :meth:`keep`."""
         return list(self.values)
 
-    def compute(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    def compute(self, weights: np.ndarray, names: Sequence[str]) -> Numbers:
         found = {}
         for name in names:
             known = np.isfinite(self.values[name])
@@ -361,11 +340,7 @@ def find_kind(output: Any, run: RunInfo) -> type[ImageRecords] | None:
 
 
 def check_ids(ids: Sequence[str]) -> None:
-    """Refuse duplicate names.
-
-    Raises:
-        DataError: naming the first duplicate.
-    """
+    """Refuse duplicate names by a DataError, which names one."""
     name, times = Counter(ids).most_common(1)[0] if ids else ('', 0)
     if times > 1:
         raise DataError(f'duplicate image {name!r}')

@@ -3,12 +3,13 @@
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
+from numpy.random import Generator
 
-from sci_plugins.evaluation.records import ImageRecords
+from sci_plugins.evaluation.records import ImageRecords, Numbers
 from sci_plugins.utils.schema import Measured
 
 _SEED = re.compile(r'(?P<model>.+)-(?P<seed>\d+)')
@@ -26,11 +27,7 @@ def groups_of(labels: Iterable[str]) -> dict[str, list[str]]:
 
 
 class SeedRecords(ImageRecords):
-    """The mean over several trainings, on the same images; never kept in a file.
-
-    Args:
-        seeds: the records of each, of one class.
-    """
+    """The mean over several trainings' records, of one class and the same images; in no file."""
 
     def __init__(self, seeds: Sequence[ImageRecords]) -> None:
         self.seeds, self.ids = list(seeds), seeds[0].ids
@@ -43,12 +40,10 @@ class SeedRecords(ImageRecords):
     def names(self) -> list[str]:
         return [n for n in self.seeds[0].names if all(n in each.names for each in self.seeds)]
 
-    def compute(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    def compute(self, weights: np.ndarray, names: Sequence[str]) -> Numbers:
         return self._means(weights, names, np.ones((len(weights), len(self.seeds))))
 
-    def drawn(
-        self, weights: np.ndarray, names: Sequence[str], rng: np.random.Generator
-    ) -> dict[str, np.ndarray]:
+    def drawn(self, weights: np.ndarray, names: Sequence[str], rng: Generator) -> Numbers:
         """For every row also other seeds, with replacement.
 
         One less than there are: the variance of a mean over all would be too small by
@@ -58,9 +53,7 @@ class SeedRecords(ImageRecords):
         times = rng.multinomial(many - 1, [1 / many] * many, len(weights))
         return self._means(weights, names, times)
 
-    def _means(
-        self, weights: np.ndarray, names: Sequence[str], times: np.ndarray
-    ) -> dict[str, np.ndarray]:
+    def _means(self, weights: np.ndarray, names: Sequence[str], times: np.ndarray) -> Numbers:
         every = [records.resampled(weights, names) for records in self.seeds]
         columns = {name: [found[name] for found in every] for name in names}
         return {name: np.average(e, axis=0, weights=times.T) for name, e in columns.items()}
@@ -93,7 +86,7 @@ class SeedTest:
     def scaled(self, factor: float) -> 'SeedTest':
         """The same in another unit."""
         bases, values = ([each * factor for each in some] for some in (self.bases, self.values))
-        return SeedTest(self.names, bases, values, self.p)
+        return replace(self, bases=bases, values=values)
 
 
 def seed_test(
@@ -102,11 +95,7 @@ def seed_test(
 ) -> SeedTest:  # fmt: skip
     """Each training against the base's of the same seed, or against the base's mean.
 
-    Args:
-        names: of the trainings.
-        base, base_names: the base's records, and the names of its trainings, if several.
-        seeds: the records of the trainings.
-        metric: the deciding one.
+    ``names`` are of the trainings, ``base_names`` of the base's, if it has several.
     """
     values = [each.metrics([metric])[metric] for each in seeds.seeds]
     bases = [base.metrics([metric])[metric]] * len(values)
@@ -119,10 +108,9 @@ def seed_test(
 
 
 def sign_flip(differences: Sequence[float] | np.ndarray) -> float:
-    """Two-sided p: how many ways of choosing the signs give a mean at least as far from 0.
+    """Two-sided p of a difference for each seed; a NaN among them makes it NaN.
 
-    Args:
-        differences: one for each seed; NaN makes p NaN.
+    It is the share of all choices of the signs that give a mean at least as far from 0.
     """
     values = np.asarray(differences, np.float64)
     if np.isnan(values).any():
