@@ -1,8 +1,8 @@
 """The paired bootstrap: how much a difference depends on the choice of images.
 
-Both models are judged on the same resamples of the images (Efron and Tibshirani, *An
-Introduction to the Bootstrap*, 1993, chapters 8 and 13), so what an easy image adds to
-both cancels in the difference. Sources and coverage: docs/statistics.md.
+Both models are judged on the same resamples (Efron and Tibshirani, *An Introduction to the
+Bootstrap*, 1993, chapters 8 and 13): what an easy image adds to both cancels. Sources and
+coverage: docs/statistics.md.
 """
 
 import math
@@ -100,11 +100,8 @@ class Interval:
 def adjust(p_values: Sequence[float], method: str = 'holm') -> list[float]:
     """P-values of a family of tests, corrected for their number; NaN stays and does not count.
 
-    Args:
-        p_values: in any order.
-        method: ``'holm'`` keeps the chance of a single false verdict (Holm 1979), ``'bh'``
-            the expected share of false ones among the verdicts (Benjamini and Hochberg 1995),
-            ``'none'`` neither.
+    ``'holm'`` keeps the chance of a single false verdict (Holm 1979), ``'bh'`` the expected share
+    of false ones among the verdicts (Benjamini and Hochberg 1995), ``'none'`` neither.
 
     Raises:
         ConfigError: if there is no such method.
@@ -127,11 +124,11 @@ def resample_weights(
 ) -> np.ndarray:
     """How often each image counts in each resample: ``(R, N)``, int16 (int32 above 30,000 units).
 
-    Each resample draws as many units as there are, with replacement. A group is drawn as a whole,
-    so that dependent frames stay together. The same seed gives the same rows on every machine.
+    Each resample draws as many units as there are, with replacement: images, or whole groups, so
+    that dependent frames stay together. The same seed gives the same rows on every machine.
 
     Args:
-        groups: number of images, each a unit; or the group of each image.
+        groups: number of images, N; or the group of each image.
         resamples: number of rows, R, at most 100,000.
 
     Raises:
@@ -152,29 +149,21 @@ def resample_weights(
 
 
 def paired_interval(
-    base: np.ndarray,
-    other: np.ndarray,
-    delta: float,
-    higher_is_better: bool = True,
-    units: int = 0,
-    margin: float = math.nan,
-) -> Interval:
+    base: np.ndarray, other: np.ndarray, delta: float,
+    higher_is_better: bool = True, units: int = 0, margin: float = math.nan,
+) -> Interval:  # fmt: skip
     """The 95 % interval of a difference: percentiles, farther out for few units.
 
     The plain percentile interval is too narrow by what a normal interval with the population's
     formula is against Student's; the percentiles are moved by that (Hesterberg 2015, 3.5).
 
-    Args:
-        base: ``(R,)``, the base's number on each resample.
-        other: ``(R,)``, the variant's number on the same resamples.
-        delta: the difference on the set itself.
-        higher_is_better: for the interval's verdict.
-        units: number of units drawn; 0: the plain percentiles.
-        margin: differences within it do not matter.
+    Resamples that lack a number (no object of a class was drawn) do not count. The ends are NaN if
+    none has both numbers.
 
-    Returns:
-        The interval, without resamples that lack a number (no object of a class was
-        drawn); its ends are NaN if no resample has both numbers.
+    Args:
+        base, other: ``(R,)``, the base's and the variant's number on each resample.
+        delta, higher_is_better, margin: as in :class:`Interval`.
+        units: number of units drawn; 0: the plain percentiles.
     """
     differences = np.asarray(other, np.float64) - np.asarray(base, np.float64)
     differences = differences[np.isfinite(differences)]
