@@ -8,7 +8,7 @@ import numpy as np
 
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.evaluation.bootstrap import Interval, paired_interval, resample_weights
-from sci_plugins.evaluation.records import ImageRecords
+from sci_plugins.evaluation.records import ImageRecords, Numbers
 from sci_plugins.evaluation.seeds import SeedTest
 from sci_plugins.utils.schema import Measured
 
@@ -108,23 +108,15 @@ class VariantAnalysis:
 
 
 def analyse(
-    base: ImageRecords,
-    other: ImageRecords,
-    *,
-    base_name: str,
-    brightness: Mapping[str, float] | None = None,
-    groups: Sequence[Hashable] | None = None,
-    metric: str | None = None,
-    resamples: int = 1000,
-    seed: int = 0,
-    changed: int = 4,
+    base: ImageRecords, other: ImageRecords, *, base_name: str,
+    brightness: Mapping[str, float] | None = None, groups: Sequence[Hashable] | None = None,
+    metric: str | None = None, resamples: int = 1000, seed: int = 0, changed: int = 4,
     margin_of: Callable[[str], float] = lambda name: math.nan,
-) -> VariantAnalysis:
+) -> VariantAnalysis:  # fmt: skip
     """Compare two models' results on the same images.
 
     Args:
-        base, other: results on the same images in the same order.
-        base_name: name of the base.
+        base, other, base_name: results on the same images in the same order; a name for the base.
         brightness: image -> mean luma of the tested input, for the thirds.
         groups: unit of each image (clip, block); ``None``: each image is a unit.
         metric: the deciding one; ``None``: the records' own.
@@ -138,10 +130,8 @@ def analyse(
     """
     count = len(base.ids)
     if base.ids != other.ids:
-        raise DataError(
-            'expected the same images in the same order for base and variant, got '
-            f'{count} and {len(other.ids)} images'
-        )
+        wish = 'expected the same images in the same order for base and variant'
+        raise DataError(f'{wish}, got {count} and {len(other.ids)} images')
     if groups is not None and len(groups) != count:
         raise DataError(f'expected {count} groups, one for each image, got {len(groups)}')
     unknown = [name for name in base.ids if brightness and name not in brightness]
@@ -157,19 +147,12 @@ def analyse(
     effects = _effects(base, other, metric, values[metric]) if changed else []
     by_effect = sorted(effects, key=lambda each: -each.effect)
     return VariantAnalysis(
-        base=base_name,
-        metric=metric,
-        images=count,
-        units=len(set(units)),
-        resamples=resamples,
-        seed=seed,
-        intervals=intervals,
-        values=values,
+        base_name, metric, count, len(set(units)), resamples, seed, intervals, values,
         groups=_by_brightness(pair, metric, brightness),
         gained=[each for each in by_effect if each.effect > 0][:changed],
         lost=[each for each in reversed(by_effect) if each.effect < 0][:changed],
         identical=base.same_as(other),
-    )
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -201,12 +184,11 @@ class _Pair:
 
     def _drawn(
         self, number: int, draws: np.ndarray, part: np.ndarray, names: Sequence[str]
-    ) -> dict[str, np.ndarray]:
-        """Metric -> its numbers on every draw, for one of both."""
-        rng, found = np.random.default_rng(number), []
-        for start in range(0, len(draws), _CHUNK):
-            weights = self._rows(draws[start : start + _CHUNK], part)
-            found.append(self.records[number].drawn(weights, names, rng))
+    ) -> Numbers:
+        """The numbers on every draw, for one of both."""
+        records, rng = self.records[number], np.random.default_rng(number)
+        chunks = (draws[start : start + _CHUNK] for start in range(0, len(draws), _CHUNK))
+        found = [records.drawn(self._rows(chunk, part), names, rng) for chunk in chunks]
         return {name: np.concatenate([each[name] for each in found]) for name in names}
 
     def _rows(self, weights: np.ndarray, part: np.ndarray) -> np.ndarray:
@@ -222,9 +204,7 @@ def _effects(
     """The jackknife of the difference, in chunks of left-out images."""
     count, found = len(base.ids), []
     for start in range(0, count, _CHUNK):
-        left_out = np.arange(start, min(start + _CHUNK, count))
-        weights = np.ones((len(left_out), count), np.int16)
-        weights[np.arange(len(left_out)), left_out] = 0
+        weights = 1 - np.eye(min(_CHUNK, count - start), count, start, np.int16)
         before, after = (each.resampled(weights, [metric]) for each in (base, other))
         found.append(after[metric] - before[metric])
     effects = values[1] - values[0] - np.concatenate(found)
