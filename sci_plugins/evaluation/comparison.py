@@ -1,8 +1,4 @@
-"""The result of a comparison: one image set, several enhancers or models.
-
-Also: which metric decides, which metrics of a host and of the records are the same, and
-how each is defined.
-"""
+"""The result of a comparison, the metric that decides, and names and units of metrics."""
 
 import math
 import os
@@ -27,13 +23,12 @@ _PERCENT_ROUNDING, _FRACTION_ROUNDING = 0.005, 0.0005
 
 
 def main_metric(metrics: Mapping[str, float], wanted_metric: str | None = None) -> str:
-    """The metric that the field compares models by; the first one if none is known.
+    """The wanted metric; else the one that the field compares models by; else the first.
 
-    mmseg lists pixel accuracy first, which one large class dominates. ``wanted_metric`` is the name
-    of one of them, or its part after the last ``/``.
+    mmseg lists pixel accuracy first, which one large class dominates.
 
     Raises:
-        ConfigError: if it is not among them.
+        ConfigError: if :func:`find_metric` does not find the wanted one.
     """
     wanted = _MAIN_METRICS if wanted_metric is None else (wanted_metric,)
     found = next(filter(None, (find_metric(metrics, each) for each in wanted)), None)
@@ -48,12 +43,7 @@ def find_metric(metrics: Iterable[str], wanted: str) -> str | None:
 
 
 def name_in_records(host_name: str, known: Container[str]) -> str | None:
-    """The records' name for a host's metric; ``None`` if they lack it.
-
-    Args:
-        host_name: as in ``'coco/bbox_mAP'``, ``'darkface/AP'``, ``'IoU/road'``.
-        known: names of the records' metrics.
-    """
+    """The one of the ``known`` names of records for a host's, such as ``'coco/bbox_mAP'``."""
     last = host_name.rsplit('/', 1)[-1]
     renamed = [kind.host_names[last] for kind in kinds_of_records() if last in kind.host_names]
     names = (host_name, *renamed, host_name.partition('/')[2])
@@ -61,11 +51,7 @@ def name_in_records(host_name: str, known: Container[str]) -> str | None:
 
 
 def is_percentage(name: str) -> bool:
-    """Whether a metric of the records or of a host is in percent, 0 to 100.
-
-    Args:
-        name: of the metric; a ``METRIC/CLASS`` has the unit of its ``METRIC``.
-    """
+    """Whether a metric of the records or of a host is in percent, 0 to 100."""
     parts = set(name.split('/'))
     return any(parts.intersection(kind.percentages) for kind in kinds_of_records())
 
@@ -89,10 +75,7 @@ def percent_factor(name: str) -> float:
 
 
 def agrees(host_value: float, value: float, name: str) -> bool:
-    """Whether a host's number equals the records' number, except for the host's rounding.
-
-    That depends on the unit of the records' metric, ``name``.
-    """
+    """Whether a host's number equals that of the records' metric ``name``, but for its rounding."""
     if math.isnan(host_value) or math.isnan(value):
         return math.isnan(host_value) and math.isnan(value)
     half_digit = _PERCENT_ROUNDING if is_percentage(name) else _FRACTION_ROUNDING
@@ -116,12 +99,10 @@ def tell_difference(metrics: Mapping[str, float], records: ImageRecords, run: Ru
 def deciding_metric(
     metrics: Mapping[str, float], records: Iterable[str], wanted: str | None = None
 ) -> str | None:
-    """The records' metric that decides; ``None``: theirs by default.
-
-    ``wanted`` is the name of one of the host's or of the records' metrics.
+    """The records' metric that decides, wanted by its own or the host's name; ``None``: theirs.
 
     Raises:
-        ConfigError: if neither has it, or only the host has it.
+        ConfigError: if neither has the wanted one, or only the host has it.
     """
     records = list(records)
     if wanted in records:
@@ -131,10 +112,8 @@ def deciding_metric(
         raise ConfigError(f'there is no metric {wanted!r}; there are {known}')
     name = name_in_records(main_metric(metrics, wanted), records)
     if wanted is not None and name is None:
-        raise ConfigError(
-            f'metric {wanted!r} cannot decide: it is not kept image by image; expected one of '
-            f'{", ".join(records)}'
-        )
+        told = f'it is not kept image by image; expected one of {", ".join(records)}'
+        raise ConfigError(f'metric {wanted!r} cannot decide: {told}')
     return name
 
 
@@ -153,34 +132,28 @@ class VariantResult:
     weakness: str = ''  # why the results say little where they are the base's; empty if they do not
     constant: str = ''  # what is predicted where every image gets the same
     difference: str = ''  # where and why an evaluator's number differs from the records'
-    #: what an adaptive stage decided for the images; ``None`` without one, and in files of older
-    #: versions
+    #: of an adaptive stage for the images; ``None`` without one, and in files of older versions
     decisions: Decisions | None = None
     #: the trainings that it is the mean of; empty for a single one
     members: list[str] = field(default_factory=list)
-    #: what numbers depend on beside the model: images, ground truth, scale, rule; see
-    #: :func:`differing_protocols`
+    #: what numbers depend on beside the model: images, ground truth, scale, rule
     protocol: dict[str, str] = field(default_factory=dict)
 
 
 def differing_protocols(results: Iterable[VariantResult]) -> list[str]:
     """What keeps results out of one table, such as ``scale: 640 (none), 416 (joint)``.
 
-    Args:
-        results: of any comparisons; a key that some lack says nothing.
+    A key that some of them lack says nothing.
     """
-    values: dict[str, dict[str, list[str]]] = {}
+    values: dict[str, dict[str, dict[str, None]]] = {}
     for each in results:
         for key, value in each.protocol.items():
-            names = values.setdefault(key, {}).setdefault(value, [])
-            if each.variant not in names:
-                names.append(each.variant)
-    told = {
-        key: ', '.join(f'{value[:60]} ({", ".join(names)})' for value, names in found.items())
-        for key, found in values.items()
-        if len(found) > 1
-    }
-    return [f'{key}: {text}' for key, text in told.items()]
+            values.setdefault(key, {}).setdefault(value, {})[each.variant] = None
+    different = {key: found.items() for key, found in values.items() if len(found) > 1}
+    return [
+        f'{key}: ' + ', '.join(f'{value[:60]} ({", ".join(names)})' for value, names in found)
+        for key, found in different.items()
+    ]
 
 
 @dataclass
@@ -192,9 +165,7 @@ class Comparison:
     about: dict[str, Any]
     #: in the order in which they were measured
     results: list[VariantResult] = field(default_factory=list)
-    #: name of the deciding metric, or its part after the last ``/``; ``None`` takes the one that
-    #: the field compares models by
-    metric: str | None = None
+    metric: str | None = None  # the deciding one, see :func:`main_metric`
 
     @property
     def conditions(self) -> list[Condition]:
@@ -258,31 +229,22 @@ def read_comparison(path: str | os.PathLike[str]) -> Comparison:
     results = from_content(_Stored, content, path).results
     for index, each in enumerate(results):
         if each.decisions is not None and not each.decisions.fits:
-            raise DataError(
-                f'{path}: results[{index}].decisions: expected a value of each kind for each of '
-                f'{len(each.decisions.images)} images, got lists of other lengths'
-            )
-    analyses = [each.analysis and each.analysis.with_todays_names() for each in results]
-    pairs = zip(results, analyses, strict=True)
-    return Comparison(content['about'], [replace(each, analysis=found) for each, found in pairs])
+            wish = f'a value of each kind for each of {len(each.decisions.images)} images'
+            told = f'expected {wish}, got lists of other lengths'
+            raise DataError(f'{path}: results[{index}].decisions: {told}')
+        analysis = each.analysis and each.analysis.with_todays_names()
+        results[index] = replace(each, analysis=analysis)
+    return Comparison(content['about'], results)
 
 
 def finite_or_none(metrics: Mapping[str, Any]) -> dict[str, float | None]:
     """The numbers among a host's metrics, as JSON can hold them: NaN becomes null."""
-    return {
-        key: float(value) if math.isfinite(value) else None
-        for key, value in metrics.items()
-        if isinstance(value, Real)
-    }
+    numbers = {key: float(value) for key, value in metrics.items() if isinstance(value, Real)}
+    return to_content(numbers)
 
 
 def definitions_of(names: Iterable[str]) -> dict[str, str]:
-    """Metric -> its definition, from the class of records that knows most of the names.
-
-    Args:
-        names: metrics of one kind of records; those of single classes are defined once,
-            as ``METRIC/CLASS``; unknown ones are skipped.
-    """
+    """Definitions of metrics by :meth:`ImageRecords.define`, of the class that knows most."""
     names = list(names)
     return max((kind.define(names) for kind in kinds_of_records()), key=len)
 
@@ -292,9 +254,7 @@ def split_classes(
 ) -> tuple[list[str], list[str]]:
     """Metrics to show, and the classes that have no number because they have no objects.
 
-    Args:
-        names: of metrics, ``METRIC/CLASS`` for single classes.
-        values: of each contender: metric -> the base's and its own number.
+    ``values`` are of each contender: metric -> the base's and its own number.
     """
     known = {n for table in values for n, pair in table.items() if not all(map(math.isnan, pair))}
     empty = [name for name in names if '/' in name and name not in known]
