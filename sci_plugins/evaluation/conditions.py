@@ -18,9 +18,7 @@ _LOADERS = {name for host in HOSTS.values() for name in host.loaders}
 
 @dataclass(frozen=True)
 class Condition:
-    """How a test set is darkened, before any other step.
-
-    See :class:`sci_plugins.SynthesizeLowLight` for the model.
+    """How a test set is darkened, before any other step: by :class:`SynthesizeLowLight`.
 
     Raises:
         ConfigError: if a value is out of range.
@@ -105,33 +103,25 @@ def parse_condition(text: str) -> Condition:
                 extras[argument] = read(value)
             else:
                 numbers.append(float(part or 0))
-        gain, noise = (*numbers, 0.0)[:2] if len(numbers) < 2 else numbers
-    except (ValueError, KeyError) as error:
-        raise ConfigError(f'cannot read darkening {text!r}: expected {_FORM}') from error
-    try:
+        gain, noise = numbers if len(numbers) != 1 else (*numbers, 0.0)
         return Condition(gain, noise, **extras)
     except ConfigError as error:
         raise ConfigError(f'darkening {text!r}: {error}') from error
+    except (ValueError, KeyError) as error:
+        raise ConfigError(f'cannot read darkening {text!r}: expected {_FORM}') from error
 
 
 def darken_dataset(cfg: Config, condition: Condition, seed: int = 0) -> None:
-    """Insert the darkening right after image loading in ``cfg.test_dataloader``.
-
-    Raises:
-        ConfigError: if no pipeline of the data set loads images by a known step.
-    """
-    if condition.gain is None:
-        return
-    step = dict(type='sci_plugins.SynthesizeLowLight', **condition.settings, seed=seed)
-    insert_after_loading(cfg, step, 'darken')
+    """Insert the darkening, if any, by :func:`insert_after_loading`."""
+    if condition.gain is not None:
+        step = dict(type='sci_plugins.SynthesizeLowLight', **condition.settings, seed=seed)
+        insert_after_loading(cfg, step, 'darken')
 
 
 def insert_after_loading(cfg: Config, step: dict[str, Any], what: str) -> None:
-    """Insert a step, a transform's config, for 8-bit images right after each image is loaded.
+    """Insert a transform's config after each image is loaded, 8-bit, in ``cfg.test_dataloader``.
 
-    Args:
-        cfg: with a ``test_dataloader``; changed.
-        what: what the step does, for the errors.
+    ``what`` it does is for the errors.
 
     Raises:
         ConfigError: if no pipeline of the data set loads images by a known step.
@@ -146,18 +136,13 @@ def insert_after_loading(cfg: Config, step: dict[str, Any], what: str) -> None:
             told = f'no step of the test pipeline loads an image ({", ".join(kinds)})'
             raise ConfigError(f'cannot {what}: {told}')
         if pipeline[place].get('to_float32'):
-            raise ConfigError(
-                f'cannot {what}: {kinds[place]} has to_float32=True, and this works on 8-bit '
-                'images; set it to False'
-            )
+            told = 'has to_float32=True, and this works on 8-bit images; set it to False'
+            raise ConfigError(f'cannot {what}: {kinds[place]} {told}')
         pipeline.insert(place + 1, step)
 
 
 def loading_pipelines(dataset: Any) -> list[list]:
-    """The pipelines that load images, each once, without those of wrappers.
-
-    They are in the config of a data set or of a wrapper around several.
-    """
+    """The pipelines of a data set's config that load images, each once, without wrappers' own."""
     found = (each.get('pipeline') for each in data_set_configs(dataset))
     # By identity: concatenated data sets may share one pipeline.
     return list({id(each): each for each in found if isinstance(each, list)}.values())

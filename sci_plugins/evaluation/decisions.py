@@ -12,8 +12,6 @@ from sci_plugins.models.enhancers.adaptive import Decision
 QUANTILES = {'min': 0.0, 'lower quartile': 0.25, 'median': 0.5, 'upper quartile': 0.75, 'max': 1.0}
 _EXAMPLES = ('lowest gain', 'middle gain', 'highest gain')
 _NUMBERS = ('gain', 'exponent', 'light', 'noise')
-#: Significant digits that files keep.
-_DIGITS = 5
 
 
 def decided_cells(exponent: float, gain: float, strengths: Sequence[float]) -> list[str]:
@@ -78,20 +76,14 @@ class Decisions:
 
     @classmethod
     def of(cls, ids: Sequence[str], found: Mapping[int, ImageDecision]) -> 'Decisions | None':
-        """What files keep of the decisions by position in a set whose images are named ``ids``.
-
-        ``None`` if the stage was never asked, or the images have no names.
-        """
+        """Those by position in a set of images ``ids``; ``None`` without any, or without names."""
         if not found or not ids:
             return None
         each = [found[place] for place in sorted(found)]
-        return cls(
-            images=[ids[place] for place in sorted(found)],
-            strengths=[[_short(value) for value in one.strengths] for one in each],
-            **{
-                name: [_short(getattr(one, name)) for one in each] for name in (*_NUMBERS, 'blocks')
-            },
-        )
+        strengths = [[_short(value) for value in one.strengths] for one in each]
+        known = (*_NUMBERS, 'blocks')
+        numbers = {name: [_short(getattr(one, name)) for one in each] for name in known}
+        return cls([ids[place] for place in sorted(found)], strengths=strengths, **numbers)
 
     def __getitem__(self, place: int) -> ImageDecision:
         return ImageDecision(**{name: getattr(self, name)[place] for name in self._names})
@@ -103,9 +95,8 @@ class Decisions:
     @property
     def fits(self) -> bool:
         """Whether all lists are as long as they have to be: files may be edited or damaged."""
-        lists = (getattr(self, name) for name in self._names)
-        same = all(len(each) == len(self.images) for each in lists)
-        return same and all(len(each) == LEVELS for each in self.strengths)
+        lengths = {len(getattr(self, name)) for name in self._names}
+        return lengths == {len(self.images)} and {*map(len, self.strengths)} <= {LEVELS}
 
     @property
     def off(self) -> int:
@@ -115,14 +106,13 @@ class Decisions:
     @property
     def columns(self) -> dict[str, list[float]]:
         """What was seen and done -> a value for each image."""
-        levels = {
-            f'strength of level {level + 1}': [each[level] for each in self.strengths]
-            for level in range(LEVELS)
-        }
-        seen = {'light (mean luma)': self.light, 'noise (linear light)': self.noise}
+        found = {'light (mean luma)': self.light, 'noise (linear light)': self.noise}
         if any(self.blocks):
-            seen['blocks of JPEG'] = self.blocks
-        return {**seen, 'gain': self.gain, 'exponent': self.exponent, **levels}
+            found['blocks of JPEG'] = self.blocks
+        found |= {'gain': self.gain, 'exponent': self.exponent}
+        for level in range(LEVELS):
+            found[f'strength of level {level + 1}'] = [each[level] for each in self.strengths]
+        return found
 
     def examples(self) -> dict[str, int]:
         """What is special -> place of the images with the lowest, middle and highest gain.
@@ -131,13 +121,11 @@ class Decisions:
         """
         order = np.lexsort((np.sum(self.strengths, 1), self.exponent, self.gain)).tolist()
         places = (order[0], order[(len(order) - 1) // 2], order[-1])
-        named: dict[int, str] = {}
-        for name, place in zip(_EXAMPLES, places, strict=True):
-            named.setdefault(place, name)
-        return {name: place for place, name in named.items()}
+        # An image's first name stays.
+        return {name: places[n] for n, name in enumerate(_EXAMPLES) if places[n] not in places[:n]}
 
 
 def _short(value: float) -> float:
-    """A few significant digits. 1 and 0, which mean off, stay exact; others do not become them."""
-    rounded = float(f'{value:.{_DIGITS}g}')
+    """Five significant digits. 1 and 0, which mean off, stay exact; others do not become them."""
+    rounded = float(f'{value:.5g}')
     return value if rounded in (0.0, 1.0) else rounded
