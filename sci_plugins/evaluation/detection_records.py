@@ -1,7 +1,4 @@
-"""Detections and ground truth image by image, files of them, and every number computed from them.
-
-Each class is matched once, by VOC's rule and by COCO's; COCO's needs pycocotools.
-"""
+"""Detections and ground truth image by image, files of them, and every number from them."""
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -60,9 +57,8 @@ class ImageDetections:
     def of_class(self, index: int) -> 'ImageDetections':
         """Predictions and boxes of one class."""
         found, there = (labels == index for labels in self.classes)
-        return ImageDetections(
-            self.img_id, self.predictions[found], self.boxes[there], self.flags[there]
-        )
+        rows = self.predictions[found], self.boxes[there], self.flags[there]
+        return ImageDetections(self.img_id, *rows)
 
     def without_ignored(self) -> 'ImageDetections':
         """Without ignored boxes and the predictions that overlap them most (IoU 0.5)."""
@@ -79,29 +75,27 @@ class ImageDetections:
         for name, columns in (('predictions', 5), ('boxes', 4)):
             array = getattr(self, name)
             if array.ndim != 2 or array.shape[1] != columns:
-                raise self._wrong(name, f'have the shape (n, {columns})', array.shape)
+                raise self.wrong(name, f'have the shape (n, {columns})', array.shape)
             if not np.isfinite(array).all():
-                raise self._wrong(name, 'be finite', 'NaN or infinity')
+                raise self.wrong(name, 'be finite', 'NaN or infinity')
         labels, true_labels = self.classes
         for name, array in dict(ignore=self.flags, labels=labels, true_labels=true_labels).items():
             count = len(self.predictions if name == 'labels' else self.boxes)
             if array.shape != (count,):
-                raise self._wrong(name, f'have the shape ({count},)', array.shape)
+                raise self.wrong(name, f'have the shape ({count},)', array.shape)
             if array.dtype.kind not in 'biu':
-                raise self._wrong(name, 'hold whole numbers', array.dtype)
+                raise self.wrong(name, 'hold whole numbers', array.dtype)
 
-    def _wrong(self, name: str, wish: str, got: object) -> DataError:
+    def wrong(self, name: str, wish: str, got: object) -> DataError:
+        """The error about one of the arrays."""
         return DataError(f'image {self.img_id}: {name} must {wish}, got {got}')
 
 
-def images_to_arrays(
-    images: Sequence[ImageDetections], classes: Sequence[str] = ()
-) -> dict[str, np.ndarray]:
-    """Detections and ground truth as arrays for a file, without the images' names.
+Images = Sequence[ImageDetections]
 
-    Raises:
-        DataError: if the arrays of an image do not fit together.
-    """
+
+def images_to_arrays(images: Images, classes: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """Images, each checked, as arrays for a file, without their names."""
     for image in images:
         image.check()
     labels = [image.classes for image in images]
@@ -118,11 +112,7 @@ def images_to_arrays(
 
 
 def images_from_arrays(arrays: Mapping[str, np.ndarray]) -> tuple[list[ImageDetections], list[str]]:
-    """The images from such arrays and ``ids``, and the names of the classes, if any.
-
-    Raises:
-        ValueError: if the arrays do not fit together.
-    """
+    """The images from such arrays and ``ids``, and the classes; ValueError if they do not fit."""
     ids, found, there = (arrays[name] for name in ('ids', 'found', 'there'))
     if not len(ids) == len(found) == len(there):
         raise ValueError(f'expected {len(ids)} counts, got {len(found)} and {len(there)}')
@@ -135,11 +125,7 @@ def images_from_arrays(arrays: Mapping[str, np.ndarray]) -> tuple[list[ImageDete
 
 
 def load_detections(path: str | os.PathLike[str]) -> list[ImageDetections]:
-    """The images in a file of :class:`DetectionRecords`; the file is data, never code.
-
-    Raises:
-        DataError: if the file is missing or not such a file.
-    """
+    """The images in a file of :class:`DetectionRecords`; DataError if it is no such file."""
     with reading_arrays(path, 'detections') as content:
         return images_from_arrays(content)[0]
 
@@ -174,9 +160,7 @@ class ClassRecords:
         by_size: also COCO's numbers by box size.
     """
 
-    def __init__(
-        self, images: Sequence[ImageDetections], coco: bool = True, by_size: bool = True
-    ) -> None:
+    def __init__(self, images: Images, coco: bool = True, by_size: bool = True) -> None:
         clear = [image.without_ignored() for image in images]
         self.voc = detection_ap.rank(
             [image.predictions[:, 4] for image in clear],
@@ -185,8 +169,7 @@ class ClassRecords:
         )
         arrays = [(image.predictions, image.boxes, image.flags) for image in images]
         self.coco = match_coco(arrays) if coco else []
-        #: Matches of masks, where there are any.
-        self.masks: list[RankedDetections] = []
+        self.masks: list[RankedDetections] = []  # where there are any
         self.coco_by_size = match_coco_by_size(arrays, SIZE_BINS) if coco and by_size else {}
 
     @property
@@ -194,11 +177,10 @@ class ClassRecords:
         """Metric -> function from weights ``(R, N)`` to the numbers ``(R,)``."""
         rules: dict[str, Rule] = {
             'VOC_AP50_area': partial(detection_ap.area_ap, self.voc),
-            'recall_at_1_FPPI': lambda rows: detection_ap.recall_at_fppi(self.voc, 1.0, rows),
+            'recall_at_1_FPPI': partial(detection_ap.recall_at_fppi, self.voc, 1.0),
         }
         for start, matches in (('COCO_', self.coco), ('COCO_mask_', self.masks)):
-            if matches:
-                rules |= _coco_rules(start, matches)
+            rules |= _coco_rules(start, matches) if matches else {}
         for name, ranked in self.coco_by_size.items():
             rules[f'COCO_AP50_{name}'] = partial(detection_ap.coco_ap, ranked)
         return rules
@@ -246,10 +228,8 @@ class DetectionRecords(ImageRecords):
 
     definitions: ClassVar[Mapping[str, str]] = {
         'VOC_AP50_area': 'VOC from 2010 on, as in mmdet: IoU 0.5, area below the envelope',
-        'recall_at_1_FPPI': (
-            'largest recall at a score threshold with at most 1 false positive per image on '
-            'average (for each class), matched as in VOC'
-        ),
+        'recall_at_1_FPPI': 'largest recall at a score threshold with at most 1 false positive per '
+        'image on average (for each class), matched as in VOC',
         'COCO_AP': 'pycocotools: IoU 0.5 to 0.95, 101 recalls, 100 detections per image',
         'COCO_AP50': 'the same at IoU 0.5 alone',
         'COCO_AP75': 'the same at IoU 0.75 alone',
@@ -265,10 +245,7 @@ class DetectionRecords(ImageRecords):
     )
 
     def __init__(
-        self,
-        images: Sequence[ImageDetections],
-        coco: bool = True,
-        classes: Sequence[str] = ('object',),
+        self, images: Images, coco: bool = True, classes: Sequence[str] = ('object',)
     ) -> None:
         self.images = list(images)
         self.ids = [image.img_id for image in images]
@@ -280,14 +257,11 @@ class DetectionRecords(ImageRecords):
             image.check()
             for labels in image.classes:
                 if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
-                    raise DataError(
-                        f'image {image.img_id}: labels must be 0 to {len(classes) - 1}, got '
-                        f'{labels.min()} to {labels.max()}'
-                    )
-        self.parts = [
-            ClassRecords([image.of_class(index) for image in images], coco, by_size=self._single)
-            for index in range(len(self.classes))
-        ]
+                    got = f'{labels.min()} to {labels.max()}'
+                    raise image.wrong('labels', f'be 0 to {len(classes) - 1}', got)
+        places = range(len(classes))
+        of_classes = ([image.of_class(place) for image in images] for place in places)
+        self.parts = [ClassRecords(each, coco, by_size=self._single) for each in of_classes]
         self.has_coco = coco
 
     @classmethod
@@ -303,9 +277,7 @@ class DetectionRecords(ImageRecords):
         return rows, as_rows(found.labels, 1)[:, 0].astype(np.int64)
 
     @classmethod
-    def collect(
-        cls, kept: Sequence[tuple[np.ndarray, np.ndarray]], run: RunInfo
-    ) -> 'DetectionRecords':
+    def collect(cls, kept: Sequence[tuple[np.ndarray, ...]], run: RunInfo) -> 'DetectionRecords':
         images = []
         for index, (rows, labels) in enumerate(kept):
             boxes, true_labels, ignore = run.images.truth(index)
@@ -417,27 +389,18 @@ class DarkFaceRecords(DetectionRecords):
 
     Used if the data set is DARK FACE or the evaluator has ``DarkFaceMetric``. Ignored
     boxes are left out as for VOC; DARK FACE has none.
-
-    Args:
-        images, coco: see :class:`DetectionRecords`.
-        classes: name of the class.
     """
 
     definitions: ClassVar[Mapping[str, str]] = {
-        'DARKFACE_AP': (
-            "DARK FACE's official protocol: IoU 0.5, scores normalised over the set, 1000 "
-            'thresholds, inclusive pixels, no cost for false positives on images without faces'
-        ),
+        'DARKFACE_AP': "DARK FACE's official protocol: IoU 0.5, scores normalised over the set, "
+        '1000 thresholds, inclusive pixels, no cost for false positives on images without faces',
         **{name: t for name, t in DetectionRecords.definitions.items() if '/' not in name},
     }
     fractions: ClassVar[Collection[str]] = ('DARKFACE_AP', *DetectionRecords.fractions)
     host_names: ClassVar[Mapping[str, str]] = {**DetectionRecords.host_names, 'AP': 'DARKFACE_AP'}
 
     def __init__(
-        self,
-        images: Sequence[ImageDetections],
-        coco: bool = True,
-        classes: Sequence[str] = ('face',),
+        self, images: Images, coco: bool = True, classes: Sequence[str] = ('face',)
     ) -> None:
         super().__init__(images, coco, classes)
         clear = [image.without_ignored() for image in images]

@@ -2,17 +2,14 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
 
 from sci_plugins.errors import DataError
-from sci_plugins.evaluation.detection_records import (
-    DetectionRecords,
-    ImageDetections,
-    as_rows,
-    images_from_arrays,
-)
+from sci_plugins.evaluation import detection_records
+from sci_plugins.evaluation.detection_records import DetectionRecords, ImageDetections, Images
 from sci_plugins.evaluation.records import RunInfo
 from sci_plugins.functional.coco_matching import match_coco_masks
 from sci_plugins.registry import RECORDS
@@ -41,10 +38,6 @@ class InstanceRecords(DetectionRecords):
 
     Used if the model gives masks and the data set has them. Needs pycocotools.
 
-    Args:
-        images, classes: see :class:`DetectionRecords`.
-        masks: of the same images.
-
     Raises:
         DataError: if an image has not one mask for each box.
     """
@@ -64,10 +57,7 @@ class InstanceRecords(DetectionRecords):
     }
 
     def __init__(
-        self,
-        images: Sequence[ImageDetections],
-        masks: Sequence[ImageMasks],
-        classes: Sequence[str] = ('object',),
+        self, images: Images, masks: Sequence[ImageMasks], classes: Sequence[str] = ('object',)
     ) -> None:
         super().__init__(images, True, classes)
         self.masks = list(masks)
@@ -91,16 +81,14 @@ class InstanceRecords(DetectionRecords):
         """Boxes, labels, scores of the masks, and the masks as run-length codes."""
         found = output.pred_instances
         codes = [mask if isinstance(mask, dict) else _encode(mask) for mask in found.masks]
-        scores = as_rows(getattr(found, 'mask_scores', found.scores), 1)[:, 0]
+        scores = detection_records.as_rows(getattr(found, 'mask_scores', found.scores), 1)[:, 0]
         return (*super().keep(output, run), scores, codes)
 
     @classmethod
     def collect(cls, kept: Sequence[Any], run: RunInfo) -> 'InstanceRecords':
         plain = DetectionRecords.collect([each[:2] for each in kept], run)
-        masks = [
-            ImageMasks(scores, found, _true_codes(info))
-            for (*_, scores, found), info in zip(kept, run.images.infos, strict=True)
-        ]
+        pairs = zip(kept, map(_true_codes, run.images.infos), strict=True)
+        masks = [ImageMasks(scores, found, true) for (*_, scores, found), true in pairs]
         return cls(plain.images, masks, plain.classes)
 
     @property
@@ -118,19 +106,15 @@ class InstanceRecords(DetectionRecords):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> 'InstanceRecords':
-        images, classes = images_from_arrays(arrays)
+        images, classes = detection_records.images_from_arrays(arrays)
         counts = arrays['mask_counts'].tobytes().split(b'\n') if len(arrays['mask_sizes']) else []
         pairs = zip(arrays['mask_sizes'].tolist(), counts, strict=True)
         codes = iter([dict(size=size, counts=text) for size, text in pairs])
         scores = iter(arrays['mask_scores'])
-        masks = [
-            ImageMasks(
-                np.array([next(scores) for _ in image.predictions]),
-                [next(codes) for _ in image.predictions],
-                [next(codes) for _ in image.boxes],
-            )
-            for image in images
-        ]
+        masks = []
+        for found, there in ((len(each.predictions), len(each.boxes)) for each in images):
+            own = np.array(list(islice(scores, found)))
+            masks.append(ImageMasks(own, list(islice(codes, found)), list(islice(codes, there))))
         return cls(images, masks, classes)
 
 
@@ -162,8 +146,5 @@ def box_of(code: Code) -> tuple[float, float, float, float]:
 
 
 def _true_codes(info: Mapping[str, Any]) -> list[Code]:
-    empty: list[Any] = [[0.0] * 6]
-    return [
-        code_of(each.get('mask') or empty, info['height'], info['width'])
-        for each in info.get('instances') or []
-    ]
+    masks = (each.get('mask') or [[0.0] * 6] for each in info.get('instances') or [])
+    return [code_of(mask, info['height'], info['width']) for mask in masks]
