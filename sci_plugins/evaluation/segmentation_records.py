@@ -1,7 +1,4 @@
-"""Confusion matrices kept image by image, and every number computed from them.
-
-A mean IoU may be over all classes or over a publication's subset.
-"""
+"""Confusion matrices kept image by image, and every number computed from them."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -55,13 +52,9 @@ class SegmentationRecords(ImageRecords):
     main = 'mIoU'
 
     def __init__(
-        self,
-        ids: Sequence[str],
-        matrices: np.ndarray | Sequence[np.ndarray],
-        classes: Sequence[str],
-        subset: Sequence[str] | None = None,
-        ignore_left_out: bool = False,
-    ) -> None:
+        self, ids: Sequence[str], matrices: np.ndarray | Sequence[np.ndarray],
+        classes: Sequence[str], subset: Sequence[str] | None = None, ignore_left_out: bool = False,
+    ) -> None:  # fmt: skip
         self.ids = [str(name) for name in ids]
         self.classes = tuple(map(str, classes))
         self.subset = tuple(self.classes if subset is None else subset)
@@ -70,10 +63,8 @@ class SegmentationRecords(ImageRecords):
         self.matrices = _whole(matrices) if len(matrices) else np.zeros((0, count, count), np.int64)
         wanted = [(len(self.ids), count, count + void) for void in (0, 1)]
         if self.matrices.shape not in wanted:
-            raise DataError(
-                f'matrices of {len(self.ids)} images and {count} classes must be '
-                f'{wanted[0]}, got {self.matrices.shape}'
-            )
+            given = f'matrices of {len(self.ids)} images and {count} classes'
+            raise DataError(f'{given} must be {wanted[0]}, got {self.matrices.shape}')
         check_ids(self.ids)
         _check_choice(f'subset={self.subset!r}', self.subset, self.classes)
         kept = np.array([self.classes.index(name) for name in self.subset])
@@ -90,8 +81,7 @@ class SegmentationRecords(ImageRecords):
 
     @classmethod
     def keep(cls, output: Any, run: RunInfo) -> np.ndarray | None:
-        """Pixels by true and predicted class, ``(C, C)``; counted by the evaluator's
-        ``SubsetIoUMetric``, if it has one."""
+        """Pixels by true and predicted class, ``(C, C)``, from ``SubsetIoUMetric`` if it runs."""
         metric = _counting_metric(run.metrics)
         if metric is not None:
             return metric.matrix_of(output.img_path)
@@ -117,9 +107,7 @@ class SegmentationRecords(ImageRecords):
         return ['mIoU', 'aAcc', 'mAcc', *(f'IoU/{name}' for name in self.subset)]
 
     def compute(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Means of different resamples may be over different classes: a class that is
-        neither present nor predicted in a resample is left out of its mean.
-        """
+        """A resample's mean leaves out classes that are neither present nor predicted in it."""
         right, there, predicted = self._sums(weights)
         with_iou = ratio(right, there + predicted - right)
         numbers = dict(
@@ -127,8 +115,7 @@ class SegmentationRecords(ImageRecords):
             aAcc=ratio(right.sum(axis=1), there.sum(axis=1)),
             mAcc=mean_of_known(ratio(right, there), axis=1),
         )
-        for index, name in enumerate(self.subset):
-            numbers[f'IoU/{name}'] = with_iou[:, index]
+        numbers |= {f'IoU/{name}': row for name, row in zip(self.subset, with_iou.T, strict=True)}
         return {name: 100 * numbers[name] for name in names}
 
     def truth(self) -> bytes:
@@ -158,12 +145,9 @@ class SegmentationRecords(ImageRecords):
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The matrices, with all classes in them."""
-        return dict(
-            matrices=self.matrices,
-            classes=np.array(self.classes, dtype=str),
-            subset=np.array(self.subset, dtype=str),
-            ignore_left_out=np.array(self.ignore_left_out),
-        )
+        names = {key: np.array(getattr(self, key), dtype=str) for key in ('classes', 'subset')}
+        flag = np.array(self.ignore_left_out)
+        return dict(matrices=self.matrices, **names, ignore_left_out=flag)
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> 'SegmentationRecords':
@@ -217,10 +201,9 @@ SUBSETS = {
 
 
 def choose_classes(wanted: int | Sequence[str] | None, classes: Sequence[str]) -> tuple[str, ...]:
-    """The classes that a mean is over, in the order of the data set: those ``wanted``.
+    """The ``wanted`` classes, in the order of the data set; ``None`` means all.
 
-    That is 19, 15 or 5 of Cityscapes' classes (see :data:`SUBSETS`), names of classes, or ``None``
-    for all.
+    A number is that of Cityscapes' classes in :data:`SUBSETS`.
 
     Raises:
         ConfigError: if there is no such subset, or the data set lacks one of its classes.
@@ -238,10 +221,9 @@ def choose_classes(wanted: int | Sequence[str] | None, classes: Sequence[str]) -
 
 
 def class_table(records: SegmentationRecords) -> str:
-    """IoU, accuracy and share of the pixels of each class, and the means below.
+    """IoU, accuracy and share of the pixels of each class, and the means below, in percent.
 
-    All in percent. A class that is neither present nor predicted has ``-``, and the last
-    line names it.
+    A class that is neither present nor predicted has ``-``, and the last line names it.
     """
     numbers, shares = records.metrics(), records.of_classes().items()
     rows = [(name, *map(_cell, (numbers[f'IoU/{name}'], *pair))) for name, pair in shares]

@@ -8,12 +8,9 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.evaluation import segmentation_records
 from sci_plugins.evaluation.records import image_ids
-from sci_plugins.evaluation.segmentation_records import (
-    SegmentationRecords,
-    choose_classes,
-    class_table,
-)
+from sci_plugins.evaluation.segmentation_records import SegmentationRecords, choose_classes
 from sci_plugins.functional.confusion import confusion_matrix
 from sci_plugins.registry import METRICS
 
@@ -27,11 +24,9 @@ class SubsetIoUMetric(BaseMetric):
     ``records`` holds the confusion matrix of every image, of all classes (on the main process).
 
     Args:
-        classes: 19, 15 or 5 of Cityscapes' classes, see
-            :data:`sci_plugins.evaluation.segmentation_records.SUBSETS`; or a list of names;
-            ``None``: all classes of the data set.
-        ignore_left_out: pixels of left-out ground-truth classes do not count, see
-            :class:`SegmentationRecords`.
+        classes: 19, 15 or 5 of Cityscapes' classes, or a list of names, see
+            :func:`sci_plugins.evaluation.segmentation_records.choose_classes`; ``None``: all.
+        ignore_left_out: see :class:`SegmentationRecords`.
         ignore_index: label of pixels that do not count.
         records_file: ``.npz`` file for the matrices, to compare later.
         iou_metrics: only ``['mIoU']``, so that a config can replace the host's metric by
@@ -39,27 +34,20 @@ class SubsetIoUMetric(BaseMetric):
         **kwargs: those of ``BaseMetric``.
 
     Raises:
-        ConfigError: if the data set lacks one of the classes, the samples have no
-            ground truth, or other metrics are asked for.
-        DataError: naming the image, if prediction and ground truth differ in size or
-            hold ids without a class.
+        ConfigError: if the data set lacks a class, a sample has no ground truth, or other metrics
+            are asked for.
+        DataError: naming the image, if sizes differ or ids have no class.
     """
 
     def __init__(
-        self,
-        classes: int | Sequence[str] | None = None,
-        ignore_left_out: bool = False,
-        ignore_index: int = 255,
-        records_file: str | None = None,
-        iou_metrics: str | Sequence[str] = ('mIoU',),
-        **kwargs: Any,
-    ) -> None:
+        self, classes: int | Sequence[str] | None = None, ignore_left_out: bool = False,
+        ignore_index: int = 255, records_file: str | None = None,
+        iou_metrics: str | Sequence[str] = ('mIoU',), **kwargs: Any,
+    ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         if iou_metrics != 'mIoU' and list(iou_metrics) != ['mIoU']:
-            raise ConfigError(
-                f"SubsetIoUMetric computes mIoU only: iou_metrics must be ['mIoU'], got "
-                f'{iou_metrics!r}'
-            )
+            wish = "SubsetIoUMetric computes mIoU only: iou_metrics must be ['mIoU']"
+            raise ConfigError(f'{wish}, got {iou_metrics!r}')
         self.classes, self.ignore_left_out = classes, ignore_left_out
         self.ignore_index, self.records_file = ignore_index, records_file
         self.records: SegmentationRecords | None = None
@@ -70,17 +58,12 @@ class SubsetIoUMetric(BaseMetric):
         choose_classes(self.classes, names)  # a misspelt class stops at the first image
         for sample in data_samples:
             if 'gt_sem_seg' not in sample:
-                raise ConfigError(
-                    'SubsetIoUMetric needs the ground truth: the test pipeline must have '
-                    'LoadAnnotations before PackSegInputs'
-                )
+                wish = 'the test pipeline must have LoadAnnotations before PackSegInputs'
+                raise ConfigError(f'SubsetIoUMetric needs the ground truth: {wish}')
             self.results.append((_path(sample), self._count(sample, len(names))))
 
     def matrix_of(self, path: str) -> np.ndarray | None:
-        """The confusion matrix ``(C, C)`` of an image that this process has just counted.
-
-        By the image's path; ``None`` if there is no such image.
-        """
+        """The confusion matrix ``(C, C)`` of an image that was just counted here, or ``None``."""
         # From the end: the image is of the last batch.
         return next((found for name, found in reversed(self.results) if name == path), None)
 
@@ -94,7 +77,7 @@ class SubsetIoUMetric(BaseMetric):
         self.records = SegmentationRecords(image_ids(paths), np.stack(matrices), names, *chosen)
         if self.records_file is not None:
             self.records.save(self.records_file)
-        print_log('\n' + class_table(self.records), logger='current')
+        print_log('\n' + segmentation_records.class_table(self.records), logger='current')
         return self.records.metrics()
 
     def _class_names(self) -> tuple[str, ...]:
