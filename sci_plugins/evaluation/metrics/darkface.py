@@ -1,7 +1,4 @@
-"""DARK FACE's metric for MMEngine, together with VOC's, COCO's and numbers by face size.
-
-Official submission files: one ``ID.txt`` per image, one prediction per line.
-"""
+"""DARK FACE's metric for MMEngine, and its submission: ``ID.txt`` with a line per prediction."""
 
 import math
 import os
@@ -15,7 +12,7 @@ from mmengine.logging import print_log
 
 from sci_plugins.datasets.darkface import id_order
 from sci_plugins.datasets.text_labels import line_error, parse_numbers
-from sci_plugins.errors import ConfigError, DataError, shorten
+from sci_plugins.errors import ConfigError, shorten
 from sci_plugins.evaluation.detection_records import DarkFaceRecords, ImageDetections, as_rows
 from sci_plugins.registry import METRICS, require_host
 from sci_plugins.utils.files import MARK, check_outputs, read_numbered_lines, write_atomically
@@ -28,10 +25,7 @@ COLUMNS = 'x1 y1 x2 y2 score'
 
 
 def write_submission(folder: str | os.PathLike[str], images: Iterable[ImageDetections]) -> None:
-    """Write one file per image, also for images without detections.
-
-    Numbers are written in full, so that the official tool reads the same ones to the bit.
-    Files of other images in the folder stay.
+    """Write one file per image, with all digits of the numbers; files of other images stay.
 
     Raises:
         OSError: if the folder cannot be made or written.
@@ -45,13 +39,10 @@ def write_submission(folder: str | os.PathLike[str], images: Iterable[ImageDetec
 
 
 def read_predictions(path: str | os.PathLike[str]) -> tuple[np.ndarray, list[str]]:
-    """Predictions of one file, and a sentence, with file and line, for each inverted box.
+    """Predictions of one file, ``(P, 5)`` float64, and a sentence about each inverted box.
 
-    Blank lines and Windows line ends are fine; an empty file has no detections. An inverted box
-    stays: the official tool counts it as a false positive.
-
-    Returns:
-        ``(P, 5)`` float64, ``x1 y1 x2 y2 score``, in the order of the file; and the sentences.
+    Blank lines and Windows line ends are fine. An inverted box stays: the official tool counts it
+    as a false positive.
 
     Raises:
         DataError: naming file and line, if the file is missing or not text, or a line does not have
@@ -73,11 +64,10 @@ class DarkFaceMetric(BaseMetric):
     """Average precision of one class by four definitions, from one pass.
 
     ``darkface/AP`` is the number of the data set's own tool, the records' ``DARKFACE_AP``; for the
-    other keys see ``DarkFaceRecords.definitions``. All are fractions in [0, 1], on boxes in pixels
-    of the original image; NaN where there is nothing to find. ``darkface/annotation_version`` is
-    the year of the annotations, NaN if the data set does not recognise it. The pipeline packs
-    ``'instances'`` and ``'img_id'`` as meta keys. After the evaluation ``records`` holds every
-    image's matches (on the main process).
+    other keys see ``DarkFaceRecords.definitions``. All are fractions in [0, 1], NaN where there is
+    nothing to find. ``darkface/annotation_version`` is the year of the annotations, NaN if the data
+    set does not recognise it. After the evaluation ``records`` holds every image's matches (on the
+    main process).
 
     Args:
         coco: also compute COCO's numbers and those by face size; takes pycocotools.
@@ -87,19 +77,16 @@ class DarkFaceMetric(BaseMetric):
 
     Raises:
         MissingDependencyError: if ``coco`` needs pycocotools and it is not installed.
-        ConfigError: if the data has several classes or the pipeline does not pack what is needed.
+        ConfigError: if there are several classes, or ``'instances'`` and ``'img_id'`` not packed.
         DataError: if an image is a duplicate or a prediction is not finite.
     """
 
     default_prefix = 'darkface'
 
     def __init__(
-        self,
-        coco: bool = True,
-        submission_dir: str | None = None,
-        detections_file: str | None = None,
-        **kwargs: Any,
-    ) -> None:
+        self, coco: bool = True, submission_dir: str | None = None,
+        detections_file: str | None = None, **kwargs: Any,
+    ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         if coco:
             require_host('DarkFaceMetric(coco=True)', 'pycocotools', 'det')
@@ -109,10 +96,8 @@ class DarkFaceMetric(BaseMetric):
         # DARK FACE's labels are called `ID.txt` too, and must not be overwritten.
         folder = None if submission_dir is None else Path(submission_dir)
         if folder and any(folder.glob('*.txt')) and not (folder / _MARK_FILE).is_file():
-            raise ConfigError(
-                f'submission_dir {folder} holds text files that were not written by this package: '
-                'choose an empty folder'
-            )
+            told = 'holds text files that were not written by this package: choose an empty folder'
+            raise ConfigError(f'submission_dir {folder} {told}')
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep predictions and ground truth of each image."""
@@ -131,14 +116,13 @@ class DarkFaceMetric(BaseMetric):
         if self.detections_file is not None:
             self.records.save(self.detections_file)
         told = [f'{len(images)} images, {sum(len(image.boxes) for image in images)} faces']
-        if 'annotation_version' in about:
-            told.append(f'annotation version: {about["annotation_version"]}')
-        told += [f'split: {about["split"]}'] if about.get('split') else []
-        print_log(', '.join(told), logger='current')
         numbers = name_for_host(self.records.metrics())
         if 'annotation_version' in about:
             version = str(about['annotation_version'])
+            told.append(f'annotation version: {version}')
             numbers['annotation_version'] = float(version) if version.isdecimal() else math.nan
+        told += [f'split: {about["split"]}'] if about.get('split') else []
+        print_log(', '.join(told), logger='current')
         return numbers
 
 
@@ -149,15 +133,14 @@ def _to_record(sample: dict) -> ImageDetections:
     name, found = str(sample['img_id']), sample['pred_instances']
     label = max(found['labels'].tolist(), default=0)
     if label > 0:
-        raise ConfigError(
-            f'DarkFaceMetric evaluates one class, the model predicts label {label} in image {name}'
-        )
+        got = f'the model predicts label {label} in image {name}'
+        raise ConfigError(f'DarkFaceMetric evaluates one class, {got}')
     predictions = np.concatenate([as_rows(found['bboxes'], 4), as_rows(found['scores'], 1)], axis=1)
-    if not np.isfinite(predictions).all():
-        raise DataError(f'image {name}: predictions must be finite, got NaN or infinity')
     boxes = as_rows([face['bbox'] for face in sample['instances']], 4)
     ignore = np.array([face['ignore_flag'] for face in sample['instances']], bool)
-    return ImageDetections(name, predictions, boxes, ignore)
+    record = ImageDetections(name, predictions, boxes, ignore)
+    record.check()
+    return record
 
 
 def name_for_host(metrics: Mapping[str, _Value]) -> dict[str, _Value]:

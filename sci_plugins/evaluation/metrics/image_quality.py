@@ -1,7 +1,6 @@
 """Quality of enhanced images as MMEngine metrics, image by image.
 
-Each result key names the settings (range, window, block), because numbers with different
-settings cannot be compared. NIQE needs pyiqa.
+Each result key names the settings (range, window, block): numbers with others cannot be compared.
 """
 
 from abc import abstractmethod
@@ -20,25 +19,19 @@ from sci_plugins.registry import METRICS, require_host
 class ImageQualityMetric(BaseMetric):
     """Base: the mean over the images of one number per image.
 
-    Images are first truncated to 8 bits, as in saved files. The model's outputs are
-    enhanced images ``(3, H, W)``, RGB, float in [0, 1]; the batch holds ``inputs``, the
-    original images, and ``data_samples`` with a ``reference`` if the metric needs one
-    (:class:`PairedLowLightDataset` has both).
-
-    Args:
-        *args, **kwargs: those of ``BaseMetric``.
+    Images are first truncated to 8 bits, as in saved files. The model's outputs are enhanced images
+    ``(3, H, W)``, RGB, float in [0, 1]; the batch holds ``inputs``, the original images, and
+    ``data_samples`` with a ``reference`` if the metric needs one, as :class:`PairedLowLightDataset`
+    does. Arguments are those of ``BaseMetric``.
 
     Raises:
         MissingDependencyError: if a package that the metric needs is not installed.
     """
 
     default_prefix = 'quality'
-    #: Name of the result.
-    key: ClassVar[str]
-    #: Whether it compares with a bright reference.
-    needs_reference: ClassVar[bool] = False
-    #: The package that it needs, and the extra that installs it; empty if none.
-    needs_package: ClassVar[tuple[str, ...]] = ()
+    key: ClassVar[str]  # name of the result
+    needs_reference: ClassVar[bool] = False  # whether it compares with a bright one
+    needs_package: ClassVar[tuple[str, ...]] = ()  # and the extra that installs it
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if self.needs_package:
@@ -56,10 +49,8 @@ class ImageQualityMetric(BaseMetric):
             ConfigError: if a reference is needed and there is none.
         """
         if self.needs_reference and reference is None:
-            raise ConfigError(
-                f'{type(self).__name__} needs a reference image, which the data set does not '
-                'have: use sci_plugins.PairedLowLightDataset'
-            )
+            told = 'which the data set does not have: use sci_plugins.PairedLowLightDataset'
+            raise ConfigError(f'{type(self).__name__} needs a reference image, {told}')
         images = [
             None if each is None else image_quality.to_levels(each.detach().cpu()).div(255)[None]
             for each in (enhanced, original, reference)
@@ -80,8 +71,7 @@ class ImageQualityMetric(BaseMetric):
 class PSNR(ImageQualityMetric):
     """Peak signal-to-noise ratio to the reference, dB, of RGB with a range of 1.
 
-    ``10 log10(1 / mean squared difference)``, by torchmetrics with ``data_range=1``,
-    averaged over images (not over their errors).
+    ``10 log10(1 / mean squared difference)`` by torchmetrics, averaged over images (not errors).
     """
 
     key = 'PSNR_range1_dB'
@@ -141,11 +131,7 @@ class DiscreteEntropy(ImageQualityMetric):
 
 @METRICS.register_module()
 class LOE(ImageQualityMetric):
-    """Lightness order error against the original image; 0 keeps the order of all pixels.
-
-    At 50 pixels on the shorter side, see
-    :func:`sci_plugins.functional.image_quality.lightness_order_error`.
-    """
+    """Lightness order error at 50 pixels on the shorter side; 0 keeps the order of all pixels."""
 
     key = 'LOE_side50'
 
@@ -167,12 +153,9 @@ class Brightness(ImageQualityMetric):
 class NIQE(ImageQualityMetric):
     """Natural image quality evaluator by pyiqa, without reference; lower is better.
 
-    NIQE compares with statistics of good photographs, ``niqe_modelparameters.mat``, which
-    pyiqa downloads when it is first used. pyiqa's licence allows no commercial use.
-
-    Args:
-        parameters: a local copy of that file, for machines without a network.
-        kwargs: those of ``BaseMetric``.
+    NIQE compares with statistics of good photographs, ``niqe_modelparameters.mat``, which pyiqa
+    downloads when it is first used; ``parameters`` is a local copy. pyiqa's licence allows no
+    commercial use.
 
     Raises:
         MissingDependencyError: if pyiqa is not installed or cannot load its parameters.
