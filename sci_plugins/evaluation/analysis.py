@@ -23,8 +23,7 @@ class GroupResult:
 
     name: str  # of the part, with its range, as in ``'darkest third, 0.02 to 0.05'``
     images: int  # number of images
-    #: the base's and the variant's number on these images alone
-    base: Measured
+    base: Measured  # the base's and the variant's number on these images alone
     value: Measured
     interval: Interval  # of the difference, from resamples of these images
 
@@ -56,16 +55,14 @@ class VariantAnalysis:
     metric: str  # the deciding one
     images: int  # number of images of the set
     units: int  # number of units that were drawn: images, clips or blocks
-    #: of the bootstrap
-    resamples: int
-    seed: int
+    resamples: int  # of the bootstrap
+    seed: int  # of the bootstrap
     intervals: dict[str, Interval]  # metric -> difference with its 95 % interval
     values: dict[str, tuple[Measured, Measured]]  # metric -> the base's and the variant's number
     #: kind -> parts of the set; ``'brightness'``: thirds by mean luma
     groups: dict[str, list[GroupResult]] = field(default_factory=dict)
-    #: images with the largest gain and loss, strongest first
-    gained: list[Effect] = field(default_factory=list)
-    lost: list[Effect] = field(default_factory=list)
+    gained: list[Effect] = field(default_factory=list)  # images with the largest gain, sorted
+    lost: list[Effect] = field(default_factory=list)  # images with the largest loss, sorted
     identical: bool = False  # whether both gave the same results, to the bit
     seeds: SeedTest | None = None  # the single trainings, if it is the mean of several
 

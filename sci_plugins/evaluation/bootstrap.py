@@ -26,10 +26,8 @@ ALPHA, MISSED = 0.05, 0.2
 _FEW_DRAWS = 3
 #: Rounding errors of sums in another order; true differences are larger.
 NOISE = 1e-12
-
 #: How a table of verdicts is corrected for their number, in words.
 CORRECTIONS = {'holm': 'Holm', 'bh': 'Benjamini and Hochberg', 'none': 'none'}
-
 #: Intervals need thousands; all of them are held in memory.
 MAX_RESAMPLES = 100_000
 
@@ -41,8 +39,7 @@ class Interval:
     ALSO_IN_JSON: ClassVar[tuple[str, ...]] = ('verdict',)
 
     delta: Measured  # on the set itself, the variant's number minus the base's
-    #: ends of the interval, in the unit of the metric
-    low: Measured
+    low: Measured  # ends of the interval, in the unit of the metric
     high: Measured
     higher_is_better: bool = True  # whether a difference above 0 is a gain
     error: Measured = math.nan  # standard error of the difference
@@ -156,9 +153,8 @@ def paired_interval(
 
     The plain percentile interval is too narrow by what a normal interval with the population's
     formula is against Student's; the percentiles are moved by that (Hesterberg 2015, 3.5).
-
-    Resamples that lack a number (no object of a class was drawn) do not count. The ends are NaN if
-    none has both numbers.
+    Resamples without a number (no object of a class was drawn) do not count; the ends are NaN where
+    no others are left.
 
     Args:
         base, other: ``(R,)``, the base's and the variant's number on each resample.

@@ -126,16 +126,14 @@ class VariantResult:
     metrics: dict[str, Measured]  # numbers of the config's own evaluator
     seconds: float  # duration of the test
     images: int  # number of tested images
-    #: its comparison with the base; ``None`` for the base, and without records
-    analysis: VariantAnalysis | None = None
+    analysis: VariantAnalysis | None = None  # ``None`` for the base, and without records
     note: str = ''  # why there are no records
     weakness: str = ''  # why the results say little where they are the base's; empty if they do not
     constant: str = ''  # what is predicted where every image gets the same
     difference: str = ''  # where and why an evaluator's number differs from the records'
     #: of an adaptive stage for the images; ``None`` without one, and in files of older versions
     decisions: Decisions | None = None
-    #: the trainings that it is the mean of; empty for a single one
-    members: list[str] = field(default_factory=list)
+    members: list[str] = field(default_factory=list)  # trainings that it is the mean of
     #: what numbers depend on beside the model: images, ground truth, scale, rule
     protocol: dict[str, str] = field(default_factory=dict)
 
@@ -163,8 +161,7 @@ class Comparison:
     #: config, checkpoint, hashes, versions: what it takes to repeat it; ``base`` names what the
     #: others are compared with (by default the first)
     about: dict[str, Any]
-    #: in the order in which they were measured
-    results: list[VariantResult] = field(default_factory=list)
+    results: list[VariantResult] = field(default_factory=list)  # in the order of measuring
     metric: str | None = None  # the deciding one, see :func:`main_metric`
 
     @property

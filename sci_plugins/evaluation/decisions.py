@@ -66,8 +66,7 @@ class Decisions:
     """Of the images of a test set for which the stage was asked, in the order of the set."""
 
     images: list[str]  # their names
-    #: of each, see :class:`ImageDecision`
-    gain: list[float]
+    gain: list[float]  # this and the others of each, see :class:`ImageDecision`
     exponent: list[float]
     strengths: list[list[float]]
     light: list[float]

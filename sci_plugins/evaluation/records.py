@@ -98,8 +98,7 @@ def image_ids(paths: Sequence[str]) -> list[str]:
 class RunInfo:
     """What a class of records may use while it collects."""
 
-    #: the test set, with ``images.metainfo`` and ``images.infos`` from its data set
-    images: ImageSet
+    images: ImageSet  # the test set, with ``metainfo`` and ``infos`` from its data set
     metrics: Sequence[Any] = ()  # of the run's evaluator. They process an image before it is kept.
 
 

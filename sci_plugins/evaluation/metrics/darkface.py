@@ -100,7 +100,6 @@ class DarkFaceMetric(BaseMetric):
             raise ConfigError(f'submission_dir {folder} {told}')
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep predictions and ground truth of each image."""
         self.results.extend(map(_to_record, data_samples))
 
     def compute_metrics(self, results: list) -> dict[str, float]:

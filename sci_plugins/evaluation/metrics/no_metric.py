@@ -15,9 +15,6 @@ class NoMetric(BaseMetric):
     ``compare.py`` and the board compute AP and IoU from their records anyway. What is lost is the
     check of those numbers against the host's own evaluator, which takes half of the time of a light
     detector. Name the metric that decides: ``--metric COCO_AP50``.
-
-    Args:
-        **kwargs: those of ``BaseMetric``.
     """
 
     default_prefix = 'set'

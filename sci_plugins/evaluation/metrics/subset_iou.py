@@ -53,14 +53,9 @@ class SubsetIoUMetric(BaseMetric):
         self.records: SegmentationRecords | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Count the pixels of each image."""
         names = self._class_names()
         choose_classes(self.classes, names)  # a misspelt class stops at the first image
-        for sample in data_samples:
-            if 'gt_sem_seg' not in sample:
-                wish = 'the test pipeline must have LoadAnnotations before PackSegInputs'
-                raise ConfigError(f'SubsetIoUMetric needs the ground truth: {wish}')
-            self.results.append((_path(sample), self._count(sample, len(names))))
+        self.results += [self._count(sample, len(names)) for sample in data_samples]
 
     def matrix_of(self, path: str) -> np.ndarray | None:
         """The confusion matrix ``(C, C)`` of an image that was just counted here, or ``None``."""
@@ -86,16 +81,17 @@ class SubsetIoUMetric(BaseMetric):
             raise ConfigError('SubsetIoUMetric needs a data set with names of classes')
         return tuple(about['classes'])
 
-    def _count(self, sample: dict, classes: int) -> np.ndarray:
+    def _count(self, sample: dict, classes: int) -> tuple[str, np.ndarray]:
+        """Path and confusion matrix of an image."""
+        if 'gt_sem_seg' not in sample:
+            wish = 'the test pipeline must have LoadAnnotations before PackSegInputs'
+            raise ConfigError(f'SubsetIoUMetric needs the ground truth: {wish}')
+        path = sample.get('img_path')
+        if path is None:
+            wish = "'img_path' among the meta_keys of PackSegInputs"
+            raise ConfigError(f'SubsetIoUMetric needs {wish}')
         found, truth = (sample[key]['data'].squeeze() for key in ('pred_sem_seg', 'gt_sem_seg'))
         try:
-            return confusion_matrix(found, truth, classes, self.ignore_index)
+            return str(path), confusion_matrix(found, truth, classes, self.ignore_index)
         except DataError as error:
-            raise DataError(f'{_path(sample)}: {error}') from error
-
-
-def _path(sample: dict) -> str:
-    path = sample.get('img_path')
-    if path is None:
-        raise ConfigError("SubsetIoUMetric needs 'img_path' among the meta_keys of PackSegInputs")
-    return str(path)
+            raise DataError(f'{path}: {error}') from error
