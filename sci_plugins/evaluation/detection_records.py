@@ -153,12 +153,7 @@ def _filled(labels: np.ndarray, count: int) -> np.ndarray:
 
 
 class ClassRecords:
-    """Every image matched by each definition, for one class, of which alone they are.
-
-    Args:
-        coco: also match by COCO's rules, which needs pycocotools and most of the time.
-        by_size: also COCO's numbers by box size.
-    """
+    """Images of one class, matched by VOC's rule, by COCO's if ``coco``, and its ``by_size``."""
 
     def __init__(self, images: Images, coco: bool = True, by_size: bool = True) -> None:
         clear = [image.without_ignored() for image in images]
@@ -196,14 +191,6 @@ def _coco_rules(start: str, matches: Sequence[RankedDetections]) -> dict[str, Ru
         f'{start}AP75': partial(detection_ap.coco_ap, matches[5]),  # 0.5 + 5 x 0.05
         f'{start}AR': recall,
     }
-
-
-#: Metrics that are defined for several classes: means over those with ground truth.
-OF_SEVERAL = (
-    'VOC_AP50_area',
-    'recall_at_1_FPPI',
-    *(f'COCO_{of}{what}' for of in ('', 'mask_') for what in ('AP', 'AP50', 'AP75', 'AR')),
-)
 
 
 @RECORDS.register_module()
@@ -291,24 +278,18 @@ class DetectionRecords(ImageRecords):
 
     @property
     def names(self) -> list[str]:
-        known = list(self.parts[0].rules)
-        if self._single:
-            return known
-        means = [name for name in known if name in OF_SEVERAL]
-        return means + [f'COCO_AP50/{name}' for name in self.classes if self.has_coco]
+        classes = self.classes if self.has_coco and not self._single else ()
+        return [*self.parts[0].rules, *(f'COCO_AP50/{name}' for name in classes)]
 
     @classmethod
     def define(cls, names: Iterable[str]) -> dict[str, str]:
         found = super().define(names)
         if 'COCO_AP50/CLASS' in found:
-            means = [name for name in found if name in OF_SEVERAL]
+            means = [name for name in found if '/' not in name]
             found[', '.join(means)] = 'means over the classes that are in the images'
         return found
 
     def compute(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        if self._single:
-            rules = self.parts[0].rules
-            return {name: rules[name](weights) for name in names}
         numbers: dict[str, np.ndarray] = {}
         for metric in dict.fromkeys(name.partition('/')[0] for name in names):
             each = np.array([part.rules[metric](weights) for part in self.parts])
