@@ -96,12 +96,9 @@ class VariantAnalysis:
         if not {'AP', 'VOC_AP50_area'} <= self.values.keys():
             return self
         names = {name: name for name in self.values} | {'AP': 'DARKFACE_AP'}
-        return replace(
-            self,
-            metric=names[self.metric],
-            values={names[name]: pair for name, pair in self.values.items()},
-            intervals={names[name]: each for name, each in self.intervals.items()},
-        )
+        values = {names[name]: pair for name, pair in self.values.items()}
+        intervals = {names[name]: each for name, each in self.intervals.items()}
+        return replace(self, metric=names[self.metric], values=values, intervals=intervals)
 
 
 def analyse(

@@ -121,10 +121,8 @@ def darken_dataset(cfg: Config, condition: Condition, seed: int = 0) -> None:
 def insert_after_loading(cfg: Config, step: dict[str, Any], what: str) -> None:
     """Insert a transform's config after each image is loaded, 8-bit, in ``cfg.test_dataloader``.
 
-    ``what`` it does is for the errors.
-
     Raises:
-        ConfigError: if no pipeline of the data set loads images by a known step.
+        ConfigError: saying ``what`` cannot be done, if no pipeline loads images by a known step.
     """
     pipelines = loading_pipelines(cfg.test_dataloader.dataset)
     if not pipelines:

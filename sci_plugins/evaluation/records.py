@@ -113,15 +113,12 @@ class ImageRecords(ABC):
     definitions: ClassVar[Mapping[str, str]] = {}
     #: The metrics in percent, 0 to 100 (``METRIC`` includes every ``METRIC/CLASS``).
     percentages: ClassVar[Collection[str]] = ()
-    #: The metrics from 0 to 1 that reports show in percent, likewise.
-    fractions: ClassVar[Collection[str]] = ()
-    #: The metrics for which lower is better.
-    lower_is_better: ClassVar[Collection[str]] = ()
+    fractions: ClassVar[Collection[str]] = ()  # those from 0 to 1 that reports show in percent
+    lower_is_better: ClassVar[Collection[str]] = ()  # those for which lower is better
     #: The evaluator's name (its part after the last ``/``) -> ours, where they differ.
     host_names: ClassVar[Mapping[str, str]] = {}
 
-    #: Names of the images, each once, in the order of the set: ``(N,)``.
-    ids: list[str]
+    ids: list[str]  # ``(N,)``, names of the images, each once, in the order of the set
 
     @classmethod
     @abstractmethod

@@ -44,10 +44,9 @@ class SeedRecords(ImageRecords):
         return self._means(weights, names, np.ones((len(weights), len(self.seeds))))
 
     def drawn(self, weights: np.ndarray, names: Sequence[str], rng: Generator) -> Numbers:
-        """For every row also other seeds, with replacement.
+        """For every row also other seeds, with replacement, one less than there are.
 
-        One less than there are: the variance of a mean over all would be too small by
-        ``(k - 1) / k`` (Rao and Wu 1988).
+        With all the variance of a mean would be too small by ``(k - 1) / k`` (Rao and Wu 1988).
         """
         many = len(self.seeds)
         times = rng.multinomial(many - 1, [1 / many] * many, len(weights))

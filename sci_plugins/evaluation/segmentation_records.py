@@ -201,9 +201,7 @@ SUBSETS = {
 
 
 def choose_classes(wanted: int | Sequence[str] | None, classes: Sequence[str]) -> tuple[str, ...]:
-    """The ``wanted`` classes, in the order of the data set; ``None`` means all.
-
-    A number is that of Cityscapes' classes in :data:`SUBSETS`.
+    """The ``wanted`` classes in the data set's order; a number is of :data:`SUBSETS`, ``None`` all.
 
     Raises:
         ConfigError: if there is no such subset, or the data set lacks one of its classes.

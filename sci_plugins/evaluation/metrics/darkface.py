@@ -73,7 +73,6 @@ class DarkFaceMetric(BaseMetric):
         coco: also compute COCO's numbers and those by face size; takes pycocotools.
         submission_dir: folder for the official submission files, ``ID.txt``.
         detections_file: ``.npz`` file for detections and ground truth, to compare later.
-        **kwargs: those of ``BaseMetric``.
 
     Raises:
         MissingDependencyError: if ``coco`` needs pycocotools and it is not installed.

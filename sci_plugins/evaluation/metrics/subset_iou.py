@@ -31,7 +31,6 @@ class SubsetIoUMetric(BaseMetric):
         records_file: ``.npz`` file for the matrices, to compare later.
         iou_metrics: only ``['mIoU']``, so that a config can replace the host's metric by
             its type alone.
-        **kwargs: those of ``BaseMetric``.
 
     Raises:
         ConfigError: if the data set lacks a class, a sample has no ground truth, or other metrics
