@@ -43,7 +43,7 @@ def find_metric(metrics: Iterable[str], wanted: str) -> str | None:
 
 
 def name_in_records(host_name: str, known: Container[str]) -> str | None:
-    """The one of the ``known`` names of records for a host's, such as ``'coco/bbox_mAP'``."""
+    """The records' name, of ``known``, for a host's such as ``'coco/bbox_mAP'``; or ``None``."""
     last = host_name.rsplit('/', 1)[-1]
     renamed = [kind.host_names[last] for kind in kinds_of_records() if last in kind.host_names]
     names = (host_name, *renamed, host_name.partition('/')[2])

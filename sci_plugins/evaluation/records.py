@@ -153,7 +153,7 @@ class ImageRecords(ABC):
 
     @abstractmethod
     def compute(self, weights: np.ndarray, names: Sequence[str]) -> Numbers:
-        """The named metrics for every row of weights; NaN where it leaves nothing to measure.
+        """The named metrics, ``(R,)`` each; NaN where a row of weights leaves nothing to measure.
 
         ``weights`` are ``(R, N)``, float64, how often each image counts, 0 or more. Both arguments
         are checked by :meth:`resampled`.
@@ -175,7 +175,7 @@ class ImageRecords(ABC):
     def resampled(
         self, weights: np.ndarray | None = None, names: Sequence[str] | None = None
     ) -> Numbers:
-        """The numbers for resamples of the images; NaN where there is nothing to measure.
+        """The numbers for resamples of the images, ``(R,)`` each; NaN where nothing is to measure.
 
         Args:
             weights: ``(R, N)``, how often each image counts in each resample, in the order of

@@ -39,7 +39,7 @@ def write_submission(folder: str | os.PathLike[str], images: Iterable[ImageDetec
 
 
 def read_predictions(path: str | os.PathLike[str]) -> tuple[np.ndarray, list[str]]:
-    """Predictions of one file, ``(P, 5)`` float64, and a sentence about each inverted box.
+    """Predictions ``(P, 5)`` of one file, ``x1 y1 x2 y2 score``, and a sentence per inverted box.
 
     Blank lines and Windows line ends are fine. An inverted box stays: the official tool counts it
     as a false positive.
@@ -64,10 +64,10 @@ class DarkFaceMetric(BaseMetric):
     """Average precision of one class by four definitions, from one pass.
 
     ``darkface/AP`` is the number of the data set's own tool, the records' ``DARKFACE_AP``; for the
-    other keys see ``DarkFaceRecords.definitions``. All are fractions in [0, 1], NaN where there is
-    nothing to find. ``darkface/annotation_version`` is the year of the annotations, NaN if the data
-    set does not recognise it. After the evaluation ``records`` holds every image's matches (on the
-    main process).
+    other keys see ``DarkFaceRecords.definitions``. All are fractions in [0, 1], of boxes in pixels
+    of the original; NaN where there is nothing to find. ``darkface/annotation_version`` is the year
+    of the annotations, NaN if the data set does not recognise it. After the evaluation ``records``
+    holds every image's matches (on the main process).
 
     Args:
         coco: also compute COCO's numbers and those by face size; takes pycocotools.
