@@ -36,6 +36,7 @@ from sci_plugins.evaluation.conditions import Condition, parse_condition
 from sci_plugins.models.enhancers import build_enhancer
 from sci_plugins.utils.checkpoint import use_safe_loading
 from sci_plugins.utils.files import file_slug
+from sci_plugins.utils.folders import PathLike
 from sci_plugins.utils.machine import describe_machine, machine_line
 from sci_plugins.utils.schema import Measured, from_content, read_json
 
@@ -66,7 +67,7 @@ class Board:
     resamples: int = 1000  # of the bootstrap
 
 
-def read_board(path: str | os.PathLike[str]) -> Board:
+def read_board(path: PathLike) -> Board:
     """Read ``BOARD.yml``.
 
     Raises:
@@ -128,7 +129,7 @@ class Cell:
         return [n for n in enhancers if found is None or not found.find(self.condition, n)]
 
 
-def cells_of(board: Board, work_dir: str | os.PathLike[str]) -> list[Cell]:
+def cells_of(board: Board, work_dir: PathLike) -> list[Cell]:
     """All cells, network by network."""
     conditions = [parse_condition(text) for text in board.conditions]
     return [
@@ -138,7 +139,7 @@ def cells_of(board: Board, work_dir: str | os.PathLike[str]) -> list[Cell]:
     ]
 
 
-def measure_board(board: Board, work_dir: str | os.PathLike[str]) -> None:
+def measure_board(board: Board, work_dir: PathLike) -> None:
     """Measure every cell that no other process is at; what is there is kept.
 
     Any number of processes may run this with the same folder, on several machines if their file
@@ -234,7 +235,7 @@ class Results:
     taken: dict[str, int] = field(default_factory=dict)
 
 
-def collect_results(board: Board, work_dir: str | os.PathLike[str]) -> Results:
+def collect_results(board: Board, work_dir: PathLike) -> Results:
     """What has been measured so far, and what every enhancer costs here."""
     cells, sheets, versions = cells_of(board, work_dir), [], {}
     for network in board.networks:
@@ -254,9 +255,7 @@ def collect_results(board: Board, work_dir: str | os.PathLike[str]) -> Results:
     return Results(sheets, board.enhancers, costs, machine, versions, len(cells), done)
 
 
-def complete_results(
-    results: Results, board: Board, path: str | os.PathLike[str], earlier: Results
-) -> Results:
+def complete_results(results: Results, board: Board, path: PathLike, earlier: Results) -> Results:
     """Results with what is missing from an earlier ``board.json``.
 
     Numbers are taken from the same network with the same weights, on the same images under the same
@@ -395,7 +394,7 @@ def cost_of(name: str) -> float:
     return 1000 * median(times[1:])
 
 
-def read_results(path: str | os.PathLike[str]) -> tuple[Results, str]:
+def read_results(path: PathLike) -> tuple[Results, str]:
     """The results in a ``board.json``, and the command that made them.
 
     Raises:

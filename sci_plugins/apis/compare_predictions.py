@@ -1,6 +1,5 @@
 """What any framework predicted, raw and enhanced, judged as a comparison judges: no model here."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,18 +22,18 @@ from sci_plugins.evaluation.instance_records import ImageMasks, InstanceRecords,
 from sci_plugins.evaluation.records import ImageRecords, image_ids
 from sci_plugins.functional.retinex import mean_luma
 from sci_plugins.utils.files import check_outputs, write_atomically
-from sci_plugins.utils.folders import match_by_name
+from sci_plugins.utils.folders import PathLike, match_by_name
 from sci_plugins.utils.images import IMAGE_FORMATS, read_image
 from sci_plugins.utils.schema import from_content, read_json
 from sci_plugins.visualization.report import Curve, render_report
 
 
 def compare_predictions(
-    truth: str | os.PathLike[str],
-    predictions: Mapping[str, str | os.PathLike[str]],
+    truth: PathLike,
+    predictions: Mapping[str, PathLike],
     *,
-    work_dir: str | os.PathLike[str],
-    images: str | os.PathLike[str] | None = None,
+    work_dir: PathLike,
+    images: PathLike | None = None,
     base: str | None = None,
     metric: str | None = None,
     resample: str = 'images',
@@ -95,7 +94,7 @@ def compare_predictions(
     return comparison
 
 
-def _lumas(ids: Sequence[str], folder: str | os.PathLike[str] | None) -> np.ndarray:
+def _lumas(ids: Sequence[str], folder: PathLike | None) -> np.ndarray:
     """Mean luma of each image in [0, 1]; NaN without the images."""
     if folder is None:
         return np.full(len(ids), np.nan)

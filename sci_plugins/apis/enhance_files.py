@@ -34,10 +34,10 @@ from sci_plugins.models.enhancers.base import BaseEnhancer, RetinexEnhancer, arg
 from sci_plugins.models.enhancers.sci import prepare_kernels
 from sci_plugins.utils import images
 from sci_plugins.utils.files import write_atomically
-from sci_plugins.utils.folders import check_regular_file, list_files, video_advice
+from sci_plugins.utils.folders import PathLike, check_regular_file, list_files, video_advice
 from sci_plugins.weights import DEFAULT_ENHANCER
 
-Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+Paths = PathLike | Iterable[PathLike]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class FileJob:
 
 def plan_jobs(
     inputs: Paths,
-    out_dir: str | os.PathLike[str],
+    out_dir: PathLike,
     *,
     image_format: str = 'same',
     illumination: bool = False,
@@ -291,7 +291,7 @@ class EnhanceSummary:
 
 def enhance_files(
     inputs: Paths,
-    out_dir: str | os.PathLike[str],
+    out_dir: PathLike,
     enhancer: Spec = DEFAULT_ENHANCER,
     *,
     illumination: bool = False,

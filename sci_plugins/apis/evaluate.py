@@ -21,6 +21,7 @@ from sci_plugins.models.enhancers.weight_files import file_sha256
 from sci_plugins.registry import METRICS
 from sci_plugins.utils.cli import text_table
 from sci_plugins.utils.files import check_outputs, file_slug
+from sci_plugins.utils.folders import PathLike
 from sci_plugins.utils.images import write_sheet
 from sci_plugins.utils.schema import to_content
 from sci_plugins.version import __version__
@@ -74,13 +75,13 @@ REFERENCE = 'reference'
 
 @torch.no_grad()
 def evaluate_enhancement(
-    low: str | os.PathLike[str],
-    reference: str | os.PathLike[str] | None = None,
+    low: PathLike,
+    reference: PathLike | None = None,
     variants: Sequence[str] | Mapping[str, Spec] = ('none', DEFAULT_ENHANCER),
     *,
     metrics: Sequence[str] = METRIC_NAMES,
     max_size: int | None = None,
-    pictures: str | os.PathLike[str] | None = None,
+    pictures: PathLike | None = None,
     device: str = 'cpu',
     progress: bool = False,
     overwrite: bool = False,

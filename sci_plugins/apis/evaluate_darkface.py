@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import textwrap
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from sci_plugins.evaluation.comparison import finite_or_none
 from sci_plugins.evaluation.detection_records import DarkFaceRecords, ImageDetections
 from sci_plugins.evaluation.metrics.darkface import COLUMNS, name_for_host, read_predictions
 from sci_plugins.registry import require_host
+from sci_plugins.utils.folders import PathLike
 from sci_plugins.utils.images import read_image_size
 from sci_plugins.version import __version__
 from sci_plugins.visualization.report.cells import count, first_few
@@ -87,8 +87,8 @@ class SubmissionResult:
 
 
 def evaluate_submission(
-    pred_dir: str | os.PathLike[str],
-    gt_dir: str | os.PathLike[str],
+    pred_dir: PathLike,
+    gt_dir: PathLike,
     *,
     split: str | None = None,
     strict: bool = False,

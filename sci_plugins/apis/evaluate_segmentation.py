@@ -1,7 +1,6 @@
 """Evaluate a folder of predicted label maps, whichever tool wrote them."""
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -19,7 +18,7 @@ from sci_plugins.evaluation.segmentation_records import (
     class_table,
 )
 from sci_plugins.functional.confusion import MAX_CLASSES, confusion_matrix, unknown_ids
-from sci_plugins.utils.folders import list_files
+from sci_plugins.utils.folders import PathLike, list_files
 from sci_plugins.utils.images import read_label_map
 from sci_plugins.visualization.report.cells import count, first_few
 
@@ -81,8 +80,8 @@ class _Rule:
 
 
 def pair_label_maps(
-    pred_dir: str | os.PathLike[str],
-    gt_dir: str | os.PathLike[str],
+    pred_dir: PathLike,
+    gt_dir: PathLike,
     pred_suffix: str | None = None,
     gt_suffix: str | None = None,
 ) -> LabelPairs:
@@ -226,8 +225,8 @@ class SegmentationResult:
 
 
 def evaluate_segmentation(
-    pred_dir: str | os.PathLike[str],
-    gt_dir: str | os.PathLike[str],
+    pred_dir: PathLike,
+    gt_dir: PathLike,
     num_classes: int,
     *,
     classes: str | Sequence[str] | None = None,

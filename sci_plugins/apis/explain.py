@@ -1,6 +1,5 @@
 """What a photograph is like, light and noise, and what the adaptive stage does to it."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from sci_plugins.functional.blocking import estimate_blocking
 from sci_plugins.functional.light import light_statistics
 from sci_plugins.functional.noise import estimate_noise
 from sci_plugins.models.enhancers import AdaptiveSCIEnhancer
+from sci_plugins.utils.folders import PathLike
 from sci_plugins.utils.images import read_image
 
 
@@ -42,7 +42,7 @@ HEAD = (
 
 
 def explain_images(
-    inputs: Sequence[str | os.PathLike[str]],
+    inputs: Sequence[PathLike],
     enhancer: nn.Module | Mapping[str, Any] | str = 'adaptive',
     device: str = 'cpu',
     progress: bool = False,

@@ -1,7 +1,6 @@
 """Fine-tune an enhancer on one scene: the estimator alone, a hundred steps."""
 
 import math
-import os
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from sci_plugins.models.enhancers.export import building_of, save_enhancer
 from sci_plugins.models.enhancers.weight_files import is_published
 from sci_plugins.models.losses import SCILoss
 from sci_plugins.utils.files import check_outputs
+from sci_plugins.utils.folders import PathLike
 from sci_plugins.utils.images import write_sheet
 from sci_plugins.visualization.panels import image_cell, make_grid
 from sci_plugins.weights import DEFAULT_ENHANCER
@@ -48,8 +48,8 @@ class FinetuneResult:
 
 
 def finetune(
-    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    out: str | os.PathLike[str],
+    inputs: PathLike | Sequence[PathLike],
+    out: PathLike,
     enhancer: Spec = DEFAULT_ENHANCER,
     *,
     steps: int | None = None,

@@ -11,6 +11,7 @@ from sci_plugins.datasets.check_report import CheckReport
 from sci_plugins.datasets.night_layouts import NightLayout
 from sci_plugins.datasets.segmentation_check import check_segmentation
 from sci_plugins.errors import ConfigError, check_workers
+from sci_plugins.utils.folders import PathLike
 
 #: Name of the data set -> its layout, or its check, called with the folder and keyword options.
 #: Imported on demand, since some import a host.
@@ -25,9 +26,7 @@ CHECKS = dict(
 )
 
 
-def check_data(
-    name: str | NightLayout, root: str | os.PathLike[str], **options: Any
-) -> CheckReport:
+def check_data(name: str | NightLayout, root: PathLike, **options: Any) -> CheckReport:
     """Check a data set's folder.
 
     Args:

@@ -3,7 +3,6 @@
 import copy
 import io
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, product
@@ -35,6 +34,7 @@ from sci_plugins.models.teachers import PixelTeacher, Teacher
 from sci_plugins.utils.checkpoint import read_checkpoint
 from sci_plugins.utils.cli import text_table
 from sci_plugins.utils.files import MARK, check_outputs, write_atomically
+from sci_plugins.utils.folders import PathLike
 from sci_plugins.utils.images import write_sheet
 from sci_plugins.version import __version__
 from sci_plugins.visualization.panels import image_cell, make_grid
@@ -175,11 +175,11 @@ class TuneResult:
 
 def tune(
     images: Sequence[Any],
-    out: str | os.PathLike[str],
+    out: PathLike,
     teacher: Teacher | None = None,
     enhancer: nn.Module | Mapping[str, Any] | str = 'adaptive',
     *,
-    as_they_are: Sequence[str | os.PathLike[str]] = (),
+    as_they_are: Sequence[PathLike] = (),
     steps: int = 1000,
     batch_size: int = 6,
     crop_size: int = 192,

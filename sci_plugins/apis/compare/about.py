@@ -23,7 +23,7 @@ from sci_plugins.models.enhancers import parse_enhancer
 from sci_plugins.models.enhancers.weight_files import file_sha256, find_weight_file, is_published
 from sci_plugins.models.enhancers.weights import weights_name
 from sci_plugins.registry import scope_of, type_name_of
-from sci_plugins.utils.folders import list_files
+from sci_plugins.utils.folders import PathLike, list_files
 from sci_plugins.utils.images import IMAGE_FORMATS
 from sci_plugins.utils.machine import describe_machine, package_versions
 
@@ -200,7 +200,7 @@ def _weights(contenders: Contenders) -> dict[str, dict[str, Any]]:
     return found
 
 
-def files_of(places: Mapping[str, str | os.PathLike[str]]) -> dict[str, dict[str, Any]]:
+def files_of(places: Mapping[str, PathLike]) -> dict[str, dict[str, Any]]:
     """Label -> name and hash of a file, or of all images in a folder."""
     found = {}
     for label, place in places.items():
