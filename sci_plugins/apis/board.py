@@ -1,7 +1,6 @@
 """The board: networks on their sets, under many conditions, with many enhancers.
 
-Every cell (a network under a condition, with all enhancers) is a comparison in a folder of its
-own, so that processes on one or several machines can share the work.
+Every cell is a comparison in a folder of its own, so that processes can share the work.
 """
 
 import fcntl
@@ -10,7 +9,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -142,8 +141,8 @@ def cells_of(board: Board, work_dir: PathLike) -> list[Cell]:
 def measure_board(board: Board, work_dir: PathLike) -> None:
     """Measure every cell that no other process is at; what is there is kept.
 
-    Any number of processes may run this with the same folder, on several machines if their file
-    system has locks: each takes the next free cell. A lock ends with its process.
+    Processes with the same folder each take the next free cell, on several machines too if their
+    file system has locks. A lock ends with its process.
 
     Raises:
         SciPluginsError: as :func:`compare` does, also if a cell was measured with another config,
@@ -166,13 +165,12 @@ def measure_board(board: Board, work_dir: PathLike) -> None:
 def _claimed(folder: Path) -> Iterator[bool]:
     """Whether no other process has this folder; it is ours until the end of the block."""
     folder.mkdir(parents=True, exist_ok=True)
+    is_free = False
     with (folder / 'claim').open('w') as file:
-        try:
+        with suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+            is_free = True
+        yield is_free
 
 
 @dataclass(frozen=True)
@@ -256,15 +254,10 @@ def collect_results(board: Board, work_dir: PathLike) -> Results:
 
 
 def complete_results(results: Results, board: Board, path: PathLike, earlier: Results) -> Results:
-    """Results with what is missing from an earlier ``board.json``.
+    """Results with what is missing, for a board, from an earlier ``board.json`` at ``path``.
 
     Numbers are taken from the same network with the same weights, on the same images under the same
     conditions, and corrected anew together with the others.
-
-    Args:
-        results: what was measured.
-        board: what is asked for.
-        path, earlier: the file and its content.
 
     Raises:
         DataError: if the base is another enhancer there, or has another value on the same images.
@@ -274,57 +267,43 @@ def complete_results(results: Results, board: Board, path: PathLike, earlier: Re
             f'{path}: expected numbers against {board.enhancers[0]}, got them against '
             f'{", ".join(earlier.enhancers[:1]) or "nothing"}'
         )
+    mine, theirs = ({each.network: each for each in found.sheets} for found in (results, earlier))
     sheets, taken, done = [], 0, 0
-    for network in board.networks:
-        own, other = (
-            next((each for each in found.sheets if each.network == network.name), None)
-            for found in (results, earlier)
-        )
-        if other is not None:
-            own = own or replace(other, columns=[])
-            if _same_test(own, other):
-                before = sum(len(each.entries) for each in own.columns)
-                found = (
-                    _completed(text, own, other, board.enhancers, path) for text in board.conditions
-                )
-                own = replace(own, columns=_corrected([each for each in found if each is not None]))
-                taken += sum(len(each.entries) for each in own.columns) - before
-            else:
-                told = f'{path}: {network.name} has other weights, images or metric: not taken'
-                print_log(told, logger='current', level=logging.WARNING)
-        if own is not None:
-            sheets.append(own)
-            done += sum(board.enhancers == list(each.entries) for each in own.columns)
+    for name in (each.name for each in board.networks if each.name in mine | theirs):
+        own = mine.get(name) or replace(theirs[name], columns=[])
+        if name in theirs and _test_of(own) == _test_of(theirs[name]):
+            columns = _completed(own, theirs[name], board, path)
+            taken += sum(len(e.entries) for e in columns) - sum(len(e.entries) for e in own.columns)
+            own = replace(own, columns=columns)
+        elif name in theirs:
+            told = f'{path}: {name} has other weights, images or metric: not taken'
+            print_log(told, logger='current', level=logging.WARNING)
+        sheets.append(own)
+        done += sum(board.enhancers == list(each.entries) for each in own.columns)
     taken_all = results.taken | {Path(path).name: taken}
     return replace(results, sheets=sheets, measured=done, taken=taken_all)
 
 
-def _same_test(one: Sheet, other: Sheet) -> bool:
+def _test_of(sheet: Sheet) -> tuple[Any, ...]:
     """The host's evaluator may have been another: the numbers are those of the records."""
-    sheets = [
-        (each.checkpoint_sha256, each.metric, each.images, each.resample,
-         {k: v for k, v in each.protocol.items() if k != 'rule'})
-        for each in (one, other)
-    ]  # fmt: skip
-    return sheets[0] == sheets[1]
+    protocol = {key: value for key, value in sheet.protocol.items() if key != 'rule'}
+    return sheet.checkpoint_sha256, sheet.metric, sheet.images, sheet.resample, protocol
 
 
-def _completed(
-    text: str, own: Sheet, other: Sheet, enhancers: Sequence[str], path: Any
-) -> Column | None:
-    """The column of a condition with the entries of both sheets, in order; the own ones count."""
-    found = [each for sheet in (own, other) for each in sheet.columns if each.text == text]
-    if not found:
-        return None
-    bases = [each.entries[enhancers[0]].value for each in found]
-    if max(bases) - min(bases) > _SAME_BASE:
-        raise DataError(
-            f'{path}: {own.network}, {text}: {enhancers[0]} is {bases[-1]:.4f} there, '
-            f'{bases[0]:.4f} here'
-        )
-    entries = found[-1].entries | found[0].entries
-    ordered = {name: entries[name] for name in enhancers if name in entries}
-    return replace(found[0], entries=ordered)
+def _completed(own: Sheet, other: Sheet, board: Board, path: PathLike) -> list[Column]:
+    """The columns with the entries of both sheets, in order; the own ones count."""
+    columns, base = [], board.enhancers[0]
+    for text in board.conditions:
+        found = [each for sheet in (own, other) for each in sheet.columns if each.text == text]
+        bases = [each.entries[base].value for each in found]
+        if bases and max(bases) - min(bases) > _SAME_BASE:
+            there = f'{base} is {bases[-1]:.4f} there, {bases[0]:.4f} here'
+            raise DataError(f'{path}: {own.network}, {text}: {there}')
+        if found:
+            entries = found[-1].entries | found[0].entries
+            ordered = {name: entries[name] for name in board.enhancers if name in entries}
+            columns.append(replace(found[0], entries=ordered))
+    return _corrected(columns)
 
 
 def _metric(found: Comparison) -> str:
@@ -371,8 +350,7 @@ def _column(text: str, cell: Cell, found: Comparison, enhancers: Sequence[str]) 
 def cost_of(name: str) -> float:
     """Milliseconds of an enhancer for one dark image of 640 x 480; NaN for files of others.
 
-    Median of five runs: the CPU time of one thread, or a GPU's time where there is one. What looks
-    at two images needs a second inference of the network besides.
+    Median of five runs: the CPU time of one thread, or a GPU's time where there is one.
     """
     inner = name if name == 'none' else enhancer_of(name)
     if inner is None:
