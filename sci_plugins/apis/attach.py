@@ -30,28 +30,23 @@ def attach(
     input_max: float = 255.0,
     check_values: bool = True,
 ) -> Model:
-    """Put an enhancer in front of a built model of an OpenMMLab family, in place.
+    """Put an enhancer in front of a built model of an OpenMMLab family, in place; returns it.
 
     Gives the same model as the two config keys would. An enhancer that was there before is
     replaced; :func:`detach` takes it off again.
 
     Args:
         model: any MMEngine model whose data preprocessor takes ``inputs``, a list of ``(3, H, W)``
-            or one ``(N, 3, H, W)``: mmdet's detectors, mmseg's segmentors, mmpretrain's
-            classifiers, mmpose's estimators; or what wraps one (parallel, averaged, test-time
-            augmentation).
+            or one ``(N, 3, H, W)``, such as those of mmdet, mmseg, mmpretrain and mmpose; or what
+            wraps one (parallel, averaged, test-time augmentation).
         enhancer: an enhancer, a config dict, or a name such as ``'sci/official/medium'``.
         frozen, norm_eval, input_order, fill_color, input_max, check_values: see
             :class:`EnhancementStage`; ``fill_color`` defaults to what the host's class takes in a
             config.
 
-    Returns:
-        ``model`` itself.
-
     Raises:
         ConfigError: if the model has no such data preprocessor, an argument is out of range, or an
-            enhancer that is trained comes too late for parallel training; the model is then as it
-            was.
+            enhancer to be trained comes too late for parallel training; the model stays as it was.
     """
     if not frozen and any(isinstance(part, DistributedDataParallel) for part in model.modules()):
         raise ConfigError(
@@ -64,9 +59,8 @@ def attach(
     if fill_color is _AUTO:
         fill_color = default_fill_color(preprocessor)
     detach(model)
-    plain: Any = type(preprocessor)
     # As in torch.nn.utils.parametrize: the object stays, its class gains a step.
-    preprocessor.__class__ = _enhanced_class(plain)
+    preprocessor.__class__ = _enhanced_class(type(preprocessor))
     try:
         preprocessor.setup_enhancement(
             enhancer, frozen, norm_eval, input_order, fill_color, input_max, check_values

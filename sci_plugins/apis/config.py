@@ -42,14 +42,13 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
     """Read a config file or a host's own config.
 
     Args:
-        path: file, or name of a host's config (``mmdet::retinanet/...``, ``mmseg::pspnet/...``),
-            which ``_base_`` may name too, or of one of ours (``sci_plugins::darkface/...``).
+        path: file, or name of a host's config (``mmdet::retinanet/...``), which ``_base_`` may name
+            too, or of one of ours (``sci_plugins::darkface/...``).
         cfg_options: settings to override, as dotted keys.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ConfigError: if the config cannot be read, a key of ``cfg_options`` is not a name, or a
-            number such as ``batch_size`` is out of range.
+        ConfigError: if the config or an option is not valid.
         MissingDependencyError: if its host, mmdet or mmseg, is not installed.
     """
     for key in cfg_options or {}:
@@ -60,9 +59,8 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
     scope, is_host_name, _ = path.partition('::')
     if is_host_name:
         if scope not in HOSTS:  # MMEngine would try to install it with pip
-            raise ConfigError(
-                f'config {path}: unknown host {scope!r}; known: sci_plugins, {", ".join(HOSTS)}'
-            )
+            known = f'sci_plugins, {", ".join(HOSTS)}'
+            raise ConfigError(f'config {path}: unknown host {scope!r}; known: {known}')
         _require_scope(scope, path)
     elif not Path(path).is_file():
         raise FileNotFoundError(f'config not found: {path}')
@@ -150,10 +148,7 @@ def _tell_imports(error: BaseException) -> str:
 
 @contextmanager
 def _found_by_module() -> Iterator[None]:
-    """Look ``mmseg::...`` up by its module.
-
-    MMEngine looks for a package named ``mmsegmentation``, but the maintained one has another name.
-    """
+    """Look ``mmseg::...`` up by its module; MMEngine looks for the package ``mmsegmentation``."""
     before = dict(MODULE2PACKAGE)
     MODULE2PACKAGE.update({name: name for name in HOSTS})
     try:
@@ -177,9 +172,8 @@ def load_config_from_args(args: argparse.Namespace) -> Config:
     """
     variable = _RANK_VARIABLES.get(args.launcher)
     if variable and variable not in os.environ:
-        raise ConfigError(
-            f'--launcher {args.launcher} did not start this process: {variable} is not set'
-        )
+        told = f'did not start this process: {variable} is not set'
+        raise ConfigError(f'--launcher {args.launcher} {told}')
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     _set_timeout(cfg, args.timeout)
@@ -205,11 +199,10 @@ def _set_timeout(cfg: Config, minutes: float | None) -> None:
 
 
 def enable_amp(cfg: Config) -> None:
-    """Train in mixed precision (``--amp``).
+    """Train in mixed precision (``--amp``), by MMEngine's wrapper.
 
     Raises:
-        ConfigError: if there is no GPU, which MMEngine's wrapper needs, or the config has an
-            optimizer wrapper of its own.
+        ConfigError: if there is no GPU, or the config has an optimizer wrapper of its own.
     """
     if not torch.cuda.is_available():
         raise ConfigError('--amp needs a GPU, and this machine has none')
@@ -221,10 +214,7 @@ def enable_amp(cfg: Config) -> None:
 
 
 def use_tta(cfg: Config) -> None:
-    """Test with augmentation (``--tta``), as the hosts' own tools do.
-
-    The ``tta_model`` of the config is put around its ``model``, and its ``tta_pipeline`` takes the
-    place of the test pipeline.
+    """Test with augmentation (``--tta``): the config's ``tta_model`` and ``tta_pipeline``.
 
     Raises:
         ConfigError: if one of the two is missing.
@@ -238,49 +228,37 @@ def use_tta(cfg: Config) -> None:
 
 
 def require(cfg: Config, *keys: str) -> None:
-    """Refuse a config that lacks one of the keys that a tool needs.
-
-    Raises:
-        ConfigError: naming the first missing key.
-    """
+    """Refuse a config that lacks a key that a tool needs, by a :class:`ConfigError`."""
     for key in keys:
         if cfg.get(key) is None:
             raise ConfigError(f'config {cfg.filename} has no {key}, which this tool needs')
 
 
 def check_checkpoints(cfg: Config) -> None:
-    """Refuse to train where a user's checkpoint would be written over.
-
-    Those of an earlier run in the work dir are: MMEngine trains anew where it is not told to
-    resume.
+    """Refuse to train where a checkpoint that is not of an earlier run would be written over.
 
     Raises:
         ConfigError: naming the file.
     """
     if cfg.get('resume'):
         return
-    start = os.path.realpath(str(cfg.get('load_from')))
+    start, advice = os.path.realpath(str(cfg.get('load_from'))), 'choose another --work-dir'
     for path in Path(cfg.work_dir).glob('*_*.pth'):
         if not re.fullmatch(r'(epoch|iter|best)_.+', path.stem) or not path.is_file():
             continue
         if os.path.realpath(path) == start:
-            raise ConfigError(
-                f'load_from: this run may write over {path}: choose another --work-dir'
-            )
+            raise ConfigError(f'load_from: this run may write over {path}: {advice}')
         with open(path, 'rb') as file:
             if b'mmengine_version' not in file.read(2**20):
-                raise ConfigError(
-                    f'{path} exists and is not of an earlier run: choose another --work-dir'
-                )
+                raise ConfigError(f'{path} exists and is not of an earlier run: {advice}')
 
 
 def use_gloo_without_gpu(cfg: Config) -> None:
-    """Start the process group on CPUs, where MMEngine would look for GPUs.
+    """Start the process group on CPUs, where MMEngine would look for GPUs; else do nothing.
 
-    Does nothing for a single process or on a machine with a GPU. Gloo averages the gradients over
-    the processes. BatchNorm normalises with the statistics of each process's own images unless
-    ``FrozenNormHook`` freezes them: PyTorch's synchronised BatchNorm runs on GPUs only. The
-    config's ``model_wrapper_cfg`` is completed.
+    BatchNorm normalises with the statistics of each process's own images unless ``FrozenNormHook``
+    freezes them: PyTorch's synchronised BatchNorm runs on GPUs only. The config's
+    ``model_wrapper_cfg`` is completed.
 
     Raises:
         ConfigError: if ``sync_bn`` is set, or the launcher is not ``pytorch`` (torchrun).
@@ -291,10 +269,8 @@ def use_gloo_without_gpu(cfg: Config) -> None:
     if cfg.get('sync_bn') is not None:
         raise ConfigError('sync_bn needs GPUs, and this machine has none: leave it out')
     if launcher != 'pytorch':
-        raise ConfigError(
-            f'--launcher {launcher} needs GPUs, and this machine has none: use torchrun and '
-            '--launcher pytorch'
-        )
+        advice = 'use torchrun and --launcher pytorch'
+        raise ConfigError(f'--launcher {launcher} needs GPUs, and this machine has none: {advice}')
     if not torch.distributed.is_initialized():
         seconds = cfg.env_cfg.dist_cfg.timeout
         torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=seconds))
@@ -305,10 +281,7 @@ def use_gloo_without_gpu(cfg: Config) -> None:
 
 
 def end_processes() -> None:
-    """Leave the process group, if there is one, once all processes are here.
-
-    A process that exits while another still communicates with it can abort that one.
-    """
+    """Leave the process group once all are here: whoever exits before can abort another."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
