@@ -44,14 +44,12 @@ def enhance(image: Any, enhancer: BaseEnhancer | Mapping[str, Any] | str = DEFAU
             ``(N, H, W, 3)``, uint8 or float in [0, 1]; a grey array ``(H, W)`` or ``(H, W, 1)``, or
             an RGBA array ``(H, W, 4)``; a PIL image; a path, which gives a PIL image, upright; or a
             list of these. Images that OpenCV loaded are BGR: turn their channels around first.
-        enhancer: an enhancer, a config dict, or a name such as ``'sci/official/medium'``,
-            ``'gamma'`` or ``'clahe'``. A module is not changed: one in train mode or on another
-            device is copied.
+        enhancer: an enhancer, a config dict, or a name such as ``'sci/official/medium'`` or
+            ``'gamma'``. A module stays as it is: in train mode or on another device it is copied.
 
     Returns:
-        What came in: same kind, shape and dtype, RGB. Grey and RGBA images become RGB, as PIL
-        images do; a list gives a list. 8-bit values are truncated, not rounded, as SCI's authors
-        save their results. Gradients do not flow; call the enhancer itself for that.
+        What came in: same kind, shape and dtype, but RGB. 8-bit values are truncated, not rounded,
+        as SCI's authors save their results. Gradients do not flow; call the enhancer for that.
 
     Raises:
         DataError: if the image is of another kind, shape, dtype or scale, not finite, or a file
@@ -77,10 +75,8 @@ def enhance(image: Any, enhancer: BaseEnhancer | Mapping[str, Any] | str = DEFAU
 
 def _pixels(image: Image.Image) -> np.ndarray:
     if image.mode.startswith(('I', 'F')):  # Pillow would clip them to white
-        raise DataError(
-            f'a PIL image must have 8 bits per channel, got mode {image.mode!r}: give an '
-            'array or the path instead'
-        )
+        got = f'got mode {image.mode!r}: give an array or the path instead'
+        raise DataError(f'a PIL image must have 8 bits per channel, {got}')
     try:
         return np.asarray(image.convert('RGB'))
     except ValueError as error:  # La, of premultiplied alpha
@@ -106,10 +102,8 @@ def _enhance_tensor(image: Tensor, enhancer: Any) -> Tensor:
     is_8_bit = image.dtype == torch.uint8
     is_plain = image.layout == torch.strided and image.device.type != 'meta'
     if image.ndim not in (3, 4) or image.shape[-3] != 3 or 0 in image.shape[-2:] or not is_plain:
-        raise DataError(
-            'a tensor must be dense, of shape (3, H, W) or (N, 3, H, W), got '
-            f'{tuple(image.shape)}, {image.layout} on {image.device}'
-        )
+        got = f'{tuple(image.shape)}, {image.layout} on {image.device}'
+        raise DataError(f'a tensor must be dense, of shape (3, H, W) or (N, 3, H, W), got {got}')
     if not is_8_bit and not image.is_floating_point():
         raise DataError(f'a tensor must be uint8 or float in [0, 1], got {image.dtype}')
     rgb = image.detach().float()
@@ -126,16 +120,13 @@ def _check_scale(image: Tensor) -> Tensor:
     low, high = image.aminmax() if image.numel() else (image.new_zeros(()),) * 2
     if not bool(torch.isfinite(low) & torch.isfinite(high)):
         raise DataError('the image holds NaN or infinite values')
+    got = ''
     if high > _CLEARLY_ABOVE_ONE:
-        raise DataError(
-            f'a float image must be in [0, 1], got values up to {float(high):.4g}: divide by '
-            '255, or give uint8'
-        )
-    if low < _CLEARLY_BELOW_ZERO:
-        raise DataError(
-            f'a float image must be in [0, 1], got values down to {float(low):.4g}: enhance it '
-            'before it is normalised'
-        )
+        got = f'up to {float(high):.4g}: divide by 255, or give uint8'
+    elif low < _CLEARLY_BELOW_ZERO:
+        got = f'down to {float(low):.4g}: enhance it before it is normalised'
+    if got:
+        raise DataError(f'a float image must be in [0, 1], got values {got}')
     return image
 
 
@@ -149,9 +140,8 @@ def _in_eval_mode(module: BaseEnhancer, device: torch.device) -> BaseEnhancer:
     try:
         return copy.deepcopy(module, shared).to(device).eval()
     except RuntimeError as error:  # a tensor with a history, as of weight_norm
-        raise ConfigError(
-            f'cannot copy {type(module).__name__} ({first_line(error)}): call its eval() first'
-        ) from error
+        told = f'cannot copy {type(module).__name__} ({first_line(error)})'
+        raise ConfigError(f'{told}: call its eval() first') from error
 
 
 def prepare_enhancer(enhancer: Spec, device: str = 'cpu') -> BaseEnhancer:
@@ -197,7 +187,7 @@ _WHITE = {'uint8': 255, 'uint16': 65535, 'float32': 1}
 
 
 class EnhancedPixels(NamedTuple):
-    """Enhanced pixels ``(H, W, C)`` and, if asked for, illumination ``(H, W, 3)``."""
+    """Enhanced pixels ``(H, W, C)`` and, if wanted, illumination ``(H, W, 3)``."""
 
     image: np.ndarray
     illumination: np.ndarray | None
@@ -222,10 +212,8 @@ def enhance_pixels(
 ) -> EnhancedPixels:
     """Enhance one image, tile by tile.
 
-    Tiles overlap by the enhancer's ``receptive_radius``, and the border of the image stays the
-    border of the outermost tiles, so the result equals that of the whole image (float rounding may
-    move a value by one grey level). If the radius is ``None`` the image is enhanced in one piece.
-
+    Tiles overlap by the enhancer's ``receptive_radius`` (without one there is one tile), so the
+    result equals that of the whole image but for rounding, which may move it by one grey level.
     Integers are truncated, ``uint8(255 * value)``, as in the authors' code. A grey image is
     enhanced as RGB with equal channels; the result is the luma (ITU-R BT.601) of that.
 
@@ -234,8 +222,7 @@ def enhance_pixels(
         pixels: ``(H, W, 3)`` RGB or ``(H, W, 1)`` grey; uint8, uint16, or float32 in [0, 1].
         tile: side of a tile in pixels, without the overlap.
         illumination: also return the illumination map, RGB.
-        dtype: dtype of the result; by default that of ``pixels``.
-        device: device to compute on.
+        dtype: of the result; by default that of ``pixels``.
 
     Raises:
         ConfigError: if the enhancer has no ``illumination``.
@@ -277,10 +264,7 @@ def _enhance_bytes(
 
 
 def split(height: int, width: int, tile: int, radius: int | None) -> Iterator[Tile]:
-    """Cut ``height`` x ``width`` pixels into tiles that overlap by ``radius`` inside the image.
-
-    One tile if ``radius`` is ``None``.
-    """
+    """Cut pixels into tiles that overlap by ``radius``, or one tile if that is ``None``."""
     if radius is None:
         tile, radius = max(height, width), 0
     for pair in product(_spans(height, tile, radius), _spans(width, tile, radius)):

@@ -1,7 +1,4 @@
-"""Enhancing image files and whole folders of them.
-
-A log in the output folder says what was written with which settings: a run can be resumed.
-"""
+"""Enhancing image files and folders; a log in the output folder makes a run resumable."""
 
 import hashlib
 import inspect
@@ -65,14 +62,10 @@ def plan_jobs(
     """List what to read and where to write it.
 
     A file goes to ``out_dir/NAME``; what lies in a folder keeps its path below that folder; see
-    :func:`sci_plugins.utils.folders.list_files` for what is passed over. ``out_dir`` itself is no
-    input. The illumination map of ``NAME.jpg`` is ``NAME_illumination.png``.
+    :func:`sci_plugins.utils.folders.list_files` for what is passed over, as ``out_dir`` is too.
 
     Args:
-        inputs: image files and folders, or one of them.
-        out_dir: folder of the results; need not exist.
-        image_format: ``'same'`` keeps each file's suffix, ``'png'`` makes all PNG.
-        illumination: whether to write illumination maps as well.
+        inputs, out_dir, image_format, illumination: see :func:`enhance_files`.
         skipped: gets a line for each folder with files that are passed over.
 
     Raises:
@@ -122,17 +115,13 @@ def _check_outputs(jobs: list[FileJob]) -> None:
     writers: dict[Path, Path] = {}
     for job in jobs:
         for output in job.outputs:
-            if output.resolve() in sources:
-                raise ConfigError(
-                    f'{job.source} would be written over the input '
-                    f'{sources[output.resolve()]}; choose another output folder'
-                )
+            if source := sources.get(output.resolve()):
+                told = f'{job.source} would be written over the input {source}'
+                raise ConfigError(f'{told}; choose another output folder')
             other = writers.setdefault(output, job.source)
             if other != job.source:
-                raise ConfigError(
-                    f'{other} and {job.source} would both be written to {output}; '
-                    'enhance them into different folders'
-                )
+                told = f'{other} and {job.source} would both be written to {output}'
+                raise ConfigError(f'{told}; enhance them into different folders')
 
 
 #: Name of the log in the output folder.
@@ -140,11 +129,7 @@ LOG_NAME = 'enhance_log.jsonl'
 
 
 def enhancer_fingerprint(enhancer: BaseEnhancer) -> str:
-    """Short hash of what an enhancer does to an image.
-
-    Of its class, the code of one from outside this package, the arguments that it was built with,
-    plain values that its modules hold, and its weights.
-    """
+    """Short hash of what an enhancer does: code, arguments, its modules' plain values, weights."""
     plain: dict[str, Any] = {}
     for path, module in enhancer.named_modules():
         own = {name: value for name, value in vars(module).items() if not name.startswith('_')}
@@ -177,11 +162,7 @@ class EnhanceLog:
     A line is on the disk before its file is: whenever a run is killed, and while others write into
     the same folder, every result there is one that the log knows. A result counts as done while its
     file has the size that the last line about it says, its source the size and time, and the
-    enhancer is the same.
-
-    Args:
-        out_dir: output folder; made when the first line is written.
-        enhancer: hash of the enhancer, see :func:`enhancer_fingerprint`.
+    enhancer the hash, see :func:`enhancer_fingerprint`.
     """
 
     def __init__(self, out_dir: Path, enhancer: str) -> None:
@@ -208,24 +189,17 @@ class EnhanceLog:
         return True
 
     def is_ours(self, path: Path) -> bool:
-        """Whether ``path`` exists as this run or an earlier one has left it.
-
-        Also the result before the last one: a run may be killed between line and file.
-        """
+        """Whether ``path`` exists as this run or an earlier one has left it."""
+        # Also the result before the last one: a run may be killed between line and file.
         entries = self._entries.get(self._key(path), [])
         return path.is_file() and path.stat().st_size in [e.get('output_bytes') for e in entries]
 
     def begin(self, job: FileJob, contents: Mapping[Path, memoryview]) -> None:
-        """Log what is about to be written, and wait until the log is on the disk.
-
-        Args:
-            job: whose files they are.
-            contents: output file -> its bytes.
-        """
+        """Log what is about to be written, output file -> bytes, and wait until that is on disk."""
         lines = []
         for path, content in contents.items():
-            entry = self._state(job) | dict(output_bytes=content.nbytes)
-            lines.append(dict(output=self._key(path), source=str(job.source), **entry))
+            named = dict(output=self._key(path), source=str(job.source))
+            lines.append(named | self._state(job) | dict(output_bytes=content.nbytes))
         text = ''.join(json.dumps(line) + '\n' for line in lines)
         with self._lock, open(self.path, 'ab') as file:
             self._known += file.write((b'\n' if self._cut_off else b'') + text.encode())
@@ -264,11 +238,10 @@ class EnhanceLog:
 
 
 def _parse(line: str) -> dict[str, Any] | None:
-    with suppress(ValueError, RecursionError):
+    with suppress(ValueError, RecursionError, TypeError, KeyError):
         entry = json.loads(line)
-        kinds = dict(output=str, output_bytes=int)
-        if isinstance(entry, dict) and all(isinstance(entry.get(k), kinds[k]) for k in kinds):
-            return entry
+        if isinstance(entry['output'], str) and isinstance(entry['output_bytes'], int):
+            return dict(entry)
     return None
 
 
@@ -304,7 +277,7 @@ def enhance_files(
     progress: bool = False,
     on_failure: Callable[[str], None] | None = None,
 ) -> EnhanceSummary:
-    """Enhance images, and folders of images, into a folder.
+    """Enhance images, and folders of images, into a folder; a failed image stops no other.
 
     Values are truncated to integers, as the authors save theirs. 8-bit images stay 8-bit, 16-bit
     ones 16-bit; grey stays grey, alpha is copied. Pixels are written upright, the colour profile is
@@ -313,8 +286,8 @@ def enhance_files(
     again, and several may share the work.
 
     Args:
-        inputs: PNG, JPEG, BMP, TIFF or WebP files, and folders that hold such.
-        out_dir: where to write; the structure of each folder is kept.
+        inputs: PNG, JPEG, BMP, TIFF or WebP files, and folders that hold such, or one of these.
+        out_dir: where to write; need not exist; the structure of each folder is kept.
         enhancer: anything that ``build_enhancer`` takes.
         illumination: also write ``NAME_illumination.png``.
         image_format: ``'same'`` keeps the format of each file (JPEG with quality 95); ``'png'``
@@ -323,12 +296,8 @@ def enhance_files(
         tile: side of the tiles in pixels in which large images are enhanced.
         workers: threads that read and write; at most 4, one a core, by default.
         overwrite: enhance what is there already, and replace files that are not of this function.
-        device: where to enhance, such as ``'cpu'`` or ``'cuda'``.
-        progress: show a progress bar on stderr.
+        device, progress: such as ``'cuda'``; show a progress bar on stderr.
         on_failure: called with one line for each image that fails.
-
-    Returns:
-        What was written, skipped and failed. A failed image stops no other.
 
     Raises:
         ConfigError: if an option is impossible or two results would collide.
@@ -406,10 +375,8 @@ class _Worker:
                     return False
                 foreign = [each for each in foreign if not self.log.is_ours(each)]
                 if foreign and known == before:
-                    raise DataError(
-                        f'{job.source}: {foreign[0]} exists and was not written by this tool, or '
-                        'was changed since; overwrite replaces it'
-                    )
+                    told = f'{foreign[0]} exists and was not written by this tool, or was changed'
+                    raise DataError(f'{job.source}: {told} since; overwrite replaces it')
         with self._budget.hold(math.prod(images.header_size(job.source))):
             if self.stop.is_set():
                 return False
@@ -431,8 +398,8 @@ class _Worker:
             pictures[job.illumination] = images.Picture(result.illumination)
         pictures[job.target] = replace(picture, pixels=result.image)
         del picture  # its pixels need not wait for the encoder
-        each = pictures.items()
-        return {path: images.encode_picture(path, p, self.png_level) for path, p in each}
+        level = self.png_level
+        return {path: images.encode_picture(path, p, level) for path, p in pictures.items()}
 
 
 class _PixelBudget:
