@@ -46,7 +46,7 @@ class QualityTable:
     def mean(self, variant: str, metric: str) -> float:
         """Mean over the images; NaN where the variant does not have the metric."""
         values = self.scores[variant].get(metric, [])
-        return sum(values) / len(values) if values else float('nan')
+        return sum(values) / len(values) if values else math.nan
 
     def to_text(self) -> str:
         """A table of the means: variants down, metrics across."""
@@ -99,8 +99,7 @@ def evaluate_enhancement(
         metrics: names of metrics of ``sci_plugins``, subclasses of ``ImageQualityMetric``.
         max_size: images whose longer side exceeds this many pixels are shrunk to it.
         pictures: folder for one sheet per image, with all variants side by side.
-        device: device to enhance on, such as ``'cpu'`` or ``'cuda'``.
-        progress: show a progress bar on stderr.
+        device, progress: such as ``'cuda'``; show a progress bar on stderr.
         overwrite: replace sheets that no tool of this package wrote.
 
     Raises:
@@ -118,29 +117,22 @@ def evaluate_enhancement(
     measures = [each for each in measures if reference is not None or not each.needs_reference]
     specs = dict(variants if isinstance(variants, Mapping) else {v: v for v in variants})
     if not specs or REFERENCE in specs:
-        raise ConfigError(
-            f'expected at least one enhancer as variant and none called {REFERENCE!r}, '
-            f'got {list(specs)}'
-        )
+        wish = f'at least one enhancer as variant and none called {REFERENCE!r}'
+        raise ConfigError(f'expected {wish}, got {list(specs)}')
     enhancers = {name: prepare_enhancer(spec, device) for name, spec in specs.items()}
     root = Path(os.path.expanduser(low))
-    root = root if root.is_dir() else root.parent
-    names = [os.path.relpath(path, root) for path in data.files]
+    names = [os.path.relpath(each, root if root.is_dir() else root.parent) for each in data.files]
     sheets = [] if pictures is None else _sheets(Path(pictures), names)
     check_outputs(*sheets, inputs=data.files, overwrite=overwrite)
     files = {name: path for name, spec in specs.items() for path in weight_files(spec)}
-    about = dict(
-        low=str(low),
-        reference=None if reference is None else str(reference),
-        max_size=max_size,
-        weights={name: file_sha256(path) for name, path in files.items()},
-        versions=dict(sci_plugins=__version__, torch=str(torch.__version__)),
-    )
+    told = None if reference is None else str(reference)
+    about: dict[str, Any] = dict(low=str(low), reference=told, max_size=max_size)
+    about['weights'] = {name: file_sha256(path) for name, path in files.items()}
+    about['versions'] = dict(sci_plugins=__version__, torch=str(torch.__version__))
     table = QualityTable(about, names)
     for index in tqdm(range(len(data)), unit='image', disable=not progress):
         item = data[index]
-        image = item['inputs']
-        bright = getattr(item['data_samples'], 'reference', None)
+        image, bright = item['inputs'], getattr(item['data_samples'], 'reference', None)
         batch = image.unsqueeze(0).to(device)
         shown = {name: each(batch)[0].cpu() for name, each in enhancers.items()}
         if bright is not None:

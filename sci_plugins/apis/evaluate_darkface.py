@@ -32,8 +32,7 @@ _SHOWN = 5
 class SubmissionResult:
     """The numbers of a submission, and all irregularities of its files."""
 
-    #: ``darkface/AP`` and the others, fractions in [0, 1]; NaN without ground truth
-    numbers: dict[str, float]
+    numbers: dict[str, float]  # ``darkface/AP``, ...: fractions in [0, 1]; NaN without ground truth
     #: how many were evaluated
     images: int
     faces: int
@@ -52,16 +51,13 @@ class SubmissionResult:
             sci_plugins=__version__,
         )
         numbers: dict[str, Any] = finite_or_none(about.pop('numbers'))
-        for name in ('missing', 'extra'):
-            about[f'{name}_predictions'] = about.pop(name)
+        about |= {f'{name}_predictions': about.pop(name) for name in ('missing', 'extra')}
         return json.dumps(numbers | about, indent=2) + '\n'
 
     def to_text(self) -> str:
         about = f'split {self.split}' if self.split else 'no known split'
-        lines = [
-            f'{self.images} images ({about}), {self.faces} faces (annotation version: '
-            f'{self.annotation_version}), {self.predictions} predictions'
-        ]
+        faces = f'{self.faces} faces (annotation version: {self.annotation_version})'
+        lines = [f'{self.images} images ({about}), {faces}, {self.predictions} predictions']
         for name, text in DEFINITIONS.items():
             value = self.numbers.get(f'darkface/{name}')
             if value is not None:
@@ -74,10 +70,9 @@ class SubmissionResult:
         """What the user must know before quoting the numbers."""
         lines = []
         if self.missing:
-            lines.append(
-                f'{len(self.missing)} of {self.images} images have no prediction file and count '
-                f'as images without detections: {first_few(self.missing)}'
-            )
+            bare = f'{len(self.missing)} of {self.images} images have no prediction file'
+            told = f'{bare} and count as images without detections'
+            lines.append(f'{told}: {first_few(self.missing)}')
         if self.extra:
             ignored = count(len(self.extra), 'prediction file')
             lines.append(f'ignored {ignored} of other images: {first_few(self.extra)}')
@@ -97,7 +92,6 @@ def evaluate_submission(
     """Evaluate official submission files, ``ID.txt`` with lines ``x1 y1 x2 y2 score``.
 
     Args:
-        pred_dir: folder of the predictions.
         gt_dir: DARK FACE's folder with ``label/`` (and ``image/``) in it, or a folder of label
             files. If there are images, boxes are checked against their size.
         split: evaluate only its images; ``None``: all labels of the folder.
@@ -122,8 +116,7 @@ def evaluate_submission(
     if len(missing) == len(ids):
         raise DataError(f'{pred_dir}: no ID.txt for any of the {len(ids)} images')
     extra = [str(found[name]) for name in sorted(set(found).difference(ids))]
-    remarks = [] if split else _unpaired(labels, pictures)
-    images = []
+    remarks, images = [] if split else _unpaired(labels, pictures), []
     for name in ids:
         image, odd = _read_image(name, labels, pictures, found.get(name))
         images.append(image)
@@ -200,7 +193,5 @@ def _look_like_widths(images: Sequence[ImageDetections]) -> list[str]:
     inverted = ((rows[:, 2] < rows[:, 0]) | (rows[:, 3] < rows[:, 1])).sum()
     if 2 * inverted <= len(rows):
         return []
-    return [
-        f'{inverted} of {len(rows)} predicted boxes are inverted: the files should hold '
-        f'{COLUMNS}, not x y width height'
-    ]
+    wish = f'the files should hold {COLUMNS}, not x y width height'
+    return [f'{inverted} of {len(rows)} predicted boxes are inverted: {wish}']

@@ -88,8 +88,8 @@ def pair_label_maps(
     """Match predictions with ground truth by their paths below the two folders.
 
     If no paths are equal, names without folders are tried and, without a given suffix, the endings
-    of the usual layouts; the match must be unambiguous. A suffix is an ending that is not part of
-    the name, such as ``'_gt_labelTrainIds.png'``; files with other endings are ignored.
+    of the usual layouts; the match must be unambiguous. A suffix, such as
+    ``'_gt_labelTrainIds.png'``, is not part of the name; files with other endings are ignored.
 
     Raises:
         ConfigError: if a suffix does not end in ``.png``, both folders are the same, or several
@@ -156,19 +156,15 @@ def _guess(rule: _Rule, given: bool, files: _Sides, folders: tuple[Path, Path]) 
         guess = _Rule(*ends, flat)
         if pairs := guess.matches(files):
             fitting.setdefault(pairs, guess)
-    if not fitting:
-        first = next(iter(rule.names(files)[1]))
-        raise DataError(
-            f'{folders[0]}: no prediction is named like a label map in {folders[1]}, such as '
-            f'{first}{rule.pred_suffix}; set --pred-suffix and --gt-suffix'
-        )
-    if len(fitting) > 1:
-        some = '; or '.join(str(guess) for guess in list(fitting.values())[:2])
-        raise ConfigError(
-            f'{folders[0]} matches {folders[1]} in several ways: {some}; choose with '
-            '--pred-suffix and --gt-suffix'
-        )
-    return next(iter(fitting.values()))
+    options, guesses = '--pred-suffix and --gt-suffix', list(fitting.values())
+    if not guesses:
+        such = f'such as {next(iter(rule.names(files)[1]))}{rule.pred_suffix}; set {options}'
+        like = f'no prediction is named like a label map in {folders[1]}'
+        raise DataError(f'{folders[0]}: {like}, {such}')
+    if len(guesses) > 1:
+        ways = f'in several ways: {guesses[0]}; or {guesses[1]}; choose with {options}'
+        raise ConfigError(f'{folders[0]} matches {folders[1]} {ways}')
+    return guesses[0]
 
 
 #: A missing prediction is an error, an image in which every pixel is wrong, or an image that is not
@@ -187,9 +183,7 @@ class SegmentationResult:
     skipped: bool = False
     extra: list[str] = field(default_factory=list)  # predictions without ground truth
     rule: str = ''  # how file names were matched; empty if they are the same
-    #: percent of the evaluated pixels, in images with a prediction, that are predicted as the
-    #: ignored id
-    void: float = 0.0
+    void: float = 0.0  # percent of the pixels in predicted images that are predicted as ignored
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -242,14 +236,13 @@ def evaluate_segmentation(
     """Mean IoU of label maps in PNG files, accumulated over the set as in mmseg.
 
     Args:
-        pred_dir, gt_dir: folders of maps with the same names, searched recursively; for other names
-            see :func:`pair_label_maps`.
+        pred_dir, gt_dir, pred_suffix, gt_suffix: folders of maps, searched recursively, and
+            endings of their names; see :func:`pair_label_maps`.
         num_classes: ids are 0 to ``num_classes`` - 1.
         classes: names of the classes in the order of the ids, or one of
             :data:`sci_plugins.datasets.night_layouts.CLASS_NAMES`; ``None``: the ids.
         subset, ignore_left_out: classes to average over, see :class:`SegmentationRecords`.
         ignore_index: pixels of this true id do not count; predicted elsewhere it is wrong.
-        pred_suffix, gt_suffix: endings of the file names.
         missing: for ground truth without prediction: ``'error'`` raises, ``'wrong'`` counts every
             pixel as wrong, ``'skip'`` leaves the image out.
         strict: raise instead of warning: missing and extra predictions, pixels without prediction.
@@ -257,32 +250,25 @@ def evaluate_segmentation(
 
     Raises:
         ConfigError: if classes or options are invalid.
-        DataError: naming the file, if it is missing, cannot be read, is a colour picture, has
-            another size than its ground truth, or holds other ids.
+        DataError: naming the file that is missing, not readable or no such label map.
     """
     names = name_classes(num_classes, classes)
     kept = choose_classes(subset, names)
     check_choice('missing', missing, MISSING)
     found = pair_label_maps(pred_dir, gt_dir, pred_suffix, gt_suffix)
     if found.missing and (strict or missing == 'error'):
+        absent = f'{len(found.missing)} of {len(found.pairs)} missing'
         advice = '--strict' if strict else 'see --missing'
-        raise DataError(
-            f'{found.missing[0].prediction}: no such prediction '
-            f'({len(found.missing)} of {len(found.pairs)} missing; {advice})'
-        )
+        raise DataError(f'{found.missing[0].prediction}: no such prediction ({absent}; {advice})')
     pairs = [pair for pair in found.pairs if pair.there or missing != 'skip']
     bar = tqdm(pairs, unit='image', disable=not progress)
     matrices = np.stack([_count(pair, num_classes, ignore_index) for pair in bar])
     predicted = matrices[[pair.there for pair in pairs]]
-    total = predicted.sum()
-    result = SegmentationResult(
-        SegmentationRecords([pair.name for pair in pairs], matrices, names, kept, ignore_left_out),
-        [str(pair.prediction) for pair in found.missing],
-        missing == 'skip',
-        [str(path) for path in found.extra],
-        found.rule,
-        float(100 * predicted[:, :, -1].sum() / total) if total else 0.0,
-    )
+    void = float(100 * predicted[:, :, -1].sum() / predicted.sum()) if predicted.any() else 0.0
+    ids, absent = [pair.name for pair in pairs], [str(pair.prediction) for pair in found.missing]
+    records = SegmentationRecords(ids, matrices, names, kept, ignore_left_out)
+    extra = [str(path) for path in found.extra]
+    result = SegmentationResult(records, absent, missing == 'skip', extra, found.rule, void)
     if strict and result.warnings():
         raise DataError(f'{pred_dir}: {result.warnings()[0]} (--strict)')
     return result
@@ -300,10 +286,8 @@ def name_classes(num_classes: int, classes: str | Sequence[str] | None) -> list[
     given = [classes] if isinstance(classes, str) else list(classes)
     names = list(CLASS_NAMES.get(given[0], given)) if len(given) == 1 else given
     if len(names) != num_classes or len(set(names)) != num_classes:
-        raise ConfigError(
-            f'classes must be {num_classes} different names (num_classes), or one of '
-            f'{", ".join(CLASS_NAMES)}; got {len(names)}: {first_few(names)}'
-        )
+        wish = f'{num_classes} different names (num_classes), or one of {", ".join(CLASS_NAMES)}'
+        raise ConfigError(f'classes must be {wish}; got {len(names)}: {first_few(names)}')
     return names
 
 
@@ -311,10 +295,8 @@ def _count(pair: LabelPair, classes: int, ignored: int) -> np.ndarray:
     true = _read(pair.truth, classes, ignored)
     found = _read(pair.prediction, classes, ignored) if pair.there else true
     if found.shape != true.shape:
-        sizes = [f'{each.shape[1]} x {each.shape[0]}' for each in (true, found)]
-        raise DataError(
-            f'{pair.prediction} must have the size of {pair.truth}, {sizes[0]}, got {sizes[1]}'
-        )
+        sizes = ', got '.join(f'{each.shape[1]} x {each.shape[0]}' for each in (true, found))
+        raise DataError(f'{pair.prediction} must have the size of {pair.truth}, {sizes}')
     matrix = confusion_matrix(found, true, classes, ignored, void=True)
     if not pair.there:  # every pixel is without prediction
         matrix[:, -1], matrix[:, :-1] = matrix.sum(axis=1), 0
@@ -323,10 +305,7 @@ def _count(pair: LabelPair, classes: int, ignored: int) -> np.ndarray:
 
 def _read(path: Path, classes: int, ignored: int) -> np.ndarray:
     labels = read_label_map(path)
-    unknown = unknown_ids(labels, classes, ignored)
-    if unknown:
-        raise DataError(
-            f'{path} must hold ids 0 to {classes - 1} or {ignored} (ignored), got '
-            f'{first_few([str(value) for value in unknown])}'
-        )
+    if unknown := [str(value) for value in unknown_ids(labels, classes, ignored)]:
+        wish = f'ids 0 to {classes - 1} or {ignored} (ignored)'
+        raise DataError(f'{path} must hold {wish}, got {first_few(unknown)}')
     return labels
