@@ -22,9 +22,9 @@ from sci_plugins.utils.images import read_image
 
 @dataclass(frozen=True)
 class Explanation:
-    """One image."""
+    """One image file."""
 
-    path: str  # its file
+    path: str
     light: Mapping[str, float]  # :class:`sci_plugins.functional.light.LightStatistics`, by name
     #: standard deviation of each channel's noise in linear light (white is 1); ``whiteness``: 1 a
     #: sensor's noise, 0 texture; ``blocks``: 1 where JPEG's blocks show, 0 where they do not
@@ -47,9 +47,7 @@ def explain_images(
     device: str = 'cpu',
     progress: bool = False,
 ) -> Iterator[Explanation]:
-    """Light and noise of image files and folders, and what an adaptive stage decides, one by one.
-
-    For any other enhancer the statistics alone are told.
+    """Light and noise of image files and folders, and what a stage decides if it is adaptive.
 
     Raises:
         ConfigError, CheckpointError: if the enhancer cannot be built.
@@ -82,8 +80,8 @@ def row(found: Explanation) -> list[str]:
     """The cells of a table with :data:`HEAD`."""
     if found.problem:
         return [found.path, found.problem, *[''] * (len(HEAD) - 2)]
-    light = [f'{found.light[name]:.3f}' for name in ('mean', 'low', 'high')]
-    cells = [found.path, *light, f'{found.light["unevenness"]:.2f}']
-    cells += [f'{found.noise["linear"]:.5f}', f'{found.noise["whiteness"]:.2f}']
-    cells.append(f'{found.noise["blocks"]:.2f}')
-    return [*cells, *(decided_cells(**found.decision) if found.decision else [''] * 3)]
+    shown = dict(mean=3, low=3, high=3, unevenness=2, linear=5, whiteness=2, blocks=2)  # decimals
+    known = {**found.light, **found.noise}
+    cells = [f'{known[name]:.{places}f}' for name, places in shown.items()]
+    decided = decided_cells(**found.decision) if found.decision else [''] * 3
+    return [found.path, *cells, *decided]

@@ -41,8 +41,7 @@ class FinetuneResult:
 
     enhancer: RetinexEnhancer  # the fine-tuned enhancer, in eval mode
     losses: list[float] = field(default_factory=list)  # loss of each step
-    #: whether the loss has settled, see :func:`has_settled`; ``None`` without ``until``
-    settled: bool | None = None
+    settled: bool | None = None  # see :func:`has_settled`; ``None`` without ``until``
     skipped: dict[str, str] = field(default_factory=dict)  # image file -> why it cannot be read
     sha256: str = ''  # hash of the written file
 
@@ -73,8 +72,7 @@ def finetune(
     Args:
         inputs: image files and folders.
         out: file to write, such as ``night.pth``; loads like any other weights.
-        enhancer: starting point: anything that ``build_enhancer`` takes and that estimates an
-            illumination.
+        enhancer: the start: anything that ``build_enhancer`` takes with an illumination.
         steps: number of steps; by default 100, or at most 1000 with ``until``.
         lr: learning rate, at most 1000.
         until: stop when the loss has settled to this relative change, such as 0.01; see
@@ -83,9 +81,8 @@ def finetune(
         max_size: images whose longer side exceeds this many pixels are shrunk to it; ``None`` keeps
             their size (memory grows with their area).
         crop_size: side in pixels of random square crops; ``None`` takes whole images.
-        seed: seed of the order of the images and of the crops.
-        device: such as ``'cpu'`` or ``'cuda'``.
-        progress: show a progress bar on stderr.
+        seed: of the order of the images and of the crops.
+        device, progress: such as ``'cuda'``; show a progress bar on stderr.
         overwrite: replace files that no tool of this package wrote; never an input.
 
     Raises:
@@ -104,9 +101,8 @@ def finetune(
         if value is not None and not 0 < value <= 1000:
             raise ConfigError(f'{name} must be a number above 0, at most 1000, got {value}')
     before = _prepare(enhancer, device)
-    data = LowLightFolder(
-        inputs, max_size=max_size, crop_size=crop_size, cache=True, skip_unreadable=True
-    )
+    how: Any = dict(max_size=max_size, skip_unreadable=True)
+    data = LowLightFolder(inputs, crop_size=crop_size, cache=True, **how)
     sheet = out.parent / f'{out.stem}_before-after.jpg'
     check_outputs(out, sheet, inputs=[*data.files, *weight_files(enhancer)], overwrite=overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -118,18 +114,16 @@ def finetune(
     with tqdm(total=steps, unit='step', disable=not progress) as bar:
         for draw in islice(draws, steps):
             item = data[draw]
-            result.skipped.update(item['data_samples'].skipped)
-            image = item['inputs'].unsqueeze(0).to(device)
-            path = item['data_samples'].img_path
-            result.losses.append(_step(estimator, loss, optimizer, image, path))
+            image, sample = item['inputs'].unsqueeze(0).to(device), item['data_samples']
+            result.skipped.update(sample.skipped)
+            result.losses.append(_step(estimator, loss, optimizer, image, sample.img_path))
             bar.set_postfix(loss=f'{result.losses[-1]:.4f}', refresh=False)
             bar.update()
             if until is not None:
                 result.settled = _is_settled(result.losses, len(data), until)
             if result.settled:
                 break
-    result.enhancer.eval()
-    _write_picture(sheet, data, before, result.enhancer)
+    _write_picture(sheet, data, before, result.enhancer.eval())
     done: dict[str, Any] = dict(steps=len(result.losses), settled=result.settled)
     done |= dict(loss=[result.losses[0], result.losses[-1]], until=until, images=len(data))
     done |= dict(optimizer=dict(type='Adam', lr=lr, weight_decay=WEIGHT_DECAY))
@@ -160,10 +154,8 @@ def _is_settled(losses: Sequence[float], images: int, tolerance: float) -> bool:
 def _prepare(enhancer: Spec, device: str) -> RetinexEnhancer:
     built = prepare_enhancer(enhancer, device)
     if not isinstance(built, RetinexEnhancer) or not any(True for _ in built.parameters()):
-        raise ConfigError(
-            'fine-tuning needs an enhancer with weights and an illumination map, such as '
-            f'{DEFAULT_ENHANCER}; got {type(built).__name__}'
-        )
+        wish = f'an enhancer with weights and an illumination map, such as {DEFAULT_ENHANCER}'
+        raise ConfigError(f'fine-tuning needs {wish}; got {type(built).__name__}')
     building_of(built)  # refuses before the work what cannot be saved
     return built
 
@@ -175,9 +167,8 @@ def _step(
     total = torch.stack(list(loss(enhancer.estimate_illumination(image), image).values())).sum()
     value = float(total.detach())
     if not math.isfinite(value):
-        raise TrainingError(
-            f'loss is {value}, image: {path}; nothing was written. Try a smaller learning rate'
-        )
+        told = f'loss is {value}, image: {path}; nothing was written'
+        raise TrainingError(f'{told}. Try a smaller learning rate')
     optimizer.zero_grad()
     total.backward()
     nn.utils.clip_grad_norm_(enhancer.parameters(), MAX_GRADIENT)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from sci_plugins.apis import tune_source
-from sci_plugins.apis.enhance import prepare_enhancer, weight_files
+from sci_plugins.apis.enhance import Spec, prepare_enhancer, weight_files
 from sci_plugins.apis.tune_source import Source, labelled_images, network_teacher
 from sci_plugins.datasets.darkened_crops import Batch, DarkenedCrops, LabelledImages
 from sci_plugins.errors import (
@@ -63,12 +63,10 @@ _RESAMPLES, _BATCHES = 1000, 4
 class GridCell:
     """Held-out crops in one condition: mean loss without and with the stage."""
 
-    #: of the condition
     gain: float
     noise: float
-    #: mean loss of the untouched and of the enhanced crops
-    raw: float
-    tuned: float
+    raw: float  # mean loss of the untouched crops
+    tuned: float  # and of the enhanced ones
     #: 95 % interval of ``tuned - raw``, paired over crops
     low: float
     high: float
@@ -132,9 +130,8 @@ def _judge(
     difference = losses[:, 1] - losses[:, 0]
     draws = np.random.default_rng(0).integers(len(losses), size=(_RESAMPLES, len(losses)))
     low, high = np.quantile(difference[draws].mean(1), (0.025, 0.975))
-    raw, tuned = losses.mean(0)
-    cell = (gain, noise, float(raw), float(tuned), float(low), float(high))
-    return GridCell(*cell, harms=bool(low > margin), quality=quality)
+    numbers = map(float, (*losses.mean(0), low, high))
+    return GridCell(gain, noise, *numbers, harms=bool(low > margin), quality=quality)
 
 
 @dataclass
@@ -147,7 +144,7 @@ class TuneResult:
     held_out: dict[int, float] = field(default_factory=dict)
     grid: list[GridCell] = field(default_factory=list)  # the table of conditions
     skipped: dict[str, str] = field(default_factory=dict)  # image file -> why it was not used
-    sha256: str = ''  # hash of the written file
+    sha256: str = ''  # of the written file
 
     @property
     def is_safe(self) -> bool:
@@ -164,20 +161,20 @@ class TuneResult:
 
     def table(self) -> str:
         """The grid, as text."""
-        rows = [
-            [f'{cell.gain:g}', f'{cell.noise:g}', str(cell.quality or ''), f'{cell.raw:.4f}',
-             f'{cell.tuned:.4f}',
-             f'[{cell.low:+.4f}, {cell.high:+.4f}]', 'worse' if cell.harms else '']
-            for cell in self.grid
-        ]  # fmt: skip
-        return text_table(['gain', 'noise', 'JPEG', 'raw loss', 'tuned', 'difference', ''], rows)
+        head = ['gain', 'noise', 'JPEG', 'raw loss', 'tuned', 'difference', '']
+        rows = []
+        for cell in self.grid:
+            row = [f'{cell.gain:g}', f'{cell.noise:g}', str(cell.quality or ''), f'{cell.raw:.4f}']
+            row += [f'{cell.tuned:.4f}', f'[{cell.low:+.4f}, {cell.high:+.4f}]']
+            rows.append([*row, 'worse' if cell.harms else ''])
+        return text_table(head, rows)
 
 
 def tune(
     images: Sequence[Any],
     out: PathLike,
     teacher: Teacher | None = None,
-    enhancer: nn.Module | Mapping[str, Any] | str = 'adaptive',
+    enhancer: Spec = 'adaptive',
     *,
     as_they_are: Sequence[PathLike] = (),
     steps: int = 1000,
@@ -196,11 +193,9 @@ def tune(
     """Tune a stage with images by day, darkened on the fly; labels only for a task's loss.
 
     ``loss = distance + no_harm * relu(distance - distance of the raw crop)``: what the stage makes
-    worse than the untouched image costs more. Adam, cosine schedule; every ``check_every`` steps
-    the loss on held-out crops is taken, a picture is drawn, and a state is written from which the
-    run can be resumed to the bit. The best state on the held-out crops is kept, which may be the
-    start. At the end the table of conditions says where the stage is worse than the untouched
-    image.
+    worse than the untouched image costs more. Adam, cosine schedule. The best state on held-out
+    crops is kept, which may be the start; the table of conditions says where it is worse than the
+    untouched image.
 
     Files: ``OUT``, and beside it ``OUT_progress.jpg`` and, until the end, ``OUT_state.pth``.
 
@@ -211,15 +206,14 @@ def tune(
         teacher: what the stage is tuned to; ``None``: the untouched pixels.
         enhancer: the start: anything that ``build_enhancer`` takes and that has parameters.
         as_they_are: files and folders of dark photographs that the network knows as they are.
-        steps, batch_size, crop_size: of the training; a network may need multiples of 32.
-            Labelled images are not cropped.
+        steps, batch_size, crop_size: of the training; a network may need crops of multiples of 32
+            pixels. Labelled images are not cropped.
         no_harm: extra weight of harm.
-        check_every: steps from one check on held-out crops to the next.
+        check_every: steps from one check on held-out crops, picture and state to the next.
         patience: stop after so many checks without a better one.
         seed: of crops, darkness and order.
-        device: such as ``'cpu'`` or ``'cuda'``.
-        progress: show a progress bar on stderr.
-        resume: go on from ``OUT_state.pth``.
+        device, progress: such as ``'cuda'``; show a progress bar on stderr.
+        resume: go on from ``OUT_state.pth``, to the bit.
         overwrite: replace files that no tool of this package wrote; never an input.
         recipe: what else goes into the file's ``meta``.
 
@@ -262,13 +256,9 @@ def tune(
     result.grid = check_grid(stage, teacher, held_out, device=device)
     result.skipped = data.skipped | held_out.skipped
     _draw(sheet, stage, tune_source.held_out_batches(held_out), tuning.device)
-    done = dict(
-        steps=len(result.losses),
-        **settings | told,
-        held_out={str(step): value for step, value in result.held_out.items()},
-        grid=[vars(cell) for cell in result.grid],
-        safe=result.is_safe,
-    )
+    checks = {str(step): value for step, value in result.held_out.items()}
+    done: dict[str, Any] = dict(steps=len(result.losses)) | settings | told | dict(held_out=checks)
+    done |= dict(grid=[vars(cell) for cell in result.grid], safe=result.is_safe)
     result.sha256 = save_enhancer(stage, out, tuned=done, **(recipe or {}))
     state.unlink(missing_ok=True)
     return result
@@ -282,12 +272,16 @@ def _check_settings(crop_size: int, batch_size: int, seed: int, no_harm: float) 
         raise ConfigError(f'no_harm must be a finite number from 0, got {no_harm}')
 
 
-def _prepare(enhancer: nn.Module | Mapping[str, Any] | str, device: str) -> BaseEnhancer:
+def _prepare(enhancer: Spec, device: str) -> BaseEnhancer:
     stage = prepare_enhancer(enhancer, device)
     if not any(True for _ in stage.parameters()):
         raise ConfigError(f'tuning needs an enhancer with parameters, got {type(stage).__name__}')
     building_of(stage)  # what cannot be saved is told before the work
     return stage
+
+
+#: Parts of a tuning that have a state of their own.
+_STATES = ('stage', 'optimizer', 'schedule')
 
 
 class _Tuning:
@@ -297,8 +291,8 @@ class _Tuning:
         self, stage: BaseEnhancer, teacher: Teacher, steps: int, no_harm: float,
         device: torch.device,
     ) -> None:  # fmt: skip
-        self.stage, self.teacher, self.no_harm, self.device = stage, teacher, no_harm, device
-        self.steps = steps
+        self.stage, self.teacher, self.steps = stage, teacher, steps
+        self.no_harm, self.device = no_harm, device
         stage.requires_grad_(True)
         rates: dict[nn.Module, float] = {stage: SCI_LEARNING_RATE}
         if isinstance(stage, AdaptiveSCIEnhancer):
@@ -367,10 +361,7 @@ class _Tuning:
         """Write what :meth:`load` goes on from."""
         content = io.BytesIO()
         state = {name: getattr(self, name) for name in ('step', 'losses', 'held_out', 'best')}
-        parts: dict[str, Any] = dict(
-            stage=self.stage, optimizer=self.optimizer, schedule=self.schedule
-        )
-        state |= {name: part.state_dict() for name, part in parts.items()}
+        state |= {name: getattr(self, name).state_dict() for name in _STATES}
         state |= dict(written_by=f'{MARK} {__version__}', plan=dict(plan))
         torch.save(state, content)
         write_atomically(path, content.getvalue())
@@ -386,22 +377,19 @@ class _Tuning:
             raise ConfigError(f'nothing to resume: there is no {path}')
         state = read_checkpoint(path)
         found = state.get('plan') if isinstance(state, Mapping) else None
-        if isinstance(found, Mapping):
-            # Older states say less.
-            other = [name for name in plan if name in found and found[name] != plan[name]]
-            if other:
-                raise ConfigError(f'{path} was made with other {", ".join(other)}: cannot resume')
+        known = found if isinstance(found, Mapping) else {}  # older states say less
+        if other := [name for name in plan if name in known and known[name] != plan[name]]:
+            raise ConfigError(f'{path} was made with other {", ".join(other)}: cannot resume')
         try:
             self.losses = [float(each) for each in state['losses']]
             self.held_out = {int(step): float(each) for step, each in state['held_out'].items()}
             self.step, told = state['step'], f'with {len(self.losses)} losses'
             if self.step != len(self.losses) or self.step > self.steps:
                 raise ValueError(f'step {self.step} of {self.steps}, {told}')
-            for name in ('best', 'stage'):
-                self.stage.load_state_dict(state[name])
+            self.stage.load_state_dict(state['best'])
             self.best = state['best']
-            self.optimizer.load_state_dict(state['optimizer'])
-            self.schedule.load_state_dict(state['schedule'])
+            for name in _STATES:
+                getattr(self, name).load_state_dict(state[name])
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             told = first_line(error)
             raise CheckpointError(f'{path} is no state of this tuning: {told}') from error
@@ -416,13 +404,9 @@ def _check_finite(value: float, step: int) -> None:
 def _draw(path: Path, stage: BaseEnhancer, batches: Iterable[Batch], device: torch.device) -> None:
     """Some held-out images: in the dark, enhanced, and as they were."""
     stage.eval()
-    singles = (single for batch in batches for single in batch.singles())
-    rows = [
-        [
-            image_cell('in the dark', single.dark[0]),
-            image_cell('enhanced', stage(single.dark.to(device))[0].cpu()),
-            image_cell('untouched', single.bright[0]),
-        ]
-        for single in islice(singles, _PICTURES)
-    ]
+    rows = []
+    for single in islice((each for batch in batches for each in batch.singles()), _PICTURES):
+        enhanced = stage(single.dark.to(device)).cpu()
+        shown = {'in the dark': single.dark, 'enhanced': enhanced, 'untouched': single.bright}
+        rows.append([image_cell(title, each[0]) for title, each in shown.items()])
     write_sheet(path, make_grid(rows))

@@ -55,18 +55,14 @@ def network_teacher(
         ConfigError: if no gradient passes through the network, see :class:`NetworkTeacher`.
         CheckpointError: if the checkpoint does not fit.
     """
-    model = build_model(cfg, checkpoint, trust)
+    model, file = build_model(cfg, checkpoint, trust), Path(checkpoint)
     teacher = kind(detach(model).to(check_device(device)), input_order)
-    about = dict(
-        config=Path(str(cfg.filename)).name,
-        config_sha256=hashlib.sha256(cfg.pretty_text.encode()).hexdigest(),
-        checkpoint=Path(checkpoint).name,
-        checkpoint_sha256=file_sha256(Path(checkpoint)),
-        input_order=input_order,
-    )
-    name = type(model).__name__
-    taught = f'training loss of {name}' if kind is TaskTeacher else name
-    return teacher, dict(teacher=taught, host=about)
+    config_sha256 = hashlib.sha256(cfg.pretty_text.encode()).hexdigest()
+    about = dict(config=Path(str(cfg.filename)).name, config_sha256=config_sha256)
+    about |= dict(checkpoint=file.name, checkpoint_sha256=file_sha256(file))
+    task = 'training loss of ' if kind is TaskTeacher else ''
+    host = about | dict(input_order=input_order)
+    return teacher, dict(teacher=f'{task}{type(model).__name__}', host=host)
 
 
 #: Steps that make several images one, or leave empty areas: no picture that a test shows.
@@ -77,11 +73,10 @@ _MIXING = {
 
 
 def labelled_images(cfg: Config) -> Any:
-    """The data set of a config's ``train_dataloader``.
+    """The data set of a config's ``train_dataloader``, of whole pictures.
 
-    Its pipeline mixes no images and leaves no empty areas: steps such as ``Mosaic``, ``MixUp``,
-    ``CopyPaste``, ``RandomAffine``, ``Expand``, ``CutOut`` and ``Pad`` are taken out of it. A stage
-    must learn what light whole pictures have.
+    Steps that mix images or leave empty areas, such as ``Mosaic`` and ``Pad``, are taken out of its
+    pipeline: a stage must learn what light whole pictures have.
 
     Raises:
         ConfigError: if there is none.
@@ -90,19 +85,16 @@ def labelled_images(cfg: Config) -> Any:
     """
     loader = cfg.get('train_dataloader')
     if not loader or not loader.get('dataset'):
-        raise ConfigError(
-            f'{cfg.filename} has no train_dataloader: the training loss needs labelled images'
-        )
+        told = 'has no train_dataloader: the training loss needs labelled images'
+        raise ConfigError(f'{cfg.filename} {told}')
     init_default_scope(scope_of(cfg))
     dataset: Any = DATASETS.build(_unmixed(loader.dataset))
     looked_at = range(min(len(dataset), _LOOKED_AT) if hasattr(dataset, 'get_data_info') else 0)
     infos = [dataset.get_data_info(index) for index in looked_at]
     objects = [len(info['instances']) for info in infos if 'instances' in info]
     if objects and not any(objects):
-        raise DataError(
-            f'no object in the first {len(objects)} images of the train_dataloader: do the '
-            'classes of its metainfo stand in its annotation file?'
-        )
+        told = f'no object in the first {len(objects)} images of the train_dataloader'
+        raise DataError(f'{told}: do the classes of its metainfo stand in its annotation file?')
     return dataset
 
 
@@ -148,9 +140,8 @@ def open_sources(
 def _split(images: Sequence[Any], seed: int) -> tuple[list[Any], list[Any]]:
     """Images to learn from and images to check with: one in eight, at least one."""
     if len(images) < 2:
-        raise ConfigError(
-            f'tuning needs at least 2 images, one of them to check with, got {len(images)}'
-        )
+        wish = 'at least 2 images, one of them to check with'
+        raise ConfigError(f'tuning needs {wish}, got {len(images)}')
     order = np.random.default_rng(seed).permutation(len(images))
     held_out = np.sort(order[: max(1, len(images) // 8)])
     others = np.setdiff1d(order, held_out)
