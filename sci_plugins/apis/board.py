@@ -70,8 +70,7 @@ def read_board(path: PathLike) -> Board:
     """Read ``BOARD.yml``.
 
     Raises:
-        ConfigError: if a name is there twice, a condition or a config cannot be read, or an
-            environment variable is not set.
+        ConfigError: for a name twice, a condition or config that cannot be read, an unset variable.
         DataError: if the file is not such a board.
         FileNotFoundError: if it, a config or a checkpoint is missing.
     """
@@ -145,8 +144,7 @@ def measure_board(board: Board, work_dir: PathLike) -> None:
     file system has locks. A lock ends with its process.
 
     Raises:
-        SciPluginsError: as :func:`compare` does, also if a cell was measured with another config,
-            checkpoint, enhancer or version.
+        SciPluginsError: as :func:`compare` does, also if a cell was measured with something else.
     """
     use_safe_loading()
     bare: Any = dict(resamples=board.resamples, pictures=0, changed=0, resume=True, report=False)
@@ -175,10 +173,7 @@ def _claimed(folder: Path) -> Iterator[bool]:
 
 @dataclass(frozen=True)
 class Entry:
-    """A number in percent, its difference from the base and the interval of that.
-
-    ``stands``: whether the verdict holds after Holm's correction for all of its sheet.
-    """
+    """A number in percent, its difference from the base and the interval of that."""
 
     value: Measured
     delta: Measured = 0.0
@@ -186,7 +181,7 @@ class Entry:
     high: Measured = 0.0
     verdict: str = ''
     p: Measured = math.nan
-    stands: bool = True
+    stands: bool = True  # whether the verdict does after Holm's correction for all of its sheet
 
 
 @dataclass(frozen=True)
@@ -263,10 +258,8 @@ def complete_results(results: Results, board: Board, path: PathLike, earlier: Re
         DataError: if the base is another enhancer there, or has another value on the same images.
     """
     if earlier.enhancers[:1] != board.enhancers[:1]:
-        raise DataError(
-            f'{path}: expected numbers against {board.enhancers[0]}, got them against '
-            f'{", ".join(earlier.enhancers[:1]) or "nothing"}'
-        )
+        wish, got = board.enhancers[0], ''.join(earlier.enhancers[:1]) or 'nothing'
+        raise DataError(f'{path}: expected numbers against {wish}, got them against {got}')
     mine, theirs = ({each.network: each for each in found.sheets} for found in (results, earlier))
     sheets, taken, done = [], 0, 0
     for name in (each.name for each in board.networks if each.name in mine | theirs):

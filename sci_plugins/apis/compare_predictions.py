@@ -19,13 +19,15 @@ from sci_plugins.evaluation.comparison import Comparison, VariantResult
 from sci_plugins.evaluation.conditions import Condition
 from sci_plugins.evaluation.detection_records import DetectionRecords, ImageDetections
 from sci_plugins.evaluation.instance_records import ImageMasks, InstanceRecords, box_of, code_of
-from sci_plugins.evaluation.records import ImageRecords, image_ids
+from sci_plugins.evaluation.records import image_ids
 from sci_plugins.functional.retinex import mean_luma
 from sci_plugins.utils.files import check_outputs, write_atomically
 from sci_plugins.utils.folders import PathLike, match_by_name
 from sci_plugins.utils.images import IMAGE_FORMATS, read_image
 from sci_plugins.utils.schema import from_content, read_json
 from sci_plugins.visualization.report import Curve, render_report
+
+_Number = Annotated[float, -1e9, 1e9]
 
 
 def compare_predictions(
@@ -48,9 +50,8 @@ def compare_predictions(
 
     Args:
         truth: annotations in COCO's JSON, or a folder of label maps.
-        predictions: name -> detections in COCO's JSON of results (a list of ``image_id``,
-            ``category_id``, ``bbox`` as x, y, width, height, and ``score``; with
-            ``segmentation`` its masks are judged too), or a folder of label maps.
+        predictions: name -> detections in COCO's JSON of results (``bbox`` is x, y, width, height
+            in pixels; a ``segmentation`` is judged too), or a folder of label maps.
         work_dir: gets ``comparison.json``, ``comparison.md``, ``report.html``, ``records/``.
         images: folder of the tested images, for the thirds by brightness.
         base, metric, resample, resamples, seed, margin, correction, report: as in
@@ -111,14 +112,7 @@ def _reader(truth: Path, label_maps: Mapping[str, Any]) -> Any:
         return _CocoTruth(truth).records_of
     if label_maps.get('num_classes') is None:
         raise ConfigError(f'{truth}: label maps need the number of classes (--num-classes)')
-
-    def read(folder: Path) -> ImageRecords:
-        return evaluate_segmentation(folder, truth, strict=False, **label_maps).records
-
-    return read
-
-
-_Number = Annotated[float, -1e9, 1e9]
+    return lambda folder: evaluate_segmentation(folder, truth, strict=False, **label_maps).records
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,22 @@ MAX_LOADERS = 256
 #: Minutes that one process waits for another, by default and at most.
 TIMEOUT, MAX_TIMEOUT = 10.0, 100_000.0
 _RANK_VARIABLES = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
+# Places in a config that hold further settings, if they are there at all.
+_SECTIONS = (
+    *('model', 'model.data_preprocessor', 'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper'),
+    *('train_dataloader', 'val_dataloader', 'test_dataloader', 'env_cfg', 'env_cfg.dist_cfg'),
+    *(f'{each}_dataloader.dataset' for each in ('train', 'val', 'test')),
+    *('default_hooks', 'randomness', 'optim_wrapper.optimizer', 'log_processor', 'visualizer'),
+)
+# Place -> the smallest allowed value of each number there; an int asks for an int.
+_LOADER: dict[str, float] = dict(batch_size=1, num_workers=0)
+_NUMBERS: dict[str, dict[str, float]] = {
+    **dict.fromkeys(('train_dataloader', 'val_dataloader', 'test_dataloader'), _LOADER),
+    'train_cfg': dict(max_epochs=1, max_iters=1, val_interval=1),
+    'optim_wrapper': dict(accumulative_counts=1),
+    'optim_wrapper.optimizer': dict(lr=0.0, weight_decay=0.0),
+    'optim_wrapper.clip_grad': dict(max_norm=0.0),
+}
 
 
 def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
@@ -61,7 +77,7 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
         if scope not in HOSTS:  # MMEngine would try to install it with pip
             known = f'sci_plugins, {", ".join(HOSTS)}'
             raise ConfigError(f'config {path}: unknown host {scope!r}; known: {known}')
-        _require_scope(scope, path)
+        require_host(f'config {path}', scope)
     elif not Path(path).is_file():
         raise FileNotFoundError(f'config not found: {path}')
     try:
@@ -81,7 +97,8 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
         elif isinstance(error, ImportError) and 'custom modules' in cause:
             cause = f'custom_imports: {_tell_imports(error)}'
         raise ConfigError(f'cannot read config {path}: {cause}') from error
-    _require_scope(scope, path)
+    if scope in HOSTS:
+        require_host(f'config {path}', scope)
     _check_settings(cfg)
     return cfg
 
@@ -94,24 +111,6 @@ def _find_own(name: str) -> str:
     known = [f'sci_plugins::{each.relative_to(root).as_posix()}' for each in root.rglob('*.py')]
     advice = did_you_mean(name, known, '; see sci-plugins configs')
     raise FileNotFoundError(f'config not found: {name}{advice}')
-
-
-# Places in a config that hold further settings, if they are there at all.
-_SECTIONS = (
-    *('model', 'model.data_preprocessor', 'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper'),
-    *('train_dataloader', 'val_dataloader', 'test_dataloader', 'env_cfg', 'env_cfg.dist_cfg'),
-    *(f'{each}_dataloader.dataset' for each in ('train', 'val', 'test')),
-    *('default_hooks', 'randomness', 'optim_wrapper.optimizer', 'log_processor', 'visualizer'),
-)
-# Place -> the smallest allowed value of each number there; an int asks for an int.
-_LOADER: dict[str, float] = dict(batch_size=1, num_workers=0)
-_NUMBERS: dict[str, dict[str, float]] = {
-    **dict.fromkeys(('train_dataloader', 'val_dataloader', 'test_dataloader'), _LOADER),
-    'train_cfg': dict(max_epochs=1, max_iters=1, val_interval=1),
-    'optim_wrapper': dict(accumulative_counts=1),
-    'optim_wrapper.optimizer': dict(lr=0.0, weight_decay=0.0),
-    'optim_wrapper.clip_grad': dict(max_norm=0.0),
-}
 
 
 def _check_settings(cfg: Config) -> None:
@@ -157,11 +156,6 @@ def _found_by_module() -> Iterator[None]:
         MODULE2PACKAGE.update(before)
 
 
-def _require_scope(scope: Any, path: str) -> None:
-    if scope in HOSTS:
-        require_host(f'config {path}', scope)
-
-
 def load_config_from_args(args: argparse.Namespace) -> Config:
     """The config of a tool's arguments, with ``work_dir`` and ``launcher`` set.
 
@@ -199,10 +193,10 @@ def _set_timeout(cfg: Config, minutes: float | None) -> None:
 
 
 def enable_amp(cfg: Config) -> None:
-    """Train in mixed precision (``--amp``), by MMEngine's wrapper.
+    """Train in mixed precision (``--amp``), by MMEngine's optimizer wrapper.
 
     Raises:
-        ConfigError: if there is no GPU, or the config has an optimizer wrapper of its own.
+        ConfigError: if there is no GPU, or the config has a wrapper of its own.
     """
     if not torch.cuda.is_available():
         raise ConfigError('--amp needs a GPU, and this machine has none')
@@ -214,11 +208,7 @@ def enable_amp(cfg: Config) -> None:
 
 
 def use_tta(cfg: Config) -> None:
-    """Test with augmentation (``--tta``): the config's ``tta_model`` and ``tta_pipeline``.
-
-    Raises:
-        ConfigError: if one of the two is missing.
-    """
+    """Test with the config's ``tta_model`` and ``tta_pipeline``; ConfigError without them."""
     for key in ('tta_model', 'tta_pipeline'):
         if cfg.get(key) is None:
             raise ConfigError(f'--tta needs {key}, which config {cfg.filename} does not have')

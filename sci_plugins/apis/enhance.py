@@ -14,13 +14,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError, DataError, first_line
-from sci_plugins.models.enhancers import (
-    BaseEnhancer,
-    RetinexEnhancer,
-    build_enhancer,
-    parse_enhancer,
-)
-from sci_plugins.models.enhancers.base import Enhanced
+from sci_plugins.models.enhancers import build_enhancer, parse_enhancer
+from sci_plugins.models.enhancers.base import BaseEnhancer, Enhanced, RetinexEnhancer
 from sci_plugins.models.enhancers.weight_files import find_weight_file, is_published
 from sci_plugins.models.enhancers.weights import weights_name
 from sci_plugins.utils.images import read_image
@@ -34,6 +29,8 @@ _CLEARLY_ABOVE_ONE, _CLEARLY_BELOW_ZERO = 2.0, -0.25
 Spec = nn.Module | Mapping[str, Any] | str
 _CPU = torch.device('cpu')
 _SHAPES = '(H, W, 3), grey (H, W) or (H, W, 1), RGBA (H, W, 4), or a batch such as (N, H, W, 3)'
+#: White in each dtype of pixels.
+_WHITE = {'uint8': 255, 'uint16': 65535, 'float32': 1}
 
 
 def enhance(image: Any, enhancer: BaseEnhancer | Mapping[str, Any] | str = DEFAULT_ENHANCER) -> Any:
@@ -52,8 +49,7 @@ def enhance(image: Any, enhancer: BaseEnhancer | Mapping[str, Any] | str = DEFAU
         as SCI's authors save their results. Gradients do not flow; call the enhancer for that.
 
     Raises:
-        DataError: if the image is of another kind, shape, dtype or scale, not finite, or a file
-            that is not an image.
+        DataError: if the image is of another kind, shape, dtype or scale, or not finite.
         FileNotFoundError: if there is no such file.
         ConfigError: if the enhancer is not known.
     """
@@ -67,10 +63,8 @@ def enhance(image: Any, enhancer: BaseEnhancer | Mapping[str, Any] | str = DEFAU
         return _enhance_array(image, enhancer)
     if isinstance(image, Tensor):
         return _enhance_tensor(image, enhancer)
-    raise DataError(
-        'image must be a tensor, an array, a PIL image, a path or a list of these, got '
-        f'{type(image).__name__}'
-    )
+    wish = 'a tensor, an array, a PIL image, a path or a list of these'
+    raise DataError(f'image must be {wish}, got {type(image).__name__}')
 
 
 def _pixels(image: Image.Image) -> np.ndarray:
@@ -180,10 +174,6 @@ def _build(enhancer: Any, device: torch.device = _CPU) -> BaseEnhancer:
 @lru_cache(maxsize=8)
 def _build_ours(name: str, device: torch.device) -> BaseEnhancer:
     return build_enhancer(name).requires_grad_(False).to(device).eval()
-
-
-#: White in each dtype of pixels.
-_WHITE = {'uint8': 255, 'uint16': 65535, 'float32': 1}
 
 
 class EnhancedPixels(NamedTuple):

@@ -35,6 +35,10 @@ from sci_plugins.utils.folders import PathLike, check_regular_file, list_files, 
 from sci_plugins.weights import DEFAULT_ENHANCER
 
 Paths = PathLike | Iterable[PathLike]
+#: Name of the log in the output folder.
+LOG_NAME = 'enhance_log.jsonl'
+#: Pixels of images worked on at the same time, unless a single one has more: bounds the memory.
+PIXELS_AT_ONCE = 2**25
 
 
 @dataclass(frozen=True)
@@ -59,19 +63,11 @@ def plan_jobs(
     illumination: bool = False,
     skipped: list[str] | None = None,
 ) -> list[FileJob]:
-    """List what to read and where to write it.
+    """List what to read and where to write it; arguments and errors as of :func:`enhance_files`.
 
     A file goes to ``out_dir/NAME``; what lies in a folder keeps its path below that folder; see
-    :func:`sci_plugins.utils.folders.list_files` for what is passed over, as ``out_dir`` is too.
-
-    Args:
-        inputs, out_dir, image_format, illumination: see :func:`enhance_files`.
-        skipped: gets a line for each folder with files that are passed over.
-
-    Raises:
-        ConfigError: if two files would be written to one place, or over an input.
-        DataError: if an input is not an image file, or a folder without images.
-        FileNotFoundError: if an input does not exist.
+    :func:`sci_plugins.utils.folders.list_files` for what is passed over, as ``out_dir`` is too:
+    ``skipped`` gets a line for each folder with such files.
     """
     if image_format not in ('same', 'png'):
         raise ConfigError(f"image_format must be 'same' or 'png', got {image_format!r}")
@@ -122,10 +118,6 @@ def _check_outputs(jobs: list[FileJob]) -> None:
             if other != job.source:
                 told = f'{other} and {job.source} would both be written to {output}'
                 raise ConfigError(f'{told}; enhance them into different folders')
-
-
-#: Name of the log in the output folder.
-LOG_NAME = 'enhance_log.jsonl'
 
 
 def enhancer_fingerprint(enhancer: BaseEnhancer) -> str:
@@ -245,19 +237,13 @@ def _parse(line: str) -> dict[str, Any] | None:
     return None
 
 
-#: Images that are worked on at the same time have no more pixels together than this, unless a
-#: single one has: it bounds the memory that workers take.
-PIXELS_AT_ONCE = 2**25
-
-
 @dataclass
 class EnhanceSummary:
     """What a run has done."""
 
     written: int = 0  # number of images enhanced
     skipped: int = 0  # number of images that another run had enhanced already
-    #: image file -> why it could not be enhanced
-    failed: dict[Path, str] = field(default_factory=dict)
+    failed: dict[Path, str] = field(default_factory=dict)  # image file -> why
     #: a line for each folder with files that are not images
     passed_over: list[str] = field(default_factory=list)
 
@@ -282,8 +268,7 @@ def enhance_files(
     Values are truncated to integers, as the authors save theirs. 8-bit images stay 8-bit, 16-bit
     ones 16-bit; grey stays grey, alpha is copied. Pixels are written upright, the colour profile is
     kept (not with 16 bits), other metadata is not. An image that is in ``out_dir`` already, with
-    the same enhancer and from an unchanged file, is skipped: a run that was stopped can be taken up
-    again, and several may share the work.
+    the same enhancer and from an unchanged file, is skipped: runs can be resumed, and share work.
 
     Args:
         inputs: PNG, JPEG, BMP, TIFF or WebP files, and folders that hold such, or one of these.
@@ -300,9 +285,8 @@ def enhance_files(
         on_failure: called with one line for each image that fails.
 
     Raises:
-        ConfigError: if an option is impossible or two results would collide.
-        DataError: if an input is not an image, or a folder without images.
-        FileNotFoundError: if an input does not exist.
+        ConfigError: if an option is impossible, or results collide with each other or an input.
+        DataError, FileNotFoundError: if an input is missing, no image, or a folder without images.
     """
     workers = min(os.cpu_count() or 1, 4) if workers is None else workers
     check_workers(workers)
@@ -339,17 +323,14 @@ def _take(future: 'Future[bool]', job: FileJob, summary: EnhanceSummary) -> str 
     try:
         written = future.result()
     except Exception as error:  # whatever one image raises stops no other
-        cause = summary.failed[job.source] = _tell(error)
+        cause = ' '.join(str(error).split())
+        if not (cause and isinstance(error, SciPluginsError | OSError)):
+            cause = f'{type(error).__name__}: {cause}'.removesuffix(': ')
+        summary.failed[job.source] = cause
         return cause if str(job.source) in cause else f'{job.source}: {cause}'
     summary.written += written
     summary.skipped += not written
     return None
-
-
-def _tell(error: Exception) -> str:
-    text, name = ' '.join(str(error).split()), type(error).__name__
-    is_told = text and isinstance(error, SciPluginsError | OSError)
-    return text if is_told else f'{name}: {text}'.removesuffix(': ')
 
 
 class _Worker:

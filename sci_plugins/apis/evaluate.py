@@ -29,6 +29,11 @@ from sci_plugins.visualization.panels import image_cell, make_grid
 from sci_plugins.visualization.report.cells import plain
 from sci_plugins.weights import DEFAULT_ENHANCER
 
+#: The columns of the table, in order; the first two need references.
+METRIC_NAMES = ('PSNR', 'SSIM', 'EME', 'DiscreteEntropy', 'LOE', 'Brightness')
+#: The row of the reference images themselves.
+REFERENCE = 'reference'
+
 
 @dataclass
 class QualityTable:
@@ -50,7 +55,11 @@ class QualityTable:
 
     def to_text(self) -> str:
         """A table of the means: variants down, metrics across."""
-        rows = [[name, *(_told(self.mean(name, m)) for m in self.metrics)] for name in self.scores]
+        rows = []
+        for name in self.scores:
+            means = [self.mean(name, metric) for metric in self.metrics]
+            # An infinite PSNR, that of an image with itself, is not a missing number.
+            rows.append([name, *('inf' if mean == math.inf else plain(mean, 3) for mean in means)])
         table = text_table(['variant', *self.metrics], rows)
         return f'{table}\nmeans over {len(self.images)} images'
 
@@ -60,17 +69,6 @@ class QualityTable:
         variants = [dict(variant=n, mean=means[n], images=row) for n, row in self.scores.items()]
         content = dict(about=self.about, images=self.images, variants=to_content(variants))
         return json.dumps(content, indent=2) + '\n'
-
-
-def _told(mean: float) -> str:
-    """An infinite PSNR, that of an image with itself, is not a missing number."""
-    return 'inf' if mean == math.inf else plain(mean, 3)
-
-
-#: The columns of the table, in order; the first two need references.
-METRIC_NAMES = ('PSNR', 'SSIM', 'EME', 'DiscreteEntropy', 'LOE', 'Brightness')
-#: The row of the reference images themselves.
-REFERENCE = 'reference'
 
 
 @torch.no_grad()
@@ -86,9 +84,7 @@ def evaluate_enhancement(
     progress: bool = False,
     overwrite: bool = False,
 ) -> QualityTable:
-    """Enhance dark images in several ways and measure each result.
-
-    Images are measured as they would be saved, truncated to 8 bits.
+    """Enhance dark images in several ways and measure each result, truncated to 8 bits.
 
     Args:
         low: folder of dark photographs.

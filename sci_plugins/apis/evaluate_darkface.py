@@ -101,8 +101,7 @@ def evaluate_submission(
 
     Raises:
         ConfigError: if there is no such split.
-        DataError: naming file and line, if something is missing or cannot be read; with ``strict``,
-            for the first remark.
+        DataError: naming file and line of what is missing or damaged; if ``strict``, a remark.
         MissingDependencyError: if ``coco`` and pycocotools is not installed.
     """
     if coco:
@@ -134,20 +133,11 @@ def evaluate_submission(
     version = darkface.find_version(labels, faces, split) or darkface.UNKNOWN
     known = dict(data_set='DARK FACE', rule='sci_plugins.DarkFaceMetric')
     known |= dict(split=split or darkface.UNKNOWN, annotation_version=version)
-    numbers = name_for_host(records.metrics())
-    return SubmissionResult(
-        numbers={f'darkface/{key}': value for key, value in numbers.items()},
-        images=len(images),
-        faces=faces,
-        predictions=sum(len(image.predictions) for image in images),
-        split=split,
-        annotation_version=version,
-        ids_sha256=darkface.ids_sha256(ids),
-        missing=missing,
-        protocol=known | records.protocol(),
-        extra=extra,
-        remarks=remarks,
-    )
+    numbers = {f'darkface/{key}': each for key, each in name_for_host(records.metrics()).items()}
+    counts = len(images), faces, sum(len(image.predictions) for image in images)
+    ids_sha256, protocol = darkface.ids_sha256(ids), known | records.protocol()
+    facts = split, version, ids_sha256, missing, protocol, extra, remarks
+    return SubmissionResult(numbers, *counts, *facts)
 
 
 def _find_labels(folder: Path) -> tuple[Path, Path | None]:

@@ -32,6 +32,8 @@ PRED_SUFFIXES = ('.png', '_rgb_anon.png', '_leftImg8bit.png')
 _PLAIN = '.png'
 # Path below a folder -> file, of the predictions and of the ground truth.
 _Sides = tuple[dict[PurePosixPath, Path], ...]
+#: A missing prediction is an error, wrong in every pixel, or not evaluated.
+MISSING = ('error', 'wrong', 'skip')
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,7 @@ def pair_label_maps(
     ``'_gt_labelTrainIds.png'``, is not part of the name; files with other endings are ignored.
 
     Raises:
-        ConfigError: if a suffix does not end in ``.png``, both folders are the same, or several
-            layouts match.
+        ConfigError: if a suffix is not of PNG, the folders are the same, or several layouts match.
         DataError: if a folder is missing or empty, or nothing matches.
     """
     folders = Path(pred_dir), Path(gt_dir)
@@ -139,10 +140,7 @@ def _names(files: Iterable[PurePosixPath], suffix: str, flat: bool) -> dict[str,
 
 
 def _one_kind(rule: _Rule, files: _Sides) -> _Rule:
-    """The same names, without the other kinds of labels that lie beside the predicted one.
-
-    Cityscapes and ACDC come with ids, colours and trainIds in one folder.
-    """
+    """The same names, without the other kinds of labels that Cityscapes and ACDC have beside."""
     pairs = rule.matches(files)
     kinds = (_Rule(suffix, suffix) for suffix in GT_SUFFIXES[1:] if len(pairs) < len(files[1]))
     return next((kind for kind in kinds if kind.matches(files) == pairs), rule)
@@ -167,11 +165,6 @@ def _guess(rule: _Rule, given: bool, files: _Sides, folders: tuple[Path, Path]) 
     return guesses[0]
 
 
-#: A missing prediction is an error, an image in which every pixel is wrong, or an image that is not
-#: evaluated.
-MISSING = ('error', 'wrong', 'skip')
-
-
 @dataclass
 class SegmentationResult:
     """The numbers of a folder, and all irregularities of its files."""
@@ -179,8 +172,7 @@ class SegmentationResult:
     #: every image's confusion matrix, with a last column for pixels without prediction
     records: SegmentationRecords
     missing: list[str] = field(default_factory=list)  # missing files
-    #: whether missing files are skipped; else they count as wrong in every pixel
-    skipped: bool = False
+    skipped: bool = False  # whether these are; else they count as wrong in every pixel
     extra: list[str] = field(default_factory=list)  # predictions without ground truth
     rule: str = ''  # how file names were matched; empty if they are the same
     void: float = 0.0  # percent of the pixels in predicted images that are predicted as ignored

@@ -19,6 +19,11 @@ from sci_plugins.models.enhancers import AdaptiveSCIEnhancer
 from sci_plugins.utils.folders import PathLike
 from sci_plugins.utils.images import read_image
 
+HEAD = (
+    'image', 'mean', 'low', 'high', 'uneven', 'noise', 'white', 'blocks', 'exponent', 'gain',
+    'strengths',
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -33,12 +38,6 @@ class Explanation:
     decision: Mapping[str, Any] | None = None
     off: bool = False  # whether the stage gives the image back as it is
     problem: str = ''  # why the image cannot be read; empty if it can
-
-
-HEAD = (
-    'image', 'mean', 'low', 'high', 'uneven', 'noise', 'white', 'blocks', 'exponent', 'gain',
-    'strengths',
-)  # fmt: skip
 
 
 def explain_images(

@@ -75,22 +75,18 @@ def finetune(
         enhancer: the start: anything that ``build_enhancer`` takes with an illumination.
         steps: number of steps; by default 100, or at most 1000 with ``until``.
         lr: learning rate, at most 1000.
-        until: stop when the loss has settled to this relative change, such as 0.01; see
-            :func:`has_settled`. ``None`` does all steps.
+        until: stop when the loss has settled to this change, such as 0.01; see :func:`has_settled`.
         freeze_norm: keep BatchNorm's statistics (its scale and shift are trained).
-        max_size: images whose longer side exceeds this many pixels are shrunk to it; ``None`` keeps
-            their size (memory grows with their area).
+        max_size: images whose longer side exceeds this many pixels, if any, are shrunk to it.
         crop_size: side in pixels of random square crops; ``None`` takes whole images.
         seed: of the order of the images and of the crops.
         device, progress: such as ``'cuda'``; show a progress bar on stderr.
         overwrite: replace files that no tool of this package wrote; never an input.
 
     Raises:
-        ConfigError: if an option is invalid, the enhancer cannot be trained, or an output would
-            replace a user's file.
+        ConfigError: if an option or the enhancer is unfit, or an output is a user's file.
         DataError: if no image can be read, or one is too small.
         TrainingError: if the loss becomes NaN or infinite; nothing is written then.
-        OSError: if the file cannot be written.
     """
     out = Path(out)
     if steps is None:
@@ -135,8 +131,7 @@ def finetune(
 def has_settled(losses: Sequence[float], window: int, tolerance: float) -> bool:
     """Whether the mean of the last ``window`` losses equals that of the ``window`` before.
 
-    ``|last − before| ≤ tolerance · |before|``; ``False`` before there are two windows. A window is
-    a multiple of the number of images, so that both means cover all of them.
+    ``|last − before| ≤ tolerance · |before|``; ``False`` before there are two windows.
     """
     if len(losses) < 2 * window:
         return False

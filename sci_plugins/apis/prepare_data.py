@@ -32,8 +32,7 @@ def check_data(name: str | NightLayout, root: PathLike, **options: Any) -> Check
     Args:
         name: one of :data:`CHECKS`, the layout of a set of your own, or ``'MODULE.LAYOUT'``, where
             the module may be in the current folder.
-        **options: those of the data set's check, or of
-            :func:`sci_plugins.datasets.segmentation_check.check_segmentation`.
+        **options: of the data set's check, or of :func:`check_segmentation`.
 
     Raises:
         ConfigError: if the name is unknown, or ``workers`` out of range.
@@ -50,9 +49,8 @@ def check_data(name: str | NightLayout, root: PathLike, **options: Any) -> Check
 def _find(name: str) -> NightLayout | Callable[..., CheckReport]:
     module, _, attribute = CHECKS.get(name, name).rpartition('.')
     if not all(part.isidentifier() for part in (*module.split('.'), attribute)):
-        raise ConfigError(
-            f'data set must be one of {", ".join(CHECKS)} or MODULE.LAYOUT; got {name!r}'
-        )
+        known = ', '.join(CHECKS)
+        raise ConfigError(f'data set must be one of {known} or MODULE.LAYOUT; got {name!r}')
     if os.getcwd() not in sys.path:  # for a script, sys.path has the script's folder instead
         sys.path.append(os.getcwd())
     try:

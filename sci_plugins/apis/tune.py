@@ -48,8 +48,6 @@ NO_HARM = 2.0
 #: Limits of what can be asked for.
 MOST_STEPS, MOST_CROPS, MOST_PIXELS = 10_000_000, 1024, 4096
 _PICTURES = 4
-
-
 #: Conditions: gains by noise.
 GRID_GAINS, GRID_NOISES = (1.0, 0.3, 0.1, 0.05, 0.02), (0.0, 0.002, 0.004)
 #: And compressed: gain, noise, quality of JPEG.
@@ -57,6 +55,8 @@ GRID_JPEG = ((0.1, 0.0, 70), (0.05, 0.002, 70), (0.03, 0.001, 60))
 #: Harm up to this fraction of the loss that the untouched images have over the whole grid.
 MARGIN = 0.02
 _RESAMPLES, _BATCHES = 1000, 4
+#: Parts of a tuning that have a state of their own.
+_STATES = ('stage', 'optimizer', 'schedule')
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,7 @@ def check_grid(
     """Loss without and with a stage, in eval mode, on the same images in every light and noise.
 
     Args:
-        teacher: what is compared with the untouched images.
-        crops: where they come from; how they are darkened there does not matter.
+        crops: where images come from; how they are darkened there does not matter.
         gains, noises: the grid.
         compressed: conditions beside it: gain, noise, quality of JPEG.
         margin: harm that is tolerated, as a fraction of the raw loss over the whole grid.
@@ -197,12 +196,11 @@ def tune(
     crops is kept, which may be the start; the table of conditions says where it is worse than the
     untouched image.
 
-    Files: ``OUT``, and beside it ``OUT_progress.jpg`` and, until the end, ``OUT_state.pth``.
-
     Args:
         images: files and folders of photographs by day; for a :class:`TaskTeacher` a data set of
             labelled images, see :func:`labelled_images`. One in eight images is held out.
         out: file to write, such as ``adaptive.pth``; ``'adaptive/adaptive.pth'`` names it then.
+            Beside it: ``OUT_progress.jpg`` and, until the end, ``OUT_state.pth``.
         teacher: what the stage is tuned to; ``None``: the untouched pixels.
         enhancer: the start: anything that ``build_enhancer`` takes and that has parameters.
         as_they_are: files and folders of dark photographs that the network knows as they are.
@@ -218,18 +216,19 @@ def tune(
         recipe: what else goes into the file's ``meta``.
 
     Raises:
-        ConfigError: if an option is invalid, the enhancer has no parameters, an output would
-            replace a user's file, or there is nothing to resume.
+        ConfigError: if an option or the enhancer is unfit, or an output is a user's file.
         DataError: if no image can be used, or all are dark.
         TrainingError: if the loss becomes NaN or infinite; nothing is written then.
-        OSError: if a file cannot be written.
     """
     out = Path(out)
-    settings: dict[str, Any] = dict(crop_size=crop_size, batch_size=batch_size, seed=seed)
-    _check_settings(**settings, no_harm=no_harm)
+    check_seed(seed)
+    check_at_least(1, most=MOST_CROPS, batch_size=batch_size)
+    check_at_least(32, most=MOST_PIXELS, crop_size=crop_size)
+    if not 0 <= no_harm < math.inf:
+        raise ConfigError(f'no_harm must be a finite number from 0, got {no_harm}')
     check_at_least(1, most=MOST_STEPS, steps=steps, check_every=check_every, patience=patience)
-    stage = _prepare(enhancer, device)
-    teacher = teacher or PixelTeacher()
+    stage, teacher = _prepare(enhancer, device), teacher or PixelTeacher()
+    settings: dict[str, Any] = dict(crop_size=crop_size, batch_size=batch_size, seed=seed)
     (data, held_out), told = tune_source.open_sources(images, as_they_are, teacher, settings)
     settings |= dict(no_harm=no_harm)
     sheet, state = (out.with_name(f'{out.stem}_{name}') for name in ('progress.jpg', 'state.pth'))
@@ -264,24 +263,12 @@ def tune(
     return result
 
 
-def _check_settings(crop_size: int, batch_size: int, seed: int, no_harm: float) -> None:
-    check_seed(seed)
-    check_at_least(1, most=MOST_CROPS, batch_size=batch_size)
-    check_at_least(32, most=MOST_PIXELS, crop_size=crop_size)
-    if not 0 <= no_harm < math.inf:
-        raise ConfigError(f'no_harm must be a finite number from 0, got {no_harm}')
-
-
 def _prepare(enhancer: Spec, device: str) -> BaseEnhancer:
     stage = prepare_enhancer(enhancer, device)
     if not any(True for _ in stage.parameters()):
         raise ConfigError(f'tuning needs an enhancer with parameters, got {type(stage).__name__}')
     building_of(stage)  # what cannot be saved is told before the work
     return stage
-
-
-#: Parts of a tuning that have a state of their own.
-_STATES = ('stage', 'optimizer', 'schedule')
 
 
 class _Tuning:

@@ -32,6 +32,11 @@ HELD_OUT = 10**9
 _HELD_OUT_BATCHES = 12
 # Images in which there must be an object.
 _LOOKED_AT = 1000
+#: Steps that make several images one, or leave empty areas: no picture that a test shows.
+_MIXING = {
+    'Mosaic', 'CachedMosaic', 'RandomMosaic', 'MixUp', 'CachedMixUp', 'CopyPaste', 'RandomAffine',
+    'Expand', 'Pad', 'CutOut', 'RandomCutOut', 'RandomErasing',
+}  # fmt: skip
 
 
 def network_teacher(
@@ -63,13 +68,6 @@ def network_teacher(
     task = 'training loss of ' if kind is TaskTeacher else ''
     host = about | dict(input_order=input_order)
     return teacher, dict(teacher=f'{task}{type(model).__name__}', host=host)
-
-
-#: Steps that make several images one, or leave empty areas: no picture that a test shows.
-_MIXING = {
-    'Mosaic', 'CachedMosaic', 'RandomMosaic', 'MixUp', 'CachedMixUp', 'CopyPaste', 'RandomAffine',
-    'Expand', 'Pad', 'CutOut', 'RandomCutOut', 'RandomErasing',
-}  # fmt: skip
 
 
 def labelled_images(cfg: Config) -> Any:

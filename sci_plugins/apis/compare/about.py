@@ -27,6 +27,19 @@ from sci_plugins.utils.folders import PathLike, list_files
 from sci_plugins.utils.images import IMAGE_FORMATS
 from sci_plugins.utils.machine import describe_machine, package_versions
 
+#: What the numbers of a data set depend on, as its metainfo names it.
+_OF_DATA = ('split', 'annotation_version')
+#: Two comparisons that differ in one of these cannot share results.
+_IDENTITY = (
+    'config', 'checkpoint', 'checkpoint_sha256', 'config_sha256', 'test_set_sha256', 'versions',
+)  # fmt: skip
+#: An absolute path in a config, of which only the last part is shown.
+_FOLDER = re.compile(r"'(?:[A-Za-z]:)?/[^'\n]*?([^/'\n]+/?)'")
+#: Set by the tools, not part of the experiment.
+_NOT_SETTINGS = ('work_dir', 'launcher', 'model_wrapper_cfg')
+#: Settings of a test pipeline that decide at which size a model sees the images.
+_SCALES = ('scale', 'scales', 'img_scale', 'size', 'size_divisor', 'scale_factor', 'crop_size')
+
 
 def build_image_set(cfg: Config) -> ImageSet:
     """The test set of a config; also where one of several processes asks alone.
@@ -64,23 +77,10 @@ def _training_files(cfg: Config) -> set[str]:
         return set()
 
 
-#: What the numbers of a data set depend on, as its metainfo names it.
-_OF_DATA = ('split', 'annotation_version')
-#: Two comparisons that differ in one of these cannot share results.
-_IDENTITY = (
-    'config', 'checkpoint', 'checkpoint_sha256', 'config_sha256', 'test_set_sha256', 'versions',
-)  # fmt: skip
-#: An absolute path in a config, of which only the last part is shown.
-_FOLDER = re.compile(r"'(?:[A-Za-z]:)?/[^'\n]*?([^/'\n]+/?)'")
-#: Set by the tools, not part of the experiment.
-_NOT_SETTINGS = ('work_dir', 'launcher', 'model_wrapper_cfg')
-
-
 def describe(contenders: Contenders, images: ImageSet) -> dict[str, Any]:
     """Config, checkpoint, hashes, versions, weights, machine, differences of configs.
 
-    File names come without their folders. The split and the version of the annotations
-    are included if the data set knows them.
+    File names come without their folders; the labels' split and version if the data set has them.
     """
     first = contenders.sources['']
     data = json.dumps(first.cfg.test_dataloader.to_dict(), sort_keys=True, default=str)
@@ -110,17 +110,8 @@ def _labels(images: ImageSet) -> dict[str, Any]:
     return {key: images.metainfo[key] for key in _OF_DATA if key in images.metainfo}
 
 
-#: Settings of a test pipeline that decide at which size a model sees the images.
-_SCALES = ('scale', 'scales', 'img_scale', 'size', 'size_divisor', 'scale_factor', 'crop_size')
-
-
 def protocol_of(cfg: Config, images: ImageSet) -> dict[str, str]:
-    """What numbers depend on beside the model: data set, split, scale, rule of the evaluator.
-
-    Args:
-        cfg: of a model, on the test set.
-        images: the test set.
-    """
+    """What numbers depend on beside the model: data set, split, scale, rule of the evaluator."""
     steps = [step for each in loading_pipelines(cfg.test_dataloader.dataset) for step in each]
     found = [(step, key) for step in steps for key in _SCALES if step.get(key)]
     scale = '; '.join(f'{type_name_of(step)} {key}={step[key]}' for step, key in found)
@@ -140,10 +131,7 @@ def identity_of(about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def find_change(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Why results of an earlier comparison cannot be used; empty if they can.
-
-    Compares what :func:`describe` gave then and gives now.
-    """
+    """Why results of what :func:`describe` gave earlier cannot be used; empty if they can."""
     if identity_of(earlier) != identity_of(now):
         return 'another config, checkpoint or version'
     known = earlier.get('weights') or {}

@@ -26,19 +26,21 @@ from sci_plugins.visualization.report import Sheet
 
 Cell = tuple[str, np.ndarray]
 Column = tuple[Cell, Cell]
+Run = tuple[str, list[KeptSample]]  # a contender, and what it sees and finds in some images
+#: Detections without ground truth: how many on a sheet, their least score, the largest overlap.
+_UNLABELLED, _OVERLAP = 12, 0.1
+_CROP = 232
 
 
 class PictureBook:
     """Collects the kept samples of each variant and writes one sheet per image.
 
-    The first column shows the input and the ground truth; each further one what the variant made of
-    the input and what the model found in it. With ``go_on`` new columns are added to the right of
-    existing sheets; a damaged sheet is drawn again.
+    The first column shows the input and the ground truth, the others one variant each. With
+    ``go_on`` columns are added to existing sheets; a damaged sheet is drawn again.
     """
 
     def __init__(self, folder: Path, *, go_on: bool = False) -> None:
-        self.folder = folder
-        self.go_on = go_on
+        self.folder, self.go_on = folder, go_on
         # By image: its sheet from an earlier run, the variants on it, and new columns.
         self._pages: dict[Path, tuple[Image.Image | None, list[str], list[Column]]] = {}
 
@@ -71,9 +73,7 @@ class PictureBook:
 
 
 def earlier_sheet(path: Path) -> tuple[Image.Image, list[str]] | None:
-    """A sheet of an earlier run and the variants on it.
-
-    ``None`` if there is none, or if it is damaged, with a line in the log.
+    """A sheet of an earlier run and the variants on it; ``None`` if it is absent or damaged.
 
     Raises:
         DataError: if the file is not a sheet of this package.
@@ -84,27 +84,20 @@ def earlier_sheet(path: Path) -> tuple[Image.Image, list[str]] | None:
         return None
     except DataError as error:
         # A truncated file of ours may have only its first bytes.
-        if not path.is_file() or not (
-            path.read_bytes()[:2] in (b'\xff\xd8', b'\0\0') or is_ours(path)
-        ):
+        starts = (b'\xff\xd8', b'\0\0')
+        if not path.is_file() or not (path.read_bytes()[:2] in starts or is_ours(path)):
             raise
         print_log(f'{error}: drawn again', logger='current', level=logging.WARNING)
         return None
 
 
-def draw_start(
-    sample: KeptSample,
-    palette: Any,
-    boxes: np.ndarray | None = None,
-    labels: np.ndarray | None = None,
-) -> Column:
+def draw_start(sample: KeptSample, palette: Any, boxes: Any = None, labels: Any = None) -> Column:
     """The first column: the input above, the ground truth below.
 
     Args:
-        palette: RGB colour of each class, for label maps; boxes of several classes have colours of
-            their own.
-        boxes, labels: ground truth, ``(G, 4)`` in pixels of the original image, and its classes
-            ``(G,)``; ``None`` takes the sample's own.
+        palette: RGB colour of each class, for label maps; boxes have colours of their own.
+        boxes, labels: arrays of the ground truth, ``(G, 4)`` in pixels of the original image, and
+            its classes ``(G,)``; ``None`` takes the sample's own.
     """
     if boxes is None or 'gt_sem_seg' in sample.output:
         truth = panels.draw_sample('gt', sample.image, sample.output, palette)
@@ -116,11 +109,9 @@ def draw_start(
 
 def draw_sides(name: str, sample: KeptSample, palette: Any) -> Column:
     """The column of a variant: what the model sees above, what it finds below."""
+    seen = panels.enlarge(sample.enhanced)[0]
     found = panels.draw_sample('pred', sample.enhanced, sample.output, palette)
-    return (
-        (f'{name}: what the model sees', panels.enlarge(sample.enhanced)[0]),
-        (f'{name}: predictions', found),
-    )
+    return (f'{name}: what the model sees', seen), (f'{name}: predictions', found)
 
 
 def changed_images(results: Iterable[VariantResult], folder: Path, count: int) -> list[Sheet]:
@@ -160,38 +151,28 @@ def run_again(
     return found
 
 
-class ChangedSheets:
-    """Sheets of one condition: input and ground truth, then the base, then the variant.
+def write_changed(
+    sheets: Iterable[Sheet], base: str, images: ImageSet, runs: Iterable[Run]
+) -> None:
+    """Write sheets of one condition: input and ground truth, then the base, then the variant.
 
-    ``images`` is the set as the base is tested on it.
+    Args:
+        images: the set as the base is tested on it.
+        runs: what each contender sees and finds; drawn at once, so that no tensors stay in memory.
     """
-
-    def __init__(self, images: ImageSet) -> None:
-        self.images = images
-        self._columns: dict[tuple[str | None, int], Column] = {}
-
-    def add(self, name: str, samples: Sequence[KeptSample]) -> None:
-        """Draw at once what a contender sees and finds, so that no tensors stay in memory."""
-        palette = panels.palette_of(self.images.metainfo)
+    palette = panels.palette_of(images.metainfo)
+    columns: dict[tuple[str, int], Column] = {}
+    for name, samples in runs:
         for sample in samples:
             index = sample.index
-            if (None, index) not in self._columns:
-                boxes, labels, _ = self.images.truth(index)
-                self._columns[None, index] = draw_start(sample, palette, boxes, labels)
-            self._columns[name, index] = draw_sides(name, sample, palette)
-
-    def write(self, sheet: Sheet, base: str) -> None:
-        """Write one JPEG; the base and the variant, which may be the base, have been added."""
-        index = self.images.ids.index(sheet.image)
-        names = dict.fromkeys((None, base, sheet.variant))
-        columns = [self._columns[name, index] for name in names]
-        grid = panels.make_grid(list(zip(*columns, strict=True)))
-        write_sheet(sheet.path, grid, [name for name in names if name])
-
-
-#: Detections without ground truth: how many on a sheet, their least score, the largest overlap.
-_UNLABELLED, _OVERLAP = 12, 0.1
-_CROP = 232
+            if ('', index) not in columns:
+                boxes, labels, _ = images.truth(index)
+                columns['', index] = draw_start(sample, palette, boxes, labels)
+            columns[name, index] = draw_sides(name, sample, palette)
+    for sheet in sheets:
+        index, names = images.ids.index(sheet.image), dict.fromkeys(('', base, sheet.variant))
+        grid = panels.make_grid(list(zip(*(columns[each, index] for each in names), strict=True)))
+        write_sheet(sheet.path, grid, filter(None, names))
 
 
 def find_unlabelled(records: DetectionRecords) -> list[tuple[int, np.ndarray]]:
@@ -207,12 +188,7 @@ def find_unlabelled(records: DetectionRecords) -> list[tuple[int, np.ndarray]]:
 def draw_unlabelled(
     found: Sequence[tuple[int, np.ndarray]], samples: Iterable[KeptSample]
 ) -> Image.Image:
-    """A sheet of crops, as tested above and as the model sees it below, six across.
-
-    Args:
-        found: from :func:`find_unlabelled`.
-        samples: of their images.
-    """
+    """A sheet of crops of what :func:`find_unlabelled` found: as tested above, as seen below."""
     by_index = {sample.index: sample for sample in samples}
     rows: list[list[Cell]] = []
     for start in range(0, len(found), 6):
@@ -248,7 +224,5 @@ def legend_of(
         return [(name, ImageColor.getrgb(color)[:3]) for name, color in both.items()]
     many = len(classes)
     colors = panels.class_colors(many) if of_boxes else np.asarray(palette)[:many].tolist()
-    return [
-        (str(name), (int(red), int(green), int(blue)))
-        for name, (red, green, blue) in zip(classes, colors, strict=True)
-    ]
+    rgb = [(int(red), int(green), int(blue)) for red, green, blue in colors]
+    return list(zip(map(str, classes), rgb, strict=True))

@@ -1,10 +1,7 @@
-"""What is compared: variants of the first model, and other trained models.
-
-Another config's model is tested on the first config's test set.
-"""
+"""What is compared: variants of the first model, and other models on its test set."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -38,54 +35,54 @@ from sci_plugins.utils.model_parts import find_preprocessor, unwrap_model
 
 _AS_IS = Condition()
 _LOADERS = ('test_dataloader', 'val_dataloader', 'train_dataloader')
+#: The variant with the enhancer that the config itself names.
+AS_CONFIGURED = 'config'
+#: In place of a checkpoint, for a model that carries its own weights.
+NO_CHECKPOINT = 'none'
+#: Models stay in memory up to this many parameters together (80 MB); building takes seconds.
+_KEPT_PARAMETERS = 20_000_000
+#: What looks at both the raw and the enhanced image, by the name in front of the enhancer's.
+_LOOKS: dict[str, type[nn.Module]] = dict(merge=RawEnhancedMerge, select=RawEnhancedSelect)
+#: Enhances right after loading, before any resize, in place of the data preprocessor.
+BEFORE = 'before'
 
 
 def borrow_test_set(cfg: Config, first: Config) -> Config:
     """A copy of ``cfg`` with the test set and the evaluator of ``first``.
 
-    The test pipeline stays the model's own; its last step also packs what the first one's evaluator
-    needs.
+    The test pipeline stays the model's own; its last step also packs what that evaluator needs.
     """
     borrowed = copy.deepcopy(cfg)
-    borrowed.test_dataloader = copy.deepcopy(first.test_dataloader)
-    borrowed.test_evaluator = copy.deepcopy(first.test_evaluator)
     for key in ('launcher', 'model_wrapper_cfg'):  # set by the tool, not by a config
         borrowed.pop(key, None)
+    for key in ('test_dataloader', 'test_evaluator'):
+        borrowed[key] = copy.deepcopy(first[key])
     for key in ('test_cfg', 'env_cfg', 'launcher', 'model_wrapper_cfg'):
         if borrowed.get(key) is None and first.get(key) is not None:
             borrowed[key] = copy.deepcopy(first[key])
     own = _test_pipelines(cfg)
-    if own:
-        for pipeline in _test_pipelines(borrowed):
-            packed = _last_step(pipeline).get('meta_keys')
-            pipeline[:] = copy.deepcopy(own[0])
-            last = _last_step(pipeline)
-            if packed is not None and type_name_of(last).startswith('Pack'):
-                last['meta_keys'] = tuple(dict.fromkeys([*last.get('meta_keys', ()), *packed]))
+    for pipeline in _test_pipelines(borrowed) if own else ():
+        packed = _last_step(pipeline).get('meta_keys')
+        pipeline[:] = copy.deepcopy(own[0])
+        last = _last_step(pipeline)
+        if packed is not None and type_name_of(last).startswith('Pack'):
+            last['meta_keys'] = tuple(dict.fromkeys([*last.get('meta_keys', ()), *packed]))
     return borrowed
 
 
 def check_classes(label: str, cfg: Config, first: Config) -> None:
-    """Refuse a model that was trained for other classes than the test set's.
-
-    Raises:
-        ConfigError: naming what differs.
-    """
+    """Refuse a model for other classes than the test set's by a ConfigError that names them."""
     scopes = scope_of(cfg), scope_of(first)
     if scopes[0] != scopes[1]:
         raise ConfigError(f'{label} is an {scopes[0]} model, the first is an {scopes[1]} model')
     own, wanted = class_names(cfg), class_names(first)
     if own is not None and wanted is not None and own != wanted:
-        raise ConfigError(
-            f"model {label} must have the first one's classes, {_shorten(wanted)}; "
-            f'it has {_shorten(own)}'
-        )
+        wish = f"must have the first one's classes, {_shorten(wanted)}"
+        raise ConfigError(f'model {label} {wish}; it has {_shorten(own)}')
     sizes = {*_class_counts(cfg.get('model'))}
     if own is None and wanted is not None and sizes and len(wanted) not in sizes:
-        raise ConfigError(
-            f'model {label} must have {len(wanted)} classes, as the first one has; '
-            f'it has {min(sizes)}'
-        )
+        wish = f'must have {len(wanted)} classes, as the first one has'
+        raise ConfigError(f'model {label} {wish}; it has {min(sizes)}')
 
 
 def class_names(cfg: Config) -> tuple[str, ...] | None:
@@ -128,14 +125,6 @@ def _class_counts(node: Any) -> Iterator[int]:
 def _shorten(names: tuple[str, ...]) -> str:
     shown = ', '.join(names[:3])
     return f'{shown}, ... ({len(names)})' if len(names) > 3 else shown
-
-
-#: The variant with the enhancer that the config itself names.
-AS_CONFIGURED = 'config'
-#: In place of a checkpoint, for a model that carries its own weights.
-NO_CHECKPOINT = 'none'
-#: Models stay in memory up to this many parameters together (80 MB); building takes seconds.
-_KEPT_PARAMETERS = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -187,16 +176,14 @@ class Contenders:
         variants: enhancers by name, ``'none'``, ``'config'``, ``'merge'``, ``'merge(NAME)'``,
             ``'select'``, ``'select(NAME)'``, ``'before(NAME)'``, ``'folder/DIR'``.
         models: others by label; each runs as its config says, on the first one's test set.
-        base: what the others are compared with; ``None``: the first variant, or the first of the
-            models if there is none.
+        base: what the others are compared with; ``None``: the first variant or model.
         trust: allow checkpoints that hold other objects than weights.
         input_order: channel order that the first config's pipeline loads.
         input_max: white of its images if they are not uint8, such as 65535.
 
     Raises:
         ConfigError: if a name is unknown or a duplicate, or a model does not fit.
-        CheckpointError: if a checkpoint cannot be loaded.
-        FileNotFoundError: if a file is missing.
+        CheckpointError, FileNotFoundError: if a file cannot be loaded.
     """
 
     def __init__(
@@ -235,14 +222,13 @@ class Contenders:
         return self.names[0]
 
     def model_of(self, name: str) -> str:
-        """The label of a trained model; empty for a variant of the first."""
+        """Label of a trained model; empty for a variant of the first."""
         return name if name in self.sources else ''
 
     def find_images(self, paths: Sequence[str], conditions: Sequence[Condition]) -> None:
         """Match the images of every ``'folder/DIR'`` with those of the test set, by name.
 
-        They lie below ``DIR``, those of a darkened test set below ``DIR/SLUG`` with the
-        condition's slug (``gain-0.05_noise-0.004``). Any file type of images will do.
+        Those of a darkened test set lie below ``DIR/SLUG``, such as ``gain-0.05_noise-0.004``.
 
         Raises:
             DataError: if one is missing, cannot be read or has another size.
@@ -258,17 +244,13 @@ class Contenders:
             self._replaced[name, condition] = {key: str(file) for key, file in found.items()}
 
     def config(self, name: str, condition: Condition = _AS_IS) -> Config:
-        """The config that a contender is tested with, on the first one's test set.
-
-        The condition decides which files take the images' place.
-        """
-        cfg = self._configs[self.model_of(name)]
+        """The config that a contender is tested with; files may take the images' place."""
+        cfg, (look, enhancer) = self._configs[self.model_of(name)], _parts_of(name)
         if folder_of(name):
-            files = self._replaced[name, condition]
-            step: dict[str, Any] = dict(type='sci_plugins.ReplaceImage', files=files)
-        elif _parts_of(name)[0] == BEFORE:
-            step = dict(type='sci_plugins.EnhanceImage', enhancer=_parts_of(name)[1])
-            step |= dict(input_max=self.input_max)
+            step = dict(type='sci_plugins.ReplaceImage', files=self._replaced[name, condition])
+        elif look == BEFORE:
+            how = dict(enhancer=enhancer, input_max=self.input_max)
+            step = dict(type='sci_plugins.EnhanceImage', **how)
         else:
             return cfg
         cfg = copy.deepcopy(cfg)
@@ -311,20 +293,16 @@ class Contenders:
         steps = (step for steps in _test_pipelines(self.sources[''].cfg) for step in steps)
         has_views = any(is_type(step, 'TestTimeAug') for step in steps)
         for name in (each for each in variants if has_views and _parts_of(each)[0] in _LOOKS):
-            raise ConfigError(
-                f'variant {name!r} cannot be combined with --tta: each needs several predictions '
-                'of the same image'
-            )
+            why = 'each needs several predictions of the same image'
+            raise ConfigError(f'variant {name!r} cannot be combined with --tta: {why}')
 
     def _fill_slots(self, variants: Sequence[str]) -> None:
         configured = _slot_of(self._model(''))
         for name in (AS_CONFIGURED, *_LOOKS) if configured is None else ():
             if name in variants:
                 advice = f"; or name one: '{name}(sci/official/medium)'" * (name in _LOOKS)
-                raise ConfigError(
-                    f'variant {name!r} needs an enhancer in the data_preprocessor of the '
-                    f'config{advice}'
-                )
+                wish = f'an enhancer in the data_preprocessor of the config{advice}'
+                raise ConfigError(f'variant {name!r} needs {wish}')
         # Other enhancers see the images as the configured one does.
         standard = configured or dict(input_order=self.input_order, input_max=self.input_max)
         self._slots = dict.fromkeys((*_LOOKS, AS_CONFIGURED), configured)
@@ -341,10 +319,10 @@ class Contenders:
 
 
 def build_model(cfg: Config, checkpoint: str, trust: bool = False) -> nn.Module:
-    """The model of a config with its weights, all of them, in eval mode.
+    """The model of a config with all its weights, in eval mode.
 
-    The checkpoint is ``'none'`` for a model that carries its own weights; ``trust`` allows one that
-    holds other objects than weights.
+    The checkpoint is ``'none'`` for a model that carries its own weights; see :class:`Contenders`
+    for ``trust``.
 
     Raises:
         ConfigError: if the model has no data preprocessor, or would be left with random weights.
@@ -356,18 +334,15 @@ def build_model(cfg: Config, checkpoint: str, trust: bool = False) -> nn.Module:
         mmengine.utils.import_modules_from_strings(**cfg.custom_imports)
     model: nn.Module = ROOT_MODELS.build(copy.deepcopy(cfg.model))
     # Refused before any work: MMEngine's base class stands in where a config has none.
+    name = type(model).__name__
     if type(find_preprocessor(model)) is BaseDataPreprocessor:
-        raise ConfigError(
-            f'the config of {type(model).__name__} has no data_preprocessor: the model would '
-            'get a list of images instead of a batch'
-        )
+        why = 'the model would get a list of images instead of a batch'
+        raise ConfigError(f'the config of {name} has no data_preprocessor: {why}')
     if content is not None:
         load_fully(model, content, checkpoint)
-    elif _count_parameters(model):
-        raise ConfigError(
-            "checkpoint 'none' is for a model that carries its own weights; the "
-            f'{_count_parameters(model):,} parameters of {type(model).__name__} would be random'
-        )
+    elif count := _count_parameters(model):
+        why = f'the {count:,} parameters of {name} would be random'
+        raise ConfigError(f"checkpoint 'none' is for a model that carries its own weights; {why}")
     return model.eval()
 
 
@@ -382,18 +357,8 @@ def _ordered(names: list[str], base: str | None) -> list[str]:
     return [base, *(name for name in names if name != base)]
 
 
-#: What looks at both the raw and the enhanced image, by the name in front of the enhancer's.
-_LOOKS: dict[str, Callable[[nn.Module], nn.Module]]
-_LOOKS = dict(merge=RawEnhancedMerge, select=RawEnhancedSelect)
-#: Enhances right after loading, before any resize, in place of the data preprocessor.
-BEFORE = 'before'
-
-
 def _parts_of(name: str) -> tuple[str, str | None]:
-    """``('merge', 'NAME')`` of ``'merge(NAME)'``, ``('merge', None)`` of ``'merge'``.
-
-    ``('', None)`` of another variant.
-    """
+    """``('merge', 'NAME')`` of ``'merge(NAME)'``; ``'merge'`` has no name, others no look."""
     prefix, _, rest = name.partition('(')
     if prefix in (*_LOOKS, BEFORE) and rest.endswith(')'):
         return prefix, rest[:-1].strip()
@@ -423,5 +388,5 @@ def _slot_of(model: nn.Module) -> dict[str, Any] | None:
 
 def _count_parameters(model: nn.Module) -> int:
     """Parameters without those of an enhancer in the data preprocessor."""
-    own = (v for name, v in model.named_parameters() if 'data_preprocessor.' not in name)
-    return sum(value.numel() for value in own)
+    named = model.named_parameters()
+    return sum(value.numel() for name, value in named if 'data_preprocessor.' not in name)

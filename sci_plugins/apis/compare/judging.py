@@ -1,7 +1,4 @@
-"""Each contender's records against the base's, on the same resamples.
-
-The bootstrap draws images, clips (recordings), or blocks of neighbouring frames.
-"""
+"""Each contender's records against the base's, on the same resamples."""
 
 import re
 from collections.abc import Sequence
@@ -18,14 +15,17 @@ from sci_plugins.evaluation.bootstrap import MAX_RESAMPLES, adjust
 from sci_plugins.evaluation.comparison import VariantResult, deciding_metric, margin_of
 from sci_plugins.evaluation.seeds import SeedRecords, seed_test
 
+#: How many of the images that gained most, and of those that lost most, are listed.
+MOST_CHANGED = 4
+
 
 @dataclass
 class Resampling:
-    """How the images of a set are grouped into units that are drawn together.
+    """How the images of a set are grouped into units that the bootstrap draws together.
 
     Args:
-        text: ``'images'``; ``'clips:REGEX'``, where images with the same match belong to one clip,
-            the match being that of the pattern's groups if it has any; or ``'blocks:N'``.
+        text: ``'images'``; ``'clips:REGEX'``, where images with the same match (of the pattern's
+            groups if it has any) belong to one recording; or ``'blocks:N'`` of neighbouring frames.
 
     Raises:
         ConfigError: if ``text`` is none of these.
@@ -51,7 +51,7 @@ class Resampling:
         return f'blocks of {self.argument}' if self.kind == 'blocks' else self.kind
 
     def groups(self, ids: Sequence[str]) -> list[str] | None:
-        """The unit of each image, given in the order of the set; ``None`` if each image is a unit.
+        """The unit of each image, in the order of the set; ``None`` if each image is a unit.
 
         Raises:
             ConfigError: if a name does not match the pattern.
@@ -60,19 +60,13 @@ class Resampling:
             return None
         if self.kind == 'blocks':
             return [str(index // int(self.argument)) for index in range(len(ids))]
-        clips = []
+        clips, wish = [], f'--resample {self.text} must match every image name'
         for name in ids:
             found = re.search(self.argument, name)
             if found is None:
-                raise ConfigError(
-                    f'--resample {self.text} must match every image name, but does not match {name}'
-                )
+                raise ConfigError(f'{wish}, but does not match {name}')
             clips.append('/'.join(part or '' for part in found.groups()) or found[0])
         return clips
-
-
-#: How many of the images that gained most, and of those that lost most, are listed.
-MOST_CHANGED = 4
 
 
 @dataclass(frozen=True)
@@ -83,8 +77,7 @@ class Judge:
         base: name of a contender.
         resample: what the bootstrap draws, see :class:`Resampling`.
         resamples, seed: how often it does, and its seed.
-        metric: decides, by a host's or the records' name; ``None``: the one that the field
-            compares models by, or the records' own.
+        metric: decides, by a host's or the records' name; ``None``: the one of the field.
         margin: points of percent; a smaller difference does not matter.
         correction: of the verdicts for their number: ``'holm'``, ``'bh'`` or ``'none'``.
 
@@ -110,7 +103,7 @@ class Judge:
 
     @property
     def resampling(self) -> Resampling:
-        """What ``resample`` says."""
+        """``resample``, read."""
         return Resampling(self.resample)
 
     def about(self) -> dict[str, Any]:
@@ -138,8 +131,7 @@ class Judge:
         """The result with its analysis against the base's, under the same condition.
 
         Raises:
-            ConfigError: if the metric is unknown, or an image's name does not match the pattern of
-                the clips.
+            ConfigError: if the metric is unknown, or an image's name does not match the clips.
         """
         found = analyse(
             base.records,
@@ -154,9 +146,8 @@ class Judge:
             margin_of=partial(margin_of, points=self.margin),
         )
         if isinstance(kept.records, SeedRecords):
-            metric = found.metric
             names, others = result.members, base_result.members
-            tested = seed_test(names, base.records, others, kept.records, metric)
+            tested = seed_test(names, base.records, others, kept.records, found.metric)
             found = replace(found, seeds=tested)
         return replace(result, analysis=found)
 

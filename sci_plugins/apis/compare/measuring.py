@@ -28,20 +28,19 @@ from sci_plugins.utils.files import file_slug, reading_arrays
 
 _ITEMS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
 _WHOLE_SET = _ITEMS[:3]
+#: What we add to a file of records.
+_LUMA, _STAMP = 'mean_luma', 'made_with'
 
 
 def metrics_of_no_detections(metrics: Iterable[Any]) -> dict[str, float]:
-    """The numbers that mmdet's ``CocoMetric`` leaves out where nothing was detected.
+    """The numbers that mmdet's ``CocoMetric`` leaves out where nothing in the set was detected.
 
-    Without a single detection in the whole set, as on dark images with a network trained by day, it
-    logs an error and gives no number, although the average precision is known: 0. By size it is
-    NaN, because the set may have no objects of a size.
+    The average precision is 0 then; by size it is NaN, for the set may have no objects of a size.
     """
     found: dict[str, float] = {}
     for metric in metrics:
-        # One that only formats was not asked for numbers.
         names = [base.__name__ for base in type(metric).__mro__]
-        if 'CocoMetric' not in names or metric.format_only:
+        if 'CocoMetric' not in names or metric.format_only:  # that was not asked for numbers
             continue
         prefix = f'{metric.prefix}/' if metric.prefix else ''
         for kind in (each for each in metric.metrics if each in ('bbox', 'segm')):
@@ -64,20 +63,12 @@ def prepare_config(cfg: Config, condition: Condition, work_dir: Path) -> Config:
 def measure(
     cfg: Config, model: nn.Module, name: str, condition: Condition, hooks: Sequence[Hook]
 ) -> VariantResult:
-    """Test a model, with its enhancer if it has one, by MMEngine's Runner.
-
-    ``cfg`` is of :func:`prepare_config`.
-
-    Raises:
-        ConfigError: if the evaluator gives no numbers.
-    """
+    """Test a model by MMEngine's Runner; ConfigError if the evaluator gives no numbers."""
     progress = TestProgressHook(f'{condition.name} | {name}')
+    given = ('work_dir', 'test_dataloader', 'test_cfg', 'test_evaluator')
     runner = NamingRunner(
         model=model,
-        work_dir=cfg.work_dir,
-        test_dataloader=cfg.test_dataloader,
-        test_cfg=cfg.test_cfg,
-        test_evaluator=cfg.test_evaluator,
+        **{key: cfg[key] for key in given},
         default_hooks=dict(logger=None, checkpoint=None),
         custom_hooks=[progress, *hooks],
         launcher=cfg.get('launcher', 'none'),
@@ -94,40 +85,30 @@ def measure(
         progress.after_test(runner)  # so that an error's line begins below the bar
     seconds = round(time.perf_counter() - started, 3)
     images = len(runner.test_dataloader.dataset)
-    # Scalars only, of which one does not measure how good a model is; COCO's -1 means "no such
-    # objects".
+    # Scalars only, one of which is no measure of a model; COCO's -1 means "no such objects".
     numbers = {
         key: math.nan if value == -1 else float(value)
         for key, value in metrics.items()
         if isinstance(value, Real) and key.rsplit('/', 1)[-1] != 'annotation_version'
     } or metrics_of_no_detections(runner.test_loop.evaluator.metrics)
     if not numbers:
-        raise ConfigError(
-            f'the test_evaluator of {cfg.filename} gives no numbers to compare (format_only?)'
-        )
+        told = 'gives no numbers to compare (format_only?)'
+        raise ConfigError(f'the test_evaluator of {cfg.filename} {told}')
     return VariantResult(name, condition, numbers, seconds, images)
-
-
-#: What we add to a file of records.
-_LUMA, _STAMP = 'mean_luma', 'made_with'
 
 
 @dataclass(frozen=True)
 class Kept:
-    """The records of one contender under one condition.
-
-    ``luma`` is the mean luma of each image, in [0, 1], in the order of ``records.ids``.
-    """
+    """The records of one contender under one condition."""
 
     records: ImageRecords
-    luma: np.ndarray
+    luma: np.ndarray  # mean luma of each image, in [0, 1], in the order of ``records.ids``
 
     @property
     def brightness(self) -> dict[str, float] | None:
         """Name -> mean luma; ``None`` if an image has none."""
-        if not np.isfinite(self.luma).all():
-            return None
-        return dict(zip(self.records.ids, self.luma.tolist(), strict=True))
+        known = np.isfinite(self.luma).all()
+        return dict(zip(self.records.ids, self.luma.tolist(), strict=True)) if known else None
 
 
 def make_records(hook: ImageResultsHook) -> Kept | str:
@@ -142,8 +123,7 @@ def make_records(hook: ImageResultsHook) -> Kept | str:
     if hook.kind is None:
         kinds = ', '.join(sorted(kind.__name__ for kind in kinds_of_records()))
         return f'no class of records accepts these results and this ground truth; asked: {kinds}'
-    bare = sum(result.kept is None for result in results)
-    if bare:
+    if bare := sum(result.kept is None for result in results):
         return f'{bare} of {len(results)} images have no ground truth'
     records = hook.kind.collect([result.kept for result in results], hook.run)
     return Kept(records, np.array([result.luma for result in results]))
@@ -151,13 +131,10 @@ def make_records(hook: ImageResultsHook) -> Kept | str:
 
 @dataclass(frozen=True)
 class RecordStore:
-    """Records in files, ``CONDITION/VARIANT.npz`` below a folder.
-
-    ``about`` says what the comparison is made with; files made with something else are refused.
-    """
+    """Records in files, ``CONDITION/VARIANT.npz`` below a folder."""
 
     folder: Path
-    about: Mapping[str, Any]
+    about: Mapping[str, Any]  # what the comparison is made with; other files are refused
 
     def path(self, condition: Condition, variant: str) -> Path:
         """The file of a variant's records under a condition."""
@@ -172,8 +149,7 @@ class RecordStore:
         """Read records back.
 
         Raises:
-            DataError: if the file is missing or damaged.
-            ConfigError: if it was made with something else.
+            DataError, ConfigError: if the file is damaged, or was made with something else.
         """
         path = self.path(condition, variant)
         with reading_arrays(path, 'records') as content:
@@ -181,10 +157,8 @@ class RecordStore:
             if luma.shape != content['ids'].shape:
                 raise ValueError(f'{_LUMA} must have one number per image, got {luma.shape}')
         if stamp != self._stamp(condition, variant):
-            raise ConfigError(
-                f'{path} was made with another config, checkpoint, enhancer or version; '
-                'choose another --work-dir or leave out --resume'
-            )
+            told = f'{path} was made with another config, checkpoint, enhancer or version'
+            raise ConfigError(f'{told}; choose another --work-dir or leave out --resume')
         return Kept(ImageRecords.load(path), luma)
 
     def _stamp(self, condition: Condition, variant: str) -> str:

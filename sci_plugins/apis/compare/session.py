@@ -18,11 +18,12 @@ from sci_plugins.apis.compare.about import (
     protocol_of,
     seen_in_training,
 )
+from sci_plugins.apis.compare.changed import Run
 from sci_plugins.apis.compare.contenders import Contenders, ModelSource
 from sci_plugins.apis.compare.judging import Judge, mean_result
 from sci_plugins.apis.compare.measuring import Kept, RecordStore
 from sci_plugins.apis.config import require
-from sci_plugins.engine.hooks import DecisionsHook, ImageResultsHook, KeptSample, SampleKeeperHook
+from sci_plugins.engine.hooks import DecisionsHook, ImageResultsHook, SampleKeeperHook
 from sci_plugins.errors import ConfigError, DataError, check_at_least
 from sci_plugins.evaluation.comparison import (
     Comparison,
@@ -73,9 +74,7 @@ class Session:
     def measure(self, condition: Condition, drawn: list[int], go_on: bool) -> None:
         """Measure and judge every contender without a result under a condition.
 
-        Args:
-            drawn: positions of the images to draw.
-            go_on: add columns to existing sheets; draw missing or damaged ones again.
+        ``drawn``: positions of the images to draw; ``go_on`` adds columns to existing sheets.
         """
         if go_on and is_main_process():
             self._draw_lost(condition, drawn)
@@ -109,10 +108,9 @@ class Session:
             write_comparison(self.comparison, self.work_dir)
 
     def draw_changed(self, condition: Condition, count: int, go_on: bool) -> None:
-        """Draw the images that gained and lost most under a condition, and examples of decisions.
+        """Draw the images, ``count`` each, that gained and lost most, and examples of decisions.
 
-        At most ``count`` that gained, and that lost, of each variant. ``go_on`` keeps existing
-        sheets, unless they are damaged.
+        ``go_on`` keeps existing sheets, unless they are damaged.
         """
         known = (e for e in self._changed(condition, count) if e.variant in self.contenders.names)
         missing = [each for each in known if not (go_on and changed.earlier_sheet(each.path))]
@@ -120,20 +118,13 @@ class Session:
         for each in missing:
             for name in (self.judge.base, each.variant):
                 wanted.setdefault(name, set()).add(self.images.ids.index(each.image))
-        sheets = changed.ChangedSheets(self.images)
-        for name, samples in self._run_again(condition, wanted):
-            sheets.add(name, samples)
-        for each in missing:
-            sheets.write(each, self.judge.base)
+        runs = self._run_again(condition, wanted)
+        changed.write_changed(missing, self.judge.base, self.images, runs)
         if count:
             self._draw_unlabelled(condition, go_on)
 
     def write(self, report: bool, count: int) -> None:
-        """Write all tables, and ``report.html`` if it is wanted.
-
-        The report shows at most ``count`` images that gained, and that lost, of each variant; of an
-        earlier run's images only those that were drawn.
-        """
+        """Write all tables, and ``report.html`` if it is wanted, with the pictures that exist."""
         write_comparison(self.comparison, self.work_dir)
         if report:
             legend = changed.legend_of(self.images.metainfo, self.images.has_boxes)
@@ -143,8 +134,8 @@ class Session:
     def take_earlier(self) -> None:
         """Take the results of an earlier run in ``comparison.json``, if there is one.
 
-        Analyses with other settings than now are dropped and made again from the records. Results
-        with missing or damaged records are left out, with a line in the log, and measured again.
+        Analyses with other settings than now are made again from the records; results without
+        intact records are measured again.
 
         Raises:
             ConfigError: if the file is damaged, or was made with something else or on other images.
@@ -156,17 +147,13 @@ class Session:
             earlier = read_comparison(check_regular_file(path))
         except DataError as error:
             raise ConfigError(f'cannot resume: {error}; leave out --resume') from error
-        about = earlier.about
+        about, advice = earlier.about, 'choose another --work-dir or leave out --resume'
         if change := find_change(about, now):
-            raise ConfigError(
-                f'{path} was made with {change}; choose another --work-dir or leave out --resume'
-            )
+            raise ConfigError(f'{path} was made with {change}; {advice}')
         for key in ('weights', 'config_diff'):
             now[key] = (about.get(key) or {}) | now[key]
         same = all(about.get(key) == now.get(key) for key in _JUDGING)
-        for each in earlier.results:
-            if each.members:
-                continue  # made again from its trainings
+        for each in (result for result in earlier.results if not result.members):
             result = each if same else replace(each, analysis=None)
             kept = self._find_kept(result)
             found, decided = result.analysis, result.decisions
@@ -174,10 +161,8 @@ class Session:
             named += decided.images if decided else []
             ids = kept.records.ids if kept else self.images.ids
             if ids != self.images.ids or not set(named) <= set(ids):
-                raise ConfigError(
-                    f'{self.work_dir}: {result.variant} was measured on other images than the '
-                    'test set has now; choose another --work-dir or leave out --resume'
-                )
+                told = f'{result.variant} was measured on other images than the test set has now'
+                raise ConfigError(f'{self.work_dir}: {told}; {advice}')
             if kept:
                 self._add_curve(result, kept)
                 result = self.judge.with_weakness(result, kept)
@@ -245,6 +230,9 @@ class Session:
     def _pictures(self, condition: Condition) -> Path:
         return self.work_dir / 'pictures' / condition.slug
 
+    def _unlabelled(self, condition: Condition, variant: str) -> Path:
+        return self._pictures(condition) / 'unlabelled' / f'{file_slug(variant)}.jpg'
+
     def _sheets(self, count: int) -> list[Sheet]:
         """All that exist, also those of earlier runs."""
         found: list[Sheet] = []
@@ -279,9 +267,6 @@ class Session:
             sheet = changed.draw_unlabelled(found[name], samples)
             write_sheet(self._unlabelled(condition, name), sheet)
 
-    def _unlabelled(self, condition: Condition, variant: str) -> Path:
-        return self._pictures(condition) / 'unlabelled' / f'{file_slug(variant)}.jpg'
-
     def _draw_lost(self, condition: Condition, drawn: list[int]) -> None:
         """Draw the sheets of an earlier run that are missing or damaged."""
         book = changed.PictureBook(self._pictures(condition))
@@ -292,9 +277,7 @@ class Session:
             book.add(name, samples, palette_of(self.images.metainfo))
         book.write()
 
-    def _run_again(
-        self, condition: Condition, wanted: Mapping[str, set[int]]
-    ) -> Iterator[tuple[str, list[KeptSample]]]:
+    def _run_again(self, condition: Condition, wanted: Mapping[str, set[int]]) -> Iterator[Run]:
         """What contenders see and find in some images, the base first."""
         tested: dict[int, tuple[Config, ImageSet]] = {}  # by config: each has its own pipeline
         for name in filter(wanted.get, self.contenders.names):
@@ -338,23 +321,18 @@ def compare(
     """Evaluate a model under several enhancers, and other models, on the same images.
 
     A paired bootstrap over the results of each image judges every contender against the base; where
-    they cannot be kept, a line says why. See docs/compare.md.
+    they cannot be kept, a line says why. See docs/compare.md. Of several processes only the main
+    one's results have analyses.
 
     Args:
-        cfg, checkpoint: any mmdet or mmseg config, and its model's weights; ``'none'`` for a model
-            that carries its own.
+        cfg, checkpoint: any mmdet or mmseg config, and its weights; ``'none'`` if it has its own.
         variants, models, base, trust, input_order, input_max: see :class:`Contenders`.
         conditions: how the images are darkened before anything else.
         work_dir: gets tables, report, records and pictures.
-        pictures, changed: how many evenly spaced images to draw, and how many of those that gained
-            most and of those that lost most.
+        pictures, changed: how many images to draw, evenly spaced, and of most gain and loss each.
         resume: keep the results of the same experiment in ``work_dir``.
         report: also write ``report.html``.
-        judging: ``metric``, ``resample``, ``resamples``, ``seed``, ``margin`` and ``correction``
-            of :class:`Judge`.
-
-    Returns:
-        The results; under several processes only the main one's have analyses.
+        judging: arguments of :class:`Judge` but for the base.
 
     Raises:
         SciPluginsError: if something does not fit, as early as that can be known.

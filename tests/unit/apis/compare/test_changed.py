@@ -10,7 +10,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from sci_plugins.apis.compare.about import ImageSet, build_image_set
-from sci_plugins.apis.compare.changed import ChangedSheets, changed_images, legend_of, run_again
+from sci_plugins.apis.compare.changed import changed_images, legend_of, run_again, write_changed
 from sci_plugins.apis.compare.contenders import Contenders, ModelSource
 from sci_plugins.evaluation.analysis import Effect
 from sci_plugins.evaluation.comparison import VariantResult
@@ -64,16 +64,16 @@ def test_images_are_run_again_and_drawn(
     source: tuple[Config, str] = request.getfixturevalue(kind)
     contenders = Contenders(ModelSource(*source), ['none', 'gamma/0.4'])
     images = build_image_set(source[0])
-    sheets = ChangedSheets(images)
+    runs = []
     for name in contenders.names:
         samples = run_again(contenders.open(name), images, [2, 0])
         assert [sample.index for sample in samples] == [2, 0]
         assert samples[0].name == '002.png'
         brighter = samples[0].enhanced.mean() > samples[0].image.mean() + 10
         assert brighter == (name != 'none')
-        sheets.add(name, samples)
+        runs.append((name, samples))
     (changed,) = changed_images([_result('gamma/0.4', ['002'], '')], tmp_path, 1)
-    sheets.write(changed, 'none')
+    write_changed([changed], 'none', images, runs)
     with Image.open(changed.path) as sheet:
         assert sheet.format == 'JPEG'
         assert 3 * 480 < sheet.width < 3 * 480 + 40
