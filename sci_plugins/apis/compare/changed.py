@@ -73,11 +73,7 @@ class PictureBook:
 
 
 def earlier_sheet(path: Path) -> tuple[Image.Image, list[str]] | None:
-    """A sheet of an earlier run and the variants on it; ``None`` if it is absent or damaged.
-
-    Raises:
-        DataError: if the file is not a sheet of this package.
-    """
+    """A sheet of ours and its variants, ``None`` if absent or damaged; DataError for others."""
     try:
         return read_sheet(path)
     except FileNotFoundError:
@@ -91,20 +87,20 @@ def earlier_sheet(path: Path) -> tuple[Image.Image, list[str]] | None:
         return None
 
 
-def draw_start(sample: KeptSample, palette: Any, boxes: Any = None, labels: Any = None) -> Column:
+def draw_start(sample: KeptSample, palette: Any, truth: Sequence[Any] | None = None) -> Column:
     """The first column: the input above, the ground truth below.
 
     Args:
         palette: RGB colour of each class, for label maps; boxes have colours of their own.
-        boxes, labels: arrays of the ground truth, ``(G, 4)`` in pixels of the original image, and
-            its classes ``(G,)``; ``None`` takes the sample's own.
+        truth: boxes ``(G, 4)`` in pixels of the original image and their classes ``(G,)``; ``None``
+            takes the sample's own.
     """
-    if boxes is None or 'gt_sem_seg' in sample.output:
-        truth = panels.draw_sample('gt', sample.image, sample.output, palette)
+    if truth is None or 'gt_sem_seg' in sample.output:
+        drawn = panels.draw_sample('gt', sample.image, sample.output, palette)
     else:
-        colors = panels.box_colors(labels, palette, panels.TRUTH_COLOR)
-        truth = panels.draw_boxes(sample.image, boxes, sample.output, colors)
-    return (f'input: {sample.name}', panels.enlarge(sample.image)[0]), ('ground truth', truth)
+        colors = panels.box_colors(truth[1], palette, panels.TRUTH_COLOR)
+        drawn = panels.draw_boxes(sample.image, truth[0], sample.output, colors)
+    return (f'input: {sample.name}', panels.enlarge(sample.image)[0]), ('ground truth', drawn)
 
 
 def draw_sides(name: str, sample: KeptSample, palette: Any) -> Column:
@@ -166,8 +162,7 @@ def write_changed(
         for sample in samples:
             index = sample.index
             if ('', index) not in columns:
-                boxes, labels, _ = images.truth(index)
-                columns['', index] = draw_start(sample, palette, boxes, labels)
+                columns['', index] = draw_start(sample, palette, images.truth(index))
             columns[name, index] = draw_sides(name, sample, palette)
     for sheet in sheets:
         index, names = images.ids.index(sheet.image), dict.fromkeys(('', base, sheet.variant))

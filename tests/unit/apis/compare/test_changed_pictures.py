@@ -83,7 +83,8 @@ def _green(picture: np.ndarray) -> tuple[int, int, int, int] | None:
 
 def test_the_truth_of_the_data_set_is_in_original_pixels() -> None:
     """Original: twice the network's scale; the cell: 7.5 times that."""
-    (_, image), (title, truth) = draw_start(_sample(), None, np.array([[20.0, 10.0, 60.0, 50.0]]))
+    boxes = np.array([[20.0, 10.0, 60.0, 50.0]])
+    (_, image), (title, truth) = draw_start(_sample(), None, (boxes, None))
     assert title == 'ground truth'
     assert (image == 40).all()
     wanted = [value * 0.5 * 7.5 for value in (20, 10, 60, 50)]
@@ -93,13 +94,13 @@ def test_the_truth_of_the_data_set_is_in_original_pixels() -> None:
 def test_the_sample_s_own_truth_where_no_other_is_given() -> None:
     assert _green(draw_start(_sample(boxes=[[20.0, 10.0, 60.0, 50.0]]), None)[1][1])
     assert _green(draw_start(_sample(), None)[1][1]) is None
-    assert _green(draw_start(_sample(), None, np.zeros((0, 4)))[1][1]) is None
+    assert _green(draw_start(_sample(), None, (np.zeros((0, 4)), None))[1][1]) is None
 
 
 def test_label_maps_are_the_truth_of_segmentation() -> None:
     sample = _sample()
     sample.output.gt_sem_seg = PixelData(data=torch.zeros(1, 48, 64).long())
-    truth = draw_start(sample, [(0, 255, 0)], np.zeros((0, 4)))[1][1]
+    truth = draw_start(sample, [(0, 255, 0)], (np.zeros((0, 4)), None))[1][1]
     assert (truth[..., 1] > truth[..., 0]).all()
 
 
