@@ -1,8 +1,9 @@
 """Enhancing one image in memory: in one line of Python, or of any size, in seamless tiles."""
 
 import copy
+import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import chain, product
 from pathlib import Path
@@ -22,8 +23,7 @@ from sci_plugins.utils.images import read_image
 from sci_plugins.utils.machine import check_device
 from sci_plugins.weights import DEFAULT_ENHANCER
 
-# Resizing leaves [0, 1] a little; what is far above is on the 0-255 scale, what is far
-# below was normalised.
+# Resizing leaves [0, 1] a little; far above is the 0-255 scale, far below was normalised.
 _CLEARLY_ABOVE_ONE, _CLEARLY_BELOW_ZERO = 2.0, -0.25
 #: An enhancer, its config or its name.
 Spec = nn.Module | Mapping[str, Any] | str
@@ -154,6 +154,15 @@ def weight_files(enhancer: Any) -> list[Path]:
     config = parse_enhancer(enhancer) if isinstance(enhancer, str) else enhancer
     name = weights_name(config) if isinstance(config, Mapping) else None
     return [find_weight_file(name).path] if name else []
+
+
+def hash_tensors(tensors: Iterable[tuple[str, Tensor]], start: str = '') -> str:
+    """SHA-256 of a text and of the names, dtypes, shapes and contents of tensors."""
+    digest = hashlib.sha256(start.encode())
+    for name, value in tensors:
+        digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
+        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def truncate_to_8_bits(image: np.ndarray) -> np.ndarray:

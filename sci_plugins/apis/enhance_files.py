@@ -1,6 +1,5 @@
 """Enhancing image files and folders; a log in the output folder makes a run resumable."""
 
-import hashlib
 import inspect
 import json
 import logging
@@ -15,18 +14,12 @@ from pathlib import Path
 from threading import Condition, Event, Lock
 from typing import Any
 
-import torch
 from mmengine.logging import print_log
 from tqdm import tqdm
 
-from sci_plugins.apis.enhance import Spec, enhance_pixels, prepare_enhancer
-from sci_plugins.errors import (
-    ConfigError,
-    DataError,
-    SciPluginsError,
-    check_at_least,
-    check_workers,
-)
+from sci_plugins import errors
+from sci_plugins.apis.enhance import Spec, enhance_pixels, hash_tensors, prepare_enhancer
+from sci_plugins.errors import ConfigError, DataError, SciPluginsError, check_at_least
 from sci_plugins.models.enhancers.base import BaseEnhancer, RetinexEnhancer, arguments_of, type_name
 from sci_plugins.models.enhancers.sci import prepare_kernels
 from sci_plugins.utils import images
@@ -129,12 +122,8 @@ def enhancer_fingerprint(enhancer: BaseEnhancer) -> str:
         values = (e for e in own.items() if isinstance(e[1], bool | int | float | str | None))
         plain |= {f'{path}.{name}': value for name, value in values}
     facts = [_code_of(enhancer), arguments_of(enhancer), plain]
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     tensors = enhancer.state_dict() | dict(enhancer.named_buffers())
-    for name, value in sorted(tensors.items()):
-        digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
-        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return hash_tensors(sorted(tensors.items()), json.dumps(facts, sort_keys=True))[:16]
 
 
 def _code_of(enhancer: BaseEnhancer) -> list[str]:
@@ -151,10 +140,9 @@ def _code_of(enhancer: BaseEnhancer) -> list[str]:
 class EnhanceLog:
     """The file ``enhance_log.jsonl`` of an output folder, a line for each file to be written.
 
-    A line is on the disk before its file is: whenever a run is killed, and while others write into
-    the same folder, every result there is one that the log knows. A result counts as done while its
-    file has the size that the last line about it says, its source the size and time, and the
-    enhancer the hash, see :func:`enhancer_fingerprint`.
+    A line is on the disk before its file is: the log knows every result, also of a killed run and
+    of others beside. A result counts as done while its file has the size that the last line about
+    it says, its source the size and time, and the enhancer the hash (`enhancer_fingerprint`).
     """
 
     def __init__(self, out_dir: Path, enhancer: str) -> None:
@@ -244,8 +232,7 @@ class EnhanceSummary:
     written: int = 0  # number of images enhanced
     skipped: int = 0  # number of images that another run had enhanced already
     failed: dict[Path, str] = field(default_factory=dict)  # image file -> why
-    #: a line for each folder with files that are not images
-    passed_over: list[str] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)  # lines about folders with other files
 
 
 def enhance_files(
@@ -281,7 +268,6 @@ def enhance_files(
         tile: side of the tiles in pixels in which large images are enhanced.
         workers: threads that read and write; at most 4, one a core, by default.
         overwrite: enhance what is there already, and replace files that are not of this function.
-        device, progress: such as ``'cuda'``; show a progress bar on stderr.
         on_failure: called with one line for each image that fails.
 
     Raises:
@@ -289,7 +275,7 @@ def enhance_files(
         DataError, FileNotFoundError: if an input is missing, no image, or a folder without images.
     """
     workers = min(os.cpu_count() or 1, 4) if workers is None else workers
-    check_workers(workers)
+    errors.check_workers(workers)
     check_at_least(16, tile=tile)
     check_at_least(0, most=9, png_level=png_level)
     summary = EnhanceSummary()

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from torch import nn
 
 from sci_plugins.apis.attach import detach
 from sci_plugins.apis.compare.contenders import build_model
+from sci_plugins.apis.enhance import hash_tensors
 from sci_plugins.datasets.darkened_crops import Batch, DarkenedCrops, LabelledImages
 from sci_plugins.datasets.low_light_folder import find_images
 from sci_plugins.errors import ConfigError, DataError
@@ -154,10 +154,8 @@ def held_out_batches(source: Source) -> Iterator[Batch]:
 
 def identify(teacher: Teacher, stage: BaseEnhancer, recipe: Any) -> dict[str, str]:
     """Hashes of the networks, with what a recipe says of them, and of the stage at the start."""
-    networks = [
-        (type(each).__name__, getattr(each, 'input_order', ''), _hash_state(each))
-        for each in getattr(teacher, 'teachers', [teacher])
-    ]
+    parts = getattr(teacher, 'teachers', [teacher])
+    networks = [(type(e).__name__, getattr(e, 'input_order', ''), _hash_state(e)) for e in parts]
     told = (repr((networks, plain(recipe))), repr((building_of(stage), _hash_state(stage))))
     hashes = (hashlib.sha256(text.encode()).hexdigest() for text in told)
     return dict(zip(('network', 'starting enhancer'), hashes, strict=True))
@@ -166,9 +164,4 @@ def identify(teacher: Teacher, stage: BaseEnhancer, recipe: Any) -> dict[str, st
 def _hash_state(owner: Any) -> str:
     """One hash over a module's tensors, or over those of a teacher's ``model``, if it has one."""
     module = getattr(owner, 'model', owner)
-    digest = hashlib.sha256()
-    state = module.state_dict() if isinstance(module, nn.Module) else {}
-    for name, value in state.items():
-        digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
-        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
+    return hash_tensors(module.state_dict().items() if isinstance(module, nn.Module) else ())
