@@ -42,11 +42,7 @@ _SCALES = ('scale', 'scales', 'img_scale', 'size', 'size_divisor', 'scale_factor
 
 
 def build_image_set(cfg: Config) -> ImageSet:
-    """The test set of a config; also where one of several processes asks alone.
-
-    Raises:
-        DataError: if it has no images or its annotations cannot be read.
-    """
+    """The test set of a config, for one of several processes too; DataError if it is unreadable."""
     return ImageSet(_build_dataset(cfg, 'test_dataloader'))
 
 

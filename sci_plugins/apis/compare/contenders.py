@@ -10,8 +10,7 @@ from typing import Any
 import mmengine
 from mmengine.config import Config
 from mmengine.model import BaseDataPreprocessor
-from mmengine.registry import DATASETS, init_default_scope
-from mmengine.registry import MODELS as ROOT_MODELS
+from mmengine.registry import DATASETS, MODELS, init_default_scope
 from torch import nn
 
 from sci_plugins.apis.attach import attach, default_fill_color, detach
@@ -206,15 +205,12 @@ class Contenders:
         self._enhancers = {n: build_enhancer(e) for n, e in named.items() if e is not None}
         self._replaced: dict[tuple[str, Condition], dict[str, str]] = {}
         self._built: dict[str, nn.Module] = {}
-        self._slots: dict[str, Any] = {}
-        self._fill_slots(variants)
-        for label in models or {}:
-            check_classes(label, self.sources[label].cfg, first.cfg)
+        self._slots = self._find_slots(variants)
+        self._configs = {'': first.cfg}
+        for label, source in (models or {}).items():
+            check_classes(label, source.cfg, first.cfg)
             self._model(label)  # refuse weights that do not fit before anything slow
-        self._configs = {
-            label: borrow_test_set(source.cfg, first.cfg) if label else first.cfg
-            for label, source in self.sources.items()
-        }
+            self._configs[label] = borrow_test_set(source.cfg, first.cfg)
 
     @property
     def base(self) -> str:
@@ -226,12 +222,9 @@ class Contenders:
         return name if name in self.sources else ''
 
     def find_images(self, paths: Sequence[str], conditions: Sequence[Condition]) -> None:
-        """Match the images of every ``'folder/DIR'`` with those of the test set, by name.
+        """Match images of ``'folder/DIR'`` with the test set's by name; DataError if one is unfit.
 
         Those of a darkened test set lie below ``DIR/SLUG``, such as ``gain-0.05_noise-0.004``.
-
-        Raises:
-            DataError: if one is missing, cannot be read or has another size.
         """
         for name, condition in product(filter(folder_of, self.names), conditions):
             part = '' if condition.gain is None else condition.slug
@@ -245,12 +238,12 @@ class Contenders:
 
     def config(self, name: str, condition: Condition = _AS_IS) -> Config:
         """The config that a contender is tested with; files may take the images' place."""
-        cfg, (look, enhancer) = self._configs[self.model_of(name)], _parts_of(name)
+        cfg, (look, inner) = self._configs[self.model_of(name)], _parts_of(name)
         if folder_of(name):
-            step = dict(type='sci_plugins.ReplaceImage', files=self._replaced[name, condition])
+            files = self._replaced[name, condition]
+            step: dict[str, Any] = dict(type='sci_plugins.ReplaceImage', files=files)
         elif look == BEFORE:
-            how = dict(enhancer=enhancer, input_max=self.input_max)
-            step = dict(type='sci_plugins.EnhanceImage', **how)
+            step = dict(type='sci_plugins.EnhanceImage', enhancer=inner, input_max=self.input_max)
         else:
             return cfg
         cfg = copy.deepcopy(cfg)
@@ -296,7 +289,7 @@ class Contenders:
             why = 'each needs several predictions of the same image'
             raise ConfigError(f'variant {name!r} cannot be combined with --tta: {why}')
 
-    def _fill_slots(self, variants: Sequence[str]) -> None:
+    def _find_slots(self, variants: Sequence[str]) -> dict[str, Any]:
         configured = _slot_of(self._model(''))
         for name in (AS_CONFIGURED, *_LOOKS) if configured is None else ():
             if name in variants:
@@ -305,9 +298,9 @@ class Contenders:
                 raise ConfigError(f'variant {name!r} needs {wish}')
         # Other enhancers see the images as the configured one does.
         standard = configured or dict(input_order=self.input_order, input_max=self.input_max)
-        self._slots = dict.fromkeys((*_LOOKS, AS_CONFIGURED), configured)
-        self._slots |= dict.fromkeys(('none', *filter(folder_of, variants)))
-        self._slots |= {n: dict(standard, enhancer=each) for n, each in self._enhancers.items()}
+        slots: dict[str, Any] = dict.fromkeys((*_LOOKS, AS_CONFIGURED), configured)
+        slots |= dict.fromkeys(('none', *filter(folder_of, variants)))
+        return slots | {n: dict(standard, enhancer=each) for n, each in self._enhancers.items()}
 
     def _model(self, label: str) -> nn.Module:
         if label not in self._built:
@@ -319,10 +312,7 @@ class Contenders:
 
 
 def build_model(cfg: Config, checkpoint: str, trust: bool = False) -> nn.Module:
-    """The model of a config with all its weights, in eval mode.
-
-    The checkpoint is ``'none'`` for a model that carries its own weights; see :class:`Contenders`
-    for ``trust``.
+    """The config's model in eval mode with all weights of a checkpoint; of its own if ``'none'``.
 
     Raises:
         ConfigError: if the model has no data preprocessor, or would be left with random weights.
@@ -332,7 +322,7 @@ def build_model(cfg: Config, checkpoint: str, trust: bool = False) -> nn.Module:
     init_default_scope(scope_of(cfg))
     if cfg.get('custom_imports'):
         mmengine.utils.import_modules_from_strings(**cfg.custom_imports)
-    model: nn.Module = ROOT_MODELS.build(copy.deepcopy(cfg.model))
+    model: nn.Module = MODELS.build(copy.deepcopy(cfg.model))
     # Refused before any work: MMEngine's base class stands in where a config has none.
     name = type(model).__name__
     if type(find_preprocessor(model)) is BaseDataPreprocessor:

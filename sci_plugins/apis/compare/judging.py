@@ -28,7 +28,7 @@ class Resampling:
             groups if it has any) belong to one recording; or ``'blocks:N'`` of neighbouring frames.
 
     Raises:
-        ConfigError: if ``text`` is none of these.
+        ConfigError: if ``text`` is none of these; by :meth:`groups`, if a name does not match.
     """
 
     text: str = 'images'
@@ -51,19 +51,14 @@ class Resampling:
         return f'blocks of {self.argument}' if self.kind == 'blocks' else self.kind
 
     def groups(self, ids: Sequence[str]) -> list[str] | None:
-        """The unit of each image, in the order of the set; ``None`` if each image is a unit.
-
-        Raises:
-            ConfigError: if a name does not match the pattern.
-        """
+        """The unit of each image, in the order of the set; ``None`` if each image is a unit."""
         if self.kind == 'images':
             return None
         if self.kind == 'blocks':
             return [str(index // int(self.argument)) for index in range(len(ids))]
         clips, wish = [], f'--resample {self.text} must match every image name'
         for name in ids:
-            found = re.search(self.argument, name)
-            if found is None:
+            if (found := re.search(self.argument, name)) is None:
                 raise ConfigError(f'{wish}, but does not match {name}')
             clips.append('/'.join(part or '' for part in found.groups()) or found[0])
         return clips
@@ -77,12 +72,13 @@ class Judge:
         base: name of a contender.
         resample: what the bootstrap draws, see :class:`Resampling`.
         resamples, seed: how often it does, and its seed.
-        metric: decides, by a host's or the records' name; ``None``: the one of the field.
+        metric: decides, by a host's or the records' name; ``None``: the field's or the records'.
         margin: points of percent; a smaller difference does not matter.
         correction: of the verdicts for their number: ``'holm'``, ``'bh'`` or ``'none'``.
 
     Raises:
-        ConfigError: if one is out of range or unknown.
+        ConfigError: if one is out of range or unknown; by the methods, if results lack the metric
+            or an image's name does not match the clips.
     """
 
     base: str
@@ -112,11 +108,7 @@ class Judge:
         return {name: value for name, value in about.items() if value is not None}
 
     def with_weakness(self, result: VariantResult, kept: Kept) -> VariantResult:
-        """The result with what limits its numbers, and the protocol of its records.
-
-        Raises:
-            ConfigError: if it is the base and lacks the metric.
-        """
+        """The result with what limits its numbers, and the protocol of its records."""
         weakness = ''
         if result.variant == self.base or self.base in result.members:
             metric = deciding_metric(result.metrics, kept.records.names, self.metric)
@@ -128,11 +120,7 @@ class Judge:
     def judge(
         self, result: VariantResult, kept: Kept, base_result: VariantResult, base: Kept
     ) -> VariantResult:
-        """The result with its analysis against the base's, under the same condition.
-
-        Raises:
-            ConfigError: if the metric is unknown, or an image's name does not match the clips.
-        """
+        """The result with its analysis against the base's, under the same condition."""
         found = analyse(
             base.records,
             kept.records,

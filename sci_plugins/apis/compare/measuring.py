@@ -54,8 +54,7 @@ def prepare_config(cfg: Config, condition: Condition, work_dir: Path) -> Config:
     prepared = copy.deepcopy(cfg)
     darken_dataset(prepared, condition)
     prepared.work_dir = str(work_dir / 'runs')
-    # The Runner formats it four times per variant; yapf would take longer than a small
-    # model takes on a few images.
+    # The Runner formats it four times; yapf would take longer than a small model on a few images.
     object.__setattr__(prepared, '_format_python_code', False)
     return prepared
 
@@ -146,11 +145,7 @@ class RecordStore:
         kept.records.save(self.path(condition, variant), **{_LUMA: kept.luma, _STAMP: stamp})
 
     def load(self, condition: Condition, variant: str) -> Kept:
-        """Read records back.
-
-        Raises:
-            DataError, ConfigError: if the file is damaged, or was made with something else.
-        """
+        """Read records back; DataError if damaged, ConfigError if made with something else."""
         path = self.path(condition, variant)
         with reading_arrays(path, 'records') as content:
             stamp, luma = str(content[_STAMP]), content[_LUMA].astype(float)

@@ -10,14 +10,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
-from sci_plugins.apis.compare import changed, measuring
-from sci_plugins.apis.compare.about import (
-    build_image_set,
-    describe,
-    find_change,
-    protocol_of,
-    seen_in_training,
-)
+from sci_plugins.apis.compare import about, changed, measuring
 from sci_plugins.apis.compare.changed import Run
 from sci_plugins.apis.compare.contenders import Contenders, ModelSource
 from sci_plugins.apis.compare.judging import Judge, mean_result
@@ -147,12 +140,12 @@ class Session:
             earlier = read_comparison(check_regular_file(path))
         except DataError as error:
             raise ConfigError(f'cannot resume: {error}; leave out --resume') from error
-        about, advice = earlier.about, 'choose another --work-dir or leave out --resume'
-        if change := find_change(about, now):
+        before, advice = earlier.about, 'choose another --work-dir or leave out --resume'
+        if change := about.find_change(before, now):
             raise ConfigError(f'{path} was made with {change}; {advice}')
         for key in ('weights', 'config_diff'):
-            now[key] = (about.get(key) or {}) | now[key]
-        same = all(about.get(key) == now.get(key) for key in _JUDGING)
+            now[key] = (before.get(key) or {}) | now[key]
+        same = all(before.get(key) == now.get(key) for key in _JUDGING)
         for each in (result for result in earlier.results if not result.members):
             result = each if same else replace(each, analysis=None)
             kept = self._find_kept(result)
@@ -188,7 +181,7 @@ class Session:
             self.comparison.replace(result)
             return
         decisions = Decisions.of(self.images.ids, decided.found or {})
-        result = replace(result, decisions=decisions, protocol=protocol_of(own, self.images))
+        result = replace(result, decisions=decisions, protocol=about.protocol_of(own, self.images))
         kept = measuring.make_records(hook)
         if isinstance(kept, str):
             main_metric(result.metrics, self.judge.metric)  # refuse an unknown one now
@@ -284,7 +277,7 @@ class Session:
             cfg = self.contenders.config(name, condition)
             if id(cfg) not in tested:
                 prepared = measuring.prepare_config(cfg, condition, self.work_dir)
-                tested[id(cfg)] = cfg, build_image_set(prepared)  # kept, or its id may recur
+                tested[id(cfg)] = cfg, about.build_image_set(prepared)  # kept, or its id may recur
             model, places = self.contenders.open(name), sorted(wanted[name])
             white = self.contenders.view(name).input_max
             yield name, changed.run_again(model, tested[id(cfg)][1], places, white)
@@ -347,13 +340,13 @@ def compare(
     check_outputs(*(Path(work_dir) / name for name in outputs))
     how: Any = dict(base=base, trust=trust, input_order=input_order, input_max=input_max)
     contenders = Contenders(ModelSource(cfg, checkpoint), variants, models, **how)
-    images, judge = build_image_set(cfg), replace(judge, base=contenders.base)
+    images, judge = about.build_image_set(cfg), replace(judge, base=contenders.base)
     contenders.find_images(images.paths, conditions)
     judge.resampling.groups(images.ids)  # refuse an unfit pattern now
-    about = describe(contenders, images) | judge.about()
-    about['planned'] = dict(conditions=[c.name for c in conditions], variants=contenders.names)
-    about['seen_in_training'] = seen_in_training(contenders, images)
-    comparison = Comparison(about, metric=judge.metric)
+    made_with = about.describe(contenders, images) | judge.about()
+    made_with['planned'] = dict(conditions=[c.name for c in conditions], variants=contenders.names)
+    made_with['seen_in_training'] = about.seen_in_training(contenders, images)
+    comparison = Comparison(made_with, metric=judge.metric)
     session = Session(Path(work_dir), contenders, images, judge, comparison)
     if resume:
         session.take_earlier()
