@@ -41,30 +41,28 @@ def attach(
             wraps one (parallel, averaged, test-time augmentation).
         enhancer: an enhancer, a config dict, or a name such as ``'sci/official/medium'``.
         frozen, norm_eval, input_order, fill_color, input_max, check_values: see
-            :class:`EnhancementStage`; ``fill_color`` defaults to what the host's class takes in a
-            config.
+            :class:`EnhancementStage`; ``fill_color`` defaults to the host's.
 
     Raises:
         ConfigError: if the model has no such data preprocessor, an argument is out of range, or an
             enhancer to be trained comes too late for parallel training; the model stays as it was.
     """
     if not frozen and any(isinstance(part, DistributedDataParallel) for part in model.modules()):
-        raise ConfigError(
-            'attach an enhancer with frozen=False before the model is wrapped in '
-            'DistributedDataParallel, which would not average its gradients'
-        )
+        when = 'before the model is wrapped in DistributedDataParallel'
+        why = 'which would not average its gradients'
+        raise ConfigError(f'attach an enhancer with frozen=False {when}, {why}')
     preprocessor: Any = find_preprocessor(model)
     kind, state = type(preprocessor), preprocessor.__dict__.copy()
     modules = dict(preprocessor._modules)
     if fill_color is _AUTO:
         fill_color = default_fill_color(preprocessor)
     detach(model)
+    plain: Any = type(preprocessor)
     # As in torch.nn.utils.parametrize: the object stays, its class gains a step.
-    preprocessor.__class__ = _enhanced_class(type(preprocessor))
+    preprocessor.__class__ = _enhanced_class(plain)
     try:
-        preprocessor.setup_enhancement(
-            enhancer, frozen, norm_eval, input_order, fill_color, input_max, check_values
-        )
+        given = frozen, norm_eval, input_order, fill_color, input_max, check_values
+        preprocessor.setup_enhancement(enhancer, *given)
     except Exception:
         preprocessor.__class__ = kind
         preprocessor.__dict__.clear()

@@ -10,22 +10,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import torch
 import torch.distributed
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.hub import get_config
 
+from sci_plugins import errors
 from sci_plugins.compat import make_printable
-from sci_plugins.errors import (
-    ConfigError,
-    SciPluginsError,
-    check_at_least,
-    check_seed,
-    did_you_mean,
-    first_line,
-    tell_cause,
-)
+from sci_plugins.errors import ConfigError, SciPluginsError, check_at_least
 from sci_plugins.evaluation.conditions import loading_pipelines
 from sci_plugins.registry import HOSTS, require_host, scope_of, type_name_of
 from sci_plugins.utils.checkpoint import use_safe_loading
@@ -91,7 +83,7 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
     except (SciPluginsError, OSError):
         raise
     except Exception as error:  # a config is Python, so it can raise anything
-        cause = tell_cause(error)
+        cause = errors.tell_cause(error)
         if isinstance(error, SyntaxError):  # its text names MMEngine's temporary copy of the file
             cause = f'line {error.lineno}: {error.msg}'
         elif isinstance(error, ImportError) and 'custom modules' in cause:
@@ -109,7 +101,7 @@ def _find_own(name: str) -> str:
     if (path := root / name.partition('::')[2]).is_file():
         return str(path)
     known = [f'sci_plugins::{each.relative_to(root).as_posix()}' for each in root.rglob('*.py')]
-    advice = did_you_mean(name, known, '; see sci-plugins configs')
+    advice = errors.did_you_mean(name, known, '; see sci-plugins configs')
     raise FileNotFoundError(f'config not found: {name}{advice}')
 
 
@@ -126,7 +118,7 @@ def _check_settings(cfg: Config) -> None:
             check_at_least(numbers[name], place, most=most, **{name: section[name]})
     seed = _find(cfg, 'randomness.seed')
     if seed is not None:
-        check_seed(seed, 'randomness')
+        errors.check_seed(seed, 'randomness')
 
 
 def _find(cfg: Config, place: str) -> Any:
@@ -142,7 +134,7 @@ def _tell_imports(error: BaseException) -> str:
     chain = [error]
     while inner := chain[-1].__cause__ or chain[-1].__context__:
         chain.append(inner)
-    return '; '.join(map(first_line, chain[1:3]))
+    return '; '.join(map(errors.first_line, chain[1:3]))
 
 
 @contextmanager
@@ -157,9 +149,7 @@ def _found_by_module() -> Iterator[None]:
 
 
 def load_config_from_args(args: argparse.Namespace) -> Config:
-    """The config of a tool's arguments, with ``work_dir`` and ``launcher`` set.
-
-    Also switches MMEngine to safe checkpoint loading.
+    """The config of a tool's arguments with ``work_dir`` and ``launcher``; makes loading safe.
 
     Raises:
         ConfigError: if the launcher did not start this process, or the timeout is out of range.
@@ -193,11 +183,7 @@ def _set_timeout(cfg: Config, minutes: float | None) -> None:
 
 
 def enable_amp(cfg: Config) -> None:
-    """Train in mixed precision (``--amp``), by MMEngine's optimizer wrapper.
-
-    Raises:
-        ConfigError: if there is no GPU, or the config has a wrapper of its own.
-    """
+    """Train in mixed precision (``--amp``); ConfigError without a GPU or for another wrapper."""
     if not torch.cuda.is_available():
         raise ConfigError('--amp needs a GPU, and this machine has none')
     kind = type_name_of(cfg.optim_wrapper) or 'OptimWrapper'
@@ -208,7 +194,7 @@ def enable_amp(cfg: Config) -> None:
 
 
 def use_tta(cfg: Config) -> None:
-    """Test with the config's ``tta_model`` and ``tta_pipeline``; ConfigError without them."""
+    """Test with ``tta_model`` and ``tta_pipeline`` (``--tta``); ConfigError if one is missing."""
     for key in ('tta_model', 'tta_pipeline'):
         if cfg.get(key) is None:
             raise ConfigError(f'--tta needs {key}, which config {cfg.filename} does not have')
@@ -225,11 +211,7 @@ def require(cfg: Config, *keys: str) -> None:
 
 
 def check_checkpoints(cfg: Config) -> None:
-    """Refuse to train where a checkpoint that is not of an earlier run would be written over.
-
-    Raises:
-        ConfigError: naming the file.
-    """
+    """Refuse by a ConfigError to write over a checkpoint that is not of an earlier run."""
     if cfg.get('resume'):
         return
     start, advice = os.path.realpath(str(cfg.get('load_from'))), 'choose another --work-dir'
@@ -246,9 +228,8 @@ def check_checkpoints(cfg: Config) -> None:
 def use_gloo_without_gpu(cfg: Config) -> None:
     """Start the process group on CPUs, where MMEngine would look for GPUs; else do nothing.
 
-    BatchNorm normalises with the statistics of each process's own images unless ``FrozenNormHook``
-    freezes them: PyTorch's synchronised BatchNorm runs on GPUs only. The config's
-    ``model_wrapper_cfg`` is completed.
+    BatchNorm uses the statistics of each process's own images unless ``FrozenNormHook`` freezes
+    them: PyTorch's synchronised one needs GPUs. The config's ``model_wrapper_cfg`` is completed.
 
     Raises:
         ConfigError: if ``sync_bn`` is set, or the launcher is not ``pytorch`` (torchrun).

@@ -15,18 +15,12 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from sci_plugins import errors
 from sci_plugins.apis import tune_source
 from sci_plugins.apis.enhance import Spec, prepare_enhancer, weight_files
 from sci_plugins.apis.tune_source import Source, labelled_images, network_teacher
 from sci_plugins.datasets.darkened_crops import Batch, DarkenedCrops, LabelledImages
-from sci_plugins.errors import (
-    CheckpointError,
-    ConfigError,
-    TrainingError,
-    check_at_least,
-    check_seed,
-    first_line,
-)
+from sci_plugins.errors import CheckpointError, ConfigError, TrainingError, check_at_least
 from sci_plugins.functional.low_light import compress_jpeg, darken
 from sci_plugins.models.enhancers import AdaptiveSCIEnhancer, BaseEnhancer
 from sci_plugins.models.enhancers.export import building_of, save_enhancer
@@ -67,8 +61,7 @@ class GridCell:
     noise: float
     raw: float  # mean loss of the untouched crops
     tuned: float  # and of the enhanced ones
-    #: 95 % interval of ``tuned - raw``, paired over crops
-    low: float
+    low: float  # of the 95 % interval of ``tuned - raw``, paired over crops
     high: float
     harms: bool  # whether the interval lies above the margin
     quality: int | None = None  # of JPEG
@@ -129,8 +122,9 @@ def _judge(
     difference = losses[:, 1] - losses[:, 0]
     draws = np.random.default_rng(0).integers(len(losses), size=(_RESAMPLES, len(losses)))
     low, high = np.quantile(difference[draws].mean(1), (0.025, 0.975))
-    numbers = map(float, (*losses.mean(0), low, high))
-    return GridCell(gain, noise, *numbers, harms=bool(low > margin), quality=quality)
+    raw, tuned = losses.mean(0)
+    cell = (gain, noise, float(raw), float(tuned), float(low), float(high))
+    return GridCell(*cell, harms=bool(low > margin), quality=quality)
 
 
 @dataclass
@@ -139,8 +133,7 @@ class TuneResult:
 
     enhancer: BaseEnhancer  # the tuned stage, in eval mode
     losses: list[float] = field(default_factory=list)  # mean loss of each step
-    #: step -> mean loss on held-out crops, from 0 on, the start
-    held_out: dict[int, float] = field(default_factory=dict)
+    held_out: dict[int, float] = field(default_factory=dict)  # step, from 0 on -> mean loss
     grid: list[GridCell] = field(default_factory=list)  # the table of conditions
     skipped: dict[str, str] = field(default_factory=dict)  # image file -> why it was not used
     sha256: str = ''  # of the written file
@@ -210,7 +203,6 @@ def tune(
         check_every: steps from one check on held-out crops, picture and state to the next.
         patience: stop after so many checks without a better one.
         seed: of crops, darkness and order.
-        device, progress: such as ``'cuda'``; show a progress bar on stderr.
         resume: go on from ``OUT_state.pth``, to the bit.
         overwrite: replace files that no tool of this package wrote; never an input.
         recipe: what else goes into the file's ``meta``.
@@ -221,7 +213,7 @@ def tune(
         TrainingError: if the loss becomes NaN or infinite; nothing is written then.
     """
     out = Path(out)
-    check_seed(seed)
+    errors.check_seed(seed)
     check_at_least(1, most=MOST_CROPS, batch_size=batch_size)
     check_at_least(32, most=MOST_PIXELS, crop_size=crop_size)
     if not 0 <= no_harm < math.inf:
@@ -354,12 +346,7 @@ class _Tuning:
         write_atomically(path, content.getvalue())
 
     def load(self, path: Path, plan: Mapping[str, Any]) -> None:
-        """Go on from a state.
-
-        Raises:
-            ConfigError: if there is none, or it was made with other settings or images.
-            CheckpointError: if it is damaged or of another stage.
-        """
+        """Go on from a state; ConfigError if it is of another plan, CheckpointError if damaged."""
         if not path.is_file():
             raise ConfigError(f'nothing to resume: there is no {path}')
         state = read_checkpoint(path)
@@ -378,7 +365,7 @@ class _Tuning:
             for name in _STATES:
                 getattr(self, name).load_state_dict(state[name])
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            told = first_line(error)
+            told = errors.first_line(error)
             raise CheckpointError(f'{path} is no state of this tuning: {told}') from error
 
 
