@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -48,8 +49,7 @@ class Network:
     """A network on its test set."""
 
     name: str  # in the tables
-    #: as for ``tools/compare.py``; ``$NAME`` stands for an environment variable
-    config: str
+    config: str  # as for ``tools/compare.py``; ``$NAME`` stands for an environment variable
     checkpoint: str
     metric: str | None = None  # that decides; ``None``: the one that the field compares models by
     resample: str = 'images'  # what the bootstrap draws
@@ -129,12 +129,8 @@ class Cell:
 
 def cells_of(board: Board, work_dir: PathLike) -> list[Cell]:
     """All cells, network by network."""
-    conditions = [parse_condition(text) for text in board.conditions]
-    return [
-        Cell(network, each, Path(work_dir) / file_slug(network.name) / each.slug)
-        for network in board.networks
-        for each in conditions
-    ]
+    pairs = product(board.networks, map(parse_condition, board.conditions))
+    return [Cell(n, each, Path(work_dir) / file_slug(n.name) / each.slug) for n, each in pairs]
 
 
 def measure_board(board: Board, work_dir: PathLike) -> None:
@@ -206,8 +202,7 @@ class Sheet:
     images: int
     resample: str
     columns: list[Column]
-    #: what numbers depend on beside the model, see :attr:`VariantResult.protocol`
-    protocol: dict[str, str] = field(default_factory=dict)
+    protocol: dict[str, str] = field(default_factory=dict)  # see :attr:`VariantResult.protocol`
     differing: list[str] = field(default_factory=list)  # parts of it in which the columns differ
 
 
@@ -217,15 +212,12 @@ class Results:
 
     sheets: list[Sheet]  # a table for each network
     enhancers: list[str]  # in order, the base first
-    #: enhancer -> its time for one image of 640 x 480, see :func:`cost_of`
-    milliseconds: dict[str, Measured]
+    milliseconds: dict[str, Measured]  # enhancer -> its time for an image, see :func:`cost_of`
     machine: str  # of these times
     versions: dict[str, str]  # of the software
-    #: how many cells there are, and how many are finished
-    cells: int
-    measured: int
-    #: file -> how many numbers were taken from it, see :func:`complete_results`
-    taken: dict[str, int] = field(default_factory=dict)
+    cells: int  # how many there are
+    measured: int  # how many of them are finished
+    taken: dict[str, int] = field(default_factory=dict)  # file -> how many numbers are from it
 
 
 def collect_results(board: Board, work_dir: PathLike) -> Results:
@@ -321,9 +313,8 @@ def _sheet(network: Network, every: list[Comparison], columns: list[Column]) -> 
     named = [replace(b, variant=c.text) for b, c in zip(bases, columns, strict=True)]
     files = str(about['config']), str(about['checkpoint']), about.get('checkpoint_sha256')
     told = _metric(found), bases[0].images, network.resample
-    return Sheet(
-        network.name, *files, *told, columns, bases[0].protocol, differing_protocols(named)
-    )
+    differing = differing_protocols(named)
+    return Sheet(network.name, *files, *told, columns, bases[0].protocol, differing)
 
 
 def _column(text: str, cell: Cell, found: Comparison, enhancers: Sequence[str]) -> Column:
@@ -366,10 +357,6 @@ def cost_of(name: str) -> float:
 
 
 def read_results(path: PathLike) -> tuple[Results, str]:
-    """The results in a ``board.json``, and the command that made them.
-
-    Raises:
-        DataError: naming the key of what is damaged.
-    """
+    """The results in a ``board.json`` and their command; DataError names what is damaged."""
     content = read_json(path)
     return from_content(Results, content, path), str(content.get('command', ''))

@@ -95,7 +95,6 @@ def evaluate_enhancement(
         metrics: names of metrics of ``sci_plugins``, subclasses of ``ImageQualityMetric``.
         max_size: images whose longer side exceeds this many pixels are shrunk to it.
         pictures: folder for one sheet per image, with all variants side by side.
-        device, progress: such as ``'cuda'``; show a progress bar on stderr.
         overwrite: replace sheets that no tool of this package wrote.
 
     Raises:

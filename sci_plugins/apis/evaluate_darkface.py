@@ -33,8 +33,7 @@ class SubmissionResult:
     """The numbers of a submission, and all irregularities of its files."""
 
     numbers: dict[str, float]  # ``darkface/AP``, ...: fractions in [0, 1]; NaN without ground truth
-    #: how many were evaluated
-    images: int
+    images: int  # how many were evaluated
     faces: int
     predictions: int
     split: str | None  # name of the split with exactly these images, if there is one
@@ -46,10 +45,8 @@ class SubmissionResult:
     remarks: list[str] = field(default_factory=list)  # sentences, each naming a file
 
     def to_json(self) -> str:
-        about = asdict(self) | dict(
-            definitions={f'darkface/{name}': text for name, text in DEFINITIONS.items()},
-            sci_plugins=__version__,
-        )
+        definitions = {f'darkface/{name}': text for name, text in DEFINITIONS.items()}
+        about = asdict(self) | dict(definitions=definitions, sci_plugins=__version__)
         numbers: dict[str, Any] = finite_or_none(about.pop('numbers'))
         about |= {f'{name}_predictions': about.pop(name) for name in ('missing', 'extra')}
         return json.dumps(numbers | about, indent=2) + '\n'
@@ -77,8 +74,8 @@ class SubmissionResult:
             ignored = count(len(self.extra), 'prediction file')
             lines.append(f'ignored {ignored} of other images: {first_few(self.extra)}')
         more = len(self.remarks) - _SHOWN
-        told = [f'and {count(more, "more remark")}'] if more > 0 else []
-        return [*lines, *self.remarks[:_SHOWN], *told]
+        rest = [f'and {count(more, "more remark")}'] if more > 0 else []
+        return [*lines, *self.remarks[:_SHOWN], *rest]
 
 
 def evaluate_submission(
@@ -136,8 +133,9 @@ def evaluate_submission(
     numbers = {f'darkface/{key}': each for key, each in name_for_host(records.metrics()).items()}
     counts = len(images), faces, sum(len(image.predictions) for image in images)
     ids_sha256, protocol = darkface.ids_sha256(ids), known | records.protocol()
-    facts = split, version, ids_sha256, missing, protocol, extra, remarks
-    return SubmissionResult(numbers, *counts, *facts)
+    return SubmissionResult(
+        numbers, *counts, split, version, ids_sha256, missing, protocol, extra, remarks
+    )
 
 
 def _find_labels(folder: Path) -> tuple[Path, Path | None]:

@@ -22,8 +22,7 @@ from sci_plugins.utils.folders import PathLike, list_files
 from sci_plugins.utils.images import read_label_map
 from sci_plugins.visualization.report.cells import count, first_few
 
-#: Endings of ground truth, and of images whose names predictions take over, in the usual layouts of
-#: street scenes. Tried only where names differ.
+#: Endings of ground truth and predictions in layouts of street scenes, tried where names differ.
 GT_SUFFIXES = (
     '.png', '_gt_labelTrainIds.png', '_gtFine_labelTrainIds.png', '_gtCoarse_labelTrainIds.png',
     '_labelTrainIds.png', '_trainIds.png',
@@ -169,8 +168,7 @@ def _guess(rule: _Rule, given: bool, files: _Sides, folders: tuple[Path, Path]) 
 class SegmentationResult:
     """The numbers of a folder, and all irregularities of its files."""
 
-    #: every image's confusion matrix, with a last column for pixels without prediction
-    records: SegmentationRecords
+    records: SegmentationRecords  # matrices have a last column for pixels without prediction
     missing: list[str] = field(default_factory=list)  # missing files
     skipped: bool = False  # whether these are; else they count as wrong in every pixel
     extra: list[str] = field(default_factory=list)  # predictions without ground truth
@@ -238,7 +236,6 @@ def evaluate_segmentation(
         missing: for ground truth without prediction: ``'error'`` raises, ``'wrong'`` counts every
             pixel as wrong, ``'skip'`` leaves the image out.
         strict: raise instead of warning: missing and extra predictions, pixels without prediction.
-        progress: show a progress bar on stderr.
 
     Raises:
         ConfigError: if classes or options are invalid.
@@ -249,9 +246,9 @@ def evaluate_segmentation(
     check_choice('missing', missing, MISSING)
     found = pair_label_maps(pred_dir, gt_dir, pred_suffix, gt_suffix)
     if found.missing and (strict or missing == 'error'):
-        absent = f'{len(found.missing)} of {len(found.pairs)} missing'
+        share = f'{len(found.missing)} of {len(found.pairs)} missing'
         advice = '--strict' if strict else 'see --missing'
-        raise DataError(f'{found.missing[0].prediction}: no such prediction ({absent}; {advice})')
+        raise DataError(f'{found.missing[0].prediction}: no such prediction ({share}; {advice})')
     pairs = [pair for pair in found.pairs if pair.there or missing != 'skip']
     bar = tqdm(pairs, unit='image', disable=not progress)
     matrices = np.stack([_count(pair, num_classes, ignore_index) for pair in bar])
@@ -267,11 +264,7 @@ def evaluate_segmentation(
 
 
 def name_classes(num_classes: int, classes: str | Sequence[str] | None) -> list[str]:
-    """Names of the classes, in the order of the ids.
-
-    Raises:
-        ConfigError: if they are not ``num_classes`` different names.
-    """
+    """``num_classes`` different names in the order of the ids, or ConfigError."""
     check_at_least(1, most=MAX_CLASSES, num_classes=num_classes)
     if classes is None:
         return [str(index) for index in range(num_classes)]

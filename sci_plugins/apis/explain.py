@@ -34,8 +34,7 @@ class Explanation:
     #: standard deviation of each channel's noise in linear light (white is 1); ``whiteness``: 1 a
     #: sensor's noise, 0 texture; ``blocks``: 1 where JPEG's blocks show, 0 where they do not
     noise: Mapping[str, float]
-    #: exponent, gain and strengths of the adaptive stage; ``None`` for another enhancer
-    decision: Mapping[str, Any] | None = None
+    decision: Mapping[str, Any] | None = None  # exponent, gain and strengths of an adaptive stage
     off: bool = False  # whether the stage gives the image back as it is
     problem: str = ''  # why the image cannot be read; empty if it can
 

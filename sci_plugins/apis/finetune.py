@@ -77,10 +77,9 @@ def finetune(
         lr: learning rate, at most 1000.
         until: stop when the loss has settled to this change, such as 0.01; see :func:`has_settled`.
         freeze_norm: keep BatchNorm's statistics (its scale and shift are trained).
-        max_size: images whose longer side exceeds this many pixels, if any, are shrunk to it.
+        max_size: images with a longer side of more pixels are shrunk to it; ``None``: none is.
         crop_size: side in pixels of random square crops; ``None`` takes whole images.
         seed: of the order of the images and of the crops.
-        device, progress: such as ``'cuda'``; show a progress bar on stderr.
         overwrite: replace files that no tool of this package wrote; never an input.
 
     Raises:
@@ -103,12 +102,11 @@ def finetune(
     check_outputs(out, sheet, inputs=[*data.files, *weight_files(enhancer)], overwrite=overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
     result = FinetuneResult(deepcopy(before))
-    draws = SeededInfiniteSampler(data, seed=seed)
     estimator = result.enhancer.train(not freeze_norm)
     optimizer = torch.optim.Adam(estimator.parameters(), lr=lr, weight_decay=WEIGHT_DECAY)
     loss = SCILoss()
     with tqdm(total=steps, unit='step', disable=not progress) as bar:
-        for draw in islice(draws, steps):
+        for draw in islice(SeededInfiniteSampler(data, seed=seed), steps):
             item = data[draw]
             image, sample = item['inputs'].unsqueeze(0).to(device), item['data_samples']
             result.skipped.update(sample.skipped)

@@ -13,8 +13,7 @@ from sci_plugins.datasets.segmentation_check import check_segmentation
 from sci_plugins.errors import ConfigError, check_workers
 from sci_plugins.utils.folders import PathLike
 
-#: Name of the data set -> its layout, or its check, called with the folder and keyword options.
-#: Imported on demand, since some import a host.
+#: Name of the data set -> its layout or its check; imported on demand, since some import a host.
 CHECKS = dict(
     darkface='sci_plugins.datasets.darkface_check.check_darkface',
     acdc='sci_plugins.datasets.acdc.ACDC',
@@ -30,8 +29,7 @@ def check_data(name: str | NightLayout, root: PathLike, **options: Any) -> Check
     """Check a data set's folder.
 
     Args:
-        name: one of :data:`CHECKS`, the layout of a set of your own, or ``'MODULE.LAYOUT'``, where
-            the module may be in the current folder.
+        name: one of :data:`CHECKS`, a layout, or ``'MODULE.LAYOUT'``, also in the current folder.
         **options: of the data set's check, or of :func:`check_segmentation`.
 
     Raises:
@@ -63,11 +61,7 @@ def _find(name: str) -> NightLayout | Callable[..., CheckReport]:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """``'1080x720'`` as (width, height).
-
-    Raises:
-        ConfigError: if the text is malformed, or a side is 0 or above 999,999.
-    """
+    """``'1080x720'`` as (width, height); ConfigError unless both are from 1 to 999,999."""
     sides = re.fullmatch(r'([1-9]\d{0,5})x([1-9]\d{0,5})', text.lower())
     if not sides:
         raise ConfigError(f'size must be WIDTHxHEIGHT in pixels, got {text!r}')
