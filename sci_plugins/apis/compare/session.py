@@ -146,6 +146,7 @@ class Session:
         for key in ('weights', 'config_diff'):
             now[key] = (before.get(key) or {}) | now[key]
         same = all(before.get(key) == now.get(key) for key in _JUDGING)
+        # Means of several trainings are made again.
         for each in (result for result in earlier.results if not result.members):
             result = each if same else replace(each, analysis=None)
             kept = self._find_kept(result)
