@@ -14,7 +14,7 @@ warn_of_twins()
 # Module -> what it gives to this package.
 _GIVEN = {
     'apis': ('attach', 'detach', 'enhance'),
-    'datasets.transforms': ('EnhanceImage', 'SynthesizeLowLight'),
+    'datasets.transforms': ('EnhanceImage', 'RawAndEnhanced', 'SynthesizeLowLight'),
     'engine.hooks': ('EnhancementLossHook',),
     'evaluation.records': ('ImageRecords', 'MeanRecords'),
     'registry': ('RECORDS',),

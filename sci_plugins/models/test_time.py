@@ -33,9 +33,13 @@ class TwoLooks(BaseModel):
             its config.
         data_preprocessor: used if the model's config has none; MMEngine's Runner passes the one at
             the top level of a config.
+        views: the pipeline gives both images, by :class:`sci_plugins.RawAndEnhanced`: enhanced
+            before its resize. The data preprocessor then enhances nothing.
     """
 
-    def __init__(self, host: Host, data_preprocessor: Any = None, init_cfg: Any = None) -> None:
+    def __init__(
+        self, host: Host, data_preprocessor: Any = None, init_cfg: Any = None, views: bool = False
+    ) -> None:
         super().__init__(init_cfg=init_cfg)
         # Replaced by the property below: the host's own must not be registered twice.
         del self._modules['data_preprocessor']
@@ -45,7 +49,9 @@ class TwoLooks(BaseModel):
                 config.setdefault('data_preprocessor', data_preprocessor)
             host = ROOT_MODELS.build(config)
         self.host: Any = host
-        self._enhancing()
+        self.views = views
+        if not views:
+            self._enhancing()
 
     @property
     def data_preprocessor(self) -> Any:
@@ -89,10 +95,13 @@ class TwoLooks(BaseModel):
 
     def _prepare(self, data: Any, enhanced: bool) -> dict[str, Any]:
         """What the host's own preprocessing makes of the data loader's images."""
-        preprocessor = self._enhancing()
-        # Skipping the mixin leaves exactly the host's own preprocessing.
-        host: Any = super(EnhancementMixin, preprocessor)
-        return preprocessor(data, False) if enhanced else host.forward(data, False)
+        preprocessor = self.data_preprocessor if self.views else self._enhancing()
+        data = _view(data, int(enhanced)) if self.views else data
+        if isinstance(preprocessor, EnhancementMixin) and (self.views or not enhanced):
+            # Skipping the mixin leaves exactly the host's own preprocessing.
+            host: Any = super(EnhancementMixin, preprocessor)
+            return host.forward(data, False)
+        return preprocessor(data, False)
 
     def _predict(self, ready: dict[str, Any]) -> list:
         return self.host._run_forward(ready, mode='predict')
@@ -115,6 +124,16 @@ class TwoLooks(BaseModel):
                 name = key.removeprefix(prefix).removeprefix('segmentor.')
                 state_dict[own + name] = state_dict.pop(key)
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def _view(data: Any, index: int) -> dict[str, Any]:
+    """The raw or the enhanced view of a batch, as the data loader collates them."""
+    images = data['inputs']
+    if not isinstance(images[0], list | tuple) or len(images) != 2:
+        got = f'{len(images)} views' if isinstance(images[0], list | tuple) else 'one image'
+        wish = 'two views of each image, by sci_plugins.RawAndEnhanced in the test pipeline'
+        raise ConfigError(f'views=True expects {wish}, got {got}')
+    return {key: value[index] for key, value in data.items()}
 
 
 def _changed(before: Tensor, after: Tensor) -> list[bool]:

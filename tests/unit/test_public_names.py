@@ -26,6 +26,7 @@ PUBLIC = {
     'ImageRecords',
     'MeanRecords',
     'RECORDS',
+    'RawAndEnhanced',
     'IATEnhancer',
     'LIMEEnhancer',
     'OnnxEnhancer',

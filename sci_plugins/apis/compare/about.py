@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ def _labels(images: ImageSet) -> dict[str, Any]:
 
 def protocol_of(cfg: Config, images: ImageSet) -> dict[str, str]:
     """What numbers depend on beside the model: data set, split, scale, rule of the evaluator."""
-    steps = [step for each in loading_pipelines(cfg.test_dataloader.dataset) for step in each]
+    steps = _steps_in(loading_pipelines(cfg.test_dataloader.dataset))
     found = [(step, key) for step in steps for key in _SCALES if step.get(key)]
     scale = '; '.join(f'{type_name_of(step)} {key}={step[key]}' for step, key in found)
     rules = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
@@ -119,6 +119,14 @@ def protocol_of(cfg: Config, images: ImageSet) -> dict[str, str]:
     known = {key: str(value) for key, value in _labels(images).items()}
     name = images.metainfo.get('dataset_name') or type_name_of(cfg.test_dataloader.dataset)
     return dict(data_set=str(name), **known, scale=scale, rule='; '.join(told).strip())
+
+
+def _steps_in(pipelines: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
+    """The steps of pipelines, also those inside of steps such as ``TestTimeAug``."""
+    for each in pipelines:
+        if isinstance(each, Mapping):
+            yield each
+        yield from _steps_in(each.get('transforms') or () if isinstance(each, Mapping) else each)
 
 
 def identity_of(about: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """What is compared: variants of the first model, and other models on its test set."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import mmengine
 from mmengine.config import Config
@@ -173,7 +173,8 @@ class Contenders:
     Args:
         first: the model behind every variant.
         variants: enhancers by name, ``'none'``, ``'config'``, ``'merge'``, ``'merge(NAME)'``,
-            ``'select'``, ``'select(NAME)'``, ``'before(NAME)'``, ``'folder/DIR'``.
+            ``'select'``, ``'select(NAME)'``, ``'before(NAME)'``, ``'merge(before(NAME))'``,
+            ``'select(before(NAME))'``, ``'folder/DIR'``.
         models: others by label; each runs as its config says, on the first one's test set.
         base: what the others are compared with; ``None``: the first variant or model.
         trust: allow checkpoints that hold other objects than weights.
@@ -238,16 +239,21 @@ class Contenders:
 
     def config(self, name: str, condition: Condition = _AS_IS) -> Config:
         """The config that a contender is tested with; files may take the images' place."""
-        cfg, (look, inner) = self._configs[self.model_of(name)], _parts_of(name)
+        cfg, parts = self._configs[self.model_of(name)], _parts_of(name)
         if folder_of(name):
             files = self._replaced[name, condition]
             step: dict[str, Any] = dict(type='sci_plugins.ReplaceImage', files=files)
-        elif look == BEFORE:
-            step = dict(type='sci_plugins.EnhanceImage', enhancer=inner, input_max=self.input_max)
+        elif parts.is_before:
+            kind = 'RawAndEnhanced' if parts.look else 'EnhanceImage'
+            step = dict(type=f'sci_plugins.{kind}', enhancer=parts.enhancer)
+            step |= dict(input_max=self.input_max)
         else:
             return cfg
         cfg = copy.deepcopy(cfg)
         insert_after_loading(cfg, dict(step, input_order=self.input_order), 'enhance')
+        if parts.is_before and parts.look:
+            for pipeline in _test_pipelines(cfg):
+                _take_in_what_follows(pipeline)
         return cfg
 
     def enhancer_name(self, name: str) -> str | None:
@@ -260,10 +266,10 @@ class Contenders:
         if self.model_of(name):
             return model
         detach(model)
-        slot, kind = self._slots[name], _parts_of(name)[0]
-        if slot is not None and kind != BEFORE:
+        slot, parts = self._slots[name], _parts_of(name)
+        if slot is not None and not parts.is_before:
             attach(model, **slot)
-        return _LOOKS[kind](model).eval() if kind in _LOOKS else model
+        return _LOOKS[parts.look](model, views=parts.is_before).eval() if parts.look else model
 
     def carried_sha256(self) -> str | None:
         """Hash of the weights that the first model carries itself, if it has one."""
@@ -285,7 +291,7 @@ class Contenders:
             raise ConfigError('expected at least one variant or model, got none')
         steps = (step for steps in _test_pipelines(self.sources[''].cfg) for step in steps)
         has_views = any(is_type(step, 'TestTimeAug') for step in steps)
-        for name in (each for each in variants if has_views and _parts_of(each)[0] in _LOOKS):
+        for name in (each for each in variants if has_views and _parts_of(each).look):
             why = 'each needs several predictions of the same image'
             raise ConfigError(f'variant {name!r} cannot be combined with --tta: {why}')
 
@@ -347,12 +353,36 @@ def _ordered(names: list[str], base: str | None) -> list[str]:
     return [base, *(name for name in names if name != base)]
 
 
-def _parts_of(name: str) -> tuple[str, str | None]:
-    """``('merge', 'NAME')`` of ``'merge(NAME)'``; ``'merge'`` has no name, others no look."""
+class _Parts(NamedTuple):
+    """What the name of a variant says, ``'LOOK(before(NAME))'`` in full."""
+
+    look: str = ''
+    is_before: bool = False
+    enhancer: str | None = None
+
+
+def _parts_of(name: str) -> _Parts:
+    """``enhancer`` is ``None`` for ``'merge'``, which is of the config's own."""
+    look, inner = _split(name, _LOOKS)
+    if name in _LOOKS:
+        return _Parts(name)
+    before, enhancer = _split(inner, [BEFORE])
+    return _Parts(look, bool(before), enhancer)
+
+
+def _split(name: str, prefixes: Iterable[str]) -> tuple[str, str]:
+    """``('merge', 'NAME')`` of ``'merge(NAME)'``, ``('', 'NAME')`` of another name."""
     prefix, _, rest = name.partition('(')
-    if prefix in (*_LOOKS, BEFORE) and rest.endswith(')'):
+    if prefix in prefixes and rest.endswith(')'):
         return prefix, rest[:-1].strip()
-    return name if name in _LOOKS else '', None
+    return '', name
+
+
+def _take_in_what_follows(pipeline: list) -> None:
+    """Move the steps behind a ``RawAndEnhanced`` into it: they follow for each view."""
+    place = next(i for i, step in enumerate(pipeline) if is_type(step, 'RawAndEnhanced'))
+    pipeline[place] = dict(pipeline[place], transforms=pipeline[place + 1 :])
+    del pipeline[place + 1 :]
 
 
 def folder_of(variant: str) -> str:
@@ -362,9 +392,9 @@ def folder_of(variant: str) -> str:
 
 def enhancer_of(variant: str) -> str | None:
     """The enhancer that a variant is named after, ``NAME`` of ``'merge(NAME)'``; or ``None``."""
-    if variant in ('none', AS_CONFIGURED, *_LOOKS) or folder_of(variant):
+    if variant in ('none', AS_CONFIGURED) or folder_of(variant):
         return None
-    return _parts_of(variant)[1] or variant
+    return _parts_of(variant).enhancer
 
 
 def _slot_of(model: nn.Module) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmcv.transforms import BaseTransform
+from mmcv.transforms import BaseTransform, Compose, TestTimeAug
 
 from sci_plugins.errors import DataError, check_choice
 from sci_plugins.models.enhancement_stage import ValueCheck
@@ -80,6 +80,39 @@ class EnhanceImage(BaseTransform):
         if not is_known and not (image.dtype == np.uint16 and self.input_max > 255):
             advice = ': for 16-bit images set input_max=65535' * (image.dtype == np.uint16)
             raise DataError(f'expected a uint8 or float image, got {image.dtype}{where}{advice}')
+
+
+@TRANSFORMS.register_module()
+class RawAndEnhanced(TestTimeAug):
+    """Two views of each image for a model that looks twice: as it is, and enhanced when loaded.
+
+    For the tests of a :class:`sci_plugins.RawEnhancedMerge` or ``RawEnhancedSelect`` with
+    ``views=True``; all steps that follow the loading stand in it::
+
+        test_pipeline = [
+            dict(type='LoadImageFromFile'),
+            dict(type='sci_plugins.RawAndEnhanced', enhancer='adaptive', transforms=[...]),
+        ]
+
+    As ``TestTimeAug`` it makes a list of views, the raw one first, out of each entry of the
+    results; keys and images as :class:`EnhanceImage` has them.
+
+    Args:
+        enhancer: as of :class:`EnhanceImage`.
+        transforms: the steps, configs or callables, that both views pass. They must not draw at
+            random: each view would draw for itself.
+        **kwargs: the other arguments of :class:`EnhanceImage`.
+
+    Raises:
+        ConfigError: as :class:`EnhanceImage`.
+        DataError: as :class:`EnhanceImage`.
+    """
+
+    def __init__(self, enhancer: Any, transforms: list, **kwargs: Any) -> None:
+        step = EnhanceImage(enhancer, **kwargs)
+        self.enhancer = step.enhancer
+        steps = Compose(transforms)
+        super().__init__([[steps, Compose([step, steps])]])
 
 
 @TRANSFORMS.register_module()

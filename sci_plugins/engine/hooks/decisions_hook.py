@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from sci_plugins.datasets.transforms import EnhanceImage
+from sci_plugins.datasets.transforms import EnhanceImage, RawAndEnhanced
 from sci_plugins.engine.hooks.image_results_hook import sampled_positions
 from sci_plugins.evaluation.decisions import ImageDecision
 from sci_plugins.models.enhancers.adaptive import AdaptiveSCIEnhancer, Decision
@@ -21,10 +21,11 @@ from sci_plugins.utils.model_parts import data_sets_in
 class DecisionsHook(Hook):
     """Collects the decisions of an :class:`AdaptiveSCIEnhancer` in a test run.
 
-    The stage may be anywhere in the model or in the pipeline (:class:`EnhanceImage`); where that
-    runs in other processes (``num_workers``), images are loaded again after the run. Of several
-    views of an image (test-time augmentation) the first one counts. Of a batch in which not every
-    image was decided on (a closed gate, images below 5 x 5 pixels) nothing is kept.
+    The stage may be anywhere in the model or in the pipeline (:class:`EnhanceImage`,
+    :class:`RawAndEnhanced`); where that runs in other processes (``num_workers``), images are
+    loaded again after the run. Of several views of an image (test-time augmentation) the first one
+    counts. Of a batch in which not every image was decided on (a closed gate, images below 5 x 5
+    pixels) nothing is kept.
 
     After the run ``found`` holds the decisions of all processes by the image's position in the set
     on the main process, and ``None`` on the others.
@@ -91,7 +92,7 @@ class DecisionsHook(Hook):
 def _pipeline_enhancers(dataset: Any) -> list[nn.Module]:
     pipelines = (getattr(each, 'pipeline', None) for each in data_sets_in(dataset))
     steps = (step for each in pipelines for step in getattr(each, 'transforms', []))
-    return [step.enhancer for step in steps if isinstance(step, EnhanceImage)]
+    return [step.enhancer for step in steps if isinstance(step, EnhanceImage | RawAndEnhanced)]
 
 
 def _stages_in(*models: nn.Module) -> list[AdaptiveSCIEnhancer]:

@@ -72,6 +72,8 @@ def test_the_base_comes_first(seg: tuple[Config, str]) -> None:
         (['merge(magic)'], {}, "unknown enhancer 'magic'"),
         (['before(magic)'], {}, "unknown enhancer 'magic'"),
         (['before'], {}, "unknown enhancer 'before'"),
+        (['merge(before(magic))'], {}, "unknown enhancer 'magic'"),
+        (['before(merge(gamma))'], {}, r"cannot read enhancer 'merge\(gamma\)'"),
         (['none', 'select'], {}, "'select' needs an enhancer in the data_preprocessor"),
     ],
 )
@@ -133,6 +135,45 @@ def test_enhanced_before_the_resize_is_another_image(
     found = compare(*det, names, conditions=dark, work_dir=tmp_path, pictures=1).results
     assert found[0].metrics == found[1].metrics
     assert found[2].analysis.gained or found[2].analysis.lost
+    assert len(list((tmp_path / 'pictures').glob('*/*.jpg'))) == 1
+
+
+@pytest.mark.parametrize('look', ['merge', 'select'])
+def test_two_looks_before_the_resize(
+    det: tuple[Config, str], seg: tuple[Config, str], look: str
+) -> None:
+    for source in (det, seg):
+        name = f'{look}(before(gamma/0.4))'
+        found = _contenders(source, ['none', name])
+        plain, twice = (found.config(each).test_dataloader.dataset.pipeline for each in found.names)
+        assert twice == [
+            plain[0],
+            dict(
+                type='sci_plugins.RawAndEnhanced',
+                enhancer='gamma/0.4',
+                input_order='bgr',
+                input_max=255.0,
+                transforms=plain[1:],
+            ),
+        ]
+        assert found.enhancer_name(name) == 'gamma/0.4'
+        model = found.open(name)
+        assert model.views
+        assert not hasattr(model.data_preprocessor, 'enhancer')
+
+
+def test_two_looks_at_what_both_ways_enhance(seg: tuple[Config, str], tmp_path: Path) -> None:
+    """None before is none; both looks have the protocol and the light of the others."""
+    names = ['none', 'merge(before(none))', 'before(gamma/0.4)', 'merge(before(gamma/0.4))']
+    dark = [Condition(0.2)]
+    found = compare(*seg, names, conditions=dark, work_dir=tmp_path, pictures=1, changed=1)
+    none, nothing, before, merged = (each.metrics for each in found.results)
+    assert nothing == none
+    assert before != none
+    assert merged not in (none, before)
+    assert {each.protocol['scale'] for each in found.results} == {
+        found.results[0].protocol['scale']
+    }
     assert len(list((tmp_path / 'pictures').glob('*/*.jpg'))) == 1
 
 

@@ -72,7 +72,14 @@ def _check(found: dict[int, ImageDecision], wanted: list[dict[str, Any]]) -> Non
 
 @pytest.mark.parametrize('batch', [1, 2])
 @pytest.mark.parametrize(
-    'name', ['adaptive', 'select(adaptive)', 'merge(adaptive)', 'before(adaptive)']
+    'name',
+    [
+        'adaptive',
+        'select(adaptive)',
+        'merge(adaptive)',
+        'before(adaptive)',
+        'merge(before(adaptive))',
+    ],
 )
 def test_every_image_has_its_own(
     det: tuple[Config, str], wanted: list, tmp_path: Path, name: str, batch: int
@@ -95,10 +102,11 @@ def test_of_several_views_the_first_counts(det: tuple[Config, str], tmp_path: Pa
         assert found[place].gain != pytest.approx(plain.gain, rel=1e-5)
 
 
+@pytest.mark.parametrize('name', ['before(adaptive)', 'select(before(adaptive))'])
 def test_a_pipeline_in_other_processes(
-    det: tuple[Config, str], wanted: list, tmp_path: Path
+    det: tuple[Config, str], wanted: list, tmp_path: Path, name: str
 ) -> None:
-    _check(_run(det, tmp_path, 'before(adaptive)', num_workers=1), wanted)
+    _check(_run(det, tmp_path, name, num_workers=1), wanted)
 
 
 @pytest.mark.parametrize('name', ['none', 'gamma', 'before(gamma)'])
