@@ -11,6 +11,7 @@ from sci_plugins.functional import losses
 from sci_plugins.functional.conv_norm import ConvNorm, conv_norm_relu, residual_block
 from sci_plugins.functional.kernels import train_fused
 from sci_plugins.functional.kernels.sci_fused import TRAINING, Kernel
+from sci_plugins.models.learners import SelfCalibratedLearner
 
 pytest.importorskip('llvmlite')
 
@@ -125,6 +126,19 @@ def test_smoothness(kernel: Any, size: tuple[int, ...], sigma: float) -> None:
     for ours, exact in zip(found, expected, strict=True):
         assert float((ours - exact).abs().max().detach() / exact.abs().max()) < 2e-6
     assert float(expected[1].abs().max()) > 0
+
+
+def test_all_of_it_takes_part_in_a_training_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever order of memory the layers in front leave."""
+    made, used = Kernel(TRAINING), set()
+    monkeypatch.setattr(train_fused, 'find', lambda table: made)
+    share = Kernel.share
+    monkeypatch.setattr(
+        Kernel, 'share', lambda self, name, *rest: used.add(name) or share(self, name, *rest)
+    )
+    learner = SelfCalibratedLearner().train()
+    sum(learner(torch.rand(1, 3, 160, 160), mode='loss').values()).backward()
+    assert used == set(train_fused.FUNCTIONS)
 
 
 def test_smoothness_of_nan(kernel: Any) -> None:
