@@ -67,7 +67,7 @@ def variation(illumination: Tensor, colors: Tensor, scale: float) -> tuple[Tenso
     The weight of a pair is ``exp(-|scale * (y_p - y_q)|^2)``. Each pair is visited from both sides,
     so that every row is its own thread's.
     """
-    # In any order of memory, as both are copied; the training step's illumination has channels last.
+    # In any order of memory, as both are copied: in training, channels may come last.
     images = [each.contiguous() for each in (illumination, colors)]
     kernel = _find(images, torch.contiguous_format)
     if kernel is None:
