@@ -120,9 +120,12 @@ def deployable_enhancer(enhancer: Any, order: str = 'bgr') -> nn.Module:
 
 
 def export_onnx(
-    module: Any, path: PathLike, *, size: tuple[int, int] | None = None,
+    module: Any,
+    path: PathLike,
+    *,
+    size: tuple[int, int] | None = None,
     about: Mapping[str, Any] | None = None,
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     """Write a :class:`Deployable` or :func:`deployable_enhancer` as ONNX, and check the file.
 
     ONNX Runtime, and OpenVINO where it is installed, have to give PyTorch's numbers at two sizes

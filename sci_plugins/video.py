@@ -45,9 +45,13 @@ class VideoSummary:
 
 
 def enhance(
-    frames: Iterable[np.ndarray], enhancer: Spec = DEFAULT_ENHANCER, *,
-    temporal: Temporal = 'gain', fps: float = 30.0, device: str = 'cpu',
-) -> Iterator[np.ndarray]:  # fmt: skip
+    frames: Iterable[np.ndarray],
+    enhancer: Spec = DEFAULT_ENHANCER,
+    *,
+    temporal: Temporal = 'gain',
+    fps: float = 30.0,
+    device: str = 'cpu',
+) -> Iterator[np.ndarray]:
     """Enhance frames one after the other, without flicker; never looks ahead.
 
     Args:
@@ -66,10 +70,19 @@ def enhance(
 
 
 def enhance_video(
-    source: PathLike | int, out: PathLike, enhancer: Spec = DEFAULT_ENHANCER, *,
-    temporal: Temporal = 'gain', seconds: float = 0.5, quality: int = 18, limit: int | None = None,
-    device: str = 'cpu', overwrite: bool = False, show: bool = False, progress: bool = False,
-) -> VideoSummary:  # fmt: skip
+    source: PathLike | int,
+    out: PathLike,
+    enhancer: Spec = DEFAULT_ENHANCER,
+    *,
+    temporal: Temporal = 'gain',
+    seconds: float = 0.5,
+    quality: int = 18,
+    limit: int | None = None,
+    device: str = 'cpu',
+    overwrite: bool = False,
+    show: bool = False,
+    progress: bool = False,
+) -> VideoSummary:
     """Enhance a video file, a camera or a stream into an H.264 file.
 
     Times of frames and a file's sound are kept; phones' rotation is carried out. Segments of 300
@@ -363,9 +376,12 @@ def _segments(files: Iterable[Path], video: Any) -> Iterator[tuple[float, int, A
 
 
 def _packets(
-    container: Any, streams: Mapping[Any, Any], rank: int, start: float = -math.inf,
+    container: Any,
+    streams: Mapping[Any, Any],
+    rank: int,
+    start: float = -math.inf,
     end: float = math.inf,
-) -> Iterator[tuple[float, int, Any]]:  # fmt: skip
+) -> Iterator[tuple[float, int, Any]]:
     """Time in seconds, rank and packet, moved from the container's streams to others."""
     for packet in container.demux(list(streams)) if streams else ():
         place = math.nan if packet.dts is None else float(packet.dts * packet.time_base)

@@ -267,9 +267,13 @@ class _Tuning:
     """The stage, its teacher and its optimizer, from step to step."""
 
     def __init__(
-        self, stage: BaseEnhancer, teacher: Teacher, steps: int, no_harm: float,
+        self,
+        stage: BaseEnhancer,
+        teacher: Teacher,
+        steps: int,
+        no_harm: float,
         device: torch.device,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.stage, self.teacher, self.steps = stage, teacher, steps
         self.no_harm, self.device = no_harm, device
         stage.requires_grad_(True)

@@ -58,9 +58,11 @@ def demo_folder() -> Path:
 
 
 def prepare_demo(
-    root: str | os.PathLike[str] | None = None, splits: Sequence[str] = ('test',),
-    counts: Mapping[str, int] | None = None, progress: bool = True,
-) -> Path:  # fmt: skip
+    root: str | os.PathLike[str] | None = None,
+    splits: Sequence[str] = ('test',),
+    counts: Mapping[str, int] | None = None,
+    progress: bool = True,
+) -> Path:
     """Generate the demo's data unless they exist.
 
     ``faces_SPLIT`` has DARK FACE's layout: ``image/ID.png`` (bright), ``image_CONDITION/ID.png``,

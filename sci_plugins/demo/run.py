@@ -70,9 +70,14 @@ class Row(NamedTuple):
 
 
 def run_demo(
-    out: str | Path, configs: str | Path, *, enhancer: str = DEFAULT_ENHANCER,
-    data: str | Path | None = None, images: int | None = None, verbose: bool = True,
-) -> list[Row]:  # fmt: skip
+    out: str | Path,
+    configs: str | Path,
+    *,
+    enhancer: str = DEFAULT_ENHANCER,
+    data: str | Path | None = None,
+    images: int | None = None,
+    verbose: bool = True,
+) -> list[Row]:
     """Compare networks without and with enhancement on generated images; gives the table's rows.
 
     The variants are a plain gamma curve, the enhancer, the enhancer behind a gate (``gated/``),

@@ -102,11 +102,18 @@ class VariantAnalysis:
 
 
 def analyse(
-    base: ImageRecords, other: ImageRecords, *, base_name: str,
-    brightness: Mapping[str, float] | None = None, groups: Sequence[Hashable] | None = None,
-    metric: str | None = None, resamples: int = 1000, seed: int = 0, changed: int = 4,
+    base: ImageRecords,
+    other: ImageRecords,
+    *,
+    base_name: str,
+    brightness: Mapping[str, float] | None = None,
+    groups: Sequence[Hashable] | None = None,
+    metric: str | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+    changed: int = 4,
     margin_of: Callable[[str], float] = lambda name: math.nan,
-) -> VariantAnalysis:  # fmt: skip
+) -> VariantAnalysis:
     """Compare two models' results on the same images.
 
     Args:

@@ -145,9 +145,13 @@ def resample_weights(
 
 
 def paired_interval(
-    base: np.ndarray, other: np.ndarray, delta: float,
-    higher_is_better: bool = True, units: int = 0, margin: float = math.nan,
-) -> Interval:  # fmt: skip
+    base: np.ndarray,
+    other: np.ndarray,
+    delta: float,
+    higher_is_better: bool = True,
+    units: int = 0,
+    margin: float = math.nan,
+) -> Interval:
     """The 95 % interval of a difference: percentiles, farther out for few units.
 
     The plain percentile interval is too narrow by what a normal interval with the population's

@@ -89,9 +89,12 @@ class SeedTest:
 
 
 def seed_test(
-    names: Sequence[str], base: ImageRecords, base_names: Sequence[str], seeds: SeedRecords,
+    names: Sequence[str],
+    base: ImageRecords,
+    base_names: Sequence[str],
+    seeds: SeedRecords,
     metric: str,
-) -> SeedTest:  # fmt: skip
+) -> SeedTest:
     """Each training against the base's of the same seed, or against the base's mean.
 
     ``names`` are of the trainings, ``base_names`` of the base's, if it has several.

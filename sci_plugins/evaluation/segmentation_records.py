@@ -52,9 +52,13 @@ class SegmentationRecords(ImageRecords):
     main = 'mIoU'
 
     def __init__(
-        self, ids: Sequence[str], matrices: np.ndarray | Sequence[np.ndarray],
-        classes: Sequence[str], subset: Sequence[str] | None = None, ignore_left_out: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        ids: Sequence[str],
+        matrices: np.ndarray | Sequence[np.ndarray],
+        classes: Sequence[str],
+        subset: Sequence[str] | None = None,
+        ignore_left_out: bool = False,
+    ) -> None:
         self.ids = [str(name) for name in ids]
         self.classes = tuple(map(str, classes))
         self.subset = tuple(self.classes if subset is None else subset)

@@ -35,9 +35,13 @@ class FolderListing:
 
 
 def list_files(
-    folder: PathLike, suffixes: Collection[str], *, recursive: bool = True,
-    ignore_case: bool = True, leave_out: Iterable[PathLike] = (),
-) -> FolderListing:  # fmt: skip
+    folder: PathLike,
+    suffixes: Collection[str],
+    *,
+    recursive: bool = True,
+    ignore_case: bool = True,
+    leave_out: Iterable[PathLike] = (),
+) -> FolderListing:
     """The regular files in a folder whose names end in one of ``suffixes``.
 
     Links to folders are followed, each folder once. Hidden files and folders are passed over, among

@@ -45,9 +45,12 @@ def draw_sample(kind: str, image: np.ndarray, sample: Any, palette: Palette) -> 
 
 
 def draw_boxes(
-    image: np.ndarray, boxes: Any, sample: Any, color: BoxColors,
+    image: np.ndarray,
+    boxes: Any,
+    sample: Any,
+    color: BoxColors,
     scores: Sequence[float] | None = None,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Draw boxes, given in pixels of the original image, on the image at the network's scale.
 
     The image is RGB, uint8, ``(H, W, 3)``, the boxes are ``(N, 4)``, ``x1, y1, x2, y2``. ``sample``

@@ -83,9 +83,12 @@ class DarkFaceMetric(BaseMetric):
     default_prefix = 'darkface'
 
     def __init__(
-        self, coco: bool = True, submission_dir: str | None = None,
-        detections_file: str | None = None, **kwargs: Any,
-    ) -> None:  # fmt: skip
+        self,
+        coco: bool = True,
+        submission_dir: str | None = None,
+        detections_file: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if coco:
             require_host('DarkFaceMetric(coco=True)', 'pycocotools', 'det')

@@ -39,10 +39,14 @@ class SubsetIoUMetric(BaseMetric):
     """
 
     def __init__(
-        self, classes: int | Sequence[str] | None = None, ignore_left_out: bool = False,
-        ignore_index: int = 255, records_file: str | None = None,
-        iou_metrics: str | Sequence[str] = ('mIoU',), **kwargs: Any,
-    ) -> None:  # fmt: skip
+        self,
+        classes: int | Sequence[str] | None = None,
+        ignore_left_out: bool = False,
+        ignore_index: int = 255,
+        records_file: str | None = None,
+        iou_metrics: str | Sequence[str] = ('mIoU',),
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if iou_metrics != 'mIoU' and list(iou_metrics) != ['mIoU']:
             wish = "SubsetIoUMetric computes mIoU only: iou_metrics must be ['mIoU']"

@@ -238,9 +238,12 @@ def difference_of(found: VariantAnalysis, name: str) -> Difference | None:
 
 
 def make_cell(
-    values: tuple[float, float], found: Interval | None, metric: str, scale: Scale | None = None,
+    values: tuple[float, float],
+    found: Interval | None,
+    metric: str,
+    scale: Scale | None = None,
     stands: bool = True,
-) -> Cell:  # fmt: skip
+) -> Cell:
     """A cell of a difference (see :data:`Difference`), drawn on an axis if ``scale`` is given.
 
     ``metric`` determines the decimals; ``stands``: its verdict holds after the correction.

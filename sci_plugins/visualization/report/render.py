@@ -114,9 +114,11 @@ def _note(level: tuple[int, int] | None, left_out: int) -> str:
 
 
 def render_report(
-    comparison: Comparison, curves: Mapping[tuple[str, str], Curve], sheets: Sequence[Sheet],
+    comparison: Comparison,
+    curves: Mapping[tuple[str, str], Curve],
+    sheets: Sequence[Sheet],
     legend: Sequence[tuple[str, tuple[int, int, int]]] = (),
-) -> str:  # fmt: skip
+) -> str:
     """Render a comparison as one self-contained HTML page, UTF-8 when it is written to a file.
 
     It needs no network. A script of its own sorts tables and enlarges pictures; without it
