@@ -139,8 +139,13 @@ def convolve(image: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tenso
 
 
 def grad_of_image(grad: Tensor, weight: Tensor) -> Tensor:
-    """Gradient of the image: ``grad`` of the result, channels-last, by the rotated kernel."""
-    return convolve(grad, weight.transpose(0, 1).flip(2, 3))
+    """Gradient of the image; ``grad``, of the result, is channels-last."""
+    return convolve(grad, rotated(weight))
+
+
+def rotated(weight: Tensor) -> Tensor:
+    """The kernel ``(C, out, 3, 3)`` by which the image's gradient is a convolution."""
+    return weight.transpose(0, 1).flip(2, 3)
 
 
 def grad_of_weight(grad: Tensor, image: Tensor) -> Tensor:

@@ -28,8 +28,8 @@ from sci_plugins.functional.conv3x3 import (
     conv3x3,
     convolve,
     first_derivative_only,
-    grad_of_image,
     grad_of_weight,
+    rotated,
 )
 from sci_plugins.functional.kernels import train_fused
 
@@ -152,8 +152,18 @@ class _Normed(NamedTuple):
         return self.shift - self.mean * self.gain
 
 
+def _convolve(image: Tensor, weight: Tensor) -> Tensor:
+    found = train_fused.convolve(image, weight)
+    return convolve(image, weight) if found is None else found
+
+
+def grad_of_image(grad: Tensor, weight: Tensor) -> Tensor:
+    """As that of :mod:`.conv3x3`, by the faster of the convolutions."""
+    return _convolve(grad, rotated(weight))
+
+
 def _conv_norm(image: Tensor, layer: ConvNorm) -> tuple[_Normed, Statistics]:
-    features = convolve(image, layer.weight)
+    features = _convolve(image, layer.weight)
     mean, variance = train_fused.statistics(features) or _statistics(features)
     normed = _Normed(features, mean, (variance + layer.eps).rsqrt(), layer.scale, layer.shift)
     return normed, Statistics(mean + layer.bias, variance)

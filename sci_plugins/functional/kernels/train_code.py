@@ -1,10 +1,12 @@
 """The machine code of :mod:`.train_fused`, written in LLVM's language."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import e, log2
 from typing import Any
 
 from sci_plugins.functional.kernels.sci_code import Writer, _Int
-from sci_plugins.functional.kernels.train_fused import HALF_WINDOW, RADIUS
+from sci_plugins.functional.kernels.train_fused import CHANNELS, COLUMNS, HALF_WINDOW, RADIUS, TILES
 
 
 class Code(Writer):
@@ -80,6 +82,85 @@ class Code(Writer):
             value, grad = self.passed(y, x, gain, offset)
             rest = self.fma(value, slope, constant)
             self.store(self.fma(grad, gain, rest), self.pixel('target', y, x))
+
+    def convolve(self, y: _Int) -> None:
+        """Two rows; with vectors of 8 it is never called."""
+        zero, places = _Int(self.b, 0), (0, 1, 2, 2 + 4 * COLUMNS)
+        self.zeros, self.outside, self.columns, self.tiles = (
+            self.of(self.p['work'], place) for place in places
+        )
+        self.store(self.const(0.0), self.zeros)
+        half = _Int(self.b, self.b.ashr((self.a['width'] + 1).value, (zero + 1).value))
+        with self.loop(zero, half, zero + TILES) as (first, _):
+            with self.count(COLUMNS) as column:
+                self.turn_column(y * 2 - 1, first * 2 - 1 + column, column)
+            with self.count(TILES) as tile:
+                self.turn_rows(tile)
+            with self.count(16) as place:
+                self.multiply(place)
+            with self.count(TILES) as tile:
+                self.turn_back(tile, y * 2, (first + tile) * 2)
+
+    @contextmanager
+    def count(self, number: int) -> Iterator[_Int]:
+        zero = _Int(self.b, 0)
+        with self.loop(zero, zero + number, zero + 1) as (counter, _):
+            yield counter
+
+    def of(self, buffer: Any, number: _Int | int) -> Any:
+        """The place of a vector."""
+        return self.at(buffer, _Int(self.b, number) * self.block)
+
+    def inside(self, name: str, y: _Int, x: _Int, other: Any) -> Any:
+        """The place of a pixel; ``other`` for one outside the image."""
+        is_inside = self.b.and_(
+            self.b.icmp_unsigned('<', y.value, self.a['height'].value),
+            self.b.icmp_unsigned('<', x.value, self.a['width'].value),
+        )
+        pixel = self.of(self.p[name], self.a['width'] * y + x)
+        return self.b.select(is_inside, pixel, other)
+
+    def turn(self, a: Any, b: Any, c: Any, d: Any) -> tuple[Any, ...]:
+        add, sub = self.b.fadd, self.b.fsub
+        return sub(a, c), add(b, c), sub(c, b), sub(b, d)
+
+    def turn_column(self, y: _Int, x: _Int, column: _Int) -> None:
+        pixels = [self.load(self.inside('source', y + n, x, self.zeros)) for n in range(4)]
+        for row, value in enumerate(self.turn(*pixels)):
+            self.store(value, self.of(self.columns, column + row * COLUMNS))
+
+    def turn_rows(self, tile: _Int) -> None:
+        for row in range(4):
+            places = [tile * 2 + (row * COLUMNS + n) for n in range(4)]
+            values = self.turn(*(self.load(self.of(self.columns, each)) for each in places))
+            for n, value in enumerate(values):
+                self.store(value, self.of(self.tiles, tile + (4 * row + n) * TILES))
+
+    def multiply(self, place: _Int) -> None:
+        """All channels of each tile at one place of 4x4, in place."""
+        start = self.of(self.tiles, place * TILES)
+        weights = self.of(self.p['weights'], place * CHANNELS)
+        sums = [self.const(0.0)] * TILES
+        for channel in range(CHANNELS):
+            weight = self.load(self.of(weights, channel))
+            for tile in range(TILES):
+                value = self.load(self.at(start, tile * self.block + channel), self.float)
+                sums[tile] = self.fma(self.spread(value), weight, sums[tile])
+        for tile, total in enumerate(sums):
+            self.store(total, self.of(start, tile))
+
+    def turn_back(self, tile: _Int, y: _Int, x: _Int) -> None:
+        halves = []
+        for row in range(4):
+            places = [tile + (4 * row + n) * TILES for n in range(4)]
+            halves.append(self.back(*(self.load(self.of(self.tiles, each)) for each in places)))
+        for column, half in enumerate(zip(*halves, strict=True)):
+            for row, value in enumerate(self.back(*half)):
+                self.store(value, self.inside('target', y + row, x + column, self.outside))
+
+    def back(self, a: Any, b: Any, c: Any, d: Any) -> tuple[Any, Any]:
+        add, sub = self.b.fadd, self.b.fsub
+        return add(add(a, b), c), sub(sub(b, c), d)
 
     def variation(self, y: _Int) -> None:
         """Illumination and colours, three planes each; see :func:`.train_fused.variation`."""

@@ -83,15 +83,35 @@ def test_results_and_gradients(kernel: Any, size: tuple[int, ...], block: bool) 
     )
 
 
+@pytest.mark.parametrize('size', [(1, 1), (2, 2), (5, 7), (12, 33), (1, 40), (9, 1), (3, 64)])
+def test_convolution(kernel: Kernel, size: tuple[int, int]) -> None:
+    """Odd sizes and tiles that reach over the border, several images, from the left and right."""
+    torch.manual_seed(0)
+    image = (torch.randn(3, 16, *size) + 1).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(16, 16, 3, 3)
+    found = train_fused.convolve(image, weight)
+    if kernel.block < 16:
+        assert found is None
+        return
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    wanted = F.conv2d(image.double(), weight.double(), padding=1)
+    assert float((found - wanted).abs().max() / wanted.abs().max()) < 1e-6
+    for other in (weight[:3], weight[:, :3], weight[..., :1, :1]):
+        assert train_fused.convolve(image, other) is None
+
+
 def test_threads_change_nothing(kernel: Kernel) -> None:
     features = torch.randn(2, 16, 9, 8).contiguous(memory_format=torch.channels_last)
-    vectors = tuple(torch.randn(3, 16))
+    vectors, weight = tuple(torch.randn(3, 16)), torch.randn(16, 16, 3, 3)
     threads, found = torch.get_num_threads(), []
     try:
         for number in (1, 3):
             torch.set_num_threads(number)
             parts = train_fused.sums(features.sin(), features, vectors)
-            found.append(torch.stack([*parts, *train_fused.statistics(features)]))
+            parts = [*parts, *train_fused.statistics(features)]
+            convolved = train_fused.convolve(features, weight)
+            parts.append(features if convolved is None else convolved)
+            found.append(torch.cat([part.flatten() for part in parts]))
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(*found)
@@ -134,11 +154,11 @@ def test_all_of_it_takes_part_in_a_training_step(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(train_fused, 'find', lambda table: made)
     share = Kernel.share
     monkeypatch.setattr(
-        Kernel, 'share', lambda self, name, *rest: used.add(name) or share(self, name, *rest)
+        Kernel, 'share', lambda self, name, *a, **k: used.add(name) or share(self, name, *a, **k)
     )
     learner = SelfCalibratedLearner().train()
     sum(learner(torch.rand(1, 3, 160, 160), mode='loss').values()).backward()
-    assert used == set(train_fused.FUNCTIONS)
+    assert used == set(train_fused.FUNCTIONS) - ({'convolve'} if made.block < 16 else set())
 
 
 def test_smoothness_of_nan(kernel: Any) -> None:
