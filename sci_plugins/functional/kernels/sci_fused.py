@@ -291,14 +291,16 @@ def enhance_fused(
         target: as large; float32 in planes, or uint8, truncated, where the source has channels
             last. On a GPU any of these, in any layout.
         layers, how: see :func:`pack`; ``scale`` is 255 for uint8.
-        turned: whether the target's channels are the source's backwards.
+        turned: whether the target's channels are the source's backwards; on a CPU of planes alone.
     """
     number, _, height, width = source.shape
     if _is_on_gpu(source):
         is_wanted = _gpu_computes and os.environ.get(SWITCH) != '0'
         return is_wanted and _enhance_on_gpu(source, target, pack(layers, **how), turned)
     kind = Kind(_layout(source), _layout(target))
-    if kind not in KINDS or width < 32 or number * height * width < MIN_PIXELS:
+    if kind not in KINDS or (turned and kind.target.is_mixed):
+        return False
+    if width < 32 or number * height * width < MIN_PIXELS:
         return False
     kernel = find(kind)
     if kernel is None:

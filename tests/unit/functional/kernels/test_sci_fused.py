@@ -360,3 +360,12 @@ def test_weights_out_of_proportion_are_refused(fresh: Path) -> None:
         enhancer.in_conv.weight[0, 0, 0, 0] = value
         assert not enhance_fused(pixels, torch.empty_like(pixels), _layers(enhancer), scale=255)
     assert enhance_fused(pixels, torch.empty_like(pixels), _layers(_enhancer()), scale=255)
+
+
+def test_pixels_with_channels_last_are_not_turned(fresh: Path) -> None:
+    """The code would write beyond the last one; PyTorch computes."""
+    make(BYTES)
+    pixels = _bytes(1, 256, 256, 3).permute(0, 3, 1, 2)
+    target = torch.zeros_like(pixels)
+    assert not enhance_fused(pixels, target, _layers(_enhancer()), turned=True, scale=255)
+    assert not bool(target.any())
