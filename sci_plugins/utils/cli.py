@@ -177,7 +177,7 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
     """``--device``: what PyTorch calls it, or auto for a GPU if there is one."""
-    parser.add_argument('--device', default='cpu', type=_device, help='cpu, cuda or auto')
+    parser.add_argument('--device', default='cpu', type=_device, help='cpu (default), cuda or auto')
 
 
 def _device(text: str) -> str:

@@ -103,6 +103,8 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         weights: ``'sci_plugins/adaptive'``, which comes with this package, or a path. ``None``
             initialises; SCI's part as :class:`SCIEnhancer` does.
 
+    Images and errors are those of :class:`BaseEnhancer`.
+
     Source: ours, of SCI (CVPR 2022), and noise estimation and a Wiener filter on a pyramid, see
     :mod:`sci_plugins.functional.noise`.
     """

@@ -86,7 +86,10 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
 
 
 class RetinexEnhancer(BaseEnhancer):
-    """An enhancer that estimates an illumination map and divides by it."""
+    """An enhancer that estimates an illumination map and divides by it.
+
+    Images and errors are those of :class:`BaseEnhancer`.
+    """
 
     @abstractmethod
     def estimate_illumination(self, image: Tensor) -> Tensor:

@@ -19,7 +19,10 @@ _MOST = 1e38  # float32 ends there
 
 @MODELS.register_module()
 class IdentityEnhancer(BaseEnhancer):
-    """Returns the image unchanged: the row "without" of every table."""
+    """Returns the image unchanged: the row "without" of every table.
+
+    Images and errors are those of :class:`BaseEnhancer`.
+    """
 
     receptive_radius = 0
 
@@ -33,6 +36,8 @@ class GammaEnhancer(BaseEnhancer):
     """``image ** gamma`` (torchvision's ``adjust_gamma``), differentiable.
 
     ``gamma`` is above 0: below 1 brightens, 1 / 2.2 undoes a linear-light encoding.
+
+    Images and errors are those of :class:`BaseEnhancer`.
     """
 
     receptive_radius = 0
@@ -58,6 +63,8 @@ class MeanMatchEnhancer(BaseEnhancer):
         target: mean BT.601 luma of the pixel values, in (0, 1). If bright pixels clip, the mean
             stays below it.
         max_gain: largest factor, at least 1: a black frame is not turned into noise.
+
+    Images and errors are those of :class:`BaseEnhancer`.
     """
 
     def __init__(self, target: float = 0.4, max_gain: float = 20.0) -> None:
@@ -81,7 +88,10 @@ class MeanMatchEnhancer(BaseEnhancer):
 
 
 class LightnessEnhancer(BaseEnhancer):
-    """An 8-bit operation of OpenCV on CIELAB lightness; colour stays; without gradient."""
+    """An 8-bit operation of OpenCV on CIELAB lightness; colour stays; without gradient.
+
+    Images and errors are those of :class:`BaseEnhancer`.
+    """
 
     @abstractmethod
     def map_lightness(self, lightness: np.ndarray) -> np.ndarray:
@@ -106,6 +116,8 @@ class CLAHEEnhancer(LightnessEnhancer):
 
     ``clip_limit``, above 0, limits the contrast of each tile's histogram; ``tile_grid`` is the
     number of tiles ``(columns, rows)``.
+
+    Images and errors are those of :class:`BaseEnhancer`.
     """
 
     def __init__(self, clip_limit: float = 2.0, tile_grid: tuple[int, int] = (8, 8)) -> None:
@@ -126,7 +138,10 @@ class CLAHEEnhancer(LightnessEnhancer):
 
 @MODELS.register_module()
 class HistogramEqualizationEnhancer(LightnessEnhancer):
-    """Global histogram equalisation of the lightness (OpenCV's ``equalizeHist``)."""
+    """Global histogram equalisation of the lightness (OpenCV's ``equalizeHist``).
+
+    Images and errors are those of :class:`BaseEnhancer`.
+    """
 
     def map_lightness(self, lightness: np.ndarray) -> np.ndarray:
         return cv2.equalizeHist(lightness)

@@ -29,6 +29,8 @@ class GatedEnhancer(BaseEnhancer):
             images by day (facemask, CamVid) are above ``bright``, at a twentieth of their light 94
             % below ``dark``, as are 98 % of LOL's low-light photographs.
         bright: mean luma, in [0, 1] and above ``dark``, from which on the gate is closed.
+
+    Images and errors are those of :class:`BaseEnhancer`.
     """
 
     def __init__(self, enhancer: EnhancerLike, dark: float = 0.16, bright: float = 0.25) -> None:

@@ -31,6 +31,8 @@ class IATEnhancer(BaseEnhancer):
         weights: ``'iat/lol'``, ``'iat/lol-v2'`` (with ``normalized``), ``'iat/exposure'``, or a
             path. ``None`` initialises with PyTorch's defaults and curves that change nothing.
 
+    Images and errors are those of :class:`BaseEnhancer`.
+
     Source: Cui et al., "You Only Need 90K Parameters to Adapt Light", BMVC 2022, arXiv 2205.14871.
     """
 

@@ -35,6 +35,8 @@ class LIMEEnhancer(RetinexEnhancer):
         alpha: how smooth the illumination is, above 0.
         gamma: its exponent, above 0; below 1 keeps the image darker.
         sigma: of the Gaussian of 5 x 5 pixels in the weights, above 0.
+
+    Images and errors are those of :class:`BaseEnhancer`.
     """
 
     def __init__(self, alpha: float = 0.15, gamma: float = 0.8, sigma: float = 2.0) -> None:

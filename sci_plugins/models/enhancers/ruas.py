@@ -40,6 +40,8 @@ class RUASEnhancer(RetinexEnhancer):
         channels: hidden width of the residual block, 1 to 1024.
         weights: path of a file that one of our trainings exported. ``None`` initialises like SCI.
 
+    Images and errors are those of :class:`BaseEnhancer`.
+
     Source: Liu et al., "Retinex-inspired Unrolling with Cooperative Prior Architecture Search for
     Low-light Image Enhancement", CVPR 2021, arXiv 2012.05609.
     """
@@ -99,6 +101,8 @@ class RUASNetEnhancer(RetinexEnhancer):
         denoise: take the noise away, as the authors do with ``'ruas/lol'`` alone.
         weights: ``'ruas/lol'`` (with ``denoise``), ``'ruas/upe'``, ``'ruas/dark'``, or a path.
             ``None`` initialises like SCI.
+
+    Images and errors are those of :class:`BaseEnhancer`.
 
     Source: as of :class:`RUASEnhancer`. The authors save the denoised image clipped, as here.
     """

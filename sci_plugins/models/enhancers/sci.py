@@ -35,6 +35,8 @@ class SCIEnhancer(RetinexEnhancer):
             authors' files, downloaded once and checked), ``'sci_plugins/NAME'`` (files of this
             package), or a path. ``None`` initialises as the authors do.
 
+    Images and errors are those of :class:`BaseEnhancer`.
+
     Source: Ma et al., "Toward Fast, Flexible, and Robust Low-Light Image Enhancement", CVPR 2022,
     arXiv 2204.10137; github.com/vis-opt-group/SCI.
     """

@@ -35,7 +35,10 @@ _FLOOR = 0.25 / 255
 
 @runtime_checkable
 class DecidingEnhancer(Protocol):
-    """An enhancer that decides something for each whole image, which can be smoothed."""
+    """An enhancer that decides something for each whole image, which can be smoothed.
+
+    Images and errors are those of :class:`BaseEnhancer`.
+    """
 
     def decide(self, image: Tensor) -> Any:
         """A tensor, or a (named) tuple of them, from ``(N, 3, H, W)``."""
@@ -66,6 +69,8 @@ class TemporalEnhancer(BaseEnhancer):
         temporal: ``'none'``, ``'gain'`` or ``'full'``.
         seconds: time constant of the smoothing, 0 to 3600.
         fps: frames in a second, where :meth:`step` is not told how much time went by.
+
+    Images and errors are those of :class:`BaseEnhancer`.
     """
 
     def __init__(

@@ -33,6 +33,8 @@ class ZeroDCEEnhancer(BaseEnhancer):
         weights: ``'zero-dce/official'``, ``'zero-dce++/official'``, or a path. ``None`` initialises
             as the authors do.
 
+    Images and errors are those of :class:`BaseEnhancer`.
+
     Source: Guo et al., "Zero-Reference Deep Curve Estimation for Low-Light Image Enhancement", CVPR
     2020, arXiv 2001.06826; Li et al., "Learning to Enhance Low-Light Image via Zero-Reference Deep
     Curve Estimation", TPAMI 2021, arXiv 2103.00860.
