@@ -158,9 +158,16 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         sigma = torch.stack([noise.sigma, *[2 * coarse.sigma] * (LEVELS - 1)], 1)
         blocks = blocking.sigma[:, None].expand_as(sigma)
         stronger = against * blocks > strengths * sigma
-        done = exponent * brightened, log_gain.exp(), torch.where(stronger, against, strengths)
-        sigma = torch.where(stronger, blocks, sigma) * _STEPS
-        decision = Decision(*done, sigma, light, noise, coarse, blocking)
+        decision = Decision(
+            exponent=exponent * brightened,
+            gain=log_gain.exp(),
+            strengths=torch.where(stronger, against, strengths),
+            sigma=torch.where(stronger, blocks, sigma) * _STEPS,
+            light=light,
+            noise=noise,
+            coarse=coarse,
+            blocking=blocking,
+        )
         for listen in self.listeners:
             listen(decision)
         return decision
@@ -275,12 +282,18 @@ def _opened(value: Tensor) -> Tensor:
 def _features(light: LightStatistics, noise: NoiseEstimate, coarse: NoiseEstimate) -> Tensor:
     """The statistics at about unit scale, ``(N, 13)``; logarithms above an 8-bit level."""
     values = torch.stack([light.mean, light.low, light.median, light.high], 1)
-    others = [4 * light.mean - 1, 2 * (light.unevenness - 0.5)]
-    others += [0.5 * (light.highlights + 1e-3).log() + 2]
+    others = [
+        4 * light.mean - 1,
+        2 * (light.unevenness - 0.5),
+        0.5 * (light.highlights + 1e-3).log() + 2,
+    ]
     for each in (noise, coarse):
         relative = each.sigma / (light.mean**2 + 1e-3)
-        others += [0.5 * ((each.sigma + 2e-5).log() + 6), 0.5 * ((relative + 1e-3).log() + 4)]
-        others += [2 * each.whiteness - 1]
+        others += [
+            0.5 * ((each.sigma + 2e-5).log() + 6),
+            0.5 * ((relative + 1e-3).log() + 4),
+            2 * each.whiteness - 1,
+        ]
     return torch.cat([(values + 1 / 255).log() + 2, torch.stack(others, 1)], 1)
 
 
