@@ -130,11 +130,19 @@ def evaluate_submission(
     version = darkface.find_version(labels, faces, split) or darkface.UNKNOWN
     known = dict(data_set='DARK FACE', rule='sci_plugins.DarkFaceMetric')
     known |= dict(split=split or darkface.UNKNOWN, annotation_version=version)
-    numbers = {f'darkface/{key}': each for key, each in name_for_host(records.metrics()).items()}
-    counts = len(images), faces, sum(len(image.predictions) for image in images)
-    ids_sha256, protocol = darkface.ids_sha256(ids), known | records.protocol()
+    numbers = name_for_host(records.metrics())
     return SubmissionResult(
-        numbers, *counts, split, version, ids_sha256, missing, protocol, extra, remarks
+        numbers={f'darkface/{key}': value for key, value in numbers.items()},
+        images=len(images),
+        faces=faces,
+        predictions=sum(len(image.predictions) for image in images),
+        split=split,
+        annotation_version=version,
+        ids_sha256=darkface.ids_sha256(ids),
+        missing=missing,
+        protocol=known | records.protocol(),
+        extra=extra,
+        remarks=remarks,
     )
 
 

@@ -148,12 +148,19 @@ def analyse(
     effects = _effects(base, other, metric, values[metric]) if changed else []
     by_effect = sorted(effects, key=lambda each: -each.effect)
     return VariantAnalysis(
-        base_name, metric, count, len(set(units)), resamples, seed, intervals, values,
+        base=base_name,
+        metric=metric,
+        images=count,
+        units=len(set(units)),
+        resamples=resamples,
+        seed=seed,
+        intervals=intervals,
+        values=values,
         groups=_by_brightness(pair, metric, brightness),
         gained=[each for each in by_effect if each.effect > 0][:changed],
         lost=[each for each in reversed(by_effect) if each.effect < 0][:changed],
         identical=base.same_as(other),
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
