@@ -41,8 +41,8 @@ def parse_args() -> argparse.Namespace:
         "docs/compare.md), 'NAME(key=value)', 'my_file.MyEnhancer(key=value)' of your own, config "
         "for the config's own enhancer, 'select(NAME)' to keep of raw and enhanced the prediction "
         "that the network is surer of, 'merge(NAME)' to merge both predictions, "
-        "'before(NAME)' to enhance before any resize, or folder/DIR for images that another "
-        'program has enhanced, with the same names and sizes',
+        "'before(NAME)' to enhance before any resize, also in 'merge(before(NAME))', or folder/DIR "
+        'for images that another program has enhanced, with the same names and sizes',
     )
     parser.add_argument(
         '--models',
