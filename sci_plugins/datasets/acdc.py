@@ -73,15 +73,20 @@ class ACDCDataset(SegmentationFolderDataset):
     """``rgb_anon/CONDITION/SPLIT/REC/*_rgb_anon.png`` and their label maps.
 
     Label maps are ``gt/CONDITION/SPLIT/REC/*_gt_labelTrainIds.png``: Cityscapes' 19 classes, 255
-    ignored, 1920x1080; ``test`` has no public ones. ``clip`` is the recording, REC. Night ``val``
-    and ``test`` contain Dark Zurich's: see docs/night_segmentation.md before you train on one set
-    and test on the other.
+    ignored, 1920x1080. By night there are 400, 106 and 500 images, in each other condition 400, 100
+    and 500; ``test`` has no public labels. ``clip`` is the recording, REC. Night ``val`` and
+    ``test`` contain Dark Zurich's: see docs/night_segmentation.md before you train on one set and
+    test on the other.
 
     Args:
         reference: use the photographs of the same places by day and in good weather instead,
             ``SPLIT_ref/REC/*_rgb_ref_anon.png``, without labels.
-        **kwargs: those of :class:`SegmentationFolderDataset`, whose errors this has too, with
-            ``condition``: ``'night'`` (by default), ``'fog'``, ``'rain'``, ``'snow'`` or several.
+        **kwargs: those of :class:`SegmentationFolderDataset`, with ``condition``: ``'night'`` (by
+            default), ``'fog'``, ``'rain'``, ``'snow'`` or several of them.
+
+    Raises:
+        ConfigError: if there is no such split or condition.
+        DataError: naming it, if a folder, an image or a label map is missing.
     """
 
     LAYOUT: ClassVar[NightLayout] = ACDC

@@ -35,12 +35,16 @@ class CamVidDataset(SegmentationFolderDataset):
 
     Label 11 (void) becomes 255, which mmseg's losses and metrics ignore. Frames are named
     ``SEQUENCE_FRAME``; ``0001TP`` was filmed at dusk, the others by day. Frames of one recording,
-    ``clip``, are not independent. A DataError says if none is left.
+    ``clip``, are not independent.
 
     Args:
         include_prefix: keep only frames whose name begins with this (or one of these), if given.
         exclude_prefix: leave out frames whose name begins with this (or one of these).
-        **kwargs: those of :class:`SegmentationFolderDataset`, whose errors this has too.
+        **kwargs: those of :class:`SegmentationFolderDataset`.
+
+    Raises:
+        ConfigError: if there is no such split.
+        DataError: if no frame is left, or a folder, an image or a label map is missing.
     """
 
     LAYOUT: ClassVar[NightLayout] = CAMVID_LAYOUT

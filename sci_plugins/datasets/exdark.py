@@ -83,16 +83,21 @@ CLASS_LIST = 'imageclasslist.txt'
 class ExDarkDataset(TextLabelDataset):
     """7363 images of 12 classes, ``CLASS/NAME.png``, with ``CLASS/NAME.png.txt``.
 
-    The file ``imageclasslist.txt`` of the data set's repository has its own split of 3000, 1800 and
-    2563 images. For others, such as MAET's 80/20, pass ``ann_file``. The case of file names does
-    not matter. Empty boxes are ignored, as are objects of classes that ``metainfo`` lacks.
+    The folders are those of the two archives; the file ``imageclasslist.txt`` of the data set's
+    repository has its own split of 3000, 1800 and 2563 images. For other splits, such as MAET's
+    80/20, pass ``ann_file``. The case of file names does not matter. Empty boxes are ignored, with
+    one warning. Objects of classes that ``metainfo`` lacks are left out.
 
     Args:
-        split: ``'train'``, ``'val'``, ``'test'`` or several, as in ``ann_file`` (else ConfigError).
+        split: ``'train'``, ``'val'``, ``'test'`` or several of them, as listed in ``ann_file``.
         ann_file: a list with one image name per line; with ``split`` alone it is
             ``imageclasslist.txt``. Without either every annotated image is used.
-        data_prefix: as in :class:`TextLabelDataset`, with ``img`` and ``ann``.
+        data_prefix: folders below ``data_root``; ``None`` for ``dict(img='ExDark',
+            ann='ExDark_Annno')``.
         **kwargs: those of :class:`TextLabelDataset`, whose errors this has too.
+
+    Raises:
+        ConfigError: if there is no such split.
     """
 
     NAME: ClassVar[str] = 'ExDark'

@@ -51,13 +51,18 @@ class NightCityDataset(SegmentationFolderDataset):
     """2998 and 1299 photographs of many cities, 1024x512, Cityscapes' 19 classes.
 
     ``original``: ``images/SPLIT/*.png`` with ``label/SPLIT/*_labelIds.png``, which hold Cityscapes'
-    *ids*; loading turns them into trainIds. ``fine``, a later correction of the labels:
-    ``SPLIT/img/*.png`` with ``SPLIT/lbl/*_trainIds.png``, or such label maps in the original's
-    folders. Results on the two cannot be compared. ``clip`` is the image's own name.
+    *ids*; loading turns them into trainIds and ignores every other id up to 33. ``fine``, a later
+    correction of the labels: ``SPLIT/img/*.png`` with ``SPLIT/lbl/*_trainIds.png``, or such label
+    maps in the original's folders. Results on the two cannot be compared. ``clip`` is the image's
+    own name.
 
     Args:
-        release: ``'original'`` or ``'fine'`` (else a ConfigError), kept in ``metainfo['release']``.
-        **kwargs: those of :class:`SegmentationFolderDataset`, whose errors this has too.
+        release: ``'original'`` or ``'fine'``; kept in ``metainfo['release']``.
+        **kwargs: those of :class:`SegmentationFolderDataset`.
+
+    Raises:
+        ConfigError: if there is no such release or split.
+        DataError: naming it, if a folder, an image or a label map is missing.
     """
 
     LAYOUT: ClassVar[NightLayout] = NIGHTCITY

@@ -74,14 +74,18 @@ def _parse(path: str | Path, name: str, line: tuple[int, str] | None) -> WiderFa
 class WiderFaceTextDataset(TextLabelDataset):
     """``wider_face_split/wider_face_{train,val}_bbx_gt.txt``, without conversion to XML.
 
-    Faces that are marked as invalid or have an empty box are ignored.
+    Faces that are marked as invalid or have an empty box are ignored: finding them is neither right
+    nor wrong. The two limits ignore more faces.
 
     Args:
         ann_file: the text file, below ``data_root``.
         data_prefix: such as ``dict(img='WIDER_train/images')``, below ``data_root``.
         max_blur: ignore faces with more blur, 0 (clear) to 2 (heavy: keep all).
-        max_occlusion: ignore faces with more occlusion, 0 to 2 (keep all; else a ConfigError).
+        max_occlusion: ignore faces with more occlusion, 0 to 2 (keep all).
         **kwargs: those of :class:`TextLabelDataset`, whose errors this has too.
+
+    Raises:
+        ConfigError: if a limit is out of range.
     """
 
     NAME: ClassVar[str] = 'WIDER FACE'

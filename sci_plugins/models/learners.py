@@ -38,22 +38,26 @@ class SelfCalibratedLearner(BaseModel):
     calibrator(r_t)``. The loss is the sum of the losses of ``(i_t, x_t)`` over all stages.
     Inference uses the estimator alone, once.
 
-    The calibrator's output for the last stage, which affects no loss, is left out, unlike in the
-    authors' code: only the running statistics of its BatchNorm layers differ, which only a cascade
-    in eval mode uses.
+    The calibrator's output for the last stage would not affect any loss, so it is not computed, as
+    it is in the authors' code. Losses and gradients are the same; only the running statistics of
+    the *calibrator's* BatchNorm layers differ, which are used by a cascade in eval mode alone.
 
     Args:
-        estimator: a :class:`RetinexEnhancer`, or what :func:`build_enhancer` makes one of.
-        calibrator: module or config. Ignored if ``stages`` is 1.
+        estimator: a :class:`RetinexEnhancer`, its config or its name (see :func:`build_enhancer`);
+            by default the authors'.
+        calibrator: module or config; by default the authors'. Ignored if ``stages`` is 1.
         stages: length of the cascade, at most 100; 3 in the authors' code. 1 trains the estimator
             alone, as the authors do for fine-tuning.
-        loss: module or config of the loss of one stage; this, estimator and calibrator are the
-            authors' by default.
-        exposure: config of another loss ``(enhanced, image) -> scalar`` for the first stage, the
-            only one at inference, such as :class:`ExposureLoss`.
-        weights: initial weights, as in ``SCIEnhancer``. A file of an estimator alone, unlike the
-            authors' own (``'official/medium'``), leaves the calibrator freshly initialised.
+        loss: module or config of the loss of one stage; by default the authors'.
+        exposure: config of a loss ``(enhanced, image) -> scalar`` for the first stage, the only one
+            at inference, such as :class:`ExposureLoss`; ``None`` for none, as in the authors' code.
+        weights: initial weights, as in ``SCIEnhancer``. The authors' files (``'official/medium'``)
+            contain the calibrator too; a file of an estimator alone leaves the calibrator freshly
+            initialised.
         data_preprocessor: see ``mmengine.model.BaseModel``.
+
+    Shape:
+        - inputs: ``(N, 3, H, W)``, RGB, float, values in [0, 1]
 
     Raises:
         ConfigError: if ``stages`` is out of range or the estimator has no illumination.
@@ -138,14 +142,20 @@ def _build(module: nn.Module | dict | None, default: str) -> nn.Module:
 class SelfCalibrator(nn.Module):
     """Computes from a stage's enhanced image the change to the next stage's input.
 
-    ``f = relu(bn(conv(r)))``; ``layers`` times, with one shared block, ``f = f +
-    relu(bn(conv(relu(bn(conv(f))))))``; the result is ``r - sigmoid(conv(f))``, in [-1, 1], for
-    ``r`` ``(N, 3, H, W)``, RGB, float, in [0, 1].
+    ``f = relu(bn(conv(r)))``; ``layers`` times, with one shared block,
+    ``f = f + relu(bn(conv(relu(bn(conv(f))))))``; the result is
+    ``r - sigmoid(conv(f))``.
 
     Args:
-        layers: how often the shared block is applied, 0 to 100; the authors use 3.
-        channels: hidden width, 1 to 1024; the authors use 16. What is out of range raises
-            ConfigError.
+        layers: how often the shared block is applied; the authors use 3, at most 100.
+        channels: hidden width, at most 1024; the authors use 16.
+
+    Shape:
+        - input: enhanced image, ``(N, 3, H, W)``, RGB, float, in [0, 1]
+        - output: same shape, in [-1, 1]; the next stage's input is image + output
+
+    Raises:
+        ConfigError: if ``layers`` or ``channels`` is out of range.
 
     Source: SCI (CVPR 2022, arXiv 2204.10137), `CalibrateNetwork` of the authors' code.
     """

@@ -19,7 +19,11 @@ class _Loss(nn.Module):
 
 @MODELS.register_module()
 class FidelityLoss(_Loss):
-    """Weighted :func:`~sci_plugins.functional.losses.fidelity_loss`; ValueError below weight 0."""
+    """Weighted :func:`sci_plugins.functional.losses.fidelity_loss`, at least float32.
+
+    Raises:
+        ValueError: if ``weight`` is negative.
+    """
 
     def __init__(self, weight: float = FIDELITY_WEIGHT) -> None:
         super().__init__()
@@ -36,7 +40,8 @@ class FidelityLoss(_Loss):
 class SmoothnessLoss(_Loss):
     """Weighted :func:`sci_plugins.functional.losses.smoothness_loss`, at least float32.
 
-    ValueError if ``weight`` is negative, ``sigma`` is not positive or ``color`` is unknown.
+    Raises:
+        ValueError: if ``weight`` is negative, ``sigma`` is not positive or ``color`` is unknown.
     """
 
     def __init__(
@@ -58,9 +63,18 @@ class SmoothnessLoss(_Loss):
 class SCILoss(nn.Module):
     """Weighted fidelity and smoothness of an illumination map.
 
-    ``forward(illumination, image)`` gives ``dict(fidelity=scalar, smoothness=scalar)``, weights
-    applied, in at least float32; the loss is their sum. Arguments and errors as of
-    :class:`FidelityLoss` and :class:`SmoothnessLoss`.
+    Args:
+        fidelity_weight, smoothness_weight: of :class:`FidelityLoss` and :class:`SmoothnessLoss`.
+        sigma, color: see :func:`sci_plugins.functional.losses.smoothness_loss`.
+
+    Shape:
+        - illumination, image: ``(N, 3, H, W)``, RGB, float; half precision is computed in float32
+        - output: ``dict(fidelity=scalar, smoothness=scalar)``, weights applied; the loss is their
+          sum
+
+    Raises:
+        ValueError: if a weight is negative, ``sigma`` is not positive or ``color`` is unknown; and
+            what the two functions raise.
     """
 
     def __init__(
@@ -88,7 +102,10 @@ class ExposureLoss(_Loss):
     Args:
         target: mean brightness that dark images should reach, in (0, 1); brighter ones should keep
             theirs.
-        weight: above 0. What is out of range raises ConfigError.
+        weight: factor.
+
+    Raises:
+        ConfigError: if an argument is out of range.
     """
 
     def __init__(self, target: float = 0.45, weight: float = 100.0) -> None:

@@ -1,9 +1,10 @@
-"""Who may import whom: the order that docs/architecture.md draws, and no circle."""
+"""The house: who may import whom, as docs/architecture.md draws it, no circle, and its limits."""
 
 import ast
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -110,6 +111,31 @@ def test_every_form_of_an_import_is_seen(statement: str, module: str, tmp_path: 
 def test_files_are_of_one_subject_and_not_too_long() -> None:
     long = {str(p.relative_to(ROOT)): n for p in FILES if (n := _lines(p)) > 500}
     assert long == {}
+
+
+def test_the_house_stays_small() -> None:
+    """Limits that a new feature may have to be paid for by, with something simpler elsewhere."""
+    lines = [_lines(path) for path in FILES if path.read_text().strip()]
+    assert len(lines) <= 170
+    assert sum(lines) <= 28_000
+    assert sum(each <= 100 for each in lines) <= 0.3 * len(lines)
+
+
+def test_functions_are_short() -> None:
+    """Without their docstrings, at most 60 lines; with them, half of them at most 8."""
+    whole, bare = [], {}
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                whole.append(_height(node))
+                told = _height(node.body[0]) if ast.get_docstring(node) else 0
+                bare[f'{path.name}: {node.name}'] = whole[-1] - told
+    assert {name: height for name, height in bare.items() if height > 60} == {}
+    assert median(whole) <= 8
+
+
+def _height(node: ast.stmt) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
 
 
 def _lines(path: Path) -> int:

@@ -31,9 +31,11 @@ class KeptSample:
 @HOOKS.register_module()
 @dataclass(eq=False)
 class SampleKeeperHook(Hook):
-    """Keeps the samples at the positions ``indices`` of the test set, each process its own.
+    """Keeps the samples at the given positions of the test set.
 
-    ``input_max`` is the white of images that are not uint8.
+    Args:
+        indices: positions in the test set. Under several processes each keeps what falls to it.
+        input_max: white of images that are not uint8.
     """
 
     priority = 'VERY_LOW'

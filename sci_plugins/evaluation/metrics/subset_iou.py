@@ -24,18 +24,22 @@ class SubsetIoUMetric(BaseMetric):
     ``records`` holds the confusion matrix of every image, of all classes (on the main process).
 
     Args:
-        classes: 19, 15 or 5 of Cityscapes' classes, or a list of names, see
-            :func:`sci_plugins.evaluation.segmentation_records.choose_classes`; ``None``: all.
-        ignore_left_out: see :class:`SegmentationRecords`.
+        classes: 19, 15 or 5 of Cityscapes' classes, see
+            :data:`sci_plugins.evaluation.segmentation_records.SUBSETS`; or a list of names;
+            ``None``: all classes of the data set.
+        ignore_left_out: pixels of left-out ground-truth classes do not count, see
+            :class:`SegmentationRecords`.
         ignore_index: label of pixels that do not count.
         records_file: ``.npz`` file for the matrices, to compare later.
         iou_metrics: only ``['mIoU']``, so that a config can replace the host's metric by
             its type alone.
+        **kwargs: those of ``BaseMetric``.
 
     Raises:
-        ConfigError: if the data set lacks a class, a sample has no ground truth, or other metrics
-            are asked for.
-        DataError: naming the image, if sizes differ or ids have no class.
+        ConfigError: if the data set lacks one of the classes, the samples have no
+            ground truth, or other metrics are asked for.
+        DataError: naming the image, if prediction and ground truth differ in size or
+            hold ids without a class.
     """
 
     def __init__(

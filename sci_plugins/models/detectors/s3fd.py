@@ -29,14 +29,21 @@ class S3FDVGG(SSDVGG):
     """VGG-16 with outputs of strides 4, 8, 16 and 32 (section 3.1).
 
     mmdet's ``SSDVGG`` with its layer names (its checkpoint ``open-mmlab://vgg16_caffe`` fits), but
-    with VGG's pool5, of stride 2, and a conv_fc6 to match. Normalised images ``(N, 3, H, W)`` of
-    any size give maps of 256, 512, 512 and 1024 channels.
+    with VGG's pool5, of stride 2, and a conv_fc6 to match. Images may have any size.
 
     Args:
-        fc6_dilation: at least 1, else ConfigError. 1 gives the receptive fields of table 1.
-            Re-implementations use 3, for which the weights of conv_fc6 were sampled from VGG's fc6.
-            Either way the padding keeps the map on the anchor grid (the authors' file pads by 3
-            without dilation, which shifts the maps of strides 32 to 128 off it).
+        fc6_dilation: 1 gives the receptive fields of table 1. Re-implementations use 3, for which
+            the weights of conv_fc6 were sampled from VGG's fc6. Either way the padding keeps the
+            map on the anchor grid (the authors' file pads by 3 without dilation, which shifts the
+            maps of strides 32 to 128 off it).
+        init_cfg: as in ``SSDVGG``.
+
+    Shape:
+        - input: ``(N, 3, H, W)``, normalised
+        - output: 4 maps of 256, 512, 512 and 1024 channels
+
+    Raises:
+        ConfigError: if ``fc6_dilation`` is below 1.
     """
 
     def __init__(self, fc6_dilation: int = 1, init_cfg: dict | list[dict] | None = None) -> None:
@@ -71,12 +78,18 @@ class S3FDNeck(SSDNeck):
     mmdet's ``SSDNeck`` makes the maps (conv6_1 to conv7_2), but normalises only one.
 
     Args:
-        in_channels: channels of conv3_3, conv4_3, conv5_3, conv_fc7, the input maps.
-        out_channels: those and the channels of conv6_2, conv7_2, which follow in the output.
+        in_channels: channels of conv3_3, conv4_3, conv5_3, conv_fc7.
+        out_channels: those and the channels of conv6_2, conv7_2.
         level_strides, level_paddings: of conv6_2 and conv7_2.
         l2_norm_scales: initial scales of conv3_3, conv4_3, conv5_3; learned per channel.
-            ConfigError for more of them than input maps.
         **kwargs: those of ``SSDNeck``.
+
+    Shape:
+        - input: maps of ``in_channels``
+        - output: maps of ``out_channels``, as many more as there are ``level_strides``
+
+    Raises:
+        ConfigError: if there are more scales than input maps.
     """
 
     def __init__(
@@ -119,16 +132,24 @@ class S3FDHead(SSDHead):
 
     Loss, hard negative mining and decoding are ``SSDHead``'s. It divides both sums of the loss by
     the number of positives, as section 3.4 does: in ``lambda / N_cls * L_cls + 1 / N_reg * L_reg``,
-    ``N_cls`` is four times that (three negatives per positive), and ``lambda`` is 4. Scores are
-    ``(N, num_classes + 1, H, W)`` for each level, background last, boxes ``(N, 4, H, W)``.
+    ``N_cls`` is four times that (three negatives per positive), and ``lambda`` is 4.
 
     Args:
         num_classes: without background.
         in_channels: of each level.
         max_out: number of background scores on the first level, of which the largest counts
-            (section 3.3); 1 for an ordinary head, ConfigError below.
+            (section 3.3); 1 for an ordinary head.
         **kwargs: those of ``SSDHead``: ``anchor_generator`` (with one anchor per location on the
-            first level, else ConfigError), ``bbox_coder``, ``train_cfg``, ``test_cfg``.
+            first level), ``bbox_coder``, ``train_cfg``, ``test_cfg``.
+
+    Shape:
+        - input: one map per level, ``(N, in_channels[i], H, W)``
+        - output: two lists, scores ``(N, num_classes + 1, H, W)``, background last, and boxes
+          ``(N, 4, H, W)``
+
+    Raises:
+        ConfigError: if ``max_out`` is below 1, or the first level has more than one anchor per
+            location.
     """
 
     def __init__(
@@ -220,14 +241,19 @@ class ScaleCompensatedAssigner(MaxIoUAssigner):
     """Scale compensation anchor matching (S3FD, section 3.2).
 
     Stage one is mmdet's ``MaxIoUAssigner`` as SSD uses it, with the threshold lowered from 0.5 to
-    0.35. Stage two is :func:`compensate_matches`. ConfigError for what is out of range.
+    0.35. Stage two is :func:`compensate_matches`.
 
     Args:
         pos_iou_thr: threshold of stage one; an anchor below it is background.
-        compensation_iou_thr, top_n: ``min_iou``, below ``pos_iou_thr``, and ``top_n`` of stage two.
+        compensation_iou_thr: anchors of stage two need a larger IoU than this.
+        top_n: faces with fewer anchors get more, up to this number; ``None`` for the average of the
+            image.
         min_pos_iou: smallest IoU of a face with its best anchor. Above 0, because a face that no
             anchor overlaps would take the first one.
         **kwargs: those of ``MaxIoUAssigner``.
+
+    Raises:
+        ConfigError: if a threshold or ``top_n`` is out of range.
     """
 
     def __init__(

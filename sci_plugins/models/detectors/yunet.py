@@ -63,19 +63,26 @@ _ADVICE = "; set model.weights, or its config's environment variable, such as SC
 class YuNetONNX(BaseDetector):
     """YuNet from its ONNX file, as an mmdet detector of one class, for tests only.
 
-    Nothing can be trained through it, and it needs no checkpoint but its ONNX file.
+    It shows what an enhancer does to a real detector that has never seen enhanced images. It has no
+    PyTorch parameters and no gradients, so nothing can be trained through it. It needs its ONNX
+    file when it is built, and no other checkpoint.
 
     The input is the host's, BGR on the [0, 255] scale, not normalised. The data preprocessor pads
     it with black to a multiple of 32, after an enhancer in it.
 
     Args:
-        weights: path of the ONNX file, exported with dynamic sizes. Errors as of
-            :class:`OnnxNetwork`, and CheckpointError if it is not YuNet.
-        score_thr: drop boxes with a lower score, in [0, 1]. What is out of range raises
-            ConfigError.
+        weights: path of the ONNX file, exported with dynamic sizes.
+        score_thr: drop boxes with a lower score, in [0, 1].
         iou_threshold: of the non-maximum suppression, in (0, 1].
         max_per_img: keep at most this many boxes, the best ones.
         data_preprocessor: by default ``DetDataPreprocessor`` with ``pad_size_divisor=32``.
+        init_cfg: as in mmdet, without effect.
+
+    Raises:
+        MissingDependencyError: if onnxruntime is not installed.
+        FileNotFoundError: if there is no such file.
+        CheckpointError: if the file is not an ONNX file, or not YuNet.
+        ConfigError: if an argument is out of range.
 
     Source: Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence
     Research 2023; github.com/opencv/opencv_zoo, Apache-2.0 (``face_detection_yunet``).

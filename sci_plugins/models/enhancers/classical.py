@@ -35,9 +35,11 @@ class IdentityEnhancer(BaseEnhancer):
 class GammaEnhancer(BaseEnhancer):
     """``image ** gamma`` (torchvision's ``adjust_gamma``), differentiable.
 
-    ``gamma`` is above 0: below 1 brightens, 1 / 2.2 undoes a linear-light encoding.
+    Args:
+        gamma: below 1 brightens; 1 / 2.2 undoes a linear-light encoding.
 
-    Images and errors are those of :class:`BaseEnhancer`.
+    Raises:
+        ConfigError: if ``gamma`` is not above 0.
     """
 
     receptive_radius = 0
@@ -114,10 +116,12 @@ class LightnessEnhancer(BaseEnhancer):
 class CLAHEEnhancer(LightnessEnhancer):
     """Contrast-limited adaptive histogram equalisation (OpenCV's ``CLAHE``).
 
-    ``clip_limit``, above 0, limits the contrast of each tile's histogram; ``tile_grid`` is the
-    number of tiles ``(columns, rows)``.
+    Args:
+        clip_limit: contrast limit of each tile's histogram.
+        tile_grid: number of tiles ``(columns, rows)``.
 
-    Images and errors are those of :class:`BaseEnhancer`.
+    Raises:
+        ConfigError: if an argument is not above 0.
     """
 
     def __init__(self, clip_limit: float = 2.0, tile_grid: tuple[int, int] = (8, 8)) -> None:

@@ -17,20 +17,24 @@ class GatedEnhancer(BaseEnhancer):
     """Enhances dark images, leaves bright ones untouched, blends between.
 
     The mean luma of each image sets a gate: up to ``dark`` the result is the enhanced image, from
-    ``bright`` on the original, both to the bit; between, a smooth ramp mixes the two.
-    Differentiable, through the gate as well. On a CPU, a bright image costs no more than its mean.
+    ``bright`` on the original, both to the bit; between, a smooth ramp mixes the two. On a CPU, a
+    bright image costs no more than its mean. Differentiable, through the gate as well, where the
+    enhancer is.
 
-    One gate per image: a weight for each pixel would be another tone curve, which leaves the dark
-    around a lamp at night and lights a shadow by day. The gate does not see noise.
+    One gate per image, not per pixel: a weight for each pixel would be another tone curve, which
+    leaves the dark around a lamp at night and lights a shadow by day. The gate does not see noise:
+    a dark and noisy image is enhanced with its noise.
 
     Args:
         enhancer: see :func:`build_enhancer`; ``'gated/sci/official/medium'`` names both.
         dark: mean luma, in [0, 1], up to which the gate is open. By the defaults, 97 % of 500
             images by day (facemask, CamVid) are above ``bright``, at a twentieth of their light 94
             % below ``dark``, as are 98 % of LOL's low-light photographs.
-        bright: mean luma, in [0, 1] and above ``dark``, from which on the gate is closed.
+        bright: mean luma above ``dark`` from which on the gate is closed.
 
-    Images and errors are those of :class:`BaseEnhancer`.
+    Raises:
+        ConfigError: if the limits are out of range or in the wrong order, or ``enhancer`` names
+            none.
     """
 
     def __init__(self, enhancer: EnhancerLike, dark: float = 0.16, bright: float = 0.25) -> None:

@@ -28,14 +28,20 @@ class SCIEnhancer(RetinexEnhancer):
     1)``.
 
     Args:
-        layers: how often the shared residual block is applied, 0 to 100; 1 in the authors' weights.
-        channels: hidden width, 1 to 1024; 3 in the authors' weights. ``None``: one convolution from
-            the image to the illumination, for ``layers=0`` alone.
+        layers: how often the shared residual block is applied, 0 to 100. The authors' weights have
+            1.
+        channels: hidden width, at most 1024; the authors' weights have 3. ``None``: no hidden
+            layer, one convolution from the image to the illumination (chain 3-3); ``layers`` must
+            be 0 then.
         weights: ``'official/easy'``, ``'official/medium'`` or ``'official/difficult'`` (the
             authors' files, downloaded once and checked), ``'sci_plugins/NAME'`` (files of this
-            package), or a path. ``None`` initialises as the authors do.
+            package), or a path. ``None`` initialises as the authors do, see
+            :func:`reset_parameters`.
 
-    Images and errors are those of :class:`BaseEnhancer`.
+    Raises:
+        ConfigError: if ``layers`` or ``channels`` is out of range, or ``layers`` is not 0 where
+            there is no hidden layer.
+        CheckpointError: if ``weights`` cannot be loaded in full.
 
     Source: Ma et al., "Toward Fast, Flexible, and Robust Low-Light Image Enhancement", CVPR 2022,
     arXiv 2204.10137; github.com/vis-opt-group/SCI.

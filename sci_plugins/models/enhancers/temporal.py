@@ -55,14 +55,13 @@ class TemporalEnhancer(BaseEnhancer):
     your own too, or the gate of :class:`GatedEnhancer`): exponentially, with a dead band of 3 %, so
     that a lamp that passes or noise changes little. Where the light changes as a whole, the
     decision follows at once: smoothed, it would let through what it takes away. ``'full'`` also
-    averages the picture, and so the illumination estimated from it, wherever nothing moved. (The
-    illumination alone cannot be: SCI's holds the pixel itself, whose noise it takes out by
-    division.) ``'none'`` treats each frame by itself. Frames to come are never used. A scene cut
-    starts anew; so does another frame size.
+    averages the picture along time, and with it the illumination that is estimated from it,
+    wherever nothing moved. (The illumination alone cannot be: SCI's holds the pixel itself, whose
+    noise it takes out by division.) ``'none'`` treats each frame by itself. Frames to come are
+    never used. A scene cut starts anew; so does another frame size.
 
-    The images of a batch are consecutive frames of the stream; gradients flow within a frame. The
-    state is no part of the weights: use one object for each stream, and call :meth:`reset` between
-    streams.
+    The images of a batch are consecutive frames of the stream. The state is of this object, not of
+    its weights: use one for each stream, and call :meth:`reset` between streams.
 
     Args:
         enhancer: see :func:`build_enhancer`; ``'temporal/NAME'`` names both.
@@ -70,7 +69,12 @@ class TemporalEnhancer(BaseEnhancer):
         seconds: time constant of the smoothing, 0 to 3600.
         fps: frames in a second, where :meth:`step` is not told how much time went by.
 
-    Images and errors are those of :class:`BaseEnhancer`.
+    Shape:
+        - input and output: ``(N, 3, H, W)``, RGB, float, [0, 1]: N frames in order. Gradients flow
+          within a frame, not along time
+
+    Raises:
+        ConfigError: if an argument is out of range or ``enhancer`` names none.
     """
 
     def __init__(

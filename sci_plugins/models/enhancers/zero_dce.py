@@ -30,14 +30,16 @@ class ZeroDCEEnhancer(BaseEnhancer):
         scale: the network sees the image at this fraction of its size, 1 to 64; Zero-DCE++'s
             authors use 12. Sizes that are no multiple are padded by reflection (by the border's
             values below ``scale`` pixels) and cropped again, where the authors crop.
-        weights: ``'zero-dce/official'``, ``'zero-dce++/official'``, or a path. ``None`` initialises
-            as the authors do.
+        weights: ``'zero-dce/official'``, ``'zero-dce++/official'``, or a path. ``None``
+            initialises as the authors do.
 
-    Images and errors are those of :class:`BaseEnhancer`.
+    Raises:
+        ConfigError: if ``scale`` is out of range.
+        CheckpointError: if ``weights`` cannot be loaded in full.
 
-    Source: Guo et al., "Zero-Reference Deep Curve Estimation for Low-Light Image Enhancement", CVPR
-    2020, arXiv 2001.06826; Li et al., "Learning to Enhance Low-Light Image via Zero-Reference Deep
-    Curve Estimation", TPAMI 2021, arXiv 2103.00860.
+    Source: Guo et al., "Zero-Reference Deep Curve Estimation for Low-Light Image Enhancement",
+    CVPR 2020, arXiv 2001.06826; Li et al., "Learning to Enhance Low-Light Image via Zero-Reference
+    Deep Curve Estimation", TPAMI 2021, arXiv 2103.00860.
     """
 
     def __init__(self, separable: bool = False, scale: int = 1, weights: str | None = None) -> None:

@@ -91,14 +91,18 @@ class _Encoder(nn.Module):
 class ESPNet(BaseModule):
     """ESPNet as an mmseg backbone that gives class scores; :class:`ScoresHead` hands them on.
 
-    Trained by others (69 mIoU on CamVid), it has never seen enhanced images. Its layers are named
-    as in the authors' files: ``backbone.`` before each name makes a checkpoint of one of them.
+    A segmentor trained by others (69 mIoU on CamVid), which has never seen enhanced images. Its
+    layers are named as in the authors' files: ``backbone.`` before each name makes a checkpoint of
+    one of them.
 
     Args:
         classes: the authors' last one stands for unlabelled pixels.
         kept: how many of them are given, the first ones; ``None``: all.
-        p, q: how many pyramids at a quarter and at an eighth of the size. Below 1, all raise
-            ConfigError.
+        p, q: how many pyramids at a quarter and at an eighth of the size.
+        init_cfg: as in mmseg.
+
+    Raises:
+        ConfigError: if a number is below 1.
 
     Source: Mehta et al., "ESPNet: Efficient Spatial Pyramid of Dilated Convolutions for Semantic
     Segmentation", ECCV 2018; github.com/sacmehta/ESPNet (MIT).
