@@ -129,11 +129,12 @@ class TemporalEnhancer(BaseEnhancer):
         passed = 1 / self.fps if seconds is None else max(seconds, 0.0)
         self._keep = math.exp(-passed / self.seconds) if self.seconds else 0.0
         if self.temporal == 'gain':
-            return self._run(self.enhancer, frame)
+            return self._run(self.enhancer, frame, frame)
         with torch.no_grad():
             still = self._average(frame)
         still = frame + (still - frame.detach())  # the gradient of the frame
-        out = self._run(self.enhancer, still)
+        # Noise is decided on as it comes: averaging leaves it where something moved.
+        out = self._run(self.enhancer, frame, still)
         # Off is off to the bit.
         if out.is_cpu:
             return frame if torch.equal(out, still) else out
@@ -168,17 +169,18 @@ class TemporalEnhancer(BaseEnhancer):
         self._state['still'] = frame
         return frame
 
-    def _run(self, enhancer: nn.Module, frame: Tensor, place: str = '') -> Tensor:
-        """What ``enhancer`` makes of the frame with its decision smoothed."""
+    def _run(self, enhancer: nn.Module, frame: Tensor, picture: Tensor, place: str = '') -> Tensor:
+        """What ``enhancer`` makes of a picture, its decision on the frame smoothed."""
         if isinstance(enhancer, GatedEnhancer):
             gate = self._smooth(f'{place}gate', enhancer.gate(frame))
             if enhancer.may_skip(gate):
-                return frame
-            return blend(frame, self._run(enhancer.enhancer, frame, f'{place}gated.'), gate)
+                return picture
+            inner = self._run(enhancer.enhancer, frame, picture, f'{place}gated.')
+            return blend(picture, inner, gate)
         if isinstance(enhancer, DecidingEnhancer):
             decision = self._smooth(f'{place}decision', enhancer.decide(frame))
-            return enhancer.carry_out(frame, decision)
-        return enhancer(frame)
+            return enhancer.carry_out(picture, decision)
+        return enhancer(picture)
 
     def _smooth(self, name: str, new: Any) -> Any:
         """Values for a whole frame, in tuples as deep as they come."""

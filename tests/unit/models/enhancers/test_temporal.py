@@ -231,3 +231,23 @@ def test_noise_that_comes_later_is_taken_out_too() -> None:
     assert float((results[-1] - alone).abs().mean()) < 0.02
     rough, wanted = ((each - F.avg_pool2d(each, 3, 1, 1)).std() for each in (results[-1], alone))
     assert float(rough) < 1.2 * float(wanted)
+
+
+@torch.no_grad()
+def test_an_averaged_picture_is_decided_on_as_its_frames_come() -> None:
+    """The average has less noise where nothing moved: what moves would keep its own."""
+    streams = [TemporalEnhancer('adaptive', temporal).eval() for temporal in ('gain', 'full')]
+    generator = torch.Generator().manual_seed(0)
+    light = 0.05 * torch.rand(1, 3, 5, 6, generator=generator) ** 2.2
+    light = F.interpolate(light, (120, 160), mode='bilinear')
+    for _ in range(12):
+        noise = 0.003 * torch.randn(light.shape, generator=generator)
+        frame = (light + noise).clamp(0, 1) ** (1 / 2.2)
+        pair = [stream.step(frame) for stream in streams]
+    gain, full = (stream.stream_state() for stream in streams)
+    decided = [name for name in gain if name.startswith('decision')]
+    assert decided
+    for name in decided:
+        assert all(map(torch.equal, gain[name], full[name])), name
+    rough = [float((each - F.avg_pool2d(each, 3, 1, 1)).std()) for each in pair]
+    assert rough[1] < rough[0]
