@@ -14,14 +14,13 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from sci_plugins.compat import EXTENSION_NAME, INSTALL
 from sci_plugins.errors import did_you_mean, tell_cause
-from sci_plugins.utils.cli import run
+from sci_plugins.utils.cli import describe_missing, run
 from sci_plugins.utils.files import CACHE_VARIABLE, cache_folder, shipped
 from sci_plugins.version import __version__
 
@@ -36,9 +35,12 @@ def main() -> None:
         print(_overview(tools))
     elif name == '--version':
         print(__version__)
-    elif name in _OWN or name in tools:
+    elif name in _OWN:
         sys.argv = [f'sci-plugins {name}', *rest]
-        run(_OWN.get(name) or partial(_run_tool, tools[name]))
+        run(_OWN[name])
+    elif name in tools:
+        sys.argv = [f'sci-plugins {name}', *rest]
+        _run_tool(tools[name])
     else:
         advice = did_you_mean(name, [*tools, *_OWN], '; see sci-plugins --help')
         print(f'error: unknown command {name!r}{advice}', file=sys.stderr)
@@ -46,8 +48,14 @@ def main() -> None:
 
 
 def _run_tool(path: Path) -> None:
-    # runpy would set the name in the usage to that of the file.
-    exec(compile(path.read_text(), path, 'exec'), dict(__name__='__main__', __file__=str(path)))
+    try:
+        # runpy would set the name in the usage to that of the file.
+        exec(compile(path.read_text(), path, 'exec'), dict(__name__='__main__', __file__=str(path)))
+    except ModuleNotFoundError as error:  # while the tool itself is imported
+        if (message := describe_missing(error)) is None:
+            raise
+        print(f'error: {message}', file=sys.stderr)
+        sys.exit(2)
 
 
 def _overview(tools: dict[str, Path]) -> str:

@@ -135,7 +135,8 @@ def export_onnx(
     Args:
         module: in eval mode.
         path: of the file.
-        size: height and width of tracing, which count where the network fixes its size.
+        size: height and width of tracing, which count where the network fixes its size; ``None``:
+            small ones.
         about: further entries of the file's metadata; all are JSON.
 
     Raises:
@@ -250,7 +251,10 @@ def difference(found: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def runtimes() -> dict[str, Callable[..., _Run]]:
-    """What runs a file here: name -> ``load(content, threads=0)``; 0 threads: its own number."""
+    """What runs a file here: name -> ``load(content, threads=0)``; 0 threads: its own number.
+
+    What is loaded takes uint8 images ``(N, 3, H, W)`` and gives all outputs.
+    """
     found: dict[str, Callable[..., _Run]] = {'ONNX Runtime': load_onnxruntime}
     return found | ({'OpenVINO': load_openvino} if find_spec('openvino') else {})
 

@@ -95,7 +95,8 @@ def enhance_video(
         out: ``.mp4``, ``.mkv`` or ``.mov``.
         enhancer, temporal, device: as of :func:`enhance`.
         seconds: see :class:`sci_plugins.TemporalEnhancer`.
-        quality: H.264's constant rate factor: 0 is best, 18 close to the eye's limit, 51 worst.
+        quality: H.264's constant rate factor: 0 keeps every 8-bit value of the encoder's colours,
+            18 is close to the eye's limit, 51 worst.
         limit: most frames to take; a camera goes on until Ctrl-C without one.
         overwrite: replace ``out`` and forget an unfinished run.
         show: show the frames in a window too (needs OpenCV with windows).

@@ -50,8 +50,9 @@ def compare_predictions(
 
     Args:
         truth: annotations in COCO's JSON, or a folder of label maps.
-        predictions: name -> detections in COCO's JSON of results (``bbox`` is x, y, width, height
-            in pixels; a ``segmentation`` is judged too), or a folder of label maps.
+        predictions: name -> detections in COCO's JSON of results (a list of ``image_id``,
+            ``category_id``, ``bbox`` as x, y, width, height in pixels, ``score``; a
+            ``segmentation`` is judged too), or a folder of label maps.
         work_dir: gets ``comparison.json``, ``comparison.md``, ``report.html``, ``records/``.
         images: folder of the tested images, for the thirds by brightness.
         base, metric, resample, resamples, seed, margin, correction, report: as in

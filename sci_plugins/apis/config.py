@@ -139,7 +139,10 @@ def _tell_imports(error: BaseException) -> str:
 
 @contextmanager
 def _found_by_module() -> Iterator[None]:
-    """Look ``mmseg::...`` up by its module; MMEngine looks for the package ``mmsegmentation``."""
+    """Look ``mmseg::...`` up by its module; MMEngine looks for the package ``mmsegmentation``.
+
+    The maintained one has another name.
+    """
     before = dict(MODULE2PACKAGE)
     MODULE2PACKAGE.update({name: name for name in HOSTS})
     try:

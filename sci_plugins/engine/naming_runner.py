@@ -2,9 +2,9 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from functools import cache, wraps
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,29 +51,6 @@ def _tell(pair: FolderPair) -> None:
         print_log(text, logger='current', level=logging.WARNING)
 
 
-def _naming_the_cause(run: Callable[..., Any]) -> Callable[..., Any]:
-    """An error of ``run`` names the setting of the weights, or the label map, it comes from."""
-
-    @wraps(run)
-    def named(self: 'NamingRunner') -> Any:
-        try:
-            return run(self)
-        except (CheckpointError, FileNotFoundError) as error:
-            advice = '' if self._resume else advise(self.cfg.to_dict(), str(error))
-            if not advice:
-                raise
-            raise CheckpointError(f'{error}{advice}') from error
-        except (IndexError, RuntimeError) as error:
-            message = _describe_label_maps(error, self._batch)
-            if message is None:
-                raise
-            raise DataError(message) from error
-        finally:
-            self._batch = None
-
-    return named
-
-
 class NamingRunner(Runner):
     """MMEngine's Runner with errors that name the file they come from.
 
@@ -117,9 +94,35 @@ class NamingRunner(Runner):
             self._batch = kwargs.get('data_batch')
         super().call_hook(fn_name, **kwargs)
 
-    train = _naming_the_cause(Runner.train)
-    val = _naming_the_cause(Runner.val)
-    test = _naming_the_cause(Runner.test)
+    def train(self) -> Any:
+        with self._naming_the_cause():
+            return super().train()
+
+    def val(self) -> Any:
+        with self._naming_the_cause():
+            return super().val()
+
+    def test(self) -> Any:
+        with self._naming_the_cause():
+            return super().test()
+
+    @contextmanager
+    def _naming_the_cause(self) -> Iterator[None]:
+        """An error names the setting of the weights, or the label map, that it comes from."""
+        try:
+            yield
+        except (CheckpointError, FileNotFoundError) as error:
+            advice = '' if self._resume else advise(self.cfg.to_dict(), str(error))
+            if not advice:
+                raise
+            raise CheckpointError(f'{error}{advice}') from error
+        except (IndexError, RuntimeError) as error:
+            message = _describe_label_maps(error, self._batch)
+            if message is None:
+                raise
+            raise DataError(message) from error
+        finally:
+            self._batch = None
 
     @staticmethod
     def build_dataloader(

@@ -151,7 +151,8 @@ def guard_addresses() -> None:
     """Let MMEngine's loaders of addresses name what they cannot load.
 
     Those of ``https://``, ``torchvision://``, ``open-mmlab://`` and the like then raise
-    ``CheckpointError``, at the latest ``TIMEOUT`` seconds after a server fell silent.
+    ``CheckpointError``, after :func:`use_safe_loading` at the latest ``TIMEOUT`` seconds after a
+    server fell silent.
     """
     from mmengine.runner.checkpoint import CheckpointLoader
 

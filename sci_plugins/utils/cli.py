@@ -67,11 +67,18 @@ def _user_message(error: Exception) -> str | None:
     """One line for a mistake that the user can fix, ``None`` for a bug of ours."""
     if isinstance(error, (SciPluginsError, OSError)):
         return _one_line(str(error)) or type(error).__name__
-    if isinstance(error, ModuleNotFoundError) and error.name in DISTRIBUTIONS:
-        return f'this needs the package {error.name}, which is not installed: {INSTALL}'
+    if isinstance(error, ModuleNotFoundError):
+        return describe_missing(error)
     if isinstance(error, pickle.UnpicklingError):
         return describe_unpickling('a checkpoint', error)
     return describe_host_error(error)
+
+
+def describe_missing(error: ModuleNotFoundError) -> str | None:
+    """One line where a package of the hosts is missing, ``None`` for another module."""
+    if error.name not in DISTRIBUTIONS:
+        return None
+    return f'this needs the package {error.name}, which is not installed: {INSTALL}'
 
 
 def _one_line(text: str) -> str:
@@ -205,8 +212,8 @@ def add_judging_arguments(parser: argparse.ArgumentParser) -> None:
     """How contenders are judged, and whether the report is written."""
     add = parser.add_argument_group('judging').add_argument
     add('--base', metavar='NAME', help='what all others are compared with (default: the first)')
-    text = 'images, clips (frames whose names give the same match of REGEX), or blocks of N images'
-    text = f'what the bootstrap draws: {text} in a row'
+    text = 'what the bootstrap draws: images, clips (frames whose names give the same match of '
+    text += 'REGEX), or blocks of N images in a row'
     add('--resample', default='images', metavar='images|clips:REGEX|blocks:N', help=text)
     add('--resamples', type=int, default=1000, help='number of bootstrap resamples')
     add('--seed', type=int, default=0, help='seed of the bootstrap')
@@ -255,7 +262,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     add('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help=text)
     text = 'allow checkpoints that are not plain data (they can execute code)'
     add('--trust-checkpoint', action='store_true', help=text)
-    text = 'how long to wait for another process (default: 10, or what env_cfg.dist_cfg says)'
+    text = 'give up after waiting so long for another process (default: 10, or env_cfg.dist_cfg)'
     add('--timeout', type=float, metavar='MINUTES', help=text)
     # torchrun of torch < 2 passes it; newer ones set an environment variable.
     add('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)

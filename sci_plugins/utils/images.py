@@ -136,7 +136,7 @@ IMAGE_FORMATS = {
 #: zlib's level; 1 stands for its run lengths alone: for photographs a third of level 3's time.
 PNG_LEVEL = 1
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    'JPEG': dict(quality=95, subsampling=0),  # enhancing amplified the colour noise
+    'JPEG': dict(quality=95, subsampling=0),  # none of chroma: enhancing amplified its noise
     'TIFF': dict(compression='tiff_lzw'),
     'WEBP': dict(quality=95),
 }
@@ -213,7 +213,10 @@ def header_size(path: PathLike) -> tuple[int, int]:
 
 
 def storable_dtype(path: PathLike, dtype: Any) -> np.dtype:
-    """The dtype to save an image of ``dtype`` with in the format of ``path``."""
+    """The dtype to save an image of ``dtype`` with in the format of ``path``.
+
+    JPEG, BMP and WebP hold uint8, PNG uint8 and uint16, TIFF float32 too.
+    """
     kind = _format_of(Path(path))
     if kind in ('JPEG', 'BMP', 'WEBP'):
         return np.dtype(np.uint8)
@@ -259,7 +262,9 @@ def write_sheet(path: PathLike, sheet: Image.Image, columns: Iterable[str] = ())
 
 
 def read_sheet(path: PathLike) -> tuple[Image.Image, list[str]]:
-    """Pictures, RGB, and names of columns of :func:`write_sheet`; ``DataError`` if damaged."""
+    """Pictures, RGB, and names of columns of :func:`write_sheet`; ``DataError`` if damaged, or
+    ``FileNotFoundError``.
+    """
     with _opened(Path(path), 'sheet', 'sheet') as sheet:
         columns = sheet.info.get('comment', b'').decode(errors='replace').split('\n')[1:]
         return sheet.convert('RGB'), columns
@@ -331,7 +336,7 @@ def _encode_with_opencv(path: Path, picture: Picture, kind: str) -> memoryview:
 
 
 def read_image_size(path: PathLike) -> tuple[int, int]:
-    """Width and height in pixels as stored, without decoding; ``DataError`` if it is no image."""
+    """Width and height in pixels as stored, undecoded; ``DataError`` if missing or no image."""
     try:
         with open_lazily(Path(path)) as image:
             return image.size

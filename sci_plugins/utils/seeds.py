@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Random numbers of Python, NumPy and PyTorch from a seed below 2**32, until the end."""
+    """Random numbers of Python, NumPy and PyTorch from a seed below 2**32; later as before."""
     python, numpy = random.getstate(), np.random.get_state()
     # Those of a GPU that is in use; asking for all would warn of many.
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []

@@ -22,7 +22,7 @@ from sci_plugins.evaluation.records import ImageSet
 from sci_plugins.models.enhancers import parse_enhancer
 from sci_plugins.models.enhancers.weight_files import file_sha256, find_weight_file, is_published
 from sci_plugins.models.enhancers.weights import weights_name
-from sci_plugins.registry import scope_of, type_name_of
+from sci_plugins.registry import is_type, scope_of, type_name_of
 from sci_plugins.utils.folders import PathLike, list_files
 from sci_plugins.utils.images import IMAGE_FORMATS
 from sci_plugins.utils.machine import describe_machine, package_versions
@@ -122,11 +122,11 @@ def protocol_of(cfg: Config, images: ImageSet) -> dict[str, str]:
 
 
 def _steps_in(pipelines: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
-    """The steps of pipelines, also those inside of steps such as ``TestTimeAug``."""
-    for each in pipelines:
-        if isinstance(each, Mapping):
-            yield each
-        yield from _steps_in(each.get('transforms') or () if isinstance(each, Mapping) else each)
+    """The steps of pipelines, also those that ``merge(before(NAME))`` puts into one."""
+    for pipeline in pipelines:
+        yield from pipeline
+        inner = (step['transforms'] for step in pipeline if is_type(step, 'RawAndEnhanced'))
+        yield from _steps_in(inner)
 
 
 def identity_of(about: Mapping[str, Any]) -> dict[str, Any]:

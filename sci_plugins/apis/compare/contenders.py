@@ -373,7 +373,7 @@ def _parts_of(name: str) -> _Parts:
 def _split(name: str, prefixes: Iterable[str]) -> tuple[str, str]:
     """``('merge', 'NAME')`` of ``'merge(NAME)'``, ``('', 'NAME')`` of another name."""
     prefix, _, rest = name.partition('(')
-    if prefix in prefixes and rest.endswith(')'):
+    if prefix in prefixes and rest.endswith(')') and rest[:-1].strip():
         return prefix, rest[:-1].strip()
     return '', name
 

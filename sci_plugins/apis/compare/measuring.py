@@ -145,7 +145,7 @@ class RecordStore:
         kept.records.save(self.path(condition, variant), **{_LUMA: kept.luma, _STAMP: stamp})
 
     def load(self, condition: Condition, variant: str) -> Kept:
-        """Read records back; DataError if damaged, ConfigError if made with something else."""
+        """Read records; DataError if damaged or missing, ConfigError if made with another input."""
         path = self.path(condition, variant)
         with reading_arrays(path, 'records') as content:
             stamp, luma = str(content[_STAMP]), content[_LUMA].astype(float)

@@ -26,7 +26,8 @@ class ExportEnhancerHook(Hook):
     Args:
         file: file name, relative to the work directory.
         module: path of the enhancer inside the model.
-        meta: further or other entries of ``meta``, plain Python types: data, licence, ….
+        meta: further entries of ``meta``, plain Python types: data, licence, …. They replace those
+            of the same name.
 
     Raises:
         ConfigError: before training, if the model has no such module or it cannot be saved.

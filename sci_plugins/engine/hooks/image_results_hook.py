@@ -39,7 +39,8 @@ class ImageResultsHook(Hook):
     """Collects the results of a test run image by image.
 
     After the run ``results`` holds one :class:`ImageResult` per image of the set, in its order, on
-    the main process, and ``None`` on the others. ``kind`` is the class of ``RECORDS`` that accepts
+    the main process, and ``None`` on the others; an image that a sampler repeats appears once.
+    ``kind`` is the class of ``RECORDS`` that accepts
     the model's outputs, ``None`` if none does; ``run`` is what it may look at.
 
     Args:

@@ -73,6 +73,7 @@ def test_the_base_comes_first(seg: tuple[Config, str]) -> None:
         (['before(magic)'], {}, "unknown enhancer 'magic'"),
         (['before'], {}, "unknown enhancer 'before'"),
         (['merge(before(magic))'], {}, "unknown enhancer 'magic'"),
+        (['none', 'merge()'], {}, "unknown enhancer type 'sci_plugins.merge'"),
         (['before(merge(gamma))'], {}, r"cannot read enhancer 'merge\(gamma\)'"),
         (['none', 'select'], {}, "'select' needs an enhancer in the data_preprocessor"),
     ],
