@@ -33,12 +33,14 @@ class CocoFaceDataset(CocoDataset):
     Args:
         split: ``'train'``, ``'test'`` or ``None`` for all images.
         test_fraction: the expected share of ``'test'``, in (0, 1).
-        min_size: ignore faces whose ``sqrt(width * height)`` in the original image is below this.
+        min_size: ignore faces whose ``sqrt(width * height)`` in the original image is below this
+            many pixels.
         **kwargs: those of ``mmdet.datasets.CocoDataset``.
 
     Raises:
         ConfigError: if an option is out of range.
-        DataError: if the annotation file is wrong (:func:`check_coco`), without faces or images.
+        DataError: if the annotation file is wrong (:func:`check_coco`) or has no category ``face``,
+            or the split has no image.
     """
 
     METAINFO: ClassVar[dict] = FACE

@@ -4,7 +4,7 @@ Crops of photographs, or the labelled images of a network's own data set.
 """
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,7 +90,7 @@ class Darkness:
         return log_uniform(self.scale, draw()) if draw() < self.resized else 1.0
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class DarkenedCrops:
     """Endless, seeded batches of crops from folders of photographs.
 
@@ -108,10 +108,11 @@ class DarkenedCrops:
     share: float = 0.15  # of the crops that come from ``as_they_are``, if there are any
     crop_size: int = 192  # side in pixels; smaller images are left out
     batch_size: int = 6
-    darkness: Darkness = field(default_factory=Darkness)
+    darkness: Darkness | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
+        self._darkness = self.darkness or Darkness()
         self._bright = _Photographs(self.bright, self.crop_size)
         self._as_they_are = _Photographs(self.as_they_are, self.crop_size)
 
@@ -139,17 +140,17 @@ class DarkenedCrops:
             crop = self._as_they_are.crop(self.crop_size, generator)
             return crop, crop
         for _ in range(_TRIES):
-            side = round(self.crop_size / self.darkness.draw_scale(generator))
+            side = round(self.crop_size / self._darkness.draw_scale(generator))
             crop = self._bright.crop(side, generator)
             if crop.mean() >= 255 * MIN_MEAN:
-                dark, size = self.darkness.apply(crop, generator), (self.crop_size, self.crop_size)
+                dark, size = self._darkness.apply(crop, generator), (self.crop_size, self.crop_size)
                 return _resize(crop, size), _resize(dark, size)
         told = f'{_TRIES} crops in a row have a mean below {MIN_MEAN:g} (white is 1)'
         advice = 'give photographs by day, and dark ones by --as-they-are'
         raise DataError(f'the photographs are too dark to teach anything: {told}; {advice}')
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)  # it has all indices
 class LabelledImages:
     """Endless, seeded batches of a network's labelled images, some of them in the dark.
 
@@ -165,10 +166,11 @@ class LabelledImages:
     input_order: str = 'bgr'  # channel order of its images, or ``'rgb'``
     _: KW_ONLY
     batch_size: int = 6
-    darkness: Darkness = field(default_factory=Darkness)
+    darkness: Darkness | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
+        self._darkness = self.darkness or Darkness()
         has_infos = hasattr(self.dataset, 'get_data_info')
         infos = map(self.dataset.get_data_info, self.indices) if has_infos else ()
         named = [info.get(key) for info in infos for key in ('img_path', 'seg_map_path')]
@@ -211,9 +213,9 @@ class LabelledImages:
     def _darken(self, image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """In the dark, perhaps at another size: it is resized before and after."""
         height, width = image.shape[:2]
-        scale = self.darkness.draw_scale(generator)
+        scale = self._darkness.draw_scale(generator)
         size = (max(1, round(width / scale)), max(1, round(height / scale)))
-        dark = self.darkness.apply(_resize(image, size), generator)
+        dark = self._darkness.apply(_resize(image, size), generator)
         return _resize(dark, (width, height))
 
 

@@ -94,7 +94,8 @@ class LabelCode:
     def label_map(self, chosen: Mapping[int, int] | None = None) -> dict[int, int] | None:
         """Stored value -> value to train on, where they differ, for mmseg's ``LoadAnnotations``.
 
-        ``chosen`` is mmseg's own map from class to class, for some of them. ``None`` changes none.
+        ``chosen`` is mmseg's own map from class to class, for some of them. The result is
+        ``None`` if no value changes.
         """
         chosen = chosen or {}
         changed = dict.fromkeys(set(range(len(self.classes))) - self.known(), UNKNOWN)
@@ -137,7 +138,8 @@ IDS = LabelCode(
     frozenset([*range(7), 9, 10, 14, 15, 16, 18, 29, 30, IGNORED]),
 )
 
-# Suffixes that say what a file is, not what it shows: `_rgb_ref_anon` is the same place by day.
+# Suffixes that say what a file is, not what it shows. `_rgb_ref_anon` is none: ACDC's photograph by
+# day of the same place is another picture.
 _KINDS = ('_rgb_anon', '_leftImg8bit')
 
 

@@ -55,17 +55,18 @@ class TextLabelDataset(BaseDetDataset):
         **kwargs: those of ``mmdet.datasets.BaseDetDataset``.
 
     Raises:
-        DataError: naming the file and line, if one is missing or does not follow the layout.
+        DataError: naming the file (and line), if a folder, an image or a label file is missing or
+            does not follow the layout.
         MissingDependencyError: if mmdet is not installed.
     """
 
     NAME: ClassVar[str]
     FOLDERS: ClassVar[dict[str, str]] = dict(img_path='')
 
-    def __init__(
-        self, *args: Any, data_prefix: dict[str, str] | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(*args, data_prefix=data_prefix or self.FOLDERS, **kwargs)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if len(args) < 4 and not kwargs.get('data_prefix'):
+            kwargs['data_prefix'] = self.FOLDERS
+        super().__init__(*args, **kwargs)
 
     def folder(self, key: str = 'img') -> Path:
         """A folder of ``data_prefix``, which must exist."""

@@ -45,18 +45,24 @@ class Task(NamedTuple):
 
 TASKS = dict(
     faces=Task(
-        'dark faces: a RetinaNet trained on bright images, AP50', 'faces_retinanet_tiny.py',
-        'demo_faces_retinanet_tiny.pth', 'bbox_mAP_50', ('img', 'image'),
-        '*Green: the faces to find. Red: what the network found, with its score (from 0.3). What '
-        'has no green box is there to mislead: people seen from behind, printed balloons, balls, '
-        'globe lamps, photographs on a wall.*',
+        title='dark faces: a RetinaNet trained on bright images, AP50',
+        config='faces_retinanet_tiny.py',
+        weights='demo_faces_retinanet_tiny.pth',
+        metric='bbox_mAP_50',
+        prefix=('img', 'image'),
+        caption='*Green: the faces to find. Red: what the network found, with its score (from 0.3). '
+        'What has no green box is there to mislead: people seen from behind, printed balloons, '
+        'balls, globe lamps, photographs on a wall.*',
     ),
     streets=Task(
-        'night streets: an FCN trained on bright images, mIoU', 'streets_fcn_unet_tiny.py',
-        'demo_streets_fcn_unet_tiny.pth', 'mIoU', ('img_path', 'leftImg8bit/test'),
-        f'*Colours: {", ".join(STREET_CLASSES)} as in Cityscapes.*',
+        title='night streets: an FCN trained on bright images, mIoU',
+        config='streets_fcn_unet_tiny.py',
+        weights='demo_streets_fcn_unet_tiny.pth',
+        metric='mIoU',
+        prefix=('img_path', 'leftImg8bit/test'),
+        caption=f'*Colours: {", ".join(STREET_CLASSES)} as in Cityscapes.*',
     ),
-)  # fmt: skip
+)
 
 
 class Row(NamedTuple):

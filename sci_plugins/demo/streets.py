@@ -136,7 +136,10 @@ def draw_tree(canvas: Canvas, x: float, z: float, generator: Random) -> None:
 
 
 def draw_lamp(canvas: Canvas, x: float, z: float, height: float, colour: NDArray) -> Light:
-    """Draw a street lamp whose arm reaches towards ``x = 0``, in linear RGB; returns its light."""
+    """Draw a street lamp whose arm reaches over the road, towards ``x = 0``; returns its light.
+
+    In metres; ``colour`` is RGB, the brightest channel 1.
+    """
     steel = plain((0.12, 0.13, 0.14))
     pole = [(-0.08, 0), (0.08, 0), (0.06, height), (-0.06, height)]
     canvas.polygon(_upright(pole, x, z), LAMP, steel)

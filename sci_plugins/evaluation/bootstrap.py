@@ -81,7 +81,8 @@ class Interval:
     def verdict(self) -> str:
         """``'helps'`` if the whole interval is on the better side of 0, ``'hurts'`` on the other.
 
-        Else whether one beyond the margin is excluded, or images too few. Rounding errors are 0.
+        Else whether a difference beyond the margin is excluded, or the images are too few. Rounding
+        errors count as 0.
         """
         if any(map(math.isnan, (self.delta, self.low, self.high))):
             return NOT_DEFINED

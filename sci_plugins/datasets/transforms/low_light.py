@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from sci_plugins.datasets.night_layouts import listed
 from sci_plugins.errors import ConfigError, check_choice, check_seed
 from sci_plugins.functional import low_light
 from sci_plugins.registry import TRANSFORMS
@@ -196,7 +195,7 @@ def _read_white_balance(white_balance: str | Sequence[Amount] | None) -> tuple[R
 def _read_kinds(uneven: str | Sequence[str] | None) -> tuple[str, ...]:
     if uneven == 'random':
         return tuple(low_light.KINDS)
-    kinds = listed(uneven)
+    kinds = () if uneven is None else (uneven,) if isinstance(uneven, str) else tuple(uneven)
     for kind in kinds:
         check_choice('uneven', kind, low_light.KINDS, 'SynthesizeLowLight')
     return kinds

@@ -131,7 +131,10 @@ class DiscreteEntropy(ImageQualityMetric):
 
 @METRICS.register_module()
 class LOE(ImageQualityMetric):
-    """Lightness order error at 50 pixels on the shorter side; 0 keeps the order of all pixels."""
+    """Lightness order error against the original image, at 50 pixels on the shorter side.
+
+    0 keeps the order of all pixels. See :func:`image_quality.lightness_order_error`.
+    """
 
     key = 'LOE_side50'
 

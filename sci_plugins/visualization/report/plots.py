@@ -76,7 +76,8 @@ def draw_curves(
 ) -> list[Plot]:
     """One drawing per condition, all with the same axes.
 
-    ``labels`` are the legend's, the base first; ``curves`` by condition's name and label.
+    ``labels`` are the legend's, the base first; ``curves`` by condition's name and label. DataError
+    if recall and precision of one differ in length.
     """
     highest = max((max(curve.recall, default=0) for curve in curves.values()), default=1)
     step = round_step(highest / 5) if highest > 0 else 1.0
