@@ -50,9 +50,9 @@ TASKS = dict(
         weights='demo_faces_retinanet_tiny.pth',
         metric='bbox_mAP_50',
         prefix=('img', 'image'),
-        caption='*Green: the faces to find. Red: what the network found, with its score (from 0.3). '
-        'What has no green box is there to mislead: people seen from behind, printed balloons, '
-        'balls, globe lamps, photographs on a wall.*',
+        caption='*Green: the faces to find. Red: what the network found, with its score (from '
+        '0.3). What has no green box is there to mislead: people seen from behind, printed '
+        'balloons, balls, globe lamps, photographs on a wall.*',
     ),
     streets=Task(
         title='night streets: an FCN trained on bright images, mIoU',

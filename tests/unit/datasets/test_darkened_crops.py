@@ -108,3 +108,10 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert set(crops.skipped) == {str(folder / 'small.png'), str(folder / 'broken.png')}
     with pytest.raises(DataError, match=r'none of 1 images can be used; first: .*small\.png is'):
         DarkenedCrops([folder / 'small.png'], crop_size=32).batch(0)
+
+
+def test_no_darkness_is_the_usual_one(tmp_path: Path) -> None:
+    folder = [_photographs(tmp_path)]
+    plain, none = (DarkenedCrops(folder, crop_size=32, **more) for more in ({}, {'darkness': None}))
+    assert torch.equal(plain.batch(3).dark, none.batch(3).dark)
+    assert len(repr(plain)) < 200

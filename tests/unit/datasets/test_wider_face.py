@@ -54,6 +54,14 @@ def _flags(root: Path, **settings: Any) -> list[int]:
     return [instance['ignore_flag'] for instance in instances]
 
 
+def test_arguments_by_position(root: Path) -> None:
+    """In MMEngine's order."""
+    kind = type(_build(root))
+    folders = dict(img='WIDER_train/images')
+    given = kind('gt.txt', None, str(root), folders, serialize_data=False)
+    assert given.get_data_info(0) == _build(root).get_data_info(0)
+
+
 def test_records_are_what_mmdet_expects(root: Path) -> None:
     dataset = _build(root)
     records = [dataset.get_data_info(index) for index in range(len(dataset))]
