@@ -111,6 +111,11 @@ def _check_settings(cfg: Config) -> None:
         section = _find(cfg, place)
         if not isinstance(section, Mapping | None):
             raise ConfigError(f'config {cfg.filename}: {place} must be a dict, got {section!r}')
+    for place in ('val_evaluator', 'test_evaluator'):
+        if isinstance(text := cfg.get(place), str):
+            raise ConfigError(
+                f'config {cfg.filename}: {place} must be a dict or list, got {text!r}'
+            )
     for place, numbers in _NUMBERS.items():
         section = _find(cfg, place) or {}
         for name in numbers.keys() & section.keys():

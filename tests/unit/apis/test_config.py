@@ -85,6 +85,10 @@ def test_a_missing_file(tmp_path: Path) -> None:
         ),
         ('train_cfg = 1\n', 'train_cfg must be a dict, got 1'),
         ("model = dict(data_preprocessor='x')\n", "data_preprocessor must be a dict, got 'x'"),
+        (
+            "test_evaluator = 'IoUMetric'\n",
+            "test_evaluator must be a dict or list, got 'IoUMetric'",
+        ),
         ("_base_ = 'no_such_base.py'\n", 'no_such_base.py'),
         ("raise RuntimeError('one\\ntwo')\n", 'RuntimeError: one'),
         ('_base_ = 3\n', 'user.py'),
