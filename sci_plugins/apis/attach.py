@@ -51,6 +51,8 @@ def attach(
         when = 'before the model is wrapped in DistributedDataParallel'
         why = 'which would not average its gradients'
         raise ConfigError(f'attach an enhancer with frozen=False {when}, {why}')
+    if getattr(model, 'views', False):
+        raise ConfigError(f'{type(model).__name__} has views=True: its pipeline enhances')
     preprocessor: Any = find_preprocessor(model)
     kind, state = type(preprocessor), preprocessor.__dict__.copy()
     modules = dict(preprocessor._modules)

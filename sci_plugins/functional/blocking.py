@@ -47,7 +47,7 @@ def estimate_blocking(image: Tensor) -> BlockingEstimate:
     They show in the image as it was decoded, cropped or not; a resize hides them, and none is found
     in less than 64 x 64 pixels. ``sigma`` is .5 to 1.1 of the standard deviation of all that noise
     and compression changed, on photographs darkened to .3 to .03 with noise up to .004 and
-    compressed at a quality of 85 to 50; above it hardly shows. Other shapes are a ValueError.
+    compressed at a quality of 85 to 50; above 85 it hardly shows. ValueError for other shapes.
     """
     check_images('estimate_blocking', image=image)
     image = image.to(torch.promote_types(image.dtype, torch.float32))

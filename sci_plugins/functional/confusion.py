@@ -24,7 +24,8 @@ def confusion_matrix(
         prediction, truth: ``(H, W)`` arrays or tensors of ids, whole numbers of any dtype.
         num_classes: C, at most 1024: a matrix of 8 MB.
         ignore_index: does not count as ground truth, even where it is one of the classes.
-        void: allow ``ignore_index`` in the prediction too; one column more counts those pixels.
+        void: allow ``ignore_index`` in the prediction too; a column more, ``(C, C + 1)``, counts
+            those pixels.
 
     Raises:
         ConfigError: if ``num_classes`` is out of range.
@@ -68,7 +69,10 @@ def pixel_counts(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def iou(matrix: np.ndarray) -> np.ndarray:
-    """Intersection over union ``(..., C)``, see :func:`pixel_counts`; NaN where a class is not."""
+    """Intersection over union ``(..., C)`` in [0, 1], see :func:`pixel_counts`.
+
+    NaN for a class that is neither in the ground truth nor predicted.
+    """
     correct, true, predicted = pixel_counts(matrix)
     return ratio(correct, true + predicted - correct)
 

@@ -25,12 +25,11 @@ class TwoLooks(BaseModel):
     """A host's model whose :meth:`test_step` may look at raw and at enhanced images.
 
     For tests only. A second inference is made only where the enhancer changes a batch; the
-    prediction of an image that stays as it is, is the raw one. Checkpoints of the plain or the
-    enhanced model load unchanged.
+    prediction of an image that stays as it is, is the raw one. The host's checkpoints load.
 
     Args:
-        host: a model with an enhancing data preprocessor, without which ConfigError is raised, or
-            its config.
+        host: a model, or its config; without ``views`` with an enhancing data preprocessor, else
+            ConfigError.
         data_preprocessor: used if the model's config has none; MMEngine's Runner passes the one at
             the top level of a config.
         views: the pipeline gives both images, by :class:`sci_plugins.RawAndEnhanced`: enhanced
@@ -95,6 +94,8 @@ class TwoLooks(BaseModel):
 
     def _prepare(self, data: Any, enhanced: bool) -> dict[str, Any]:
         """What the host's own preprocessing makes of the data loader's images."""
+        if not self.views and 'views' in data:
+            raise ConfigError('the pipeline gives raw and enhanced images: set views=True')
         preprocessor = self.data_preprocessor if self.views else self._enhancing()
         data = _view(data, int(enhanced)) if self.views else data
         if isinstance(preprocessor, EnhancementMixin) and (self.views or not enhanced):
@@ -128,12 +129,10 @@ class TwoLooks(BaseModel):
 
 def _view(data: Any, index: int) -> dict[str, Any]:
     """The raw or the enhanced view of a batch, as the data loader collates them."""
-    images = data['inputs']
-    if not isinstance(images[0], list | tuple) or len(images) != 2:
-        got = f'{len(images)} views' if isinstance(images[0], list | tuple) else 'one image'
+    if 'views' not in data:
         wish = 'two views of each image, by sci_plugins.RawAndEnhanced in the test pipeline'
-        raise ConfigError(f'views=True expects {wish}, got {got}')
-    return {key: value[index] for key, value in data.items()}
+        raise ConfigError(f'views=True expects {wish}, got {", ".join(data)} without views')
+    return {key: value[index] for key, value in data.items() if key != 'views'}
 
 
 def _changed(before: Tensor, after: Tensor) -> list[bool]:
@@ -339,7 +338,10 @@ def segmentation_confidence(logits: Tensor) -> float:
 
 
 def detection_confidence(scores: Tensor) -> float:
-    """Sum of the best 20 scores ``(N,)`` of an image, each in [0, 1], after suppression."""
+    """How many objects there are, weighted by how sure each is: 0 to 20.
+
+    The sum of the best 20 scores ``(N,)`` of an image, each in [0, 1], after suppression.
+    """
     return float(at_least_float32(scores).topk(min(TOP, len(scores))).values.sum())
 
 

@@ -86,7 +86,7 @@ class EnhanceImage(BaseTransform):
 class RawAndEnhanced(TestTimeAug):
     """Two views of each image for a model that looks twice: as it is, and enhanced when loaded.
 
-    For the tests of a :class:`sci_plugins.RawEnhancedMerge` or ``RawEnhancedSelect`` with
+    For the tests of a model ``sci_plugins.RawEnhancedMerge`` or ``RawEnhancedSelect`` with
     ``views=True``; all steps that follow the loading stand in it::
 
         test_pipeline = [
@@ -98,14 +98,9 @@ class RawAndEnhanced(TestTimeAug):
     results; keys and images as :class:`EnhanceImage` has them.
 
     Args:
-        enhancer: as of :class:`EnhanceImage`.
+        enhancer, **kwargs: those of :class:`EnhanceImage`, whose errors it has.
         transforms: the steps, configs or callables, that both views pass. They must not draw at
             random: each view would draw for itself.
-        **kwargs: the other arguments of :class:`EnhanceImage`.
-
-    Raises:
-        ConfigError: as :class:`EnhanceImage`.
-        DataError: as :class:`EnhanceImage`.
     """
 
     def __init__(self, enhancer: Any, transforms: list, **kwargs: Any) -> None:
@@ -113,6 +108,10 @@ class RawAndEnhanced(TestTimeAug):
         self.enhancer = step.enhancer
         steps = Compose(transforms)
         super().__init__([[steps, Compose([step, steps])]])
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        # Named, since any test-time augmentation gives views.
+        return dict(super().transform(results), views=['raw', 'enhanced'])
 
 
 @TRANSFORMS.register_module()

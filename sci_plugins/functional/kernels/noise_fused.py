@@ -62,7 +62,7 @@ def block_means(image: Tensor) -> Tensor | None:
     height, width = image.shape[2:]
     down, across = height // BLOCK, width // BLOCK
     stride = width + 4 * MARGIN
-    means, work = torch.empty(len(image), 4, down * across), stride * (2 * BLOCK * BAND + 10)
+    means, work = image.new_empty(len(image), 4, down * across), stride * (2 * BLOCK * BAND + 10)
     for source, target in zip(image, means, strict=True):
         sizes = (height, width, across, down * across, stride)
         passes.share('details', down, source, target, *_strides(source), *sizes, work=work)
@@ -94,7 +94,7 @@ def shrink_pixels(image: Tensor, limits: Tensor) -> Tensor | None:
     image = _in_rows(image)
     each = zip(image, limits.contiguous(), strict=True)
     parts = [_coarser(passes, 'halve_squares', source, energies) for source, energies in each]
-    result = torch.empty(image.shape)  # not earlier: it can have the memory of what was freed
+    result = image.new_empty(image.shape)  # not earlier: it can have the memory of what was freed
     for source, target, levels in zip(image, result, parts, strict=True):
         _rise(passes, 'rise_roots', source, target, *levels)
     return result[..., :height, :width]
@@ -149,7 +149,7 @@ def brighten(
     if passes is None:
         return None
     image = _in_rows(image)
-    result = image if in_place and image.is_contiguous() else torch.empty(image.shape)
+    result = image if in_place and image.is_contiguous() else image.new_empty(image.shape)
     height, width, cells = *image.shape[2:], light.shape[2]
     powers = (gain.log().view(-1, 1, 1, 1) - exponent.view(-1, 1, 1, 1) * light) * log2(e)
     table = F.interpolate(powers, (cells, width), mode='bilinear', align_corners=False)
@@ -171,4 +171,6 @@ def _strides(image: Tensor) -> tuple[int, int]:
 def _buffer(*shape: int) -> Tensor:
     """Memory with margins before and behind each row."""
     width = -(-shape[-1] // MARGIN) * MARGIN
-    return torch.empty(*shape[:-1], width + 4 * MARGIN)[..., MARGIN : MARGIN + shape[-1]]
+    return torch.empty(*shape[:-1], width + 4 * MARGIN, dtype=torch.float32, device='cpu')[
+        ..., MARGIN : MARGIN + shape[-1]
+    ]

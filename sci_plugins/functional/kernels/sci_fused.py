@@ -129,7 +129,7 @@ class Kernel:
 
         def run(image: int, top: int) -> None:
             stride = (blocks + 1) * self.block + 3 * MARGIN
-            work = torch.zeros(stride * (ROWS + 2) + 2 * MARGIN)
+            work = source.new_zeros(stride * (ROWS + 2) + 2 * MARGIN, dtype=torch.float32)
             self._functions['sci'](
                 *(source[image].data_ptr(), start + image * step),
                 *(weights.data_ptr(), work.data_ptr(), height, width, blocks),
@@ -146,7 +146,7 @@ class Kernel:
         step = -(-rows // torch.get_num_threads())
 
         def run(top: int, bottom: int) -> None:
-            buffer = torch.empty(work)
+            buffer = torch.empty(work, dtype=torch.float32, device='cpu')
             own = [buffer.data_ptr()] if work else []
             self._functions[name](*own, *numbers, top, bottom)
 

@@ -84,7 +84,7 @@ class Code(Writer):
             self.store(self.fma(grad, gain, rest), self.pixel('target', y, x))
 
     def convolve(self, y: _Int) -> None:
-        """Two rows; with vectors of 8 it is never called."""
+        """Two rows; not for vectors of 8. In Winograd's terms ``turn`` is Bᵀ, ``back`` is Aᵀ."""
         zero, places = _Int(self.b, 0), (0, 1, 2, 2 + 4 * COLUMNS)
         self.zeros, self.outside, self.columns, self.tiles = (
             self.of(self.p['work'], place) for place in places

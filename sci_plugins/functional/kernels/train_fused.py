@@ -81,14 +81,16 @@ def convolve(image: Tensor, weight: Tensor) -> Tensor | None:
     Algorithms for Convolutional Neural Networks", CVPR 2016). The gradient of a weight would not be
     faster that way: as many sums as products leave the registers.
     """
-    if weight.shape != (CHANNELS, CHANNELS, 3, 3):
+    fits = weight.shape == (CHANNELS, CHANNELS, 3, 3) and image.shape[1] == CHANNELS
+    if not fits or weight.dtype != image.dtype:  # PyTorch says what is wrong
         return None
     target = torch.empty_like(image)
     kernel = _find([image, target])
     if kernel is None or kernel.block < CHANNELS:
         return None
     turn = weight.new_tensor(_TURN)
-    tiles = (turn @ weight @ turn.T).permute(2, 3, 1, 0).contiguous()
+    with torch.autocast('cpu', enabled=False):  # it may be on in the backward pass
+        tiles = (turn @ weight @ turn.T).permute(2, 3, 1, 0).contiguous()
     height, width = image.shape[2:]
     for own, result in zip(image, target, strict=True):
         rows, work = -(-height // 2), CHANNELS * _WORK
@@ -119,7 +121,7 @@ def variation(illumination: Tensor, colors: Tensor, scale: float) -> tuple[Tenso
     sums = illumination.new_empty(number, height, lanes)
     shares = [1 / (number * (height - y) * (width - abs(x))) for y, x in HALF_WINDOW]
     # Pairs are seen from one side here, and stand for two neighbours.
-    factors = torch.tensor([*shares, 2.0, -4.0 * scale])
+    factors = illumination.new_tensor([*shares, 2.0, -4.0 * scale])
     for each in zip(around, gradient, sums, strict=True):
         kernel.share('variation', height, *each, factors, around.shape[-1], columns)
     return sums.sum(), gradient[..., :width]

@@ -63,9 +63,7 @@ _ADVICE = "; set model.weights, or its config's environment variable, such as SC
 class YuNetONNX(BaseDetector):
     """YuNet from its ONNX file, as an mmdet detector of one class, for tests only.
 
-    It shows what an enhancer does to a real detector that has never seen enhanced images. It has no
-    PyTorch parameters and no gradients, so nothing can be trained through it. It needs its ONNX
-    file when it is built, and no other checkpoint.
+    Nothing can be trained through it, and it needs no checkpoint but its ONNX file.
 
     The input is the host's, BGR on the [0, 255] scale, not normalised. The data preprocessor pads
     it with black to a multiple of 32, after an enhancer in it.

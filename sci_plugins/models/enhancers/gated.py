@@ -17,9 +17,8 @@ class GatedEnhancer(BaseEnhancer):
     """Enhances dark images, leaves bright ones untouched, blends between.
 
     The mean luma of each image sets a gate: up to ``dark`` the result is the enhanced image, from
-    ``bright`` on the original, both to the bit; between, a smooth ramp mixes the two. On a CPU, a
-    bright image costs no more than its mean. Differentiable, through the gate as well, where the
-    enhancer is.
+    ``bright`` on the original, both to the bit; between, a smooth ramp mixes the two.
+    Differentiable, through the gate as well. On a CPU, a bright image costs no more than its mean.
 
     One gate per image, not per pixel: a weight for each pixel would be another tone curve, which
     leaves the dark around a lamp at night and lights a shadow by day. The gate does not see noise:

@@ -112,15 +112,21 @@ def test_a_host_with_an_enhancer_does_not_enhance_twice(host: tuple[str, Any]) -
 
 
 def test_other_pipelines_are_told(host: tuple[str, Any]) -> None:
+    """Test-time augmentation has lists of views too, flipped ones say."""
     name, model = host
     merge = RawEnhancedMerge(model, views=True).eval()
     data = _batch(name)
-    with pytest.raises(ConfigError, match=r'two views of each image.*got one image'):
-        merge.test_step({key: value[0] for key, value in data.items()})
-    with pytest.raises(ConfigError, match=r'RawAndEnhanced in the test pipeline, got 3 views'):
-        merge.test_step({key: [*value, value[0]] for key, value in data.items()})
+    assert [set(each) for each in data['views']] == [{'raw'}, {'enhanced'}]
+    del data['views']
+    with pytest.raises(ConfigError, match='RawAndEnhanced in the test pipeline, got inputs, data'):
+        merge.test_step(data)
     with pytest.raises(ConfigError, match='needs a host with an enhancer'):
         RawEnhancedMerge(model)
+    own = attach(copy.deepcopy(model), 'gamma')
+    with pytest.raises(ConfigError, match='set views=True'):
+        RawEnhancedMerge(own).eval().test_step(_batch(name))
+    with pytest.raises(ConfigError, match='RawEnhancedMerge has views=True: its pipeline enhances'):
+        attach(merge, 'gamma')
 
 
 def test_errors_are_those_of_the_step() -> None:

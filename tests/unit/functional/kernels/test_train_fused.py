@@ -100,6 +100,37 @@ def test_convolution(kernel: Kernel, size: tuple[int, int]) -> None:
         assert train_fused.convolve(image, other) is None
 
 
+def test_what_a_convolution_cannot_take(kernel: Kernel) -> None:
+    """Nothing is read or written where it is not: PyTorch says what is wrong."""
+    weight = torch.randn(16, 16, 3, 3)
+    for channels in (4, 15, 17, 32):
+        image = torch.randn(1, channels, 8, 8).contiguous(memory_format=torch.channels_last)
+        assert train_fused.convolve(image, weight) is None
+    image = torch.randn(1, 16, 8, 8).contiguous(memory_format=torch.channels_last)
+    assert train_fused.convolve(image, weight.double()) is None
+
+
+def test_autocast_and_other_defaults(kernel: Kernel) -> None:
+    """Autocast may be on in the backward pass, and float32 need not be the default."""
+    image = torch.rand(1, 16, 12, 33).contiguous(memory_format=torch.channels_last)
+    pair, weight = torch.rand(2, 1, 3, 20, 33), torch.randn(16, 16, 3, 3)
+    plain = train_fused.convolve(image, weight), train_fused.variation(*pair, 10.0)[0]
+    with torch.autocast('cpu'):
+        found = [(train_fused.convolve(image, weight), train_fused.variation(*pair, 10.0)[0])]
+    for dtype in (torch.float16, torch.float64):
+        torch.set_default_dtype(dtype)
+        try:
+            both = train_fused.convolve(image, weight), train_fused.variation(*pair, 10.0)[0]
+        finally:
+            torch.set_default_dtype(torch.float32)
+        found.append(both)
+    with torch.device('meta'):
+        found.append((train_fused.convolve(image, weight), plain[1]))
+    for convolved, smoothness in found:
+        assert torch.equal(smoothness, plain[1])
+        assert convolved is plain[0] or torch.equal(convolved, plain[0])
+
+
 def test_threads_change_nothing(kernel: Kernel) -> None:
     features = torch.randn(2, 16, 9, 8).contiguous(memory_format=torch.channels_last)
     vectors, weight = tuple(torch.randn(3, 16)), torch.randn(16, 16, 3, 3)
