@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from PIL import Image, ImageColor
 from torch import nn
 
-from sci_plugins.engine.hooks import KeptSample, image_at, keep_sample
+from sci_plugins.engine.hooks import KeptSample, keep_sample
 from sci_plugins.errors import DataError
 from sci_plugins.evaluation.comparison import VariantResult
 from sci_plugins.evaluation.detection_records import DetectionRecords
@@ -143,7 +143,7 @@ def run_again(
         batch: Any = pseudo_collate([images.dataset[index]])
         with torch.no_grad():
             output = model.test_step(batch)[0]  # type: ignore[operator]
-        found.append(keep_sample(index, model, image_at(batch, 0), output, input_max))
+        found.append(keep_sample(index, model, batch, 0, output, input_max))
     return found
 
 

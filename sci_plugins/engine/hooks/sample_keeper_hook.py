@@ -61,22 +61,23 @@ class SampleKeeperHook(Hook):
             # MMEngine's sampler hands out the images round-robin.
             index = (self._seen + position) * get_world_size() + get_rank()
             if index in self.indices:
-                image = image_at(data_batch, position)
-                sample = keep_sample(index, runner.model, image, output, self.input_max)
-                self.samples[index] = sample
+                found = index, runner.model, data_batch, position, output, self.input_max
+                self.samples[index] = keep_sample(*found)
         self._seen += len(outputs or [])
 
 
 def keep_sample(
-    index: int, model: Any, image: Tensor, output: Any, input_max: float = 255.0
+    index: int, model: Any, batch: Any, place: int, output: Any, input_max: float = 255.0
 ) -> KeptSample:
     """Make a :class:`KeptSample`, of a model that may be wrapped and may have an enhancer.
 
-    The image is as the data loader gives it: ``(3, H, W)``, uint8 or in [0, ``input_max``].
+    The batch is as the data loader gives it, its images uint8 or in [0, ``input_max``].
     """
     preprocessor = inner_preprocessor(model)
-    enhanced = image
-    if isinstance(preprocessor, EnhancementMixin):
+    image = enhanced = image_at(batch, place)
+    if 'views' in batch:  # of RawAndEnhanced
+        enhanced = batch['inputs'][1][place]
+    elif isinstance(preprocessor, EnhancementMixin):
         with torch.no_grad():
             device: Any = preprocessor.device
             enhanced = preprocessor.enhance_image(image.to(device), False)

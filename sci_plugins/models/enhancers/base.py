@@ -86,10 +86,7 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
 
 
 class RetinexEnhancer(BaseEnhancer):
-    """An enhancer that estimates an illumination map and divides by it.
-
-    Images and errors are those of :class:`BaseEnhancer`.
-    """
+    """An enhancer that estimates an illumination map and divides by it."""
 
     @abstractmethod
     def estimate_illumination(self, image: Tensor) -> Tensor:

@@ -19,10 +19,7 @@ _MOST = 1e38  # float32 ends there
 
 @MODELS.register_module()
 class IdentityEnhancer(BaseEnhancer):
-    """Returns the image unchanged: the row "without" of every table.
-
-    Images and errors are those of :class:`BaseEnhancer`.
-    """
+    """Returns the image unchanged: the row "without" of every table."""
 
     receptive_radius = 0
 
@@ -90,10 +87,7 @@ class MeanMatchEnhancer(BaseEnhancer):
 
 
 class LightnessEnhancer(BaseEnhancer):
-    """An 8-bit operation of OpenCV on CIELAB lightness; colour stays; without gradient.
-
-    Images and errors are those of :class:`BaseEnhancer`.
-    """
+    """An 8-bit operation of OpenCV on CIELAB lightness; colour stays; without gradient."""
 
     @abstractmethod
     def map_lightness(self, lightness: np.ndarray) -> np.ndarray:

@@ -35,10 +35,7 @@ _FLOOR = 0.25 / 255
 
 @runtime_checkable
 class DecidingEnhancer(Protocol):
-    """An enhancer that decides something for each whole image, which can be smoothed.
-
-    Images and errors are those of :class:`BaseEnhancer`.
-    """
+    """An enhancer that decides something for each whole image, which can be smoothed."""
 
     def decide(self, image: Tensor) -> Any:
         """A tensor, or a (named) tuple of them, from ``(N, 3, H, W)``."""

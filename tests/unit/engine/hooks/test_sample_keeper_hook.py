@@ -84,7 +84,7 @@ def test_what_the_model_sees(order: str) -> None:
 def test_16_bits_are_drawn_as_8() -> None:
     model = attach(_Model(), 'gamma/0.5', input_max=65535)
     image = torch.full((3, 4, 6), 25 * 257, dtype=torch.int32).to(torch.uint16)
-    sample = keep_sample(0, model, image, SimpleNamespace(), 65535)
+    sample = keep_sample(0, model, dict(inputs=[image]), 0, SimpleNamespace(), 65535)
     assert (sample.image == 25).all()
     np.testing.assert_allclose(sample.enhanced, 255 * np.sqrt(25 / 255), atol=1)
 
@@ -150,3 +150,13 @@ def test_two_processes_keep_what_falls_to_them(monkeypatch: pytest.MonkeyPatch) 
         _run(hook, _runner(_Model()), (1, 1, 1))
         kept.append({index: sample.name for index, sample in hook.samples.items()})
     assert kept == [{0: '0.png', 4: '2.png'}, {3: '1.png'}]
+
+
+def test_of_two_views_both_are_kept() -> None:
+    """As RawAndEnhanced gives them: the model itself enhances nothing."""
+    model = SimpleNamespace(data_preprocessor=SimpleNamespace())
+    raw, enhanced = (torch.full((3, 4, 5), value, dtype=torch.uint8) for value in (20, 90))
+    batch = dict(inputs=[[raw], [enhanced]], views=[('raw',), ('enhanced',)])
+    sample = keep_sample(0, model, batch, 0, SimpleNamespace())
+    assert int(sample.image.max()) == 20
+    assert int(sample.enhanced.min()) == 90
