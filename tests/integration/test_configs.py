@@ -134,7 +134,7 @@ def test_a_frozen_network_is_for_tests_only(path: Path, shared_data: Path) -> No
     assert cfg.get('train_cfg') is None
     assert cfg.get('optim_wrapper') is None
     assert 'sci_plugins' in cfg.custom_imports.imports
-    settings = cfg.model.data_preprocessor
+    settings = cfg.model.get('host', cfg.model).data_preprocessor  # the model may look twice
     assert settings.get('pad_size_divisor') or settings.test_cfg.size_divisor == 32
     init_default_scope(cfg.default_scope)
     has_parameters = any(True for _ in MODELS.build(cfg.model).parameters())
