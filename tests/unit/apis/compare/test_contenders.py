@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 
 from sci_plugins.apis.compare import ModelSource, compare, contenders, parse_models
+from sci_plugins.apis.compare.about import _steps_in
 from sci_plugins.apis.compare.contenders import Contenders, View, build_model
 from sci_plugins.errors import CheckpointError, ConfigError
 from sci_plugins.evaluation.conditions import Condition
@@ -157,6 +158,8 @@ def test_two_looks_before_the_resize(
                 transforms=plain[1:],
             ),
         ]
+        # The protocol tells their sizes.
+        assert list(_steps_in([twice])) == [*twice, *plain[1:]]
         assert found.enhancer_name(name) == 'gamma/0.4'
         model = found.open(name)
         assert model.views
