@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS as ROOT_MODELS
+from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
@@ -54,6 +56,14 @@ def host_config(name: str) -> tuple[str, Config, int]:
     if host == 'mmseg':  # no fixed crop to pad to
         cfg.model.data_preprocessor.size = (size, size)
     return host, cfg, size
+
+
+def build_host(name: str) -> tuple[str, Any]:
+    """Host and model, with the same random weights each time, in eval mode."""
+    host, cfg, _ = host_config(name)
+    init_default_scope(host)
+    torch.manual_seed(0)
+    return host, ROOT_MODELS.build(cfg.model).eval()
 
 
 def _path(host: str, file: str) -> str:

@@ -135,7 +135,8 @@ def _walk(folder: Path, recursive: bool, seen: set[str], loops: list[Path]) -> I
     with os.scandir(folder) as entries:
         ordered = sorted(entries, key=lambda entry: natural_key(entry.name))
     for entry in ordered:
-        if not os.path.isdir(entry):  # entry.is_dir() raises for a link that points to itself
+        # Of a link that points to itself, entry.is_dir() raises; of all else it asks nobody.
+        if not (os.path.isdir(entry) if entry.is_symlink() else entry.is_dir()):
             yield Path(entry.path)
         elif recursive and not entry.name.startswith('.'):
             yield from _walk(Path(entry.path), recursive, seen, loops)

@@ -4,8 +4,6 @@ from typing import Any
 
 import pytest
 import torch
-from mmengine.registry import MODELS as ROOT_MODELS
-from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
@@ -17,17 +15,14 @@ from sci_plugins.models.test_time import (
     detection_confidence,
     segmentation_confidence,
 )
-from tests.host_models import LIGHT, batch, host_config
+from tests.host_models import LIGHT, batch, build_host
 
 SIZE = 64
 
 
 @pytest.fixture(scope='module', params=LIGHT)
 def host(request: pytest.FixtureRequest) -> tuple[str, Any]:
-    name, cfg, _ = host_config(request.param)
-    init_default_scope(name)
-    torch.manual_seed(0)
-    return name, ROOT_MODELS.build(cfg.model).eval()
+    return build_host(request.param)
 
 
 def _data(host: str, count: int = 2) -> dict:
@@ -99,9 +94,7 @@ def test_confidence_of_detectors() -> None:
 
 
 def test_ties_and_failures(monkeypatch: pytest.MonkeyPatch) -> None:
-    name, cfg, _ = host_config('SegFormer')
-    init_default_scope(name)
-    model: Any = ROOT_MODELS.build(cfg.model).eval()
+    name, model = build_host('SegFormer')
     with pytest.raises(ConfigError, match=r'needs a host with an enhancer: its data_preprocessor'):
         RawEnhancedSelect(model)
     attach(model, GammaEnhancer(0.3))

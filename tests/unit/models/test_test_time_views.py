@@ -8,25 +8,20 @@ import numpy as np
 import pytest
 import torch
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import MODELS as ROOT_MODELS
-from mmengine.registry import init_default_scope
 from torch import Tensor
 
 from sci_plugins.apis.attach import attach
 from sci_plugins.datasets.transforms import EnhanceImage, RawAndEnhanced
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.models.test_time import RawEnhancedMerge, RawEnhancedSelect, merge_logits
-from tests.host_models import LIGHT, host_config
+from tests.host_models import LIGHT, build_host
 
 PACK = dict(mmdet='PackDetInputs', mmseg='PackSegInputs')
 
 
 @pytest.fixture(scope='module', params=LIGHT)
 def host(request: pytest.FixtureRequest) -> tuple[str, Any]:
-    name, cfg, _ = host_config(request.param)
-    init_default_scope(name)
-    torch.manual_seed(0)
-    return name, ROOT_MODELS.build(cfg.model).eval()
+    return build_host(request.param)
 
 
 def _steps(host: str) -> list[dict]:
