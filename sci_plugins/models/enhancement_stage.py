@@ -16,7 +16,8 @@ from sci_plugins.models.enhancers.build import EnhancerLike, build_enhancer
 from sci_plugins.models.enhancers.sci import prepare_kernels
 
 Batch = Sequence[Tensor] | Tensor
-Sizes = Sequence[tuple[int, int]]
+Size = tuple[int, int]
+Sizes = Sequence[Size]
 Images = TypeVar('Images', Tensor, list[Tensor])
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 #: Integers that images of more than 8 bits come in.
@@ -228,29 +229,28 @@ class EnhancementStep(nn.Module):
             return [(image.shape[1], image.shape[2]) for image in images]
         return valid_sizes(images, self.fill_color)
 
-    def enhance_image(self, image: Tensor, training: bool) -> Tensor:
-        """As :meth:`enhance_images`, one image."""
-        return self.enhance_images([image], training)[0]
-
-    def enhance_images(self, images: Batch, training: bool, sizes: Sizes = ()) -> list[Tensor]:
+    def enhance_images(
+        self, images: Batch, training: bool, sizes: Sizes = (), loaded: Sizes = ()
+    ) -> list[Tensor]:
         """Images ``(3, H, W)``, uint8, or float in [0, ``input_max``], not checked, enhanced.
 
         Same size and scale, float32. In training, areas of the fill colour inside an image stay as
         well. On a GPU, neighbours of the same size are one batch. ``sizes`` are those of
-        :meth:`valid_sizes`.
+        :meth:`valid_sizes`, ``loaded`` those that they were enlarged from.
         """
         sizes = sizes or self.valid_sizes(images)
         crops = [image[:, :h, :w] for image, (h, w) in zip(images, sizes, strict=True)]
         enhanced: list[Tensor] = []
-        for group in self._group(crops):
-            enhanced.extend(self._enhance_batch(group, training).unbind())
+        for group in self._group([*zip(crops, loaded or sizes, strict=True)]):
+            batch, before = zip(*group, strict=True)
+            enhanced.extend(self._enhance_batch(batch, training, before[0]).unbind())
         return [self._keep_fill(*pair, training) for pair in zip(images, enhanced, strict=True)]
 
-    def _group(self, images: Sequence[Tensor]) -> list[list[Tensor]]:
+    def _group(self, images: Sequence[tuple[Tensor, Size]]) -> list[list[tuple[Tensor, Size]]]:
         """Neighbours that go through together; each alone on a CPU, whose caches are small."""
-        if images[0].is_cpu or any(norm.training for norm in _norms_in(self)):
+        if images[0][0].is_cpu or any(norm.training for norm in _norms_in(self)):
             return [[image] for image in images]
-        groups = groupby(images, lambda image: (image.shape, image.dtype))
+        groups = groupby(images, lambda each: (each[0].shape, each[0].dtype, each[1]))
         return [list(group) for _, group in groups]
 
     def _keep_fill(self, image: Tensor, enhanced: Tensor, training: bool) -> Tensor:
@@ -262,9 +262,10 @@ class EnhancementStep(nn.Module):
             return torch.where(fill_mask(image, self.fill_color), image.float(), enhanced)
         return enhanced
 
-    def _enhance_batch(self, images: Sequence[Tensor], training: bool) -> Tensor:
+    def _enhance_batch(self, images: Sequence[Tensor], training: bool, loaded: Size) -> Tensor:
         batch = torch.stack(tuple(images)) if len(images) > 1 else images[0].unsqueeze(0)
         white = 255.0 if batch.dtype == torch.uint8 else self.input_max
+        steps = 255 * (batch.dtype == torch.uint8)
         # Division by a small illumination needs float32, whatever AMP asks for.
         with torch.autocast(batch.device.type, enabled=False):
             if batch.dtype == torch.uint8:
@@ -273,15 +274,17 @@ class EnhancementStep(nn.Module):
                     return result
             rgb = host_to_rgb(batch, self.input_order, self.input_max)
             with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-                enhanced = self._run_enhancer(rgb, training)
+                enhanced = self._run_enhancer(rgb, training, loaded, steps)
             return rgb_to_host(enhanced, self.input_order, white)
 
     def enhance_bytes(self, images: Tensor, target: Tensor, **how: Any) -> bool:
         """As :meth:`BaseEnhancer.enhance_bytes`, images ``(N, 3, H, W)`` of the host."""
         return self.enhancer.enhance_bytes(images, target, bgr=self.input_order == 'bgr', **how)
 
-    def _run_enhancer(self, rgb: Tensor, training: bool) -> Tensor:
-        return self.enhancer(rgb)
+    def _run_enhancer(self, rgb: Tensor, training: bool, loaded: Size, steps: int) -> Tensor:
+        if loaded == rgb.shape[2:]:
+            return self.enhancer(rgb)
+        return self.enhancer.enhance_enlarged(rgb, loaded, steps)
 
 
 class EnhancementStage(EnhancementStep):

@@ -80,7 +80,8 @@ def keep_sample(
     elif isinstance(preprocessor, EnhancementMixin):
         with torch.no_grad():
             device: Any = preprocessor.device
-            enhanced = preprocessor.enhance_image(image.to(device), False)
+            sample = image_at(batch, place, 'data_samples')
+            enhanced = preprocessor.enhance_image(image.to(device), sample)
     is_rgb = getattr(preprocessor, 'input_order', 'bgr') == 'rgb'
     name = str(getattr(output, 'img_path', index)).replace('\\', '/').rsplit('/', 1)[-1]
     white = 255.0 if image.dtype == torch.uint8 else input_max
@@ -88,9 +89,14 @@ def keep_sample(
     return KeptSample(index, name, before, after, output)
 
 
-def image_at(batch: Any, place: int) -> Any:
-    """The image at a place of a batch; of test-time augmentation the first unflipped view."""
-    views = batch['inputs']
+def image_at(batch: Any, place: int, key: str = 'inputs') -> Any:
+    """The image at a place of a batch; of test-time augmentation the first unflipped view.
+
+    Or with ``'data_samples'`` its sample; ``None`` if there is none.
+    """
+    views = batch.get(key)
+    if views is None or len(views) == 0:
+        return None
     if not isinstance(views[0], list | tuple):
         return views[place]
     samples = batch.get('data_samples') or []

@@ -7,19 +7,24 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 from weakref import WeakSet
 
+import numpy as np
 import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
-from sci_plugins.models.enhancement_stage import EnhancementStep, Sizes, is_taken_out
+from sci_plugins.models.enhancement_stage import EnhancementStep, Size, Sizes, is_taken_out
 from sci_plugins.models.enhancers import Enhanced, RetinexEnhancer
 from sci_plugins.models.enhancers.build import EnhancerLike
 from sci_plugins.utils.model_parts import inner_preprocessor, innermost
 
 #: Arguments that are not the host's.
 _OWN = inspect.signature(EnhancementStep.setup_enhancement).parameters.keys() - {'self'}
+
+
+#: Smaller enlargements hardly change noise, and cannot be told from a crop.
+_ENLARGED = 1.1
 
 
 class EnhancementMixin(EnhancementStep):
@@ -67,7 +72,8 @@ class EnhancementMixin(EnhancementStep):
         self.kept_pairs = []
         host: Any = self
         normalized = [] if training else self._normalize(data['inputs'], sizes)
-        images = normalized or self.enhance_images(data['inputs'], training, sizes)
+        loaded = [*map(size_before, named, sizes)] if len(named) == len(sizes) else sizes
+        images = normalized or self.enhance_images(data['inputs'], training, sizes, loaded)
         # A host turns channels around by a list of indices, for whose copy a GPU is waited for.
         if normalized or (self._is_known and getattr(self, self.normalizes) and images[0].is_cuda):
             host = copy.copy(self)  # whose first steps are done, for this call alone
@@ -76,6 +82,11 @@ class EnhancementMixin(EnhancementStep):
             images = normalized or [image.flip(0) for image in images]
         inputs = torch.stack(images) if isinstance(data['inputs'], Tensor) else images
         return super(EnhancementMixin, host).forward({**data, 'inputs': inputs}, training)
+
+    def enhance_image(self, image: Tensor, sample: Any = None) -> Tensor:
+        """As a test does, one image ``(3, H, W)`` as loaded, with its data sample."""
+        sizes = self.valid_sizes([image])
+        return self.enhance_images([image], False, sizes, [size_before(sample, *sizes)])[0]
 
     @property
     def _is_known(self) -> bool:
@@ -107,9 +118,9 @@ class EnhancementMixin(EnhancementStep):
         cause = 'as this data preprocessor has no mean and std'
         return f'is there a Normalize in the pipeline, {cause}? Move them there'
 
-    def _run_enhancer(self, rgb: Tensor, training: bool) -> Tensor:
+    def _run_enhancer(self, rgb: Tensor, training: bool, loaded: Size, steps: int) -> Tensor:
         if not (training and self.keep_pairs and isinstance(self.enhancer, RetinexEnhancer)):
-            return self.enhancer(rgb)
+            return super()._run_enhancer(rgb, training, loaded, steps)
         result: Enhanced = self.enhancer.illuminate(rgb)
         self.kept_pairs += zip(rgb.split(1), result.illumination.split(1), strict=True)
         return result.image
@@ -123,6 +134,22 @@ class EnhancementMixin(EnhancementStep):
             told = f'{type(self.enhancer).__name__} keeps the weights that it has'
             print_log(f'the checkpoint holds no enhancer: {told}', 'current')
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def size_before(sample: Any, size: Size) -> Size:
+    """Height and width of an image before its pipeline enlarged it to ``size``; or ``size``.
+
+    ``sample`` is its data sample, or ``None``.
+    """
+    before, scale = (getattr(sample, name, None) for name in ('ori_shape', 'scale_factor'))
+    if before is None or scale is None or np.size(scale) != 2:
+        return size
+    width, height = scale
+    fits = all(
+        share >= _ENLARGED and abs(old * share - new) < 1
+        for old, share, new in zip(before, (height, width), size, strict=False)
+    )
+    return (before[0], before[1]) if fits else size
 
 
 _warned: WeakSet[nn.Module] = WeakSet()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from sci_plugins.errors import check_at_least
 from sci_plugins.functional.blocking import BlockingEstimate, estimate_blocking
+from sci_plugins.functional.enlarged import undo_enlargement
 from sci_plugins.functional.kernels.noise_fused import brighten, halve
 from sci_plugins.functional.kernels.sci_fused import PASSES
 from sci_plugins.functional.light import LightStatistics, light_statistics, to_cells
@@ -174,24 +175,31 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
 
     def forward(self, image: Tensor) -> Tensor:
         self.check_input(image)
-        if image.numel() == 0 or min(image.shape[2:]) < MIN_SIDE:
+        return self.enhance_enlarged(image, (image.shape[2], image.shape[3]))
+
+    def enhance_enlarged(self, image: Tensor, size: tuple[int, int], steps: int = 0) -> Tensor:
+        """Decide by the pixels before the enlargement, and take their noise; all else as always."""
+        if image.numel() == 0 or min(size) < MIN_SIDE:
             return image
         with torch.autocast(image.device.type, enabled=False):
             exact = image.to(torch.promote_types(image.dtype, torch.float32))
-            decision = self.decide(exact)
+            seen = exact if size == image.shape[2:] else undo_enlargement(exact, size, steps)
+            decision = self.decide(seen)
             if not self._does_all(exact) and bool(decision.is_off.all()):
                 return image
-            return self.carry_out(exact, decision).to(image.dtype)
+            return self.carry_out(exact, decision, seen).to(image.dtype)
 
-    def carry_out(self, image: Tensor, decision: Decision) -> Tensor:
-        """``image``, ``(N, 3, H, W)``, with what was decided.
+    def carry_out(self, image: Tensor, decision: Decision, seen: Tensor | None = None) -> Tensor:
+        """``image``, ``(N, 3, H, W)``, with what was decided by it, or by ``seen``, not enlarged.
 
         Steps that no image needs are left out, but see :meth:`_does_all`.
         """
+        seen = image if seen is None else seen
         everything = self._does_all(image)
         bright = image
         if everything or bool((decision.strengths > 0).any()):
-            bright = shrink_pixels(image, decision.sigma / _STEPS, decision.strengths)
+            bright = shrink_pixels(seen, decision.sigma / _STEPS, decision.strengths)
+            bright = bright if seen is image else _enlarge(bright, image)
             noisy = (decision.strengths > 0).any(1)
             if everything or not bool(noisy.all()):
                 bright = torch.where(noisy.view(-1, 1, 1, 1), bright, image)

@@ -57,6 +57,14 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
     def forward(self, image: Tensor) -> Tensor:
         """Enhance a batch of images, ``(N, 3, H, W)`` RGB in [0, 1]."""
 
+    def enhance_enlarged(self, image: Tensor, size: tuple[int, int], steps: int = 0) -> Tensor:
+        """Enhance images that bilinear interpolation enlarged from ``size``, height and width.
+
+        For enhancers that look at single pixels, which can be had back; others see no difference.
+        ``steps`` is white of the integers that they were, such as 255; 0 if they were none.
+        """
+        return self(image)
+
     def enhance_bytes(self, source: Tensor, target: Tensor, **how: Any) -> bool:
         """Enhance 8-bit images in one pass, if there is a faster way: whether it filled ``target``.
 

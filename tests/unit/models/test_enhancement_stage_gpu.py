@@ -13,6 +13,7 @@ from torch._subclasses.fake_tensor import DynamicOutputShapeException as Dynamic
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sci_plugins import EnhancementStage
+from sci_plugins.functional import enlarged
 from sci_plugins.functional.host_image import fill_mask, valid_sizes
 from sci_plugins.functional.sci_inference import enhance_folded
 from sci_plugins.models import enhancement_stage as module
@@ -21,6 +22,7 @@ from sci_plugins.models.enhancers.sci import SCIEnhancer
 from sci_plugins.registry import MODELS
 from tests.gpu_pretence import WaitedError, no_waiting, to_gpu
 
+CPU = torch.device('cpu')
 NAMES = (
     'SCIEnhancer()', 'AdaptiveSCIEnhancer()', 'exposure/0.4', 'gamma/0.5', 'ZeroDCEEnhancer()',
     'RUASEnhancer()', 'IATEnhancer()', 'gated/SCIEnhancer()', 'temporal/gated/SCIEnhancer()',
@@ -74,6 +76,33 @@ def test_a_preprocessor_never_waits(
         assert all(each.device.type == 'cuda' for each in result)
         wanted = [each.requires_grad for each in preprocessor.parameters()]
         assert result[0].requires_grad == any(wanted) == (training and bool(wanted))
+
+
+def test_what_was_enlarged_goes_through_by_its_size_before(
+    mode: FakeTensorMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without waiting, once the weights of a size are on the GPU."""
+    known = {
+        pair: enlarged._parts(*pair, torch.float32, CPU) for pair in ((20, 40), (24, 48), (16, 48))
+    }
+    there = {pair: [(at, to_gpu(w, mode)) for at, w in parts] for pair, parts in known.items()}
+    monkeypatch.setattr(enlarged, '_parts', lambda old, new, *_: there[old, new])
+    stage = to_gpu(EnhancementStage('AdaptiveSCIEnhancer()'), mode).eval()
+    images = [to_gpu(torch.zeros(3, 40, 48, dtype=torch.uint8), mode)] * 3
+    batches = []
+    monkeypatch.setattr(stage, '_run_enhancer', _noting(stage._run_enhancer, batches))
+    with no_waiting(mode):
+        results = stage.enhance_images(images, False, loaded=[(20, 24), (20, 24), (20, 16)])
+    assert [each.shape for each in results] == [(3, 40, 48)] * 3
+    assert batches == [(2, (20, 24)), (1, (20, 16))]
+
+
+def _noting(run: Any, batches: list[Any]) -> Any:
+    def note(rgb: Tensor, training: bool, loaded: tuple[int, int], steps: int) -> Tensor:
+        batches.append((len(rgb), loaded))
+        return run(rgb, training, loaded, steps)
+
+    return note
 
 
 class _Counting(BaseEnhancer):

@@ -3,14 +3,17 @@
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from mmengine.model import ImgDataPreprocessor
+from mmengine.structures import BaseDataElement
 from torch import nn
 
 from sci_plugins.apis import attach
 from sci_plugins.engine.hooks import SampleKeeperHook, image_at, keep_sample
+from sci_plugins.functional.low_light import darken
 
 
 class _Model(nn.Module):
@@ -81,6 +84,18 @@ def test_what_the_model_sees(order: str) -> None:
     np.testing.assert_allclose(sample.enhanced[0, 0], wanted, atol=1)
 
 
+def test_what_the_model_sees_of_an_image_that_was_enlarged() -> None:
+    """Noise that the resize hides: by the image alone, the stage would leave it as it is."""
+    model = attach(_Model(), 'adaptive')
+    dark = darken(np.full((80, 90, 3), 150, np.uint8), 0.05, 0.004, 0, np.random.default_rng(0))
+    image = torch.from_numpy(cv2.resize(dark, (180, 160))).permute(2, 0, 1)
+    sample = BaseDataElement(metainfo=dict(ori_shape=(80, 90), scale_factor=(2.0, 2.0)))
+    for samples, grows in (([sample], True), ([BaseDataElement()], False)):
+        batch = dict(inputs=[image], data_samples=samples)
+        kept = keep_sample(0, model, batch, 0, SimpleNamespace())
+        assert (kept.enhanced.mean() > 2 * kept.image.mean()) == grows
+
+
 def test_16_bits_are_drawn_as_8() -> None:
     model = attach(_Model(), 'gamma/0.5', input_max=65535)
     image = torch.full((3, 4, 6), 25 * 257, dtype=torch.int32).to(torch.uint16)
@@ -129,6 +144,9 @@ def test_of_several_views_the_first_upright_one() -> None:
     assert image_at(dict(inputs=views), 1)[0, 0, 0] == 1
     assert image_at(dict(inputs=views[2]), 1)[0, 0, 0] == 21
     assert image_at(dict(inputs=torch.stack(views[2])), 0)[0, 0, 0] == 20
+    assert image_at(dict(inputs=views, data_samples=samples), 1, 'data_samples') == dict(flip=False)
+    assert image_at(dict(inputs=views[2], data_samples=['a', 'b']), 1, 'data_samples') == 'b'
+    assert image_at(dict(inputs=views[2]), 1, 'data_samples') is None
 
 
 def test_an_iteration_without_outputs() -> None:

@@ -5,6 +5,7 @@ import pickle
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from mmengine.model import BaseModel, ExponentialMovingAverage, ImgDataPreprocessor
@@ -12,7 +13,9 @@ from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError, DataError
 from sci_plugins.functional.kernels import sci_fused
+from sci_plugins.models.enhancers import BaseEnhancer
 from tests.plain_sci import enhance_host_image, read_weights
+from tests.unit.models.data_preprocessors.conftest import sample
 
 TOLERANCE = 1e-3  # grey levels of 255
 SIZES = [(16, 16), (17, 23), (1, 1), (1, 9), (40, 3)]
@@ -429,3 +432,73 @@ def test_one_pass_only_where_nothing_needs_more(
     run(hooked, [image])
     assert len(seen) == 1
     assert all('bgr' not in how for how in passes)
+
+
+class _Seeing(BaseEnhancer):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[Any] = []
+
+    def forward(self, image: Tensor) -> Tensor:
+        self.told.append(None)
+        return image
+
+    def enhance_enlarged(self, image: Tensor, size: tuple[int, int], steps: int = 0) -> Tensor:
+        self.told.append((size, steps))
+        return image
+
+
+@pytest.mark.parametrize(
+    ('meta', 'told'),
+    [
+        (dict(ori_shape=(20, 33), scale_factor=(2.0, 2.0)), (20, 33)),
+        (dict(ori_shape=(20, 33, 3), scale_factor=np.array([2.0, 2.0])), (20, 33)),
+        (dict(ori_shape=(30, 60), scale_factor=(1.11, 1.34)), (30, 60)),
+        (dict(ori_shape=(20, 33)), None),
+        (dict(scale_factor=(2.0, 2.0)), None),
+        (dict(ori_shape=(20, 33), scale_factor=(1.5, 1.5)), None),  # a crop, or another resize
+        (dict(ori_shape=(80, 132), scale_factor=(0.5, 0.5)), None),
+        (dict(ori_shape=(40, 66), scale_factor=(1.0, 1.0)), None),
+        (dict(ori_shape=(20, 66), scale_factor=(1.0, 2.0)), None),  # along one side alone
+        (dict(ori_shape=(20, 33), scale_factor=2.0), None),
+    ],
+)
+@pytest.mark.parametrize('training', [False, True])
+def test_an_enlargement_of_the_pipeline_is_told(
+    build: Any, host: str, picture: Any, meta: dict[str, Any], told: Any, training: bool
+) -> None:
+    preprocessor = build(_Seeing())
+    image = picture(40, 66)
+    for dtype, steps in ((torch.uint8, 255), (torch.float32, 0)):
+        packed = sample(host, image)
+        packed.set_metainfo(meta)
+        data = dict(inputs=[image.to(dtype), image], data_samples=[packed, sample(host, image)])
+        preprocessor(data, training)
+        assert preprocessor.enhancer.told == [told and (told, steps), None]
+        preprocessor.enhancer.told.clear()
+    preprocessor.enhance_image(image, packed)
+    assert preprocessor.enhancer.told == [told and (told, 255)]
+    assert preprocessor(dict(inputs=[image], data_samples=None))['inputs'].shape[1:] == image.shape
+
+
+def test_padding_of_the_pipeline_is_no_enlargement(build: Any, host: str, picture: Any) -> None:
+    """YOLOX and RTMDet pad in their pipelines: the size is that of the content."""
+    preprocessor = build(_Seeing(), fill_color=114)
+    image = torch.full((3, 66, 66), 114, dtype=torch.uint8)
+    image[:, :40] = picture(40, 66)
+    packed = sample(host, image)
+    packed.set_metainfo(dict(ori_shape=(20, 33), scale_factor=(2.0, 2.0)))
+    preprocessor(dict(inputs=[image], data_samples=[packed]))
+    assert preprocessor.enhancer.told == [((20, 33), 255)]
+
+
+def test_for_other_enhancers_an_enlargement_changes_nothing(
+    build: Any, run: Any, host: str, picture: Any
+) -> None:
+    preprocessor, image = build(), picture(40, 66)
+    packed = sample(host, image)
+    packed.set_metainfo(dict(ori_shape=(20, 33), scale_factor=(2.0, 2.0)))
+    result = preprocessor(dict(inputs=[image], data_samples=[packed]))['inputs']
+    assert torch.equal(result, run(preprocessor, [image]))

@@ -362,3 +362,42 @@ def test_images_with_enlarged_noise_stay_as_they_are() -> None:
     # Beside fine texture what looks like it is texture too: the image was not enlarged.
     texture = torch.rand(1, 3, 300, image.shape[3], generator=torch.Generator().manual_seed(0)) / 4
     assert float(enhancer.decide(torch.cat([image, texture], 2)).gain) > 2
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('noise', [0.0, 0.002])
+@pytest.mark.parametrize('quality', [None, 70])
+def test_what_a_pipeline_enlarged_is_seen_as_it_was(noise: float, quality: int | None) -> None:
+    """Light, noise and blocks as of the image before, and the result enlarged like the image."""
+    enhancer = AdaptiveSCIEnhancer(weights='sci_plugins/adaptive').eval()
+    decisions: list[Decision] = []
+    enhancer.listeners.append(decisions.append)
+    generator = np.random.default_rng(0)
+    scene = generator.integers(40, 220, (12, 16, 3)).astype(np.uint8)
+    scene = cv2.resize(scene, (256, 192), interpolation=cv2.INTER_CUBIC)
+    dark = darken(scene, 0.05, noise, 0, generator)
+    dark = dark if quality is None else compress_jpeg(dark, quality)
+    before, after = (
+        torch.from_numpy(each).permute(2, 0, 1)[None] / 255
+        for each in (dark, cv2.resize(dark, (500, 410)))
+    )
+    wanted = F.interpolate(enhancer(before), (410, 500), mode='bilinear')
+    result = enhancer.enhance_enlarged(after, (192, 256), 255)
+    own, seen = decisions
+    assert float(own.gain) > 1.3
+    torch.testing.assert_close(seen.gain, own.gain, rtol=0.02, atol=0)
+    torch.testing.assert_close(
+        seen.strengths * seen.sigma, own.strengths * own.sigma, rtol=0.1, atol=0.02
+    )
+    torch.testing.assert_close(seen.blocking.evidence, own.blocking.evidence, rtol=0, atol=0.1)
+    assert result.shape == after.shape
+    assert (result - wanted).abs().mean() < 0.01
+    assert (result - wanted).abs().mean() < 0.1 * (result - after).abs().mean()
+
+
+@torch.no_grad()
+def test_an_enlarged_image_that_needs_nothing_comes_back_to_the_bit() -> None:
+    stage, image = _stage(ALWAYS_OFF, ALWAYS_OFF, ALWAYS_OFF), _noisy(0)
+    assert stage.enhance_enlarged(image, (32, 40), 255) is image
+    stage = _stage(ALWAYS_OFF, HALF_OPEN, HALF_OPEN)
+    assert stage.enhance_enlarged(image, (4, 40)) is image  # too small to measure
