@@ -21,9 +21,7 @@ from sci_plugins.utils.model_parts import inner_preprocessor, innermost
 
 #: Arguments that are not the host's.
 _OWN = inspect.signature(EnhancementStep.setup_enhancement).parameters.keys() - {'self'}
-
-
-#: Smaller enlargements hardly change noise, and cannot be told from a crop.
+#: Smaller enlargements hardly change noise.
 _ENLARGED = 1.1
 
 
@@ -32,6 +30,7 @@ class EnhancementMixin(EnhancementStep):
 
     Comes before the host's class in the bases, as in ``class EnhancedX(EnhancementMixin, X)``: the
     step of :class:`EnhancementStage` on the host's ``inputs``, then the host's own ``forward``.
+    Data samples with ``ori_shape`` and ``scale_factor`` tell the enhancer what was enlarged.
     Takes the arguments of both (``input_order`` is ``'bgr'`` by default), and raises the errors of
     the stage.
     """

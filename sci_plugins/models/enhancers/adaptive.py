@@ -95,8 +95,9 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
     Noise is measured in the image that arrives and in its half size, where it is white again if the
     image was enlarged. Strong noise that only the half size shows cannot be taken out well: the
     image stays as it is. Noise that was compressed shows by JPEG's blocks, until the image is
-    resized: its traces are shrunk and restrain the gain. So the stage belongs before a ``Resize``:
-    :class:`sci_plugins.EnhanceImage`.
+    resized: its traces are shrunk and restrain the gain. Where a data preprocessor knows what its
+    pipeline enlarged, the pixels before are had back (:meth:`enhance_enlarged`); otherwise the
+    stage belongs before a ``Resize``: :class:`sci_plugins.EnhanceImage`.
 
     Args:
         cells: regions along the longer side, 1 to 512; as many as there are pixels at most.
