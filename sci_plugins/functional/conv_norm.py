@@ -28,11 +28,12 @@ from sci_plugins.functional.conv3x3 import (
     conv3x3,
     convolve,
     first_derivative_only,
-    grad_of_weight,
     rotated,
 )
+from sci_plugins.functional.conv3x3 import grad_of_weight as library_grad_of_weight
 from sci_plugins.functional.kernels import train_fused
 
+_Vectors = tuple[Tensor, ...]  # none, or gain and offset, each ``(C,)``
 PIECE = 2**19  #: values in a piece per thread: three such pieces fit in the cache
 
 
@@ -83,10 +84,10 @@ class _ConvNormRelu(Function):
     def forward(ctx: Any, image: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
         layer, shortcut = ConvNorm(*inputs[:5]), inputs[5]
         image = channels_last(image)
-        normed, statistics = _conv_norm(image, layer)
+        normed, statistics = _conv_norm(layer, image)
         ctx.save_for_backward(image, layer.weight, *normed)
         ctx.mark_non_differentiable(*statistics)
-        return _relu(normed, shortcut), *statistics
+        return _relu(*normed.parts, shortcut), *statistics
 
     @staticmethod
     @first_derivative_only
@@ -107,11 +108,11 @@ class _ResidualBlock(Function):
     def forward(ctx: Any, image: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
         first, second = ConvNorm(*inputs[:5]), ConvNorm(*inputs[5:])
         image = channels_last(image)
-        normed, statistics = _conv_norm(image, first)
-        normed2, statistics2 = _conv_norm(_relu(normed), second)
+        normed, statistics = _conv_norm(first, image)
+        normed2, statistics2 = _conv_norm(second, *normed.parts)
         ctx.save_for_backward(image, first.weight, second.weight, *normed, *normed2)
         ctx.mark_non_differentiable(*statistics, *statistics2)
-        return _relu(normed2, shortcut=image), *statistics, *statistics2
+        return _relu(*normed2.parts, image), *statistics, *statistics2
 
     @staticmethod
     @first_derivative_only
@@ -121,7 +122,7 @@ class _ResidualBlock(Function):
         needs = ctx.needs_input_grad
         # Reusing one name frees each gradient's memory as soon as possible.
         inner, scale2, shift2 = _through_norm_relu(grad, normed2)
-        weight_grad2 = grad_of_weight(inner, _relu(normed)) if needs[6] else None
+        weight_grad2 = grad_of_weight(inner, *normed.parts) if needs[6] else None
         inner = grad_of_image(inner, weight2)
         inner, scale, shift = _through_norm_relu(inner, normed)
         return (
@@ -144,17 +145,15 @@ class _Normed(NamedTuple):
     shift: Tensor
 
     @property
-    def gain(self) -> Tensor:
-        return self.scale * self.inverse
-
-    @property
-    def offset(self) -> Tensor:
-        return self.shift - self.mean * self.gain
+    def parts(self) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """The features, and gain and offset."""
+        gain = self.scale * self.inverse
+        return self.features, (gain, self.shift - self.mean * gain)
 
 
-def _convolve(image: Tensor, weight: Tensor) -> Tensor:
-    found = train_fused.convolve(image, weight)
-    return convolve(image, weight) if found is None else found
+def _convolve(image: Tensor, weight: Tensor, vectors: _Vectors = ()) -> Tensor:
+    found = train_fused.convolve(image, weight, vectors)
+    return convolve(_relu(image, vectors), weight) if found is None else found
 
 
 def grad_of_image(grad: Tensor, weight: Tensor) -> Tensor:
@@ -162,8 +161,16 @@ def grad_of_image(grad: Tensor, weight: Tensor) -> Tensor:
     return _convolve(grad, rotated(weight))
 
 
-def _conv_norm(image: Tensor, layer: ConvNorm) -> tuple[_Normed, Statistics]:
-    features = _convolve(image, layer.weight)
+def grad_of_weight(grad: Tensor, image: Tensor, vectors: _Vectors = ()) -> Tensor:
+    """As that of :mod:`.conv3x3`, of ``relu(gain * image + offset)`` with these ``vectors``."""
+    found = train_fused.grad_of_weight(grad, image, vectors)
+    return library_grad_of_weight(grad, _relu(image, vectors)) if found is None else found
+
+
+def _conv_norm(
+    layer: ConvNorm, image: Tensor, vectors: _Vectors = ()
+) -> tuple[_Normed, Statistics]:
+    features = _convolve(image, layer.weight, vectors)
     mean, variance = train_fused.statistics(features) or _statistics(features)
     normed = _Normed(features, mean, (variance + layer.eps).rsqrt(), layer.scale, layer.shift)
     return normed, Statistics(mean + layer.bias, variance)
@@ -189,15 +196,17 @@ def _statistics(features: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (within * share).sum(0) + (between * share).sum(0)
 
 
-def _relu(normed: _Normed, shortcut: Tensor | None = None) -> Tensor:
-    """``relu(normed) + shortcut``."""
-    gain, offset = normed.gain, normed.offset
+def _relu(features: Tensor, vectors: _Vectors, shortcut: Tensor | None = None) -> Tensor:
+    """``relu(gain * features + offset) + shortcut``; the features themselves without vectors."""
+    if not vectors:
+        return features
+    gain, offset = vectors
     shortcut = None if shortcut is None else channels_last(shortcut)
-    found = train_fused.relu(normed.features, gain, offset, shortcut)
+    found = train_fused.relu(features, gain, offset, shortcut)
     if found is not None:
         return found
-    result = torch.empty_like(normed.features)
-    images = [each for each in (result, normed.features, shortcut) if each is not None]
+    result = torch.empty_like(features)
+    images = [each for each in (result, features, shortcut) if each is not None]
     for out, piece, *more in zip(*map(_pieces, images), strict=True):
         torch.addcmul(offset, piece, gain, out=out).relu_()
         for each in more:
@@ -212,8 +221,8 @@ def _through_norm_relu(grad: Tensor, normed: _Normed) -> tuple[Tensor, Tensor, T
     features and ``g`` their gradient; the two means are the gradients of shift and scale over the
     number of pixels.
     """
-    grad, features = channels_last(grad), normed.features
-    gain, offset = normed.gain, normed.offset
+    grad = channels_last(grad)
+    features, (gain, offset) = normed.parts
     fused = train_fused.sums(grad, features, (gain, offset, normed.mean))
     inner, shift, moment = (grad, *fused) if fused else _through_relu(grad, normed)
     scale, count = moment * normed.inverse, features.numel() // len(shift)
@@ -240,8 +249,8 @@ def _through_relu(grad: Tensor, normed: _Normed) -> tuple[Tensor, Tensor, Tensor
     """Gradient ``g`` of the normalised features, the sums of ``g`` and of ``(x - mean) * g``."""
     inner = torch.empty_like(normed.features)
     shift, moment = torch.zeros_like(normed.mean), torch.zeros_like(normed.mean)
-    gain, offset = normed.gain, normed.offset
-    triples = zip(_pieces(grad), _pieces(inner), _with_scratch(normed.features), strict=True)
+    features, (gain, offset) = normed.parts
+    triples = zip(_pieces(grad), _pieces(inner), _with_scratch(features), strict=True)
     for piece, out, (values, scratch) in triples:
         torch.addcmul(offset, values, gain, out=scratch)
         torch.ops.aten.threshold_backward(piece, scratch, 0, grad_input=out)

@@ -9,7 +9,7 @@ would keep a dozen tensors for each of the 12 offsets. Memory is ordered image, 
 so that each thread finds in its cache what it wrote there.
 """
 
-from math import sqrt
+from math import gcd, sqrt
 from typing import Any, Literal, get_args
 
 import torch
@@ -57,7 +57,10 @@ def guide_colors(image: Tensor, color: ColorMode = 'official') -> Tensor:
     """
     matrix, offset = image.new_tensor(_YCBCR), image.new_tensor(_YCBCR_OFFSET)
     if color == 'official':
-        return (image.reshape(-1, 3) @ matrix + offset).view(image.shape)
+        # Several triples a row: a product with three columns would leave registers empty.
+        times = gcd(image.numel() // 3, 8)
+        matrix, offset = torch.block_diag(*[matrix] * times), offset.repeat(times)
+        return torch.addmm(offset, image.reshape(-1, 3 * times), matrix).view(image.shape)
     if color == 'corrected':
         return (image.movedim(1, -1) @ matrix + offset).movedim(-1, 1)
     raise ValueError(f'guide_colors: color must be one of {get_args(ColorMode)}, got {color!r}')

@@ -1,12 +1,15 @@
 """The machine code of :mod:`.train_fused`, written in LLVM's language."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
 from math import e, log2
 from typing import Any
 
 from sci_plugins.functional.kernels.sci_code import Writer, _Int
-from sci_plugins.functional.kernels.train_fused import CHANNELS, COLUMNS, HALF_WINDOW, RADIUS, TILES
+from sci_plugins.functional.kernels.train_fused import BAND, CHANNELS, HALF_WINDOW, RADIUS, TILES
+
+CHAINS = 4  #: sums at a time
 
 
 class Code(Writer):
@@ -35,17 +38,22 @@ class Code(Writer):
 
     def statistics(self, y: _Int) -> None:
         """Sums keep what rounding takes from them (Kahan, 1965): gradients hang on it."""
-        zero = self.const(0.0)
-        with self.pixels(zero, zero) as (x, sums):
-            sums[:] = self.add(sums, self.read('source', y, x))
         width = self.spread(self.b.sitofp(self.a['width'].value, self.float))
-        mean = self.b.fdiv(sums[0], width)
-        with self.pixels(zero, zero) as (x, squares):
-            part = self.b.fsub(self.read('source', y, x), mean)
-            squares[:] = self.add(squares, self.b.fmul(part, part))
-        self.keep(y, mean, squares[0])
+        mean = self.b.fdiv(self.summed(y, lambda value: value), width)
+        self.keep(y, mean, self.summed(y, lambda each: self.b.fmul(*[self.b.fsub(each, mean)] * 2)))
 
-    def add(self, sums: list[Any], value: Any) -> tuple[Any, Any]:
+    def summed(self, y: _Int, change: Callable[[Any], Any]) -> Any:
+        """Of all pixels of a row, in chains that need not wait for each other."""
+        empty, step, last = self.const(0.0), _Int(self.b, CHAINS), self.a['width'] - 1
+        with self.loop(step - CHAINS, last + 1, step, *[empty] * 2 * CHAINS) as (x, sums):
+            for n in range(CHAINS):
+                value = change(self.read('source', y, (x + n).min(last)))
+                value = self.b.select(last < x + n, empty, value)
+                sums[2 * n : 2 * n + 2] = self.add(sums[2 * n : 2 * n + 2], value)
+        total = sums[0], reduce(self.b.fadd, sums[1::2])
+        return reduce(self.add, sums[2::2], total)[0]
+
+    def add(self, sums: Sequence[Any], value: Any) -> tuple[Any, Any]:
         """A sum, with by how much it is too large, and another value: the same of all."""
         total, excess = sums
         value = self.b.fsub(value, excess)
@@ -85,21 +93,68 @@ class Code(Writer):
 
     def convolve(self, y: _Int) -> None:
         """Two rows; not for vectors of 8. In Winograd's terms ``turn`` is Bᵀ, ``back`` is Aᵀ."""
-        zero, places = _Int(self.b, 0), (0, 1, 2, 2 + 4 * COLUMNS)
-        self.zeros, self.outside, self.columns, self.tiles = (
+        with self.turned('source', y * 2) as first:
+            with self.count(16) as place:
+                self.multiply(place)
+            with self.count(TILES) as tile:
+                self.turn_back(tile, y * 2, (first + tile) * 2)
+
+    @contextmanager
+    def turned(self, name: str, y: _Int) -> Iterator[_Int]:
+        """Neighbouring tiles of two rows, turned, in ``tiles``; yields the number of the first."""
+        zero, places = _Int(self.b, 0), (0, 1, 2, 2 + 16 * TILES)
+        self.zeros, self.outside, self.tiles, self.pairs = (
             self.of(self.p['work'], place) for place in places
         )
         self.store(self.const(0.0), self.zeros)
         half = _Int(self.b, self.b.ashr((self.a['width'] + 1).value, (zero + 1).value))
         with self.loop(zero, half, zero + TILES) as (first, _):
-            with self.count(COLUMNS) as column:
-                self.turn_column(y * 2 - 1, first * 2 - 1 + column, column)
+            x = first * 2 - 1
+            start = [*self.turned_column(name, y, x), *self.turned_column(name, y, x + 1)]
+            with self.loop(zero, zero + TILES, zero + 1, *start) as (tile, values):
+                for n in (2, 3):
+                    values += self.turned_column(name, y, x + tile * 2 + n)
+                for row in range(4):
+                    for n, value in enumerate(self.turn(*values[row::4])):
+                        self.store(value, self.of(self.tiles, tile + (4 * row + n) * TILES))
+                del values[:8]
+            yield first
+
+    def turned_column(self, name: str, y: _Int, x: _Int) -> tuple[Any, ...]:
+        return self.turn(*(self.padded(name, y + n, x) for n in range(-1, 3)))
+
+    def correlate(self, y: _Int) -> None:
+        """Of a band of rows the gradient of the weight, by Winograd's F(3x3, 2x2)."""
+        zero, top = _Int(self.b, 0), y * BAND
+        rows = self.loop(top, (top + BAND).min(self.a['height']), zero + 2)
+        with rows as (row, _), self.turned('grad', row) as first:
             with self.count(TILES) as tile:
-                self.turn_rows(tile)
+                self.turn_pair(tile, row, (first + tile) * 2)
             with self.count(16) as place:
-                self.multiply(place)
-            with self.count(TILES) as tile:
-                self.turn_back(tile, y * 2, (first + tile) * 2)
+                self.add_products(place, self.of(self.p['sums'], (y * 16 + place) * CHANNELS))
+
+    def turn_pair(self, tile: _Int, y: _Int, x: _Int) -> None:
+        """Of 2x2 pixels; what G halves is halved later."""
+        rows = [[self.padded('source', y + row, x + n) for n in range(2)] for row in range(2)]
+        for n, column in enumerate(zip(*(self.turn_two(*row) for row in rows), strict=True)):
+            for row, value in enumerate(self.turn_two(*column)):
+                self.store(value, self.of(self.pairs, tile + (4 * row + n) * TILES))
+
+    def turn_two(self, a: Any, b: Any) -> tuple[Any, ...]:
+        return a, self.b.fadd(a, b), self.b.fsub(a, b), b
+
+    def add_products(self, place: _Int, sums: Any) -> None:
+        """Of each tile, all channels of one image with all of the other, at one place of 4x4."""
+        grads, pairs = (self.of(each, place * TILES) for each in (self.tiles, self.pairs))
+        start = [self.load(self.of(sums, channel)) for channel in range(CHANNELS)]
+        zero = _Int(self.b, 0)
+        with self.loop(zero, zero + TILES, zero + 1, *start) as (tile, totals):
+            value = self.load(self.of(pairs, tile))
+            for channel in range(CHANNELS):
+                grad = self.load(self.at(grads, tile * self.block + channel), self.float)
+                totals[channel] = self.fma(self.spread(grad), value, totals[channel])
+        for channel, total in enumerate(totals):
+            self.store(total, self.of(sums, channel))
 
     @contextmanager
     def count(self, number: int) -> Iterator[_Int]:
@@ -111,30 +166,29 @@ class Code(Writer):
         """The place of a vector."""
         return self.at(buffer, _Int(self.b, number) * self.block)
 
-    def inside(self, name: str, y: _Int, x: _Int, other: Any) -> Any:
-        """The place of a pixel; ``other`` for one outside the image."""
-        is_inside = self.b.and_(
+    def is_inside(self, y: _Int, x: _Int) -> Any:
+        return self.b.and_(
             self.b.icmp_unsigned('<', y.value, self.a['height'].value),
             self.b.icmp_unsigned('<', x.value, self.a['width'].value),
         )
+
+    def inside(self, name: str, y: _Int, x: _Int, other: Any) -> Any:
+        """The place of a pixel; ``other`` for one outside the image."""
         pixel = self.of(self.p[name], self.a['width'] * y + x)
-        return self.b.select(is_inside, pixel, other)
+        return self.b.select(self.is_inside(y, x), pixel, other)
+
+    def padded(self, name: str, y: _Int, x: _Int) -> Any:
+        """A pixel, the source's after normalisation and ReLU if there are vectors; 0 outside."""
+        value = self.load(self.inside(name, y, x, self.zeros))
+        if name == 'source' and 'vectors' in self.p:
+            gain, offset = (self.load(self.of(self.p['vectors'], n)) for n in range(2))
+            value = self.where('<', self.fma(value, gain, offset), 0.0)
+            value = self.b.select(self.is_inside(y, x), value, self.const(0.0))
+        return value
 
     def turn(self, a: Any, b: Any, c: Any, d: Any) -> tuple[Any, ...]:
         add, sub = self.b.fadd, self.b.fsub
         return sub(a, c), add(b, c), sub(c, b), sub(b, d)
-
-    def turn_column(self, y: _Int, x: _Int, column: _Int) -> None:
-        pixels = [self.load(self.inside('source', y + n, x, self.zeros)) for n in range(4)]
-        for row, value in enumerate(self.turn(*pixels)):
-            self.store(value, self.of(self.columns, column + row * COLUMNS))
-
-    def turn_rows(self, tile: _Int) -> None:
-        for row in range(4):
-            places = [tile * 2 + (row * COLUMNS + n) for n in range(4)]
-            values = self.turn(*(self.load(self.of(self.columns, each)) for each in places))
-            for n, value in enumerate(values):
-                self.store(value, self.of(self.tiles, tile + (4 * row + n) * TILES))
 
     def multiply(self, place: _Int) -> None:
         """All channels of each tile at one place of 4x4, in place."""

@@ -4,20 +4,27 @@ Each function gives ``None`` where PyTorch has to compute. Images of the norms a
 with channels last, vectors ``(C,)``. How the code is made and kept: :mod:`.sci_fused`.
 """
 
+from collections.abc import Sequence
+from math import gcd
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from sci_plugins.functional.kernels.sci_fused import TRAINING, Kernel, Table, find
 
 MIN_VALUES = 2**16  #: fewer values are not worth it
-_SIZES = ('stride', 'width', 'top', 'bottom')
+_SIZES, _AREA = ('stride', 'width', 'top', 'bottom'), ('height', 'width', 'top', 'bottom')
 FUNCTIONS: Table = {
     'statistics': (('source', 'sums'), _SIZES),
     'relu': (('source', 'target', 'vectors'), _SIZES),
     'relu_add': (('source', 'target', 'vectors', 'shortcut'), _SIZES),
     'sums': (('source', 'sums', 'vectors', 'grad'), _SIZES),
     'through': (('source', 'target', 'vectors', 'grad'), _SIZES),
-    'convolve': (('work', 'source', 'target', 'weights'), ('height', 'width', 'top', 'bottom')),
+    'convolve': (('work', 'source', 'target', 'weights'), _AREA),
+    'convolve_relu': (('work', 'source', 'target', 'weights', 'vectors'), _AREA),
+    'correlate': (('work', 'source', 'grad', 'sums'), _AREA),
+    'correlate_relu': (('work', 'source', 'grad', 'sums', 'vectors'), _AREA),
     'variation': (('source', 'target', 'sums', 'factors'), ('across', 'width', 'top', 'bottom')),
 }
 RADIUS = 2  #: of the 5x5 neighbourhood of the smoothness
@@ -64,38 +71,63 @@ def through(grad: Tensor, features: Tensor, vectors: tuple[Tensor, ...]) -> Tens
 
 #: Channels of the convolution, in and out: one vector.
 CHANNELS = 16
-#: Neighbouring tiles of 2x2 pixels that are computed at once, and the columns that they need: with
-#: the weights, what a first-level cache of 32 KB holds.
-TILES = 4
-COLUMNS = 2 * TILES + 2
-#: Vectors of the work buffer: zeros, a place for what is outside, columns, 4x4 of each tile.
-_WORK = 2 + 4 * COLUMNS + 16 * TILES
-# G of Winograd's F(2x2, 3x3).
+#: Neighbouring tiles of 2x2 pixels that are computed at once: with the weights, what a first-level
+#: cache of 32 KB holds.
+TILES = 6
+BAND = 16  #: rows whose gradient of the weight is summed on its own
+#: Vectors of the work buffer: zeros, a place for what is outside, 4x4 of each tile of two images.
+_WORK = 2 + 2 * 16 * TILES
+# G of Winograd's F(2x2, 3x3), and A of F(3x3, 2x2) with what its G halves.
 _TURN = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0))
+_BACK = ((1.0, 0.5, 0.5, 0.0), (0.0, 0.5, -0.5, 0.0), (0.0, 0.5, 0.5, -1.0))
 
 
-def convolve(image: Tensor, weight: Tensor) -> Tensor | None:
+def convolve(image: Tensor, weight: Tensor, vectors: tuple[Tensor, ...] = ()) -> Tensor | None:
     """``(N, 16, H, W)`` by ``(16, 16, 3, 3)``, with zeros around the image.
 
     By Winograd's F(2x2, 3x3): 16 multiplications for four pixels, not 36 (Lavin and Gray, "Fast
-    Algorithms for Convolutional Neural Networks", CVPR 2016). The gradient of a weight would not be
-    faster that way: as many sums as products leave the registers.
+    Algorithms for Convolutional Neural Networks", CVPR 2016). With the ``vectors`` gain and offset,
+    of the image's :func:`relu`.
     """
     fits = weight.shape == (CHANNELS, CHANNELS, 3, 3) and image.shape[1] == CHANNELS
     if not fits or weight.dtype != image.dtype:  # PyTorch says what is wrong
         return None
     target = torch.empty_like(image)
-    kernel = _find([image, target])
-    if kernel is None or kernel.block < CHANNELS:
+    tiles = _both_sides(_TURN, weight).permute(2, 3, 1, 0).contiguous()
+    done = _share_tiles('convolve', 2, vectors, image, target, [tiles] * len(image))
+    return target if done else None
+
+
+def grad_of_weight(grad: Tensor, image: Tensor, vectors: tuple[Tensor, ...] = ()) -> Tensor | None:
+    """That of :func:`convolve`, by F(3x3, 2x2): sums of bands of rows, then of all.
+
+    The larger tiles are those of ``grad``, so that each pixel of the image is normalised once.
+    """
+    if image.shape[1] != CHANNELS:
         return None
-    turn = weight.new_tensor(_TURN)
+    sums = image.new_zeros(len(image), -(-image.shape[2] // BAND), 4, 4, CHANNELS, CHANNELS)
+    if not _share_tiles('correlate', BAND, vectors, image, grad, sums):
+        return None
+    return _both_sides(_BACK, sums.sum((0, 1)).permute(2, 3, 0, 1)).flip(2, 3)
+
+
+def _share_tiles(name: str, rows: int, vectors: tuple[Tensor, ...], *images: Any) -> bool:
+    """Call a function for every so many rows, unless PyTorch has to compute."""
+    image, other, _ = images
+    kernel = _find([image, other]) if image.shape == other.shape else None
+    if kernel is None or kernel.block < CHANNELS:
+        return False
+    packed, name = ([torch.stack(vectors)], f'{name}_relu') if vectors else ([], name)
+    sizes, work = image.shape[2:], CHANNELS * _WORK
+    for own in zip(*images, strict=True):
+        kernel.share(name, -(-sizes[0] // rows), *own, *packed, *sizes, work=work)
+    return True
+
+
+def _both_sides(turn: Sequence[Sequence[float]], weight: Tensor) -> Tensor:
+    matrix = weight.new_tensor(turn)
     with torch.autocast('cpu', enabled=False):  # it may be on in the backward pass
-        tiles = (turn @ weight @ turn.T).permute(2, 3, 1, 0).contiguous()
-    height, width = image.shape[2:]
-    for own, result in zip(image, target, strict=True):
-        rows, work = -(-height // 2), CHANNELS * _WORK
-        kernel.share('convolve', rows, own, result, tiles, height, width, work=work)
-    return target
+        return matrix @ weight @ matrix.T
 
 
 def variation(illumination: Tensor, colors: Tensor, scale: float) -> tuple[Tensor, Tensor] | None:
@@ -105,8 +137,7 @@ def variation(illumination: Tensor, colors: Tensor, scale: float) -> tuple[Tenso
     so that every row is its own thread's.
     """
     # In any order of memory, as both are copied: in training, channels may come last.
-    images = [each.contiguous() for each in (illumination, colors)]
-    kernel = _find(images, torch.contiguous_format)
+    kernel = _find([illumination, colors], None)
     if kernel is None:
         return None
     number, _, height, width = illumination.shape
@@ -130,29 +161,34 @@ def variation(illumination: Tensor, colors: Tensor, scale: float) -> tuple[Tenso
 def _run(
     name: str, source: Tensor, target: Tensor | None, vectors: tuple[Tensor, ...], *more: Tensor
 ) -> Tensor | None:
-    """The target, or a new ``(rows, 2, C)``."""
+    """The target, or a new ``(parts, 2, C)`` of parts of equal size."""
     number, channels, height, width = source.shape
     kernel = _find([each for each in (source, target, *more) if each is not None])
     lanes = min(kernel.block, 16) if kernel else 1
-    if kernel is None or channels % lanes:
+    # Of few channels, neighbouring pixels side by side fill whole vectors.
+    pixels, times = number * height * width, lanes // gcd(lanes, channels)
+    if kernel is None or pixels % times:
         return None
-    rows = number * height
-    target = source.new_empty(rows, 2, channels) if target is None else target
-    packed = [torch.stack(vectors)] if vectors else []
-    pointers = [each.data_ptr() for each in (source, target, *packed, *more)]
-    for channel in range(0, channels, lanes):
-        kernel.share(name, rows, *(each + 4 * channel for each in pointers), channels, width)
-    return target
+    rows, across = gcd(number * height, pixels // times), times * channels
+    found = source.new_empty(rows, 2, across) if target is None else target
+    packed = [torch.stack(vectors).repeat(1, times)] if vectors else []
+    pointers = [each.data_ptr() for each in (source, found, *packed, *more)]
+    width = pixels // times // rows
+    for channel in range(0, across, lanes):
+        kernel.share(name, rows, *(each + 4 * channel for each in pointers), across, width)
+    return found.unflatten(2, (times, -1)).movedim(2, 1).flatten(0, 1) if target is None else found
 
 
-def _find(images: list[Tensor], layout: torch.memory_format = torch.channels_last) -> Kernel | None:
+def _find(
+    images: list[Tensor], layout: torch.memory_format | None = torch.channels_last
+) -> Kernel | None:
     if torch.compiler.is_compiling() or images[0].numel() < MIN_VALUES:
         return None
     is_known = all(
         type(each) is Tensor
         and each.dtype == torch.float32
         and each.is_cpu
-        and each.is_contiguous(memory_format=layout)
+        and (layout is None or each.is_contiguous(memory_format=layout))
         for each in images
     )
     return find(TRAINING) if is_known else None

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sci_plugins.functional import losses
+from sci_plugins.functional import conv3x3, losses
 from sci_plugins.functional.conv_norm import ConvNorm, conv_norm_relu, residual_block
 from sci_plugins.functional.kernels import train_fused
 from sci_plugins.functional.kernels.sci_fused import TRAINING, Kernel
@@ -54,7 +54,7 @@ def _gradients(result: Tensor, tensors: list[Tensor]) -> list[Tensor]:
 
 
 @pytest.mark.parametrize('block', [False, True])
-@pytest.mark.parametrize('size', [(1, 16, 5, 7), (2, 32, 12, 33)])
+@pytest.mark.parametrize('size', [(1, 16, 5, 7), (2, 32, 12, 33), (2, 3, 8, 10), (1, 10, 6, 12)])
 def test_results_and_gradients(kernel: Any, size: tuple[int, ...], block: bool) -> None:
     image = torch.randn(size) + 3  # a mean far from 0, which sums of squares would lose
     layers = [_layer(size[1], seed) for seed in range(1 + block)]
@@ -100,6 +100,40 @@ def test_convolution(kernel: Kernel, size: tuple[int, int]) -> None:
         assert train_fused.convolve(image, other) is None
 
 
+@pytest.mark.parametrize('size', [(1, 1), (2, 2), (5, 7), (33, 25), (1, 40), (16, 1), (3, 64)])
+def test_gradient_of_a_weight(kernel: Kernel, size: tuple[int, int]) -> None:
+    """Odd sizes, tiles that reach over the border, bands of rows that are not whole."""
+    torch.manual_seed(0)
+    image, grad = (
+        (torch.randn(2, 16, *size) + shift).contiguous(memory_format=torch.channels_last)
+        for shift in (1, 0)
+    )
+    found = train_fused.grad_of_weight(grad, image)
+    if kernel.block < 16:
+        assert found is None
+        return
+    wanted = conv3x3.grad_of_weight(grad.double(), image.double())
+    assert float((found - wanted).abs().max() / wanted.abs().max()) < 2e-6
+    for other in (grad[:, :3], torch.cat([grad, grad]), torch.cat([grad, grad], 2)):
+        assert train_fused.grad_of_weight(other, image) is None
+
+
+@pytest.mark.parametrize('size', [(5, 7), (12, 33)])
+def test_normalising_on_the_way(kernel: Kernel, size: tuple[int, int]) -> None:
+    """The same bits as one after the other; outside of the image is 0, not the offset."""
+    features, grad = (
+        torch.randn(2, 16, *size).contiguous(memory_format=torch.channels_last) for _ in range(2)
+    )
+    vectors, weight = (torch.randn(16), torch.rand(16) + 1), torch.randn(16, 16, 3, 3)
+    image = train_fused.relu(features, *vectors, None)
+    found = (
+        train_fused.convolve(features, weight, vectors),
+        train_fused.grad_of_weight(grad, features, vectors),
+    )
+    wanted = train_fused.convolve(image, weight), train_fused.grad_of_weight(grad, image)
+    assert all(a is b is None or torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
 def test_what_a_convolution_cannot_take(kernel: Kernel) -> None:
     """Nothing is read or written where it is not: PyTorch says what is wrong."""
     weight = torch.randn(16, 16, 3, 3)
@@ -114,25 +148,30 @@ def test_autocast_and_other_defaults(kernel: Kernel) -> None:
     """Autocast may be on in the backward pass, and float32 need not be the default."""
     image = torch.rand(1, 16, 12, 33).contiguous(memory_format=torch.channels_last)
     pair, weight = torch.rand(2, 1, 3, 20, 33), torch.randn(16, 16, 3, 3)
-    plain = train_fused.convolve(image, weight), train_fused.variation(*pair, 10.0)[0]
+
+    def run() -> list[Any]:
+        convolved = train_fused.convolve(image, weight)
+        gradient = train_fused.grad_of_weight(image, image)
+        return [train_fused.variation(*pair, 10.0)[0], convolved, gradient]
+
+    plain = run()
     with torch.autocast('cpu'):
-        found = [(train_fused.convolve(image, weight), train_fused.variation(*pair, 10.0)[0])]
+        found = [run()]
     for dtype in (torch.float16, torch.float64):
         torch.set_default_dtype(dtype)
         try:
-            both = train_fused.convolve(image, weight), train_fused.variation(*pair, 10.0)[0]
+            found.append(run())
         finally:
             torch.set_default_dtype(torch.float32)
-        found.append(both)
     with torch.device('meta'):
-        found.append((train_fused.convolve(image, weight), plain[1]))
-    for convolved, smoothness in found:
-        assert torch.equal(smoothness, plain[1])
-        assert convolved is plain[0] or torch.equal(convolved, plain[0])
+        found.append(run())
+    for results in found:
+        for got, want in zip(results, plain, strict=True):
+            assert got is want or torch.equal(got, want)
 
 
 def test_threads_change_nothing(kernel: Kernel) -> None:
-    features = torch.randn(2, 16, 9, 8).contiguous(memory_format=torch.channels_last)
+    features = torch.randn(2, 16, 59, 8).contiguous(memory_format=torch.channels_last)
     vectors, weight = tuple(torch.randn(3, 16)), torch.randn(16, 16, 3, 3)
     threads, found = torch.get_num_threads(), []
     try:
@@ -142,6 +181,8 @@ def test_threads_change_nothing(kernel: Kernel) -> None:
             parts = [*parts, *train_fused.statistics(features)]
             convolved = train_fused.convolve(features, weight)
             parts.append(features if convolved is None else convolved)
+            gradient = train_fused.grad_of_weight(features.sin(), features)
+            parts.append(features if gradient is None else gradient)
             found.append(torch.cat([part.flatten() for part in parts]))
     finally:
         torch.set_num_threads(threads)
@@ -150,8 +191,8 @@ def test_threads_change_nothing(kernel: Kernel) -> None:
 
 def test_what_it_leaves_to_pytorch() -> None:
     good = torch.randn(1, 16, 64, 64).contiguous(memory_format=torch.channels_last)
-    few = torch.randn(1, 3, 200, 200).contiguous(memory_format=torch.channels_last)
-    for other in (good.double(), good.contiguous(), good[:, :, :9], good.half(), few):
+    odd = torch.randn(1, 3, 201, 201).contiguous(memory_format=torch.channels_last)
+    for other in (good.double(), good.contiguous(), good[:, :, :9], good.half(), odd):
         assert train_fused.statistics(other) is None
 
 
@@ -189,7 +230,8 @@ def test_all_of_it_takes_part_in_a_training_step(monkeypatch: pytest.MonkeyPatch
     )
     learner = SelfCalibratedLearner().train()
     sum(learner(torch.rand(1, 3, 160, 160), mode='loss').values()).backward()
-    assert used == set(train_fused.FUNCTIONS) - ({'convolve'} if made.block < 16 else set())
+    wide = {name for name, (_, sizes) in train_fused.FUNCTIONS.items() if 'height' in sizes}
+    assert used == set(train_fused.FUNCTIONS) - (wide if made.block < 16 else set())
 
 
 def test_smoothness_of_nan(kernel: Any) -> None:
