@@ -62,9 +62,7 @@ def conv_norm_relu(
     The image is ``(N, C, H, W)``, finite; channels-last memory is not copied. The result is ``(N,
     out, H, W)``, channels-last, as the shortcut, and once differentiable in all tensors.
     """
-    if shortcut is not None:  # torch.compile refuses the same tensor, such as image, twice
-        shortcut = shortcut.view_as(shortcut)
-    result, *statistics = _ConvNormRelu.apply(image, *layer, shortcut)
+    result, *statistics = _Layers.apply(image, _view(shortcut), *layer)
     return result, Statistics(*statistics)
 
 
@@ -75,63 +73,53 @@ def residual_block(
 
     As :func:`conv_norm_relu`; the features between the layers are recomputed in the backward pass.
     """
-    result, *statistics = _ResidualBlock.apply(image, *first, *second)
+    result, *statistics = _Layers.apply(image, _view(image), *first, *second)
     return result, Statistics(*statistics[:2]), Statistics(*statistics[2:])
 
 
-class _ConvNormRelu(Function):
+def _view(shortcut: Tensor | None) -> Tensor | None:
+    """As torch.compile refuses the same tensor twice."""
+    return None if shortcut is None else shortcut.view_as(shortcut)
+
+
+class _Layers(Function):
+    """One after the other; only the last one's result is more than a convolution's."""
+
     @staticmethod
-    def forward(ctx: Any, image: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
-        layer, shortcut = ConvNorm(*inputs[:5]), inputs[5]
-        image = channels_last(image)
-        normed, statistics = _conv_norm(layer, image)
-        ctx.save_for_backward(image, layer.weight, *normed)
-        ctx.mark_non_differentiable(*statistics)
-        return _relu(*normed.parts, shortcut), *statistics
+    def forward(
+        ctx: Any, image: Tensor, shortcut: Tensor | None, *inputs: Any
+    ) -> tuple[Tensor, ...]:
+        parts: Any = (channels_last(image),)
+        saved, found = [*parts], []  # type: ignore[var-annotated]
+        for start in range(0, len(inputs), 5):
+            layer = ConvNorm(*inputs[start : start + 5])
+            features = _convolve(layer.weight, *parts)
+            mean, variance = train_fused.statistics(features) or _statistics(features)
+            inverse = (variance + layer.eps).rsqrt()
+            normed = _Normed(features, mean, inverse, layer.scale, layer.shift)
+            saved += layer.weight, *normed
+            found += mean + layer.bias, variance
+            parts = normed.parts
+        ctx.save_for_backward(*saved)
+        ctx.mark_non_differentiable(*found)
+        return _relu(*normed.parts, shortcut), *found
 
     @staticmethod
     @first_derivative_only
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        image, weight, *normed = ctx.saved_tensors
-        needs = ctx.needs_input_grad
-        inner, scale, shift = _through_norm_relu(grad, _Normed(*normed))
-        return (
-            grad_of_image(inner, weight) if needs[0] else None,
-            grad_of_weight(inner, image) if needs[1] else None,
-            *_grads_of_vectors(scale, shift, needs[2:5]),
-            grad if needs[6] else None,
-        )
-
-
-class _ResidualBlock(Function):
-    @staticmethod
-    def forward(ctx: Any, image: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
-        first, second = ConvNorm(*inputs[:5]), ConvNorm(*inputs[5:])
-        image = channels_last(image)
-        normed, statistics = _conv_norm(first, image)
-        normed2, statistics2 = _conv_norm(second, *normed.parts)
-        ctx.save_for_backward(image, first.weight, second.weight, *normed, *normed2)
-        ctx.mark_non_differentiable(*statistics, *statistics2)
-        return _relu(*normed2.parts, image), *statistics, *statistics2
-
-    @staticmethod
-    @first_derivative_only
-    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        image, weight, weight2, *saved = ctx.saved_tensors
-        normed, normed2 = _Normed(*saved[:5]), _Normed(*saved[5:])
-        needs = ctx.needs_input_grad
-        # Reusing one name frees each gradient's memory as soon as possible.
-        inner, scale2, shift2 = _through_norm_relu(grad, normed2)
-        weight_grad2 = grad_of_weight(inner, *normed.parts) if needs[6] else None
-        inner = grad_of_image(inner, weight2)
-        inner, scale, shift = _through_norm_relu(inner, normed)
-        return (
-            grad_of_image(inner, weight).add_(grad) if needs[0] else None,
-            grad_of_weight(inner, image) if needs[1] else None,
-            *_grads_of_vectors(scale, shift, needs[2:5]),
-            weight_grad2,
-            *_grads_of_vectors(scale2, shift2, needs[7:10]),
-        )
+        image, *saved = ctx.saved_tensors
+        needs, inner = ctx.needs_input_grad, grad
+        grads: tuple[Tensor | None, ...] = ()
+        layers = [(saved[n], _Normed(*saved[n + 1 : n + 6])) for n in range(0, len(saved), 6)]
+        sources = [(image,), *(normed.parts for _, normed in layers)]
+        for n, (weight, normed) in reversed([*enumerate(layers)]):
+            own = needs[5 * n + 2 :]
+            inner, scale, shift = _through_norm_relu(inner, normed)
+            of_weight = grad_of_weight(inner, *sources[n]) if own[0] else None
+            grads = of_weight, *_grads_of_vectors(scale, shift, own[1:4]), *grads
+            if n or needs[0]:
+                inner = grad_of_image(inner, weight)
+        return inner if needs[0] else None, grad if needs[1] else None, *grads
 
 
 class _Normed(NamedTuple):
@@ -151,29 +139,20 @@ class _Normed(NamedTuple):
         return self.features, (gain, self.shift - self.mean * gain)
 
 
-def _convolve(image: Tensor, weight: Tensor, vectors: _Vectors = ()) -> Tensor:
+def _convolve(weight: Tensor, image: Tensor, vectors: _Vectors = ()) -> Tensor:
     found = train_fused.convolve(image, weight, vectors)
     return convolve(_relu(image, vectors), weight) if found is None else found
 
 
 def grad_of_image(grad: Tensor, weight: Tensor) -> Tensor:
     """As that of :mod:`.conv3x3`, by the faster of the convolutions."""
-    return _convolve(grad, rotated(weight))
+    return _convolve(rotated(weight), grad)
 
 
 def grad_of_weight(grad: Tensor, image: Tensor, vectors: _Vectors = ()) -> Tensor:
     """As that of :mod:`.conv3x3`, of ``relu(gain * image + offset)`` with these ``vectors``."""
     found = train_fused.grad_of_weight(grad, image, vectors)
     return library_grad_of_weight(grad, _relu(image, vectors)) if found is None else found
-
-
-def _conv_norm(
-    layer: ConvNorm, image: Tensor, vectors: _Vectors = ()
-) -> tuple[_Normed, Statistics]:
-    features = _convolve(image, layer.weight, vectors)
-    mean, variance = train_fused.statistics(features) or _statistics(features)
-    normed = _Normed(features, mean, (variance + layer.eps).rsqrt(), layer.scale, layer.shift)
-    return normed, Statistics(mean + layer.bias, variance)
 
 
 def _statistics(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
+from itertools import product
 from math import e, log2
 from typing import Any
 
@@ -109,39 +110,31 @@ class Code(Writer):
         self.store(self.const(0.0), self.zeros)
         half = _Int(self.b, self.b.ashr((self.a['width'] + 1).value, (zero + 1).value))
         with self.loop(zero, half, zero + TILES) as (first, _):
-            x = first * 2 - 1
-            start = [*self.turned_column(name, y, x), *self.turned_column(name, y, x + 1)]
-            with self.loop(zero, zero + TILES, zero + 1, *start) as (tile, values):
-                for n in (2, 3):
-                    values += self.turned_column(name, y, x + tile * 2 + n)
-                for row in range(4):
-                    for n, value in enumerate(self.turn(*values[row::4])):
-                        self.store(value, self.of(self.tiles, tile + (4 * row + n) * TILES))
-                del values[:8]
+            with self.count(TILES) as tile:
+                x = (first + tile) * 2 - 1
+                self.turn_tile(self.tiles, tile, lambda *at: self.padded(name, y - 1, x, *at))
             yield first
 
-    def turned_column(self, name: str, y: _Int, x: _Int) -> tuple[Any, ...]:
-        return self.turn(*(self.padded(name, y + n, x) for n in range(-1, 3)))
+    def turn_tile(self, buffer: Any, tile: _Int, pixel: Callable[[int, int], Any]) -> None:
+        columns = [self.turn(*(pixel(row, column) for row in range(4))) for column in range(4)]
+        for row, values in enumerate(zip(*columns, strict=True)):
+            for column, value in enumerate(self.turn(*values)):
+                self.store(value, self.of(buffer, tile + (4 * row + column) * TILES))
 
     def correlate(self, y: _Int) -> None:
-        """Of a band of rows the gradient of the weight, by Winograd's F(3x3, 2x2)."""
-        zero, top = _Int(self.b, 0), y * BAND
+        """Of a band of rows the gradient of the weight, by Winograd's F(3x3, 2x2).
+
+        Its G is Bᵀ of the 2x2 pixels turned around, between zeros, but for a sign and halves.
+        """
+        zero, top, empty = _Int(self.b, 0), y * BAND, self.const(0.0)
         rows = self.loop(top, (top + BAND).min(self.a['height']), zero + 2)
         with rows as (row, _), self.turned('grad', row) as first:
             with self.count(TILES) as tile:
-                self.turn_pair(tile, row, (first + tile) * 2)
+                x, corners = (first + tile) * 2, product(range(2), repeat=2)
+                pixels = {(2 - a, 2 - b): self.padded('source', row, x, a, b) for a, b in corners}
+                self.turn_tile(self.pairs, tile, lambda *at: pixels.get(at, empty))
             with self.count(16) as place:
                 self.add_products(place, self.of(self.p['sums'], (y * 16 + place) * CHANNELS))
-
-    def turn_pair(self, tile: _Int, y: _Int, x: _Int) -> None:
-        """Of 2x2 pixels; what G halves is halved later."""
-        rows = [[self.padded('source', y + row, x + n) for n in range(2)] for row in range(2)]
-        for n, column in enumerate(zip(*(self.turn_two(*row) for row in rows), strict=True)):
-            for row, value in enumerate(self.turn_two(*column)):
-                self.store(value, self.of(self.pairs, tile + (4 * row + n) * TILES))
-
-    def turn_two(self, a: Any, b: Any) -> tuple[Any, ...]:
-        return a, self.b.fadd(a, b), self.b.fsub(a, b), b
 
     def add_products(self, place: _Int, sums: Any) -> None:
         """Of each tile, all channels of one image with all of the other, at one place of 4x4."""
@@ -177,8 +170,9 @@ class Code(Writer):
         pixel = self.of(self.p[name], self.a['width'] * y + x)
         return self.b.select(self.is_inside(y, x), pixel, other)
 
-    def padded(self, name: str, y: _Int, x: _Int) -> Any:
+    def padded(self, name: str, y: _Int, x: _Int, down: int, right: int) -> Any:
         """A pixel, the source's after normalisation and ReLU if there are vectors; 0 outside."""
+        y, x = y + down, x + right
         value = self.load(self.inside(name, y, x, self.zeros))
         if name == 'source' and 'vectors' in self.p:
             gain, offset = (self.load(self.of(self.p['vectors'], n)) for n in range(2))

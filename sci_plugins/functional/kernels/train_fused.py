@@ -79,7 +79,7 @@ BAND = 16  #: rows whose gradient of the weight is summed on its own
 _WORK = 2 + 2 * 16 * TILES
 # G of Winograd's F(2x2, 3x3), and A of F(3x3, 2x2) with what its G halves.
 _TURN = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0))
-_BACK = ((1.0, 0.5, 0.5, 0.0), (0.0, 0.5, -0.5, 0.0), (0.0, 0.5, 0.5, -1.0))
+_BACK = ((0.0, 0.5, 0.5, -1.0), (0.0, 0.5, -0.5, 0.0), (-1.0, 0.5, 0.5, 0.0))
 
 
 def convolve(image: Tensor, weight: Tensor, vectors: tuple[Tensor, ...] = ()) -> Tensor | None:
@@ -108,7 +108,7 @@ def grad_of_weight(grad: Tensor, image: Tensor, vectors: tuple[Tensor, ...] = ()
     sums = image.new_zeros(len(image), -(-image.shape[2] // BAND), 4, 4, CHANNELS, CHANNELS)
     if not _share_tiles('correlate', BAND, vectors, image, grad, sums):
         return None
-    return _both_sides(_BACK, sums.sum((0, 1)).permute(2, 3, 0, 1)).flip(2, 3)
+    return _both_sides(_BACK, sums.sum((0, 1)).permute(2, 3, 0, 1))
 
 
 def _share_tiles(name: str, rows: int, vectors: tuple[Tensor, ...], *images: Any) -> bool:
