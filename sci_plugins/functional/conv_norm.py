@@ -55,31 +55,18 @@ class Statistics(NamedTuple):
 
 
 def conv_norm_relu(
-    image: Tensor, layer: ConvNorm, shortcut: Tensor | None = None
-) -> tuple[Tensor, Statistics]:
-    """``relu(norm(conv(image))) + shortcut``, and the batch's statistics.
+    image: Tensor, *layers: ConvNorm, shortcut: Tensor | None = None
+) -> tuple[Tensor, list[Statistics]]:
+    """``relu(norm(conv(image)))`` of each layer in turn, plus the shortcut; each one's statistics.
 
     The image is ``(N, C, H, W)``, finite; channels-last memory is not copied. The result is ``(N,
-    out, H, W)``, channels-last, as the shortcut, and once differentiable in all tensors.
+    out, H, W)``, channels-last, as the shortcut, and once differentiable in all tensors. Features
+    between layers are recomputed in the backward pass.
     """
-    result, *statistics = _Layers.apply(image, _view(shortcut), *layer)
-    return result, Statistics(*statistics)
-
-
-def residual_block(
-    image: Tensor, first: ConvNorm, second: ConvNorm
-) -> tuple[Tensor, Statistics, Statistics]:
-    """``relu(norm(conv(relu(norm(conv(image)))))) + image``, with both layers' statistics.
-
-    As :func:`conv_norm_relu`; the features between the layers are recomputed in the backward pass.
-    """
-    result, *statistics = _Layers.apply(image, _view(image), *first, *second)
-    return result, Statistics(*statistics[:2]), Statistics(*statistics[2:])
-
-
-def _view(shortcut: Tensor | None) -> Tensor | None:
-    """As torch.compile refuses the same tensor twice."""
-    return None if shortcut is None else shortcut.view_as(shortcut)
+    if shortcut is not None:  # torch.compile refuses the same tensor, such as image, twice
+        shortcut = shortcut.view_as(shortcut)
+    result, *found = _Layers.apply(image, shortcut, *(each for layer in layers for each in layer))
+    return result, [Statistics(*found[n : n + 2]) for n in range(0, len(found), 2)]
 
 
 class _Layers(Function):
@@ -267,27 +254,21 @@ def apply_conv(conv: nn.Module, image: Tensor) -> Tensor:
 
 
 def apply_conv_norm_relu(
-    conv: nn.Module, norm: nn.Module, image: Tensor, shortcut: Tensor | None = None
+    image: Tensor, *layers: tuple[nn.Module, nn.Module], shortcut: Tensor | None = None
 ) -> Tensor:
-    """``relu(norm(conv(image)))``, plus ``shortcut`` if given."""
-    if _are_fusible(conv, norm, image):
-        result, statistics = conv_norm_relu(image, _parameters(conv, norm), shortcut)
-        _update(norm, statistics, result)
-        return result
-    result = F.relu(norm(conv(image)))
-    return result if shortcut is None else result + shortcut
-
-
-def apply_residual_block(
-    first: tuple[nn.Module, nn.Module], second: tuple[nn.Module, nn.Module], image: Tensor
-) -> Tensor:
-    """``image + relu(norm2(conv2(relu(norm1(conv1(image))))))`` of (conv, norm)."""
-    if _are_fusible(*first, image) and _are_fusible(*second, image):
-        result, *found = residual_block(image, _parameters(*first), _parameters(*second))
-        for (_, norm), statistics in zip((first, second), found, strict=True):
+    """``relu(norm(conv(image)))`` of each (conv, norm) in turn, plus ``shortcut`` if given."""
+    if all(_are_fusible(*each, image) for each in layers):
+        parameters = (_parameters(*each) for each in layers)
+        result, found = conv_norm_relu(image, *parameters, shortcut=shortcut)
+        for (_, norm), statistics in zip(layers, found, strict=True):
             _update(norm, statistics, result)
         return result
-    return apply_conv_norm_relu(*second, apply_conv_norm_relu(*first, image), image)
+    *before, (conv, norm) = layers
+    if before:
+        image = apply_conv_norm_relu(image, *before)
+        return apply_conv_norm_relu(image, (conv, norm), shortcut=shortcut)
+    result = F.relu(norm(conv(image)))
+    return result if shortcut is None else result + shortcut
 
 
 def _parameters(conv: nn.Module, norm: nn.Module) -> ConvNorm:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError, check_at_least
 from sci_plugins.functional.conv3x3 import channels_last
-from sci_plugins.functional.conv_norm import apply_conv, apply_conv_norm_relu, apply_residual_block
+from sci_plugins.functional.conv_norm import apply_conv, apply_conv_norm_relu
 from sci_plugins.functional.kernels.sci_fused import TRAINING, make
 from sci_plugins.functional.retinex import divide_illumination
 from sci_plugins.models.enhancers import base
@@ -176,11 +176,11 @@ class SelfCalibrator(nn.Module):
         base.reset_parameters(self)
 
     def forward(self, enhanced: Tensor) -> Tensor:
-        features = apply_conv_norm_relu(self.in_conv, self.in_norm, enhanced)
+        features = apply_conv_norm_relu(enhanced, (self.in_conv, self.in_norm))
         first = self.block_conv1, self.block_norm1
         second = self.block_conv2, self.block_norm2
         for _ in range(self.layers):
-            features = apply_residual_block(first, second, features)
+            features = apply_conv_norm_relu(features, first, second, shortcut=features)
         return enhanced - torch.sigmoid(apply_conv(self.out_conv, features))
 
     def extra_repr(self) -> str:

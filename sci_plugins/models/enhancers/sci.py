@@ -79,7 +79,8 @@ class SCIEnhancer(RetinexEnhancer):
         if self.channels is not None:
             features = F.relu(apply_conv(self.in_conv, image))
         for _ in range(self.layers):
-            features = apply_conv_norm_relu(self.block_conv, self.block_norm, features, features)
+            layer = self.block_conv, self.block_norm
+            features = apply_conv_norm_relu(features, layer, shortcut=features)
         return limit_illumination(torch.sigmoid(apply_conv(self.out_conv, features)) + image)
 
     def illuminate(self, image: Tensor) -> Enhanced:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sci_plugins.functional import conv_norm
-from sci_plugins.functional.conv_norm import ConvNorm, conv_norm_relu, residual_block
+from sci_plugins.functional.conv_norm import ConvNorm, conv_norm_relu
 
 SHAPES = [(1, 3, 5), (2, 7, 10), (3, 1, 4)]
 
@@ -27,6 +27,10 @@ def plain(image: Tensor, layer: ConvNorm) -> tuple[Tensor, Tensor]:
     features = F.conv2d(image, layer.weight, layer.bias, padding=1)
     normed = F.batch_norm(features, None, None, layer.scale, layer.shift, True, 0.1, layer.eps)
     return F.relu(normed), features
+
+
+def residual_block(image: Tensor, first: ConvNorm, second: ConvNorm):
+    return conv_norm_relu(image, first, second, shortcut=image)
 
 
 def double(layer: ConvNorm) -> ConvNorm:
@@ -60,7 +64,7 @@ def check_grads(got: Tensor, want: Tensor, inputs, biases, tolerance=1e-11):
 def test_one_layer(shape, shortcut):
     layer, image = make_layer(3, 3), make_image(shape[0], 3, *shape[1:])
     other = {'none': None, 'image': image, 'other': make_image(*image.shape)}[shortcut]
-    got, statistics = conv_norm_relu(image, layer, other)
+    got, (statistics,) = conv_norm_relu(image, layer, shortcut=other)
     want, features = plain(image, layer)
     check_statistics(statistics, features)
     inputs = [image, layer.weight, layer.scale, layer.shift]
@@ -75,7 +79,7 @@ def test_one_layer(shape, shortcut):
 def test_residual_block(shape):
     first, second = make_layer(4, 6), make_layer(6, 4)
     image = make_image(shape[0], 4, *shape[1:])
-    got, statistics, statistics2 = residual_block(image, first, second)
+    got, (statistics, statistics2) = residual_block(image, first, second)
     between, features = plain(image, first)
     inner, features2 = plain(between, second)
     check_statistics(statistics, features)
@@ -89,7 +93,7 @@ def test_pieces_of_every_size(piece, monkeypatch):
     """One pixel, not a whole number of pixels, a shorter last piece, all at once."""
     monkeypatch.setattr(conv_norm, 'PIECE', piece)
     first, second, image = make_layer(2, 4), make_layer(4, 2), make_image(2, 2, 3, 7)
-    got, statistics, _ = residual_block(image, first, second)
+    got, (statistics, _) = residual_block(image, first, second)
     between, features = plain(image, first)
     check_statistics(statistics, features)
     inputs = [image, first.weight, first.scale, second.weight, second.shift]
@@ -126,7 +130,7 @@ def test_gradcheck():
 
     def run(image, weight, scale, shift):
         inputs = ConvNorm(weight, layer.bias.detach(), scale, shift, layer.eps)
-        result = conv_norm_relu(image, inputs, image)[0]
+        result = conv_norm_relu(image, inputs, shortcut=image)[0]
         return result, residual_block(image, inputs, inputs)[0]
 
     inputs = image, layer.weight, layer.scale, layer.shift
@@ -176,17 +180,17 @@ def test_what_is_kept_for_the_backward_pass():
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         residual_block(image, first, second)
         assert sum(kept) == 3
-        conv_norm_relu(image, first, image)
+        conv_norm_relu(image, first, shortcut=image)
     assert sum(kept) == 5
 
 
 def test_memory_layout_does_not_matter_and_inputs_stay():
     layer, image = make_layer(3, 3), make_image(2, 3, 4, 6)
     before = image.detach().clone()
-    got = conv_norm_relu(image, layer, image)[0]
+    got = conv_norm_relu(image, layer, shortcut=image)[0]
     assert got.is_contiguous(memory_format=torch.channels_last)
     last = image.to(memory_format=torch.channels_last)
-    torch.testing.assert_close(got, conv_norm_relu(last, layer, last)[0])
+    torch.testing.assert_close(got, conv_norm_relu(last, layer, shortcut=last)[0])
     assert torch.equal(image, before)
 
 
@@ -214,8 +218,8 @@ def test_a_compiler_takes_it_whole():
     first, second, image = make_layer(3, 4), make_layer(4, 3), make_image(1, 3, 6, 5)
 
     def run():
-        between = conv_norm_relu(image, first, None)[0]
-        image2 = conv_norm_relu(between, second, image)[0]
+        between = conv_norm_relu(image, first)[0]
+        image2 = conv_norm_relu(between, second, shortcut=image)[0]
         return residual_block(image2, first, second)[0]
 
     inputs = [image, first.weight, second.scale]

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from sci_plugins.functional import conv_norm as training_layers
-from sci_plugins.functional.conv_norm import apply_conv, apply_conv_norm_relu, apply_residual_block
+from sci_plugins.functional.conv_norm import apply_conv, apply_conv_norm_relu
 
-FUSED = ('conv3x3', 'conv_norm_relu', 'residual_block')
+FUSED = ('conv3x3', 'conv_norm_relu')
 
 
 @pytest.fixture()
@@ -31,7 +31,9 @@ def fused(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name in FUSED:
         function = getattr(training_layers, name)
         monkeypatch.setattr(
-            training_layers, name, lambda *args, f=function, n=name: (seen.append(n), f(*args))[1]
+            training_layers,
+            name,
+            lambda *args, f=function, n=name, **how: (seen.append(n), f(*args, **how))[1],
         )
     return seen
 
@@ -40,9 +42,9 @@ def run_all(layers: nn.ModuleList, image: Tensor) -> list[Tensor]:
     conv, norm = layers
     return [
         apply_conv(conv, image),
-        apply_conv_norm_relu(conv, norm, image),
-        apply_conv_norm_relu(conv, norm, image, shortcut=image),
-        apply_residual_block((conv, norm), (conv, norm), image),
+        apply_conv_norm_relu(image, (conv, norm)),
+        apply_conv_norm_relu(image, (conv, norm), shortcut=image),
+        apply_conv_norm_relu(image, (conv, norm), (conv, norm), shortcut=image),
     ]
 
 
@@ -78,7 +80,7 @@ def test_fused(layers, image, fused, dtype, grad):
     layers, image = layers.to(dtype), image.to(dtype)
     with torch.set_grad_enabled(grad):
         results = run_all(layers, image)
-    assert fused == ['conv3x3', 'conv_norm_relu', 'conv_norm_relu', 'residual_block']
+    assert fused == ['conv3x3', *['conv_norm_relu'] * 3]
     for got, want in zip(results, plain(twin, image), strict=True):
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
         assert got.requires_grad == grad
@@ -125,7 +127,7 @@ CHANGES: dict[str, Callable[[nn.ModuleList], object]] = {
 def test_other_convolutions(layers, image, fused, change):
     CHANGES[change](layers)
     assert apply_conv(layers[0], image).shape == layers[0](image).shape
-    got = apply_conv_norm_relu(*layers, image)
+    got = apply_conv_norm_relu(image, layers)
     torch.testing.assert_close(got, layers[1](layers[0](image)).relu())
     assert fused == []
 
@@ -178,7 +180,7 @@ class _Applied(nn.Module):
         self.layers = layers
 
     def forward(self, image: Tensor) -> Tensor:
-        return apply_conv_norm_relu(*self.layers, apply_conv(self.layers[0], image))
+        return apply_conv_norm_relu(apply_conv(self.layers[0], image), self.layers)
 
 
 @pytest.mark.filterwarnings('ignore')
@@ -207,10 +209,10 @@ def test_subclasses_of_tensor(layers, image, fused):
 
 def test_one_value_a_channel_is_refused_as_by_the_module(layers):
     with pytest.raises(ValueError, match='more than 1 value per channel'):
-        apply_conv_norm_relu(*layers, torch.rand(1, 3, 1, 1))
+        apply_conv_norm_relu(torch.rand(1, 3, 1, 1), layers)
 
 
 def test_an_empty_batch(layers, fused):
     layers[1].eval()
-    assert apply_conv_norm_relu(*layers, torch.rand(0, 3, 4, 5)).shape == (0, 3, 4, 5)
+    assert apply_conv_norm_relu(torch.rand(0, 3, 4, 5), layers).shape == (0, 3, 4, 5)
     assert fused == []

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sci_plugins.functional import conv3x3, losses
-from sci_plugins.functional.conv_norm import ConvNorm, conv_norm_relu, residual_block
+from sci_plugins.functional.conv_norm import ConvNorm, conv_norm_relu
 from sci_plugins.functional.kernels import train_fused
 from sci_plugins.functional.kernels.sci_fused import TRAINING, Kernel
 from sci_plugins.models.learners import SelfCalibratedLearner
@@ -59,10 +59,7 @@ def test_results_and_gradients(kernel: Any, size: tuple[int, ...], block: bool) 
     image = torch.randn(size) + 3  # a mean far from 0, which sums of squares would lose
     layers = [_layer(size[1], seed) for seed in range(1 + block)]
     tensors = [each.requires_grad_() for each in (image, *_tensors(*layers))]
-    if block:
-        result, *statistics = residual_block(image, *layers)
-    else:
-        result, *statistics = conv_norm_relu(image, *layers, shortcut=image)
+    result, statistics = conv_norm_relu(image, *layers, shortcut=image)
     found = _gradients(result, tensors)
     assert len(kernel.calls) >= 4 * len(layers)  # forward twice, backward twice
 
