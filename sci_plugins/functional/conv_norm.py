@@ -63,9 +63,10 @@ def conv_norm_relu(
     out, H, W)``, channels-last, as the shortcut, and once differentiable in all tensors. Features
     between layers are recomputed in the backward pass.
     """
-    if shortcut is not None:  # torch.compile refuses the same tensor, such as image, twice
-        shortcut = shortcut.view_as(shortcut)
-    result, *found = _Layers.apply(image, shortcut, *(each for layer in layers for each in layer))
+    inputs = (each for layer in layers for each in layer)
+    is_residual = shortcut is image  # torch.compile refuses the same tensor twice
+    other = None if is_residual else shortcut
+    result, *found = _Layers.apply(image, other, is_residual, *inputs)
     return result, [Statistics(*found[n : n + 2]) for n in range(0, len(found), 2)]
 
 
@@ -74,7 +75,7 @@ class _Layers(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, image: Tensor, shortcut: Tensor | None, *inputs: Any
+        ctx: Any, image: Tensor, shortcut: Tensor | None, is_residual: bool, *inputs: Any
     ) -> tuple[Tensor, ...]:
         parts: Any = (channels_last(image),)
         saved, found = [*parts], []  # type: ignore[var-annotated]
@@ -87,9 +88,10 @@ class _Layers(Function):
             saved += layer.weight, *normed
             found += mean + layer.bias, variance
             parts = normed.parts
+        ctx.is_residual = is_residual
         ctx.save_for_backward(*saved)
         ctx.mark_non_differentiable(*found)
-        return _relu(*normed.parts, shortcut), *found
+        return _relu(*normed.parts, saved[0] if is_residual else shortcut), *found
 
     @staticmethod
     @first_derivative_only
@@ -100,13 +102,15 @@ class _Layers(Function):
         layers = [(saved[n], _Normed(*saved[n + 1 : n + 6])) for n in range(0, len(saved), 6)]
         sources = [(image,), *(normed.parts for _, normed in layers)]
         for n, (weight, normed) in reversed([*enumerate(layers)]):
-            own = needs[5 * n + 2 :]
+            own = needs[5 * n + 3 :]
             inner, scale, shift = _through_norm_relu(inner, normed)
             of_weight = grad_of_weight(inner, *sources[n]) if own[0] else None
             grads = of_weight, *_grads_of_vectors(scale, shift, own[1:4]), *grads
             if n or needs[0]:
                 inner = grad_of_image(inner, weight)
-        return inner if needs[0] else None, grad if needs[1] else None, *grads
+        if needs[0] and ctx.is_residual:
+            inner.add_(grad)
+        return inner if needs[0] else None, grad if needs[1] else None, None, *grads
 
 
 class _Normed(NamedTuple):
