@@ -14,7 +14,6 @@ PyTorch's own classes, in train mode, on a CPU, in float32 or float64, without h
 derivatives exist; a second one raises an error.
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -71,12 +70,11 @@ def conv_norm_relu(
 
 
 class _Layers(Function):
-    """One after the other; only the last one's result is more than a convolution's."""
+    """:func:`conv_norm_relu`. Kept are the image and each convolution's result."""
 
     @staticmethod
-    def forward(
-        ctx: Any, image: Tensor, shortcut: Tensor | None, is_residual: bool, *inputs: Any
-    ) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, image: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
+        shortcut, ctx.is_residual, *inputs = inputs  # type: ignore[assignment]
         parts: Any = (channels_last(image),)
         saved, found = [*parts], []  # type: ignore[var-annotated]
         for start in range(0, len(inputs), 5):
@@ -88,10 +86,9 @@ class _Layers(Function):
             saved += layer.weight, *normed
             found += mean + layer.bias, variance
             parts = normed.parts
-        ctx.is_residual = is_residual
         ctx.save_for_backward(*saved)
         ctx.mark_non_differentiable(*found)
-        return _relu(*normed.parts, saved[0] if is_residual else shortcut), *found
+        return _relu(*normed.parts, saved[0] if ctx.is_residual else shortcut), *found
 
     @staticmethod
     @first_derivative_only
@@ -105,7 +102,8 @@ class _Layers(Function):
             own = needs[5 * n + 3 :]
             inner, scale, shift = _through_norm_relu(inner, normed)
             of_weight = grad_of_weight(inner, *sources[n]) if own[0] else None
-            grads = of_weight, *_grads_of_vectors(scale, shift, own[1:4]), *grads
+            found = zip((of_weight, torch.zeros_like(shift), scale, shift), own, strict=False)
+            grads = *(each if needed else None for each, needed in found), None, *grads
             if n or needs[0]:
                 inner = grad_of_image(inner, weight)
         if needs[0] and ctx.is_residual:
@@ -205,14 +203,6 @@ def _through_norm_relu(grad: Tensor, normed: _Normed) -> tuple[Tensor, Tensor, T
         torch.addcmul(constant, values, slope, out=scratch)
         torch.addcmul(scratch, out, gain, out=out)
     return inner, scale, shift
-
-
-def _grads_of_vectors(
-    scale: Tensor, shift: Tensor, needs: Sequence[bool]
-) -> tuple[Tensor | None, ...]:
-    """Gradients of bias, scale, shift and epsilon of :class:`ConvNorm`."""
-    found = torch.zeros_like(shift), scale, shift
-    return *(each if needed else None for each, needed in zip(found, needs, strict=True)), None
 
 
 def _through_relu(grad: Tensor, normed: _Normed) -> tuple[Tensor, Tensor, Tensor]:
