@@ -159,7 +159,7 @@ def test_only_gradients_that_are_asked_for(asked, monkeypatch):
 
 
 def test_a_frozen_first_layer_and_image():
-    first, second, image = make_layer(2, 2), make_layer(2, 2), make_image(1, 2, 4, 4)
+    first, second, image = make_layer(2, 3), make_layer(3, 2), make_image(1, 2, 4, 4)
     for tensor in (image, *first[:4]):
         tensor.requires_grad_(False)
     got = residual_block(image, first, second)[0]
