@@ -18,6 +18,7 @@ from sci_plugins.apis.enhance import prepare_enhancer, weight_files
 from sci_plugins.errors import ConfigError, SciPluginsError, tell_cause
 from sci_plugins.functional.host_image import host_to_rgb, rgb_to_host
 from sci_plugins.functional.light import averages
+from sci_plugins.functional.tensors import flat_tensors
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancers import TemporalEnhancer
 from sci_plugins.models.enhancers.onnx import import_onnxruntime
@@ -93,15 +94,6 @@ class _EnhancerAlone(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         return (rgb_to_host(self.enhancer(host_to_rgb(images, self.order)), self.order),)
-
-
-def flat_tensors(output: Any) -> Iterator[Tensor]:
-    """All tensors of nested lists, tuples and mappings, in order."""
-    if isinstance(output, Tensor):
-        yield output
-    elif isinstance(output, Mapping | list | tuple):
-        for each in output.values() if isinstance(output, Mapping) else output:
-            yield from flat_tensors(each)
 
 
 def deployable_enhancer(enhancer: Any, order: str = 'bgr') -> nn.Module:

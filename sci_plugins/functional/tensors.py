@@ -1,7 +1,8 @@
 """What PyTorch is doing with a call, and small tools that wait for no GPU."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,20 @@ def is_exporting() -> bool:
 def constant(values: Sequence[float], like: Tensor) -> Tensor:
     """``values`` as ``like.new_tensor`` makes them, but on a GPU, which no copy keeps waiting."""
     return torch.stack([like.new_full((), value) for value in values])
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """What nested mappings, lists and tuples hold, in order."""
+    if isinstance(value, Mapping | list | tuple):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from leaves(each)
+    else:
+        yield value
+
+
+def flat_tensors(output: Any) -> Iterator[Tensor]:
+    """All tensors of nested lists, tuples and mappings, in order."""
+    return (each for each in leaves(output) if isinstance(each, Tensor))
 
 
 def quantiles(values: Tensor, *shares: float) -> Tensor:

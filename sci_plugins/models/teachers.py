@@ -6,7 +6,7 @@ an image that gets worse can be told from one that gets better.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from sci_plugins.errors import ConfigError, SciPluginsError, tell_cause
 from sci_plugins.functional.host_image import rgb_to_host
+from sci_plugins.functional.tensors import flat_tensors
 from sci_plugins.utils.model_parts import find_preprocessor, unwrap_model
 from sci_plugins.utils.seeds import seeded
 
@@ -135,11 +136,11 @@ class NetworkTeacher(_Host):
         samples = [BaseDataElement() for _ in batch]
         inputs = self._preprocessor(dict(inputs=batch, data_samples=samples), False)['inputs']
         if _gives_logits(self.model):
-            return Seen([], [list(_tensors(self.model(inputs, None, mode='tensor')))])
-        features = list(_tensors(self.model.extract_feat(inputs)))
+            return Seen([], [list(flat_tensors(self.model(inputs, None, mode='tensor')))])
+        features = list(flat_tensors(self.model.extract_feat(inputs)))
         head = _dense_head(self.model)
         kinds = () if head is None else head(features)
-        return Seen(features, [list(_tensors(kind)) for kind in kinds])
+        return Seen(features, [list(flat_tensors(kind)) for kind in kinds])
 
     def distance(self, seen: Seen, aim: Seen) -> Tensor:
         if _gives_logits(self.model):
@@ -213,14 +214,6 @@ def _dense_head(model: Any) -> Any:
     # A head of queries (DETR) takes more than features.
     needed = ('cls_out_channels', 'prior_generator')
     return next((head for head in heads if all(hasattr(head, each) for each in needed)), None)
-
-
-def _tensors(outputs: Any) -> Iterator[Tensor]:
-    if isinstance(outputs, Tensor):
-        yield outputs
-    elif isinstance(outputs, list | tuple):
-        for each in outputs:
-            yield from _tensors(each)
 
 
 def _head_distance(head: Any, seen: list[list[Tensor]], aim: list[list[Tensor]]) -> Tensor:

@@ -4,7 +4,7 @@ import hashlib
 import inspect
 import io
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import mmengine
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sci_plugins.errors import CheckpointError, ConfigError, first_line, show_name
+from sci_plugins.functional.tensors import leaves
 from sci_plugins.models.enhancers.base import BaseEnhancer, Opaque, arguments_of, type_name
 from sci_plugins.utils.files import MARK, write_atomically
 from sci_plugins.utils.folders import PathLike
@@ -53,7 +54,7 @@ def building_of(enhancer: nn.Module) -> dict[str, Any]:
     if kind.__module__ == '__main__' or '<locals>' in kind.__qualname__:
         why = 'define the class in a file of its own, such as my_file.py, and import it from there'
     for name, value in arguments.items():
-        if any(isinstance(each, Opaque) for each in _leaves(value)):
+        if any(isinstance(each, Opaque) for each in leaves(value)):
             wish = 'plain data (numbers, text, lists, dicts)'
             why = why or f'its argument {name} must be {wish}, got {value}'
     if why:
@@ -99,7 +100,7 @@ def plain_arguments(kind: type, said: Mapping[str, Any]) -> dict[str, Any]:
     is_ours = type_name(kind).startswith('sci_plugins.')
     for key, value in arguments.items():
         is_flat = is_ours and not isinstance(taken[key].default, tuple)
-        if not all(isinstance(v, _SCALAR) for v in ([value] if is_flat else _leaves(value))):
+        if not all(isinstance(v, _SCALAR) for v in ([value] if is_flat else leaves(value))):
             raise CheckpointError(f'meta.{key} must be plain data, not {type(value).__name__}')
     return arguments
 
@@ -123,7 +124,7 @@ def _check_size(kind: type[BaseEnhancer], arguments: dict[str, Any], tensors: Te
     shown = ', '.join(f'{key}={value!r}' for key, value in arguments.items())
     told = f'its recipe says {show_name(shown)}'
     is_ours = type_name(kind).startswith('sci_plugins.')
-    total = sum(abs(value) for value in _leaves(arguments) if isinstance(value, int))
+    total = sum(abs(value) for value in leaves(arguments) if isinstance(value, int))
     if not arguments or (total <= _HARMLESS and not is_ours):
         return
     storages = (value.untyped_storage() for value in tensors.values())
@@ -150,16 +151,6 @@ def loaded_class(name: str) -> type[BaseEnhancer] | None:
 def _expect(value: Any, kind: type, name: str, noun: str) -> None:
     if value is not None and not isinstance(value, kind):
         raise CheckpointError(f'{name} must be {noun}, not {type(value).__name__}')
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from _leaves(item)
-    else:
-        yield value
 
 
 def plain(value: Any) -> Any:
