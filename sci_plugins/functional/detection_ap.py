@@ -29,6 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sci_plugins.errors import DataError
+from sci_plugins.functional.confusion import ratio
 
 Weights = np.ndarray | None  #: of images, ``(R, N)``, see :func:`area_ap`
 
@@ -128,7 +129,7 @@ def full_recall(ranked: RankedDetections, weights: Weights = None) -> np.ndarray
     """Recall of all detections, as :func:`area_ap`; COCO's AR is its mean over the thresholds."""
     rows = weight_rows(weights, len(ranked.positives))
     found = np.bincount(ranked.images[ranked.hits], minlength=len(ranked.positives))
-    return _divide(rows @ found, rows @ ranked.positives)
+    return ratio(rows @ found, rows @ ranked.positives)
 
 
 def recall_at_fppi(
@@ -148,7 +149,7 @@ def recall_at_fppi(
     false = _totals(ranked, rows, ends) - true
     allowed = false_positives * rows.sum(axis=1, keepdims=True)
     most = np.max(np.where(false <= allowed, true, 0), axis=1, initial=0)
-    return _divide(most, rows @ ranked.positives)
+    return ratio(most, rows @ ranked.positives)
 
 
 def pooled_curve(ranked: Sequence[RankedDetections], points: int = 500) -> RecallPrecision:
@@ -187,15 +188,16 @@ def _integrate(
                 some = slice(start, start + step)
                 gained = rows[some][:, images]
                 found = np.cumsum(gained, axis=1)
-                precision = _divide(found, totals[some][:, at], empty=0)
+                seen = totals[some][:, at]
+                precision = np.divide(found, seen, out=np.zeros_like(found), where=seen > 0)
                 envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
                 whole = boxes[some]
                 if at_recalls:
                     # How many of the 101 recalls each hit is the first to reach.
-                    reached = np.searchsorted(COCO_RECALLS, _divide(found, whole), side='right')
+                    reached = np.searchsorted(COCO_RECALLS, ratio(found, whole), side='right')
                     gained = np.diff(reached, axis=1, prepend=0)
                     whole = np.where(whole > 0, len(COCO_RECALLS), 0)
-                result[some] = _divide(np.einsum('rh,rh->r', gained, envelope), whole[:, 0])
+                result[some] = ratio(np.einsum('rh,rh->r', gained, envelope), whole[:, 0])
             results.append(result)
     return np.array(results)
 
@@ -235,13 +237,6 @@ def weight_rows(weights: Weights, images: int) -> np.ndarray:
     if rows.ndim != 2 or rows.shape[1] != images:
         raise DataError(f'weights must have the shape (resamples, {images}), got {rows.shape}')
     return rows
-
-
-def _divide(part: np.ndarray, whole: np.ndarray, empty: float = np.nan) -> np.ndarray:
-    """``part / whole``, ``empty`` where ``whole`` is 0."""
-    part, whole = np.broadcast_arrays(part, whole)
-    result = np.full(part.shape, empty, np.float64)
-    return np.divide(part, whole, out=result, where=whole > 0)
 
 
 THRESHOLDS = 1000
