@@ -52,8 +52,7 @@ def explain_images(
         DataError: if a folder is missing or holds no image.
     """
     stage = prepare_enhancer(enhancer, device)
-    paths = [path for root in inputs for path in find_images(root)]
-    for path in tqdm(paths, unit='image', disable=not progress):
+    for path in tqdm(find_images(inputs), unit='image', disable=not progress):
         yield _explain(str(path), stage, device)
 
 

@@ -20,6 +20,7 @@ from sci_plugins.apis import tune_source
 from sci_plugins.apis.enhance import Spec, prepare_enhancer, weight_files
 from sci_plugins.apis.tune_source import Source, labelled_images, network_teacher
 from sci_plugins.datasets.darkened_crops import Batch, DarkenedCrops, LabelledImages
+from sci_plugins.datasets.low_light_folder import to_tensor
 from sci_plugins.errors import CheckpointError, ConfigError, TrainingError, check_at_least
 from sci_plugins.functional.low_light import compress_jpeg, darken
 from sci_plugins.models.enhancers import AdaptiveSCIEnhancer, BaseEnhancer
@@ -107,8 +108,8 @@ def check_grid(
         for each, aim in zip(pixels, aims, strict=True):
             dark = darken(each, gain, noise, 0, generator)
             if quality is not None:
-                dark = compress_jpeg(dark[..., ::-1], quality)[..., ::-1].copy()
-            image = (torch.from_numpy(dark).permute(2, 0, 1).float() / 255)[None].to(device)
+                dark = compress_jpeg(dark[..., ::-1], quality)[..., ::-1]
+            image = to_tensor(dark)[None].to(device)
             seen = (teacher.look(image), teacher.look(stage(image)))
             losses.append(torch.cat([teacher.distance(one, aim) for one in seen]))
         measured[gain, noise, quality] = torch.stack(losses).cpu()

@@ -126,7 +126,7 @@ def open_sources(
         # The rest is told by the config.
         return list(labelled), dict(crop_size=None, images=len(images), images_sha256=None)
     # A photograph that is named twice must not be on both sides.
-    found = {os.path.realpath(path): path for root in images for path in find_images(root)}
+    found = {os.path.realpath(path): path for path in find_images(images)}
     parts = _split(list(found.values()), settings['seed'])
     crops = [DarkenedCrops(part, as_they_are, **settings) for part in parts]
     used = [path for each in crops for path in each.files]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sci_plugins.datasets.low_light_folder import find_images
+from sci_plugins.datasets.low_light_folder import find_images, to_tensor
 from sci_plugins.datasets.transforms.low_light import RANDOM_WHITE_BALANCE, log_uniform
 from sci_plugins.errors import DataError, SciPluginsError, tell_cause
 from sci_plugins.functional.host_image import host_to_rgb
@@ -128,7 +128,7 @@ class DarkenedCrops:
     def batch(self, number: int) -> Batch:
         generator = np.random.default_rng([self.seed, number])
         pairs = [self._pair(generator) for _ in range(self.batch_size)]
-        bright, dark = (torch.stack([_to_tensor(pair[k]) for pair in pairs]) for k in (0, 1))
+        bright, dark = (torch.stack([to_tensor(pair[k]) for pair in pairs]) for k in (0, 1))
         return Batch(bright, dark)
 
     def parts(self, number: int) -> list[Batch]:
@@ -197,7 +197,7 @@ class LabelledImages:
         rgb = host_to_rgb(image[None], self.input_order)
         bright = (rgb[0].permute(1, 2, 0) * 255).round().byte().numpy()
         dark = self._darken(bright, generator) if bright.mean() >= 255 * MIN_MEAN else bright
-        return Batch(_to_tensor(bright)[None], _to_tensor(dark)[None], [sample])
+        return Batch(to_tensor(bright)[None], to_tensor(dark)[None], [sample])
 
     def _load(self, index: int, seed: int) -> dict[str, Any]:
         try:
@@ -215,15 +215,14 @@ class LabelledImages:
         height, width = image.shape[:2]
         scale = self._darkness.draw_scale(generator)
         size = (max(1, round(width / scale)), max(1, round(height / scale)))
-        dark = self._darkness.apply(_resize(image, size), generator)
-        return _resize(dark, (width, height))
+        return _resize(self._darkness.apply(_resize(image, size), generator), (width, height))
 
 
 class _Photographs:
     """Images by their files; those that are too small or cannot be read are passed over."""
 
     def __init__(self, paths: Sequence[PathLike], size: int) -> None:
-        self.files = [path for root in paths for path in find_images(root)]
+        self.files = find_images(paths)
         self.size = size
         self.skipped: dict[str, str] = {}
         self._cache: dict[int, np.ndarray] = {}
@@ -268,10 +267,4 @@ class _Photographs:
 
 def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """To (width, height)."""
-    if image.shape[1::-1] == size:
-        return image
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR))
-
-
-def _to_tensor(crop: np.ndarray) -> Tensor:
-    return torch.from_numpy(crop).permute(2, 0, 1).float() / 255

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,9 +75,7 @@ class LowLightFolder(Dataset):
         sizes = dict(max_size=self.max_size, crop_size=self.crop_size)
         given = {name: size for name, size in sizes.items() if size is not None}
         check_at_least(MIN_SIDE, 'LowLightFolder', **given)
-        root = self.data_root
-        roots = [root] if isinstance(root, str | os.PathLike) else root
-        self.files = [path for root in roots for path in find_images(root)]
+        self.files = find_images(self.data_root)
         self._cache: dict[int, np.ndarray] = {}
         self._check_image_sizes()
 
@@ -130,12 +128,15 @@ class LowLightFolder(Dataset):
                 raise DataError(f'{path} is {width}x{height}, smaller than {wish}')
 
 
-def find_images(folder: PathLike) -> list[Path]:
-    """All images in ``folder`` and its subfolders, in natural order; or the one file.
+def find_images(places: PathLike | Iterable[PathLike]) -> list[Path]:
+    """All images in a folder and its subfolders, in natural order; or the one file.
 
-    The log says what was skipped. A DataError names a folder that is missing or has no image.
+    Of several such ``places``, one after the other. The log says what was skipped. A DataError
+    names a folder that is missing or has no image.
     """
-    root = Path(os.path.expanduser(folder))
+    if not isinstance(places, str | os.PathLike):
+        return [path for place in places for path in find_images(place)]
+    root = Path(os.path.expanduser(places))
     if root.is_file():
         return [root]
     if not root.exists():

@@ -1,6 +1,5 @@
 """Sheets of a few images before and after enhancement, written during training."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,9 +86,7 @@ class EnhancedPicturesHook(Hook):
                 told = 'set data_root, the training set has no list of files'
                 raise ConfigError(f'EnhancedPicturesHook: {told}')
             return list(files)
-        is_one = isinstance(self.data_root, str | os.PathLike)
-        roots: Any = [self.data_root] if is_one else self.data_root
-        return [path for root in roots for path in find_images(root)]
+        return find_images(self.data_root)
 
     def _find_enhancer(self, runner: Runner) -> BaseEnhancer:
         kind: type[BaseEnhancer] = BaseEnhancer  # type: ignore[type-abstract]
