@@ -4,11 +4,11 @@ import argparse
 import copy
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch.distributed
 from mmengine.config import Config
@@ -73,7 +73,8 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
     elif not Path(path).is_file():
         raise FileNotFoundError(f'config not found: {path}')
     try:
-        with _found_by_module():
+        # The maintained mmseg is not the package `mmsegmentation`, which MMEngine looks for.
+        with patch.dict(MODULE2PACKAGE, {name: name for name in HOSTS}):
             cfg = get_config(path) if is_host_name else Config.fromfile(path)
         if cfg_options:
             # A copy: a `_delete_` in it is taken out when it is met.
@@ -140,20 +141,6 @@ def _tell_imports(error: BaseException) -> str:
     while inner := chain[-1].__cause__ or chain[-1].__context__:
         chain.append(inner)
     return '; '.join(map(errors.first_line, chain[1:3]))
-
-
-@contextmanager
-def _found_by_module() -> Iterator[None]:
-    """Look ``mmseg::...`` up by its module; MMEngine looks for the package ``mmsegmentation``.
-
-    The maintained one has another name.
-    """
-    before = dict(MODULE2PACKAGE)
-    MODULE2PACKAGE.update({name: name for name in HOSTS})
-    try:
-        yield
-    finally:
-        MODULE2PACKAGE.update(before)
 
 
 def load_config_from_args(args: argparse.Namespace) -> Config:
