@@ -83,13 +83,11 @@ def _enhance_array(image: np.ndarray, enhancer: Any) -> np.ndarray:
         raise DataError(f'an array must have shape {_SHAPES}, got {image.shape}')
     if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
         raise DataError(f'an array must be uint8 or float in [0, 1], got {image.dtype.name}')
-    is_8_bit = image.dtype == np.uint8
     rgb = colours.repeat(3, axis=-1) if colours.shape[-1] == 1 else colours[..., :3]
     with np.errstate(over='ignore'):  # infinite values are refused below
-        tensor = torch.from_numpy(np.array(rgb, np.float32, order='C')).movedim(-1, -3)
-    enhanced = _enhance_tensor(tensor / 255 if is_8_bit else tensor, enhancer)
-    array = enhanced.movedim(-3, -1).numpy()
-    return truncate_to_8_bits(array) if is_8_bit else array.astype(image.dtype)
+        rgb = np.array(rgb, np.uint8 if image.dtype == np.uint8 else np.float32, order='C')
+    enhanced = _enhance_tensor(torch.from_numpy(rgb).movedim(-1, -3), enhancer)
+    return enhanced.movedim(-3, -1).numpy().astype(image.dtype, copy=False)
 
 
 def _enhance_tensor(image: Tensor, enhancer: Any) -> Tensor:
