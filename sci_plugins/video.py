@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,7 +65,7 @@ def enhance(
         ConfigError: if an argument is out of range.
         DataError: naming the frame that is no uint8 RGB image.
     """
-    stage = _prepare(TemporalEnhancer(enhancer, temporal, fps=fps), device)
+    stage: Any = prepare_enhancer(TemporalEnhancer(enhancer, temporal, fps=fps), device)
     return (_enhance_frame(stage, frame, index, None) for index, frame in enumerate(frames))
 
 
@@ -118,7 +118,7 @@ def enhance_video(
     check_outputs(path, inputs=[] if is_live else [str(source)], overwrite=True)
     if path.exists() and not overwrite:
         raise ConfigError(f'{path} exists: choose another name, or pass --overwrite')
-    stage = _prepare(TemporalEnhancer(enhancer, temporal, seconds), device)
+    stage: Any = prepare_enhancer(TemporalEnhancer(enhancer, temporal, seconds), device)
     settings: dict[str, Any] = dict(source=_identify(source, is_live), quality=quality, limit=limit)
     settings |= dict(enhancer=enhancer_fingerprint(stage))
     with _opened(source) as reader:
@@ -132,10 +132,6 @@ def enhance_video(
     _join(parts, path, None if is_live else str(source))
     parts.remove()
     return summary
-
-
-def _prepare(stage: TemporalEnhancer, device: str) -> TemporalEnhancer:
-    return cast(TemporalEnhancer, prepare_enhancer(stage, device))  # a copy of the stage
 
 
 class _Reader:
