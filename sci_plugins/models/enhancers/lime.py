@@ -93,14 +93,13 @@ def _solve_rows(right: Tensor, weight: Tensor, diagonal: float = 1.0) -> Tensor:
 
 def _slope(values: Tensor, axis: int) -> Tensor:
     """Difference to the next pixel along an axis; 0 at the last."""
-    return torch.cat([values.diff(dim=axis), torch.zeros_like(values.narrow(axis, 0, 1))], axis)
+    return values.diff(dim=axis, append=values.narrow(axis, -1, 1))
 
 
 def _roughness(values: Tensor, weight: Tensor, axis: int) -> Tensor:
     """``-d(weight * d values)`` along an axis."""
     flow = weight * _slope(values, axis)
-    first, rest = flow.narrow(axis, 0, 1), flow.narrow(axis, 0, flow.shape[axis] - 1)
-    return torch.cat([torch.zeros_like(first), rest], axis) - flow
+    return -flow.diff(dim=axis, prepend=torch.zeros_like(flow.narrow(axis, 0, 1)))
 
 
 def _blur(values: Tensor, sigma: float) -> Tensor:
