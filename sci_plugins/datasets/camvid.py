@@ -61,6 +61,5 @@ class CamVidDataset(SegmentationFolderDataset):
         chosen = [each for each in left if not each.name.startswith(exclude)]
         if not chosen:
             told = f'include_prefix={self.include_prefix}, exclude_prefix={exclude}'
-            place = f'{self.img_suffix} frame in {images[0].parent}'
-            raise DataError(f'CamVid: no {place} with {told}')
+            raise DataError(f'CamVid: no {self.img_suffix} frame in {images[0].parent} with {told}')
         return chosen

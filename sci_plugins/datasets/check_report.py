@@ -80,8 +80,7 @@ def in_threads(
 ) -> Iterator[Result]:
     """Results in the order of the items, with a progress bar after two seconds."""
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        results = pool.map(function, items)
-        yield from tqdm(results, title, len(items), delay=2, leave=False)
+        yield from tqdm(pool.map(function, items), title, len(items), delay=2, leave=False)
 
 
 def image_digest(path: Path) -> tuple[tuple[int, int] | str, str]:

@@ -271,8 +271,7 @@ class DarkFaceDataset(TextLabelDataset):
         labels, _ = files_by_id(self.data_prefix['label'], '.txt')
         if alone := [path for name, path in labels.items() if name not in names]:
             told = f'has no image in {images} ({len(alone)} such labels)'
-            advice = 'to use a part of the set, pass split or ann_file'
-            raise DataError(f'{alone[0]}: {told}; {advice}')
+            raise DataError(f'{alone[0]}: {told}; to use a part of the set, pass split or ann_file')
 
     def _check_images(self, images: Path, names: list[str]) -> None:
         there = {path.name for path in images.iterdir()}

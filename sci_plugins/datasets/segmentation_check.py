@@ -171,8 +171,7 @@ def _judge(
 def _part_row(part: Part, found: Found | None) -> dict[str, Any]:
     images, labels = (len(found.images), found.labels) if found else ('-', '-')
     published = '?' if part.published is None else part.published
-    row = dict(part=part.name, images=images, published=published)
-    return row | {'label maps': labels}
+    return dict(part=part.name, images=images, published=published) | {'label maps': labels}
 
 
 def _describe_classes(report: CheckReport, part: Part, code: LabelCode, found: Found) -> None:

@@ -179,7 +179,6 @@ def _hang_lamps(canvas: Canvas, room: Room, generator: Random) -> list[Light]:
         up = room.height - 0.45
         cord = Panel(0, z, x - 0.015, x + 0.015, up, room.height)
         canvas.polygon(cord.corners(), _NO_LABEL, plain((0.02,) * 3))
-        shade = plain((0.5, 0.5, 0.5), _LAMP_RADIANCE * colour)
-        canvas.disc((x, up, z), 0.13, _NO_LABEL, shade)
+        canvas.disc((x, up, z), 0.13, _NO_LABEL, plain((0.5, 0.5, 0.5), _LAMP_RADIANCE * colour))
         lights.append(Light((x, up - 0.2, z), 2.2 * colour))
     return lights

@@ -246,8 +246,7 @@ class DetectionRecords(ImageRecords):
                 if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
                     got = f'{labels.min()} to {labels.max()}'
                     raise image.wrong('labels', f'be 0 to {len(classes) - 1}', got)
-        places = range(len(classes))
-        of_classes = ([image.of_class(place) for image in images] for place in places)
+        of_classes = ([image.of_class(place) for image in images] for place in range(len(classes)))
         self.parts = [ClassRecords(each, coco, by_size=self._single) for each in of_classes]
         self.has_coco = coco
 

@@ -150,8 +150,7 @@ class SegmentationRecords(ImageRecords):
     def arrays(self) -> dict[str, np.ndarray]:
         """The matrices, with all classes in them."""
         names = {key: np.array(getattr(self, key), dtype=str) for key in ('classes', 'subset')}
-        flag = np.array(self.ignore_left_out)
-        return dict(matrices=self.matrices, **names, ignore_left_out=flag)
+        return dict(matrices=self.matrices, **names, ignore_left_out=np.array(self.ignore_left_out))
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> 'SegmentationRecords':

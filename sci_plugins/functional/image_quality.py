@@ -56,8 +56,7 @@ def discrete_entropy(image: Tensor) -> Tensor:
     frequent. Source: Shannon, "A mathematical theory of communication", 1948.
     """
     levels = gray_levels(image).long().flatten(1)
-    counts = torch.stack([torch.bincount(row, minlength=256) for row in levels])
-    share = counts / levels.shape[1]
+    share = torch.stack([torch.bincount(row, minlength=256) for row in levels]) / levels.shape[1]
     return -torch.special.xlogy(share, share).sum(1) / torch.log(torch.tensor(2.0))
 
 

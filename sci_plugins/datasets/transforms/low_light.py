@@ -124,8 +124,7 @@ class SynthesizeLowLight(BaseTransform):
             return [int(np.random.randint(2**32, dtype=np.uint64))]
         path = results.get('img_path')
         name = os.fsencode(Path(path).name) if path else results['img'].tobytes()
-        digest = hashlib.sha256(name).digest()
-        return [self.seed, int.from_bytes(digest[:8], 'little')]
+        return [self.seed, int.from_bytes(hashlib.sha256(name).digest()[:8], 'little')]
 
     def _draw_settings(self, generator: np.random.Generator) -> dict[str, Any]:
         draws = generator.random(5)

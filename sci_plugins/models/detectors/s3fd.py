@@ -122,8 +122,7 @@ def max_out_background(scores: Tensor, classes: int = 1) -> Tensor:
     Of scores ``(N, classes + K, H, W)`` before the softmax, the K of the background last as in
     mmdet (in the authors' files first): ``(N, classes + 1, H, W)``.
     """
-    background = scores[:, classes:].amax(dim=1, keepdim=True)
-    return torch.cat([scores[:, :classes], background], dim=1)
+    return torch.cat([scores[:, :classes], scores[:, classes:].amax(dim=1, keepdim=True)], dim=1)
 
 
 @MODELS.register_module()

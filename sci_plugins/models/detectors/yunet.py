@@ -121,8 +121,7 @@ class YuNetONNX(BaseDetector):
         W)``, BGR in [0, 255], H and W multiples of 32; samples have ``img_shape`` and
         ``scale_factor``. ConfigError for another size.
         """
-        outputs = self._forward(batch_inputs)
-        boxes, scores = decode_yunet(outputs, *batch_inputs.shape[-2:])
+        boxes, scores = decode_yunet(self._forward(batch_inputs), *batch_inputs.shape[-2:])
         triples = zip(boxes, scores, batch_data_samples, strict=True)
         results = [self._select(b, s, sample.metainfo, rescale) for b, s, sample in triples]
         return self.add_pred_to_datasample(batch_data_samples, results)
@@ -149,8 +148,7 @@ class YuNetONNX(BaseDetector):
         kept = nms(boxes, scores, self.iou_threshold)[: self.max_per_img]
         boxes, scores = boxes[kept], scores[kept]
         height, width = meta['img_shape'][:2]
-        limit = boxes.new_tensor([width, height, width, height])
-        boxes = torch.minimum(boxes.clamp(min=0), limit)
+        boxes = torch.minimum(boxes.clamp(min=0), boxes.new_tensor([width, height, width, height]))
         inside = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)  # not in the padding
         boxes, scores = boxes[inside], scores[inside]
         if rescale:

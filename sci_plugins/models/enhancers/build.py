@@ -219,8 +219,7 @@ def _build_from_config(config: dict[str, Any]) -> BaseEnhancer:
 def _find_class(kind: str) -> Any:
     """A class by its scope in MMEngine's registries, or by its module."""
     module, _, name = kind.rpartition('.')
-    scopes = {'sci_plugins', 'mmengine', *HOSTS}
-    if module and module.partition('.')[0] not in scopes:
+    if module and module.partition('.')[0] not in {'sci_plugins', 'mmengine', *HOSTS}:
         try:
             if (found := getattr(import_module(module), name, None)) is not None:
                 return found

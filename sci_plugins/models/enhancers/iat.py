@@ -172,9 +172,7 @@ class _Attention(nn.Module):
         self.proj = nn.Linear(_GLOBAL, _GLOBAL)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        queries = self.q.expand(len(tokens), -1, -1)
-        parts = queries, self.k(tokens), self.v(tokens)
+        parts = self.q.expand(len(tokens), -1, -1), self.k(tokens), self.v(tokens)
         # Each ``(N, L, 64)`` to ``(N, 4, L, 16)``.
         heads = (each.unflatten(2, (_HEADS, -1)).transpose(1, 2) for each in parts)
-        seen = F.scaled_dot_product_attention(*heads)
-        return self.proj(seen.transpose(1, 2).flatten(2))
+        return self.proj(F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2))

@@ -72,8 +72,7 @@ class RUASEnhancer(RetinexEnhancer):
         guess = local_maximum(enhanced) - _RECTIFICATION * (enhanced - image)
         hidden = F.relu(apply_conv(self.guess_conv1, guess))
         features = guess + F.relu(apply_conv(self.guess_conv2, hidden))
-        light = torch.sigmoid(apply_conv(self.light_conv, features))
-        return limit_illumination(light + image)
+        return limit_illumination(torch.sigmoid(apply_conv(self.light_conv, features)) + image)
 
 
 def local_maximum(image: Tensor) -> Tensor:

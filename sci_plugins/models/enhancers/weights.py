@@ -247,8 +247,7 @@ def _sizes_by_shape(tensors: Tensors) -> dict[str, Any]:
     """SCI's sizes as far as the entries show them; empty if there is no estimator."""
     entries = find_estimator(tensors, 'in_conv')
     if not entries:
-        alone = find_estimator(tensors, 'out_conv')
-        return dict(layers=0, channels=None) if alone else {}
+        return dict(layers=0, channels=None) if find_estimator(tensors, 'out_conv') else {}
     name = next(key for key in entries if key.startswith('in_conv'))
     sizes: dict[str, Any] = dict(zip(['channels'], entries[name].shape, strict=False))
     blocks = {key.split('.')[1] for key in entries if key.startswith('blocks.')}
