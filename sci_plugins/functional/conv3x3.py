@@ -130,7 +130,11 @@ class _Conv3x3(Function):
 
 def convolve(image: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """:func:`conv3x3` of a channels-last image, without gradients."""
-    pixels = _pixels_a_step(image, weight.shape[0])
+    pixels, width = 1, image.shape[-1]
+    if image.device.type == 'cpu' and image.dtype == torch.float32:
+        # At least two steps: oneDNN 3.12 gives wrong values for a batch with one.
+        most = pixels_per_step(weight.shape[0])
+        pixels = next((n for n in range(most, 1, -1) if width % n == 0 and width > n), 1)
     if pixels == 1:
         return F.conv2d(image, weight, bias, padding=1)
     bias = None if bias is None else bias.repeat(pixels)
@@ -202,14 +206,6 @@ def _rows_at_cuts(image: Tensor, strips: int) -> Tensor:
     rows = image.shape[2] // strips
     pairs = [image[:, :, n * rows - 1 : n * rows + 1] for n in range(1, strips)]
     return channels_last(torch.cat(pairs))
-
-
-def _pixels_a_step(image: Tensor, channels: int) -> int:
-    if image.device.type != 'cpu' or image.dtype != torch.float32:
-        return 1
-    width, most = image.shape[-1], pixels_per_step(channels)
-    # At least two steps: oneDNN 3.12 gives wrong values for a batch with one.
-    return next((n for n in range(most, 1, -1) if width % n == 0 and width > n), 1)
 
 
 @torch.compiler.assume_constant_result
