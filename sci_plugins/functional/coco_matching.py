@@ -37,8 +37,7 @@ def match_coco_by_size(
     Boxes of other sizes are ignored, as are unmatched detections of other sizes: COCO's rule for
     its small, medium and large objects.
     """
-    boxes = [_of_boxes(*each) for each in images]
-    matches = _match(boxes, IOU_THRESHOLDS[:1], list(bins.values()))
+    matches = _match([_of_boxes(*each) for each in images], IOU_THRESHOLDS[:1], list(bins.values()))
     return {name: match[0] for name, match in zip(bins, matches, strict=True)}
 
 

@@ -64,10 +64,9 @@ def measure(
 ) -> VariantResult:
     """Test a model by MMEngine's Runner; ConfigError if the evaluator gives no numbers."""
     progress = TestProgressHook(f'{condition.name} | {name}')
-    given = ('work_dir', 'test_dataloader', 'test_cfg', 'test_evaluator')
     runner = NamingRunner(
         model=model,
-        **{key: cfg[key] for key in given},
+        **{key: cfg[key] for key in ('work_dir', 'test_dataloader', 'test_cfg', 'test_evaluator')},
         default_hooks=dict(logger=None, checkpoint=None),
         custom_hooks=[progress, *hooks],
         launcher=cfg.get('launcher', 'none'),
@@ -83,7 +82,6 @@ def measure(
     finally:
         progress.after_test(runner)  # so that an error's line begins below the bar
     seconds = round(time.perf_counter() - started, 3)
-    images = len(runner.test_dataloader.dataset)
     # Scalars only, one of which is no measure of a model; COCO's -1 means "no such objects".
     numbers = {
         key: math.nan if value == -1 else float(value)
@@ -93,7 +91,7 @@ def measure(
     if not numbers:
         told = 'gives no numbers to compare (format_only?)'
         raise ConfigError(f'the test_evaluator of {cfg.filename} {told}')
-    return VariantResult(name, condition, numbers, seconds, images)
+    return VariantResult(name, condition, numbers, seconds, len(runner.test_dataloader.dataset))
 
 
 @dataclass(frozen=True)

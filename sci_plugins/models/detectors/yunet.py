@@ -95,9 +95,8 @@ class YuNetONNX(BaseDetector):
         data_preprocessor: Any = None,
         init_cfg: Any = None,
     ) -> None:
-        check_at_least(0.0, _NAME, most=1, score_thr=score_thr)
         check_above(0, _NAME, iou_threshold=iou_threshold)
-        check_at_least(0.0, _NAME, most=1, iou_threshold=iou_threshold)
+        check_at_least(0.0, _NAME, most=1, score_thr=score_thr, iou_threshold=iou_threshold)
         check_at_least(1, _NAME, max_per_img=max_per_img)
         padding = dict(type='mmdet.DetDataPreprocessor', pad_size_divisor=32)
         super().__init__(data_preprocessor=data_preprocessor or padding, init_cfg=init_cfg)

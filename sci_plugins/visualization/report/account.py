@@ -348,9 +348,8 @@ def _missing(comparison: Comparison) -> dict[str, list[str]]:
     """Planned condition -> variants that are not measured under it."""
     planned = comparison.about.get('planned') or {}
     done = {(each.condition.name, each.variant) for each in comparison.results}
-    variants = planned.get('variants', [])
     return {
-        name: [variant for variant in variants if (name, variant) not in done]
+        name: [variant for variant in planned.get('variants', []) if (name, variant) not in done]
         for name in planned.get('conditions', [])
     }
 
