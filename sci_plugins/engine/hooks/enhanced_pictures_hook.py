@@ -58,7 +58,11 @@ class EnhancedPicturesHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         self._find_enhancer(runner)
-        files = self._candidates(runner)
+        own = getattr(runner.train_dataloader.dataset, 'files', None)
+        files = own if self.data_root is None else find_images(self.data_root)
+        if not files:
+            told = 'set data_root, the training set has no list of files'
+            raise ConfigError(f'EnhancedPicturesHook: {told}')
         count = min(self.count, len(files))
         files = [files[index * len(files) // count] for index in range(count)]  # evenly spaced
         data = LowLightFolder(files, max_size=self.max_size, skip_unreadable=True)
@@ -78,15 +82,6 @@ class EnhancedPicturesHook(Hook):
         is_due = self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)
         if not self.by_epoch and is_due:
             self._write(runner, runner.iter + 1, runner.iter + 1)
-
-    def _candidates(self, runner: Runner) -> list[Path]:
-        if self.data_root is None:
-            files = getattr(runner.train_dataloader.dataset, 'files', None)
-            if not files:
-                told = 'set data_root, the training set has no list of files'
-                raise ConfigError(f'EnhancedPicturesHook: {told}')
-            return list(files)
-        return find_images(self.data_root)
 
     def _find_enhancer(self, runner: Runner) -> BaseEnhancer:
         kind: type[BaseEnhancer] = BaseEnhancer  # type: ignore[type-abstract]
