@@ -5,10 +5,10 @@ import copy
 import os
 import re
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import torch.distributed
 from mmengine.config import Config
@@ -73,8 +73,10 @@ def load_config(path: str, cfg_options: dict[str, Any] | None = None) -> Config:
     elif not Path(path).is_file():
         raise FileNotFoundError(f'config not found: {path}')
     try:
-        # The maintained mmseg is not the package `mmsegmentation`, which MMEngine looks for.
-        with patch.dict(MODULE2PACKAGE, {name: name for name in HOSTS}):
+        with ExitStack() as stack:
+            # The maintained mmseg is not the package `mmsegmentation`, which MMEngine looks for.
+            stack.callback(MODULE2PACKAGE.update, dict(MODULE2PACKAGE))
+            MODULE2PACKAGE.update({name: name for name in HOSTS})
             cfg = get_config(path) if is_host_name else Config.fromfile(path)
         if cfg_options:
             # A copy: a `_delete_` in it is taken out when it is met.
