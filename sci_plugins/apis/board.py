@@ -25,13 +25,9 @@ from sci_plugins.apis.compare.contenders import NO_CHECKPOINT, enhancer_of
 from sci_plugins.apis.compare.measuring import RecordStore
 from sci_plugins.apis.config import load_config
 from sci_plugins.errors import ConfigError, DataError
+from sci_plugins.evaluation import comparison
 from sci_plugins.evaluation.bootstrap import ALPHA, HELPS, HURTS, SAME, adjust
-from sci_plugins.evaluation.comparison import (
-    Comparison,
-    differing_protocols,
-    percent_factor,
-    read_comparison,
-)
+from sci_plugins.evaluation.comparison import Comparison, percent_factor, read_comparison
 from sci_plugins.evaluation.conditions import Condition, parse_condition
 from sci_plugins.models.enhancers import build_enhancer
 from sci_plugins.utils.checkpoint import use_safe_loading
@@ -313,7 +309,7 @@ def _sheet(network: Network, every: list[Comparison], columns: list[Column]) -> 
     named = [replace(b, variant=c.text) for b, c in zip(bases, columns, strict=True)]
     files = str(about['config']), str(about['checkpoint']), about.get('checkpoint_sha256')
     told = _metric(found), bases[0].images, network.resample
-    differing = differing_protocols(named)
+    differing = comparison.differing_protocols(named)
     return Sheet(network.name, *files, *told, columns, bases[0].protocol, differing)
 
 

@@ -159,14 +159,12 @@ class _CocoTruth:
             if problem and (each.bbox is None or each.segmentation is not None):
                 raise DataError(f'{path}: [{index}].segmentation{problem}')
             found[each.image_id].append(each)
-        masks: list[ImageMasks] = []
-        if any(each.segmentation for of_image in found.values() for each in of_image):
-            check_coco(self.path, masks=True)
-            masks = [self._masks(key, each, path) for key, each in found.items()]
-        images = [self._image(key, each) for key, each in found.items()]
-        if masks:
-            return InstanceRecords(images, masks, self.classes)
-        return DetectionRecords(images, classes=self.classes)
+        if not any(each.segmentation for of_image in found.values() for each in of_image):
+            images = [self._image(*each) for each in found.items()]
+            return DetectionRecords(images, classes=self.classes)
+        check_coco(self.path, masks=True)
+        masks = [self._masks(key, each, path) for key, each in found.items()]
+        return InstanceRecords([self._image(*each) for each in found.items()], masks, self.classes)
 
     def _masks(self, key: Id, found: list[_Found], path: Path) -> ImageMasks:
         """Also a box for each mask that has none."""

@@ -112,13 +112,11 @@ def _check_scale(image: Tensor) -> Tensor:
     low, high = image.aminmax() if image.numel() else (image.new_zeros(()),) * 2
     if not bool(torch.isfinite(low) & torch.isfinite(high)):
         raise DataError('the image holds NaN or infinite values')
-    got = ''
+    told = 'a float image must be in [0, 1], got values'
     if high > _CLEARLY_ABOVE_ONE:
-        got = f'up to {float(high):.4g}: divide by 255, or give uint8'
-    elif low < _CLEARLY_BELOW_ZERO:
-        got = f'down to {float(low):.4g}: enhance it before it is normalised'
-    if got:
-        raise DataError(f'a float image must be in [0, 1], got values {got}')
+        raise DataError(f'{told} up to {float(high):.4g}: divide by 255, or give uint8')
+    if low < _CLEARLY_BELOW_ZERO:
+        raise DataError(f'{told} down to {float(low):.4g}: enhance it before it is normalised')
     return image
 
 

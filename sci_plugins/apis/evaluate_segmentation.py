@@ -11,12 +11,9 @@ from tqdm import tqdm
 
 from sci_plugins.datasets.night_layouts import CLASS_NAMES
 from sci_plugins.errors import ConfigError, DataError, check_at_least, check_choice
+from sci_plugins.evaluation import segmentation_records
 from sci_plugins.evaluation.comparison import finite_or_none
-from sci_plugins.evaluation.segmentation_records import (
-    SegmentationRecords,
-    choose_classes,
-    class_table,
-)
+from sci_plugins.evaluation.segmentation_records import SegmentationRecords
 from sci_plugins.functional.confusion import MAX_CLASSES, confusion_matrix, unknown_ids
 from sci_plugins.utils.folders import PathLike, list_files
 from sci_plugins.utils.images import read_label_map
@@ -187,7 +184,7 @@ class SegmentationResult:
 
     def to_text(self) -> str:
         paired = [f'paired: {self.rule}'] if self.rule else []
-        return '\n'.join([*paired, class_table(self.records)])
+        return '\n'.join([*paired, segmentation_records.class_table(self.records)])
 
     def warnings(self) -> list[str]:
         """What the user must know before quoting the numbers."""
@@ -242,7 +239,7 @@ def evaluate_segmentation(
         DataError: naming the file that is missing, not readable or no such label map.
     """
     names = name_classes(num_classes, classes)
-    kept = choose_classes(subset, names)
+    kept = segmentation_records.choose_classes(subset, names)
     check_choice('missing', missing, MISSING)
     found = pair_label_maps(pred_dir, gt_dir, pred_suffix, gt_suffix)
     if found.missing and (strict or missing == 'error'):

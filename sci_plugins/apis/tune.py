@@ -248,16 +248,12 @@ def tune(
     result.grid = check_grid(stage, teacher, held_out, device=device)
     result.skipped = data.skipped | held_out.skipped
     _draw(sheet, stage, tune_source.held_out_batches(held_out), tuning.device)
-    done = dict(steps=len(result.losses)) | settings | told | _outcome(result)
+    checks = {str(step): value for step, value in result.held_out.items()}
+    done = dict(steps=len(result.losses)) | settings | told | dict(held_out=checks)
+    done |= dict(grid=[vars(cell) for cell in result.grid], safe=result.is_safe)
     result.sha256 = save_enhancer(stage, out, tuned=done, **(recipe or {}))
     state.unlink(missing_ok=True)
     return result
-
-
-def _outcome(result: TuneResult) -> dict[str, Any]:
-    checks = {str(step): value for step, value in result.held_out.items()}
-    grid = [vars(cell) for cell in result.grid]
-    return dict(held_out=checks, grid=grid, safe=result.is_safe)
 
 
 def _prepare(enhancer: Spec, device: str) -> BaseEnhancer:
@@ -268,26 +264,24 @@ def _prepare(enhancer: Spec, device: str) -> BaseEnhancer:
     return stage
 
 
+@dataclass(eq=False)
 class _Tuning:
     """The stage, its teacher and its optimizer, from step to step."""
 
-    def __init__(
-        self,
-        stage: BaseEnhancer,
-        teacher: Teacher,
-        steps: int,
-        no_harm: float,
-        device: torch.device,
-    ) -> None:
-        self.stage, self.teacher, self.steps = stage, teacher, steps
-        self.no_harm, self.device = no_harm, device
-        stage.requires_grad_(True)
+    stage: BaseEnhancer
+    teacher: Teacher
+    steps: int
+    no_harm: float
+    device: torch.device
+
+    def __post_init__(self) -> None:
+        stage = self.stage.requires_grad_(True)
         rates: dict[nn.Module, float] = {stage: SCI_LEARNING_RATE}
         if isinstance(stage, AdaptiveSCIEnhancer):
             rates = {stage.controller: LEARNING_RATE, stage.sci: SCI_LEARNING_RATE}
         groups = [dict(params=list(part.parameters()), lr=lr) for part, lr in rates.items()]
         self.optimizer = torch.optim.Adam(groups)
-        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, steps)
+        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, self.steps)
         self.step, self.losses = 0, list[float]()
         self.held_out: dict[int, float] = {}
         self.best = copy.deepcopy(stage.state_dict())

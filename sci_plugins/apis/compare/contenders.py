@@ -16,12 +16,8 @@ from torch import nn
 from sci_plugins.apis.attach import attach, default_fill_color, detach
 from sci_plugins.apis.config import load_config, use_tta
 from sci_plugins.errors import ConfigError, DataError
-from sci_plugins.evaluation.conditions import (
-    Condition,
-    data_set_configs,
-    insert_after_loading,
-    loading_pipelines,
-)
+from sci_plugins.evaluation import conditions
+from sci_plugins.evaluation.conditions import Condition, data_set_configs
 from sci_plugins.models.data_preprocessors.mixin import EnhancementMixin
 from sci_plugins.models.enhancement_stage import ValueCheck
 from sci_plugins.models.enhancers import build_enhancer
@@ -102,7 +98,7 @@ def class_names(cfg: Config) -> tuple[str, ...] | None:
 
 
 def _test_pipelines(cfg: Config) -> list[list]:
-    return loading_pipelines((cfg.get('test_dataloader') or {}).get('dataset'))
+    return conditions.loading_pipelines((cfg.get('test_dataloader') or {}).get('dataset'))
 
 
 def _last_step(pipeline: Any) -> dict[str, Any]:
@@ -250,10 +246,14 @@ class Contenders:
         else:
             return cfg
         cfg = copy.deepcopy(cfg)
-        insert_after_loading(cfg, dict(step, input_order=self.input_order), 'enhance')
+        step |= dict(input_order=self.input_order)
+        conditions.insert_after_loading(cfg, step, 'enhance')
         if parts.is_before and parts.look:
+            # The steps behind it move into it: they follow for each view.
             for pipeline in _test_pipelines(cfg):
-                _take_in_what_follows(pipeline)
+                place = [is_type(step, 'RawAndEnhanced') for step in pipeline].index(True)
+                pipeline[place] = dict(pipeline[place], transforms=pipeline[place + 1 :])
+                del pipeline[place + 1 :]
         return cfg
 
     def enhancer_name(self, name: str) -> str | None:
@@ -376,13 +376,6 @@ def _split(name: str, prefixes: Iterable[str]) -> tuple[str, str]:
     if prefix in prefixes and rest.endswith(')') and rest[:-1].strip():
         return prefix, rest[:-1].strip()
     return '', name
-
-
-def _take_in_what_follows(pipeline: list) -> None:
-    """Move the steps behind a ``RawAndEnhanced`` into it: they follow for each view."""
-    place = next(i for i, step in enumerate(pipeline) if is_type(step, 'RawAndEnhanced'))
-    pipeline[place] = dict(pipeline[place], transforms=pipeline[place + 1 :])
-    del pipeline[place + 1 :]
 
 
 def folder_of(variant: str) -> str:
