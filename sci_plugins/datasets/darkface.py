@@ -232,7 +232,11 @@ class DarkFaceDataset(TextLabelDataset):
     def load_data_list(self) -> list[dict]:
         images = self.folder()
         names = self._names(images)
-        self._check_images(images, names)
+        there = {path.name for path in images.iterdir()}
+        if missing := [n for n in names if f'{n}{self.img_suffix}' not in there]:
+            told = f'{len(missing)} of {len(names)} are missing'
+            path = images / f'{missing[0]}{self.img_suffix}'
+            raise DataError(f'{path}: there is no such image ({told})')
         records = [self._load_record(images / f'{n}{self.img_suffix}') for n in names]
         # Outside or beyond the image and duplicates: they are kept.
         texts, self._strange_boxes = self._strange_boxes, []
@@ -272,13 +276,6 @@ class DarkFaceDataset(TextLabelDataset):
         if alone := [path for name, path in labels.items() if name not in names]:
             told = f'has no image in {images} ({len(alone)} such labels)'
             raise DataError(f'{alone[0]}: {told}; to use a part of the set, pass split or ann_file')
-
-    def _check_images(self, images: Path, names: list[str]) -> None:
-        there = {path.name for path in images.iterdir()}
-        files = [f'{name}{self.img_suffix}' for name in names]
-        if missing := [file for file in files if file not in there]:
-            told = f'{len(missing)} of {len(names)} are missing'
-            raise DataError(f'{images / missing[0]}: there is no such image ({told})')
 
     def _name_version(self, records: list[dict]) -> None:
         faces = sum(len(record['instances']) for record in records)

@@ -77,7 +77,14 @@ class LowLightFolder(Dataset):
         check_at_least(MIN_SIDE, 'LowLightFolder', **given)
         self.files = find_images(self.data_root)
         self._cache: dict[int, np.ndarray] = {}
-        self._check_image_sizes()
+        # Small images are refused at the start, from their headers, not after hours.
+        least, wish = MIN_SIDE, f'{MIN_SIDE} pixels, the neighbourhood of the loss'
+        if self.crop_size is not None:
+            least, wish = self.crop_size, f'crop_size={self.crop_size}'
+        for path in self.files:
+            width, height = _limit_size(*header_size(path), self.max_size)
+            if 0 < min(width, height) < least:
+                raise DataError(f'{path} is {width}x{height}, smaller than {wish}')
 
     def __len__(self) -> int:
         return len(self.files)
@@ -116,16 +123,6 @@ class LowLightFolder(Dataset):
         if self.cache:
             self._cache[index] = image
         return image
-
-    def _check_image_sizes(self) -> None:
-        """Refuse small images at the start, from their headers, not after hours."""
-        least, wish = MIN_SIDE, f'{MIN_SIDE} pixels, the neighbourhood of the loss'
-        if self.crop_size is not None:
-            least, wish = self.crop_size, f'crop_size={self.crop_size}'
-        for path in self.files:
-            width, height = _limit_size(*header_size(path), self.max_size)
-            if 0 < min(width, height) < least:
-                raise DataError(f'{path} is {width}x{height}, smaller than {wish}')
 
 
 def find_images(places: PathLike | Iterable[PathLike]) -> list[Path]:

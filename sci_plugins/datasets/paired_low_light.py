@@ -51,7 +51,14 @@ class PairedLowLightDataset(Dataset):
             wish = 'folders must be two names, the dark and the bright one'
             raise ConfigError(f'PairedLowLightDataset: {wish}, got {self.folders!r}')
         names = LAYOUTS[self.layout] if self.folders is None else (tuple(self.folders),)
-        self.pairs = _find_pairs(Path(os.path.expanduser(self.data_root)), names)
+        root = Path(os.path.expanduser(self.data_root))
+        found = [(root / low, root / bright) for low, bright in names]
+        there = [pair for pair in found if all(folder.is_dir() for folder in pair)]
+        if not there:
+            wanted = ' or '.join(f'{low} and {bright}' for low, bright in names)
+            missing = next(folder for folder in found[0] if not folder.is_dir())
+            raise DataError(f'{root} must have the folders {wanted}; {missing} is missing')
+        self.pairs = [pair for low, bright in there for pair in _match(low, bright)]
 
     @property
     def files(self) -> list[Path]:
@@ -70,16 +77,6 @@ class PairedLowLightDataset(Dataset):
             raise DataError(f'{told}: expected equal sizes')
         sample = make_sample(low, to_tensor(shrink(reference, self.max_size)))
         return dict(inputs=to_tensor(shrink(image, self.max_size)), data_samples=sample)
-
-
-def _find_pairs(root: Path, names: Sequence[Sequence[str]]) -> list[tuple[Path, Path]]:
-    found = [(root / low, root / bright) for low, bright in names]
-    there = [pair for pair in found if all(folder.is_dir() for folder in pair)]
-    if not there:
-        wanted = ' or '.join(f'{low} and {bright}' for low, bright in names)
-        missing = next(folder for folder in found[0] if not folder.is_dir())
-        raise DataError(f'{root} must have the folders {wanted}; {missing} is missing')
-    return [pair for low, bright in there for pair in _match(low, bright)]
 
 
 def _match(low: Path, bright: Path) -> list[tuple[Path, Path]]:

@@ -1,6 +1,5 @@
 """Base of the segmentation sets: folders of images with their label maps, for mmseg."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -63,8 +62,8 @@ class SegmentationFolderDataset(BaseSegDataset):
         suffixes = img_suffix or layout.img_suffix, seg_map_suffix or layout.label_suffix
         self.layout = replace(layout, img_suffix=suffixes[0], label_suffix=suffixes[1])
         lazy = kwargs.pop('lazy_init', False)
-        names = dict(zip(('img_suffix', 'seg_map_suffix'), suffixes, strict=True))
-        super().__init__(*args, data_prefix=data_prefix or {}, lazy_init=True, **names, **kwargs)
+        kwargs |= dict(zip(('img_suffix', 'seg_map_suffix'), suffixes, strict=True))
+        super().__init__(*args, data_prefix=data_prefix or {}, lazy_init=True, **kwargs)
         root = self.data_root or '.'
         if data_prefix is not None:
             labels = self.data_prefix.get('seg_map_path')
@@ -74,7 +73,11 @@ class SegmentationFolderDataset(BaseSegDataset):
             self.folders = [part.folder for part in self.layout.parts(root, split, condition)]
         self.label_map = self.layout.code.label_map(self.label_map)
         self._metainfo['label_map'] = self.label_map
-        self._check_labels_when_loaded()
+        # The check stands behind the pipeline's step that loads the label map.
+        check = CheckLabelMap(len(self.metainfo['classes']), self.ignore_index)
+        names = [type(step).__name__ for step in self.pipeline.transforms]
+        if 'LoadAnnotations' in names:
+            self.pipeline.transforms.insert(names.index('LoadAnnotations') + 1, check)
         if not lazy:
             self.full_init()
 
@@ -97,7 +100,12 @@ class SegmentationFolderDataset(BaseSegDataset):
         if listed:
             told = f'below {self.folders[0].images} ({len(listed)} such images)'
             raise DataError(f'{self.layout.name}: found no {min(listed)} of {self.ann_file} {told}')
-        self._check_labels_exist(records)
+        labels = {record['img_path']: record.get('seg_map_path') for record in records}
+        missing = {k: path for k, path in labels.items() if path and not Path(path).is_file()}
+        if missing:
+            image, label = next(iter(missing.items()))
+            told = f'{len(missing)} of {len(records)} images'
+            raise DataError(f'{image}: has no label map {label} ({told})')
         return records
 
     def _read_list(self) -> set[str] | None:
@@ -125,21 +133,6 @@ class SegmentationFolderDataset(BaseSegDataset):
         own = dict(label_map=self.label_map, reduce_zero_label=self.reduce_zero_label)
         record = dict(img_path=str(image), clip=self.clip_of(image), seg_fields=[], **own)
         return record if label is None else dict(record, seg_map_path=str(label))
-
-    def _check_labels_exist(self, records: Sequence[dict]) -> None:
-        labels = {record['img_path']: record.get('seg_map_path') for record in records}
-        missing = {k: path for k, path in labels.items() if path and not Path(path).is_file()}
-        if missing:
-            image, label = next(iter(missing.items()))
-            told = f'{len(missing)} of {len(records)} images'
-            raise DataError(f'{image}: has no label map {label} ({told})')
-
-    def _check_labels_when_loaded(self) -> None:
-        """Put a check after the pipeline's step that loads the label map."""
-        check = CheckLabelMap(len(self.metainfo['classes']), self.ignore_index)
-        names = [type(step).__name__ for step in self.pipeline.transforms]
-        if 'LoadAnnotations' in names:
-            self.pipeline.transforms.insert(names.index('LoadAnnotations') + 1, check)
 
 
 def _only_listed(folder: FolderPair, images: list[Path], listed: set[str]) -> list[Path]:

@@ -135,8 +135,7 @@ def analyse(
         raise DataError(f'{wish}, got {count} and {len(other.ids)} images')
     if groups is not None and len(groups) != count:
         raise DataError(f'expected {count} groups, one for each image, got {len(groups)}')
-    unknown = [name for name in base.ids if brightness and name not in brightness]
-    if unknown:
+    if unknown := [name for name in base.ids if brightness and name not in brightness]:
         raise DataError(f'brightness must have every image, lacks {unknown[0]!r}')
     names = [name for name in base.names if name in other.names]
     metric = metric or base.main

@@ -52,8 +52,7 @@ def name_in_records(host_name: str, known: Container[str]) -> str | None:
 
 def is_percentage(name: str) -> bool:
     """Whether a metric of the records or of a host is in percent, 0 to 100."""
-    parts = set(name.split('/'))
-    return any(parts.intersection(kind.percentages) for kind in kinds_of_records())
+    return any(set(name.split('/')).intersection(kind.percentages) for kind in kinds_of_records())
 
 
 def margin_of(name: str, points: float) -> float:
@@ -68,8 +67,7 @@ _HOST_FRACTION = re.compile(r'((bbox|segm)_)?m?A[PR]([@_\d].*)?|.*_precision')
 
 def percent_factor(name: str) -> float:
     """What brings a metric to the unit of reports: 100 for a fraction that they show in percent."""
-    parts = set(name.split('/'))
-    ours = any(parts.intersection(kind.fractions) for kind in kinds_of_records())
+    ours = any(set(name.split('/')).intersection(kind.fractions) for kind in kinds_of_records())
     host = _HOST_FRACTION.fullmatch(name.rsplit('/', 1)[-1])
     return 100.0 if (ours or host) and not is_percentage(name) else 1.0
 

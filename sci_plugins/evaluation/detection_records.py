@@ -342,8 +342,7 @@ def _coco_reasons(metric: Any, images: ImageSet, most: int) -> Iterator[str]:
             'an annotation has id 0, which pycocotools takes for "no match", so a detection of its '
             "box counts as an error; the records' number is right"
         )
-    absent = set(metric.img_ids) - tested
-    if absent:
+    if absent := set(metric.img_ids) - tested:
         yield (
             f'the evaluator counts objects of images that were not tested ({len(absent)}); the '
             "records' number is right for those that were"

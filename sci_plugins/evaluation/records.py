@@ -262,8 +262,7 @@ class ImageRecords(ABC):
         with reading_arrays(path, cls.__name__) as content:
             name = _kind_in(content)
             RECORDS.import_from_location()
-            kind = RECORDS.module_dict.get(name)
-            if kind is None:
+            if (kind := RECORDS.module_dict.get(name)) is None:
                 raise ValueError(f'{name} is not registered; import the module that defines it')
             if not issubclass(kind, cls):
                 raise ValueError(f'it holds {name}')

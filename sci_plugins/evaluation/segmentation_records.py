@@ -175,8 +175,7 @@ def _whole(matrices: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _check_choice(name: str, chosen: Sequence[str], classes: Sequence[str]) -> None:
-    unknown = [repr(each) for each in chosen if each not in classes]
-    if unknown:
+    if unknown := [repr(each) for each in chosen if each not in classes]:
         known = ', '.join(classes)
         raise ConfigError(f'{name} needs {", ".join(unknown)}; the classes are: {known}')
     if not chosen or len(set(chosen)) != len(chosen):

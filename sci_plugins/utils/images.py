@@ -83,7 +83,12 @@ def _png_depth_and_kind(path: Path) -> tuple[int, int]:
 
 
 def _decode_deep(path: Path, image: Image.Image) -> Picture:
-    _refuse_what_opencv_misreads(path, image)
+    # OpenCV silently mixes up colour planes and does not undo inverted grey.
+    tags = getattr(image, 'tag_v2', {}) if image.format == 'TIFF' else {}
+    if tags.get(284, 1) != 1:  # PlanarConfiguration
+        raise DataError(f'{path}: 16-bit TIFF in separate colour planes is not supported')
+    if tags.get(262, 1) not in (1, 2):  # PhotometricInterpretation: grey, RGB
+        raise DataError(f'{path}: a 16-bit TIFF must be grey (0 is black) or RGB')
     array = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint16:
         raise DataError(f'{path} cannot be read: damaged, or an unusual 16-bit image')
@@ -98,15 +103,6 @@ def _decode_deep(path: Path, image: Image.Image) -> Picture:
     is_grey = image.format == 'PNG' and _png_depth_and_kind(path)[1] == _PNG_COLOURS[2]
     pixels = array[..., :1] if is_grey else array[..., 2::-1]
     return Picture(pixels, array[..., 3] if has_alpha else None)
-
-
-def _refuse_what_opencv_misreads(path: Path, image: Image.Image) -> None:
-    """OpenCV silently mixes up colour planes and does not undo inverted grey."""
-    tags = getattr(image, 'tag_v2', {}) if image.format == 'TIFF' else {}
-    if tags.get(284, 1) != 1:  # PlanarConfiguration
-        raise DataError(f'{path}: 16-bit TIFF in separate colour planes is not supported')
-    if tags.get(262, 1) not in (1, 2):  # PhotometricInterpretation: grey, RGB
-        raise DataError(f'{path}: a 16-bit TIFF must be grey (0 is black) or RGB')
 
 
 def _decode_float(path: Path, image: Image.Image) -> Picture:
@@ -168,8 +164,7 @@ def read_picture(path: PathLike) -> Picture:
         profile = image.info.get('icc_profile') if image.mode != 'CMYK' else None
         mode = _MODES[image.mode]['transparency' in image.info]
         ImageOps.exif_transpose(image, in_place=True)
-        array = np.asarray(image if image.mode == mode else image.convert(mode))
-        array = array[..., None] if array.ndim == 2 else array
+        array = np.atleast_3d(np.asarray(image if image.mode == mode else image.convert(mode)))
         if mode.endswith('A'):
             return Picture(array[..., :-1], array[..., -1], profile)
         return Picture(array, None, profile)
@@ -276,8 +271,7 @@ def write_image(path: PathLike, image: np.ndarray) -> None:
 
 
 def _format_of(path: Path) -> str:
-    kind = IMAGE_FORMATS.get(path.suffix.lower())
-    if kind is None:
+    if (kind := IMAGE_FORMATS.get(path.suffix.lower())) is None:
         known = ', '.join(IMAGE_FORMATS)
         raise DataError(f'{path}: unknown image suffix {path.suffix!r}; known: {known}')
     return kind

@@ -111,7 +111,10 @@ class SynthesizeLowLight(BaseTransform):
             kind = self.uneven[places.integers(len(self.uneven))]
             light = low_light.uneven_light(kind, image.shape[0], image.shape[1], places)
         noises = settings['noise'], settings['shot_noise']
-        factors = self._factors(settings['white_balance'])
+        factors = None
+        if settings['white_balance'] is not None:
+            red, blue = settings['white_balance']
+            factors = (red, 1.0, blue) if self.channel_order == 'rgb' else (blue, 1.0, red)
         dark = low_light.darken(image, gain, *noises, generator, self.curve, factors, light)
         if settings['jpeg_quality'] is not None:
             dark = self._compress(dark, settings['jpeg_quality'])
@@ -137,12 +140,6 @@ class SynthesizeLowLight(BaseTransform):
             low, high = self.jpeg_quality
             quality = low + int((high - low + 1) * draws[4])
         return dict(noise=noise, shot_noise=shot, white_balance=balance, jpeg_quality=quality)
-
-    def _factors(self, red_and_blue: Range | None) -> tuple[float, ...] | None:
-        if red_and_blue is None:
-            return None
-        red, blue = red_and_blue
-        return (red, 1.0, blue) if self.channel_order == 'rgb' else (blue, 1.0, red)
 
     def _compress(self, image: np.ndarray, quality: int) -> np.ndarray:
         if self.channel_order == 'bgr' or image.ndim < 3:
