@@ -116,16 +116,14 @@ def _check_settings(cfg: Config) -> None:
             raise ConfigError(f'config {cfg.filename}: {place} must be a dict, got {section!r}')
     for place in ('val_evaluator', 'test_evaluator'):
         if isinstance(text := cfg.get(place), str):
-            raise ConfigError(
-                f'config {cfg.filename}: {place} must be a dict or list, got {text!r}'
-            )
+            wish = 'must be a dict or list'
+            raise ConfigError(f'config {cfg.filename}: {place} {wish}, got {text!r}')
     for place, numbers in _NUMBERS.items():
         section = _find(cfg, place) or {}
         for name in numbers.keys() & section.keys():
             most = MAX_LOADERS if name == 'num_workers' else 2**31 - 1
             check_at_least(numbers[name], place, most=most, **{name: section[name]})
-    seed = _find(cfg, 'randomness.seed')
-    if seed is not None:
+    if (seed := _find(cfg, 'randomness.seed')) is not None:
         errors.check_seed(seed, 'randomness')
 
 

@@ -107,8 +107,7 @@ def _check_outputs(jobs: list[FileJob]) -> None:
             if source := sources.get(output.resolve()):
                 told = f'{job.source} would be written over the input {source}'
                 raise ConfigError(f'{told}; choose another output folder')
-            other = writers.setdefault(output, job.source)
-            if other != job.source:
+            if (other := writers.setdefault(output, job.source)) != job.source:
                 told = f'{other} and {job.source} would both be written to {output}'
                 raise ConfigError(f'{told}; enhance them into different folders')
 
@@ -176,10 +175,9 @@ class EnhanceLog:
 
     def begin(self, job: FileJob, contents: Mapping[Path, memoryview]) -> None:
         """Log what is about to be written, output file -> bytes, and wait until that is on disk."""
-        lines = []
-        for path, content in contents.items():
-            named = dict(output=self._key(path), source=str(job.source))
-            lines.append(named | self._state(job) | dict(output_bytes=content.nbytes))
+        sizes = {self._key(path): content.nbytes for path, content in contents.items()}
+        state = dict(source=str(job.source), **self._state(job))
+        lines = [dict(output=name, **state, output_bytes=size) for name, size in sizes.items()]
         text = ''.join(json.dumps(line) + '\n' for line in lines)
         with self._lock, open(self.path, 'ab') as file:
             self._known += file.write((b'\n' if self._cut_off else b'') + text.encode())

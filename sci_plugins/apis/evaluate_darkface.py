@@ -56,8 +56,7 @@ class SubmissionResult:
         faces = f'{self.faces} faces (annotation version: {self.annotation_version})'
         lines = [f'{self.images} images ({about}), {faces}, {self.predictions} predictions']
         for name, text in DEFINITIONS.items():
-            value = self.numbers.get(f'darkface/{name}')
-            if value is not None:
+            if (value := self.numbers.get(f'darkface/{name}')) is not None:
                 shown = 'none' if math.isnan(value) else f'{value:.4f}'
                 start = f'darkface/{name:<22} {shown:>6}  '
                 lines += textwrap.wrap(start + text, 88, subsequent_indent=' ' * len(start))

@@ -62,7 +62,6 @@ def _find(name: str) -> NightLayout | Callable[..., CheckReport]:
 
 def parse_size(text: str) -> tuple[int, int]:
     """``'1080x720'`` as (width, height); ConfigError unless both are from 1 to 999,999."""
-    sides = re.fullmatch(r'([1-9]\d{0,5})x([1-9]\d{0,5})', text.lower())
-    if not sides:
+    if not (sides := re.fullmatch(r'([1-9]\d{0,5})x([1-9]\d{0,5})', text.lower())):
         raise ConfigError(f'size must be WIDTHxHEIGHT in pixels, got {text!r}')
     return int(sides[1]), int(sides[2])

@@ -147,10 +147,9 @@ class TuneResult:
     @property
     def verdict(self) -> str:
         """The grid in a sentence."""
-        harms = [cell.condition for cell in self.grid if cell.harms]
-        if not harms:
-            return 'nowhere in the table worse than the image as it is: safe'
-        return f'NOT SAFE: worse than the image as it is at {"; ".join(harms)}'
+        if harms := [cell.condition for cell in self.grid if cell.harms]:
+            return f'NOT SAFE: worse than the image as it is at {"; ".join(harms)}'
+        return 'nowhere in the table worse than the image as it is: safe'
 
     def table(self) -> str:
         """The grid, as text."""

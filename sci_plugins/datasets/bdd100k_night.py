@@ -121,8 +121,7 @@ def iterate_frames(path: Path) -> Iterator[Any]:
                     entry, place = _DECODER.raw_decode(text, place)
                 except json.JSONDecodeError as error:  # the chunk ends inside this entry
                     rest = text[place:]
-                    more = file.read(max(_CHUNK, len(rest)))
-                    if not more:
+                    if not (more := file.read(max(_CHUNK, len(rest)))):
                         raise DataError(f'{path}: is truncated or not JSON') from error
                     text, place = rest + more, 0
                     continue

@@ -202,8 +202,7 @@ class LabelledImages:
     def _load(self, index: int, seed: int) -> dict[str, Any]:
         try:
             with seeded(seed):
-                item: dict[str, Any] = self.dataset[index]
-            return item
+                return self.dataset[index]
         except (SciPluginsError, OSError):
             raise
         except Exception as error:  # whatever a host's pipeline raises for a broken file

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -181,8 +181,7 @@ def find_version(labels: str | Path, faces: int, split: str | None) -> str | Non
 
     ``faces`` are those in the split; without one, for other images, the version is ``None``.
     """
-    everything = count_faces(labels, split_ids('all'))
-    if everything is not None:
+    if (everything := count_faces(labels, split_ids('all'))) is not None:
         return annotation_version(everything)
     return annotation_version(faces, split) if split else None
 
@@ -257,7 +256,11 @@ class DarkFaceDataset(TextLabelDataset):
         names, _ = files_by_id(images, self.img_suffix)
         if not names:
             raise DataError(f'DARK FACE: no *{self.img_suffix} in {images}')
-        self._check_labels(images, names)
+        # Labels without an image would be dropped silently.
+        labels, _ = files_by_id(self.data_prefix['label'], '.txt')
+        if alone := [path for name, path in labels.items() if name not in names]:
+            told = f'has no image in {images} ({len(alone)} such labels)'
+            raise DataError(f'{alone[0]}: {told}; to use a part of the set, pass split or ann_file')
         return list(names)
 
     def _listed_ids(self, path: Path) -> list[str]:
@@ -269,13 +272,6 @@ class DarkFaceDataset(TextLabelDataset):
             name = min(twice, key=id_order)
             raise DataError(f'DARK FACE: {path}: duplicate image {name}')
         return names
-
-    def _check_labels(self, images: Path, names: Collection[str]) -> None:
-        """Refuse labels without an image, which would be dropped silently."""
-        labels, _ = files_by_id(self.data_prefix['label'], '.txt')
-        if alone := [path for name, path in labels.items() if name not in names]:
-            told = f'has no image in {images} ({len(alone)} such labels)'
-            raise DataError(f'{alone[0]}: {told}; to use a part of the set, pass split or ann_file')
 
     def _name_version(self, records: list[dict]) -> None:
         faces = sum(len(record['instances']) for record in records)

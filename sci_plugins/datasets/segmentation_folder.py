@@ -101,8 +101,7 @@ class SegmentationFolderDataset(BaseSegDataset):
             told = f'below {self.folders[0].images} ({len(listed)} such images)'
             raise DataError(f'{self.layout.name}: found no {min(listed)} of {self.ann_file} {told}')
         labels = {record['img_path']: record.get('seg_map_path') for record in records}
-        missing = {k: path for k, path in labels.items() if path and not Path(path).is_file()}
-        if missing:
+        if missing := {k: path for k, path in labels.items() if path and not Path(path).is_file()}:
             image, label = next(iter(missing.items()))
             told = f'{len(missing)} of {len(records)} images'
             raise DataError(f'{image}: has no label map {label} ({told})')

@@ -185,8 +185,7 @@ class Comparison:
 
     def replace(self, result: VariantResult) -> None:
         """Add a result, in the place of an earlier one of its variant and condition."""
-        old = self.find(result.condition, result.variant)
-        if old is None:
+        if (old := self.find(result.condition, result.variant)) is None:
             self.results.append(result)
         else:
             self.results[self.results.index(old)] = result
@@ -227,8 +226,7 @@ def read_comparison(path: str | os.PathLike[str]) -> Comparison:
             wish = f'a value of each kind for each of {len(each.decisions.images)} images'
             told = f'expected {wish}, got lists of other lengths'
             raise DataError(f'{path}: results[{index}].decisions: {told}')
-        analysis = each.analysis and each.analysis.with_todays_names()
-        results[index] = replace(each, analysis=analysis)
+        results[index] = replace(each, analysis=each.analysis and each.analysis.with_todays_names())
     return Comparison(content['about'], results)
 
 

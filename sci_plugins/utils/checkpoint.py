@@ -184,8 +184,7 @@ def _guard(loader: Callable) -> Callable:
 
 
 def _tell(name: str, error: Exception) -> str:
-    address = _address(name)
-    if address is None:
+    if (address := _address(name)) is None:
         return f'cannot load weights {name}: MMEngine knows no such name'
     place = name if address == name else f'{name} ({address})'
     if isinstance(error, pickle.UnpicklingError):
@@ -206,9 +205,7 @@ def _address(name: str) -> str | None:
         return lists.get_torchvision_models().get(key)
     if scheme in ('open-mmlab', 'openmmlab'):
         return lists.get_external_models().get(lists.get_deprecated_model_names().get(key, key))
-    if scheme == 'mmcls':
-        return lists.get_mmcls_models().get(key)
-    return name
+    return lists.get_mmcls_models().get(key) if scheme == 'mmcls' else name
 
 
 def _checkpoints(node: Any, key: str = '') -> Iterator[tuple[str, str]]:

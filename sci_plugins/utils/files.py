@@ -77,8 +77,7 @@ def write_all(file: IO[bytes], data: bytes | memoryview) -> None:
     """Write all, or raise ``OSError``: a call may take a part (disk nearly full, over 2 GB)."""
     rest = memoryview(data)
     while len(rest):
-        written = file.write(rest)
-        if not written:
+        if not (written := file.write(rest)):
             raise OSError(errno.EIO, 'nothing was written')
         rest = rest[written:]
 

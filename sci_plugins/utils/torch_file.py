@@ -175,8 +175,7 @@ def _fill(stream: IO[bytes], kind: torch.dtype, nbytes: int, order: str) -> torc
     memory = torch.empty(0, dtype=torch.uint8).set_(storage).numpy().data
     done = 0
     while done < nbytes:
-        count = stream.readinto(memory[done : done + 2**20])  # type: ignore[attr-defined]
-        if not count:
+        if not (count := stream.readinto(memory[done : done + 2**20])):  # type: ignore[attr-defined]
             _refuse('it ends within a storage')
         done += count
     if order != sys.byteorder:
@@ -314,18 +313,14 @@ def _set_state(value: Any, state: Any) -> None:
             _refuse('it has a numpy dtype that is not a plain number')
         value.__setstate__(state)  # type: ignore[attr-defined]
     elif type(value) is OrderedDict and type(state) is dict and set(state) == {'_metadata'}:
-        _check_versions(state['_metadata'])
+        # Versions of a state dict's modules; torch reads them when it is loaded.
+        metadata, plain = state['_metadata'], {int, bool, str, type(None)}
+        entries = metadata.values() if type(metadata) in (dict, OrderedDict) else [None]
+        if not all(type(e) is dict and {*map(type, e.values())} <= plain for e in entries):
+            _refuse('it has a state dict with _metadata that is not versions')
         vars(value).update(state)
     else:
         _refuse(f'it sets attributes of a {type(value).__name__}')
-
-
-def _check_versions(metadata: Any) -> None:
-    """Of a state dict's modules; torch reads them when it is loaded."""
-    plain = {int, bool, str, type(None)}
-    entries = metadata.values() if type(metadata) in (dict, OrderedDict) else [None]
-    if not all(type(e) is dict and {*map(type, e.values())} <= plain for e in entries):
-        _refuse('it has a state dict with _metadata that is not versions')
 
 
 def _weigh(value: Any, place: str, level: int, weighed: dict[int, int]) -> int:

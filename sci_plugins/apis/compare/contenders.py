@@ -197,7 +197,13 @@ class Contenders:
         self.trust = trust
         self.input_order, self.input_max = input_order, ValueCheck(input_max).white
         self.names = _ordered([*variants, *(models or {})], base)
-        self._check(variants)
+        if not self.names:
+            raise ConfigError('expected at least one variant or model, got none')
+        steps = (step for steps in _test_pipelines(first.cfg) for step in steps)
+        has_views = any(is_type(step, 'TestTimeAug') for step in steps)
+        for name in (each for each in variants if has_views and _parts_of(each).look):
+            why = 'each needs several predictions of the same image'
+            raise ConfigError(f'variant {name!r} cannot be combined with --tta: {why}')
         named = {name: enhancer_of(name) for name in variants}
         self._enhancers = {n: build_enhancer(e) for n, e in named.items() if e is not None}
         self._replaced: dict[tuple[str, Condition], dict[str, str]] = {}
@@ -285,15 +291,6 @@ class Contenders:
         fill = default_fill_color(find_preprocessor(model))
         order = 'bgr' if label else self.input_order
         return View(order, None if fill is None else (fill,) * 3, self.input_max)
-
-    def _check(self, variants: Sequence[str]) -> None:
-        if not self.names:
-            raise ConfigError('expected at least one variant or model, got none')
-        steps = (step for steps in _test_pipelines(self.sources[''].cfg) for step in steps)
-        has_views = any(is_type(step, 'TestTimeAug') for step in steps)
-        for name in (each for each in variants if has_views and _parts_of(each).look):
-            why = 'each needs several predictions of the same image'
-            raise ConfigError(f'variant {name!r} cannot be combined with --tta: {why}')
 
     def _find_slots(self, variants: Sequence[str]) -> dict[str, Any]:
         configured = _slot_of(self._model(''))

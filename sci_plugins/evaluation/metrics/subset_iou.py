@@ -93,8 +93,7 @@ class SubsetIoUMetric(BaseMetric):
         if 'gt_sem_seg' not in sample:
             wish = 'the test pipeline must have LoadAnnotations before PackSegInputs'
             raise ConfigError(f'SubsetIoUMetric needs the ground truth: {wish}')
-        path = sample.get('img_path')
-        if path is None:
+        if (path := sample.get('img_path')) is None:
             wish = "'img_path' among the meta_keys of PackSegInputs"
             raise ConfigError(f'SubsetIoUMetric needs {wish}')
         found, truth = (sample[key]['data'].squeeze() for key in ('pred_sem_seg', 'gt_sem_seg'))
