@@ -79,9 +79,8 @@ def read_board(path: PathLike) -> Board:
         content['conditions'] = as_text['conditions']  # 1:0.003 is a number in YAML: 60.003
     board = from_content(Board, content, path)
     board = replace(board, networks=[_expanded(each, path) for each in board.networks])
-    networks = [each.name for each in board.networks]
     for what, found, most, least in (
-        ('networks', networks, 0, 'one'),
+        ('networks', [each.name for each in board.networks], 0, 'one'),
         ('conditions', board.conditions, 0, 'one'),
         ('enhancers', board.enhancers, 1, 'the base and one more'),
     ):

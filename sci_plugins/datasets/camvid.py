@@ -58,8 +58,7 @@ class CamVidDataset(SegmentationFolderDataset):
     def choose_images(self, images: list[Path]) -> list[Path]:
         include, exclude = self.include_prefix or ('',), self.exclude_prefix
         left = [each for each in images if each.name.startswith(include)]
-        chosen = [each for each in left if not each.name.startswith(exclude)]
-        if not chosen:
+        if not (chosen := [each for each in left if not each.name.startswith(exclude)]):
             told = f'include_prefix={self.include_prefix}, exclude_prefix={exclude}'
             raise DataError(f'CamVid: no {self.img_suffix} frame in {images[0].parent} with {told}')
         return chosen

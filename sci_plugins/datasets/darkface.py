@@ -264,8 +264,7 @@ class DarkFaceDataset(TextLabelDataset):
         return list(names)
 
     def _listed_ids(self, path: Path) -> list[str]:
-        words = [text.split()[0] for _, text in read_numbered_lines(path, 'list')]
-        if not words:
+        if not (words := [text.split()[0] for _, text in read_numbered_lines(path, 'list')]):
             raise DataError(f'DARK FACE: the list {path} is empty')
         names = [word.removesuffix(self.img_suffix) for word in words]
         if twice := [name for name, times in Counter(names).items() if times > 1]:

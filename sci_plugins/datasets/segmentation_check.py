@@ -51,8 +51,7 @@ def check_segmentation(
     """
     report = CheckReport(f'{layout.name} in {root}')
     parts = layout.parts(root, layout.splits, condition) if parts is None else parts
-    there = [part for part in parts if part.exists()]
-    if not there:
+    if not (there := [part for part in parts if part.exists()]):
         places = ', '.join(str(part.folder.images) for part in parts)
         raise DataError(f'{report.name}: nothing to check, found none of {places}')
     found = {part.name: _check_part(report, layout, part, workers) for part in there}
@@ -72,8 +71,7 @@ def check_segmentation(
 
 
 def _check_part(report: CheckReport, layout: NightLayout, part: Part, workers: int) -> Found:
-    images = part.find_images()
-    if not images:
+    if not (images := part.find_images()):
         report.add('no images', f'{part.name}: none in {part.folder.images}')
     elif part.published not in (None, len(images)):
         text = f'{part.name}: expected {part.published} images, got {len(images)}'

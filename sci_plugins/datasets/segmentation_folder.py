@@ -111,16 +111,14 @@ class SegmentationFolderDataset(BaseSegDataset):
         """Names on the list, which are removed as they are found."""
         if not self.ann_file:
             return None
-        lines = read_numbered_lines(Path(self.ann_file), 'list of images')
-        if not lines:
+        if not (lines := read_numbered_lines(Path(self.ann_file), 'list of images')):
             raise DataError(f'{self.layout.name}: the list {self.ann_file} is empty')
         return {line.removesuffix(self.img_suffix) for _, line in lines}
 
     def _find_images(self, folder: FolderPair) -> list[Path]:
         if not folder.images.is_dir():
             raise DataError(f'{self.layout.name}: image folder {folder.images} does not exist')
-        images = folder.find_images()
-        if not images:
+        if not (images := folder.find_images()):
             raise DataError(f'{self.layout.name}: no *{folder.img_suffix} below {folder.images}')
         if not self.ann_file and (alone := folder.labels_without_image(images)):
             told = f'has no image in {folder.images} ({len(alone)} such label maps)'

@@ -92,9 +92,8 @@ class TextLabelDataset(BaseDetDataset):
     def filter_data(self) -> list[dict]:
         if self.test_mode or not (self.filter_cfg or {}).get('filter_empty_gt', False):
             return self.data_list
-        return [
-            r for r in self.data_list if not all(each['ignore_flag'] for each in r['instances'])
-        ]
+        flags = [[each['ignore_flag'] for each in record['instances']] for record in self.data_list]
+        return [r for r, ignored in zip(self.data_list, flags, strict=True) if not all(ignored)]
 
     def log(self, text: str, level: int = logging.WARNING) -> None:
         """A line in the log, with the set's name."""

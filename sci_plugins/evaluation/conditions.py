@@ -124,8 +124,7 @@ def insert_after_loading(cfg: Config, step: dict[str, Any], what: str) -> None:
     Raises:
         ConfigError: saying ``what`` cannot be done, if no pipeline loads images by a known step.
     """
-    pipelines = loading_pipelines(cfg.test_dataloader.dataset)
-    if not pipelines:
+    if not (pipelines := loading_pipelines(cfg.test_dataloader.dataset)):
         raise ConfigError(f'the test data set has no pipeline to {what} images in')
     for pipeline in pipelines:
         kinds = [type_name_of(item) for item in pipeline]

@@ -86,8 +86,7 @@ class SegmentationRecords(ImageRecords):
     @classmethod
     def keep(cls, output: Any, run: RunInfo) -> np.ndarray | None:
         """Pixels by true and predicted class, ``(C, C)``, from ``SubsetIoUMetric`` if it runs."""
-        metric = _counting_metric(run.metrics)
-        if metric is not None:
+        if (metric := _counting_metric(run.metrics)) is not None:
             return metric.matrix_of(output.img_path)
         if not _has_maps(output):
             return None

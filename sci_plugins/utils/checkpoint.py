@@ -82,8 +82,7 @@ def _load_url(
     url: str, model_dir: str = '', map_location: Any = None, progress: bool = True, **trust: bool
 ) -> Any:
     """``torch.hub.load_state_dict_from_url`` with limits, whose file is read as data."""
-    path = _place(url, model_dir)
-    if path.exists():
+    if (path := _place(url, model_dir)).exists():
         return _read(path, map_location, **trust)
     path.parent.mkdir(parents=True, exist_ok=True)
     with new_file(path) as file:  # what cannot be read does not stay

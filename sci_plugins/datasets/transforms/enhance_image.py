@@ -54,7 +54,14 @@ class EnhanceImage(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         image, path = results['img'], str(results.get('img_path', ''))
-        self._check_image(image, path)
+        where = f' ({path})' if path else ''
+        if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3:
+            shape = getattr(image, 'shape', type(image).__name__)
+            raise DataError(f'expected an image of shape (H, W, 3), got {shape}{where}')
+        is_known = image.dtype == np.uint8 or np.issubdtype(image.dtype, np.floating)
+        if not is_known and not (image.dtype == np.uint16 and self.input_max > 255):
+            advice = ': for 16-bit images set input_max=65535' * (image.dtype == np.uint16)
+            raise DataError(f'expected a uint8 or float image, got {image.dtype}{where}{advice}')
         rgb = np.array(_turned(image, self.input_order), order='C')
         tensor = torch.from_numpy(rgb).permute(2, 0, 1)[None]
         white = 255 if image.dtype == np.uint8 else self.input_max
@@ -70,16 +77,6 @@ class EnhanceImage(BaseTransform):
     def __repr__(self) -> str:
         name = type(self.enhancer).__name__
         return f'{type(self).__name__}(enhancer={name}, input_order={self.input_order!r})'
-
-    def _check_image(self, image: Any, path: str) -> None:
-        where = f' ({path})' if path else ''
-        if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3:
-            shape = getattr(image, 'shape', type(image).__name__)
-            raise DataError(f'expected an image of shape (H, W, 3), got {shape}{where}')
-        is_known = image.dtype == np.uint8 or np.issubdtype(image.dtype, np.floating)
-        if not is_known and not (image.dtype == np.uint16 and self.input_max > 255):
-            advice = ': for 16-bit images set input_max=65535' * (image.dtype == np.uint16)
-            raise DataError(f'expected a uint8 or float image, got {image.dtype}{where}{advice}')
 
 
 @TRANSFORMS.register_module()
