@@ -242,7 +242,14 @@ class DarkFaceDataset(TextLabelDataset):
         more = [f'and {len(texts) - NAMED} more such boxes'] if len(texts) > NAMED else []
         for text in texts[:NAMED] + more:
             self.log(text)
-        self._name_version(records)
+        faces = sum(len(record['instances']) for record in records)
+        version = find_version(self.data_prefix['label'], faces, self.split)
+        known = dict(annotation_version=version, split=self.split) if version else {}
+        self._metainfo |= {name: value for name, value in known.items() if value is not None}
+        if version == UNKNOWN and self.split is not None:
+            wish = f'{find_split(self.split).faces_2019} faces in {self.split}'
+            advice = 'unknown annotations, do not compare the results with published ones'
+            self.log(f'expected {wish} (annotations of 2019), got {faces}: {advice}')
         return records
 
     def _names(self, images: Path) -> list[str]:
@@ -271,16 +278,6 @@ class DarkFaceDataset(TextLabelDataset):
             name = min(twice, key=id_order)
             raise DataError(f'DARK FACE: {path}: duplicate image {name}')
         return names
-
-    def _name_version(self, records: list[dict]) -> None:
-        faces = sum(len(record['instances']) for record in records)
-        version = find_version(self.data_prefix['label'], faces, self.split)
-        known = dict(annotation_version=version, split=self.split) if version else {}
-        self._metainfo |= {name: value for name, value in known.items() if value is not None}
-        if version == UNKNOWN and self.split is not None:
-            wish = f'{find_split(self.split).faces_2019} faces in {self.split}'
-            advice = 'unknown annotations, do not compare the results with published ones'
-            self.log(f'expected {wish} (annotations of 2019), got {faces}: {advice}')
 
     def _load_record(self, image: Path) -> dict:
         label = Path(self.data_prefix['label']) / f'{image.stem}.txt'

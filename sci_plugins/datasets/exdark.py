@@ -142,7 +142,6 @@ class ExDarkDataset(TextLabelDataset):
         """File name in lower case -> file, of all class folders."""
         folder = self.folder(key)
         files = list_files(folder, [suffix]).files
-        paths = [path for path in files if len(path.relative_to(folder).parts) == 2]
-        if not paths:
+        if not (paths := [path for path in files if len(path.relative_to(folder).parts) == 2]):
             raise DataError(f'ExDark: {folder} has no files CLASS/NAME{suffix}')
         return {path.name.lower(): path for path in paths}

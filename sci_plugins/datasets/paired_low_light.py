@@ -53,8 +53,7 @@ class PairedLowLightDataset(Dataset):
         names = LAYOUTS[self.layout] if self.folders is None else (tuple(self.folders),)
         root = Path(os.path.expanduser(self.data_root))
         found = [(root / low, root / bright) for low, bright in names]
-        there = [pair for pair in found if all(folder.is_dir() for folder in pair)]
-        if not there:
+        if not (there := [pair for pair in found if all(folder.is_dir() for folder in pair)]):
             wanted = ' or '.join(f'{low} and {bright}' for low, bright in names)
             missing = next(folder for folder in found[0] if not folder.is_dir())
             raise DataError(f'{root} must have the folders {wanted}; {missing} is missing')

@@ -132,8 +132,7 @@ def _to_record(sample: dict) -> ImageDetections:
         if key not in sample:
             raise ConfigError(f'DarkFaceMetric needs {key!r} among the meta_keys of PackDetInputs')
     name, found = str(sample['img_id']), sample['pred_instances']
-    label = max(found['labels'].tolist(), default=0)
-    if label > 0:
+    if (label := max(found['labels'].tolist(), default=0)) > 0:
         got = f'the model predicts label {label} in image {name}'
         raise ConfigError(f'DarkFaceMetric evaluates one class, {got}')
     predictions = np.concatenate([as_rows(found['bboxes'], 4), as_rows(found['scores'], 1)], axis=1)
