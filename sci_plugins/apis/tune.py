@@ -243,17 +243,20 @@ def tune(
                 _draw(sheet, stage, tune_source.held_out_batches(held_out), tuning.device)
                 tuning.save(state, plan)
     stage.load_state_dict(tuning.best)
-    grid = check_grid(stage.eval(), teacher, held_out, device=device)
-    result = TuneResult(
-        stage, tuning.losses, tuning.held_out, grid, data.skipped | held_out.skipped
-    )
+    result = TuneResult(stage.eval(), tuning.losses, tuning.held_out)
+    result.grid = check_grid(stage, teacher, held_out, device=device)
+    result.skipped = data.skipped | held_out.skipped
     _draw(sheet, stage, tune_source.held_out_batches(held_out), tuning.device)
-    done = dict(steps=len(result.losses)) | settings | told
-    done |= dict(held_out={str(step): value for step, value in result.held_out.items()})
-    done |= dict(grid=[vars(cell) for cell in grid], safe=result.is_safe)
+    done = dict(steps=len(result.losses)) | settings | told | _outcome(result)
     result.sha256 = save_enhancer(stage, out, tuned=done, **(recipe or {}))
     state.unlink(missing_ok=True)
     return result
+
+
+def _outcome(result: TuneResult) -> dict[str, Any]:
+    checks = {str(step): value for step, value in result.held_out.items()}
+    grid = [vars(cell) for cell in result.grid]
+    return dict(held_out=checks, grid=grid, safe=result.is_safe)
 
 
 def _prepare(enhancer: Spec, device: str) -> BaseEnhancer:
