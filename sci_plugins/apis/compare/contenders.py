@@ -255,7 +255,7 @@ class Contenders:
         step |= dict(input_order=self.input_order)
         conditions.insert_after_loading(cfg, step, 'enhance')
         if parts.is_before and parts.look:
-            # The steps behind it move into it: they follow for each view.
+            # The steps behind a RawAndEnhanced move into it: they follow for each view.
             for pipeline in _test_pipelines(cfg):
                 place = [is_type(step, 'RawAndEnhanced') for step in pipeline].index(True)
                 pipeline[place] = dict(pipeline[place], transforms=pipeline[place + 1 :])
