@@ -1,11 +1,14 @@
-"""A host's images: conversion to RGB in [0, 1] and back, and what its pipeline filled.
+"""A host's images: conversion to RGB in [0, 1] and back, what its pipeline filled, or enlarged.
 
 Each conversion allocates one new image and works on it in place: at a photograph's size, touching
 fresh memory costs more than the arithmetic.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -83,3 +86,70 @@ def fill_mask(image: Tensor, color: Sequence[float]) -> Tensor:
     eroded = 1 - F.max_pool2d((~is_fill).float()[None], MIN_FILL_SIZE, stride=1, padding=radius)
     opened = F.max_pool2d(eroded, MIN_FILL_SIZE, stride=1, padding=radius)
     return (opened[0] > 0) & is_fill
+
+
+#: Smaller enlargements hardly change noise.
+_ENLARGED = 1.1
+# Pixels that are solved for together, and more on each side, so that what lies beyond hardly counts
+# (.04 steps of 8 bits where noise was enlarged 1.1 times).
+_BLOCK, _MARGIN = 32, 8
+# Keeps rounding small where a pixel is seen only together with its neighbour.
+_RIDGE = 1e-4
+
+
+def size_before(sample: Any, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of an image before its pipeline enlarged it to ``size``; or ``size``.
+
+    ``sample`` is its data sample, or ``None``.
+    """
+    before, scale = (getattr(sample, name, None) for name in ('ori_shape', 'scale_factor'))
+    if before is None or scale is None or np.size(scale) != 2:
+        return size
+    width, height = scale
+    fits = all(
+        share >= _ENLARGED and abs(old * share - new) < 1
+        for old, share, new in zip(before, (height, width), size, strict=False)
+    )
+    return (before[0], before[1]) if fits else size
+
+
+def undo_enlargement(image: Tensor, size: tuple[int, int], steps: int = 0) -> Tensor:
+    """Images ``(N, 3, h, w)`` that bilinear interpolation enlarged to ``image``, ``(N, 3, H, W)``.
+
+    The least squares solution, for each axis, in [0, 1]; differentiable. Of noise of 8 bits that
+    was rounded again after it was enlarged twice, nine in ten values come back; of 1.25 times,
+    three in four, the others next to theirs.
+
+    Args:
+        image: float, in [0, 1].
+        size: ``(h, w)``, at most the size of ``image``.
+        steps: white of the integers that both were, such as 255; 0 if they were none.
+    """
+    pairs = zip(size, image.shape[2:], strict=True)
+    rows, columns = (_parts(*pair, image.dtype, image.device) for pair in pairs)
+    image = torch.cat([image[..., at : at + len(w)] @ w for at, w in columns], 3)
+    parts = [w.mT @ image[..., at : at + len(w), :] for at, w in rows]
+    result = torch.cat(parts, 2).clamp(0, 1)
+    if steps:  # with the gradient of values that are not rounded
+        result = (result.detach() * steps).round() / steps + (result - result.detach())
+    return result
+
+
+@lru_cache(maxsize=64)  # for a GPU, copied once for each size
+@torch.inference_mode(False)  # which may have been on: training needs them too
+def _parts(
+    number: int, enlarged: int, dtype: torch.dtype, device: torch.device
+) -> list[tuple[int, Tensor]]:
+    """Of each block: its place in the enlarged row, and weights ``(K, B)`` of the pixels there."""
+    scale = enlarged / number
+    at = ((torch.arange(enlarged).double() + 0.5) / scale - 0.5).clamp(0, number - 1)
+    parts = []
+    for first in range(0, number, _BLOCK):
+        low, high = max(first - _MARGIN, 0), min(first + _BLOCK + _MARGIN, number)
+        start, stop = int(low * scale), min(int(high * scale) + 1, enlarged)
+        rows = (1 - (at[start:stop, None] - torch.arange(low, high)).abs()).clamp_min(0)
+        gram = rows.mT @ rows + _RIDGE * torch.eye(high - low).double()
+        weights = torch.linalg.solve(gram, rows.mT)[first - low :][:_BLOCK]
+        weights = (weights / weights.sum(1, keepdim=True)).mT
+        parts.append((start, weights.to(dtype).to(device)))
+    return parts

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 from weakref import WeakSet
 
-import numpy as np
 import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
+from sci_plugins.functional.host_image import size_before
 from sci_plugins.models.enhancement_stage import EnhancementStep, Size, Sizes, is_taken_out
 from sci_plugins.models.enhancers import Enhanced, RetinexEnhancer
 from sci_plugins.models.enhancers.build import EnhancerLike
@@ -21,8 +21,6 @@ from sci_plugins.utils.model_parts import inner_preprocessor, innermost
 
 #: Arguments that are not the host's.
 _OWN = inspect.signature(EnhancementStep.setup_enhancement).parameters.keys() - {'self'}
-#: Smaller enlargements hardly change noise.
-_ENLARGED = 1.1
 
 
 class EnhancementMixin(EnhancementStep):
@@ -133,22 +131,6 @@ class EnhancementMixin(EnhancementStep):
             told = f'{type(self.enhancer).__name__} keeps the weights that it has'
             print_log(f'the checkpoint holds no enhancer: {told}', 'current')
         super()._load_from_state_dict(state_dict, prefix, *rest)
-
-
-def size_before(sample: Any, size: Size) -> Size:
-    """Height and width of an image before its pipeline enlarged it to ``size``; or ``size``.
-
-    ``sample`` is its data sample, or ``None``.
-    """
-    before, scale = (getattr(sample, name, None) for name in ('ori_shape', 'scale_factor'))
-    if before is None or scale is None or np.size(scale) != 2:
-        return size
-    width, height = scale
-    fits = all(
-        share >= _ENLARGED and abs(old * share - new) < 1
-        for old, share, new in zip(before, (height, width), size, strict=False)
-    )
-    return (before[0], before[1]) if fits else size
 
 
 _warned: WeakSet[nn.Module] = WeakSet()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sci_plugins.errors import check_at_least
 from sci_plugins.functional.blocking import BlockingEstimate, estimate_blocking
-from sci_plugins.functional.enlarged import undo_enlargement
+from sci_plugins.functional.host_image import undo_enlargement
 from sci_plugins.functional.kernels.noise_fused import brighten, halve
 from sci_plugins.functional.kernels.sci_fused import PASSES
 from sci_plugins.functional.light import LightStatistics, light_statistics, to_cells

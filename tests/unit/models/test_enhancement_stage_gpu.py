@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import DynamicOutputShapeException as Dynamic
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sci_plugins import EnhancementStage
-from sci_plugins.functional import enlarged
+from sci_plugins.functional import host_image
 from sci_plugins.functional.host_image import fill_mask, valid_sizes
 from sci_plugins.functional.sci_inference import enhance_folded
 from sci_plugins.models import enhancement_stage as module
@@ -82,11 +82,10 @@ def test_what_was_enlarged_goes_through_by_its_size_before(
     mode: FakeTensorMode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without waiting, once the weights of a size are on the GPU."""
-    known = {
-        pair: enlarged._parts(*pair, torch.float32, CPU) for pair in ((20, 40), (24, 48), (16, 48))
-    }
+    pairs = (20, 40), (24, 48), (16, 48)
+    known = {pair: host_image._parts(*pair, torch.float32, CPU) for pair in pairs}
     there = {pair: [(at, to_gpu(w, mode)) for at, w in parts] for pair, parts in known.items()}
-    monkeypatch.setattr(enlarged, '_parts', lambda old, new, *_: there[old, new])
+    monkeypatch.setattr(host_image, '_parts', lambda old, new, *_: there[old, new])
     stage = to_gpu(EnhancementStage('AdaptiveSCIEnhancer()'), mode).eval()
     images = [to_gpu(torch.zeros(3, 40, 48, dtype=torch.uint8), mode)] * 3
     batches = []

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sci_plugins.functional.enlarged import undo_enlargement
+from sci_plugins.functional.host_image import undo_enlargement
 
 
 def _tensor(pixels: np.ndarray) -> Tensor:
