@@ -126,7 +126,9 @@ def undo_enlargement(image: Tensor, size: tuple[int, int], steps: int = 0) -> Te
         steps: white of the integers that both were, such as 255; 0 if they were none.
     """
     pairs = zip(size, image.shape[2:], strict=True)
-    rows, columns = (_parts(*pair, image.dtype, image.device) for pair in pairs)
+    # Weights of an export, or of a fake tensor, are fake themselves: they must not be kept.
+    find = _parts if type(image) is Tensor else _parts.__wrapped__
+    rows, columns = (find(*pair, image.dtype, image.device) for pair in pairs)
     image = torch.cat([image[..., at : at + len(w)] @ w for at, w in columns], 3)
     parts = [w.mT @ image[..., at : at + len(w), :] for at, w in rows]
     result = torch.cat(parts, 2).clamp(0, 1)
@@ -142,13 +144,13 @@ def _parts(
 ) -> list[tuple[int, Tensor]]:
     """Of each block: its place in the enlarged row, and weights ``(K, B)`` of the pixels there."""
     scale = enlarged / number
-    at = ((torch.arange(enlarged).double() + 0.5) / scale - 0.5).clamp(0, number - 1)
+    at = ((torch.arange(enlarged, device='cpu').double() + 0.5) / scale - 0.5).clamp(0, number - 1)
     parts = []
     for first in range(0, number, _BLOCK):
         low, high = max(first - _MARGIN, 0), min(first + _BLOCK + _MARGIN, number)
         start, stop = int(low * scale), min(int(high * scale) + 1, enlarged)
-        rows = (1 - (at[start:stop, None] - torch.arange(low, high)).abs()).clamp_min(0)
-        gram = rows.mT @ rows + _RIDGE * torch.eye(high - low).double()
+        rows = (1 - (at[start:stop, None] - torch.arange(low, high, device='cpu')).abs()).clamp_min(0)
+        gram = rows.mT @ rows + _RIDGE * torch.eye(high - low, dtype=torch.double, device='cpu')
         weights = torch.linalg.solve(gram, rows.mT)[first - low :][:_BLOCK]
         weights = (weights / weights.sum(1, keepdim=True)).mT
         parts.append((start, weights.to(dtype).to(device)))

@@ -401,3 +401,30 @@ def test_an_enlarged_image_that_needs_nothing_comes_back_to_the_bit() -> None:
     assert stage.enhance_enlarged(image, (32, 40), 255) is image
     stage = _stage(ALWAYS_OFF, HALF_OPEN, HALF_OPEN)
     assert stage.enhance_enlarged(image, (4, 40)) is image  # too small to measure
+
+
+class _Grey(AdaptiveSCIEnhancer):
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return super().forward(image) * 0 + 0.5
+
+
+def test_an_enlarged_image_takes_the_way_of_any_call() -> None:
+    image, seen = torch.rand(1, 3, 24, 32), []
+    grey = _Grey(weights='sci_plugins/adaptive').enhance_enlarged(image, (12, 16))
+    assert bool((grey == 0.5).all())
+    stage = AdaptiveSCIEnhancer(weights='sci_plugins/adaptive')
+    stage.register_forward_hook(lambda *_: seen.append(1))
+    stage.enhance_enlarged(image, (12, 16), 255)
+    assert seen == [1]
+
+
+def test_weights_of_an_export_are_not_kept() -> None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    from sci_plugins.functional.host_image import undo_enlargement
+
+    with FakeTensorMode():
+        undo_enlargement(torch.rand(1, 3, 26, 34), (13, 17))
+    assert type(undo_enlargement(torch.rand(1, 3, 26, 34), (13, 17))) is torch.Tensor
+    with torch.device('meta'):
+        undo_enlargement(torch.rand(1, 3, 27, 35, device='cpu'), (13, 17))
