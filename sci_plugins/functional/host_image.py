@@ -149,7 +149,8 @@ def _parts(
     for first in range(0, number, _BLOCK):
         low, high = max(first - _MARGIN, 0), min(first + _BLOCK + _MARGIN, number)
         start, stop = int(low * scale), min(int(high * scale) + 1, enlarged)
-        rows = (1 - (at[start:stop, None] - torch.arange(low, high, device='cpu')).abs()).clamp_min(0)
+        distance = at[start:stop, None] - torch.arange(low, high, device='cpu')
+        rows = (1 - distance.abs()).clamp_min(0)
         gram = rows.mT @ rows + _RIDGE * torch.eye(high - low, dtype=torch.double, device='cpu')
         weights = torch.linalg.solve(gram, rows.mT)[first - low :][:_BLOCK]
         weights = (weights / weights.sum(1, keepdim=True)).mT

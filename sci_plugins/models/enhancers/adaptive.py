@@ -180,9 +180,7 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         is_own = type(self).forward is not AdaptiveSCIEnhancer.forward
         return self(image) if is_own else self(image, size, steps)
 
-    def forward(
-        self, image: Tensor, size: tuple[int, int] | None = None, steps: int = 0
-    ) -> Tensor:
+    def forward(self, image: Tensor, size: tuple[int, int] | None = None, steps: int = 0) -> Tensor:
         self.check_input(image)
         size = (image.shape[2], image.shape[3]) if size is None else size
         if image.numel() == 0 or min(size) < MIN_SIDE:
