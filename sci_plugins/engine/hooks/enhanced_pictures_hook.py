@@ -61,7 +61,9 @@ class EnhancedPicturesHook(Hook):
         own = getattr(runner.train_dataloader.dataset, 'files', None)
         files = own if self.data_root is None else find_images(self.data_root)
         if not files:
-            told = 'set data_root, the training set has no list of files'
+            told = 'data_root is empty'
+            if self.data_root is None:
+                told = 'set data_root, the training set has no list of files'
             raise ConfigError(f'EnhancedPicturesHook: {told}')
         count = min(self.count, len(files))
         files = [files[index * len(files) // count] for index in range(count)]  # evenly spaced

@@ -28,7 +28,8 @@ class EnhancementMixin(EnhancementStep):
 
     Comes before the host's class in the bases, as in ``class EnhancedX(EnhancementMixin, X)``: the
     step of :class:`EnhancementStage` on the host's ``inputs``, then the host's own ``forward``.
-    Data samples with ``ori_shape`` and ``scale_factor`` tell the enhancer what was enlarged.
+    In tests, data samples with ``ori_shape`` and ``scale_factor`` tell the enhancer what was
+    enlarged.
     Takes the arguments of both (``input_order`` is ``'bgr'`` by default), and raises the errors of
     the stage.
     """
@@ -69,7 +70,9 @@ class EnhancementMixin(EnhancementStep):
         self.kept_pairs = []
         host: Any = self
         normalized = [] if training else self._normalize(data['inputs'], sizes)
-        loaded = [*map(size_before, named, sizes)] if len(named) == len(sizes) else sizes
+        # In training, steps such as CopyPaste draw into the image after it was enlarged.
+        is_known = not training and len(named) == len(sizes)
+        loaded = [*map(size_before, named, sizes)] if is_known else sizes
         images = normalized or self.enhance_images(data['inputs'], training, sizes, loaded)
         # A host turns channels around by a list of indices, for whose copy a GPU is waited for.
         if normalized or (self._is_known and getattr(self, self.normalizes) and images[0].is_cuda):
