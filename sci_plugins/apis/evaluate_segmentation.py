@@ -254,7 +254,9 @@ def evaluate_segmentation(
     ids, absent = [pair.name for pair in pairs], [str(pair.prediction) for pair in found.missing]
     records = SegmentationRecords(ids, matrices, names, kept, ignore_left_out)
     extra = [str(path) for path in found.extra]
-    result = SegmentationResult(records, absent, missing == 'skip', extra, found.rule, void)
+    result = SegmentationResult(
+        records, absent, skipped=missing == 'skip', extra=extra, rule=found.rule, void=void
+    )
     if strict and result.warnings():
         raise DataError(f'{pred_dir}: {result.warnings()[0]} (--strict)')
     return result

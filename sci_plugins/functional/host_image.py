@@ -102,8 +102,9 @@ def size_before(sample: Any, size: tuple[int, int]) -> tuple[int, int]:
 
     ``sample`` is its data sample, or ``None``.
     """
-    before, scale = (getattr(sample, name, None) for name in ('ori_shape', 'scale_factor'))
-    if before is None or scale is None or np.size(scale) != 2:
+    before: Any = getattr(sample, 'ori_shape', None)
+    scale: Any = getattr(sample, 'scale_factor', None)
+    if np.size(before) < 2 or np.size(scale) != 2:
         return size
     width, height = scale
     fits = all(
@@ -116,14 +117,14 @@ def size_before(sample: Any, size: tuple[int, int]) -> tuple[int, int]:
 def undo_enlargement(image: Tensor, size: tuple[int, int], steps: int = 0) -> Tensor:
     """Images ``(N, 3, h, w)`` that bilinear interpolation enlarged to ``image``, ``(N, 3, H, W)``.
 
-    The least squares solution, for each axis, in [0, 1]; differentiable. Of noise of 8 bits that
-    was rounded again after it was enlarged twice, nine in ten values come back; of 1.25 times,
-    three in four, the others next to theirs.
+    The least squares solution along each axis, in [0, 1]; differentiable. Of 8-bit noise that was
+    rounded again after it was enlarged by 2, nine in ten values are exact; by 1.25, three in four,
+    the others one level off.
 
     Args:
         image: float, in [0, 1].
         size: ``(h, w)``, at most the size of ``image``.
-        steps: white of the integers that both were, such as 255; 0 if they were none.
+        steps: largest value of integer images, such as 255, to whose levels it rounds; 0: none.
     """
     pairs = zip(size, image.shape[2:], strict=True)
     # Weights of an export, or of a fake tensor, are fake themselves: they must not be kept.

@@ -61,7 +61,7 @@ class EnhancedPicturesHook(Hook):
         own = getattr(runner.train_dataloader.dataset, 'files', None)
         files = own if self.data_root is None else find_images(self.data_root)
         if not files:
-            told = 'data_root is empty'
+            told = 'data_root names no folder or file'
             if self.data_root is None:
                 told = 'set data_root, the training set has no list of files'
             raise ConfigError(f'EnhancedPicturesHook: {told}')

@@ -28,10 +28,9 @@ class EnhancementMixin(EnhancementStep):
 
     Comes before the host's class in the bases, as in ``class EnhancedX(EnhancementMixin, X)``: the
     step of :class:`EnhancementStage` on the host's ``inputs``, then the host's own ``forward``.
-    In tests, data samples with ``ori_shape`` and ``scale_factor`` tell the enhancer what was
-    enlarged.
-    Takes the arguments of both (``input_order`` is ``'bgr'`` by default), and raises the errors of
-    the stage.
+    At test time, ``ori_shape`` and ``scale_factor`` of the data samples tell the enhancer what was
+    enlarged. Takes the arguments of both (``input_order`` is ``'bgr'`` by default), and raises the
+    errors of the stage.
     """
 
     #: Of the class itself: its host normalises as MMEngine's ``ImgDataPreprocessor`` does, where

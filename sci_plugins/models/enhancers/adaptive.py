@@ -95,9 +95,10 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
     Noise is measured in the image that arrives and in its half size, where it is white again if the
     image was enlarged. Strong noise that only the half size shows cannot be taken out well: the
     image stays as it is. Noise that was compressed shows by JPEG's blocks, until the image is
-    resized: its traces are shrunk and restrain the gain. Where a data preprocessor knows what its
-    pipeline enlarged, the pixels before are had back (:meth:`enhance_enlarged`); otherwise the
-    stage belongs before a ``Resize``: :class:`sci_plugins.EnhanceImage`.
+    resized: its traces are shrunk and restrain the gain. Where a data preprocessor knows at test
+    time what its pipeline enlarged, the stage works at the original resolution
+    (:meth:`enhance_enlarged`); otherwise it belongs before a ``Resize``:
+    :class:`sci_plugins.EnhanceImage`.
 
     Args:
         cells: regions along the longer side, 1 to 512; as many as there are pixels at most.
@@ -175,7 +176,7 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         return decision
 
     def enhance_enlarged(self, image: Tensor, size: tuple[int, int], steps: int = 0) -> Tensor:
-        """Decide by the pixels before the enlargement, and take their noise; all else as always."""
+        """Measure and remove noise at the original resolution; brighten at the image's own."""
         # As a call, so that hooks run; a subclass with a forward of its own keeps that.
         is_own = type(self).forward is not AdaptiveSCIEnhancer.forward
         return self(image) if is_own else self(image, size, steps)
@@ -194,7 +195,7 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
             return self.carry_out(exact, decision, seen).to(image.dtype)
 
     def carry_out(self, image: Tensor, decision: Decision, seen: Tensor | None = None) -> Tensor:
-        """``image``, ``(N, 3, H, W)``, with what was decided by it, or by ``seen``, not enlarged.
+        """``image``, ``(N, 3, H, W)``, with what was decided; ``seen``: at its original resolution.
 
         Steps that no image needs are left out, but see :meth:`_does_all`.
         """

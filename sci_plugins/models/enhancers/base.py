@@ -60,8 +60,8 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
     def enhance_enlarged(self, image: Tensor, size: tuple[int, int], steps: int = 0) -> Tensor:
         """Enhance images that bilinear interpolation enlarged from ``size``, height and width.
 
-        For enhancers that look at single pixels, which can be had back; others see no difference.
-        ``steps`` is white of the integers that they were, such as 255; 0 if they were none.
+        For enhancers that measure single pixels: the original ones can be recovered. By default as
+        ``forward``. ``steps`` is the largest value of integer images, such as 255; 0 for float.
         """
         return self(image)
 

@@ -82,6 +82,7 @@ def test_images_of_ones_own_and_a_damaged_one(tmp_path: Path) -> None:
     [
         (dict(interval=0), ConfigError, 'interval must be at least 1'),
         (dict(count=0), ConfigError, 'count must be at least 1'),
+        (dict(data_root=[]), ConfigError, 'data_root names no folder or file'),
         (dict(module='loss'), ConfigError, "module 'loss'.* to be a BaseEnhancer"),
         (dict(module='nothing'), ConfigError, "has no module 'nothing'"),
         (dict(data_root='/nowhere'), DataError, 'image folder not found'),

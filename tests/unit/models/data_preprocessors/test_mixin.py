@@ -463,6 +463,7 @@ class _Seeing(BaseEnhancer):
         (dict(ori_shape=(40, 66), scale_factor=(1.0, 1.0)), None),
         (dict(ori_shape=(20, 66), scale_factor=(1.0, 2.0)), None),  # along one side alone
         (dict(ori_shape=(20, 33), scale_factor=2.0), None),
+        (dict(ori_shape=20, scale_factor=(2.0, 2.0)), None),
     ],
 )
 @pytest.mark.parametrize('training', [False, True])
