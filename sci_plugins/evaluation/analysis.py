@@ -14,7 +14,7 @@ from sci_plugins.utils.schema import Measured
 
 _THIRDS = ('darkest third', 'middle third', 'brightest third')
 # Rows of weights handled at once: bounds the memory on sets of thousands of images.
-_CHUNK = 512
+_CHUNK = 1024
 
 
 @dataclass(frozen=True)

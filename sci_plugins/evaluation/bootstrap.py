@@ -171,10 +171,10 @@ def paired_interval(
         return Interval(delta, math.nan, math.nan, higher_is_better)
     tail = ALPHA / 2
     if units >= 2:
-        from scipy.stats import t
+        from scipy.special import stdtrit
 
         # The share beyond an end that is right for so many units.
-        tail = NormalDist().cdf(float(t.ppf(tail, units - 1)) * math.sqrt(units / (units - 1)))
+        tail = NormalDist().cdf(float(stdtrit(units - 1, tail)) * math.sqrt(units / (units - 1)))
     low, high = np.quantile(differences, [tail, 1 - tail]).tolist()
     error = float(differences.std(ddof=1)) if len(differences) > 1 else math.nan
     p = _two_sided(differences, float(delta), error, units)
@@ -182,9 +182,9 @@ def paired_interval(
 
 
 def _t_below(value: float, units: int) -> float:
-    from scipy.stats import t
+    from scipy.special import stdtr  # imported in a tenth of scipy.stats' time
 
-    return float(t.cdf(value, units - 1))
+    return float(stdtr(units - 1, value))
 
 
 def _two_sided(differences: np.ndarray, delta: float, error: float, units: int) -> float:

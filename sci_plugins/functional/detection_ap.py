@@ -23,13 +23,13 @@ tool (github.com/Ir1d/DARKFACE_eval_tools) rule by rule:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
 
 from sci_plugins.errors import DataError
 from sci_plugins.functional.confusion import ratio
+from sci_plugins.registry import require_host
 
 Weights = np.ndarray | None  #: of images, ``(R, N)``, see :func:`area_ap`
 
@@ -44,17 +44,19 @@ def pairwise_iou(boxes: np.ndarray, others: np.ndarray, pixel: float = 0.0) -> n
     # Not torchvision.ops.box_iou: it cannot count inclusive pixels, and two empty boxes give NaN,
     # which argmax takes for the best match.
     boxes, others = boxes.astype(np.float64), others.astype(np.float64)
-    low = np.maximum(boxes[:, None, :2], others[:, :2])
-    sides = np.minimum(boxes[:, None, 2:], others[:, 2:]) - low + pixel  # negative if apart
-    shared = sides[..., 0] * sides[..., 1]
+    own, its = boxes.T[..., None], np.ascontiguousarray(others.T)
+    # Negative if apart.
+    width, height = (
+        np.minimum(own[e], its[e]) - np.maximum(own[e - 2], its[e - 2]) + pixel for e in (2, 3)
+    )
+    shared = width * height
     areas, other_areas = ((each[:, 2:] - each[:, :2] + pixel).prod(1) for each in (boxes, others))
     union = areas[:, None] + other_areas - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=sides.min(axis=2) > 0)
+    return np.divide(shared, union, out=np.zeros_like(shared), where=(width > 0) & (height > 0))
 
 
 COCO_RECALLS = np.linspace(0, 1, 101)  #: recalls at which COCO reads the envelope of precision
-_BLOCK = 512  # columns of a matrix with one row per image: few enough for the cache
-_CACHED = 2**14  # values of weighted hits at once
+_CACHED, _FEWEST, _FEW = 2**17, 8, 64  # sums and rows at once; few detections
 
 
 @dataclass(frozen=True)
@@ -144,11 +146,10 @@ def recall_at_fppi(
     # A threshold takes all detections of one score or none of them.
     last = np.flatnonzero(np.diff(ranked.scores, append=-np.inf))
     ends = np.unique(last[np.searchsorted(last, hits)])
-    true = np.cumsum(rows[:, ranked.images[hits]], axis=1)
-    true = true[:, np.searchsorted(hits, ends, side='right') - 1]
-    false = _totals(ranked, rows, ends) - true
-    allowed = false_positives * rows.sum(axis=1, keepdims=True)
-    most = np.max(np.where(false <= allowed, true, 0), axis=1, initial=0)
+    ends = _last_of_runs(ends, np.searchsorted(hits, ends, side='right'))
+    true = _totals(ranked.images[hits], rows, np.searchsorted(hits, ends, side='right') - 1)
+    false = _totals(ranked.images, rows, ends) - true
+    most = np.max(np.where(false <= false_positives * rows.sum(axis=1), true, 0), axis=0, initial=0)
     return ratio(most, rows @ ranked.positives)
 
 
@@ -169,71 +170,64 @@ def _integrate(
 ) -> np.ndarray:
     """Area of precision's envelope, or its mean at COCO's recalls, ``(T, R)``.
 
-    Precision falls between hits, so that the envelope needs no other detections. Matches that rank
-    the same detections share the sums over them.
+    Precision falls between hits and rises from a hit to one right after it: the envelope needs the
+    last hit of each run alone.
     """
     rows = weight_rows(weights, len(several[0].positives))
-    results = []
-    for _, group in groupby(several, key=lambda each: each.images.tobytes()):
-        same = list(group)
-        ends = np.flatnonzero(np.any([each.hits for each in same], axis=0))
-        totals = _totals(same[0], rows, ends)
-        for each in same:
-            at = np.flatnonzero(each.hits[ends])
-            images, boxes = each.images[ends[at]], rows @ each.positives[:, None]
-            # Few enough rows at once for the processor's cache.
-            step = max(1, _CACHED // max(1, len(at)))
-            result = np.empty(len(rows))
-            for start in range(0, len(rows), step):
-                some = slice(start, start + step)
-                gained = rows[some][:, images]
-                found = np.cumsum(gained, axis=1)
-                seen = totals[some][:, at]
-                precision = np.divide(found, seen, out=np.zeros_like(found), where=seen > 0)
-                envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-                whole = boxes[some]
-                if at_recalls:
-                    # How many of the 101 recalls each hit is the first to reach.
-                    reached = np.searchsorted(COCO_RECALLS, ratio(found, whole), side='right')
-                    gained = np.diff(reached, axis=1, prepend=0)
-                    whole = np.where(whole > 0, len(COCO_RECALLS), 0)
-                result[some] = ratio(np.einsum('rh,rh->r', gained, envelope), whole[:, 0])
-            results.append(result)
-    return np.array(results)
-
-
-def _totals(ranked: RankedDetections, rows: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Weight of all detections up to and including each of the positions ``ends``.
-
-    For many rows, a matrix product with the number of each image's detections between two positions
-    is twenty times faster than adding up single detections. Its time grows with the square of the
-    images, though: for few rows or very many images they are added up.
-    """
-    images, detections = len(ranked.positives), len(ranked.scores)
-    totals = np.zeros((len(rows), len(ends)))
-    if 7 * len(rows) * detections < images * len(ends) * (1 + len(rows) / 70):  # measured
-        step = max(1, 2**24 // detections)
+    results, counted = np.empty((len(several), len(rows))), rows.max(axis=0, initial=0) > 0
+    for each, result in zip(several, results, strict=True):
+        images = each.images[kept := counted[each.images]]
+        hits = np.flatnonzero(each.hits[kept])
+        ends = _last_of_runs(hits)
+        places = np.searchsorted(hits, ends)
+        # Few enough rows at once for the processor's cache.
+        step = max(_FEWEST, _CACHED // max(1, len(ends)))
         for start in range(0, len(rows), step):
-            part = rows[start : start + step, ranked.images]
-            totals[start : start + step] = np.cumsum(part, axis=1)[:, ends]
-        return totals
-    # float32 is twice as fast, and exact for integers below 2**24.
-    largest = float(rows.max(initial=0)) * detections
-    exact = largest < 2**24 and bool((rows == np.rint(rows)).all())
-    small = rows.astype(np.float32) if exact else rows
-    for start in range(0, len(ends), _BLOCK):
-        block = ends[start : start + _BLOCK]
-        first = ends[start - 1] + 1 if start else 0
-        some = np.arange(first, block[-1] + 1)
-        cells = ranked.images[some] * len(block) + np.searchsorted(block, some)
-        counts = np.bincount(cells, minlength=images * len(block)).reshape(images, -1)
-        totals[:, start : start + _BLOCK] = small @ counts.astype(small.dtype)
-    return np.cumsum(totals, axis=1)
+            some = rows[start : start + step]
+            found = _totals(images[hits], some, places)
+            seen = _totals(images, some, ends)
+            precision = np.divide(found, seen, out=np.zeros_like(found), where=seen > 0)
+            envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+            whole = some @ each.positives
+            if at_recalls:
+                # How many of the 101 recalls are reached: up to the nearest, with it or without.
+                recall = found / np.where(whole > 0, whole, 1)
+                nearest = (100 * recall + 0.5).astype(np.intp)
+                found = nearest + (COCO_RECALLS.take(nearest, mode='clip') <= recall)
+                whole = np.where(whole > 0, len(COCO_RECALLS), 0)
+            # What each run adds is counted by its own envelope.
+            falls = envelope.copy()
+            falls[:-1] -= envelope[1:]
+            result[start : start + step] = ratio(np.einsum('hr,hr->r', found, falls), whole)
+    return results
+
+
+def _last_of_runs(places: np.ndarray, before: np.ndarray | None = None) -> np.ndarray:
+    """Places of detections without those that no false positive parts from the next.
+
+    ``before`` are the numbers of hits up to each; ``None``: all places are hits.
+    """
+    hits = np.arange(len(places)) if before is None else before
+    return places[np.diff(places - hits, append=-2) != 0]
+
+
+def _totals(owners: np.ndarray, rows: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Weight of detections, of the images ``owners``, up to each of the places ``ends``, (E, R)."""
+    owners, starts = owners[: ends[-1] + 1 if len(ends) else 0], np.concatenate([[0], ends + 1])
+    if len(rows) < _FEWEST or len(owners) < _FEW:
+        return np.cumsum(rows.T[owners], axis=0)[ends]
+    # Else sums between the places as a product of matrices are up to five times faster.
+    require_host('resampling', 'scipy', 'det')
+    from scipy.sparse import csr_matrix
+
+    counts = csr_matrix((np.ones(len(owners)), owners, starts), (len(ends), rows.shape[1]))
+    return np.cumsum(counts @ np.ascontiguousarray(rows.T), axis=0)
 
 
 def weight_rows(weights: Weights, images: int) -> np.ndarray:
     """Weights ``(R, N)`` in float64, ones for ``None``; a DataError if they are not of N images."""
-    rows = np.ones((1, images)) if weights is None else np.asarray(weights, np.float64)
+    # An image's weights side by side: they are added to each other's.
+    rows = np.ones((1, images)) if weights is None else np.asarray(weights, np.float64, 'F')
     if rows.ndim != 2 or rows.shape[1] != images:
         raise DataError(f'weights must have the shape (resamples, {images}), got {rows.shape}')
     return rows

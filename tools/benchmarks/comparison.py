@@ -55,6 +55,7 @@ PARTS: dict[str, tuple[bool, tuple[str, ...]]] = {
             f'{_COMPARE}.measuring.RecordStore.load',
         ),
     ),
+    'matching detections': (True, (f'{_COMPARE}.measuring.make_records',)),
     'intervals': (True, (f'{_COMPARE}.judging.Judge.judge',)),
     'files and report': (True, (f'{_COMPARE}.session.Session.write',)),
 }

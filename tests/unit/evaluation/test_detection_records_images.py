@@ -188,7 +188,7 @@ def test_an_interruption_leaves_the_old_file(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(np, 'savez_compressed', stop)
+    monkeypatch.setattr(np.lib.format, 'write_array', stop)
     with pytest.raises(KeyboardInterrupt):
         _save(path)
     assert [file.name for file in tmp_path.iterdir()] == ['found.npz']
