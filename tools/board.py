@@ -187,7 +187,7 @@ def _draw(results: Any, path: Path) -> None:
     strong, light = (cycle(colormaps[name].colors) for name in ('Dark2', 'tab10'))
     styles: dict[str, Any] = {results.enhancers[0]: dict(c='black', lw=2.4)}
     for name in results.enhancers[1:]:
-        ours = 'sci' in name or 'adaptive' in name
+        ours = any(part in name for part in ('sci', 'adaptive', 'cautious'))
         style = dict(c=next(strong), lw=2.2) if ours else dict(c=next(light), lw=1.1, ls='--')
         styles[name] = style | dict(marker=_MARKERS[len(styles) % len(_MARKERS)], ms=4)
     for axes, sheet in zip(panels, results.sheets, strict=False):

@@ -33,6 +33,8 @@ _EVENED = 0.1
 # Compressed noise, relative to the light, from which on it restrains the gain in full. Of
 # photographs at gain .1 without noise and JPEG 70 it is .06, at gain .05 with noise .002 it is .12.
 _STRONG = 0.1
+# A sensor's noise, relative to the light, from which on ``caution`` holds in full.
+_NOISY = 0.05
 # Of white, as noise is told: a power of two, which rounds nothing.
 _STEPS = 256.0
 # Before the sigmoid, a strength that stays 0.
@@ -105,6 +107,8 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         illumination: SCI weights to put in place of the file's, such as ``'official/medium'``.
         weights: ``'sci_plugins/adaptive'``, which comes with this package, or a path. ``None``
             initialises; SCI's part as :class:`SCIEnhancer` does.
+        caution: share of the gain's logarithm to leave out where there is noise, in [0, 1]: for
+            networks that see in the dark. Without noise it changes nothing.
 
     Images and errors are those of :class:`BaseEnhancer`.
 
@@ -116,11 +120,16 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
     machine_code = (PASSES,)
 
     def __init__(
-        self, cells: int = 12, illumination: str | None = None, weights: str | None = None
+        self,
+        cells: int = 12,
+        illumination: str | None = None,
+        weights: str | None = None,
+        caution: float = 0.0,
     ) -> None:
         super().__init__()
         check_at_least(1, 'AdaptiveSCIEnhancer', most=_MOST_CELLS, cells=cells)
-        self.cells = cells
+        check_at_least(0.0, 'AdaptiveSCIEnhancer', most=1.0, caution=caution)
+        self.cells, self.caution = cells, caution
         self.sci = SCIEnhancer().eval()
         self.controller = Controller()
         #: Called with each :class:`Decision`.
@@ -152,8 +161,10 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         # JPEG hides the finest noise, too, but what is left can be taken away.
         hidden = _hidden_noise(light, noise, coarse) * (1 - blocking.evidence)
         shown = 1 - hidden.to(log_gain.dtype)
-        relative = blocking.sigma / (_STRONG * (light.mean**2 + 1e-3))
-        kept = 1 - self.controller.restraint() * blocking.evidence * relative.clamp(0, 1)
+        compressed, own = blocking.sigma / _STRONG, noise.sigma * noise.whiteness / _NOISY
+        compressed, own = (e / (light.mean**2 + 1e-3) for e in (compressed, own))
+        kept = 1 - self.controller.restraint() * blocking.evidence * compressed.clamp(0, 1)
+        kept = kept * (1 - self.caution * own.clamp(0, 1))
         log_gain, strengths = log_gain * shown * kept, strengths * shown[:, None]
         # What is not brightened is not evened out, and shows JPEG's blocks as networks know them.
         brightened = (log_gain / _EVENED).clamp(0, 1)

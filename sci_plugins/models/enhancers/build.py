@@ -94,6 +94,8 @@ SHORT_NAMES = {
     'adaptive': ShortName('AdaptiveSCIEnhancer', _adaptive,
         "'adaptive', 'adaptive/FILE.pth', 'adaptive/sci/official/medium'",
         otherwise=SHIPPED_ADAPTIVE),
+    'cautious': ShortName('AdaptiveSCIEnhancer', lambda text: dict(_adaptive(text), caution=0.5),
+        "'cautious', 'cautious/FILE.pth'", otherwise=SHIPPED_ADAPTIVE),
     'zero-dce': _published('ZeroDCEEnhancer', 'zero-dce', dict(official={})),
     'zero-dce++': _published('ZeroDCEEnhancer', 'zero-dce++', dict(official={}),
         separable=True, scale=12),
@@ -122,10 +124,10 @@ def build_enhancer(enhancer: EnhancerLike) -> BaseEnhancer:
     That is an enhancer; a config ``dict(type='sci_plugins.X', ...)``; a string that begins with one
     of :data:`SHORT_NAMES`, such as ``'gamma/0.4'``, ``'sci/WEIGHTS'`` with the weights' name or
     path, ``'adaptive'``, ``'adaptive/FILE'`` for one that was tuned, ``'adaptive/sci/WEIGHTS'`` for
-    another illumination in it, ``'gated/NAME'`` with one of these names; or a call such as
-    ``"GammaEnhancer(gamma=0.4)"``. Your own class is named with its module:
-    ``"my_file.MyEnhancer(gain=3)"``. With ``weights``, a file of :func:`save_enhancer`, the file's
-    arguments are the defaults.
+    another illumination in it, ``'cautious'`` for less gain in noise, ``'gated/NAME'`` with one of
+    these names; or a call such as ``"GammaEnhancer(gamma=0.4)"``. Your own class is named with its
+    module: ``"my_file.MyEnhancer(gain=3)"``. With ``weights``, a file of :func:`save_enhancer`, the
+    file's arguments are the defaults.
 
     Raises:
         ConfigError: if the string or dict names no enhancer.

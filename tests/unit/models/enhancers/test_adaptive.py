@@ -167,6 +167,45 @@ def test_compressed_noise_restrains_the_gain(level: float, share: float) -> None
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(
+    ('light', 'noise', 'share'), [(0.2, 0.0, 0.0), (0.4, 0.008, 0.5), (0.2, 0.01, 1.0)]
+)
+def test_caution_leaves_out_gain_in_noise(light: float, noise: float, share: float) -> None:
+    """By how strong it is beside the light, in full from a twentieth of it; the rest stays."""
+    generator = torch.Generator().manual_seed(0)
+    image = (light**2 + noise * torch.randn(1, 3, 128, 160, generator=generator)).clamp(0, 1).sqrt()
+    plain, cautious, full = (
+        _stage(HALF_OPEN, HALF_OPEN, HALF_OPEN, caution=c).decide(image) for c in (0.0, 0.5, 1.0)
+    )
+    relative = plain.noise.sigma * plain.noise.whiteness / (plain.light.mean**2 + 1e-3)
+    assert float((relative / 0.05).clamp(0, 1)) == pytest.approx(share, abs=0.08)
+    assert float(plain.gain.log()) == pytest.approx(1.5)
+    held = 0.5 * float((relative / 0.05).clamp(0, 1))
+    assert float(cautious.gain.log()) == pytest.approx(1.5 * (1 - held), rel=1e-4)
+    assert (float(full.gain) == 1) == (share == 1)
+    assert torch.equal(cautious.strengths, plain.strengths)
+    assert torch.equal(cautious.gain, plain.gain) == (share == 0)
+
+
+@pytest.mark.parametrize('caution', [-0.1, 1.1, float('nan'), '0.5'])
+def test_bad_caution(caution: Any) -> None:
+    with pytest.raises(ConfigError, match='AdaptiveSCIEnhancer: caution must be'):
+        AdaptiveSCIEnhancer(caution=caution)
+
+
+def test_the_cautious_stage_by_its_name(tmp_path: Path) -> None:
+    """The shipped weights or a file's; a file of a cautious stage stays so."""
+    stage, plain = build_enhancer('cautious'), build_enhancer('adaptive')
+    assert (stage.caution, plain.caution) == (0.5, 0)
+    for name, value in plain.state_dict().items():
+        assert torch.equal(stage.state_dict()[name], value)
+    save_enhancer(stage, tmp_path / 'saved.pth')
+    assert build_enhancer(f'adaptive/{tmp_path / "saved.pth"}').caution == 0.5
+    save_enhancer(plain, tmp_path / 'plain.pth')
+    assert build_enhancer(f'cautious/{tmp_path / "plain.pth"}').caution == 0.5
+
+
+@torch.no_grad()
 def test_of_noise_and_blocks_the_stronger_is_taken_away() -> None:
     stage = _stage(ALWAYS_OFF, HALF_OPEN, HALF_OPEN)
     stage.controller.deblocking.fill_(-0.5)
