@@ -261,7 +261,8 @@ def complete_results(results: Results, board: Board, path: PathLike, earlier: Re
         sheets.append(own)
         done += sum(board.enhancers == list(each.entries) for each in own.columns)
     taken_all = results.taken | {Path(path).name: taken}
-    return replace(results, sheets=sheets, measured=done, taken=taken_all)
+    versions = results.versions or earlier.versions
+    return replace(results, sheets=sheets, measured=done, taken=taken_all, versions=versions)
 
 
 def _test_of(sheet: Sheet) -> tuple[Any, ...]:

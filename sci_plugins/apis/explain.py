@@ -45,13 +45,16 @@ def explain_images(
     device: str = 'cpu',
     progress: bool = False,
 ) -> Iterator[Explanation]:
-    """Light and noise of image files and folders, and what a stage decides if it is adaptive.
+    """Light and noise of image files and folders, and what an adaptive stage decides.
+
+    Of one in another enhancer, such as a gate, it is what the stage would decide by itself.
 
     Raises:
         ConfigError, CheckpointError: if the enhancer cannot be built.
         DataError: if a folder is missing or holds no image.
     """
     stage = prepare_enhancer(enhancer, device)
+    stage = next((e for e in stage.modules() if isinstance(e, AdaptiveSCIEnhancer)), stage)
     for path in tqdm(find_images(inputs), unit='image', disable=not progress):
         yield _explain(str(path), stage, device)
 

@@ -247,16 +247,12 @@ def tune(
     result.grid = check_grid(stage, teacher, held_out, device=device)
     result.skipped = data.skipped | held_out.skipped
     _draw(sheet, stage, tune_source.held_out_batches(held_out), tuning.device)
-    done = dict(steps=len(result.losses)) | settings | told | _outcome(result)
+    checks = {str(step): value for step, value in result.held_out.items()}
+    outcome = dict(held_out=checks, grid=[vars(cell) for cell in result.grid], safe=result.is_safe)
+    done = dict(steps=len(result.losses)) | settings | told | outcome
     result.sha256 = save_enhancer(stage, out, tuned=done, **(recipe or {}))
     state.unlink(missing_ok=True)
     return result
-
-
-def _outcome(result: TuneResult) -> dict[str, Any]:
-    checks = {str(step): value for step, value in result.held_out.items()}
-    grid = [vars(cell) for cell in result.grid]
-    return dict(held_out=checks, grid=grid, safe=result.is_safe)
 
 
 def _prepare(enhancer: Spec, device: str) -> BaseEnhancer:

@@ -116,8 +116,7 @@ def open_sources(
 ) -> tuple[list[Source], dict[str, Any]]:
     """What to learn from and what to check with, and what tells these images from others.
 
-    Arguments as of :func:`sci_plugins.apis.tune.tune`; ``settings``: crop size, batch size and
-    seed.
+    Arguments as of :func:`sci_plugins.apis.tune.tune`; ``settings``: crop size, batch size, seed.
     """
     if isinstance(teacher, TaskTeacher):
         given = {name: settings[name] for name in ('batch_size', 'seed')}

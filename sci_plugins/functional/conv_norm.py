@@ -248,11 +248,11 @@ def apply_conv(conv: nn.Module, image: Tensor) -> Tensor:
 
 
 def apply_conv_norm_relu(
-    image: Tensor, *layers: tuple[nn.Module, nn.Module], shortcut: Tensor | None = None
+    image: Tensor, *layers: tuple[Any, Any], shortcut: Tensor | None = None
 ) -> Tensor:
     """``relu(norm(conv(image)))`` of each (conv, norm) in turn, plus ``shortcut`` if given."""
     if all(_are_fusible(*each, image) for each in layers):
-        parameters = (_parameters(*each) for each in layers)
+        parameters = (ConvNorm(c.weight, c.bias, n.weight, n.bias, n.eps) for c, n in layers)
         result, found = conv_norm_relu(image, *parameters, shortcut=shortcut)
         for (_, norm), statistics in zip(layers, found, strict=True):
             _update(norm, statistics, result)
@@ -263,11 +263,6 @@ def apply_conv_norm_relu(
         return apply_conv_norm_relu(image, (conv, norm), shortcut=shortcut)
     result = F.relu(norm(conv(image)))
     return result if shortcut is None else result + shortcut
-
-
-def _parameters(conv: nn.Module, norm: nn.Module) -> ConvNorm:
-    parameters = conv.weight, conv.bias, norm.weight, norm.bias
-    return ConvNorm(*parameters, norm.eps)  # type: ignore[arg-type]
 
 
 def _update(norm: Any, statistics: Statistics, result: Tensor) -> None:

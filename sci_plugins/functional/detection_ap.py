@@ -21,7 +21,7 @@ tool (github.com/Ir1d/DARKFACE_eval_tools) rule by rule:
    precision 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -56,7 +56,8 @@ def pairwise_iou(boxes: np.ndarray, others: np.ndarray, pixel: float = 0.0) -> n
 
 
 COCO_RECALLS = np.linspace(0, 1, 101)  #: recalls at which COCO reads the envelope of precision
-_CACHED, _FEWEST, _FEW = 2**17, 8, 64  # sums and rows at once; few detections
+_CACHED, _LARGE = 2**17, 2**24  # sums at once: for the processor's cache, and for the memory
+_FEWEST, _FEW = 8, 64  # rows at once; few detections
 
 
 @dataclass(frozen=True)
@@ -147,9 +148,12 @@ def recall_at_fppi(
     last = np.flatnonzero(np.diff(ranked.scores, append=-np.inf))
     ends = np.unique(last[np.searchsorted(last, hits)])
     ends = _last_of_runs(ends, np.searchsorted(hits, ends, side='right'))
-    true = _totals(ranked.images[hits], rows, np.searchsorted(hits, ends, side='right') - 1)
-    false = _totals(ranked.images, rows, ends) - true
-    most = np.max(np.where(false <= false_positives * rows.sum(axis=1), true, 0), axis=0, initial=0)
+    places, most = np.searchsorted(hits, ends, side='right') - 1, np.empty(len(rows))
+    for part in _parts(rows, len(ends), _LARGE):
+        true = _totals(ranked.images[hits], rows[part], places)
+        false = _totals(ranked.images, rows[part], ends) - true
+        few = false <= false_positives * rows[part].sum(axis=1)
+        most[part] = np.max(true, axis=0, where=few, initial=0)
     return ratio(most, rows @ ranked.positives)
 
 
@@ -180,10 +184,8 @@ def _integrate(
         hits = np.flatnonzero(each.hits[kept])
         ends = _last_of_runs(hits)
         places = np.searchsorted(hits, ends)
-        # Few enough rows at once for the processor's cache.
-        step = max(_FEWEST, _CACHED // max(1, len(ends)))
-        for start in range(0, len(rows), step):
-            some = rows[start : start + step]
+        for part in _parts(rows, len(ends), _CACHED):
+            some = rows[part]
             found = _totals(images[hits], some, places)
             seen = _totals(images, some, ends)
             precision = np.divide(found, seen, out=np.zeros_like(found), where=seen > 0)
@@ -198,8 +200,13 @@ def _integrate(
             # What each run adds is counted by its own envelope.
             falls = envelope.copy()
             falls[:-1] -= envelope[1:]
-            result[start : start + step] = ratio(np.einsum('hr,hr->r', found, falls), whole)
+            result[part] = ratio(np.einsum('hr,hr->r', found, falls), whole)
     return results
+
+
+def _parts(rows: np.ndarray, sums: int, most: int) -> Iterator[slice]:
+    step = max(_FEWEST, most // max(1, sums))
+    return (slice(start, start + step) for start in range(0, len(rows), step))
 
 
 def _last_of_runs(places: np.ndarray, before: np.ndarray | None = None) -> np.ndarray:

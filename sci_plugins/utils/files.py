@@ -109,8 +109,7 @@ def check_outputs(
         overwrite: whether somebody else's file may be replaced; ``None``: it cannot be asked for.
 
     Raises:
-        ConfigError: naming the first output that is a folder, an input, named twice, or of somebody
-            else.
+        ConfigError: naming the first output that is a folder, an input, named twice, or not ours.
     """
     read = {os.path.realpath(path): path for path in inputs}
     seen: set[str] = set()

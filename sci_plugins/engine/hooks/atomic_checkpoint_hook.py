@@ -32,8 +32,7 @@ class AtomicCheckpointHook(CheckpointHook):
     MMEngine deletes the oldest or the best checkpoint before it writes the new one in place: an
     interruption can leave none that loads. Here every file is written to a temporary one and
     renamed, and an outdated checkpoint is deleted last, from the run's own folder. Takes the
-    arguments of ``CheckpointHook`` except ``backend_args`` and ``file_client_args``: files are
-    local.
+    arguments of ``CheckpointHook`` but ``backend_args``, ``file_client_args``: files are local.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -147,8 +147,7 @@ class S3FDHead(SSDHead):
           ``(N, 4, H, W)``
 
     Raises:
-        ConfigError: if ``max_out`` is below 1, or the first level has more than one anchor per
-            location.
+        ConfigError: if ``max_out`` is below 1, or the first level has several anchors per location.
     """
 
     def __init__(

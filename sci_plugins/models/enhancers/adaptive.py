@@ -23,7 +23,7 @@ from sci_plugins.functional.noise import (
 from sci_plugins.functional.tensors import is_recorded
 from sci_plugins.models.enhancers.base import BaseEnhancer, needs_gradient
 from sci_plugins.models.enhancers.sci import SCIEnhancer
-from sci_plugins.models.enhancers.weights import load_enhancer_weights
+from sci_plugins.models.enhancers.weights import load_enhancer_weights, saved_arguments
 from sci_plugins.registry import MODELS
 
 #: Largest exponent of the light, strength of the shrinkage, and natural logarithm of the gain.
@@ -107,8 +107,9 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         illumination: SCI weights to put in place of the file's, such as ``'official/medium'``.
         weights: ``'sci_plugins/adaptive'``, which comes with this package, or a path. ``None``
             initialises; SCI's part as :class:`SCIEnhancer` does.
-        caution: share of the gain's logarithm to leave out where there is noise, in [0, 1]: for
-            networks that see in the dark. Without noise it changes nothing.
+        caution: share of the gain's logarithm to leave out in noise, a sensor's or compressed, in
+            [0, 1]: for networks that see in the dark. Without noise it changes nothing. ``None``:
+            what the file of weights says, else 0.
 
     Images and errors are those of :class:`BaseEnhancer`.
 
@@ -124,12 +125,15 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         cells: int = 12,
         illumination: str | None = None,
         weights: str | None = None,
-        caution: float = 0.0,
+        caution: float | None = None,
     ) -> None:
         super().__init__()
         check_at_least(1, 'AdaptiveSCIEnhancer', most=_MOST_CELLS, cells=cells)
+        if caution is None:
+            saved = {} if weights is None else saved_arguments(type(self), weights)
+            caution = saved.get('caution') or 0.0
         check_at_least(0.0, 'AdaptiveSCIEnhancer', most=1.0, caution=caution)
-        self.cells, self.caution = cells, caution
+        self.cells, self.caution = cells, self.remember('caution', float(caution))
         self.sci = SCIEnhancer().eval()
         self.controller = Controller()
         #: Called with each :class:`Decision`.
@@ -162,9 +166,10 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         hidden = _hidden_noise(light, noise, coarse) * (1 - blocking.evidence)
         shown = 1 - hidden.to(log_gain.dtype)
         compressed, own = blocking.sigma / _STRONG, noise.sigma * noise.whiteness / _NOISY
-        compressed, own = (e / (light.mean**2 + 1e-3) for e in (compressed, own))
-        kept = 1 - self.controller.restraint() * blocking.evidence * compressed.clamp(0, 1)
-        kept = kept * (1 - self.caution * own.clamp(0, 1))
+        compressed, own = ((e / (light.mean**2 + 1e-3)).clamp(0, 1) for e in (compressed, own))
+        compressed = blocking.evidence * compressed
+        kept = 1 - self.controller.restraint() * compressed
+        kept = kept * (1 - self.caution * torch.maximum(own, compressed))
         log_gain, strengths = log_gain * shown * kept, strengths * shown[:, None]
         # What is not brightened is not evened out, and shows JPEG's blocks as networks know them.
         brightened = (log_gain / _EVENED).clamp(0, 1)

@@ -72,6 +72,12 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
         """
         return False
 
+    def remember(self, argument: str, value: Any) -> Any:
+        """Remember what a ``None`` of the constructor's arguments stands for; gives ``value``."""
+        if argument in (arguments := vars(self)['_arguments']):  # a subclass may not have it
+            arguments[argument] = value
+        return value
+
     def complete_state(self, state: dict[str, Tensor], prefix: str = '') -> None:
         """Add what files of an older version lack; ``prefix`` is before this module's names."""
 

@@ -63,14 +63,14 @@ def building_of(enhancer: nn.Module) -> dict[str, Any]:
 
 
 Tensors = Mapping[str, Tensor]
-GATED = 'sci_plugins.GatedEnhancer'
+WRAPPERS = ('sci_plugins.GatedEnhancer', 'sci_plugins.TemporalEnhancer')
 _SCALAR = bool | int | float | str | None
 #: Arguments whose sum is at most this build nothing large.
 _HARMLESS = 4096
 
 
 def saved_building(content: Any) -> tuple[str, dict[str, Any]]:
-    """Type and arguments of the enhancer in a file's content, without a gate around it.
+    """Type and arguments of the enhancer in a file's content, without what is around it.
 
     Both are empty if the file has neither: the authors' files, a host's checkpoint. Raises
     CheckpointError if they are not text and a dict.
@@ -80,7 +80,7 @@ def saved_building(content: Any) -> tuple[str, dict[str, Any]]:
     meta = meta or {}
     # Older files have the arguments beside the other entries.
     kind, said = meta.get('type'), meta.get('arguments', meta)
-    while kind == GATED and isinstance(said, Mapping) and isinstance(said.get('enhancer'), dict):
+    while kind in WRAPPERS and isinstance(said, Mapping) and isinstance(said.get('enhancer'), dict):
         said = said['enhancer']
         kind = said.get('type')
     _expect(kind, str, 'meta.type', 'text')

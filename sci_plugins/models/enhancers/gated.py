@@ -32,8 +32,7 @@ class GatedEnhancer(BaseEnhancer):
         bright: mean luma above ``dark`` from which on the gate is closed.
 
     Raises:
-        ConfigError: if the limits are out of range or in the wrong order, or ``enhancer`` names
-            none.
+        ConfigError: if limits are out of range or in the wrong order, or ``enhancer`` names none.
     """
 
     def __init__(self, enhancer: EnhancerLike, dark: float = 0.16, bright: float = 0.25) -> None:

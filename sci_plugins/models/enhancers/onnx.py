@@ -89,8 +89,7 @@ class OnnxEnhancer(BaseEnhancer):
 
     The file ``weights``, best exported with dynamic sizes, takes one input, RGB images ``(N, 3, H,
     W)``, float32, [0, 1], and its first output is the enhanced images in the same form; what is
-    outside [0, 1] is clamped. Images go in one by one. No gradients: nothing can be trained through
-    it.
+    outside [0, 1] is clamped. Images go in one by one. It has no gradients to train through.
 
     Raises:
         MissingDependencyError, FileNotFoundError: if onnxruntime or the file is missing.

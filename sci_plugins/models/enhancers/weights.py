@@ -46,9 +46,9 @@ def merge_aliases(
 
 
 # Where the estimator may be: alone, in the authors' network, in our learner, or in a host
-# model that was trained jointly, there also behind a gate.
-_IN_HOST = 'data_preprocessor.enhancer.'
-_PREFIXES = ('', 'enhance.', 'estimator.', 'enhancer.', _IN_HOST, f'{_IN_HOST}enhancer.')
+# model that was trained jointly; anywhere also in a gate, in smoothing, in both.
+_PLACES = ('', 'enhance.', 'estimator.', 'data_preprocessor.enhancer.')
+_PREFIXES = [place + wrappers * 'enhancer.' for place in _PLACES for wrappers in range(3)]
 # The authors' names. `conv` and every `blocks.k` are one shared block there.
 _AUTHORS_NAMES = (
     (r'^(?:conv|blocks\.\d+)\.0\.', 'block_conv.'),
@@ -198,7 +198,7 @@ def config_of_weights(name: str) -> dict[str, Any]:
 
     Our files name type and arguments; for others (the authors' files, a host's checkpoint) the
     shapes and the names of the blocks give SCI's sizes. Only what differs from the defaults is set.
-    A gate around the enhancer is left out. If a file cannot be read or understood, the config is
+    What is around the enhancer is left out. If a file cannot be read or understood, the config is
     the default ``SCIEnhancer``, and loading says what is wrong.
 
     Raises CheckpointError if the file cannot hold what its recipe or its shapes say, ConfigError if
@@ -219,7 +219,7 @@ def config_of_weights(name: str) -> dict[str, Any]:
             shown = show_name(wanted)
             advice = f'name the class, as in "{shown}(weights={name!r})"'
             raise ConfigError(f'{name} holds weights of {shown}, which is not imported: {advice}')
-        if kind is None or wanted in (_SCI, export.GATED):
+        if kind is None or wanted in (_SCI, *export.WRAPPERS):
             kind, said = export.loaded_class(_SCI), _sizes_by_shape(tensors) | said
         arguments = export.changed_arguments(kind, said, tensors)  # type: ignore[arg-type]
     return dict(type=type_name(kind), weights=name, **arguments)  # type: ignore[arg-type]
@@ -227,9 +227,9 @@ def config_of_weights(name: str) -> dict[str, Any]:
 
 def saved_arguments(kind: type[BaseEnhancer], name: str) -> dict[str, Any]:
     """The arguments in a file of weights, checked; empty if its enhancer is not a ``kind``."""
-    content = read_checkpoint(find_weight_file(name).path)
+    path = find_weight_file(name).path
     with _naming(name):
-        wanted, said = export.saved_building(content)
+        wanted, said = export.saved_building(content := read_checkpoint(path))
         is_of_kind = wanted == type_name(kind)
         return export.changed_arguments(kind, said, tensors_of(content)) if is_of_kind else {}
 

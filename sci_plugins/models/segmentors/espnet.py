@@ -92,8 +92,7 @@ class ESPNet(BaseModule):
     """ESPNet as an mmseg backbone that gives class scores; :class:`ScoresHead` hands them on.
 
     A segmentor trained by others (69 mIoU on CamVid), which has never seen enhanced images. Its
-    layers are named as in the authors' files: ``backbone.`` before each name makes a checkpoint of
-    one of them.
+    layers are named as in the authors' files, which ``backbone.`` before each turns into ours.
 
     Args:
         classes: the authors' last one stands for unlabelled pixels.

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,10 @@ def test_numbers_measured_before_fill_what_is_missing() -> None:
     assert not any(
         e.stands for c in found.sheets[0].columns for e in c.entries.values() if e.verdict
     )
+    # Where nothing was measured, the versions are those of the earlier numbers.
+    own, earlier = replace(own, versions={}), replace(earlier, versions=dict(torch='2'))
+    found = boards.complete_results(own, _board('x'), 'old.json', earlier)
+    assert found.versions == dict(torch='2')
 
 
 @pytest.mark.parametrize(

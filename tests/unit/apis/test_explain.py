@@ -11,7 +11,7 @@ from sci_plugins.datasets.low_light_folder import to_tensor
 from sci_plugins.functional.blocking import estimate_blocking
 from sci_plugins.functional.light import light_statistics
 from sci_plugins.functional.noise import estimate_noise
-from sci_plugins.models.enhancers import AdaptiveSCIEnhancer
+from sci_plugins.models.enhancers import AdaptiveSCIEnhancer, GatedEnhancer
 from sci_plugins.utils.images import write_image
 
 
@@ -59,6 +59,8 @@ def test_off_and_other_enhancers(tmp_path: Path, photograph: np.ndarray) -> None
     (found,) = explain_images([tmp_path], stage)
     assert found.off
     assert row(found)[-3:] == ['off', '', '']
+    (around,) = explain_images([tmp_path], GatedEnhancer(stage))
+    assert around == found
     (found,) = explain_images([tmp_path], 'gamma')
     assert found.decision is None
     assert row(found)[-3:] == ['', '', '']

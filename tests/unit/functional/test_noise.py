@@ -103,6 +103,22 @@ def test_any_size_from_five(size: tuple[int, int]) -> None:
     assert float(estimate_noise(torch.zeros(1, 3, *size)).sigma) == 0
 
 
+@pytest.mark.parametrize('exporting', [False, True])
+def test_a_brighter_half_in_which_a_channel_is_black(
+    exporting: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sky of saturated blue: nothing there is usable, so that the whole stands for it."""
+    monkeypatch.setattr(torch.compiler, 'is_exporting', lambda: exporting)
+    image = torch.cat([_flat(0.1, 1e-3, (150, 320), 1), _flat(0.01, 2e-3, (90, 320), 2)], 2)
+    other = image.clone()
+    image[:, 0, :150] = 0
+    found = estimate_noise(torch.cat([image, other]))
+    assert all(torch.isfinite(values).all() for values in found)
+    assert found.lit[0] == found.sigma[0]
+    assert float(found.linear[0]) == pytest.approx(2e-3, rel=0.1)
+    assert found.lit[1] == estimate_noise(other).lit[0]
+
+
 def test_no_gradient_and_half_precision() -> None:
     image = _flat(0.1, 5e-3, (64, 64))
     assert not estimate_noise(image.requires_grad_()).sigma.requires_grad

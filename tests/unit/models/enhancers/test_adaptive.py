@@ -22,6 +22,7 @@ from sci_plugins.models.enhancers import (
     save_enhancer,
 )
 from sci_plugins.models.enhancers.adaptive import Decision
+from sci_plugins.models.enhancers.base import arguments_of
 
 ALWAYS_OFF, HALF_OPEN = -20.0, 0.0
 
@@ -187,7 +188,24 @@ def test_caution_leaves_out_gain_in_noise(light: float, noise: float, share: flo
     assert torch.equal(cautious.gain, plain.gain) == (share == 0)
 
 
-@pytest.mark.parametrize('caution', [-0.1, 1.1, float('nan'), '0.5'])
+@torch.no_grad()
+@pytest.mark.parametrize('level', [4.0, 1.0, 0.2])
+def test_caution_leaves_out_gain_in_compressed_noise(level: float) -> None:
+    """Beside what the weights leave out there themselves."""
+    blocks = 0.02 * torch.randn(1, 1, 16, 20, generator=torch.Generator().manual_seed(0))
+    image = 0.2 + level * F.interpolate(blocks, scale_factor=8).expand(1, 3, 128, 160)
+    for restraining, rest in ((ALWAYS_OFF, 1.0), (HALF_OPEN, 0.5)):
+        stage = _stage(ALWAYS_OFF, ALWAYS_OFF, HALF_OPEN, caution=0.8)
+        stage.controller.restraining.fill_(restraining)
+        found = stage.decide(image)
+        share = float(found.blocking.sigma / (found.light.mean**2 + 1e-3) / 0.1)
+        share = min(1.0, share) * float(found.blocking.evidence)
+        assert share > 0.1
+        kept = (1 - (1 - rest) * share) * (1 - 0.8 * share)
+        assert float(found.gain.log()) == pytest.approx(1.5 * kept, rel=1e-3)
+
+
+@pytest.mark.parametrize('caution', [-0.1, 1.1, float('nan'), '0.5', True])
 def test_bad_caution(caution: Any) -> None:
     with pytest.raises(ConfigError, match='AdaptiveSCIEnhancer: caution must be'):
         AdaptiveSCIEnhancer(caution=caution)
@@ -203,6 +221,47 @@ def test_the_cautious_stage_by_its_name(tmp_path: Path) -> None:
     assert build_enhancer(f'adaptive/{tmp_path / "saved.pth"}').caution == 0.5
     save_enhancer(plain, tmp_path / 'plain.pth')
     assert build_enhancer(f'cautious/{tmp_path / "plain.pth"}').caution == 0.5
+
+
+@pytest.mark.parametrize('around', ['', 'gated/', 'temporal/', 'temporal/gated/'])
+def test_a_file_keeps_its_caution(around: str, tmp_path: Path) -> None:
+    """However it is named, and in what is saved of it; only a larger one is more cautious."""
+    weights = str(tmp_path / 'file.pth')
+    save_enhancer(AdaptiveSCIEnhancer(cells=9, caution=0.8), tmp_path / 'inner.pth')
+    save_enhancer(build_enhancer(f'{around}adaptive/{tmp_path / "inner.pth"}'), weights)
+    config = dict(type='sci_plugins.AdaptiveSCIEnhancer', cells=9, weights=weights)
+    names: list = [f'adaptive/{weights}', f'cautious/{weights}', config]
+    stages = list(map(build_enhancer, names))
+    stages.append(AdaptiveSCIEnhancer(9, weights=weights))
+    assert [each.caution for each in stages] == [0.8] * 4
+    save_enhancer(stages[-1], weights)
+    assert build_enhancer(config).caution == 0.8
+    for other in (0, 1, 0.5):
+        assert build_enhancer(dict(config, caution=other)).caution == other
+        assert AdaptiveSCIEnhancer(9, None, weights, other).caution == other
+
+
+class _Own(AdaptiveSCIEnhancer):
+    def __init__(self, weights: str | None = None) -> None:
+        super().__init__(cells=9, weights=weights)
+
+
+def test_caution_is_no_argument_of_a_subclass_without_it(tmp_path: Path) -> None:
+    save_enhancer(_Own(), tmp_path / 'own.pth')
+    assert arguments_of(_Own(str(tmp_path / 'own.pth'))) == {}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('name', ['adaptive', 'cautious'])
+def test_a_saturated_sky(name: str) -> None:
+    """A brighter half without a single usable block gave NaN."""
+    sky, ground = torch.tensor([0, 0.1, 0.35])[:, None, None], torch.full((3, 90, 320), 0.08)
+    image = torch.cat([sky.expand(3, 150, 320), ground], 1)[None]
+    generator = torch.Generator().manual_seed(0)
+    image = (image + 0.01 * torch.randn(image.shape, generator=generator) * (image > 0)).clamp(0, 1)
+    found = build_enhancer(name).eval()(image)
+    assert torch.isfinite(found).all()
+    assert found.mean() > image.mean()
 
 
 @torch.no_grad()
