@@ -38,9 +38,9 @@ def parse_args() -> argparse.Namespace:
         metavar='ENHANCER',
         help='the first is the base: none, gamma, clahe, histeq, lime, sci/official/medium, '
         'sci/FILE, adaptive, adaptive/FILE, cautious, gated/NAME to enhance only dark images '
-        "(limits: docs/compare.md), 'NAME(key=value)', 'my_file.MyEnhancer(key=value)' of your own, "
-        "config for the config's own enhancer, 'select(NAME)' to keep of raw and enhanced the prediction "
-        "that the network is surer of, 'merge(NAME)' to merge both predictions, "
+        "(limits: docs/compare.md), 'NAME(key=value)', 'my_file.MyEnhancer(key=value)' of your "
+        "own, config for the config's own enhancer, 'select(NAME)' to keep of raw and enhanced the "
+        "prediction that the network is surer of, 'merge(NAME)' to merge both predictions, "
         "'before(NAME)' to enhance before any resize, also in 'merge(before(NAME))', or folder/DIR "
         'for images that another program has enhanced, with the same names and sizes',
     )

@@ -105,7 +105,7 @@ def estimate_noise(image: Tensor) -> NoiseEstimate:
     usable = clipped <= quantiles(clipped, 0.1).clamp_min(0.05).T
     level, *details = _of_flat_blocks(usable, luma, fine, coarse)
     bright = usable & (luma >= quantiles(luma, 0.5).T)
-    bright = torch.where(bright.any(1, keepdim=True), bright, usable)  # saturated colours
+    bright = bright | (usable & ~bright.any(1, keepdim=True))  # none in saturated colours
     lit = _of_flat_blocks(bright, luma, fine, coarse)[1:]
     ratio = (details[0].nanmean(1) / details[1].nanmean(1).clamp_min(1e-20)).sqrt()
     whiteness = ((ratio - _MIXED) / (_PURE - _MIXED)).clamp(0, 1)
