@@ -33,8 +33,9 @@ _EVENED = 0.1
 # Compressed noise, relative to the light, from which on it restrains the gain in full. Of
 # photographs at gain .1 without noise and JPEG 70 it is .06, at gain .05 with noise .002 it is .12.
 _STRONG = 0.1
-# A sensor's noise, relative to the light, from which on ``caution`` holds in full.
-_NOISY = 0.05
+# A sensor's noise, relative to the light, from which on ``caution`` holds in full, and the share of
+# the strong compressed noise that compression alone makes.
+_NOISY, _COMPRESSION = 0.05, 0.6
 # Of white, as noise is told: a power of two, which rounds nothing.
 _STEPS = 256.0
 # Before the sigmoid, a strength that stays 0.
@@ -107,9 +108,9 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         illumination: SCI weights to put in place of the file's, such as ``'official/medium'``.
         weights: ``'sci_plugins/adaptive'``, which comes with this package, or a path. ``None``
             initialises; SCI's part as :class:`SCIEnhancer` does.
-        caution: share of the gain's logarithm to leave out in noise, a sensor's or compressed, in
-            [0, 1]: for networks that see in the dark. Without noise it changes nothing. ``None``:
-            what the file of weights says, else 0.
+        caution: share of the gain's logarithm to leave out in noise, also in noise that was
+            compressed, in [0, 1]: for networks that see in the dark. Without noise it changes
+            nothing. ``None``: what the file of weights says, else 0.
 
     Images and errors are those of :class:`BaseEnhancer`.
 
@@ -167,9 +168,9 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         shown = 1 - hidden.to(log_gain.dtype)
         compressed, own = blocking.sigma / _STRONG, noise.sigma * noise.whiteness / _NOISY
         compressed, own = ((e / (light.mean**2 + 1e-3)).clamp(0, 1) for e in (compressed, own))
-        compressed = blocking.evidence * compressed
-        kept = 1 - self.controller.restraint() * compressed
-        kept = kept * (1 - self.caution * torch.maximum(own, compressed))
+        kept = 1 - self.controller.restraint() * blocking.evidence * compressed
+        beyond = ((compressed - _COMPRESSION) / (1 - _COMPRESSION)).clamp_min(0)
+        kept = kept * (1 - self.caution * torch.maximum(own, blocking.evidence * beyond))
         log_gain, strengths = log_gain * shown * kept, strengths * shown[:, None]
         # What is not brightened is not evened out, and shows JPEG's blocks as networks know them.
         brightened = (log_gain / _EVENED).clamp(0, 1)

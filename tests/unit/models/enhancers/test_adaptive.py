@@ -189,9 +189,9 @@ def test_caution_leaves_out_gain_in_noise(light: float, noise: float, share: flo
 
 
 @torch.no_grad()
-@pytest.mark.parametrize('level', [4.0, 1.0, 0.2])
-def test_caution_leaves_out_gain_in_compressed_noise(level: float) -> None:
-    """Beside what the weights leave out there themselves."""
+@pytest.mark.parametrize(('level', 'expected'), [(4.0, 1.0), (1.5, 0.55), (0.2, 0.0)])
+def test_caution_leaves_out_gain_in_compressed_noise(level: float, expected: float) -> None:
+    """Beside what the weights leave out, and where there is more than compression alone makes."""
     blocks = 0.02 * torch.randn(1, 1, 16, 20, generator=torch.Generator().manual_seed(0))
     image = 0.2 + level * F.interpolate(blocks, scale_factor=8).expand(1, 3, 128, 160)
     for restraining, rest in ((ALWAYS_OFF, 1.0), (HALF_OPEN, 0.5)):
@@ -199,9 +199,11 @@ def test_caution_leaves_out_gain_in_compressed_noise(level: float) -> None:
         stage.controller.restraining.fill_(restraining)
         found = stage.decide(image)
         share = float(found.blocking.sigma / (found.light.mean**2 + 1e-3) / 0.1)
-        share = min(1.0, share) * float(found.blocking.evidence)
-        assert share > 0.1
-        kept = (1 - (1 - rest) * share) * (1 - 0.8 * share)
+        share, evidence = min(1.0, share), float(found.blocking.evidence)
+        beyond = max(0.0, (share - 0.6) / 0.4)
+        assert evidence == 1
+        assert beyond == pytest.approx(expected, abs=0.1)
+        kept = (1 - (1 - rest) * share) * (1 - 0.8 * beyond)
         assert float(found.gain.log()) == pytest.approx(1.5 * kept, rel=1e-3)
 
 
