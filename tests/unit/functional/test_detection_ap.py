@@ -113,14 +113,15 @@ def test_resamples_are_what_copies_of_the_images_give(measure: Any) -> None:
     assert len(set(got.round(6))) > 10
 
 
-@pytest.mark.parametrize('measure', [area_ap, coco_ap])
+@pytest.mark.parametrize('measure', [area_ap, coco_ap, recall_at_fppi])
 def test_many_draws_are_taken_in_parts(measure: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(2)
     ranked = _rank(*random_faces(rng, 12))
     weights = rng.multinomial(12, [1 / 12] * 12, size=20)
-    expected = measure(ranked, weights)
-    monkeypatch.setattr('sci_plugins.functional.detection_ap._CACHED', 1)
-    np.testing.assert_allclose(measure(ranked, weights), expected, rtol=1e-12)
+    expected = measure(ranked, weights=weights)
+    for limit in ('_CACHED', '_LARGE'):
+        monkeypatch.setattr(f'sci_plugins.functional.detection_ap.{limit}', 1)
+    np.testing.assert_allclose(measure(ranked, weights=weights), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize('cached', [1, 40, 2**14])
