@@ -24,8 +24,7 @@ def confusion_matrix(
         prediction, truth: ``(H, W)`` arrays or tensors of ids, whole numbers of any dtype.
         num_classes: C, at most 1024: a matrix of 8 MB.
         ignore_index: does not count as ground truth, even where it is one of the classes.
-        void: allow ``ignore_index`` in the prediction too; a column more, ``(C, C + 1)``, counts
-            those pixels.
+        void: allow ``ignore_index`` in predictions too, counted in a last column, ``(C, C + 1)``.
 
     Raises:
         ConfigError: if ``num_classes`` is out of range.

@@ -17,8 +17,7 @@ tool (github.com/Ir1d/DARKFACE_eval_tools) rule by rule:
 5. Images without boxes or without predictions give no proposals: false positives there are free.
    Their boxes still count.
 6. Precision is recalled / proposals; 0 / 0 loses against every other precision.
-7. AP is the area below the envelope of precision over recall, which ends at recall 1 with
-   precision 0.
+7. AP is the area below the envelope of precision over recall, ending at recall 1, precision 0.
 """
 
 from collections.abc import Iterator, Sequence

@@ -171,7 +171,8 @@ class EnhancementStep(nn.Module):
     ) -> None:
         """Arguments and errors as of :class:`EnhancementStage`.
 
-        The channel order is never guessed from ``bgr_to_rgb``: YOLOX and RTMDet, on BGR, lack it.
+        The channel order is never guessed from ``bgr_to_rgb``: YOLOX and RTMDet leave that off and
+        load BGR.
         """
         check_choice('input_order', input_order, ('bgr', 'rgb'))
         values = ValueCheck(input_max)

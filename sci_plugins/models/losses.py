@@ -69,8 +69,7 @@ class SCILoss(nn.Module):
 
     Shape:
         - illumination, image: ``(N, 3, H, W)``, RGB, float; half precision is computed in float32
-        - output: ``dict(fidelity=scalar, smoothness=scalar)``, weights applied; the loss is their
-          sum
+        - output: ``dict(fidelity=scalar, smoothness=scalar)``, weighted; the loss is their sum
 
     Raises:
         ValueError: if a weight is negative, ``sigma`` is not positive or ``color`` is unknown; and

@@ -146,7 +146,7 @@ def merge_logits(first: Tensor, second: Tensor, weight: float = 0.5) -> Tensor:
 
     ``log((1 - weight) softmax(first) + weight softmax(second))``, in the log domain, so that
     improbable classes do not underflow. Both are ``(C, ...)`` logits, classes first; the result is
-    at least float32, log probabilities. With a weight, in [0, 1], of 0 or 1, it is that input.
+    at least float32, log probabilities. A weight, in [0, 1], of 0 gives ``first``, 1 ``second``.
 
     Raises ConfigError if the weight is out of range, DataError if the shapes differ.
     """

@@ -33,8 +33,8 @@ _EVENED = 0.1
 # Compressed noise, relative to the light, from which on it restrains the gain in full. Of
 # photographs at gain .1 without noise and JPEG 70 it is .06, at gain .05 with noise .002 it is .12.
 _STRONG = 0.1
-# A sensor's noise, relative to the light, from which on ``caution`` holds in full, and the share of
-# the strong compressed noise that compression alone makes.
+# A sensor's noise, relative to the light, from which on ``caution`` holds in full; and the share of
+# strong compressed noise up to which it does not: half of clean photographs at gain .1 are below.
 _NOISY, _COMPRESSION = 0.05, 0.6
 # Of white, as noise is told: a power of two, which rounds nothing.
 _STEPS = 256.0
@@ -108,9 +108,9 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         illumination: SCI weights to put in place of the file's, such as ``'official/medium'``.
         weights: ``'sci_plugins/adaptive'``, which comes with this package, or a path. ``None``
             initialises; SCI's part as :class:`SCIEnhancer` does.
-        caution: share of the gain's logarithm to leave out in noise, also in noise that was
-            compressed, in [0, 1]: for networks that see in the dark. Without noise it changes
-            nothing. ``None``: what the file of weights says, else 0.
+        caution: share of the gain's logarithm to leave out in noise and in strong remains of
+            compression, in [0, 1]: for networks that see in the dark. ``None``: what the file of
+            weights says, else 0.
 
     Images and errors are those of :class:`BaseEnhancer`.
 
@@ -131,7 +131,7 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         super().__init__()
         check_at_least(1, 'AdaptiveSCIEnhancer', most=_MOST_CELLS, cells=cells)
         if caution is None:
-            saved = {} if weights is None else saved_arguments(type(self), weights)
+            saved = saved_arguments(AdaptiveSCIEnhancer, weights) if weights else {}
             caution = saved.get('caution') or 0.0
         check_at_least(0.0, 'AdaptiveSCIEnhancer', most=1.0, caution=caution)
         self.cells, self.caution = cells, self.remember('caution', float(caution))
@@ -162,7 +162,9 @@ class AdaptiveSCIEnhancer(BaseEnhancer):
         exponent, log_gain, strengths = self.controller(light, noise, coarse)
         blocking = BlockingEstimate(*2 * (torch.zeros_like(light.mean),))
         if self._does_all(image) or bool((log_gain > 0).any()):
-            blocking = estimate_blocking(image)
+            # Of an image that is not brightened it never counts, whatever is in its batch.
+            found = estimate_blocking(image)
+            blocking = BlockingEstimate(*(torch.where(log_gain > 0, each, 0) for each in found))
         # JPEG hides the finest noise, too, but what is left can be taken away.
         hidden = _hidden_noise(light, noise, coarse) * (1 - blocking.evidence)
         shown = 1 - hidden.to(log_gain.dtype)

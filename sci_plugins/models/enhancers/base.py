@@ -74,7 +74,8 @@ class BaseEnhancer(nn.Module, metaclass=ABCMeta):
 
     def remember(self, argument: str, value: Any) -> Any:
         """Remember what a ``None`` of the constructor's arguments stands for; gives ``value``."""
-        if argument in (arguments := vars(self)['_arguments']):  # a subclass may not have it
+        # A subclass may have no such argument, or one of another meaning.
+        if (arguments := vars(self)['_arguments']).get(argument, ...) in (None, value):
             arguments[argument] = value
         return value
 

@@ -48,7 +48,7 @@ def merge_aliases(
 # Where the estimator may be: alone, in the authors' network, in our learner, or in a host
 # model that was trained jointly; anywhere also in a gate, in smoothing, in both.
 _PLACES = ('', 'enhance.', 'estimator.', 'data_preprocessor.enhancer.')
-_PREFIXES = [place + wrappers * 'enhancer.' for place in _PLACES for wrappers in range(3)]
+_PREFIXES = [place + wrappers * 'enhancer.' for wrappers in range(3) for place in _PLACES]
 # The authors' names. `conv` and every `blocks.k` are one shared block there.
 _AUTHORS_NAMES = (
     (r'^(?:conv|blocks\.\d+)\.0\.', 'block_conv.'),
@@ -226,12 +226,14 @@ def config_of_weights(name: str) -> dict[str, Any]:
 
 
 def saved_arguments(kind: type[BaseEnhancer], name: str) -> dict[str, Any]:
-    """The arguments in a file of weights, checked; empty if its enhancer is not a ``kind``."""
+    """The arguments of ``kind`` in a file of weights, checked; empty if it holds none of these."""
     path = find_weight_file(name).path
     with _naming(name):
         wanted, said = export.saved_building(content := read_checkpoint(path))
-        is_of_kind = wanted == type_name(kind)
-        return export.changed_arguments(kind, said, tensors_of(content)) if is_of_kind else {}
+        found = kind if wanted == type_name(kind) else export.loaded_class(wanted)
+        if found is None or not issubclass(found, kind):
+            return {}
+        return export.changed_arguments(kind, said, tensors_of(content))
 
 
 def weights_name(config: Mapping[str, Any]) -> str | None:

@@ -22,8 +22,7 @@ class ZeroDCEEnhancer(BaseEnhancer):
 
     A network of seven 3x3 convolutions gives ``r`` in (-1, 1) for each pixel and channel. In
     Zero-DCE each curve has an ``r`` of its own (79,416 parameters). Zero-DCE++ has one for all,
-    separable convolutions (10,561 parameters), and estimates it on the image at a twelfth of its
-    size.
+    separable convolutions (10,561 parameters), and estimates it at a twelfth of the image's size.
 
     Args:
         separable: Zero-DCE++'s layers and its single ``r``.

@@ -133,9 +133,9 @@ def test_blocks_are_taken_away_where_the_image_is_brightened(gain: float, share:
     decision = stage.decide(image)
     strengths = [0, 2 * share, 2 * share, 4 * share]
     assert decision.strengths[0].tolist() == pytest.approx(strengths)
-    with torch.enable_grad():  # blocks are looked for whatever the gain
+    with torch.enable_grad():  # blocks are looked for whatever the gain, and count as by it
         trained = stage.decide(image)
-    assert float(trained.blocking.evidence) == 1
+    assert float(trained.blocking.evidence) == float(decision.blocking.evidence) == share
     assert trained.strengths[0].tolist() == pytest.approx(strengths)
     quiet = image
     if share:
@@ -248,9 +248,47 @@ class _Own(AdaptiveSCIEnhancer):
         super().__init__(cells=9, weights=weights)
 
 
-def test_caution_is_no_argument_of_a_subclass_without_it(tmp_path: Path) -> None:
-    save_enhancer(_Own(), tmp_path / 'own.pth')
-    assert arguments_of(_Own(str(tmp_path / 'own.pth'))) == {}
+class _InPercent(AdaptiveSCIEnhancer):
+    def __init__(self, caution: float = 50, weights: str | None = None) -> None:
+        super().__init__(9, None, weights, caution / 100)
+
+
+class _Any(AdaptiveSCIEnhancer):
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+
+
+def test_the_caution_of_subclasses(tmp_path: Path) -> None:
+    file, own = str(tmp_path / 'base.pth'), str(tmp_path / 'own.pth')
+    save_enhancer(AdaptiveSCIEnhancer(9, caution=0.8), file)
+    assert _Own(file).caution == 0.8
+    assert arguments_of(_Own(file)) == {}
+    save_enhancer(_InPercent(40), own)
+    assert arguments_of(_InPercent(40)) == dict(caution=40)
+    assert _InPercent(40, own).caution == 0.4
+    with pytest.raises(CheckpointError, match=r'own\.pth: .*caution=40'):
+        AdaptiveSCIEnhancer(9, weights=own)
+    save_enhancer(_Any(cells=9, caution=0.7), own)
+    for kind in (AdaptiveSCIEnhancer, _Any):
+        assert kind(cells=9, weights=own).caution == 0.7
+
+
+@torch.no_grad()
+def test_blocks_of_an_image_that_is_not_brightened_never_count() -> None:
+    """Neither beside a dark one in its batch, nor in training: enlarged noise in blocks."""
+    generator, stage = torch.Generator().manual_seed(0), build_enhancer('adaptive').eval()
+    for _ in range(4):
+        small = (0.4 + 0.04 * torch.randn(1, 3, 64, 80, generator=generator)).clamp(0, 1)
+        blocks = torch.randn(1, 1, 16, 20, generator=generator)
+        image = F.interpolate(small, scale_factor=2) + 0.05 * F.interpolate(blocks, scale_factor=8)
+        dark = 0.03 + 0.01 * torch.randn(1, 3, 128, 160, generator=generator)
+        image, dark = image.clamp(0, 1), dark.clamp(0, 1)
+        alone = stage(image)
+        beside = stage(torch.cat([image, dark]))[:1]
+        with torch.enable_grad():
+            trained = stage(image).detach()
+        torch.testing.assert_close(beside, alone, rtol=0, atol=2e-5)
+        torch.testing.assert_close(trained, alone, rtol=0, atol=2e-5)
 
 
 @torch.no_grad()
