@@ -247,9 +247,8 @@ def tune(
     result.grid = check_grid(stage, teacher, held_out, device=device)
     result.skipped = data.skipped | held_out.skipped
     _draw(sheet, stage, tune_source.held_out_batches(held_out), tuning.device)
-    checks = {str(step): value for step, value in result.held_out.items()}
-    outcome = dict(held_out=checks, grid=[vars(cell) for cell in result.grid], safe=result.is_safe)
-    done = dict(steps=len(result.losses)) | settings | told | outcome
+    done = dict(steps=len(result.losses)) | settings | told | dict(held_out=result.held_out)
+    done |= dict(grid=[vars(cell) for cell in result.grid], safe=result.is_safe)
     result.sha256 = save_enhancer(stage, out, tuned=done, **(recipe or {}))
     state.unlink(missing_ok=True)
     return result
