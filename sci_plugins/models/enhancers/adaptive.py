@@ -34,7 +34,7 @@ _EVENED = 0.1
 # photographs at gain .1 without noise and JPEG 70 it is .06, at gain .05 with noise .002 it is .12.
 _STRONG = 0.1
 # A sensor's noise, relative to the light, from which on ``caution`` holds in full; and the share of
-# strong compressed noise up to which it does not: half of clean photographs at gain .1 are below.
+# strong compressed noise up to which it does not, for compression of clean photographs leaves some.
 _NOISY, _COMPRESSION = 0.05, 0.6
 # Of white, as noise is told: a power of two, which rounds nothing.
 _STEPS = 256.0
