@@ -53,6 +53,8 @@ def host_config(name: str) -> tuple[str, Config, int]:
     host, file, size = MODELS[name]
     cfg = load_config(_path(host, file))
     _simplify(cfg.model)
+    if name == 'SSD':
+        _fill_l2norm()
     if host == 'mmseg':  # no fixed crop to pad to
         cfg.model.data_preprocessor.size = (size, size)
     return host, cfg, size
@@ -64,6 +66,21 @@ def build_host(name: str) -> tuple[str, Any]:
     init_default_scope(host)
     torch.manual_seed(0)
     return host, ROOT_MODELS.build(cfg.model).eval()
+
+
+def _fill_l2norm() -> None:
+    """Until ``init_weights`` is called, mmdet's L2Norm has what the memory held: NaN, by chance."""
+    from mmdet.models.necks.ssd_neck import L2Norm
+
+    init = L2Norm.__init__
+    if not hasattr(init, 'fills'):
+
+        def fill(self: Any, *args: Any, **kwargs: Any) -> None:
+            init(self, *args, **kwargs)
+            torch.nn.init.constant_(self.weight, 20)
+
+        fill.fills = True  # type: ignore[attr-defined]
+        L2Norm.__init__ = fill
 
 
 def _path(host: str, file: str) -> str:
