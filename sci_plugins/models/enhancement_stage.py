@@ -92,7 +92,7 @@ class ValueCheck:
             if not (math.isfinite(low) and math.isfinite(high)):
                 raise DataError(f'the image holds NaN or infinite values{where}')
             told = f'got values from {low:.4g} to {high:.4g}{where}'
-            if low < _LOWEST * unit or mean < (_LOWEST_MEAN * unit if values.training else 0):
+            if low < _LOWEST * unit or mean < (_LOWEST_MEAN if values.training else -1e-3) * unit:
                 self._refuse(told, normalised)
             if high > _HIGHEST * unit:
                 self._refuse(told, self._tell_bright(high))

@@ -327,6 +327,13 @@ def test_normalised_images_are_refused_when_they_go_on(
     stage.eval()(torch.zeros_like(photo))
 
 
+def test_a_mean_of_zero_but_for_rounding_is_not_refused_at_once() -> None:
+    stage = _stage()
+    stage(torch.full((1, 3, 8, 8), -1e-6))
+    with pytest.raises(DataError, match='they seem normalised'):
+        stage(torch.full((1, 3, 8, 8), -0.01))
+
+
 @pytest.mark.parametrize('dark', [(-1, 3), (-3.9, 8), (0, 8), (-0.4, 1)])
 def test_black_frames_that_were_resized_are_no_normalised_ones(dark: tuple[float, float]) -> None:
     """Interpolation of noise leaves the range by up to a half."""
