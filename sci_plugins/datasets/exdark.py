@@ -55,7 +55,7 @@ def read_class_list(path: str | Path, splits: tuple[str, ...] = ()) -> list[str]
 
     Its columns are name, class, lighting, indoor or outdoor, experiment (1 train, 2 val, 3 test); a
     heading with ``|`` is skipped. Without ``splits`` all are kept, and the name is enough. A
-    DataError tells file and line: no file, a line without a column or twice, no image left.
+    DataError names file and line: no file, too few columns, a duplicate line, no image left.
     """
     wanted = {SPLITS[name] for name in splits}
     names: dict[str, None] = {}

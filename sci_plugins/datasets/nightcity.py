@@ -53,7 +53,7 @@ class NightCityDataset(SegmentationFolderDataset):
     ``original``: ``images/SPLIT/*.png`` with ``label/SPLIT/*_labelIds.png``, which hold Cityscapes'
     *ids*; loading turns them into trainIds and ignores every other id up to 33. ``fine``, a later
     correction of the labels: ``SPLIT/img/*.png`` with ``SPLIT/lbl/*_trainIds.png``, or such label
-    maps in the original's folders. Results on these are not comparable. ``clip``: the image's name.
+    maps in the original's folders. Results on the two do not compare. ``clip`` is the image's name.
 
     Args:
         release: ``'original'`` or ``'fine'``; kept in ``metainfo['release']``.
